@@ -1,0 +1,92 @@
+"""Transfer Lab's start: `python3 app.py` prepares everything and opens the app, `streamlit run app.py` serves it."""
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+
+
+def start(arguments: "list[str]") -> int:
+    """Make the environment, prepare the embedded backbone, then become the web server.
+
+    Args:
+        arguments: The command line; what is not known here goes to Streamlit.
+
+    Returns:
+        The exit code, where this process does not turn into the server.
+    """
+    from tlcore.environment import clean_environment, ensure_environment
+
+    parser = argparse.ArgumentParser(
+        prog="app.py",
+        description="Prepare Transfer Lab and open it in the browser.",
+        epilog="Other options go to Streamlit, such as --server.address 0.0.0.0 for a whole classroom.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--port", type=int, help="port of the web server (default: 8501, or the next free one)")
+    parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
+    options, rest = parser.parse_known_args(arguments)
+
+    python = str(ensure_environment(ROOT))
+    variables = clean_environment()
+    os.chdir(str(ROOT))
+    prepared = subprocess.run([python, "-m", "tlcore.prepare"], env=variables)
+    if prepared.returncode != 0:
+        print("The embedded backbone could not be prepared, so Transfer Lab does not start; the reason stands above.")
+        return prepared.returncode
+
+    command = server_command(python, options.port, options.no_browser, rest)
+    if sys.platform != "win32":
+        sys.stdout.flush()
+        os.execve(python, command, variables)  # signals then reach the server itself
+    return subprocess.run(command, env=variables).returncode
+
+
+def server_command(python: str, port: "int | None", no_browser: bool, rest: "list[str]") -> "list[str]":
+    """Return the command that serves the app.
+
+    Args:
+        python: Python of the environment.
+        port: Port asked for, if any; Streamlit looks for a free one otherwise.
+        no_browser: Whether no browser shall open.
+        rest: Options for Streamlit itself.
+    """
+    command = [python, "-m", "streamlit", "run", "app.py"]
+    if port is not None:
+        command += ["--server.port", str(port)]
+    if no_browser:
+        command += ["--server.headless", "true"]
+    asked = {name.split("=")[0] for name in rest}
+    if "--server.address" in asked and "--server.allowedHosts" not in asked:
+        # Whoever opens the app to a network cannot know the names by which the others call this machine.
+        command += ["--server.allowedHosts", "*"]
+    return command + rest
+
+
+def main() -> None:
+    """Run `start`, with every foreseen problem as a plain sentence."""
+    from tlcore.python_version import check_python
+
+    check_python()
+    from tlcore.errors import TransferLabError
+
+    try:
+        sys.exit(start(sys.argv[1:]))
+    except TransferLabError as error:
+        sys.exit("\n" + str(error))
+    except KeyboardInterrupt:
+        sys.exit("\nStopped.")
+
+
+if __name__ == "__main__":
+    main()
+else:
+    # Streamlit finds the literal `app = st.App(...)` by reading this file, then imports it.
+    import streamlit as st
+
+    from pages.asgi import lifespan, middleware, routes
+
+    app = st.App(ROOT / "pages" / "router.py", routes=routes(), middleware=middleware(), lifespan=lifespan)

@@ -1,0 +1,116 @@
+"""What the web server does around the pages: who is asking, safe headers, routes of its own."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pages.downloads import download_route
+from pages.plotly_script import plotly_route
+
+USER_COOKIE = "lab_user"
+USER_BYTES = 18
+"""Random bytes of an identity: 144 bits, 24 characters in the cookie."""
+
+COOKIE_SECONDS = 365 * 24 * 3600
+
+
+class UserCookie:
+    """Give every browser an anonymous identity: one random cookie that scripts cannot read.
+
+    Only answers that are web pages set it, so that the first pictures and scripts of a page do not race for it.
+    Pages read it with `st.context.cookies`.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on and set the cookie on the page that answers it."""
+        if scope["type"] != "http" or is_user(user_of(Headers(scope=scope))):
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_cookie(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                if headers.get("content-type", "").startswith("text/html"):
+                    secure = "; Secure" if scope["scheme"] == "https" else ""
+                    headers.append(
+                        "set-cookie",
+                        f"{USER_COOKIE}={secrets.token_urlsafe(USER_BYTES)}; Path=/; Max-Age={COOKIE_SECONDS}; "
+                        f"HttpOnly; SameSite=Lax{secure}",
+                    )
+            await send(message)
+
+        await self._app(without_conditions(scope), receive, send_with_cookie)
+
+
+class SafeHeaders:
+    """Tell browsers to trust declared types only, and to keep addresses, which hold project ids, to themselves."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on and add the headers to its answer."""
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.setdefault("X-Content-Type-Options", "nosniff")
+                headers.setdefault("Referrer-Policy", "same-origin")
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+
+
+def user_of(headers: Headers) -> str:
+    """Return the identity that a request carries, or an empty string."""
+    try:
+        cookies = SimpleCookie(headers.get("cookie", ""))
+    except CookieError:
+        return ""
+    return cookies[USER_COOKIE].value if USER_COOKIE in cookies else ""
+
+
+def is_user(value: str) -> bool:
+    """Whether a cookie's value has the shape of an identity that this server gave out."""
+    return re.fullmatch(r"[A-Za-z0-9_-]{24}", value) is not None
+
+
+def owner_of(headers: Headers) -> str | None:
+    """Return the browser that asks, `None` when it carries no identity of ours."""
+    value = user_of(headers)
+    return value if is_user(value) else None
+
+
+def without_conditions(scope: Scope) -> Scope:
+    """Return the request without its "only if changed", since an unchanged page is answered without a type."""
+    conditions = (b"if-none-match", b"if-modified-since")
+    return {**scope, "headers": [pair for pair in scope["headers"] if pair[0].lower() not in conditions]}
+
+
+def routes() -> Sequence[BaseRoute]:
+    """Return the addresses that are answered without a page."""
+    return [plotly_route(), download_route(owner_of)]
+
+
+def middleware() -> Sequence[Middleware]:
+    """Return what every request passes through, outermost first."""
+    return [Middleware(SafeHeaders), Middleware(UserCookie)]
+
+
+@asynccontextmanager
+async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any] | None]:
+    """Surround the life of the web server."""
+    yield None

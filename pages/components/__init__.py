@@ -1,0 +1,1 @@
+"""What several pages share; the only Streamlit code besides the pages themselves."""

@@ -1,0 +1,48 @@
+"""Numbers in words: percentages, intervals, sizes and times as a person reads them."""
+
+from __future__ import annotations
+
+SURE = 0.995
+"""From here on a rounded percentage would claim certainty."""
+
+
+def percent(fraction: float, decimals: int = 0) -> str:
+    """Return a fraction of `[0, 1]` as a percentage, such as `97 %`."""
+    return f"{100 * fraction:.{decimals}f} %"
+
+
+def chance(probability: float) -> str:
+    """Return a model's probability as a percentage that never claims 0 or 100 unless it is."""
+    if SURE <= probability < 1:
+        return "over 99 %"
+    if 0 < probability < 1 - SURE:
+        return "under 1 %"
+    return percent(probability)
+
+
+def accuracy_decimals(total: int) -> int:
+    """Return how many decimals an accuracy over that many pictures can carry."""
+    return 0 if total < 100 else 1
+
+
+def interval_words(low: float, high: float, total: int) -> str:
+    """Return an interval of fractions in words, such as `between 91 and 97 %`."""
+    decimals = 0 if total < 1000 else 1
+    ends = [f"{100 * end:.{decimals}f}" for end in (low, high)]
+    return f"about {ends[0]} %" if ends[0] == ends[1] else f"between {ends[0]} and {ends[1]} %"
+
+
+def points(total: int) -> str:
+    """Return what one of that many pictures counts, in percentage points."""
+    return f"{100 / total:.2g} points"
+
+
+def file_size(num_bytes: int) -> str:
+    """Return a size such as `14.2 MB`, with the units that file managers show."""
+    if num_bytes < 1000:
+        return f"{num_bytes} bytes"
+    if num_bytes < 1_000_000:
+        return f"{num_bytes / 1000:.0f} kB"
+    if num_bytes < 100_000_000:
+        return f"{num_bytes / 1_000_000:.1f} MB"
+    return f"{num_bytes / 1_000_000:.0f} MB"

@@ -1,0 +1,41 @@
+"""Colours that mean the same on every page; each has a contrast of at least 3 on white and on the dark background."""
+
+from __future__ import annotations
+
+# Around Okabe and Ito's palette (https://jfly.uni-koeln.de/color/), moved to a middle lightness so
+# that one list serves light and dark; neighbours in the list differ most for colour-blind eyes.
+CLASS_COLORS = (
+    "#0080C6",
+    "#D55E00",
+    "#00966C",
+    "#C2609A",
+    "#B5830A",
+    "#7B68C8",
+    "#3A96BC",
+    "#A4623A",
+    "#7C8C1C",
+    "#C8455F",
+    "#2F9393",
+    "#84868C",
+)
+
+# A second sign beside the colour, for bars and lines of the 13th class and later.
+CLASS_PATTERNS = ("", "/", ".", "x", "-", "|", "+", "\\")
+
+FROZEN_COLOR = "#2B83D6"
+TRAINABLE_COLOR = "#DD6B10"
+
+TRAINING_COLOR = "#14908C"
+VALIDATION_COLOR = "#B8559B"
+
+SPLIT_PATTERNS = {"train": "", "validation": "/", "test": "."}
+
+
+def class_color(index: int) -> str:
+    """Return the colour of a class from its `ClassLabel.color`, as `#RRGGBB`."""
+    return CLASS_COLORS[index % len(CLASS_COLORS)]
+
+
+def class_pattern(index: int) -> str:
+    """Return Plotly's fill pattern of a class; plain for the first twelve."""
+    return CLASS_PATTERNS[(index // len(CLASS_COLORS)) % len(CLASS_PATTERNS)]

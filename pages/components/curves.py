@@ -1,0 +1,96 @@
+"""The curves of a run as Plotly figures: training and validation, told apart by colour, line and marker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pages.components.colors import TRAINING_COLOR, VALIDATION_COLOR
+from tlcore.storage.runs import MetricPoint
+
+Curve = Literal["accuracy", "loss"]
+
+MAX_POINTS = 500
+CURVE_HEIGHT = 320
+
+
+def curve_figure(points: Sequence[MetricPoint], curve: Curve, *, epochs: int, best_epoch: int | None = None) -> Any:
+    """Return the figure of one quantity over the epochs.
+
+    Args:
+        points: All points of the run; other quantities are left out.
+        curve: Which quantity.
+        epochs: Epochs that were asked for, the right end of the axis while it runs.
+        best_epoch: Epoch whose weights were kept; gets a line when known.
+    """
+    training = _line(points, curve, "Training", TRAINING_COLOR, dash="solid", symbol=None)
+    validation = _line(points, f"val_{curve}", "Validation", VALIDATION_COLOR, dash="dot", symbol="diamond")
+    reached = max((point.epoch for point in points), default=0.0)
+    right = reached if best_epoch is not None else max(reached, min(epochs, 2 * max(reached, 2.5)))
+    layout: dict[str, Any] = {
+        "uirevision": "keep",
+        "margin": {"l": 8, "r": 12, "t": 40, "b": 8},
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        "hovermode": "x unified",
+        "xaxis": {"title": {"text": "Epoch"}, "range": [0, right * 1.02], "rangemode": "tozero"},
+        "yaxis": {"rangemode": "tozero"},
+    }
+    if curve == "accuracy":
+        layout["yaxis"] = {"range": [0, 1.02], "tickformat": ".0%"}
+    if best_epoch is not None:
+        layout["shapes"] = [_kept_line(best_epoch)]
+        layout["annotations"] = [_kept_label(best_epoch, right)]
+    return {"data": [training, validation], "layout": layout}
+
+
+def _line(
+    points: Sequence[MetricPoint], name: str, title: str, color: str, *, dash: str, symbol: str | None
+) -> dict[str, Any]:
+    chosen = thinned([point for point in points if point.name == name])
+    percent = name.endswith("accuracy")
+    return {
+        "type": "scatter",
+        "name": title,
+        "x": [round(point.epoch, 3) for point in chosen],
+        "y": [round(point.value, 5) for point in chosen],
+        # A first, single point has no line yet and would be invisible without a marker.
+        "mode": "lines+markers" if symbol or len(chosen) < 3 else "lines",
+        "line": {"color": color, "width": 3, "dash": dash},
+        "marker": {"color": color, "size": 9, "symbol": symbol or "circle"},
+        "hovertemplate": "%{y:.1%}" if percent else "%{y:.3f}",
+    }
+
+
+def thinned(points: Sequence[MetricPoint], limit: int = MAX_POINTS) -> list[MetricPoint]:
+    """Return at most about `limit` points, evenly chosen, always with the last one."""
+    if len(points) <= limit:
+        return list(points)
+    step = -(-len(points) // limit)
+    kept = list(points[::step])
+    return kept if kept[-1] is points[-1] else [*kept, points[-1]]
+
+
+def _kept_line(epoch: int) -> dict[str, Any]:
+    return {
+        "type": "line",
+        "x0": epoch,
+        "x1": epoch,
+        "yref": "paper",
+        "y0": 0,
+        "y1": 1,
+        "line": {"color": "#8a8f98", "width": 2, "dash": "dash"},
+    }
+
+
+def _kept_label(epoch: int, right: float) -> dict[str, Any]:
+    on_left = epoch > right / 2
+    return {
+        "x": epoch,
+        "y": 0.04,
+        "yref": "paper",
+        "yanchor": "bottom",
+        "xanchor": "right" if on_left else "left",
+        "xshift": -6 if on_left else 6,
+        "showarrow": False,
+        "text": f"kept: epoch {epoch}",
+    }

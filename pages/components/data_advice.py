@@ -1,0 +1,59 @@
+"""What a data set lacks for a good model, in words; a pure decision."""
+
+from __future__ import annotations
+
+from pages.components.text import count
+from tlcore.dataset import SPLITS, Dataset
+
+FEW_TRAINING_PICTURES = 10
+MAX_NAMED = 5
+_SPLIT_PURPOSE = {
+    "train": "there is nothing to learn from",
+    "validation": "nobody can see during training whether the model gets better",
+    "test": "nobody can tell how good the model is on new pictures",
+}
+
+
+def data_advice(dataset: Dataset) -> list[str]:
+    """Return what should be better before training, most important first; names in it are as typed.
+
+    Args:
+        dataset: Any data set with at least one picture.
+    """
+    counts = dataset.counts()
+    filled = {item.class_id for item in dataset.items}
+    advice = []
+    if len(filled) < 2:
+        advice.append(
+            "There is only one class with pictures. A model learns to tell things apart, so it needs at least two."
+        )
+    empty = [label.name for label in dataset.classes if label.id not in filled]
+    if empty:
+        advice.append(f"No pictures yet in {_named(empty)}. Add some, or delete the class.")
+    few = [c.name for c in dataset.classes if c.id in filled and counts[c.id, "train"] < FEW_TRAINING_PICTURES]
+    if few:
+        advice.append(
+            f"Fewer than {FEW_TRAINING_PICTURES} training pictures in {_named(few)}. "
+            "The model may learn these pictures by heart instead of what they show. Add more if you can."
+        )
+    for split in SPLITS:
+        if not dataset.subset(split):
+            advice.append(f"The {split} part is empty: {_SPLIT_PURPOSE[split]}. Add pictures, or split again.")
+    sizes = [counts[c.id, "train"] for c in dataset.classes if counts[c.id, "train"]]
+    if len(sizes) > 1 and max(sizes) >= 5 * min(sizes):
+        advice.append(
+            f"The classes are uneven: {count(max(sizes), 'training picture')} in the largest, {min(sizes):,} in the "
+            "smallest. The model will lean towards the large ones."
+        )
+    return advice
+
+
+def is_ready(dataset: Dataset) -> bool:
+    """Whether there is enough to go on: pictures in at least two classes."""
+    return len({item.class_id for item in dataset.items}) >= 2
+
+
+def _named(names: list[str]) -> str:
+    shown = ", ".join(names[:MAX_NAMED])
+    more = len(names) - MAX_NAMED
+    return f"{shown} and {more} more" if more > 0 else shown

@@ -1,0 +1,92 @@
+"""Settings and widgets: a widget shows what is stored, and stores what is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Literal
+
+import sqlalchemy as sa
+import streamlit as st
+
+from tlcore.config import AugmentationConfig, HeadConfig, ModelConfig, RunConfig, TrainingConfig
+from tlcore.errors import NotFoundError
+from tlcore.storage.projects import update_config
+
+Section = Literal["augmentation", "model", "head", "training"]
+SectionConfig = AugmentationConfig | ModelConfig | HeadConfig | TrainingConfig
+
+
+def section_of(config: RunConfig, section: Section) -> SectionConfig:
+    """Return one part of the settings."""
+    if section == "head":
+        return config.model.head
+    part: SectionConfig = getattr(config, section)
+    return part
+
+
+def with_section(config: RunConfig, section: Section, part: Any) -> RunConfig:
+    """Return the settings with one part exchanged."""
+    if section == "head":
+        return replace(config, model=replace(config.model, head=part))
+    return replace(config, **{section: part})
+
+
+class SettingsForm:
+    """Binds widgets to one part of a project's settings.
+
+    The database holds the truth: every run of a page puts the stored value into the widget, and the widget's
+    callback, which comes first, stores what the person chose. So a reload, a second tab and another project
+    always show what the next run will use.
+    """
+
+    def __init__(self, engine: sa.Engine, project_id: str, config: RunConfig, section: Section) -> None:
+        self._engine = engine
+        self._project_id = project_id
+        self._part = section_of(config, section)
+        self._section: Section = section
+
+    def bind(
+        self,
+        field: str,
+        *,
+        key: str | None = None,
+        shown: Callable[[Any], Any] | None = None,
+        stored: Callable[[Any], Any] | None = None,
+    ) -> dict[str, Any]:
+        """Return the keyword arguments that tie a widget to a field.
+
+        Args:
+            field: The field of this part of the settings.
+            key: Key of the widget; the field's name when not given.
+            shown: From the field's value to the widget's; the same value when not given.
+            stored: From the widget's value to the field's; the same value when not given.
+        """
+        key = key or field
+        value = getattr(self._part, field)
+        value = shown(value) if shown else value
+        # Written only when it differs: a write of the same value would move a slider back under the finger.
+        if key not in st.session_state or st.session_state[key] != value:
+            st.session_state[key] = value
+        return {"key": key, "on_change": self._store, "args": (field, key, stored)}
+
+    def _store(self, field: str, key: str, stored: Callable[[Any], Any] | None) -> None:
+        value = st.session_state[key]
+        value = stored(value) if stored else value
+        self.change(lambda part: replace(part, **{field: value}))
+
+    def change(self, change: Callable[[Any], Any]) -> None:
+        """Store a change of this part of the settings; meant for callbacks.
+
+        Args:
+            change: Gets the part as it is stored and returns it as it shall be.
+        """
+        section = self._section
+
+        def apply(config: RunConfig) -> RunConfig:
+            return with_section(config, section, change(section_of(config, section)))
+
+        try:
+            update_config(self._engine, self._project_id, apply)
+        except NotFoundError:
+            return  # deleted in another tab: the page that runs after this callback says so

@@ -1,0 +1,235 @@
+"""The frame of every page: project, steps, running job, and the one primary action."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import streamlit as st
+
+from pages.components.state import Context, link_params, read_context
+from pages.components.text import label
+from tlcore.errors import NotFoundError, TransferLabError
+from tlcore.storage.jobs import ACTIVE_STATES, JobStatus, list_jobs, queue_position
+from tlcore.storage.projects import mark_visited
+from tlcore.storage.runs import Run
+
+Step = Literal["data", "augment", "model", "train", "understand", "predict", "export"]
+
+PAGES_DIR = Path(__file__).resolve().parents[1]
+HOME_PAGE = PAGES_DIR / "home.py"
+POLL_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class StepSpec:
+    """A step: its name, what one does there, and what must be there before it makes sense."""
+
+    step: Step
+    title: str
+    sentence: str
+    needs: Literal["nothing", "data", "model"]
+
+    @property
+    def path(self) -> Path:
+        """The file of its page."""
+        return PAGES_DIR / f"{self.step}.py"
+
+
+STEPS: tuple[StepSpec, ...] = (
+    StepSpec("data", "Data", "Show the computer pictures of the things it shall tell apart.", "nothing"),
+    StepSpec("augment", "Augment", "Change pictures a little at random, so that the model sees more variety.", "data"),
+    StepSpec("model", "Model", "Choose a network that can already see, and how much of it learns anew.", "data"),
+    StepSpec("train", "Train", "Let the model learn from your pictures, and watch it.", "data"),
+    StepSpec("understand", "Understand", "See how good the model is, and where it is wrong.", "model"),
+    StepSpec("predict", "Predict", "Ask the model about pictures that it has never seen.", "model"),
+    StepSpec("export", "Export", "Take the model with you.", "model"),
+)
+
+
+def find_step(step: Step) -> StepSpec:
+    """Return the row of a step."""
+    return next(spec for spec in STEPS if spec.step == step)
+
+
+def open_page(step: Step, *, needs_data: bool = False, needs_model: bool = False) -> Context:
+    """Draw the frame with the page's title and sentence, and return what the page works on.
+
+    Stops the page with a hint when the project is not there, or when pictures or a trained model
+    that it needs are not there yet.
+
+    Args:
+        step: The step that the page belongs to; it is marked as visited.
+        needs_data: Stop with a hint when the project has no pictures.
+        needs_model: Stop with a hint when no run of the project ended with a model.
+    """
+    project_id = st.query_params.get("project")
+    if not project_id:
+        _dead_end("This address names no project. Open one from Home.")
+    try:
+        context = read_context(project_id)
+        mark_visited(context.engine, context.project, step)
+        runs = context.runs
+        has_data, has_model = bool(context.dataset.items), any(run.has_model for run in runs)
+        jobs = list_jobs(context.engine, states=ACTIVE_STATES, project_id=project_id)
+    except NotFoundError as error:
+        _dead_end(str(error))
+    except TransferLabError as error:
+        show_error(error)
+        st.stop()
+    spec = find_step(step)
+    _draw_top(context, spec, runs, has_data=has_data, has_model=has_model)
+    elsewhere = [job for job in jobs if job_step(job) != step]
+    if elsewhere:
+        _watch_jobs(context, [job.id for job in elsewhere])
+    st.title(spec.title, anchor=False)
+    st.markdown(spec.sentence)
+    if needs_data and not has_data:
+        _hint("There are no pictures in this project yet.", "Bring pictures", "data", context)
+    if needs_model and not has_model:
+        _hint("There is no trained model in this project yet.", "Train a model", "train", context)
+    return context
+
+
+def job_step(job: JobStatus) -> Step:
+    """Return the step on whose page a job is watched."""
+    return "train" if job.kind == "run" else "data"
+
+
+def show_error(error: TransferLabError) -> None:
+    """Show what happened and what to do next."""
+    st.error(label(str(error)), icon=":material/error:")
+
+
+def primary_action(
+    text: str,
+    *,
+    key: str = "primary",
+    icon: str | None = None,
+    icon_position: Literal["left", "right"] = "left",
+    disabled: bool = False,
+    help: str | None = None,  # noqa: A002
+) -> bool:
+    """Draw the page's one primary action, bottom right and always in sight; return whether it was pressed.
+
+    Call it once per page and outside of fragments.
+    """
+    with st.bottom, st.container(horizontal=True, horizontal_alignment="right"):
+        return st.button(
+            text, key=key, type="primary", icon=icon, icon_position=icon_position, disabled=disabled, help=help
+        )
+
+
+def next_step(
+    text: str,
+    step: Step,
+    *,
+    run: str | None = None,
+    disabled: bool = False,
+    help: str | None = None,  # noqa: A002
+) -> None:
+    """Make going to a step the page's primary action.
+
+    Args:
+        text: What the button says, such as `Next: Model`.
+        step: Where it leads, in the same project.
+        run: The run that the next page shall show; the one in the address when not given.
+        disabled: Whether it cannot be pressed yet.
+        help: Why not, or what comes there.
+    """
+    pressed = primary_action(text, icon=":material/arrow_forward:", icon_position="right", disabled=disabled, help=help)
+    if pressed:
+        go_to(step, run=run)
+
+
+def go_to(step: Step, *, project: str | None = None, run: str | None = None) -> None:
+    """Go to the page of a step, in the project of this page unless another is named."""
+    params = link_params(project or st.query_params["project"], run or st.query_params.get("run"))
+    st.switch_page(find_step(step).path, query_params=params)
+
+
+def _draw_top(context: Context, current: StepSpec, runs: list[Run], *, has_data: bool, has_model: bool) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="frame-project"):
+        st.page_link(HOME_PAGE, label="Home", icon=":material/home:")
+        st.markdown(f"**{label(context.project.name)}**", width="content")
+    visited = {*context.project.visited, current.step}
+    done = _done_steps(visited, has_data=has_data, has_model=has_model)
+    upcoming = next((spec for spec in STEPS if spec.step not in done and spec.step != current.step), None)
+    available = {"nothing": True, "data": has_data, "model": has_model}
+    missing = {"data": "Bring pictures first, on Data.", "model": "Train a model first, on Train."}
+    params = link_params(context.project.id, st.query_params.get("run"))
+    with st.container(horizontal=True, gap="xsmall", key="frame-steps"):
+        for number, spec in enumerate(STEPS, start=1):
+            is_open = available[spec.needs]
+            st.page_link(
+                spec.path,
+                label=f"{number} {spec.title}" if spec is not current else f"**{number} {spec.title}**",
+                icon=_step_icon(spec.step in done, spec is upcoming and is_open),
+                query_params=params,
+                disabled=not is_open and spec is not current,
+                help=None if is_open else missing[spec.needs],
+            )
+    st.space("small")
+
+
+def _done_steps(visited: set[str], *, has_data: bool, has_model: bool) -> set[Step]:
+    """Return the steps that are done: opened, and with the result that the step is there for."""
+    has = {"nothing": True, "data": has_data, "model": has_model}
+    result = {"data": has_data, "train": has_model}
+    return {spec.step for spec in STEPS if spec.step in visited and result.get(spec.step, has[spec.needs])}
+
+
+def _step_icon(is_done: bool, is_upcoming: bool) -> str:
+    if is_done:
+        return ":material/check_circle:"
+    return ":material/arrow_circle_right:" if is_upcoming else ":material/radio_button_unchecked:"
+
+
+@st.fragment(run_every=POLL_SECONDS)
+def _watch_jobs(context: Context, job_ids: list[str]) -> None:
+    """Show the jobs that work on this project while another page is open; redraw the page when one ends."""
+    jobs = list_jobs(context.engine, states=ACTIVE_STATES, project_id=context.project.id)
+    active = [job for job in jobs if job.id in job_ids]
+    if len(active) < len(job_ids):
+        st.rerun()
+    for job in active:
+        with st.container(horizontal=True, vertical_alignment="center", key=f"frame-job-{job.id}"):
+            text, fraction = job_progress(context, job)
+            st.progress(fraction, text=text, width=320)
+            st.page_link(
+                find_step(job_step(job)).path,
+                label="Watch",
+                icon=":material/visibility:",
+                query_params=link_params(context.project.id, job.id if job.kind == "run" else None),
+            )
+
+
+def job_progress(context: Context, job: JobStatus) -> tuple[str, float]:
+    """Return what a job is doing, in words, and the fraction of its present phase that is done."""
+    name = "Training" if job.kind == "run" else "Import"
+    if job.state == "queued":
+        ahead = queue_position(context.engine, job)
+        return (f"{name} waits in line, {ahead} ahead" if ahead else f"{name} is about to start"), 0.0
+    if job.stop_requested is not None:
+        return f"{name} is stopping", 0.0
+    if not job.phase:
+        return f"{name} is starting", 0.0
+    text = job.phase if job.kind == "run" else f"Import: {job.phase}"
+    if job.total <= 0:
+        return text, 0.0
+    return f"{text}, {job.done:,} of {job.total:,}", min(1.0, job.done / job.total)
+
+
+def _hint(text: str, action: str, step: Step, context: Context) -> None:
+    st.info(text, icon=":material/lightbulb:")
+    next_step(action, step)
+    st.stop()
+
+
+def _dead_end(text: str) -> None:
+    st.title("Nothing here", anchor=False)
+    st.info(label(text), icon=":material/travel_explore:")
+    if primary_action("Go to Home", icon=":material/home:"):
+        st.switch_page(HOME_PAGE, query_params={})
+    st.stop()

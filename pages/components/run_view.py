@@ -1,0 +1,207 @@
+"""One run on the page: live while it works, and what it reached when it ended."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import streamlit as st
+
+from pages.components.amounts import accuracy_decimals, interval_words, percent
+from pages.components.curves import CURVE_HEIGHT, curve_figure
+from pages.components.frame import find_step, show_error
+from pages.components.live_plot import live_plot
+from pages.components.run_settings import run_settings
+from pages.components.state import Context, dataset_of, link_params
+from pages.components.text import count, label
+from tlcore.errors import TransferLabError
+from tlcore.evaluation import accuracy_interval
+from tlcore.jobs.control import ensure_runner
+from tlcore.storage.jobs import JobStatus, queue_position
+from tlcore.storage.runs import Run, RunSummary, get_run, read_metrics
+
+POLL_SECONDS = 1.0
+
+PHASE_SENTENCES = {
+    "Preparing": "Getting the pictures and the backbone ready.",
+    "Computing features": "The frozen blocks look at every picture once. This is done only once, not in every epoch.",
+    "Training": "The trainable part learns, epoch by epoch. Validation pictures show whether it holds for new ones.",
+    "Testing": "The best epoch answers the test pictures, which it has never seen.",
+    "Saving": "Writing the model down.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """When this browser first saw a phase, and how far it was then."""
+
+    phase: str
+    since: float
+    done: float
+
+
+def draw_live(context: Context, run_id: str) -> None:
+    """Show a run that waits or works; about once a second only this part of the page runs again."""
+    st.fragment(run_every=POLL_SECONDS)(_draw_live)(context, run_id)
+
+
+def _draw_live(context: Context, run_id: str) -> None:
+    try:
+        run = get_run(context.engine, run_id)
+        if run.job.is_active:
+            # The runner may have died with the computer; whoever looks at a run brings it back.
+            ensure_runner(context.home)
+    except TransferLabError as error:
+        show_error(error)
+        return
+    if not run.job.is_active:
+        st.rerun()  # once: the whole page shows what it reached, and the polling ends
+    st.subheader(f"Run {run.number}", anchor=False)
+    points = read_metrics(context.engine, run_id)
+    epoch = max((point.epoch for point in points), default=0.0)
+    fraction, text = progress_of(context, run, epoch)
+    st.progress(fraction, text=text)
+    st.caption(_phase_sentence(run.job))
+    draw_curves(run, points)
+
+
+def progress_of(context: Context, run: Run, epoch: float) -> tuple[float, str]:
+    """Return how much of the present phase is done, in `[0, 1]`, and the same in words with the time left."""
+    job = run.job
+    if job.state == "queued":
+        ahead = queue_position(context.engine, job)
+        return 0.0, f"**Waiting in line**, {count(ahead, 'training')} ahead" if ahead else "**About to start**"
+    if job.stop_requested is not None:
+        return 1.0, "**Stopping** and keeping the best epoch"
+    if not job.phase:
+        return 0.0, "**Starting**"
+    # The curve knows parts of an epoch, the job counts whole ones.
+    done = max(epoch, job.done) if job.phase == "Training" else float(job.done)
+    if job.total <= 0:
+        return 0.0, f"**{label(job.phase)}**"
+    left = seconds_left(_pace(run, done), done, job.total, time.time())
+    if job.phase == "Training":
+        where = f"epoch {min(int(done) + 1, job.total)} of {job.total}"
+        remaining = f", at most {duration(left)} left" if left is not None else ""
+    else:
+        where = f"{job.done:,} of {job.total:,}"
+        remaining = f", {duration(left)} left" if left is not None else ""
+    return min(1.0, done / job.total), f"**{label(job.phase)}**: {where}{remaining}"
+
+
+def _phase_sentence(job: JobStatus) -> str:
+    if job.state == "queued":
+        return "One training works at a time. You can close this page; it starts by itself when its turn comes."
+    return PHASE_SENTENCES.get(job.phase, "You can close this page; the training goes on.")
+
+
+def _pace(run: Run, done: float) -> Pace:
+    """Return what this browser saw first of the present phase, remembered between two looks."""
+    key = f"pace-{run.id}"
+    pace: Pace | None = st.session_state.get(key)
+    if pace is None or pace.phase != run.job.phase or done < pace.done:
+        pace = Pace(run.job.phase, time.time(), done)
+        st.session_state[key] = pace
+    return pace
+
+
+def seconds_left(pace: Pace, done: float, total: float, now: float) -> float | None:
+    """Return how long the phase will still take at its pace so far; `None` until there is a pace."""
+    seconds, steps = now - pace.since, done - pace.done
+    if seconds < 1 or steps <= 0:
+        return None
+    return max(0.0, total - done) * seconds / steps
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it, rounded up: `40 s`, `3 min`, `1 h 20 min`."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = -(-int(seconds) // 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def draw_curves(run: Run, points: list) -> None:  # type: ignore[type-arg]
+    """Draw accuracy and loss side by side, or say when they will come."""
+    if not points:
+        if run.job.is_active:
+            st.info("The curves begin with the first epoch.", icon=":material/show_chart:")
+        return
+    best_epoch = run.summary.best_epoch if run.summary else None
+    epochs = run.config.training.epochs
+    accuracy, loss = st.columns(2, gap="medium")
+    with accuracy:
+        st.markdown("**Accuracy**, higher is better", help="The part of the pictures that the model names right.")
+        live_plot(
+            curve_figure(points, "accuracy", epochs=epochs, best_epoch=best_epoch),
+            key=f"accuracy-{run.id}",
+            height=CURVE_HEIGHT,
+            description="Accuracy on training and validation pictures over the epochs",
+        )
+    with loss:
+        st.markdown(
+            "**Loss**, lower is better",
+            help="How wrong and how sure of it the model is. When the validation loss rises while the training loss "
+            "falls, the model learns its pictures by heart: overfitting.",
+        )
+        live_plot(
+            curve_figure(points, "loss", epochs=epochs, best_epoch=best_epoch),
+            key=f"loss-{run.id}",
+            height=CURVE_HEIGHT,
+            description="Loss on training and validation pictures over the epochs",
+        )
+
+
+def draw_ended(context: Context, run: Run) -> None:
+    """Show what an ended run reached, or why it did not."""
+    job, summary = run.job, run.summary
+    st.subheader(f"Run {run.number}", anchor=False)
+    if job.message:
+        (st.error if job.state == "failed" else st.info)(label(job.message))
+    elif job.state == "stopped":
+        st.info(
+            "Stopped. What it had learned by then is kept." if summary else "Stopped before it had learned anything."
+        )
+    if summary is not None:
+        _draw_result(context, run, summary)
+    draw_curves(run, read_metrics(context.engine, run.id))
+    with st.container(horizontal=True):
+        if summary is not None:
+            st.page_link(
+                find_step("understand").path,
+                label="Understand its mistakes",
+                icon=":material/search:",
+                query_params=link_params(context.project.id, run.id),
+            )
+        st.button("Train again", key="train_again", icon=":material/replay:", on_click=_leave_run)
+    with st.expander("What was chosen"):
+        st.markdown("\n".join(f"- **{what}**: {label(value)}" for what, value in run_settings(run)))
+
+
+def _leave_run() -> None:
+    st.query_params.pop("run", None)
+
+
+def _draw_result(context: Context, run: Run, summary: RunSummary) -> None:
+    classes = dataset_of(context, context.project, run.version).num_classes
+    with st.container(border=True, key="result"):
+        if summary.test_total:
+            accuracy = summary.test_correct / summary.test_total
+            low, high = accuracy_interval(summary.test_correct, summary.test_total)
+            st.metric(
+                "Test accuracy",
+                percent(accuracy, accuracy_decimals(summary.test_total)),
+                help="The part of the test pictures that it named right. It has never seen them. With other ones "
+                "the figure would differ a little: 95 of 100 such intervals hold the true value.",
+            )
+            st.markdown(
+                f"**{summary.test_correct:,} of {count(summary.test_total, 'test picture')} right.** On new pictures "
+                f"of this kind expect {interval_words(low, high, summary.test_total)} (95 % interval). "
+                + (f"Guessing gets {percent(1 / classes)}." if classes else "")
+            )
+        else:
+            st.markdown("**No test pictures**, so nobody knows how good it is on new ones. Set some apart on Data.")
+        st.caption(
+            f"Best epoch: {summary.best_epoch} of {summary.epochs}. It took {duration(summary.seconds)}; "
+            f"{summary.trainable_parameters:,} weights learned, {summary.frozen_parameters:,} stayed frozen."
+        )

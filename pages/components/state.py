@@ -1,0 +1,94 @@
+"""What a page works on: owner, project and data root. Ids come from the address, everything else from storage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+import streamlit as st
+
+from tlcore.dataset import Dataset
+from tlcore.home import home_dir
+from tlcore.storage.database import open_database
+from tlcore.storage.datasets import get_version, load_dataset
+from tlcore.storage.images import ImageStore
+from tlcore.storage.projects import Project, get_project
+from tlcore.storage.runs import Run, list_runs
+
+OWNER_COOKIE = "lab_user"
+LOCAL_OWNER = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a page works on, as it was when the page began.
+
+    Attributes:
+        engine: The database.
+        home: The data root.
+        owner: The browser that looks at the page.
+        project: The project in the address; `None` on Home only.
+    """
+
+    engine: sa.Engine
+    home: Path
+    owner: str
+    project: Project | None
+
+    @property
+    def images(self) -> ImageStore:
+        """The pictures of this data root."""
+        return ImageStore(self.home)
+
+    @property
+    def dataset(self) -> Dataset:
+        """The project's current data set; empty before the first pictures. Costs nothing on a rerun."""
+        return dataset_of(self, self.project)
+
+    @property
+    def runs(self) -> list[Run]:
+        """The project's runs, newest first."""
+        return list_runs(self.engine, self.project.id) if self.project else []
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _engine(home: str) -> sa.Engine:
+    return open_database(Path(home))
+
+
+@st.cache_resource(max_entries=24, show_spinner=False)
+def _dataset(content: str, home: str) -> Dataset:
+    return load_dataset(content, Path(home))
+
+
+def dataset_of(context: Context, project: Project | None, version: int | None = None) -> Dataset:
+    """Return a version of a project's data set, the current one when no number is given."""
+    number = version if version is not None else project and project.version
+    if project is None or number is None:
+        return Dataset()
+    return _dataset(get_version(context.engine, project.id, number).content, str(context.home))
+
+
+def read_owner() -> str:
+    """Return who looks at the page: the anonymous cookie of this browser."""
+    cookie = st.context.cookies.get(OWNER_COOKIE)
+    return cookie if isinstance(cookie, str) and cookie else LOCAL_OWNER
+
+
+def read_context(project_id: str | None = None) -> Context:
+    """Open the data root and, when an id is given, the project.
+
+    Raises:
+        NotFoundError: If the project does not exist or belongs to another browser.
+        StorageError: If the data root cannot be used.
+    """
+    home, owner = home_dir(), read_owner()
+    engine = _engine(str(home))
+    project = get_project(engine, project_id, owner) if project_id else None
+    return Context(engine, home, owner, project)
+
+
+def link_params(project_id: str, run_id: str | None = None) -> dict[str, str]:
+    """Return the part of an address that names a project and, when given, a run."""
+    return {"project": project_id, **({"run": run_id} if run_id else {})}

@@ -1,0 +1,69 @@
+"""Data page: bring pictures, look at them, put them in order."""
+
+import streamlit as st
+
+from pages.components.bring import bring_pictures
+from pages.components.class_panel import class_panel
+from pages.components.data_advice import data_advice, is_ready
+from pages.components.edits import show_failed_edit, undo_button
+from pages.components.frame import next_step, open_page
+from pages.components.import_watch import last_import, show_import, watch_import
+from pages.components.split_panel import split_panel
+from pages.components.text import count, label
+from tlcore.storage.jobs import ACTIVE_STATES, list_jobs
+
+MAX_CHART_HEIGHT = 560
+
+context = open_page("data")
+dataset = context.dataset
+show_failed_edit()
+
+active = [
+    job
+    for job in list_jobs(context.engine, states=ACTIVE_STATES, project_id=context.project.id)
+    if job.kind == "import"
+]
+for job in active:
+    watch_import(context, job.id)
+
+previous = last_import(context)
+if previous is not None and not active:
+    show_import(context, previous)
+
+if not dataset.items:
+    if not active:
+        st.subheader("Bring your first pictures", anchor=False)
+        st.markdown("Two or more classes, about twenty pictures each, are a good start.")
+        bring_pictures(context)
+else:
+    with st.expander("Add more pictures", icon=":material/add_photo_alternate:", key="add-more"):
+        bring_pictures(context)
+
+if dataset.classes:
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        total = count(len(dataset.items), "picture")
+        st.subheader(f"{total}, {count(dataset.num_classes, 'class', 'classes')}", anchor=False, width="content")
+        undo_button(context)
+    for advice in data_advice(dataset):
+        st.warning(label(advice), icon=":material/info:")
+
+    from pages.components.charts import class_counts_figure
+
+    figure = class_counts_figure(dataset)
+    with st.container(height=min(figure.layout.height, MAX_CHART_HEIGHT) + 20, border=False):
+        st.plotly_chart(figure, key="counts", config={"displayModeBar": False}, alt="Pictures per class and part.")
+
+    st.subheader("Pictures", anchor=False)
+    class_panel(context, dataset)
+
+    st.subheader("Three parts: train, validation, test", anchor=False)
+    split_panel(context, dataset)
+elif context.project.version is not None:
+    undo_button(context)
+
+next_step(
+    "Next: Augment",
+    "augment",
+    disabled=not is_ready(dataset),
+    help=None if is_ready(dataset) else "Bring pictures of at least two classes first.",
+)

@@ -1,0 +1,114 @@
+"""The download route: files of a finished run, streamed from disk to the browser that owns its project."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from tlcore.errors import NotFoundError
+from tlcore.storage.database import open_database
+from tlcore.storage.projects import get_project
+from tlcore.storage.runs import get_run, run_dir
+
+MODEL_NAME = "model.keras"
+RUN_FILES = {
+    MODEL_NAME: "application/octet-stream",
+    "labels.txt": "text/plain; charset=utf-8",
+    "README.txt": "text/plain; charset=utf-8",
+}
+"""What may leave a run's folder, with its type; everything else in there stays inside."""
+
+ARCHIVE_NAME = "model.zip"
+"""All of `RUN_FILES` in one file, made while it is sent."""
+
+BLOCK_BYTES = 1 << 20
+
+
+def download_url(run_id: str, file: str) -> str:
+    """Return the address of a run's file."""
+    return f"/download/{run_id}/{file}"
+
+
+def download_route(owner_of: Callable[[Headers], str | None]) -> Route:
+    """Return the route for `download_url`.
+
+    Args:
+        owner_of: Tells from a request's headers which browser asks.
+    """
+
+    # Not `async`: Starlette then runs it in a thread, where the database may wait.
+    def download(request: Request) -> Response:
+        owner = owner_of(request.headers)
+        folder = None if owner is None else _owned_run_dir(request.path_params["run_id"], owner)
+        return _not_found() if folder is None else _file_answer(folder, request.path_params["file"])
+
+    return Route(download_url("{run_id}", "{file}"), download)
+
+
+def _file_answer(folder: Path, file: str) -> Response:
+    if file == ARCHIVE_NAME and (folder / MODEL_NAME).is_file():
+        paths = [folder / name for name in RUN_FILES if (folder / name).is_file()]
+        disposition = {"Content-Disposition": f'attachment; filename="{ARCHIVE_NAME}"'}
+        return StreamingResponse(zip_blocks(paths), media_type="application/zip", headers=disposition)
+    if file in RUN_FILES and (folder / file).is_file():
+        return FileResponse(folder / file, media_type=RUN_FILES[file], filename=file)
+    return _not_found()
+
+
+def _owned_run_dir(run_id: str, owner: str) -> Path | None:
+    """Return the folder of a run that belongs to that browser; whoever does not own it learns nothing."""
+    engine = open_database()
+    try:
+        run = get_run(engine, run_id)
+        get_project(engine, run.job.project_id, owner)
+    except NotFoundError:
+        return None
+    finally:
+        engine.dispose()
+    return run_dir(run.id)
+
+
+def _not_found() -> Response:
+    return PlainTextResponse(
+        "This file is not here. Open the Export page of your project and download it from there.", status_code=404
+    )
+
+
+def zip_blocks(paths: Sequence[Path]) -> Iterator[bytes]:
+    """Yield a ZIP file of some files, block by block, so that a big model never lies in memory.
+
+    Nothing is compressed: weights do not get smaller.
+    """
+    outbox = _Outbox()
+    with zipfile.ZipFile(outbox, "w") as archive:
+        for path in paths:
+            with path.open("rb") as source, archive.open(zipfile.ZipInfo.from_file(path, path.name), "w") as target:
+                while block := source.read(BLOCK_BYTES):
+                    target.write(block)
+                    yield outbox.take()
+    yield outbox.take()
+
+
+class _Outbox(io.RawIOBase):
+    """Keeps what was written until it is taken; has no position, which tells `zipfile` to write straight on."""
+
+    def __init__(self) -> None:
+        self._written: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        self._written.append(bytes(data))
+        return len(data)
+
+    def take(self) -> bytes:
+        taken, self._written = b"".join(self._written), []
+        return taken

@@ -1,0 +1,62 @@
+"""Export page: take the model away, and see what was chosen to make it."""
+
+import streamlit as st
+
+from pages.components.amounts import file_size
+from pages.components.frame import next_step, open_page
+from pages.components.run_choice import choose_run
+from pages.components.run_settings import run_settings
+from pages.downloads import ARCHIVE_NAME, MODEL_NAME, RUN_FILES, download_url
+from tlcore.config import to_json
+from tlcore.prediction_code import prediction_code
+from tlcore.storage.runs import run_dir
+
+FILE_WORDS = {
+    MODEL_NAME: "the model itself, for Keras 3",
+    "labels.txt": "the names of the classes, in the order of the answers",
+    "README.txt": "how to feed it",
+}
+
+context = open_page("export", needs_model=True)
+run = choose_run(context)
+folder = run_dir(run.id, context.home)
+paths = {name: folder / name for name in RUN_FILES if (folder / name).is_file()}
+if MODEL_NAME not in paths:
+    st.error("The files of this run were deleted. Train again to make them anew.", icon=":material/error:")
+    next_step("Train again", "train")
+    st.stop()
+sizes = {name: path.stat().st_size for name, path in paths.items()}
+
+with st.bottom, st.container(horizontal=True, horizontal_alignment="right"):
+    st.link_button(
+        f"Download all (ZIP, {file_size(sum(sizes.values()))})",
+        download_url(run.id, ARCHIVE_NAME),
+        type="primary",
+        icon=":material/download:",
+    )
+
+st.subheader("What you get", anchor=False)
+for name in paths:
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.markdown(f"**{name}**, {FILE_WORDS[name]}", width="content")
+        st.link_button(file_size(sizes[name]), download_url(run.id, name), icon=":material/download:", key=name)
+
+st.subheader("Use it in Python", anchor=False)
+st.markdown(
+    "Put the files beside a picture and run this. Needs `pip install keras tensorflow pillow`. "
+    "The model scales the pixels itself, so it takes them as they are."
+)
+st.code(prediction_code(run.config.model), language="python")
+
+st.subheader("How it was made", anchor=False)
+choices, values = zip(*run_settings(run), strict=True)
+st.table({"Choice": choices, "Value": values}, hide_header=True, hide_index=True, border="horizontal")
+st.download_button(
+    "All settings (JSON)",
+    to_json(run.config),
+    f"run-{run.number}.json",
+    "application/json",
+    icon=":material/data_object:",
+    on_click="ignore",
+    help="Everything that was chosen. The same settings on the same pictures make the same model again.",
+)

@@ -1,0 +1,122 @@
+"""Home: the projects of this browser, a new one, or one click to a ready example."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import streamlit as st
+
+from pages.components.amounts import accuracy_decimals, percent
+from pages.components.frame import find_step, go_to, primary_action, show_error
+from pages.components.state import Context, dataset_of, link_params, read_context
+from pages.components.text import count, label
+from tlcore.errors import TransferLabError
+from tlcore.jobs.control import start_import
+from tlcore.storage.imports import ImportRequest
+from tlcore.storage.jobs import ACTIVE_STATES, list_jobs
+from tlcore.storage.projects import Project, create_project, delete_project, list_projects
+from tlcore.storage.runs import list_runs
+
+TRY_SAMPLE = "surfaces"
+PICTURE_PATH = Path(__file__).resolve().parent / "components" / "welcome.png"
+
+
+@st.dialog("Delete this project?")
+def confirm_delete(context: Context, project: Project) -> None:
+    """Ask once more, then delete the project with all that belongs to it."""
+    st.markdown(f"**{label(project.name)}** goes away with its pictures, trained models and results.")
+    st.markdown("This cannot be undone.")
+    with st.container(horizontal=True, horizontal_alignment="right"):
+        if st.button("Keep it", key="delete-no"):
+            st.rerun()
+        if st.button("Delete", key="delete-yes", icon=":material/delete:"):
+            delete_project(context.engine, project.id)
+            st.rerun()
+
+
+def data_summary(context: Context, project: Project) -> str:
+    """Say in a few words what pictures a project has."""
+    try:
+        dataset = dataset_of(context, project)
+    except TransferLabError as error:
+        return label(str(error))
+    if not dataset.items:
+        return "No pictures yet"
+    return f"{count(len(dataset.items), 'picture')} in {count(dataset.num_classes, 'class', 'classes')}"
+
+
+def result_summary(context: Context, project: Project, working: set[str]) -> str:
+    """Say in a few words what a project's last model reached, or what is going on."""
+    if project.id in working:
+        return "Working right now"
+    run = next((run for run in list_runs(context.engine, project.id) if run.summary is not None), None)
+    if run is None:
+        return "Not trained yet"
+    total = run.summary.test_total
+    if not total:
+        return f"Run {run.number}: trained, no test pictures"
+    correct = percent(run.summary.test_correct / total, accuracy_decimals(total))
+    return f"Run {run.number}: {correct} of {count(total, 'test picture')} right"
+
+
+def project_card(context: Context, project: Project, working: set[str]) -> None:
+    """Draw one project of the list."""
+    st.page_link(
+        find_step("data").path,
+        label=f"**{label(project.name)}**",
+        icon=":material/folder_open:",
+        query_params=link_params(project.id),
+    )
+    st.markdown(f"{data_summary(context, project)}  \n{result_summary(context, project, working)}")
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.caption(f"Made on {datetime.fromtimestamp(project.created):%d %B %Y}")
+        if st.button(
+            "Delete", key=f"delete-{project.id}", type="tertiary", icon=":material/delete:", help="Asks once more."
+        ):
+            confirm_delete(context, project)
+
+
+try:
+    context = read_context()
+    projects = list_projects(context.engine, context.owner)
+    working = {job.project_id for job in list_jobs(context.engine, states=ACTIVE_STATES)}
+except TransferLabError as error:
+    show_error(error)
+    st.stop()
+
+st.title("Transfer Lab", anchor=False)
+st.markdown(
+    "Teach a computer to tell pictures apart. It has seen a million photos already; "
+    "you show it a few more, of the things that matter to you."
+)
+
+if not projects:
+    st.image(str(PICTURE_PATH), width=960, alt="Pictures go through blue blocks and an orange one, and become bars.")
+    show, learn, ask = st.columns(3, gap="medium")
+    show.markdown("**1 Show**  \nBring pictures of two or more things: photos, a ZIP, or your webcam.")
+    learn.markdown("**2 Train**  \nWatch it learn, in a minute or two, on this computer.")
+    ask.markdown("**3 Ask**  \nGive it a new picture and see how sure it is, and why.")
+    st.markdown(
+        "No pictures at hand? **Try it now** makes a project with ready ones and leads you through to the first answer."
+    )
+else:
+    st.subheader("Your projects", anchor=False)
+    grid = st.grid(3, min_column_width=290, border=True, key="projects")
+    for project in projects:
+        with grid.cell():
+            project_card(context, project, working)
+
+with (
+    st.form("new-project", border=False, clear_on_submit=True),
+    st.container(horizontal=True, vertical_alignment="bottom"),
+):
+    name = st.text_input("A project of your own", placeholder="For example: leaves in our park", width=360)
+    wants_new = st.form_submit_button("New project", icon=":material/add:", key="new")
+if wants_new:
+    go_to("data", project=create_project(context.engine, context.owner, name).id)
+
+if primary_action("Try it now", key="try", icon=":material/play_arrow:", help="Makes a project with ready pictures."):
+    project = create_project(context.engine, context.owner, "Surfaces")
+    start_import(context.engine, project.id, ImportRequest(sample=TRY_SAMPLE), context.home)
+    go_to("data", project=project.id)

@@ -1,0 +1,30 @@
+"""The entry script: page settings, the list of pages, and the last place where an error is put into words."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import streamlit as st
+
+PAGES_DIR = Path(__file__).resolve().parent
+if str(PAGES_DIR.parent) not in sys.path:
+    sys.path.insert(0, str(PAGES_DIR.parent))
+
+from pages.components.frame import HOME_PAGE, STEPS, show_error  # noqa: E402
+from tlcore.errors import TransferLabError  # noqa: E402
+
+# A file of our own: the icon of a Material symbol would be fetched from outside.
+st.set_page_config(page_title="Transfer Lab", page_icon=str(PAGES_DIR / "components" / "icon.png"), layout="wide")
+
+page = st.navigation(
+    [
+        st.Page(HOME_PAGE, title="Transfer Lab", default=True),
+        *(st.Page(spec.path, title=f"{spec.title} · Transfer Lab") for spec in STEPS),
+    ],
+    position="hidden",
+)
+try:
+    page.run()
+except TransferLabError as error:
+    show_error(error)

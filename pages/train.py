@@ -1,0 +1,76 @@
+"""Train page: choose how it learns, start a run, watch it."""
+
+import streamlit as st
+
+from pages.components.frame import go_to, open_page, primary_action, show_error
+from pages.components.run_list import draw_earlier_runs
+from pages.components.run_view import draw_ended, draw_live
+from pages.components.state import Context
+from pages.components.training_form import draw_summary, draw_training_form, find_obstacle
+from tlcore.errors import NotFoundError
+from tlcore.jobs.control import start_run, stop_job
+from tlcore.storage.runs import Run, get_run
+
+
+def selected_run(context: Context) -> Run | None:
+    """Return the run in the address, else the one that waits or works; `None` to prepare a new one."""
+    run_id = st.query_params.get("run")
+    if run_id:
+        try:
+            run = get_run(context.engine, run_id)
+            if run.job.project_id == context.project.id:
+                return run
+            st.info("The run in this address belongs to another project. Here are the runs of this one.")
+        except NotFoundError as error:
+            show_error(error)
+        del st.query_params["run"]
+    active = next((run for run in context.runs if run.job.is_active), None)
+    if active is not None:
+        st.query_params["run"] = active.id
+    return active
+
+
+def prepare(context: Context) -> None:
+    """Choose the settings and start."""
+    draw_training_form(context)
+    draw_summary(context)
+    obstacle = find_obstacle(context)
+    if obstacle is not None:
+        st.warning(obstacle, icon=":material/block:")
+    if primary_action("Start training", key="start", icon=":material/play_arrow:", disabled=obstacle is not None):
+        version, config = context.project.version, context.project.config
+        st.query_params["run"] = start_run(context.engine, context.project.id, version, config, context.home)
+        st.rerun()
+
+
+def watch(context: Context, run: Run) -> None:
+    """Show a run: live with a way to stop it, or what it reached and where to go from there."""
+    if run.job.is_active:
+        draw_live(context, run.id)
+        stopping = run.job.stop_requested is not None
+        text = "Stopping" if stopping else "Stop and keep the best"
+        if primary_action(text, key="stop", icon=":material/stop_circle:", disabled=stopping):
+            stop_job(context.engine, run.job, context.home)
+            st.rerun()
+        return
+    draw_ended(context, run)
+    if run.has_model:
+        if primary_action("Try it on a picture", icon=":material/arrow_forward:", icon_position="right"):
+            go_to("predict", run=run.id)
+    elif primary_action("Back to the settings", icon=":material/tune:"):
+        train_again()
+
+
+def train_again() -> None:
+    """Leave the run that is shown, for the settings of a new one."""
+    del st.query_params["run"]
+    st.rerun()
+
+
+context = open_page("train", needs_data=True)
+run = selected_run(context)
+if run is None:
+    prepare(context)
+else:
+    watch(context, run)
+draw_earlier_runs(context, run)

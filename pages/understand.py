@@ -1,0 +1,28 @@
+"""Understand page: how good the model is, what it confuses, and the pictures that it got wrong."""
+
+import streamlit as st
+
+from pages.components.frame import next_step, open_page
+from pages.components.run_choice import choose_run
+from pages.components.test_results import show_accuracy, show_classes, show_confusion, show_mistakes
+from tlcore.evaluation import load_evaluation
+from tlcore.storage.runs import run_dir
+
+context = open_page("understand", needs_model=True)
+run = choose_run(context)
+evaluation = load_evaluation(run_dir(run.id, context.home))
+
+next_step("Next: Predict", "predict", run=run.id)
+
+if not evaluation.total:
+    st.info(
+        "This run had no test pictures, so nobody knows yet how good its model is. "
+        "Set some pictures apart for the test on Data, then train again.",
+        icon=":material/quiz:",
+    )
+    st.stop()
+
+show_accuracy(evaluation)
+show_mistakes(evaluation, context.images)
+show_confusion(evaluation)
+show_classes(evaluation)

@@ -1,0 +1,67 @@
+"""`python3 -m tests`: make the environment, find a browser, then lint, types, import rules and every test."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+IMPORT_RULES = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+CHECKS = (
+    ("format", ("-m", "ruff", "format", "--check", ".")),
+    ("lint", ("-m", "ruff", "check", ".")),
+    ("types", ("-m", "mypy", "--strict", "tlcore")),
+    ("import rules", ("-c", IMPORT_RULES, "--no-cache")),
+)
+"""What each check is called, and the arguments for the environment's Python."""
+
+
+def run_everything(pytest_arguments: "list[str]") -> int:
+    """Run the checks, then the tests, and return an exit code that is zero only when all passed."""
+    from tests.chromium import ENVIRONMENT_VARIABLE, ensure_chromium
+    from tlcore.environment import clean_environment, ensure_environment
+
+    os.chdir(str(ROOT))
+    python = ensure_environment(ROOT, "requirements-dev.txt")
+    variables = clean_environment()
+    chromium = ensure_chromium(python)
+    if chromium is None:
+        print("No Chromium or Chrome was found or could be installed: the browser tests are skipped.", flush=True)
+        print(f"Install one, or name it in {ENVIRONMENT_VARIABLE}.", flush=True)
+    else:
+        variables[ENVIRONMENT_VARIABLE] = str(chromium)
+
+    failed = []
+    for name, arguments in CHECKS:
+        started = time.monotonic()
+        done = subprocess.run([str(python), *arguments], env=variables)
+        passed = done.returncode == 0
+        print(
+            "{}: {} ({:.1f} s)".format(name, "passed" if passed else "FAILED", time.monotonic() - started), flush=True
+        )
+        failed += [] if passed else [name]
+    if failed:
+        print("Before the tests: {} failed, see above.".format(", ".join(failed)), flush=True)
+    tests = subprocess.run([str(python), "-m", "pytest", *pytest_arguments], env=variables)
+    return tests.returncode or (1 if failed else 0)
+
+
+def main() -> None:
+    """Run `run_everything`, with every foreseen problem as a plain sentence."""
+    from tlcore.python_version import check_python
+
+    check_python()
+    from tlcore.errors import TransferLabError
+
+    try:
+        sys.exit(run_everything(sys.argv[1:]))
+    except TransferLabError as error:
+        sys.exit("\n" + str(error))
+    except KeyboardInterrupt:
+        sys.exit("\nStopped.")
+
+
+if __name__ == "__main__":
+    main()

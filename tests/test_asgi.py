@@ -1,0 +1,82 @@
+"""What the web server adds around the pages: an identity per browser, safe headers."""
+
+import asyncio
+from collections.abc import Sequence
+from http.cookies import SimpleCookie
+
+import pytest
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import Message
+
+from pages.asgi import USER_COOKIE, is_user, middleware
+
+
+async def page(request: object) -> Response:
+    """Answer as a page does."""
+    return HTMLResponse("<p>page</p>")
+
+
+async def data(request: object) -> Response:
+    """Answer as a script's request is answered."""
+    return JSONResponse({})
+
+
+def ask(path: str, headers: Sequence[tuple[bytes, bytes]] = (), scheme: str = "http") -> Headers:
+    """Send one request through the middleware and return the headers of its answer."""
+    server = Starlette(routes=[Route("/page", page), Route("/data", data)], middleware=list(middleware()))
+    started: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            started.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": list(headers),
+        "scheme": scheme,
+        "server": ("testserver", 80),
+    }
+    asyncio.run(server(scope, receive, send))
+    return Headers(raw=started[0]["headers"])
+
+
+def test_a_new_browser_gets_an_unguessable_identity_that_scripts_cannot_read() -> None:
+    cookies = [SimpleCookie(ask("/page")["set-cookie"])[USER_COOKIE] for _ in range(3)]
+    assert all(is_user(cookie.value) for cookie in cookies)
+    assert len({cookie.value for cookie in cookies}) == 3
+    assert all(cookie["httponly"] and cookie["samesite"] == "Lax" and not cookie["secure"] for cookie in cookies)
+
+
+def test_over_https_the_identity_stays_on_https() -> None:
+    assert SimpleCookie(ask("/page", scheme="https")["set-cookie"])[USER_COOKIE]["secure"]
+
+
+def test_a_known_browser_keeps_its_identity() -> None:
+    given = SimpleCookie(ask("/page")["set-cookie"])[USER_COOKIE].value
+    assert "set-cookie" not in ask("/page", [(b"cookie", f"a=b; {USER_COOKIE}={given}".encode())])
+
+
+@pytest.mark.parametrize("value", ["", "anon", "../../etc/passwd", "x" * 500])
+def test_an_identity_that_was_not_given_out_is_replaced(value: str) -> None:
+    assert "set-cookie" in ask("/page", [(b"cookie", f"{USER_COOKIE}={value}".encode())])
+
+
+def test_only_pages_give_an_identity() -> None:
+    assert "set-cookie" not in ask("/data")
+
+
+@pytest.mark.parametrize("path", ["/page", "/data"])
+def test_every_answer_carries_safe_headers(path: str) -> None:
+    headers = ask(path)
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "same-origin"

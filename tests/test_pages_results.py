@@ -1,0 +1,437 @@
+"""Understand, Predict and Export, and the download route, on a run made by the storage functions."""
+
+from __future__ import annotations
+
+import csv
+import http.client
+import io
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+import uvicorn
+from PIL import Image
+from starlette.applications import Starlette
+from streamlit.testing.v1 import AppTest
+
+from pages.asgi import owner_of
+from pages.components.amounts import chance, file_size, interval_words
+from pages.components.prediction_table import defused, prediction_csv
+from pages.components.result_charts import confusion_figure, probability_figure
+from pages.components.state import LOCAL_OWNER
+from pages.downloads import download_route, download_url
+from tlcore.config import ModelConfig, RunConfig
+from tlcore.dataset import ClassLabel, Dataset, Item
+from tlcore.evaluation import Evaluation, save_evaluation
+from tlcore.intake.images import clean_pixels
+from tlcore.prediction_code import prediction_code
+from tlcore.storage.database import open_database, writing
+from tlcore.storage.datasets import commit_version
+from tlcore.storage.images import ImageStore
+from tlcore.storage.jobs import claim_job, end_job
+from tlcore.storage.projects import create_project
+from tlcore.storage.runs import RunSummary, create_run, run_dir, write_summary
+
+PAGES_DIR = Path(__file__).resolve().parents[1] / "pages"
+OWNER = "o" * 24
+NAMES = ("red", "green")
+COLORS = ((200, 30, 30), (30, 160, 40))
+
+
+@dataclass(frozen=True)
+class Finished:
+    engine: sa.Engine
+    home: Path
+    project_id: str
+    dataset: Dataset
+    version: int
+
+    def add_run(self, wrong: Sequence[int] = (), names: Sequence[str] = NAMES, test: int | None = None) -> str:
+        """Make a finished run that answers the test pictures of these positions wrong, with rising certainty."""
+        run_id = create_run(self.engine, self.project_id, self.version, RunConfig())
+        job = claim_job(self.engine, "run")
+        items = self.dataset.subset("test")[:test]
+        y_true = np.array([self.dataset.class_index()[item.class_id] for item in items], dtype=np.int64)
+        probabilities = np.zeros((len(items), len(names)), np.float32)
+        for index, truth in enumerate(y_true):
+            said = 1 - truth if index in wrong else truth
+            probabilities[index, said] = 0.6 + 0.3 * index / max(1, len(items))
+            probabilities[index, 1 - said] = 1 - probabilities[index, said]
+        folder = run_dir(run_id, self.home)
+        save_evaluation(Evaluation(tuple(names), tuple(i.image for i in items), y_true, probabilities), folder)
+        (folder / "model.keras").write_bytes(b"K" * 3_000_000)
+        (folder / "labels.txt").write_text("".join(f"{name}\n" for name in names), "utf-8")
+        (folder / "README.txt").write_text("Feed me.", "utf-8")
+        (folder / "worker.log").write_text("secret", "utf-8")
+        summary = RunSummary(3, 5, 0.9, len(items) - len(wrong), len(items), 2562, 3_370_000, 12.0)
+        with writing(self.engine) as connection:
+            write_summary(connection, run_id, job.attempt, summary)
+        end_job(self.engine, run_id, job.attempt, "finished")
+        return run_id
+
+
+@pytest.fixture
+def make_finished(home: Path) -> Callable[..., Finished]:
+    def make(owner: str = LOCAL_OWNER, names: Sequence[str] = NAMES, each: int = 20) -> Finished:
+        engine = open_database(home)
+        images, random = ImageStore(home), np.random.default_rng(0)
+        classes = tuple(ClassLabel(f"class{index}", name, index) for index, name in enumerate(names))
+        items = []
+        for number in range(each * len(names)):
+            noise = random.integers(-20, 20, (48, 64, 3))
+            pixels = np.clip(np.array(COLORS[number % 2]) + noise, 0, 255).astype(np.uint8)
+            clean = clean_pixels(pixels)
+            key = images.add(clean.data, clean.thumbnail)
+            items.append(Item(key, classes[number % len(names)].id, "test", f"{number}.png"))
+        dataset = Dataset(classes, tuple(items))
+        project = create_project(engine, owner, "Colours")
+        version = commit_version(engine, project.id, dataset, "made", parent=None, home=home)
+        return Finished(engine, home, project.id, dataset, version)
+
+    return make
+
+
+class RedOrGreen:
+    """Answers by the mean colour, as quickly as a trained model and without one."""
+
+    class_colors = (0, 1)
+
+    def __init__(self, class_names: Sequence[str] = NAMES) -> None:
+        self.class_names = tuple(class_names)
+
+    def predict(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        red = [float(image[..., 0].mean() > image[..., 1].mean()) for image in images]
+        return np.array([[0.95, 0.05] if value else [0.1, 0.9] for value in red], np.float32)
+
+
+@pytest.fixture
+def predictor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tlcore.prediction.load_predictor", lambda _folder, _home=None: RedOrGreen())
+
+
+def open_step(step: str, project_id: str, run_id: str | None = None) -> AppTest:
+    page = AppTest.from_file(str(PAGES_DIR / "router.py"), default_timeout=20)
+    page.query_params["project"] = project_id
+    if run_id:
+        page.query_params["run"] = run_id
+    page.switch_page(str(PAGES_DIR / f"{step}.py"))
+    page.run()
+    assert not page.exception
+    return page
+
+
+def picture(color: tuple[int, int, int], kind: str = "PNG") -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (80, 60), color).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def all_text(page: AppTest) -> str:
+    parts = [*page.markdown, *page.caption, *page.info, *page.warning, *page.success, *page.error, *page.title]
+    return "\n".join(element.value for element in parts)
+
+
+@pytest.mark.parametrize("step", ["understand", "predict", "export"])
+def test_a_project_without_a_run_says_what_to_do(make_finished, step: str) -> None:
+    page = open_step(step, make_finished().project_id)
+    assert any("no trained model" in info.value for info in page.info)
+    assert any("Train" in button.label for button in page.button)
+
+
+def test_understand_says_the_accuracy_with_its_interval_in_words(make_finished) -> None:
+    finished = make_finished()
+    finished.add_run(wrong=(3, 8))
+    page = open_step("understand", finished.project_id)
+    assert page.metric[0].value == "95 %"
+    text = all_text(page)
+    assert "38 of 40 test pictures right" in text
+    assert "between 83 and 99 %" in text
+    assert "one picture = 2.5 points" in text
+
+
+def test_the_surest_mistake_comes_first_with_what_it_is_and_what_the_model_said(make_finished) -> None:
+    finished = make_finished()
+    finished.add_run(wrong=(3, 8))
+    said = [m.value for m in open_step("understand", finished.project_id).markdown if "model said" in m.value]
+    assert said == ["is **red**, model said **green** 66 %", "is **green**, model said **red** 62 %"]
+
+
+def test_many_mistakes_are_paged_and_one_kind_can_be_chosen(make_finished) -> None:
+    finished = make_finished()
+    finished.add_run(wrong=range(31))
+    page = open_step("understand", finished.project_id)
+    assert sum("model said" in m.value for m in page.markdown) == 12
+    page.get("pagination")[0].set_value(3).run()
+    assert sum("model said" in m.value for m in page.markdown) == 7
+    kinds = page.button_group[0]
+    assert list(kinds.options) == ["red → green: 16", "green → red: 15"]
+    kinds.set_value((0, 1)).run()
+    assert sum("model said **green**" in m.value for m in page.markdown) == 12
+    assert not any("model said **red**" in m.value for m in page.markdown)
+
+
+def test_no_mistakes_at_all_is_said(make_finished) -> None:
+    finished = make_finished()
+    finished.add_run()
+    page = open_step("understand", finished.project_id)
+    assert "all 40 test pictures" in page.success[0].value
+    assert "between 91 and 100 %" in all_text(page)
+
+
+def test_a_tiny_test_set_is_said(make_finished) -> None:
+    finished = make_finished(each=4)
+    finished.add_run()
+    assert "Only 8 test pictures" in open_step("understand", finished.project_id).warning[0].value
+
+
+def test_a_run_without_test_pictures_says_how_to_get_some(make_finished) -> None:
+    finished = make_finished()
+    finished.add_run(test=0)
+    page = open_step("understand", finished.project_id)
+    assert "no test pictures" in page.info[0].value
+    assert not page.metric
+
+
+def test_undefined_scores_are_a_dash_with_the_reason(make_finished) -> None:
+    finished = make_finished()
+    names = (*NAMES, "*lynx*")
+    finished.add_run(names=names)
+    page = open_step("understand", finished.project_id)
+    table = page.dataframe[0].value
+    assert list(table["Class"]) == list(names)
+    assert np.isnan(table["Recall"][2])
+    assert np.isnan(table["Precision"][2])
+    assert table["Recall"][0] == 100
+    text = all_text(page)
+    assert r"\*lynx\* has no precision (–): the model never gave this answer." in text
+    assert r"\*lynx\* has no recall (–): there is no test picture of it." in text
+
+
+def test_damaged_results_are_explained(make_finished) -> None:
+    finished = make_finished()
+    run_id = finished.add_run()
+    (run_dir(run_id, finished.home) / "evaluation.npz").write_bytes(b"PK broken")
+    assert "Train again" in open_step("understand", finished.project_id).error[0].value
+
+
+def test_the_newest_run_is_shown_unless_the_address_names_another(make_finished) -> None:
+    finished = make_finished()
+    first, second = finished.add_run(wrong=(3, 8)), finished.add_run()
+    page = open_step("understand", finished.project_id)
+    assert page.metric[0].value == "100 %"
+    assert page.query_params["run"] in (second, [second])
+    assert page.selectbox[0].options[1].startswith("Run 1: 95 % right")
+    assert open_step("understand", finished.project_id, first).metric[0].value == "95 %"
+    page.selectbox[0].select_index(1).run()
+    assert page.metric[0].value == "95 %"
+    assert page.query_params["run"] in (first, [first])
+
+
+def test_predict_shows_a_test_picture_with_its_answer_before_anything_was_brought(make_finished, predictor) -> None:
+    finished = make_finished()
+    finished.add_run()
+    page = open_step("predict", finished.project_id)
+    assert "The model says" in all_text(page)
+    assert "Right, it is" in all_text(page)
+    assert len(page.get("plotly_chart")) == 1
+    before = [caption.value for caption in page.caption]
+    page.button(key="another").click().run()
+    assert not page.exception
+    assert [caption.value for caption in page.caption] != before
+
+
+def test_one_picture_gets_its_probabilities_and_its_file_is_forgotten(make_finished, predictor) -> None:
+    finished = make_finished()
+    finished.add_run()
+    page = open_step("predict", finished.project_id)
+    page.file_uploader[0].upload("my *rose*.png", picture(COLORS[0])).run()
+    assert not page.exception
+    assert "The model says red" in all_text(page)
+    assert r"my \*rose\*\.png" in all_text(page)
+    assert not page.file_uploader[0].value
+
+
+def test_many_pictures_get_a_grid_and_refused_ones_their_reason(make_finished, predictor) -> None:
+    finished = make_finished()
+    finished.add_run()
+    page = open_step("predict", finished.project_id)
+    for name, data in (
+        ("a.png", picture(COLORS[0])),
+        ("b.png", picture(COLORS[1])),
+        ("c.png", b""),
+        ("=1+1.png", picture(COLORS[1])),
+    ):
+        page.file_uploader[0].upload(name, data)
+    page.run()
+    assert not page.exception
+    assert r"**c\.png**" in page.warning[0].value
+    assert "empty" in page.warning[0].value
+    assert "The model says red" in all_text(page)
+    page.button(key="answer-1").click().run()
+    assert "The model says green" in all_text(page)
+    assert len(page.get("download_button")) == 1
+
+
+def test_a_photo_gets_an_answer(make_finished, predictor) -> None:
+    finished = make_finished()
+    finished.add_run()
+    page = open_step("predict", finished.project_id)
+    assert not page.get("camera_input")
+    page.toggle(key="camera").set_value(True).run()
+    page.camera_input(key="photo").upload("photo.jpg", picture(COLORS[1], "JPEG")).run()
+    assert not page.exception
+    assert "The model says green" in all_text(page)
+
+
+def test_export_names_sizes_settings_and_code(make_finished) -> None:
+    finished = make_finished()
+    run_id = finished.add_run()
+    page = open_step("export", finished.project_id)
+    links = {link.url: link.label for link in page.get("link_button")}
+    assert links[download_url(run_id, "model.keras")] == "3.0 MB"
+    assert "Download all (ZIP, 3.0 MB)" in links.values()
+    assert "EfficientNet-Lite0" in list(page.table[0].value["Value"])
+    assert page.code[0].value.strip() == prediction_code(ModelConfig()).strip()
+
+
+def test_export_says_so_when_the_files_are_gone(make_finished) -> None:
+    finished = make_finished()
+    (run_dir(finished.add_run(), finished.home) / "model.keras").unlink()
+    assert "Train again" in open_step("export", finished.project_id).error[0].value
+
+
+@pytest.mark.parametrize("mode", ["crop", "stretch", "pad"])
+def test_the_code_for_every_way_of_resizing_compiles(mode) -> None:
+    compile(prediction_code(ModelConfig(image_size=96, resize_mode=mode)), "snippet", "exec")
+
+
+@dataclass(frozen=True)
+class Answered:
+    status: int
+    content: bytes
+    disposition: str | None
+
+
+Get = Callable[..., Answered]
+
+
+@pytest.fixture
+def get(home: Path) -> Iterator[Get]:
+    """Ask a real server, with the address exactly as it is written."""
+    server = uvicorn.Server(uvicorn.Config(Starlette(routes=[download_route(owner_of)]), port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+
+    def get(address: str, cookie: str | None = f"lab_user={OWNER}") -> Answered:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.request("GET", address, headers={"Cookie": cookie} if cookie else {})
+        answer = connection.getresponse()
+        result = Answered(answer.status, answer.read(), answer.headers["content-disposition"])
+        connection.close()
+        return result
+
+    yield get
+    server.should_exit = True
+    thread.join(timeout=10)
+
+
+def test_the_owner_gets_the_files_as_attachments(make_finished, get: Get) -> None:
+    run_id = make_finished(OWNER).add_run()
+    answer = get(download_url(run_id, "model.keras"))
+    assert answer == Answered(200, b"K" * 3_000_000, 'attachment; filename="model.keras"')
+    assert get(download_url(run_id, "labels.txt")).content == b"red\ngreen\n"
+
+
+def test_the_zip_holds_all_three_files(make_finished, get: Get) -> None:
+    run_id = make_finished(OWNER).add_run()
+    answer = get(download_url(run_id, "model.zip"))
+    assert answer.disposition == 'attachment; filename="model.zip"'
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == ["model.keras", "labels.txt", "README.txt"]
+        assert archive.read("model.keras") == b"K" * 3_000_000
+
+
+def test_another_owner_gets_the_same_answer_as_for_a_run_that_is_not_there(make_finished, get: Get) -> None:
+    run_id = make_finished(OWNER).add_run()
+    missing = get(download_url("nothing", "model.keras"))
+    assert missing.status == 404
+    for cookie in (f"lab_user={'x' * 24}", "lab_user=", f"lab_user={LOCAL_OWNER}", "other=1", None):
+        for file in ("model.keras", "model.zip"):
+            assert get(download_url(run_id, file), cookie) == missing
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "worker.log",
+        "evaluation.npz",
+        "../../lab.sqlite",
+        "..%2F..%2Flab.sqlite",
+        "..%5Clab.sqlite",
+        "MODEL.KERAS",
+        "..",
+    ],
+)
+def test_nothing_else_leaves_the_folder(make_finished, get: Get, file: str) -> None:
+    run_id = make_finished(OWNER).add_run()
+    assert get(f"/download/{run_id}/{file}").status == 404
+
+
+@pytest.mark.parametrize("prefix", ["..%2Fruns%2F", "%2E%2E/runs/", "./"])
+def test_a_run_id_is_never_a_path(make_finished, get: Get, prefix: str) -> None:
+    run_id = make_finished(OWNER).add_run()
+    assert get(f"/download/{prefix}{run_id}/model.keras").status == 404
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+x", "-x", "@x", "\tx", "\rx", "  =x", "\xa0=x"])
+def test_a_text_that_acts_as_a_formula_is_defused(text: str) -> None:
+    assert defused(text) == f"'{text}"
+
+
+def test_the_table_has_one_line_per_picture_and_refused_ones_their_reason() -> None:
+    text = prediction_csv(["=cat", "dog"], [("a.png", (0.25, 0.75), ""), ("-b.png", None, "It is empty.")])
+    rows = list(csv.reader(io.StringIO(text.removeprefix("\ufeff"))))
+    assert rows[0] == ["file", "answer", "probability", "'=cat", "dog", "refused because"]
+    assert rows[1] == ["a.png", "dog", "0.750000", "0.250000", "0.750000", ""]
+    assert rows[2] == ["'-b.png", "", "", "", "", "It is empty."]
+
+
+def test_the_confusion_matrix_writes_every_number_and_keeps_equal_names_apart() -> None:
+    matrix = np.array([[48, 2, 0], [1, 30, 0], [0, 0, 0]])
+    figure = confusion_figure(matrix, ["<b>", "a very long class name 1", "a very long class name 2"])
+    assert list(figure.data[0].text[0]) == ["48", "2", "0"]
+    names = list(figure.data[0].x)
+    assert names[0] == "&lt;b&gt;"
+    assert len(set(names)) == 3
+    assert not np.isnan(np.array(figure.data[0].z, float).diagonal()).any()
+
+
+def test_probability_bars_are_ranked_coloured_and_name_the_rest() -> None:
+    probabilities = [0.0, 0.1, 0.6, 0.02, 0.03, 0.05, 0.05, 0.05, 0.05, 0.05]
+    figure = probability_figure(probabilities, [f"c{index}" for index in range(10)], [f"#{i:06x}" for i in range(10)])
+    bars = figure.data[0]
+    assert bars.y[0] == "c2"
+    assert bars.marker.color[0] == "#000002"
+    assert bars.text[0] == "60 %"
+    assert bars.y[-1] == "3 others"
+    assert sum(bars.x) == pytest.approx(1.0)
+
+
+def test_numbers_in_words() -> None:
+    assert chance(0.9999) == "over 99 %"
+    assert chance(1.0) == "100 %"
+    assert chance(0.0001) == "under 1 %"
+    assert file_size(14_230_000) == "14.2 MB"
+    assert interval_words(0.914, 0.968, 300) == "between 91 and 97 %"
+    assert interval_words(0.9914, 0.9968, 5000) == "between 99.1 and 99.7 %"

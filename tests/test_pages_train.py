@@ -1,0 +1,416 @@
+"""Augment, Model and Train pages on a project with real pictures; runs are played by the storage functions."""
+
+from __future__ import annotations
+
+import gzip
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import sqlalchemy as sa
+from starlette.requests import Request
+from starlette.responses import Response
+from streamlit.testing.v1 import AppTest
+
+from pages.components.curves import curve_figure, thinned
+from pages.components.network_chart import amount, network_figure
+from pages.components.run_view import Pace, duration, seconds_left
+from pages.components.state import LOCAL_OWNER
+from pages.plotly_script import PLOTLY_ADDRESS, plotly_script, versioned_address
+from tlcore.architecture import describe_model
+from tlcore.augmentation_controls import CONTROLS, PRESETS
+from tlcore.config import AugmentationConfig, ModelConfig, RunConfig
+from tlcore.dataset import ClassLabel, Dataset, Item, Split
+from tlcore.storage.database import open_database, writing
+from tlcore.storage.datasets import commit_version
+from tlcore.storage.images import ImageStore
+from tlcore.storage.jobs import claim_job, end_job, write_job
+from tlcore.storage.projects import create_project, get_project, update_config
+from tlcore.storage.runs import MetricPoint, RunSummary, create_run, get_run, list_runs, write_metrics, write_summary
+
+PAGES_DIR = Path(__file__).resolve().parents[1] / "pages"
+SPLITS: tuple[Split, ...] = ("train", "train", "train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A project with pictures."""
+
+    engine: sa.Engine
+    home: Path
+    project_id: str
+    version: int
+
+    def config(self) -> RunConfig:
+        return get_project(self.engine, self.project_id, LOCAL_OWNER).config
+
+    def change(self, change: Callable[[RunConfig], RunConfig]) -> None:
+        update_config(self.engine, self.project_id, change)
+
+    def begin_run(self) -> tuple[str, int]:
+        """Put a run in line and claim it, as the runner does."""
+        run_id = create_run(self.engine, self.project_id, self.version, self.config())
+        job = claim_job(self.engine, "run")
+        assert job is not None
+        return run_id, job.attempt
+
+    def work(self, run_id: str, attempt: int, **values: object) -> None:
+        with writing(self.engine) as connection:
+            write_job(connection, run_id, attempt, **values)
+
+    def learn(self, run_id: str, attempt: int, epochs: int) -> None:
+        with writing(self.engine) as connection:
+            for epoch in range(1, epochs + 1):
+                values = {"loss": 1 / epoch, "accuracy": 1 - 1 / (epoch + 1)}
+                write_metrics(
+                    connection, run_id, attempt, epoch, values | {"val_loss": 1.1 / epoch, "val_accuracy": 0.5}
+                )
+
+    def finish(self, run_id: str, attempt: int, correct: int = 90, total: int = 100) -> None:
+        with writing(self.engine) as connection:
+            summary = RunSummary(4, 5, 0.9, correct, total, 2562, 3_370_000, 12.0)
+            write_summary(connection, run_id, attempt, summary)
+        end_job(self.engine, run_id, attempt, "finished")
+
+    def open(self, step: str, run: str | None = None) -> AppTest:
+        page = AppTest.from_file(str(PAGES_DIR / "router.py"), default_timeout=20)
+        page.query_params["project"] = self.project_id
+        if run is not None:
+            page.query_params["run"] = run
+        page.switch_page(str(PAGES_DIR / f"{step}.py")).run()
+        assert not page.exception
+        return page
+
+
+@pytest.fixture
+def lab(home: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    # No process of ours shall take the runs that these tests play themselves.
+    monkeypatch.setattr("tlcore.jobs.control.start_module", lambda *_args, **_kwargs: None)
+    engine, images, random = open_database(home), ImageStore(home), np.random.default_rng(0)
+    classes = (ClassLabel("a", "cat", 0), ClassLabel("b", "dog", 1))
+    items = []
+    for number in range(20):
+        pixels = cv2.resize(random.integers(0, 256, (4, 5, 3), dtype=np.uint8), (200, 160))
+        data = cv2.imencode(".png", pixels)[1].tobytes()
+        split = SPLITS[number // 2 % len(SPLITS)]
+        items.append(Item(images.add(data, data), classes[number % 2].id, split, f"{number}.png"))
+    project = create_project(engine, LOCAL_OWNER, "Pets")
+    version = commit_version(engine, project.id, Dataset(classes, tuple(items)), "made", parent=None, home=home)
+    return Lab(engine, home, project.id, version)
+
+
+def texts(page: AppTest) -> str:
+    parts = [*page.markdown, *page.caption, *page.info, *page.warning, *page.error, *page.title, *page.subheader]
+    return "\n".join(element.value for element in parts)
+
+
+def test_every_augmentation_control_has_a_widget_that_is_saved(lab: Lab) -> None:
+    page = lab.open("augment")
+    for row in CONTROLS:
+        if row.field == "cval":
+            continue
+        if row.kind == "switch":
+            page.toggle(key=row.field).set_value(True).run()
+        elif row.kind == "choice":
+            page.selectbox(key=row.field).set_value("constant").run()
+        elif row.kind == "range":
+            page.slider(key=row.field).set_value((0.5, 1.5)).run()
+        else:
+            page.slider(key=row.field).set_value(row.minimum + row.step).run()
+    page.slider(key="cval").set_value(100.0).run()
+    assert not page.exception
+    saved, neutral = lab.config().augmentation, AugmentationConfig()
+    assert all(getattr(saved, row.field) != getattr(neutral, row.field) for row in CONTROLS)
+    assert saved.brightness_range == (0.5, 1.5)
+
+
+def test_a_preset_sets_all_sliders_and_a_slider_ends_the_preset(lab: Lab) -> None:
+    page = lab.open("augment")
+    page.button_group(key="preset").set_value("tutorial").run()
+    assert lab.config().augmentation == PRESETS["tutorial"]
+    assert page.slider(key="rotation_range").value == 20
+    page.slider(key="rotation_range").set_value(45.0).run()
+    assert page.button_group(key="preset").value is None
+    assert "Your own mix." in texts(page)
+
+
+def test_the_page_shows_the_original_and_the_first_nine_views_that_training_gets(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tlcore import augmentation
+
+    drawn = []
+    real = augmentation.augment
+
+    def spy(image, config, **key):  # noqa: ANN001, ANN003, ANN202
+        drawn.append((image.shape, key["view"], key["seed"], key["image_key"]))
+        return real(image, config, **key)
+
+    monkeypatch.setattr(augmentation, "augment", spy)
+    lab.change(lambda config: replace(config, augmentation=PRESETS["strong"], model=ModelConfig(image_size=96)))
+    page = lab.open("augment")
+    assert [view for _, view, _, _ in drawn] == list(range(9))
+    assert {(shape, seed) for shape, _, seed, _ in drawn} == {((96, 96, 3), 0)}
+    assert len(page.image) == 10
+    drawn.clear()
+    page.button(key="again").click().run()
+    assert [view for _, view, _, _ in drawn] == list(range(9, 18))
+    first = drawn[0][3]
+    drawn.clear()
+    page.button(key="another").click().run()
+    assert [view for _, view, _, _ in drawn] == list(range(9))
+    assert drawn[0][3] != first
+
+
+def test_the_cost_of_views_is_said_with_the_pictures_of_this_project(lab: Lab) -> None:
+    lab.change(lambda config: replace(config, augmentation=PRESETS["light"]))
+    page = lab.open("augment")
+    assert "48 pictures instead of 12" in texts(page)
+    page.select_slider(key="views").set_value(8).run()
+    assert lab.config().training.views == 8
+    assert "96 pictures instead of 12" in texts(page)
+    page.toggle(key="new_views_every_epoch").set_value(True).run()
+    assert "never sees the same view twice" in texts(page)
+
+
+def test_moving_the_freeze_line_changes_the_parameters_at_once(lab: Lab) -> None:
+    page = lab.open("model")
+    before = {metric.label: metric.value for metric in page.metric}
+    page.select_slider(key="first_trainable").set_value("block7a").run()
+    after = {metric.label: metric.value for metric in page.metric}
+    assert lab.config().model.first_trainable == "block7a"
+    assert before != after
+    summary = describe_model(lab.config().model, 2)
+    assert amount(summary.trainable_parameters) in after.values()
+
+
+def test_another_backbone_starts_frozen_at_its_own_size_and_says_its_download(lab: Lab) -> None:
+    page = lab.open("model")
+    page.select_slider(key="first_trainable").set_value("block7a").run()
+    page.radio(key="backbone").set_value("inception_v3").run()
+    assert not page.exception
+    model = lab.config().model
+    assert (model.backbone, model.first_trainable, model.image_size) == ("inception_v3", None, 299)
+
+
+def test_missing_weights_are_said_with_their_size_and_stop_the_start(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    page = lab.open("model")
+    page.radio(key="backbone").set_value("vgg16").run()
+    assert "59 MB" in texts(page)
+    page = lab.open("train")
+    assert page.button(key="start").disabled
+    assert "Download them on Model" in texts(page)
+
+
+def test_dense_layers_appear_with_their_units(lab: Lab) -> None:
+    page = lab.open("model")
+    page.button_group(key="dense_layers").set_value(2).run()
+    assert lab.config().model.head.dense_units == (128, 64)
+    page.select_slider(key="dense_units_1").set_value(256).run()
+    assert lab.config().model.head.dense_units == (256, 64)
+    page.button_group(key="dense_layers").set_value(1).run()
+    assert lab.config().model.head.dense_units == (256,)
+
+
+def test_every_training_setting_is_saved_and_comes_back_after_a_reload(lab: Lab) -> None:
+    page = lab.open("train")
+    page.number_input(key="epochs").set_value(7).run()
+    page.select_slider(key="learning_rate").set_value(0.01).run()
+    page.selectbox(key="optimizer").set_value("sgd").run()
+    page.select_slider(key="batch_size").set_value(8).run()
+    page.toggle(key="early_stopping").set_value(False).run()
+    page.number_input(key="seed").set_value(3).run()
+    training = lab.config().training
+    assert (training.epochs, training.learning_rate, training.optimizer) == (7, 0.01, "sgd")
+    assert (training.batch_size, training.patience, training.seed) == (8, None, 3)
+    again = lab.open("train")
+    assert again.number_input(key="epochs").value == 7
+    assert again.toggle(key="early_stopping").value is False
+
+
+def test_two_projects_in_one_browser_keep_their_own_settings(lab: Lab) -> None:
+    other = create_project(lab.engine, LOCAL_OWNER, "Other")
+    lab.change(lambda config: replace(config, augmentation=PRESETS["strong"]))
+    page = lab.open("augment")
+    page.query_params["project"] = other.id
+    page.run()
+    assert get_project(lab.engine, other.id, LOCAL_OWNER).config == RunConfig()
+    assert lab.config().augmentation == PRESETS["strong"]
+
+
+def test_start_puts_one_run_in_line_and_the_address_names_it(lab: Lab) -> None:
+    page = lab.open("train")
+    page.button(key="start").click().run()
+    (run,) = list_runs(lab.engine, lab.project_id)
+    assert page.query_params["run"] == [run.id]
+    assert "About to start" in progress_text(page)
+    second_tab = lab.open("train")
+    assert second_tab.query_params["run"] == [run.id]
+    assert len(list_runs(lab.engine, lab.project_id)) == 1
+
+
+def progress_text(page: AppTest) -> str:
+    return " ".join(element.proto.text for element in page.get("progress"))
+
+
+def test_a_waiting_run_says_its_place(lab: Lab) -> None:
+    lab.begin_run()
+    other = create_project(lab.engine, LOCAL_OWNER, "Second")
+    dataset_version = commit_version(
+        lab.engine, other.id, Dataset((ClassLabel("a", "x", 0),), ()), "empty", parent=None, home=lab.home
+    )
+    waiting = create_run(lab.engine, other.id, dataset_version, RunConfig())
+    from pages.components.run_view import progress_of
+    from pages.components.state import Context
+
+    context = Context(lab.engine, lab.home, LOCAL_OWNER, None)
+    assert "1 training ahead" in progress_of(context, get_run(lab.engine, waiting), 0)[1]
+
+
+def test_a_working_run_shows_phase_progress_curves_and_stop(lab: Lab) -> None:
+    run_id, attempt = lab.begin_run()
+    lab.work(run_id, attempt, state="running", phase="Computing features", done=5, total=12)
+    page = lab.open("train")
+    assert "**Computing features**: 5 of 12" in progress_text(page)
+    assert not page.get("bidi_component")
+    lab.learn(run_id, attempt, 3)
+    lab.work(run_id, attempt, phase="Training", done=3, total=20)
+    page.run()
+    assert "epoch 4 of 20" in progress_text(page)
+    assert len(page.get("bidi_component")) == 2
+    page.button(key="stop").click().run()
+    assert get_run(lab.engine, run_id).job.stop_requested is not None
+    assert page.button(key="stop").disabled
+    assert "Stopping" in progress_text(page)
+
+
+def test_a_finished_run_leads_with_its_accuracy_and_interval(lab: Lab) -> None:
+    run_id, attempt = lab.begin_run()
+    lab.learn(run_id, attempt, 5)
+    lab.finish(run_id, attempt)
+    page = lab.open("train", run_id)
+    assert page.metric[0].value == "90.0 %"
+    assert "90 of 100 test pictures right" in texts(page)
+    assert "between 83 and 94 %" in texts(page)
+    assert page.button(key="primary").label == "Try it on a picture"
+    assert not page.get("progress")
+
+
+def test_a_killed_worker_is_explained_and_the_settings_are_one_press_away(lab: Lab) -> None:
+    run_id, attempt = lab.begin_run()
+    end_job(lab.engine, run_id, attempt, "failed", "The computer's memory ran out. Close other programs.")
+    page = lab.open("train", run_id)
+    assert "memory ran out" in page.error[0].value
+    page.button(key="primary").click().run()
+    assert page.button(key="start").label == "Start training"
+    assert "run" not in page.query_params
+
+
+def test_earlier_runs_are_listed_newest_first_with_their_intervals(lab: Lab) -> None:
+    for correct in (80, 95):
+        run_id, attempt = lab.begin_run()
+        lab.finish(run_id, attempt, correct)
+    page = lab.open("train")
+    rows = [element.value for element in page.markdown if " to " in element.value and "(" in element.value]
+    assert rows == ["**95.0 %** (89 to 98 %)", "**80.0 %** (71 to 87 %)"]
+    assert page.button(key="start").label == "Start training"
+
+
+@pytest.mark.parametrize("run", ["no-such-run", "other"])
+def test_a_run_that_is_not_of_this_project_is_refused_in_words(lab: Lab, run: str) -> None:
+    if run == "other":
+        other = create_project(lab.engine, "someone else", "Theirs")
+        version = commit_version(lab.engine, other.id, Dataset(), "empty", parent=None, home=lab.home)
+        run = create_run(lab.engine, other.id, version, RunConfig())
+    page = lab.open("train", run)
+    assert page.button(key="start").label == "Start training"
+    assert "run" not in page.query_params
+
+
+def test_a_class_without_training_pictures_stops_the_start_with_its_name(lab: Lab) -> None:
+    project = get_project(lab.engine, lab.project_id, LOCAL_OWNER)
+    from tlcore.storage.datasets import get_version, load_dataset
+
+    dataset = load_dataset(get_version(lab.engine, project.id, lab.version).content, lab.home)
+    empty = replace(dataset, classes=(*dataset.classes, ClassLabel("c", "![bird](x)", 2)))
+    commit_version(lab.engine, project.id, empty, "a class", parent=lab.version, home=lab.home)
+    page = lab.open("train")
+    assert page.button(key="start").disabled
+    assert "no training pictures" in page.warning[0].value
+    assert "![bird](" not in page.warning[0].value
+
+
+def test_the_pages_load_neither_keras_nor_tensorflow(lab: Lab) -> None:
+    for step in ("augment", "model", "train"):
+        lab.open(step)
+    assert not {"keras", "tensorflow"} & set(sys.modules)
+
+
+def test_the_network_is_drawn_block_by_block_in_two_colours() -> None:
+    config = ModelConfig(first_trainable="block7a")
+    summary = describe_model(config, 3)
+    figure = network_figure(summary, config.image_size)
+    (bars,) = figure["data"]
+    assert len(bars["x"]) == 1 + len(summary.blocks) + len(summary.head)
+    frozen = sum(not block.trainable for block in summary.blocks)
+    colors = bars["marker"]["color"]
+    assert len(set(colors[1 : 1 + frozen])) == 1
+    assert len(set(colors[1 + frozen :])) == 1
+    assert colors[1] != colors[-1]
+    texts = {annotation["text"] for annotation in figure["layout"]["annotations"]}
+    assert {"<b>▲ frozen</b>", "<b>▼ learns</b>"} <= texts
+
+
+def test_training_and_validation_differ_by_more_than_colour() -> None:
+    points = [MetricPoint(e, n, 0.5) for e in (1.0, 2.0, 3.0) for n in ("loss", "val_loss")]
+    training, validation = curve_figure(points, "loss", epochs=10)["data"]
+    assert training["line"]["color"] != validation["line"]["color"]
+    assert training["line"]["dash"] != validation["line"]["dash"]
+    assert training["mode"] != validation["mode"]
+
+
+def test_a_long_curve_keeps_its_last_point() -> None:
+    points = [MetricPoint(epoch / 10, "loss", 1.0) for epoch in range(2345)]
+    kept = thinned(points, 500)
+    assert len(kept) <= 501
+    assert kept[-1] is points[-1]
+
+
+def test_time_left_follows_the_pace_and_is_said_like_people_do() -> None:
+    pace = Pace("Training", since=100.0, done=2.0)
+    assert seconds_left(pace, 2.0, 20, now=150.0) is None
+    assert seconds_left(pace, 12.0, 20, now=120.0) == pytest.approx(16.0)
+    assert [duration(seconds) for seconds in (0.2, 40, 95, 4800)] == ["1 s", "40 s", "2 min", "1 h 20 min"]
+
+
+def test_amounts_keep_two_digits() -> None:
+    assert [amount(n) for n in (960, 2562, 17_400, 3_370_000, 138_000_000)] == [
+        "960",
+        "2.6 k",
+        "17 k",
+        "3.4 M",
+        "138 M",
+    ]
+
+
+def test_plotly_comes_from_this_server_compressed_and_is_kept_by_the_browser() -> None:
+    def answer(accepted: str) -> Response:
+        headers = [(b"accept-encoding", accepted.encode())]
+        return plotly_script(Request({"type": "http", "method": "GET", "path": PLOTLY_ADDRESS, "headers": headers}))
+
+    packed, unpacked = answer("br, gzip"), answer("identity")
+    assert packed.headers["content-encoding"] == "gzip"
+    assert "immutable" in packed.headers["cache-control"]
+    assert packed.headers["content-type"].startswith("text/javascript")
+    assert "content-encoding" not in unpacked.headers
+    assert gzip.decompress(packed.body) == unpacked.body
+    assert b"Plotly" in unpacked.body
+    assert len(packed.body) < len(unpacked.body) / 2
+    assert versioned_address().startswith(f"{PLOTLY_ADDRESS}?v=")

@@ -1,0 +1,378 @@
+"""Jobs as real processes: started, watched, stopped, adopted; also when the runner or a worker is killed."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+import sqlalchemy as sa
+
+from tlcore.config import RunConfig
+from tlcore.errors import StorageError
+from tlcore.jobs import control, runner
+from tlcore.jobs.control import ensure_runner, runner_lock, start_run, stop_job
+from tlcore.jobs.processes import ROOT_DIR, is_alive, kill, process_start_time
+from tlcore.jobs.runner import Runner
+from tlcore.storage.database import jobs, open_database, writing
+from tlcore.storage.imports import ImportRequest, create_import
+from tlcore.storage.jobs import JobStatus, claim_job, get_job, queue_position, request_stop
+from tlcore.storage.projects import create_project, delete_project
+from tlcore.storage.runs import create_run, run_dir
+
+
+@pytest.fixture(autouse=True)
+def sleepers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Workers that sleep; whatever process a test leaves is ended."""
+    before = set(psutil.Process().children(recursive=True))
+    monkeypatch.setitem(runner.WORKER_MODULES, "run", "tests.workers.sleeper")
+    monkeypatch.setitem(runner.WORKER_MODULES, "import", "tests.workers.sleeper")
+    monkeypatch.setattr(control, "RUNNER_MODULE", "tests.workers.short_runner")
+    yield
+    for process in set(psutil.Process().children(recursive=True)) - before:
+        with suppress(psutil.Error):
+            process.kill()
+            process.wait(5)
+
+
+@pytest.fixture
+def engine(home: Path) -> sa.Engine:
+    return open_database(home)
+
+
+@pytest.fixture
+def new_run(engine: sa.Engine) -> Callable[[], str]:
+    """Put a run of a project of its own in line."""
+    return lambda: create_run(engine, create_project(engine, "ann", "Cats").id, 1, RunConfig())
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 15.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.05)
+
+
+def step_until(worker: Runner, condition: Callable[[], object]) -> None:
+    def stepped() -> object:
+        worker.step()
+        return condition()
+
+    wait_until(stepped)
+
+
+def end_at_once(job: JobStatus) -> None:
+    """As `kill -9` would."""
+    assert job.pid is not None
+    psutil.Process(job.pid).kill()
+
+
+def test_a_run_is_started_and_ends_by_itself(
+    engine: sa.Engine, home: Path, new_run: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLEEPER", "finish")
+    run_id = new_run()
+    working = Runner(engine, home)
+    step_until(working, lambda: get_job(engine, run_id).state == "finished")
+    assert (run_dir(run_id, home) / "worker.log").is_file()
+    pid = get_job(engine, run_id).pid
+    assert pid is not None
+    step_until(working, lambda: not psutil.pid_exists(pid))
+    assert not working.step()
+
+
+def test_runs_work_one_after_the_other_and_see_their_place(
+    engine: sa.Engine, home: Path, new_run: Callable[[], str]
+) -> None:
+    first, second, third = new_run(), new_run(), new_run()
+    working = Runner(engine, home)
+    step_until(working, lambda: get_job(engine, first).state == "running")
+    working.step()
+    assert [get_job(engine, run_id).state for run_id in (second, third)] == ["queued", "queued"]
+    assert [queue_position(engine, get_job(engine, run_id)) for run_id in (second, third)] == [1, 2]
+    request_stop(engine, first)
+    step_until(working, lambda: get_job(engine, second).state == "running")
+    assert get_job(engine, first).message == "As you wished."
+    assert queue_position(engine, get_job(engine, third)) == 1
+
+
+def test_more_slots_let_more_runs_work_at_once(
+    engine: sa.Engine, home: Path, new_run: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(runner.SLOTS_VARIABLE, "2")
+    ids = [new_run() for _ in range(3)]
+    working = Runner(engine, home)
+    step_until(working, lambda: [get_job(engine, run_id).state for run_id in ids] == ["running", "running", "queued"])
+
+
+def test_an_import_does_not_wait_for_a_run(engine: sa.Engine, home: Path, new_run: Callable[[], str]) -> None:
+    run_id = new_run()
+    import_id = create_import(engine, get_job(engine, run_id).project_id, ImportRequest(sample="digits"))
+    working = Runner(engine, home)
+    step_until(working, lambda: {get_job(engine, each).state for each in (run_id, import_id)} == {"running"})
+
+
+def test_a_killed_worker_is_noticed_and_put_into_words(
+    engine: sa.Engine, home: Path, new_run: Callable[[], str]
+) -> None:
+    run_id = new_run()
+    working = Runner(engine, home)
+    step_until(working, lambda: get_job(engine, run_id).state == "running")
+    end_at_once(get_job(engine, run_id))
+    started = time.monotonic()
+    step_until(working, lambda: get_job(engine, run_id).state == "failed")
+    assert time.monotonic() - started < 10
+    if sys.platform != "win32":
+        assert "memory ran out" in get_job(engine, run_id).message
+    assert "start again" in get_job(engine, run_id).message.lower()
+
+
+def test_a_worker_that_ends_with_an_error_is_put_into_words(
+    engine: sa.Engine, home: Path, new_run: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLEEPER", "crash")
+    run_id = new_run()
+    import_id = create_import(engine, get_job(engine, run_id).project_id, ImportRequest(sample="digits"))
+    working = Runner(engine, home)
+    step_until(working, lambda: {get_job(engine, each).state for each in (run_id, import_id)} == {"failed"})
+    assert "The training program ended with an error" in get_job(engine, run_id).message
+    assert "The import program ended with an error" in get_job(engine, import_id).message
+
+
+def test_a_worker_that_does_not_answer_is_stopped_by_force(
+    engine: sa.Engine, home: Path, new_run: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLEEPER", "deaf")
+    monkeypatch.setattr(runner, "STOP_GRACE_SECONDS", 0.5)
+    run_id = new_run()
+    working = Runner(engine, home)
+    step_until(working, lambda: get_job(engine, run_id).state == "running")
+    request_stop(engine, run_id)
+    working.step()
+    assert get_job(engine, run_id).state == "running"
+    step_until(working, lambda: get_job(engine, run_id).state == "stopped")
+    job = get_job(engine, run_id)
+    assert "by force" in job.message
+    step_until(working, lambda: not is_alive(job.pid, job.pid_started))
+
+
+def test_a_worker_of_a_deleted_project_ends(engine: sa.Engine, home: Path, new_run: Callable[[], str]) -> None:
+    run_id = new_run()
+    working = Runner(engine, home)
+    step_until(working, lambda: get_job(engine, run_id).state == "running")
+    job = get_job(engine, run_id)
+    delete_project(engine, job.project_id)
+    step_until(working, lambda: not is_alive(job.pid, job.pid_started))
+
+
+def test_a_killed_runner_leaves_its_worker_to_the_next_one(
+    engine: sa.Engine, home: Path, new_run: Callable[[], str]
+) -> None:
+    run_id = new_run()
+    first_runner = subprocess.Popen([sys.executable, "-m", "tests.workers.short_runner"], cwd=ROOT_DIR)
+    wait_until(lambda: get_job(engine, run_id).state == "running" and get_job(engine, run_id).pid is not None)
+    first_runner.kill()
+    first_runner.wait()
+    job = get_job(engine, run_id)
+    assert job.pid is not None
+    assert job.pid_started is not None
+    try:
+        assert is_alive(job.pid, job.pid_started)
+        working = Runner(engine, home)
+        for _ in range(5):
+            assert working.step()
+        adopted = get_job(engine, run_id)
+        assert (adopted.state, adopted.pid, adopted.attempt) == ("running", job.pid, 1)
+        end_at_once(adopted)
+        step_until(working, lambda: get_job(engine, run_id).state == "failed")
+        assert "from outside" in get_job(engine, run_id).message
+    finally:
+        kill(job.pid, job.pid_started)
+
+
+def test_a_job_whose_runner_died_before_starting_it_goes_back_in_line(
+    engine: sa.Engine, home: Path, new_run: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = new_run()
+    claim_job(engine, "run")
+    working = Runner(engine, home)
+    working.step()
+    assert get_job(engine, run_id).state == "starting"
+    monkeypatch.setattr(runner, "START_GRACE_SECONDS", 0.0)
+    step_until(working, lambda: get_job(engine, run_id).state == "running")
+    assert get_job(engine, run_id).attempt == 2
+
+
+def test_a_job_that_never_starts_is_given_up(
+    engine: sa.Engine, home: Path, new_run: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "START_GRACE_SECONDS", 0.0)
+    run_id = new_run()
+    with writing(engine) as connection:
+        connection.execute(sa.update(jobs).values(attempt=runner.MAX_ATTEMPTS - 1))
+    claim_job(engine, "run")
+    Runner(engine, home).step()
+    assert get_job(engine, run_id).state == "failed"
+
+
+def test_a_job_that_was_stopped_before_its_worker_began_does_not_start_again(
+    engine: sa.Engine, home: Path, new_run: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "START_GRACE_SECONDS", 0.0)
+    run_id = new_run()
+    claim_job(engine, "run")
+    request_stop(engine, run_id)
+    Runner(engine, home).step()
+    assert get_job(engine, run_id).state == "stopped"
+
+
+def test_a_log_that_cannot_be_written_ends_the_job_and_not_the_runner(
+    engine: sa.Engine, home: Path, new_run: Callable[[], str]
+) -> None:
+    (home / "runs").write_text("a file where a folder should be")
+    run_id = new_run()
+    assert Runner(engine, home).step()
+    job = get_job(engine, run_id)
+    assert job.state == "failed"
+    assert "could not be written" in job.message
+
+
+def test_a_runner_survives_a_full_disk(
+    engine: sa.Engine, home: Path, new_run: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLEEPER", "finish")
+    working = Runner(engine, home)
+    step, steps = working.step, []
+
+    def step_on_a_full_disk() -> bool:
+        steps.append(time.monotonic())
+        if len(steps) < 3:
+            raise StorageError("Nothing was saved: the disk is full.")
+        return step()
+
+    monkeypatch.setattr(Runner, "step", lambda _: step_on_a_full_disk())
+    run_id = new_run()
+    working.work(linger_seconds=1.0)
+    assert get_job(engine, run_id).state == "finished"
+
+
+def test_a_process_id_that_was_given_away_is_not_taken_for_the_worker() -> None:
+    pid = os.getpid()
+    started = process_start_time(pid)
+    assert started is not None
+    assert is_alive(pid, started)
+    assert not is_alive(pid, started - 60)
+    assert not is_alive(None, None)
+    kill(pid, started - 60)  # still here
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no zombies")
+def test_a_process_that_ended_and_was_not_collected_is_not_alive() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        wait_until(lambda: process_start_time(process.pid) is None)
+        assert process.returncode is None
+
+
+def test_killing_a_process_ends_its_children_too() -> None:
+    code = (
+        "import subprocess, sys, time; "
+        "print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']).pid, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+        started = process_start_time(process.pid)
+        assert started is not None
+        kill(process.pid, started)
+    wait_until(lambda: process_start_time(child) is None)
+
+
+def runner_processes() -> list[psutil.Process]:
+    found = []
+    for process in psutil.Process().children():
+        with suppress(psutil.Error):
+            if "tests.workers.short_runner" in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def is_locked(home: Path) -> bool:
+    lock = runner_lock(home)
+    try:
+        lock.acquire()
+    except TimeoutError:
+        return True
+    lock.release()
+    return False
+
+
+def test_many_requests_start_one_runner(engine: sa.Engine, home: Path, new_run: Callable[[], str]) -> None:
+    run_id = new_run()
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda _: ensure_runner(home), range(6)))
+    wait_until(lambda: get_job(engine, run_id).state == "running")
+    wait_until(lambda: len(runner_processes()) == 1)
+    assert is_locked(home)
+    ensure_runner(home)
+    assert len(runner_processes()) == 1
+
+
+def test_a_run_goes_on_after_its_runner_was_killed_and_started_again(engine: sa.Engine, home: Path) -> None:
+    project_id = create_project(engine, "ann", "Cats").id
+    run_id = start_run(engine, project_id, 1, RunConfig(), home)
+    wait_until(lambda: get_job(engine, run_id).state == "running" and get_job(engine, run_id).pid is not None)
+    job = get_job(engine, run_id)
+    assert job.pid is not None
+    assert job.pid_started is not None
+    try:
+        for process in runner_processes():
+            process.kill()
+            process.wait(5)
+        assert not is_locked(home)
+        stop_job(engine, job, home)
+        wait_until(lambda: get_job(engine, run_id).state == "stopped")
+        assert get_job(engine, run_id).message == "As you wished."
+        wait_until(lambda: len(runner_processes()) == 1)
+    finally:
+        kill(job.pid, job.pid_started)
+
+
+def test_a_job_that_comes_while_the_runner_leaves_is_not_forgotten(
+    engine: sa.Engine, home: Path, new_run: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLEEPER", "finish")
+    ids: list[str] = []
+    work = Runner.work
+
+    def work_until_a_job_comes(self: Runner) -> None:
+        work(self, linger_seconds=0.3)
+        if not ids:
+            ids.append(new_run())
+            ensure_runner(home)  # the lock is still held
+
+    monkeypatch.setattr(Runner, "work", work_until_a_job_comes)
+    runner.main()
+    assert get_job(engine, ids[0]).state == "finished"
+
+
+def test_a_second_runner_ends_at_once(home: Path) -> None:
+    home.mkdir()
+    with runner_lock(home):
+        runner.main()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+def test_the_runner_outlives_an_interrupt_of_the_server(
+    engine: sa.Engine, home: Path, new_run: Callable[[], str]
+) -> None:
+    """Ctrl-C goes to the whole process group of the terminal; the runner is in another one."""
+    new_run()
+    ensure_runner(home)
+    wait_until(lambda: is_locked(home))
+    (process,) = runner_processes()
+    assert os.getpgid(process.pid) != os.getpgid(0)

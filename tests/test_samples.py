@@ -1,0 +1,55 @@
+"""Ready data sets: complete, offline, without leakage."""
+
+import socket
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from tlcore.intake.samples import PHOTOS, SAMPLES, build_sample, windows
+
+
+@pytest.mark.parametrize("spec", SAMPLES, ids=lambda spec: spec.name)
+def test_row_says_what_is_built_without_a_network(spec, monkeypatch: pytest.MonkeyPatch):
+    def no_network(*args: object) -> None:
+        raise AssertionError("a ready data set asked for the network")
+
+    monkeypatch.setattr(socket.socket, "connect", no_network)
+    pictures = list(build_sample(spec.name))
+    assert len(pictures) == spec.num_images
+    assert {picture.class_name for picture in pictures} == set(spec.class_names)
+    counts = Counter((picture.class_name, picture.split) for picture in pictures)
+    for name in spec.class_names:
+        assert counts[name, "train"] > counts[name, "test"] >= 8
+        assert counts[name, "validation"] >= 8
+    for picture in pictures:
+        assert picture.pixels.dtype == np.uint8
+        assert picture.pixels.ndim == 3
+        assert 64 <= min(picture.pixels.shape[:2]) <= 150
+    assert len({picture.pixels.tobytes() for picture in pictures}) == len(pictures)
+
+
+@pytest.mark.parametrize("photo", PHOTOS, ids=lambda photo: photo.class_name)
+def test_no_pixel_of_one_split_is_in_another(photo):
+    areas = {split: np.zeros((1000, 1000), dtype=bool) for split in ("train", "validation", "test")}
+    for split, (left, top, right, bottom) in windows(photo):
+        areas[split][top:bottom, left:right] = True
+    assert all(area.any() for area in areas.values())
+    assert sum(area.astype(int) for area in areas.values()).max() == 1
+
+
+def test_windows_stay_inside_their_photograph():
+    sizes = {"chelsea.png": (451, 300), "hubble_deep_field.jpg": (1000, 872)}
+    for photo in PHOTOS:
+        width, height = sizes.get(photo.file, (512, 512))
+        assert all(right <= width and bottom <= height for _, (_, _, right, bottom) in windows(photo))
+
+
+def test_same_pictures_every_time():
+    first, second = ([(p.name, p.split) for p in build_sample("digits")] for _ in range(2))
+    assert first == second
+
+
+def test_unknown_name_is_named():
+    with pytest.raises(ValueError, match="surfaces, digits"):
+        build_sample("planets")

@@ -1,0 +1,236 @@
+"""Weights are fetched whole or not at all, go on where they stopped, and nothing wrong gets in."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tlcore.backbones.download import HDF5_SIGNATURE, download_weights
+from tlcore.backbones.registry import BackboneSpec, get_backbone
+from tlcore.backbones.weights import megabytes, partial_path, require_weights, weights_path, weights_status
+from tlcore.errors import StorageError, WeightsError
+
+CONTENT = HDF5_SIGNATURE + bytes(range(256)) * 8000
+
+
+@dataclass
+class Publisher:
+    """A server on loopback and what it was asked."""
+
+    url: str = ""
+    content: bytes = CONTENT
+    cut_after: list[int] = field(default_factory=list)
+    ranges: list[str | None] = field(default_factory=list)
+    supports_ranges: bool = True
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@pytest.fixture
+def publisher(monkeypatch: pytest.MonkeyPatch) -> Iterator[Publisher]:
+    state = Publisher()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            wanted = self.headers.get("Range")
+            state.ranges.append(wanted)
+            start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and state.supports_ranges else 0
+            if state.status != 200 or (start and start >= len(state.content)):
+                self.send_error(state.status if state.status != 200 else 416)
+                return
+            body = state.content[start:]
+            self.send_response(206 if start else 200)
+            self.send_header("Content-Length", str(len(body)))
+            for name, value in state.headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body[: state.cut_after.pop(0)] if state.cut_after else body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    state.url = f"http://127.0.0.1:{server.server_port}"
+    yield state
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BackboneSpec:
+    """VGG16 whose published file is `CONTENT`, with an empty cache of Keras."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    row = get_backbone("vgg16")
+    md5 = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()
+    return replace(row, weights=replace(row.weights, md5=md5, download_bytes=len(CONTENT)))
+
+
+def names_in_cache(spec: BackboneSpec) -> list[str]:
+    return sorted(path.name for path in weights_path(spec).parent.glob("*") if path.suffix != ".lock")
+
+
+def test_a_download_ends_in_kerass_own_cache_with_progress(spec: BackboneSpec, publisher: Publisher) -> None:
+    seen: list[tuple[int, int]] = []
+    path = download_weights(spec, base_url=publisher.url, progress=lambda done, total: seen.append((done, total)))
+    assert path.parent.parts[-2:] == ("keras", "models")
+    assert path.read_bytes() == CONTENT
+    assert names_in_cache(spec) == [spec.weights.filename]
+    assert seen[0] == (0, len(CONTENT))
+    assert seen[-1] == (len(CONTENT), len(CONTENT))
+    assert seen == sorted(seen)
+    assert len(seen) > 4
+
+
+def test_weights_that_are_there_are_not_fetched_again(spec: BackboneSpec, publisher: Publisher) -> None:
+    download_weights(spec, base_url=publisher.url)
+    download_weights(spec, base_url=publisher.url)
+    assert len(publisher.ranges) == 1
+    assert weights_status(spec).state == "ready"
+    assert require_weights(spec) == weights_path(spec)
+
+
+def test_a_cut_connection_goes_on_where_it_broke(spec: BackboneSpec, publisher: Publisher) -> None:
+    publisher.cut_after = [600_000, 300_000]
+    assert download_weights(spec, base_url=publisher.url).read_bytes() == CONTENT
+    assert publisher.ranges == [None, "bytes=600000-", "bytes=900000-"]
+
+
+def test_a_download_that_gave_up_goes_on_in_the_next_call(spec: BackboneSpec, publisher: Publisher) -> None:
+    publisher.cut_after = [600_000, 0, 0]
+    with pytest.raises(WeightsError, match=r"stopped after 0\.6 MB of 2 MB .*it goes on from there"):
+        download_weights(spec, base_url=publisher.url, attempts=2)
+    assert names_in_cache(spec) == [spec.weights.filename + ".part"]
+    assert weights_status(spec).download_bytes == len(CONTENT) - 600_000
+    assert download_weights(spec, base_url=publisher.url).read_bytes() == CONTENT
+    assert publisher.ranges[-1] == "bytes=600000-"
+
+
+def test_a_server_that_cannot_resume_sends_everything_again(spec: BackboneSpec, publisher: Publisher) -> None:
+    publisher.cut_after = [600_000]
+    publisher.supports_ranges = False
+    assert download_weights(spec, base_url=publisher.url).read_bytes() == CONTENT
+
+
+def test_a_stopped_download_keeps_what_came(spec: BackboneSpec, publisher: Publisher) -> None:
+    def stop_in_the_middle(done: int, _total: int) -> None:
+        if done > 500_000:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        download_weights(spec, base_url=publisher.url, progress=stop_in_the_middle)
+    assert not weights_path(spec).exists()
+    assert partial_path(spec).stat().st_size > 500_000
+    assert download_weights(spec, base_url=publisher.url).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("content", [CONTENT[:-1] + b"x", b"<html>Please log in</html>", b""])
+def test_a_wrong_file_is_refused_and_removed(spec: BackboneSpec, publisher: Publisher, content: bytes) -> None:
+    publisher.content = content
+    with pytest.raises(WeightsError, match="not the published file"):
+        download_weights(spec, base_url=publisher.url)
+    assert names_in_cache(spec) == []
+    assert weights_status(spec).state == "download"
+
+
+def test_a_partial_file_that_is_too_long_is_removed(spec: BackboneSpec, publisher: Publisher) -> None:
+    partial_path(spec).parent.mkdir(parents=True)
+    partial_path(spec).write_bytes(CONTENT + b"more")
+    with pytest.raises(WeightsError, match="not the published file"):
+        download_weights(spec, base_url=publisher.url)
+    assert download_weights(spec, base_url=publisher.url).read_bytes() == CONTENT
+
+
+def test_without_a_published_hash_the_servers_hash_and_the_size_count(spec: BackboneSpec, publisher: Publisher) -> None:
+    spec = replace(spec, weights=replace(spec.weights, md5=""))
+    publisher.headers = {"x-goog-hash": "crc32c=AAAAAA==,md5=AAAAAAAAAAAAAAAAAAAAAA=="}
+    with pytest.raises(WeightsError, match="not the published file"):
+        download_weights(spec, base_url=publisher.url)
+    publisher.headers = {}
+    publisher.content = CONTENT + b"more"
+    with pytest.raises(WeightsError, match="not the published file"):
+        download_weights(spec, base_url=publisher.url)
+    publisher.content = CONTENT
+    assert download_weights(spec, base_url=publisher.url).read_bytes() == CONTENT
+
+
+def test_without_a_network_nothing_is_left_and_the_way_on_is_said(spec: BackboneSpec, publisher: Publisher) -> None:
+    with pytest.raises(WeightsError, match=r"could not be downloaded.*ready offline"):
+        download_weights(spec, base_url="http://127.0.0.1:9", attempts=2)
+    assert names_in_cache(spec) == []
+
+
+def test_a_file_that_the_server_lacks_is_not_asked_for_again(spec: BackboneSpec, publisher: Publisher) -> None:
+    publisher.status = 404
+    with pytest.raises(WeightsError, match="answered 404"):
+        download_weights(spec, base_url=publisher.url)
+    assert len(publisher.ranges) == 1
+
+
+def test_a_busy_server_is_asked_again(spec: BackboneSpec, publisher: Publisher) -> None:
+    publisher.status = 503
+    with pytest.raises(WeightsError, match="answered 503"):
+        download_weights(spec, base_url=publisher.url, attempts=3)
+    assert len(publisher.ranges) == 3
+
+
+def test_two_downloads_at_once_fetch_one_file(spec: BackboneSpec, publisher: Publisher) -> None:
+    threads = [
+        threading.Thread(target=download_weights, args=(spec,), kwargs={"base_url": publisher.url}) for _ in "ab"
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert publisher.ranges == [None]
+    assert weights_path(spec).read_bytes() == CONTENT
+
+
+def test_a_folder_that_cannot_be_made_is_said(
+    spec: BackboneSpec, publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "file"))
+    with pytest.raises(StorageError, match="could not be written"):
+        download_weights(spec, base_url=publisher.url)
+
+
+def test_a_cut_file_in_the_cache_counts_as_missing(spec: BackboneSpec) -> None:
+    weights_path(spec).parent.mkdir(parents=True)
+    weights_path(spec).write_bytes(CONTENT[:1000])
+    assert weights_status(spec).state == "download"
+
+
+def test_damaged_weights_stop_a_run_with_words(spec: BackboneSpec) -> None:
+    weights_path(spec).parent.mkdir(parents=True)
+    weights_path(spec).write_bytes(CONTENT[:-1] + b"x")
+    with pytest.raises(WeightsError, match=r"damaged\. Delete this file"):
+        require_weights(spec)
+
+
+def test_the_default_cache_is_kerass_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KERAS_HOME", raising=False)
+    assert weights_path(get_backbone("vgg16")).parent == Path.home() / ".keras" / "models"
+
+
+def test_sizes_are_read_in_megabytes() -> None:
+    assert [megabytes(size) for size in (58_889_256, 9_406_464, 300_000)] == ["59 MB", "9 MB", "0.3 MB"]
+
+
+def test_the_light_modules_load_no_tensorflow() -> None:
+    code = (
+        "import sys, tlcore.backbones.registry, tlcore.backbones.weights, tlcore.backbones.download;"
+        "sys.exit(bool({'keras', 'tensorflow'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

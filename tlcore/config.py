@@ -1,0 +1,212 @@
+"""What a person chose: one tree of frozen dataclasses, checked on creation, JSON both ways."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeVar, get_args
+
+import msgspec
+
+FillMode = Literal["nearest", "constant", "reflect", "wrap"]
+ResizeMode = Literal["crop", "stretch", "pad"]
+Pooling = Literal["average", "flatten"]
+OptimizerName = Literal["adam", "sgd", "rmsprop", "adamw"]
+
+FILL_MODES: tuple[FillMode, ...] = get_args(FillMode)
+RESIZE_MODES: tuple[ResizeMode, ...] = get_args(ResizeMode)
+POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
+OPTIMIZERS: tuple[OptimizerName, ...] = get_args(OptimizerName)
+
+
+def _check_range(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise ValueError(f"`{name}` must be between {low:g} and {high:g}. Received: {name}={value}")
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"`{name}` must be one of {', '.join(choices)}. Received: {name}={value!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class AugmentationConfig:
+    """Random changes of a training picture, with the names and meanings of Keras's `ImageDataGenerator`.
+
+    Attributes:
+        rotation_range: Largest turn in degrees, either way.
+        width_shift_range: Largest move sideways, as a fraction of the width.
+        height_shift_range: Largest move up or down, as a fraction of the height.
+        shear_range: Largest shear angle in degrees, either way.
+        zoom_range: Scale factors are drawn from `[1 - zoom_range, 1 + zoom_range]`, for each axis.
+        brightness_range: Darkest and brightest factor; `(1, 1)` leaves brightness alone.
+        contrast_range: Contrast factors are drawn from `[1 - contrast_range, 1 + contrast_range]`.
+        channel_shift_range: Largest value added to each colour channel, in pixel values of `[0, 255]`.
+        horizontal_flip: Mirror left and right in half of the draws.
+        vertical_flip: Mirror top and bottom in half of the draws.
+        fill_mode: What fills the area that a move uncovers.
+        cval: Pixel value in `[0, 255]` for `fill_mode="constant"`.
+    """
+
+    rotation_range: float = 0.0
+    width_shift_range: float = 0.0
+    height_shift_range: float = 0.0
+    shear_range: float = 0.0
+    zoom_range: float = 0.0
+    brightness_range: tuple[float, float] = (1.0, 1.0)
+    contrast_range: float = 0.0
+    channel_shift_range: float = 0.0
+    horizontal_flip: bool = False
+    vertical_flip: bool = False
+    fill_mode: FillMode = "nearest"
+    cval: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_range("rotation_range", self.rotation_range, 0, 180)
+        _check_range("width_shift_range", self.width_shift_range, 0, 1)
+        _check_range("height_shift_range", self.height_shift_range, 0, 1)
+        _check_range("shear_range", self.shear_range, 0, 80)
+        _check_range("zoom_range", self.zoom_range, 0, 0.9)
+        darkest, brightest = self.brightness_range
+        _check_range("brightness_range", darkest, 0, brightest)
+        _check_range("brightness_range", brightest, darkest, 3)
+        _check_range("contrast_range", self.contrast_range, 0, 1)
+        _check_range("channel_shift_range", self.channel_shift_range, 0, 255)
+        _check_range("cval", self.cval, 0, 255)
+        _check_choice("fill_mode", self.fill_mode, FILL_MODES)
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether every draw leaves the picture as it is."""
+        neutral = AugmentationConfig(fill_mode=self.fill_mode, cval=self.cval)
+        return self == neutral
+
+
+@dataclass(frozen=True, slots=True)
+class HeadConfig:
+    """The new layers on top of the backbone.
+
+    Attributes:
+        pooling: `average` keeps one number per channel, `flatten` keeps every position.
+        dense_units: Units of each dense layer before the output; at most two layers.
+        dropout: Fraction of values set to zero during training, before the output and each dense layer.
+    """
+
+    pooling: Pooling = "average"
+    dense_units: tuple[int, ...] = ()
+    dropout: float = 0.2
+
+    def __post_init__(self) -> None:
+        _check_choice("pooling", self.pooling, POOLINGS)
+        _check_range("len(dense_units)", len(self.dense_units), 0, 2)
+        for units in self.dense_units:
+            _check_range("dense_units", units, 1, 4096)
+        _check_range("dropout", self.dropout, 0, 0.9)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """Backbone, freeze line and head.
+
+    Attributes:
+        backbone: Name of a row of `tlcore.backbones.registry`.
+        image_size: Side of the square picture that the backbone sees, in pixels.
+        resize_mode: How a picture becomes square: cut the middle, stretch, or add borders.
+        first_trainable: Name of the first block that is trained; the blocks before it stay
+            frozen. `None` freezes the whole backbone.
+        head: The layers after the backbone.
+    """
+
+    backbone: str = "efficientnet_lite0"
+    image_size: int = 224
+    resize_mode: ResizeMode = "crop"
+    first_trainable: str | None = None
+    head: HeadConfig = field(default_factory=HeadConfig)
+
+    def __post_init__(self) -> None:
+        _check_range("image_size", self.image_size, 32, 512)
+        _check_choice("resize_mode", self.resize_mode, RESIZE_MODES)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingConfig:
+    """How the trainable part learns.
+
+    Attributes:
+        epochs: Passes over the training pictures, at most.
+        batch_size: Pictures per step.
+        optimizer: Name of a Keras optimizer; `sgd` has momentum 0.9.
+        learning_rate: Step size of the optimizer.
+        patience: Epochs without a better validation loss before training stops early;
+            `None` trains all epochs. The best epoch is kept in either case.
+        views: Augmented views of each picture that are computed once and walked through by the
+            epochs. Without augmentation there is one.
+        new_views_every_epoch: Draw new views in every epoch instead; slower, more variety.
+        seed: Fixes the initial weights, the order and the augmentation.
+    """
+
+    epochs: int = 20
+    batch_size: int = 32
+    optimizer: OptimizerName = "adam"
+    learning_rate: float = 1e-3
+    patience: int | None = 5
+    views: int = 4
+    new_views_every_epoch: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_range("epochs", self.epochs, 1, 1000)
+        _check_range("batch_size", self.batch_size, 1, 512)
+        _check_choice("optimizer", self.optimizer, OPTIMIZERS)
+        _check_range("learning_rate", self.learning_rate, 1e-8, 10)
+        if self.patience is not None:
+            _check_range("patience", self.patience, 1, 1000)
+        _check_range("views", self.views, 1, 64)
+        _check_range("seed", self.seed, 0, 2**31 - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """Everything that a run needs besides its data set version: the same tree makes the same run again."""
+
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+T = TypeVar("T")
+
+
+def to_json(value: object) -> str:
+    """Return any configuration or data set as JSON text."""
+    return msgspec.json.encode(value).decode()
+
+
+def from_json(text: str | bytes, kind: type[T]) -> T:
+    """Read back what `to_json` wrote, with every check of the constructor.
+
+    Raises:
+        ValueError: If the text is not JSON, or a field is missing, unknown to `kind` or out of range.
+    """
+    try:
+        value = msgspec.json.decode(text, type=kind)
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"`text` must be a {kind.__name__} as JSON. Received: {error}") from error
+    unknown = _unknown_field(msgspec.json.decode(text), msgspec.to_builtins(value))
+    if unknown is not None:
+        raise ValueError(f"`text` must be a {kind.__name__} as JSON. Received: unknown field `{unknown}`")
+    return value
+
+
+def _unknown_field(given: object, understood: object) -> str | None:
+    """Return a field that msgspec left out in silence: it can forbid them in its own classes only."""
+    if isinstance(given, dict) and isinstance(understood, dict):
+        for name, value in given.items():
+            unknown = _unknown_field(value, understood[name]) if name in understood else name
+            if unknown is not None:
+                return str(unknown)
+    elif isinstance(given, list) and isinstance(understood, list | tuple):
+        for value, same in zip(given, understood, strict=True):
+            unknown = _unknown_field(value, same)
+            if unknown is not None:
+                return unknown
+    return None

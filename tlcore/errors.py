@@ -1,0 +1,37 @@
+"""What can go wrong with a person's data or machine; every text says what happened and what to do next."""
+
+
+class TransferLabError(Exception):
+    """A cause that a person can act on. Pages catch this class and show its text."""
+
+
+class ImageError(TransferLabError):
+    """One picture cannot be used."""
+
+
+class ArchiveError(TransferLabError):
+    """A ZIP file cannot be read."""
+
+
+class DatasetError(TransferLabError):
+    """The pictures and classes do not allow what was asked."""
+
+
+class WeightsError(TransferLabError):
+    """Pre-trained weights are missing or wrong."""
+
+
+class RunError(TransferLabError):
+    """A training run cannot start or go on."""
+
+
+class StorageError(TransferLabError):
+    """The data root cannot be used (full, read-only, from a newer version)."""
+
+
+class NotFoundError(TransferLabError):
+    """A project or run does not exist, or belongs to someone else."""
+
+
+class ConflictError(TransferLabError):
+    """Someone else, or another tab, changed the same thing first."""

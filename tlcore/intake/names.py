@@ -1,0 +1,44 @@
+"""File and folder names from anywhere: made printable, split into parts, never used as a path on disk."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+MAX_NAME_LENGTH = 200
+_JUNK_NAMES = {"__macosx", "thumbs.db", "desktop.ini", "ehthumbs.db", "$recycle.bin", "icon\r"}
+_DRIVE = re.compile(r"^[A-Za-z]:$")
+
+
+def printable(name: str) -> str:
+    """Return a name on one line, without control and direction characters, of at most 200 characters."""
+    shown = "".join(c if c.isprintable() else "\ufffd" for c in name)
+    return shown if len(shown) <= MAX_NAME_LENGTH else "…" + shown[1 - MAX_NAME_LENGTH :]
+
+
+def split_path(name: str) -> tuple[str, ...] | None:
+    r"""Split a path of any operating system into its parts; `None` if it is absolute or climbs out.
+
+    A backslash separates too: old Windows programs write it into ZIP files.
+    """
+    if "\0" in name or name.startswith(("/", "\\")):
+        return None
+    parts = tuple(part for part in re.split(r"[/\\]", name) if part not in ("", "."))
+    if ".." in parts or (len(parts) > 1 and _DRIVE.match(parts[0])):
+        return None
+    return parts
+
+
+def is_junk(parts: tuple[str, ...]) -> bool:
+    """Return whether a file is hidden or one that an operating system leaves behind."""
+    return any(part.startswith(".") or part.lower() in _JUNK_NAMES for part in parts)
+
+
+def similarity_key(name: str) -> str:
+    """Return what is left of a name without case, accents' spelling, space and punctuation.
+
+    Two names with the same key look like the same class to a person.
+    """
+    text = unicodedata.normalize("NFKC", name).casefold()
+    kept = "".join(c for c in text if c.isalnum() or unicodedata.category(c)[0] in "SM")
+    return kept or text.strip()

@@ -1,0 +1,1 @@
+"""Jobs as processes: starting them, watching them, and what runs inside."""

@@ -1,0 +1,63 @@
+"""Start and stop jobs from anywhere; the table is the queue, one runner process works through it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import filelock
+import sqlalchemy as sa
+
+from tlcore.config import RunConfig
+from tlcore.home import home_dir, storage_error
+from tlcore.jobs.processes import start_module
+from tlcore.storage.imports import ImportRequest, create_import
+from tlcore.storage.jobs import JobStatus, request_stop
+from tlcore.storage.runs import create_run
+
+RUNNER_MODULE = "tlcore.jobs.runner"
+
+
+def runner_lock(home: Path) -> filelock.BaseFileLock:
+    """Return the lock that the one runner of a data root holds while it works."""
+    return filelock.FileLock(home / "runner.lock", timeout=0)
+
+
+def ensure_runner(home: Path | None = None) -> None:
+    """Start the runner unless it works already. Cheap enough to call whenever a job waits.
+
+    Raises:
+        StorageError: If its log cannot be written.
+    """
+    home = (home or home_dir()).absolute()
+    lock = runner_lock(home)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+        lock.release()
+        # Between the release and the runner's own acquire another one may come; all but one end at once.
+        with (home / "runner.log").open("ab") as log:
+            start_module(RUNNER_MODULE, log=log, environment={"TRANSFER_LAB_HOME": str(home)})
+    except filelock.Timeout:
+        return
+    except OSError as error:
+        raise storage_error(error, home / "runner.log") from error
+
+
+def start_run(engine: sa.Engine, project_id: str, version: int, config: RunConfig, home: Path | None = None) -> str:
+    """Put a training run in line and see that someone works on it; return its id."""
+    run_id = create_run(engine, project_id, version, config)
+    ensure_runner(home)
+    return run_id
+
+
+def start_import(engine: sa.Engine, project_id: str, request: ImportRequest, home: Path | None = None) -> str:
+    """Put an import in line and see that someone works on it; return its job id."""
+    job_id = create_import(engine, project_id, request)
+    ensure_runner(home)
+    return job_id
+
+
+def stop_job(engine: sa.Engine, job: JobStatus, home: Path | None = None) -> None:
+    """Ask a job to stop; a run keeps its best epoch so far."""
+    request_stop(engine, job.id)
+    ensure_runner(home)

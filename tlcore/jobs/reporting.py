@@ -1,0 +1,70 @@
+"""A worker's progress: written to the job's row a few times a second, with the heartbeat."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from tlcore.progress import StopRequested
+from tlcore.storage.database import jobs, writing
+from tlcore.storage.jobs import write_job
+from tlcore.storage.runs import write_metrics
+
+WRITE_SECONDS = 0.3
+HEARTBEAT_SECONDS = 2.0
+
+
+class JobProgress:
+    """Progress of one attempt at a job. A daemon thread keeps the heartbeat while long calls work.
+
+    Raises `LostJobError` from any call once the job was ended from outside or claimed again.
+    """
+
+    def __init__(self, engine: sa.Engine, job_id: str, attempt: int) -> None:
+        self._engine = engine
+        self._job_id = job_id
+        self._attempt = attempt
+        self._phase = ""
+        self._last_write = 0.0
+        self._last_check = 0.0
+        self._write(state="running")
+        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+
+    def phase(self, name: str, done: int = 0, total: int = 0) -> None:
+        """Write where the work is; at once when the phase is new or complete, else a few times a second."""
+        self.check()
+        complete = total > 0 and done >= total
+        if name == self._phase and not complete and time.monotonic() - self._last_write < WRITE_SECONDS:
+            return
+        self._phase, self._last_write = name, time.monotonic()
+        self._write(phase=name, done=done, total=total)
+
+    def metrics(self, epoch: float, values: Mapping[str, float]) -> None:
+        """Add a point to the curves."""
+        with writing(self._engine) as connection:
+            write_metrics(connection, self._job_id, self._attempt, epoch, values)
+
+    def check(self) -> None:
+        """Raise `StopRequested` if the person asked to stop; looks a few times a second."""
+        if time.monotonic() - self._last_check < WRITE_SECONDS:
+            return
+        self._last_check = time.monotonic()
+        query = sa.select(jobs.c.stop_requested).where(jobs.c.id == self._job_id)
+        with self._engine.begin() as connection:
+            if connection.execute(query).scalar() is not None:
+                raise StopRequested
+
+    def _write(self, **values: Any) -> None:
+        with writing(self._engine) as connection:
+            write_job(connection, self._job_id, self._attempt, **values)
+
+    def _beat(self) -> None:
+        statement = sa.update(jobs).where(jobs.c.id == self._job_id, jobs.c.attempt == self._attempt)
+        while True:
+            time.sleep(HEARTBEAT_SECONDS)
+            with writing(self._engine) as connection:
+                connection.execute(statement.values(heartbeat=time.time()))

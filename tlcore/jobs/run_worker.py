@@ -1,0 +1,32 @@
+"""The process of one training run: `python -m tlcore.jobs.run_worker RUN ATTEMPT`."""
+
+from __future__ import annotations
+
+import sys
+
+from tlcore.jobs.worker import WorkerContext, work
+from tlcore.pipeline import run_pipeline
+from tlcore.storage.database import writing
+from tlcore.storage.datasets import get_version, load_dataset
+from tlcore.storage.jobs import JobState
+from tlcore.storage.runs import get_run, run_dir, write_summary
+
+
+def train(context: WorkerContext) -> tuple[JobState, str]:
+    """Train what the run's row asks for and write its summary."""
+    run = get_run(context.engine, context.job_id)
+    version = get_version(context.engine, run.job.project_id, run.version)
+    dataset = load_dataset(version.content, context.home)
+    directory = run_dir(run.id, context.home)
+    result = run_pipeline(dataset, run.config, directory, context.progress, context.home)
+    if result.summary is None:
+        return "stopped", "Stopped before the first epoch was finished, so there is no model."
+    with writing(context.engine) as connection:
+        write_summary(connection, run.id, context.attempt, result.summary)
+    if result.stopped:
+        return "stopped", f"Stopped. The model is the one of epoch {result.summary.best_epoch}, the best so far."
+    return "finished", ""
+
+
+if __name__ == "__main__":
+    sys.exit(work(train))

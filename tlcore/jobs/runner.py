@@ -1,0 +1,159 @@
+"""The runner: claims waiting jobs, starts one process for each, notices dead ones. `python -m tlcore.jobs.runner`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import filelock
+import sqlalchemy as sa
+
+from tlcore.errors import StorageError
+from tlcore.home import home_dir, storage_error
+from tlcore.jobs.control import runner_lock
+from tlcore.jobs.processes import is_alive, kill, process_start_time, start_module
+from tlcore.storage.database import open_database, writing
+from tlcore.storage.jobs import (
+    ACTIVE_STATES,
+    JobKind,
+    JobStatus,
+    LostJobError,
+    claim_job,
+    end_job,
+    list_jobs,
+    requeue_job,
+    write_job,
+)
+from tlcore.storage.runs import run_dir
+
+SLOTS_VARIABLE = "TRANSFER_LAB_SLOTS"
+POLL_SECONDS = 0.1
+LINGER_SECONDS = 120.0
+STOP_GRACE_SECONDS = 10.0
+# A claimed job whose process never wrote its id: the runner died between claiming and starting.
+START_GRACE_SECONDS = 8.0
+MAX_ATTEMPTS = 3
+
+WORKER_MODULES: dict[JobKind, str] = {"run": "tlcore.jobs.run_worker", "import": "tlcore.jobs.import_worker"}
+
+
+class Runner:
+    """Works through the job table of one data root until nothing has happened for a while."""
+
+    def __init__(self, engine: sa.Engine, home: Path) -> None:
+        self._engine = engine
+        self._home = home
+        self._slots: dict[JobKind, int] = {"run": int(os.environ.get(SLOTS_VARIABLE, "1")), "import": 1}
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def work(self, linger_seconds: float = LINGER_SECONDS) -> None:
+        """Loop until no job has waited or worked for `linger_seconds`."""
+        last_active = time.monotonic()
+        while time.monotonic() - last_active < linger_seconds:
+            try:
+                active = self.step()
+            except StorageError:  # a full disk; the next step sees whether there is space again
+                active = True
+            if active:
+                last_active = time.monotonic()
+            time.sleep(POLL_SECONDS)
+
+    def step(self) -> bool:
+        """Look after the claimed jobs, start waiting ones; return whether there was any."""
+        active = list_jobs(self._engine, states=ACTIVE_STATES)
+        working = [job for job in active if job.state != "queued" and self._look_after(job)]
+        for kind, slots in self._slots.items():
+            free = slots - sum(job.kind == kind for job in working)
+            # Claiming takes the write lock; without a waiting job the pages may keep it.
+            for _ in range(min(free, sum(job.kind == kind and job.state == "queued" for job in active))):
+                claimed = claim_job(self._engine, kind)
+                if claimed is not None:
+                    self._start(claimed)
+        self._collect_ended(active)
+        return bool(active)
+
+    def _collect_ended(self, active: list[JobStatus]) -> None:
+        """Forget the processes of jobs that ended, once they are gone."""
+        for job_id in self._processes.keys() - {job.id for job in active}:
+            if self._processes[job_id].poll() is not None:
+                del self._processes[job_id]
+
+    def _start(self, job: JobStatus) -> None:
+        log_dir = run_dir(job.id, self._home) if job.kind == "run" else self._home / "imports"
+        environment = {"TRANSFER_LAB_HOME": str(self._home), "TF_CPP_MIN_LOG_LEVEL": "3"}
+        try:
+            log_dir.mkdir(parents=True, exist_ok=True)
+            with (log_dir / "worker.log").open("ab") as log:
+                process = start_module(
+                    WORKER_MODULES[job.kind], job.id, str(job.attempt), log=log, environment=environment
+                )
+        except OSError as error:
+            end_job(self._engine, job.id, job.attempt, "failed", str(storage_error(error, log_dir / "worker.log")))
+            return
+        self._processes[job.id] = process
+        try:
+            with writing(self._engine) as connection:
+                started = process_start_time(process.pid)
+                write_job(connection, job.id, job.attempt, pid=process.pid, pid_started=started)
+        except LostJobError:  # it ended already
+            process.poll()
+
+    def _look_after(self, job: JobStatus) -> bool:
+        """Return whether a claimed job still works; end it with words when it does not."""
+        process = self._processes.get(job.id)
+        if job.pid is None and process is None:
+            if time.time() - (job.started or 0) < START_GRACE_SECONDS:
+                return True
+            if job.stop_requested is not None:
+                end_job(self._engine, job.id, job.attempt, "stopped", "Stopped before it began.")
+                return False
+            if job.attempt < MAX_ATTEMPTS and requeue_job(self._engine, job.id, job.attempt):
+                return False
+        elif is_alive(job.pid, job.pid_started):
+            if job.stop_requested is not None and time.time() - job.stop_requested > STOP_GRACE_SECONDS:
+                kill(job.pid or 0, job.pid_started or 0.0)
+                end_job(self._engine, job.id, job.attempt, "stopped", "Stopped by force; it did not answer in time.")
+                return False
+            return True
+        exit_code = process.poll() if process is not None else None
+        self._processes.pop(job.id, None)
+        end_job(self._engine, job.id, job.attempt, "failed", _death_notice(job.kind, exit_code))
+        return False
+
+
+def _death_notice(kind: JobKind, exit_code: int | None) -> str:
+    """Say what a worker's death means and what to do.
+
+    Args:
+        kind: What it worked on.
+        exit_code: As of `subprocess`: negative for a signal; `None` when it was not our child.
+    """
+    program = "training" if kind == "run" else "import"
+    if exit_code is not None and exit_code > 0:
+        return f"The {program} program ended with an error. Start again; if it fails again, tell your teacher."
+    remedy = "choose a smaller batch or backbone" if kind == "run" else "bring fewer pictures at a time"
+    return (
+        f"The {program} program was ended from outside, most often because the computer's memory ran out. "
+        f"Close other programs or {remedy}, then start again."
+    )
+
+
+def main() -> None:
+    """Work as the one runner of the data root; end at once when there is one already."""
+    home = home_dir()
+    jobs_left = True
+    while jobs_left:
+        try:
+            with runner_lock(home):
+                engine = open_database(home)
+                Runner(engine, home).work()
+        except filelock.Timeout:
+            return
+        # Who put a job in line during the last moments found the lock taken and started no runner.
+        jobs_left = bool(list_jobs(engine, states=ACTIVE_STATES))
+
+
+if __name__ == "__main__":
+    main()

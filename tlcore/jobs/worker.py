@@ -1,0 +1,62 @@
+"""What every worker process does around its work: open storage, end the job with a state and words."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from tlcore.errors import TransferLabError
+from tlcore.home import home_dir
+from tlcore.jobs.processes import lower_priority
+from tlcore.jobs.reporting import JobProgress
+from tlcore.progress import StopRequested
+from tlcore.storage.database import open_database
+from tlcore.storage.jobs import JobState, LostJobError, end_job
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerContext:
+    """What a worker's task gets."""
+
+    engine: sa.Engine
+    home: Path
+    job_id: str
+    attempt: int
+    progress: JobProgress
+
+
+# Does the work and returns how the job ended, with words for the person.
+Task = Callable[[WorkerContext], tuple[JobState, str]]
+
+
+def work(task: Task) -> int:
+    """Run a task for the job that the command line names (`JOB ATTEMPT`); return the exit code."""
+    job_id, attempt = sys.argv[1], int(sys.argv[2])
+    lower_priority()
+    home = home_dir()
+    engine = open_database(home)
+    try:
+        context = WorkerContext(engine, home, job_id, attempt, JobProgress(engine, job_id, attempt))
+        state, message = task(context)
+    except StopRequested:
+        state, message = "stopped", "Stopped."
+    except LostJobError:
+        return 0
+    except TransferLabError as error:
+        state, message = "failed", str(error)
+    except MemoryError:
+        state, message = "failed", "The computer's memory is full. Close other programs, then start again."
+    except Exception as error:  # noqa: BLE001 - the last line of defence: nothing may end without words
+        traceback.print_exc()
+        state = "failed"
+        message = (
+            f"Something unexpected happened ({type(error).__name__}). Start again; if it happens again, send the "
+            f"file worker.log of this job ({job_id}) to whoever looks after Transfer Lab."
+        )
+    end_job(engine, job_id, attempt, state, message)
+    return 0

@@ -1,0 +1,129 @@
+"""Transfer learning in a few lines of Python, without the app."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tlcore.config import RunConfig
+from tlcore.dataset import Dataset
+from tlcore.errors import DatasetError, RunError
+from tlcore.evaluation import Evaluation, accuracy_interval, load_evaluation
+from tlcore.home import home_dir
+from tlcore.intake.collection import collect
+from tlcore.intake.images import pixels_of
+from tlcore.intake.sources import ArchiveSource, FolderSource
+from tlcore.pipeline import run_pipeline
+from tlcore.prediction import Predictor, load_predictor
+from tlcore.progress import Progress, TerminalProgress
+from tlcore.storage.images import ImageStore
+
+
+def read_dataset(path: str | Path, *, seed: int = 0) -> Dataset:
+    """Read a ZIP file or a folder with one folder per class, optionally below train, validation and test.
+
+    The pictures are cleaned and stored in the data root once; files that cannot be used are printed.
+
+    Args:
+        path: The ZIP file or folder.
+        seed: Decides which pictures are kept for validation and test, where the folders do not say.
+
+    Raises:
+        DatasetError: If there is no picture in it.
+    """
+    path = Path(path)
+    source = FolderSource(path) if path.is_dir() else ArchiveSource(path, path.name)
+    progress = TerminalProgress()
+    report = collect(
+        [source],
+        Dataset(),
+        ImageStore(),
+        on_progress=lambda done, total: progress.phase(f"Reading {path.name}", done, total),
+        seed=seed,
+    )
+    progress.close()
+    for refusal in report.refused:
+        progress.line(f"not used: {refusal.name}: {refusal.reason}")
+    if not report.dataset.items:
+        raise DatasetError(f"There is no picture in {path}. Put the pictures of each class into a folder of its own.")
+    return report.dataset
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedModel:
+    """A trained classifier and the folder with its files.
+
+    Attributes:
+        folder: Holds `model.keras`, `labels.txt`, `README.txt` and the evaluation.
+        evaluation: Its answers on the test pictures.
+        predictor: Pictures to probabilities.
+    """
+
+    folder: Path
+    evaluation: Evaluation
+    predictor: Predictor
+
+    @property
+    def test_accuracy(self) -> float:
+        """Fraction of right answers on the test pictures, in `[0, 1]`."""
+        return self.evaluation.accuracy
+
+    @property
+    def test_accuracy_interval(self) -> tuple[float, float]:
+        """The 95 % interval of the test accuracy."""
+        return accuracy_interval(self.evaluation.correct, self.evaluation.total)
+
+    def predict(self, path: str | Path) -> dict[str, float]:
+        """Return the probability of each class for the picture in a file.
+
+        Raises:
+            ImageError: If the file is no picture.
+        """
+        probabilities = self.predictor.predict([pixels_of(Path(path).read_bytes())])[0]
+        return dict(zip(self.predictor.class_names, map(float, probabilities), strict=True))
+
+
+def train(
+    dataset: Dataset,
+    config: RunConfig | None = None,
+    *,
+    folder: str | Path | None = None,
+    progress: Progress | None = None,
+) -> TrainedModel:
+    """Train a classifier, test it, and save it.
+
+    Args:
+        dataset: From `read_dataset`.
+        config: Augmentation, model and training; the defaults freeze the whole embedded backbone.
+        folder: Where the model's files go; a new folder of the data root when not given.
+        progress: Gets progress and curves; a terminal when not given.
+
+    Raises:
+        TransferLabError: With what is missing and what to do about it.
+    """
+    progress = progress or TerminalProgress()
+    folder = Path(folder) if folder is not None else _new_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    result = run_pipeline(dataset, config or RunConfig(), folder, progress)
+    if isinstance(progress, TerminalProgress):
+        progress.close()
+    if result.summary is None:
+        raise RunError("Training ended before the first epoch was finished, so there is no model.")
+    return load_model(folder)
+
+
+def load_model(folder: str | Path) -> TrainedModel:
+    """Load a model that `train` saved.
+
+    Raises:
+        RunError: If its files are missing or damaged.
+    """
+    folder = Path(folder)
+    return TrainedModel(folder, load_evaluation(folder), load_predictor(folder))
+
+
+def _new_folder() -> Path:
+    models_dir = home_dir() / "models"
+    models_dir.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix="model-", dir=models_dir))

@@ -1,0 +1,227 @@
+"""One run from pictures to a tested model: features, training, testing, saving."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import filelock
+import numpy as np
+from numpy.typing import NDArray
+
+from tlcore.backbones.registry import get_backbone
+from tlcore.backbones.weights import require_weights
+from tlcore.config import ModelConfig, RunConfig
+from tlcore.cut import PIXELS, prefix_of
+from tlcore.dataset import Dataset, Item, Split, check_trainable
+from tlcore.evaluation import Evaluation, save_evaluation
+from tlcore.feature_store import FeatureTable, LabelledFeatures
+from tlcore.features import FeatureExtractor, compiled_prefix_path
+from tlcore.home import home_dir
+from tlcore.prediction import SUFFIX_FILE, PredictorSpec, save_predictor_spec
+from tlcore.progress import Progress, StopRequested
+from tlcore.storage.images import ImageStore
+from tlcore.storage.runs import RunSummary
+from tlcore.views import ViewRequest, view_of_epoch
+
+if TYPE_CHECKING:
+    import keras
+
+    from tlcore.classifier import Classifier
+    from tlcore.training import TrainingResult
+
+WAIT_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineResult:
+    """How a run ended.
+
+    Attributes:
+        summary: What it reached; `None` when it was stopped before the first epoch ended.
+        stopped: Whether the person stopped it.
+    """
+
+    summary: RunSummary | None
+    stopped: bool
+
+
+def run_pipeline(
+    dataset: Dataset, config: RunConfig, run_dir: Path, progress: Progress, home: Path | None = None
+) -> PipelineResult:
+    """Train a classifier and leave its files in `run_dir`.
+
+    The features of the first epoch are computed while TensorFlow is still being imported.
+
+    Args:
+        dataset: Pictures of the data root, with classes and splits.
+        config: Everything that was chosen.
+        run_dir: Where model, labels, evaluation and the compiled suffix go.
+        progress: Told what happens; may ask to stop.
+        home: The data root; the configured one when not given.
+
+    Raises:
+        DatasetError: If the data set allows no training.
+        WeightsError: If the backbone's weights are not on this computer.
+        StorageError: If the disk is full.
+    """
+    home = home or home_dir()
+    started = time.monotonic()
+    # OpenCV's own threads would compete with the feature pass, which works on one picture per core.
+    cv2.setNumThreads(1)
+    check_trainable(dataset)
+    progress.phase("Preparing")
+    require_weights(get_backbone(config.model.backbone), home)
+    run = _PipelineRun(dataset, config, run_dir, progress, home)
+    try:
+        result = run.train()
+    except StopRequested:
+        return PipelineResult(None, stopped=True)
+    if not result.best_epoch:
+        return PipelineResult(None, result.stopped)
+    run.ignore_stop()
+    summary = run.finish(result, started)
+    return PipelineResult(summary, result.stopped)
+
+
+class _PipelineRun:
+    """The steps of one run and what they share."""
+
+    def __init__(self, dataset: Dataset, config: RunConfig, run_dir: Path, progress: Progress, home: Path) -> None:
+        self._dataset = dataset
+        self._config = config
+        self._run_dir = run_dir
+        self._progress = progress
+        self._home = home
+        self._extractor = FeatureExtractor(config.model, config.augmentation, ImageStore(home), home)
+        self._classifier: Classifier
+
+    def train(self) -> TrainingResult:
+        """Compute what the first epoch needs while Keras gets ready, then train."""
+        ensure_compiled(self._config.model, self._progress, self._home)
+        with ThreadPoolExecutor(1, thread_name_prefix="keras") as pool:
+            classifier = pool.submit(self._build_classifier)
+            self._training_features(0)
+            validation = self._plain_features("validation", "Computing features of the validation pictures")
+            self._classifier = self._wait_for(classifier)
+        from tlcore.training import train_suffix
+
+        return train_suffix(
+            self._classifier.suffix, self._training_features, validation, self._config.training, self._progress
+        )
+
+    def ignore_stop(self) -> None:
+        """From here on a wish to stop changes nothing: the best epoch is tested and saved."""
+        self._progress = _Unstoppable(self._progress)
+
+    def finish(self, result: TrainingResult, started: float) -> RunSummary:
+        """Test the best epoch and write everything that the run leaves."""
+        from tlcore.classifier import count_parameters
+        from tlcore.export import save_export
+        from tlcore.features_compile import compile_model
+        from tlcore.training import predict_features
+
+        suffix, model = self._classifier.suffix, self._classifier.model
+        evaluation = self._evaluate(predict_features)
+        self._progress.phase("Saving")
+        save_evaluation(evaluation, self._run_dir)
+        save_export(model, self._config.model, self._dataset.class_names, self._run_dir)
+        compile_model(suffix, self._run_dir / SUFFIX_FILE)
+        colors = tuple(label.color for label in self._dataset.classes)
+        resize_mode = self._config.model.resize_mode
+        spec = PredictorSpec(self._extractor.prefix, resize_mode, self._dataset.class_names, colors)
+        save_predictor_spec(spec, self._run_dir)
+        trainable, frozen = count_parameters(model)
+        return RunSummary(
+            best_epoch=result.best_epoch,
+            epochs=result.epochs,
+            validation_accuracy=result.validation_accuracy,
+            test_correct=evaluation.correct,
+            test_total=evaluation.total,
+            trainable_parameters=trainable,
+            frozen_parameters=frozen,
+            seconds=time.monotonic() - started,
+        )
+
+    def _evaluate(self, predict_features: Callable[[keras.Model, FeatureTable], NDArray[np.float32]]) -> Evaluation:
+        items = self._dataset.subset("test")
+        test = self._plain_features("test", "Testing")
+        probabilities = np.zeros((0, self._dataset.num_classes), np.float32)
+        labels = np.zeros(0, np.int64)
+        if test is not None:
+            probabilities, labels = predict_features(self._classifier.suffix, test.table), test.labels
+        return Evaluation(self._dataset.class_names, tuple(item.image for item in items), labels, probabilities)
+
+    def _training_features(self, epoch: int) -> LabelledFeatures:
+        items = self._dataset.subset("train")
+        config = self._config
+        requests = [view_of_epoch(item.image, epoch, config.augmentation, config.training) for item in items]
+        what = "Computing features" if config.augmentation.is_identity else "Computing features of augmented views"
+        return LabelledFeatures(self._extractor.table(requests, self._progress, what), self._labels(items))
+
+    def _plain_features(self, split: Split, phase: str) -> LabelledFeatures | None:
+        items = self._dataset.subset(split)
+        if not items:
+            return None
+        requests = [ViewRequest(item.image) for item in items]
+        return LabelledFeatures(self._extractor.table(requests, self._progress, phase), self._labels(items))
+
+    def _labels(self, items: Sequence[Item]) -> NDArray[np.int64]:
+        index = self._dataset.class_index()
+        return np.array([index[item.class_id] for item in items], np.int64)
+
+    def _build_classifier(self) -> Classifier:
+        from tlcore.classifier import build_classifier
+
+        config = self._config
+        return build_classifier(config.model, self._dataset.num_classes, seed=config.training.seed, home=self._home)
+
+    def _wait_for(self, classifier: Future[Classifier]) -> Classifier:
+        while not classifier.done():
+            self._progress.phase("Loading TensorFlow")
+            wait([classifier], timeout=WAIT_SECONDS)
+        return classifier.result()
+
+
+class _Unstoppable:
+    """Passes progress on while the best epoch is tested and saved: the wish to stop is fulfilled already."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def phase(self, name: str, done: int = 0, total: int = 0) -> None:
+        with contextlib.suppress(StopRequested):
+            self._progress.phase(name, done, total)
+
+    def metrics(self, epoch: float, values: Mapping[str, float]) -> None:
+        with contextlib.suppress(StopRequested):
+            self._progress.metrics(epoch, values)
+
+    def check(self) -> None:
+        return
+
+
+def ensure_compiled(config: ModelConfig, progress: Progress, home: Path) -> None:
+    """Compile the frozen prefix of a model unless it was compiled before on this computer.
+
+    Raises:
+        WeightsError: If the backbone's weights are not on this computer.
+    """
+    prefix = prefix_of(config)
+    path = compiled_prefix_path(prefix, home)
+    if prefix.cut == PIXELS or path.exists():
+        return
+    progress.phase("Preparing the backbone, once on this computer")
+    from tlcore.classifier import build_prefix
+    from tlcore.features_compile import compile_model
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(path.with_suffix(".lock")):
+        if not path.exists():
+            compile_model(build_prefix(config, home=home), path)

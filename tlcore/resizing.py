@@ -1,0 +1,108 @@
+"""Stored bytes to pixels, and pixels to the square picture that a backbone sees.
+
+OpenCV starts threads of its own, for the whole process. A process that calls these functions from several
+threads calls `cv2.setNumThreads(1)` once when it starts; nothing here changes it.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tlcore.config import RESIZE_MODES, ResizeMode
+from tlcore.errors import ImageError
+
+
+def decode_image(data: bytes) -> NDArray[np.uint8]:
+    """Decode a stored picture.
+
+    This is the fast way for pictures that went through intake: upright, RGB, small, whole. Bytes from
+    anywhere else go through `tlcore.intake` first.
+
+    Args:
+        data: The bytes of a JPEG or PNG file.
+
+    Returns:
+        uint8 RGB pixels of shape `(height, width, 3)`, `[0, 255]`.
+
+    Raises:
+        ImageError: If the bytes are no picture.
+    """
+    pixels = None
+    if data:  # OpenCV raises an error of its own on an empty buffer
+        try:
+            pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR_RGB)
+        except cv2.error:
+            pixels = None
+    if pixels is None:
+        raise ImageError("A stored picture cannot be read any more. Delete it on the Data page and add it again.")
+    return np.asarray(pixels, dtype=np.uint8)
+
+
+def resize_image(image: NDArray[np.uint8], size: int, mode: ResizeMode) -> NDArray[np.uint8]:
+    """Make a picture square, `size` pixels on each side.
+
+    Args:
+        image: uint8 pixels of shape `(height, width, 3)`, `[0, 255]`.
+        size: Side of the result in pixels.
+        mode: `crop` scales the shorter side to `size` and cuts the middle out of the longer one, `stretch`
+            scales each side on its own, `pad` scales the longer side and puts black borders beside the
+            shorter one.
+
+    Returns:
+        uint8 pixels of shape `(size, size, 3)`; `image` itself when it has this shape already.
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+    check_image(image)
+    if size < 1:
+        raise ValueError(f"`size` must be at least 1. Received: size={size}")
+    if mode not in RESIZE_MODES:
+        raise ValueError(f"`mode` must be one of {', '.join(RESIZE_MODES)}. Received: mode={mode!r}")
+    height, width = image.shape[:2]
+    if mode == "crop":
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        return _scale(image[top : top + side, left : left + side], size, size)
+    if mode == "stretch":
+        return _scale(image, size, size)
+    longest = max(height, width)
+    inner = _scale(image, max(1, round(height * size / longest)), max(1, round(width * size / longest)))
+    missing_rows, missing_columns = size - inner.shape[0], size - inner.shape[1]
+    if not (missing_rows or missing_columns):
+        return inner
+    padded = np.zeros((size, size, 3), dtype=np.uint8)
+    top, left = missing_rows // 2, missing_columns // 2
+    padded[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
+    return padded
+
+
+def check_image(image: NDArray[np.uint8]) -> None:
+    """Refuse an array that does not hold pixels as every function here expects them.
+
+    Raises:
+        ValueError: If the array is not uint8 of shape `(height, width, 3)`, or has no pixels.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise ValueError(
+            "`image` must be a uint8 array of shape (height, width, 3). "
+            f"Received: dtype={image.dtype}, shape={image.shape}"
+        )
+
+
+def _scale(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Scale each side on its own: averaging where it shrinks, smooth cubic curves where it grows.
+
+    `INTER_AREA` averages only when neither side grows, so a picture that shrinks on one side and grows on
+    the other takes two steps.
+    """
+    shrunk_height, shrunk_width = min(height, image.shape[0]), min(width, image.shape[1])
+    if (shrunk_height, shrunk_width) != image.shape[:2]:
+        image = np.asarray(
+            cv2.resize(image, (shrunk_width, shrunk_height), interpolation=cv2.INTER_AREA), dtype=np.uint8
+        )
+    if (height, width) != image.shape[:2]:
+        image = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
+    return np.ascontiguousarray(image)

@@ -1,0 +1,181 @@
+"""The database: its tables, its version, and how it is opened."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from tlcore.errors import StorageError
+from tlcore.home import home_dir, storage_error
+
+SCHEMA_VERSION = 1
+
+metadata = sa.MetaData()
+
+schema_version = sa.Table("schema_version", metadata, sa.Column("version", sa.Integer, primary_key=True))
+
+projects = sa.Table(
+    "projects",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("owner", sa.String, nullable=False, index=True),
+    sa.Column("name", sa.String, nullable=False),
+    sa.Column("created", sa.Float, nullable=False),
+    sa.Column("version", sa.Integer),
+    sa.Column("config", sa.Text, nullable=False),
+    sa.Column("visited", sa.Text, nullable=False),
+)
+
+dataset_versions = sa.Table(
+    "dataset_versions",
+    metadata,
+    sa.Column("project_id", sa.String, sa.ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("parent", sa.Integer),
+    sa.Column("note", sa.Text, nullable=False),
+    sa.Column("content", sa.String, nullable=False),
+    sa.Column("created", sa.Float, nullable=False),
+)
+
+jobs = sa.Table(
+    "jobs",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("project_id", sa.String, sa.ForeignKey("projects.id", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("state", sa.String, nullable=False, index=True),
+    sa.Column("phase", sa.String, nullable=False, default=""),
+    sa.Column("done", sa.Integer, nullable=False, default=0),
+    sa.Column("total", sa.Integer, nullable=False, default=0),
+    sa.Column("message", sa.Text, nullable=False, default=""),
+    sa.Column("attempt", sa.Integer, nullable=False, default=0),
+    sa.Column("pid", sa.Integer),
+    sa.Column("pid_started", sa.Float),
+    sa.Column("heartbeat", sa.Float),
+    sa.Column("stop_requested", sa.Float),
+    sa.Column("created", sa.Float, nullable=False),
+    sa.Column("started", sa.Float),
+    sa.Column("ended", sa.Float),
+)
+
+runs = sa.Table(
+    "runs",
+    metadata,
+    sa.Column("job_id", sa.String, sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("config", sa.Text, nullable=False),
+    sa.Column("summary", sa.Text),
+)
+
+metrics = sa.Table(
+    "metrics",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("job_id", sa.String, sa.ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("epoch", sa.Float, nullable=False),
+    sa.Column("name", sa.String, nullable=False),
+    sa.Column("value", sa.Float, nullable=False),
+)
+
+imports = sa.Table(
+    "imports",
+    metadata,
+    sa.Column("job_id", sa.String, sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("request", sa.Text, nullable=False),
+    sa.Column("report", sa.Text),
+)
+
+
+def _set_pragmas(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    # First: the switch to WAL already has to wait for other processes.
+    cursor.execute("PRAGMA busy_timeout=30000")
+    # WAL with FULL lost no acknowledged write in repeated kills; readers never wait for the writer.
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _begin_immediately(connection: sa.Connection) -> None:
+    # A transaction that reads first and writes later would fail with "database is locked"
+    # when another writer came between; taking the write lock at once makes it wait instead.
+    if connection.get_execution_options().get("write"):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        connection.exec_driver_sql("BEGIN")
+
+
+def open_database(home: Path | None = None, url: str | sa.URL | None = None) -> sa.Engine:
+    """Open the database of a data root, making its tables when it is new.
+
+    Args:
+        home: The data root; the configured one when not given.
+        url: An SQLAlchemy address instead of the SQLite file, such as one of PostgreSQL.
+
+    Raises:
+        StorageError: If the data root cannot be written or is from a newer version.
+    """
+    home = home or home_dir()
+    if url is None:
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise storage_error(error, home / "lab.sqlite") from error
+        url = sa.URL.create("sqlite", database=str(home / "lab.sqlite"))
+    engine = sa.create_engine(url)
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", _set_pragmas)
+        sa.event.listen(engine, "connect", lambda connection, _record: setattr(connection, "isolation_level", None))
+        sa.event.listen(engine, "begin", _begin_immediately)
+    try:
+        _make_tables(engine)
+    except sa.exc.DatabaseError as error:
+        raise StorageError(
+            f"The database in {home} cannot be opened ({error.orig}). "
+            "Check that the folder can be written and the disk is not full."
+        ) from error
+    return engine
+
+
+def _make_tables(engine: sa.Engine) -> None:
+    with writing(engine) as connection:
+        schema_version.create(connection, checkfirst=True)
+        found = connection.execute(sa.select(sa.func.max(schema_version.c.version))).scalar()
+        # Before the other tables: those of a newer version may look different.
+        if found is not None and found > SCHEMA_VERSION:
+            raise StorageError(
+                f"These projects were made by a newer Transfer Lab (format {found}, this one knows {SCHEMA_VERSION}). "
+                "Update Transfer Lab, or choose another folder with TRANSFER_LAB_HOME."
+            )
+        metadata.create_all(connection)
+        if found is None:
+            connection.execute(sa.insert(schema_version).values(version=SCHEMA_VERSION))
+
+
+@contextmanager
+def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """Open a transaction that takes the write lock at once, for a `with` statement.
+
+    Raises:
+        StorageError: If the database cannot be written: the disk is full, or another program holds it.
+    """
+    try:
+        with engine.execution_options(write=True).begin() as connection:
+            yield connection
+    except sa.exc.OperationalError as error:
+        raise StorageError(
+            f"Nothing was saved: the database in {home_dir()} cannot be written ({error.orig}). "
+            "Free some space on the disk, check that the folder can be written, then try again."
+        ) from error
+
+
+def now() -> float:
+    """Return the time as stored: seconds since 1970, UTC."""
+    return time.time()

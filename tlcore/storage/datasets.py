@@ -1,0 +1,141 @@
+"""Immutable, numbered versions of a project's data set, with undo."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from tlcore.config import from_json, to_json
+from tlcore.dataset import Dataset
+from tlcore.errors import ConflictError, NotFoundError, StorageError
+from tlcore.home import home_dir, write_atomically
+from tlcore.storage.database import dataset_versions, now, projects, writing
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version: its number, the one it was made from, what changed, and the key of its content."""
+
+    number: int
+    parent: int | None
+    note: str
+    content: str
+    created: float
+
+
+def _content_path(content: str, home: Path | None) -> Path:
+    return (home or home_dir()) / "datasets" / f"{content}.json"
+
+
+def commit_version(
+    engine: sa.Engine, project_id: str, dataset: Dataset, note: str, *, parent: int | None, home: Path | None = None
+) -> int:
+    """Store a data set as the project's next version and make it the current one.
+
+    Args:
+        engine: The database.
+        project_id: The project.
+        dataset: The new content.
+        note: What changed, in words.
+        parent: The version that the edit started from.
+        home: The data root; the configured one when not given.
+
+    Returns:
+        The number of the new version.
+
+    Raises:
+        ConflictError: If the current version is no longer `parent`, because another tab changed it.
+        StorageError: If the disk is full.
+    """
+    data = to_json(dataset).encode()
+    content = hashlib.sha256(data).hexdigest()
+    path = _content_path(content, home)
+    if not path.exists():
+        write_atomically(path, lambda temporary: temporary.write_bytes(data))
+    with writing(engine) as connection:
+        current = connection.execute(sa.select(projects.c.version).where(projects.c.id == project_id)).one_or_none()
+        if current is None:
+            raise NotFoundError("This project was deleted. Go to Home to see your projects.")
+        if current.version != parent:
+            raise ConflictError(
+                "The data set was changed in another tab meanwhile. Look at it again and repeat your edit."
+            )
+        highest = sa.select(sa.func.coalesce(sa.func.max(dataset_versions.c.number), 0))
+        number = connection.execute(highest.where(dataset_versions.c.project_id == project_id)).scalar_one() + 1
+        connection.execute(
+            sa.insert(dataset_versions).values(
+                project_id=project_id, number=number, parent=parent, note=note, content=content, created=now()
+            )
+        )
+        connection.execute(sa.update(projects).where(projects.c.id == project_id).values(version=number))
+    return int(number)
+
+
+def get_version(engine: sa.Engine, project_id: str, number: int) -> Version:
+    """Return the row of one version.
+
+    Raises:
+        NotFoundError: If there is none.
+    """
+    table = dataset_versions.c
+    query = sa.select(table.number, table.parent, table.note, table.content, table.created)
+    with engine.begin() as connection:
+        row = connection.execute(query.where(table.project_id == project_id, table.number == number)).one_or_none()
+    if row is None:
+        raise NotFoundError("This version of the data set is not here. Reload the page.")
+    return Version(**row._mapping)
+
+
+def load_dataset(content: str, home: Path | None = None) -> Dataset:
+    """Return the data set that a version holds, by its content key.
+
+    Raises:
+        StorageError: If its file is missing or damaged.
+    """
+    path = _content_path(content, home)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        data = b""
+    if hashlib.sha256(data).hexdigest() != content:
+        raise StorageError(
+            "The list of pictures of this project is missing or damaged. Undo the last change, or bring them again."
+        )
+    return from_json(data, Dataset)
+
+
+def undo_version(engine: sa.Engine, project_id: str, *, current: int) -> int | None:
+    """Make the parent of the current version the current one; nothing is deleted.
+
+    Returns:
+        The number that is current now, `None` when the project is empty again.
+
+    Raises:
+        ConflictError: If the current version is no longer `current`.
+    """
+    version = get_version(engine, project_id, current)
+    with writing(engine) as connection:
+        statement = sa.update(projects).where(projects.c.id == project_id, projects.c.version == current)
+        if connection.execute(statement.values(version=version.parent)).rowcount != 1:
+            raise ConflictError(
+                "The data set was changed in another tab meanwhile. Look at it again and repeat your edit."
+            )
+    return version.parent
+
+
+def current_dataset(engine: sa.Engine, project_id: str, home: Path | None = None) -> tuple[int | None, Dataset]:
+    """Return the number of a project's current version and its content; `None` and empty before the first.
+
+    Raises:
+        NotFoundError: If the project was deleted.
+    """
+    with engine.begin() as connection:
+        row = connection.execute(sa.select(projects.c.version).where(projects.c.id == project_id)).one_or_none()
+    if row is None:
+        raise NotFoundError("This project was deleted. Go to Home to see your projects.")
+    if row.version is None:
+        return None, Dataset()
+    return int(row.version), load_dataset(get_version(engine, project_id, row.version).content, home)

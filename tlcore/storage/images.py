@@ -1,0 +1,64 @@
+"""Pictures and thumbnails as files named by the SHA-256 of their content."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from tlcore.errors import ImageError
+from tlcore.home import home_dir, write_atomically
+
+
+class ImageStore:
+    """Clean pictures of one data root; the same picture is kept once, whoever brought it."""
+
+    def __init__(self, home: Path | None = None) -> None:
+        home = home or home_dir()
+        self._images_dir = home / "images"
+        self._thumbnails_dir = home / "thumbnails"
+
+    def add(self, data: bytes, thumbnail: bytes) -> str:
+        """Store a clean picture with its thumbnail and return its key, 64 hexadecimal digits.
+
+        Raises:
+            StorageError: If the disk is full or cannot be written.
+        """
+        key = hashlib.sha256(data).hexdigest()
+        # The thumbnail goes first: a picture that is there always has one.
+        for path, content in ((self._thumbnail_path(key), thumbnail), (self.path(key), data)):
+            if not path.exists():
+                write_atomically(path, lambda temporary, content=content: temporary.write_bytes(content))  # type: ignore[misc]
+        return key
+
+    def path(self, key: str) -> Path:
+        """Return where the picture of a key is."""
+        return self._images_dir / key[:2] / key
+
+    def read(self, key: str) -> bytes:
+        """Return the stored bytes of a picture.
+
+        Raises:
+            ImageError: If it is not there.
+        """
+        return self._read(self.path(key))
+
+    def thumbnail(self, key: str) -> bytes:
+        """Return the JPEG thumbnail of a picture.
+
+        Raises:
+            ImageError: If it is not there.
+        """
+        return self._read(self._thumbnail_path(key))
+
+    def _thumbnail_path(self, key: str) -> Path:
+        return self._thumbnails_dir / key[:2] / key
+
+    @staticmethod
+    def _read(path: Path) -> bytes:
+        try:
+            return path.read_bytes()
+        except FileNotFoundError as error:
+            raise ImageError(
+                "A stored picture is missing. Delete it from its class, or bring it again: "
+                f"its file {path.name[:12]}… is not in the data folder."
+            ) from error

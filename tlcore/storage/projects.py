@@ -1,0 +1,138 @@
+"""Projects: who owns them, what they are called, and the settings chosen so far."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from tlcore.config import RunConfig, from_json, to_json
+from tlcore.errors import NotFoundError
+from tlcore.storage.database import now, projects, writing
+
+MAX_NAME_LENGTH = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A snapshot of a project.
+
+    Attributes:
+        id: Unguessable; it stands in the address of every page.
+        owner: The browser (its cookie) that made the project.
+        name: What the person called it.
+        created: Seconds since 1970.
+        version: Number of the current data set version; `None` before the first pictures.
+        config: Settings for the next run.
+        visited: Names of the steps that were opened.
+    """
+
+    id: str
+    owner: str
+    name: str
+    created: float
+    version: int | None
+    config: RunConfig
+    visited: tuple[str, ...]
+
+
+def _project(row: sa.Row[tuple[object, ...]]) -> Project:
+    fields = dict(row._mapping)
+    fields["config"] = from_json(fields["config"], RunConfig)
+    fields["visited"] = tuple(filter(None, fields["visited"].split(",")))
+    return Project(**fields)
+
+
+def create_project(engine: sa.Engine, owner: str, name: str) -> Project:
+    """Make an empty project with the default settings."""
+    project_id = secrets.token_urlsafe(16)
+    with writing(engine) as connection:
+        connection.execute(
+            sa.insert(projects).values(
+                id=project_id,
+                owner=owner,
+                name=clean_name(name),
+                created=now(),
+                version=None,
+                config=to_json(RunConfig()),
+                visited="",
+            )
+        )
+    return get_project(engine, project_id, owner)
+
+
+def clean_name(name: str) -> str:
+    """Return a printable project name of at most 80 characters; never empty."""
+    return " ".join("".join(c if c.isprintable() else " " for c in name).split())[:MAX_NAME_LENGTH] or "My project"
+
+
+def get_project(engine: sa.Engine, project_id: str, owner: str) -> Project:
+    """Return a project of that owner.
+
+    Raises:
+        NotFoundError: If there is none, or it belongs to someone else; the text is the same for both.
+    """
+    with engine.begin() as connection:
+        row = connection.execute(
+            sa.select(projects).where(projects.c.id == project_id, projects.c.owner == owner)
+        ).one_or_none()
+    if row is None:
+        raise NotFoundError(
+            "This project is not here. It was deleted, or it was made in another browser. "
+            "Go to Home to see your projects."
+        )
+    return _project(row)
+
+
+def list_projects(engine: sa.Engine, owner: str) -> list[Project]:
+    """Return the projects of an owner, newest first."""
+    query = sa.select(projects).where(projects.c.owner == owner).order_by(projects.c.created.desc())
+    with engine.begin() as connection:
+        return [_project(row) for row in connection.execute(query)]
+
+
+def rename_project(engine: sa.Engine, project_id: str, name: str) -> None:
+    """Give a project another name."""
+    with writing(engine) as connection:
+        connection.execute(sa.update(projects).where(projects.c.id == project_id).values(name=clean_name(name)))
+
+
+def delete_project(engine: sa.Engine, project_id: str) -> None:
+    """Remove a project with its versions and runs from the database."""
+    with writing(engine) as connection:
+        connection.execute(sa.delete(projects).where(projects.c.id == project_id))
+
+
+def update_config(engine: sa.Engine, project_id: str, change: Callable[[RunConfig], RunConfig]) -> RunConfig:
+    """Change the settings for the next run in one transaction, so that two tabs keep each other's edits.
+
+    Args:
+        engine: The database.
+        project_id: The project.
+        change: Gets the settings as they are and returns them as they shall be.
+
+    Raises:
+        NotFoundError: If the project was deleted.
+    """
+    with writing(engine) as connection:
+        text = connection.execute(sa.select(projects.c.config).where(projects.c.id == project_id)).scalar()
+        if text is None:
+            raise NotFoundError("This project was deleted. Go to Home to see your projects.")
+        config = change(from_json(text, RunConfig))
+        connection.execute(sa.update(projects).where(projects.c.id == project_id).values(config=to_json(config)))
+    return config
+
+
+def mark_visited(engine: sa.Engine, project: Project, step: str) -> None:
+    """Remember that a step was opened."""
+    if step not in project.visited:
+        with writing(engine) as connection:
+            visited = (
+                connection.execute(sa.select(projects.c.visited).where(projects.c.id == project.id)).scalar() or ""
+            )
+            names = [*filter(None, visited.split(",")), step]
+            connection.execute(
+                sa.update(projects).where(projects.c.id == project.id).values(visited=",".join(dict.fromkeys(names)))
+            )

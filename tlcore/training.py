@@ -1,0 +1,210 @@
+"""Training the suffix on cached features; callbacks report, obey and keep the best epoch."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from tlcore.config import TrainingConfig
+from tlcore.feature_store import FeatureTable, LabelledFeatures
+from tlcore.progress import Progress, StopRequested
+
+REPORT_SECONDS = 0.3
+PREFETCH_BATCHES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingResult:
+    """What training reached.
+
+    Attributes:
+        best_epoch: The epoch whose weights the model has now, counted from 1; 0 when none was finished.
+        epochs: Epochs that were finished.
+        validation_accuracy: Fraction of right validation answers at the best epoch; NaN without validation.
+        stopped: Whether the person stopped it.
+    """
+
+    best_epoch: int
+    epochs: int
+    validation_accuracy: float
+    stopped: bool
+
+
+def build_optimizer(config: TrainingConfig) -> keras.optimizers.Optimizer:
+    """Return the chosen optimizer with its learning rate; `sgd` gets momentum 0.9."""
+    builders: dict[str, Callable[[float], keras.optimizers.Optimizer]] = {
+        "adam": keras.optimizers.Adam,
+        "sgd": lambda rate: keras.optimizers.SGD(rate, momentum=0.9),
+        "rmsprop": keras.optimizers.RMSprop,
+        "adamw": keras.optimizers.AdamW,
+    }
+    return builders[config.optimizer](config.learning_rate)
+
+
+def train_suffix(
+    suffix: keras.Model,
+    train: Callable[[int], LabelledFeatures],
+    validation: LabelledFeatures | None,
+    config: TrainingConfig,
+    progress: Progress,
+) -> TrainingResult:
+    """Train the trainable part of a classifier and leave it with the weights of its best epoch.
+
+    Args:
+        suffix: Features to probabilities, from `build_classifier`.
+        train: Returns the training features of an epoch, counted from 0: another view of each picture
+            every epoch, the same number of records every time.
+        validation: Features that choose the best epoch; without them the training loss does.
+        config: Epochs, batch size, optimizer, patience, seed.
+        progress: Gets the curve: `loss`, `accuracy`, `val_loss`, `val_accuracy`.
+    """
+    keras.utils.set_random_seed(config.seed)
+    suffix.compile(build_optimizer(config), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    batches = _EpochBatches(train, config.batch_size, config.seed)
+    keep_best = KeepBest("val_loss" if validation else "loss", config.patience)
+    stopped = False
+    try:
+        suffix.fit(
+            _dataset(batches.__iter__, suffix),
+            epochs=config.epochs,
+            validation_data=None if validation is None else _dataset(_in_order(validation, 256), suffix),
+            verbose=0,
+            callbacks=[batches.callback(), Report(progress, batches.steps), keep_best],
+        )
+    except StopRequested:
+        stopped = True
+    keep_best.restore(suffix)
+    return TrainingResult(
+        keep_best.best_epoch, keep_best.epochs, keep_best.best_logs.get("val_accuracy", math.nan), stopped
+    )
+
+
+def predict_features(suffix: keras.Model, features: FeatureTable) -> NDArray[np.float32]:
+    """Return the probabilities of all records, float32 of shape `(len(features), classes)`."""
+    pieces = [
+        np.asarray(suffix.predict_on_batch(features.take(indices).astype(np.float32)))
+        for indices in _chunks(len(features), 256)
+    ]
+    return np.concatenate(pieces) if pieces else np.zeros((0, suffix.output.shape[-1]), np.float32)
+
+
+class KeepBest(keras.callbacks.Callback):
+    """Remember the weights of the best epoch, and end the training when it was long ago."""
+
+    def __init__(self, monitor: str, patience: int | None) -> None:
+        super().__init__()
+        self._monitor = monitor
+        self._patience = patience
+        self._best = math.inf
+        self._weights: list[NDArray[np.float32]] | None = None
+        self.best_epoch = 0
+        self.epochs = 0
+        self.best_logs: dict[str, float] = {}
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Compare this epoch with the best so far."""
+        self.epochs = epoch + 1
+        value = (logs or {})[self._monitor]
+        if value < self._best:
+            self._best, self.best_epoch, self.best_logs = value, epoch + 1, dict(logs or {})
+            self._weights = [variable.numpy() for variable in self.model.trainable_variables]
+        if self._patience is not None and epoch + 1 - self.best_epoch >= self._patience:
+            self.model.stop_training = True
+
+    def restore(self, model: keras.Model) -> None:
+        """Give the model the best epoch's weights."""
+        for variable, value in zip(model.trainable_variables, self._weights or [], strict=False):
+            variable.assign(value)
+
+
+class Report(keras.callbacks.Callback):
+    """Send the curve and the progress; both learn of a wish to stop at every batch."""
+
+    def __init__(self, progress: Progress, steps: int) -> None:
+        super().__init__()
+        self._progress = progress
+        self._steps = steps
+        self._epoch = 0
+        self._last = time.monotonic()
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Say which epoch it is."""
+        self._epoch = epoch
+        self._progress.phase("Training", epoch, self.params["epochs"])
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Send the running averages of this epoch about three times a second."""
+        self._progress.check()
+        if time.monotonic() - self._last >= REPORT_SECONDS and batch + 1 < self._steps:
+            self._last = time.monotonic()
+            self._progress.metrics(self._epoch + (batch + 1) / self._steps, dict(logs or {}))
+
+    def on_test_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Notice a wish to stop during validation too."""
+        self._progress.check()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Send the values of the whole epoch."""
+        self._progress.metrics(float(epoch + 1), dict(logs or {}))
+        self._progress.phase("Training", epoch + 1, self.params["epochs"])
+
+
+class _EpochBatches:
+    """Shuffled batches of the current epoch, taken from disk one at a time."""
+
+    def __init__(self, train: Callable[[int], LabelledFeatures], batch_size: int, seed: int) -> None:
+        self._train = train
+        self._batch_size = batch_size
+        self._generator = np.random.default_rng(seed)
+        self._features = train(0)
+        self.steps = math.ceil(len(self._features.labels) / batch_size)
+
+    def callback(self) -> keras.callbacks.Callback:
+        """Return what fetches the features of an epoch before it begins.
+
+        Here and not in the generator, because fetching may compute, report and be stopped.
+        """
+        return keras.callbacks.LambdaCallback(on_epoch_begin=self._begin)
+
+    def _begin(self, epoch: int, _logs: object = None) -> None:
+        if epoch:
+            self._features = self._train(epoch)
+
+    def __iter__(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+        features = self._features
+        order = self._generator.permutation(len(features.labels))
+        for start in range(0, len(order), self._batch_size):
+            indices = order[start : start + self._batch_size]
+            yield features.table.take(indices).astype(np.float32), features.labels[indices]
+
+
+def _in_order(
+    features: LabelledFeatures, batch_size: int
+) -> Callable[[], Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]]:
+    def batches() -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+        for indices in _chunks(len(features.labels), batch_size):
+            yield features.table.take(indices).astype(np.float32), features.labels[indices]
+
+    return batches
+
+
+def _chunks(length: int, size: int) -> Iterator[NDArray[np.int64]]:
+    for start in range(0, length, size):
+        yield np.arange(start, min(start + size, length))
+
+
+def _dataset(
+    batches: Callable[[], Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]], suffix: keras.Model
+) -> tf.data.Dataset:
+    signature = (
+        tf.TensorSpec((None, *suffix.input.shape[1:]), tf.float32),
+        tf.TensorSpec((None,), tf.int64),
+    )
+    return tf.data.Dataset.from_generator(batches, output_signature=signature).prefetch(PREFETCH_BATCHES)
