@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.components.bring import bring_pictures
+from pages.components.bring import ONE_CLASS_WAYS, bring_pictures
 from pages.components.class_panel import class_panel
 from pages.components.data_advice import data_advice, is_ready
 from pages.components.edits import show_failed_edit, undo_button
@@ -36,7 +36,9 @@ if not dataset.items:
         st.markdown("Two or more classes, about twenty pictures each, are a good start.")
         bring_pictures(context)
 else:
-    with st.expander("Add more pictures", icon=":material/add_photo_alternate:", key="add-more"):
+    # Whoever brings class after class finds the way still open after each.
+    goes_on = not is_ready(dataset) or st.session_state.get("way") in ONE_CLASS_WAYS
+    with st.expander("Add more pictures", icon=":material/add_photo_alternate:", expanded=goes_on):
         bring_pictures(context)
 
 if dataset.classes:
@@ -44,8 +46,9 @@ if dataset.classes:
         total = count(len(dataset.items), "picture")
         st.subheader(f"{total}, {count(dataset.num_classes, 'class', 'classes')}", anchor=False, width="content")
         undo_button(context)
-    for advice in data_advice(dataset):
-        st.warning(label(advice), icon=":material/info:")
+    advice = data_advice(dataset)
+    if advice:
+        st.warning("\n\n".join(map(label, advice)), icon=":material/info:")
 
     from pages.components.charts import class_counts_figure
 
@@ -61,9 +64,7 @@ if dataset.classes:
 elif context.project.version is not None:
     undo_button(context)
 
-next_step(
-    "Next: Augment",
-    "augment",
-    disabled=not is_ready(dataset),
-    help=None if is_ready(dataset) else "Bring pictures of at least two classes first.",
-)
+missing = None if is_ready(dataset) else "Bring pictures of at least two classes first."
+if missing and active:
+    missing = "The pictures are still coming in."
+next_step("Next: Augment", "augment", disabled=missing is not None, help=missing)

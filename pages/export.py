@@ -37,9 +37,10 @@ with st.bottom, st.container(horizontal=True, horizontal_alignment="right"):
 
 st.subheader("What you get", anchor=False)
 for name in paths:
-    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.markdown(f"**{name}**, {FILE_WORDS[name]}", width="content")
-        st.link_button(file_size(sizes[name]), download_url(run.id, name), icon=":material/download:", key=name)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        link = f"{name} ({file_size(sizes[name])})"
+        st.link_button(link, download_url(run.id, name), icon=":material/download:", key=name)
+        st.markdown(FILE_WORDS[name], width="content")
 
 st.subheader("Use it in Python", anchor=False)
 st.markdown(

@@ -62,18 +62,18 @@ def result_summary(context: Context, project: Project, working: set[str]) -> str
 
 def project_card(context: Context, project: Project, working: set[str]) -> None:
     """Draw one project of the list."""
-    st.page_link(
-        find_step("data").path,
-        label=f"**{label(project.name)}**",
-        icon=":material/folder_open:",
-        query_params=link_params(project.id),
-    )
+    st.markdown(f"**{label(project.name)}**")
     st.markdown(f"{data_summary(context, project)}  \n{result_summary(context, project, working)}")
+    st.caption(f"Made on {datetime.fromtimestamp(project.created):%d %B %Y}")
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.caption(f"Made on {datetime.fromtimestamp(project.created):%d %B %Y}")
-        if st.button(
-            "Delete", key=f"delete-{project.id}", type="tertiary", icon=":material/delete:", help="Asks once more."
-        ):
+        st.page_link(
+            find_step("data").path,
+            label="Open",
+            icon=":material/folder_open:",
+            query_params=link_params(project.id),
+            help=f"Go to {label(project.name)}.",
+        )
+        if st.button("Delete", key=f"delete-{project.id}", type="tertiary", icon=":material/delete:"):
             confirm_delete(context, project)
 
 

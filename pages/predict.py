@@ -2,17 +2,14 @@
 
 import streamlit as st
 
-from pages.components.answer_views import show_all_answers, show_answer, show_refused
-from pages.components.answers import ask, ask_pixels, keep_answers, kept_answers, predictor_of, sample_item
+from pages.components.answer_views import show_all_answers, show_answer, show_probabilities, show_refused
+from pages.components.answers import ask_pixels, keep_answers, kept_answers, predictor_of, sample_item
+from pages.components.bring_pictures import bring_pictures, take_photo
 from pages.components.colors import class_color
 from pages.components.frame import next_step, open_page
 from pages.components.prediction_table import prediction_csv
-from pages.components.private_streamlit import remove_uploaded
 from pages.components.run_choice import choose_run, dataset_of_run
 from tlcore.resizing import decode_image
-
-MAX_PICTURES = 200
-MAX_PICTURE_MB = 50
 
 context = open_page("predict", needs_model=True)
 run = choose_run(context)
@@ -21,14 +18,7 @@ predictor = predictor_of(context, run)
 names = predictor.class_names
 colors = [class_color(color) for color in predictor.class_colors]
 
-generation = st.session_state.setdefault("pictures-generation", 0)
-files = st.file_uploader(
-    "Drop one or many pictures here",
-    accept_multiple_files=True,
-    key=f"pictures-{generation}",
-    max_upload_size=MAX_PICTURE_MB,
-    help=f"At most {MAX_PICTURES} at once. They are looked at and forgotten: no picture is kept.",
-)
+bring_pictures(predictor, run)
 with st.container(horizontal=True, vertical_alignment="center"):
     camera = st.toggle("Use the camera", key="camera", help="The browser asks you first; no photo is kept.")
     with st.popover("Can it be fooled?", icon=":material/help:", type="tertiary"):
@@ -36,28 +26,21 @@ with st.container(horizontal=True, vertical_alignment="center"):
             "The model knows only its classes, and the **probabilities** are shared among them, 100 % in all. Show "
             "it something else, such as your shoe, and it still picks one of them, sometimes with great confidence."
         )
-photo = st.camera_input("Take a photo", key="photo", label_visibility="collapsed") if camera else None
 
-if photo is not None and photo.file_id != st.session_state.get("photo-seen"):
-    st.session_state["photo-seen"] = photo.file_id
-    keep_answers(run, [ask(predictor, "Your photo", photo.getvalue())])
-    remove_uploaded([photo])
+if camera:
+    left, right = st.columns([2, 3], gap="medium", vertical_alignment="center")
+    with left:
+        take_photo(predictor, run)
+    photos = kept_answers(run, "camera")
+    with right:
+        show_refused(photos)
+        if not photos:
+            st.info("Take a photo: what the model sees in it will stand here.", icon=":material/photo_camera:")
+        elif not photos[0].reason:
+            show_probabilities(photos[0], names, colors)
+    st.stop()
 
-if files:
-    progress = st.progress(0.0, "Looking at your pictures")
-    answers = []
-    for file in files[:MAX_PICTURES]:
-        answers.append(ask(predictor, file.name, file.getvalue()))
-        progress.progress(len(answers) / len(files), f"Picture {len(answers)} of {len(files)}")
-    keep_answers(run, answers)
-    remove_uploaded(files)
-    st.session_state["answer-chosen"] = 0
-    st.session_state["pictures-generation"] = generation + 1
-    if len(files) > MAX_PICTURES:
-        st.toast(f"Only the first {MAX_PICTURES} of {len(files)} pictures were looked at.")
-    st.rerun()
-
-answers = kept_answers(run)
+answers = kept_answers(run, "files")
 show_refused(answers)
 if any(not answer.reason for answer in answers):
     show_all_answers(answers, names, colors)
@@ -73,8 +56,8 @@ if any(not answer.reason for answer in answers):
                 on_click="ignore",
                 help="For a spreadsheet. A name that would act as a formula gets an apostrophe in front.",
             )
-        if st.button("Clear", icon=":material/delete_sweep:"):
-            keep_answers(run, [])
+        if st.button("Clear", icon=":material/delete_sweep:", key="clear"):
+            keep_answers(run, "files", [])
             st.rerun()
     st.stop()
 

@@ -2,9 +2,9 @@
 
 import streamlit as st
 
+from pages.components.evaluation_views import show_accuracy, show_classes, show_mistakes
 from pages.components.frame import next_step, open_page
 from pages.components.run_choice import choose_run
-from pages.components.test_results import show_accuracy, show_classes, show_confusion, show_mistakes
 from tlcore.evaluation import load_evaluation
 from tlcore.storage.runs import run_dir
 
@@ -24,5 +24,4 @@ if not evaluation.total:
 
 show_accuracy(evaluation)
 show_mistakes(evaluation, context.images)
-show_confusion(evaluation)
 show_classes(evaluation)

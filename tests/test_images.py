@@ -171,3 +171,15 @@ def test_too_many_pixels_are_refused_by_the_header():
     data = encoded(Image.new("1", (9000, 9000)), "PNG")
     with pytest.raises(ImageError, match=r"81 megapixels .* the limit is 40"):
         read_image(data)
+
+
+def test_large_photo_is_decoded_smaller_instead_of_refused():
+    clean = read_image(encoded(Image.new("L", (8000, 6000), 90), "JPEG"))
+    assert (clean.width, clean.height) == (512, 384)
+
+
+def test_picture_in_thousands_of_passes_is_refused():
+    data = encoded(Image.new("L", (2000, 1500)), "JPEG", progressive=True)
+    assert read_image(data).width == 512
+    with pytest.raises(ImageError, match="passes"):
+        read_image(data[:-2] + b"\xff\xda" * 1000 + data[-2:])

@@ -371,8 +371,8 @@ def test_the_runner_outlives_an_interrupt_of_the_server(
     engine: sa.Engine, home: Path, new_run: Callable[[], str]
 ) -> None:
     """Ctrl-C goes to the whole process group of the terminal; the runner is in another one."""
-    new_run()
+    run_id = new_run()
     ensure_runner(home)
-    wait_until(lambda: is_locked(home))
+    wait_until(lambda: get_job(engine, run_id).state == "running")
     (process,) = runner_processes()
     assert os.getpgid(process.pid) != os.getpgid(0)

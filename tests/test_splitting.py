@@ -51,13 +51,13 @@ def test_given_splits_are_kept():
 
 def test_missing_validation_is_taken_from_train_only():
     items = assign_splits(new("a", 80, "train") + new("a", 20, "test", 80), EMPTY)
-    assert counts(items, "a") == (65, 15, 20)
+    assert counts(items, "a") == (68, 12, 20)
     assert all(item.split == "test" for item in items[80:])
 
 
 def test_missing_test_is_taken_from_train_only():
     items = assign_splits(new("a", 80, "train") + new("a", 20, "validation", 80), EMPTY)
-    assert counts(items, "a") == (65, 20, 15)
+    assert counts(items, "a") == (68, 20, 12)
 
 
 def test_train_alone_is_shared_out():
@@ -67,6 +67,12 @@ def test_train_alone_is_shared_out():
 def test_picture_in_train_and_test_is_only_tested():
     items = assign_splits(new("a", 9, "train") + new("a", 1, "test"), EMPTY)
     assert items[0].split == items[-1].split == "test"
+
+
+def test_train_and_test_folders_with_the_same_pictures_leave_something_to_train():
+    items = assign_splits(new("a", 10, "train") + new("a", 10, "test"), EMPTY)
+    assert counts(items[:10], "a") == (6, 2, 2)
+    assert items[:10] == items[10:]
 
 
 def test_later_pictures_never_move_earlier_ones():

@@ -144,10 +144,10 @@ class TrainingConfig:
         seed: Fixes the initial weights, the order and the augmentation.
     """
 
-    epochs: int = 20
+    epochs: int = 30
     batch_size: int = 32
     optimizer: OptimizerName = "adam"
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     patience: int | None = 5
     views: int = 4
     new_views_every_epoch: bool = False

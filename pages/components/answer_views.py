@@ -10,6 +10,7 @@ from pages.components.amounts import chance
 from pages.components.answers import Answer
 from pages.components.result_charts import probability_figure
 from pages.components.text import count, label, plain
+from pages.components.theme import is_dark
 
 SURE_FROM = 0.8
 """From this probability on the page says "the model says"; below, that it is not sure."""
@@ -27,25 +28,32 @@ def show_answer(answer: Answer, class_names: Sequence[str], colors: Sequence[str
         colors: A CSS colour of each class.
         truth: What the picture really shows, when that is known.
     """
-    said = class_names[answer.best]
-    probability = answer.probabilities[answer.best]
     picture, bars = st.columns([2, 3], gap="medium", vertical_alignment="center")
     with picture:
         st.image(answer.picture, width="stretch", alt=plain(answer.name))
     with bars:
-        verb = "The model says" if probability >= SURE_FROM else "The model is not sure, but leans towards"
-        st.markdown(f"#### {verb} {label(said)}")
-        if truth is not None and truth == said:
-            st.markdown(f":material/check_circle: Right, it is {label(truth)}.")
-        elif truth is not None:
-            st.markdown(f":material/cancel: Wrong, it is {label(truth)}.")
-        st.plotly_chart(
-            probability_figure(answer.probabilities, class_names, colors),
-            config={"displayModeBar": False},
-            key="probabilities",
-            alt=f"Probabilities: {plain(said)} {chance(probability)}",
-        )
-        st.caption(f"{label(answer.name)} · answered in {max(1, round(answer.milliseconds))} ms")
+        show_probabilities(answer, class_names, colors, truth)
+
+
+def show_probabilities(
+    answer: Answer, class_names: Sequence[str], colors: Sequence[str], truth: str | None = None
+) -> None:
+    """Show the best answer in words and the probabilities of all classes as bars; arguments as of `show_answer`."""
+    said = class_names[answer.best]
+    probability = answer.probabilities[answer.best]
+    verb = "The model says" if probability >= SURE_FROM else "The model is not sure, but leans towards"
+    st.markdown(f"#### {verb} {label(said)}")
+    if truth is not None and truth == said:
+        st.markdown(f":material/check_circle: Right: its class is **{label(truth)}**.")
+    elif truth is not None:
+        st.markdown(f":material/cancel: Wrong: its class is **{label(truth)}**.")
+    st.plotly_chart(
+        probability_figure(answer.probabilities, class_names, colors, dark=is_dark()),
+        config={"displayModeBar": False},
+        key="probabilities",
+        alt=f"Probabilities: {plain(said)} {chance(probability)}",
+    )
+    st.caption(f"{label(answer.name)} · answered in {max(1, round(answer.milliseconds))} ms")
 
 
 def show_all_answers(answers: Sequence[Answer], class_names: Sequence[str], colors: Sequence[str]) -> None:
@@ -62,7 +70,7 @@ def show_all_answers(answers: Sequence[Answer], class_names: Sequence[str], colo
     num_pages = -(-len(usable) // ANSWERS_PER_PAGE)
     page = st.pagination(num_pages, key=f"answers-page-{num_pages}") if num_pages > 1 else 1
     first = (page - 1) * ANSWERS_PER_PAGE
-    with grid, st.grid(min_column_width=120, gap="small"):
+    with grid, st.grid(min_column_width=120, gap="small", vertical_alignment="bottom"):
         for index, answer in enumerate(usable[first : first + ANSWERS_PER_PAGE], start=first):
             with st.container(gap="xxsmall"):
                 st.image(answer.picture, width="stretch", alt=plain(answer.name))

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import streamlit as st
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SHOWN_SIDE = 360
 """Longest side of the copy that is shown, in pixels; nothing larger is kept."""
 
-KEPT_KEY = "answers"
+Source = Literal["files", "camera"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +92,14 @@ def ask_pixels(predictor: Predictor, name: str, pixels: NDArray[np.uint8]) -> An
     return Answer(name, buffer.getvalue(), tuple(float(value) for value in probabilities), milliseconds)
 
 
-def keep_answers(run: Run, answers: Sequence[Answer]) -> None:
+def keep_answers(run: Run, source: Source, answers: Sequence[Answer]) -> None:
     """Keep answers until the page is closed; they replace those before."""
-    st.session_state[KEPT_KEY] = (run.id, tuple(answers))
+    st.session_state[f"answers-{source}"] = (run.id, tuple(answers))
 
 
-def kept_answers(run: Run) -> tuple[Answer, ...]:
+def kept_answers(run: Run, source: Source) -> tuple[Answer, ...]:
     """Return the answers of this run's model that were kept last; none for another run."""
-    run_id, answers = st.session_state.get(KEPT_KEY, ("", ()))
+    run_id, answers = st.session_state.get(f"answers-{source}", ("", ()))
     return answers if run_id == run.id else ()
 
 

@@ -11,13 +11,13 @@ from streamlit.typing import UploadedFile
 from pages.components.edits import save_edit
 from pages.components.frame import show_error
 from pages.components.private_streamlit import remove_uploaded
+from pages.components.sample_cards import sample_cards
 from pages.components.state import Context
 from pages.components.text import count, label
 from tlcore.dataset import clean_class_name
 from tlcore.errors import DatasetError, TransferLabError
 from tlcore.home import storage_error
 from tlcore.intake.collection import collect
-from tlcore.intake.samples import SAMPLES
 from tlcore.intake.sources import FileSource
 from tlcore.jobs.control import start_import
 from tlcore.storage.imports import ImportRequest, StagedFile, make_staging_dir, remove_staging_dir
@@ -29,6 +29,7 @@ WAYS = {
     "files": ":material/image: Single pictures",
     "webcam": ":material/photo_camera: Webcam",
 }
+ONE_CLASS_WAYS = ("files", "webcam")
 STARTED_IMPORT = "started-import"
 _GENERATION = "bring-generation"
 
@@ -48,16 +49,9 @@ def bring_pictures(context: Context) -> None:
 
 
 def _bring_sample(context: Context) -> None:
-    grid = st.grid(2, min_column_width=280, border=True, key="samples")
-    for spec in SAMPLES:
-        with grid.cell():
-            st.markdown(f"**{spec.title}**  \n{spec.sentence}")
-            st.caption(f"{count(spec.num_images, 'picture')}, {count(len(spec.class_names), 'class', 'classes')}")
-            with st.container(horizontal=True, vertical_alignment="center"):
-                if st.button("Use these", key=f"sample-{spec.name}", icon=":material/add:"):
-                    _start(context, ImportRequest(sample=spec.name))
-                with st.popover("About", type="tertiary"):
-                    st.markdown(f"{spec.teaches}\n\nFrom: {spec.source}\n\nLicence: {spec.licence}")
+    taken = sample_cards()
+    if taken is not None:
+        _start(context, ImportRequest(sample=taken))
 
 
 def _bring_zip(context: Context) -> None:
@@ -98,7 +92,12 @@ def _bring_files(context: Context) -> None:
 def _bring_photo(context: Context) -> None:
     name = _class_choice(context, "What does the camera see?")
     photo = st.camera_input(
-        "Photo", key=_upload_key("photo"), disabled=name is None, resolution="480p", label_visibility="collapsed"
+        "Photo",
+        key=_upload_key("photo"),
+        disabled=name is None,
+        resolution="480p",
+        label_visibility="collapsed",
+        width=480,
     )
     st.caption("Each photo goes into the class at once. The camera needs this page on this computer, or over https.")
     if photo is None or name is None:

@@ -19,9 +19,6 @@ CLASS_COLORS = (
     "#84868C",
 )
 
-# A second sign beside the colour, for bars and lines of the 13th class and later.
-CLASS_PATTERNS = ("", "/", ".", "x", "-", "|", "+", "\\")
-
 FROZEN_COLOR = "#2B83D6"
 TRAINABLE_COLOR = "#DD6B10"
 
@@ -34,8 +31,3 @@ SPLIT_PATTERNS = {"train": "", "validation": "/", "test": "."}
 def class_color(index: int) -> str:
     """Return the colour of a class from its `ClassLabel.color`, as `#RRGGBB`."""
     return CLASS_COLORS[index % len(CLASS_COLORS)]
-
-
-def class_pattern(index: int) -> str:
-    """Return Plotly's fill pattern of a class; plain for the first twelve."""
-    return CLASS_PATTERNS[(index // len(CLASS_COLORS)) % len(CLASS_PATTERNS)]

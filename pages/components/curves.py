@@ -32,7 +32,8 @@ def curve_figure(points: Sequence[MetricPoint], curve: Curve, *, epochs: int, be
         "margin": {"l": 8, "r": 12, "t": 40, "b": 8},
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         "hovermode": "x unified",
-        "xaxis": {"title": {"text": "Epoch"}, "range": [0, right * 1.02], "rangemode": "tozero"},
+        # Not a `range`: Plotly forgets the viewer's zoom when a range that we set has changed.
+        "xaxis": {"title": {"text": "Epoch"}, "autorangeoptions": {"include": [0, right]}, "rangemode": "nonnegative"},
         "yaxis": {"rangemode": "tozero"},
     }
     if curve == "accuracy":

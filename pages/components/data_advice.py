@@ -22,11 +22,9 @@ def data_advice(dataset: Dataset) -> list[str]:
     """
     counts = dataset.counts()
     filled = {item.class_id for item in dataset.items}
-    advice = []
     if len(filled) < 2:
-        advice.append(
-            "There is only one class with pictures. A model learns to tell things apart, so it needs at least two."
-        )
+        return ["There is only one class with pictures. A model learns to tell things apart: bring a second one."]
+    advice = []
     empty = [label.name for label in dataset.classes if label.id not in filled]
     if empty:
         advice.append(f"No pictures yet in {_named(empty)}. Add some, or delete the class.")

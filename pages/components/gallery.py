@@ -42,11 +42,10 @@ def gallery(
     for item in shown:
         with grid.cell():
             _thumbnail(context, item)
-            if can_choose:
-                if st.checkbox(
-                    label(plain(caption(item), 14)) or "picture", key=f"{key}-{item.class_id}-{item.image[:20]}"
-                ):
-                    chosen.append(item)
+            if can_choose and st.checkbox(
+                label(plain(caption(item), 14)) or "picture", key=f"{key}-{item.class_id}-{item.image[:20]}"
+            ):
+                chosen.append(item)
     if num_pages > 1:
         st.pagination(num_pages, key=f"{key}-page")
     return chosen

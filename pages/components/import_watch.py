@@ -30,7 +30,7 @@ def watch_import(context: Context, job_id: str) -> None:
     stopping = job.stop_requested is not None
     if st.button("Stop", key=f"stop-{job.id}", icon=":material/stop:", disabled=stopping):
         stop_job(context.engine, job, context.home)
-        st.rerun(scope="fragment")
+        st.rerun()
 
 
 def last_import(context: Context) -> JobStatus | None:

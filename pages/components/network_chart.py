@@ -86,6 +86,7 @@ def network_figure(summary: ModelSummary, image_size: int) -> Any:
             "ticktext": [row.name for row in rows],
             "tickfont": {"size": 13},
             "showgrid": False,
+            "showline": False,
             "zeroline": False,
             "fixedrange": True,
         },

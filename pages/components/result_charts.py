@@ -1,4 +1,4 @@
-"""Plotly figures of results: the confusion matrix and the probabilities of one picture."""
+"""Plotly figures of results: accuracy with its interval, confusion matrix, probabilities of one picture."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pages.components.amounts import chance, percent
+from pages.components.amounts import chance, interval_words, percent
 from pages.components.text import count, plain
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 MAX_NAME_LENGTH = 22
 """Longer names are cut in the figure; the whole name stands in the text beside it and under the pointer."""
 
-MAX_ZEROS = 8
-"""Up to this many classes a cell without pictures says 0; beyond, it stays empty so that the others stand out."""
+FEW_CLASSES = 8
+"""Up to here cells are large, and say 0 when they have no pictures; beyond, they stay empty and mistakes stand out."""
 
 MAX_BARS = 8
 """Classes with a bar of their own; the rest share one."""
@@ -28,6 +28,14 @@ MAX_BARS = 8
 # matrix says the same. The pale ends are the page's own background, so that nothing shines where nothing is.
 RIGHT = {"light": ("#f4f7f8", "#00796b"), "dark": ("#1b2228", "#2fb8a6")}
 WRONG = {"light": ("#f4f7f8", "#b8321a"), "dark": ("#1b2228", "#ff7a5c")}
+PALEST_MISTAKE = 0.2
+"""Shade of a cell with next to no mistakes, in `[0, 1]`; one with none has 0."""
+WORST_AT_LEAST = 0.2
+"""Share of a class that must be mixed up for the full red, unless something is worse."""
+
+INK = {"light": "#1b1e28", "dark": "#e9ebf2"}
+"""Text that must be read from the back of a class, darker than Streamlit's own in charts."""
+
 REST_COLOR = "#8a8f98"
 
 
@@ -37,6 +45,50 @@ def chart_name(name: str, max_length: int = MAX_NAME_LENGTH) -> str:
     if len(shown) > max_length:
         shown = shown[: max_length - 1] + "…"
     return html.escape(shown, quote=False)
+
+
+def accuracy_figure(value: str, accuracy: float, low: float, high: float, *, dark: bool = False) -> go.Figure:
+    """Draw an accuracy in big digits above a line from 0 to 100 %, with its interval as a bar around the mark.
+
+    Args:
+        value: The accuracy as it is written.
+        accuracy: The same as a fraction in `[0, 1]`.
+        low: Lower end of its interval.
+        high: Upper end of its interval.
+        dark: Whether the page is dark.
+    """
+    import plotly.graph_objects as go
+
+    theme = "dark" if dark else "light"
+    ink, color = INK[theme], RIGHT[theme][1]
+    figure = go.Figure()
+    figure.add_scatter(x=[0, 1], y=[0, 0], mode="lines", line={"color": REST_COLOR, "width": 2}, hoverinfo="skip")
+    figure.add_scatter(
+        x=[low, high], y=[0, 0], mode="lines", line={"color": color, "width": 16}, opacity=0.7, hoverinfo="skip"
+    )
+    figure.add_scatter(
+        x=[accuracy],
+        y=[0],
+        mode="markers",
+        marker={"symbol": "line-ns", "size": 26, "line": {"color": ink, "width": 3}},
+        hovertemplate=f"{value}, {interval_words(low, high, 0)}<extra></extra>",
+    )
+    figure.add_annotation(
+        text=f"<b>{value}</b>", x=0, y=1, xref="paper", yref="paper", xanchor="left", showarrow=False,
+        font={"size": 52, "color": ink},
+    )  # fmt: skip
+    figure.update_xaxes(
+        range=[-0.02, 1.02],
+        tickvals=[0, 0.5, 1],
+        ticktext=["0", "50", "100 %"],
+        tickfont={"size": 15, "color": ink},
+        showgrid=False,
+        zeroline=False,
+        fixedrange=True,
+    )
+    figure.update_yaxes(visible=False, range=[-0.6, 2.6], fixedrange=True)
+    figure.update_layout(height=150, margin={"l": 4, "r": 24, "t": 8, "b": 28}, showlegend=False)
+    return figure
 
 
 def confusion_figure(matrix: NDArray[np.int_], class_names: Sequence[str], *, dark: bool = False) -> go.Figure:
@@ -56,8 +108,8 @@ def confusion_figure(matrix: NDArray[np.int_], class_names: Sequence[str], *, da
     totals = matrix.sum(axis=1, keepdims=True)
     shares = np.divide(matrix, totals, out=np.zeros(matrix.shape), where=totals > 0)
     diagonal = np.eye(num_classes, dtype=bool)
-    names = unique_names(class_names, 10 if num_classes > MAX_ZEROS else 14)
-    text = [[str(cell) if cell or num_classes <= MAX_ZEROS else "" for cell in row] for row in matrix.tolist()]
+    names = unique_names(class_names, 10 if num_classes > FEW_CLASSES else 14)
+    text = [[str(cell) if cell or num_classes <= FEW_CLASSES else "" for cell in row] for row in matrix.tolist()]
     hover = [
         [
             f"is {chart_name(class_names[row], 60)}, model said {chart_name(class_names[column], 60)}<br>"
@@ -67,14 +119,16 @@ def confusion_figure(matrix: NDArray[np.int_], class_names: Sequence[str], *, da
         for row in range(num_classes)
     ]
     theme = "dark" if dark else "light"
+    # A few mistakes shall be seen from the back of the room: their scale ends at the worst cell and jumps at one.
+    worst = max(WORST_AT_LEAST, float(shares[~diagonal].max(initial=0)))
+    wrong_shades = np.where(shares > 0, PALEST_MISTAKE + (1 - PALEST_MISTAKE) * shares / worst, 0)
     figure = go.Figure()
-    # A mistake is worth seeing long before half of a class is wrong, so the red scale ends earlier.
-    for cells, colors, strongest in ((diagonal, RIGHT, 1.0), (~diagonal, WRONG, 0.5)):
+    for cells, shades, colors in ((diagonal, shares, RIGHT), (~diagonal, wrong_shades, WRONG)):
         figure.add_heatmap(
-            z=np.where(cells, shares, np.nan),
+            z=np.where(cells, shades, np.nan),
             x=names,
             y=names,
-            text=text,
+            text=np.where(cells, text, ""),
             texttemplate="%{text}",
             textfont={"size": _text_size(num_classes)},
             customdata=hover,
@@ -82,18 +136,26 @@ def confusion_figure(matrix: NDArray[np.int_], class_names: Sequence[str], *, da
             hoverongaps=False,
             colorscale=[[0, colors[theme][0]], [1, colors[theme][1]]],
             zmin=0,
-            zmax=strongest,
+            zmax=1,
             showscale=False,
-            xgap=2 if num_classes <= MAX_ZEROS else 1,
-            ygap=2 if num_classes <= MAX_ZEROS else 1,
+            xgap=2 if num_classes <= FEW_CLASSES else 1,
+            ygap=2 if num_classes <= FEW_CLASSES else 1,
         )
-    size = 12 if num_classes > MAX_ZEROS else 15
-    axis = {"tickfont": {"size": size}, "showgrid": False, "zeroline": False, "ticks": "", "fixedrange": True}
+    size = 12 if num_classes > FEW_CLASSES else 15
+    ink = INK[theme]
+    axis = {
+        "tickfont": {"size": size, "color": ink},
+        "title_font": {"size": 15, "color": ink},
+        "showgrid": False,
+        "zeroline": False,
+        "ticks": "",
+        "fixedrange": True,
+    }
     if num_classes <= 30:
         axis["dtick"] = 1
-    figure.update_xaxes(title={"text": "the model said", "standoff": 12}, side="bottom", automargin=True, **axis)
+    figure.update_xaxes(title_text="the model said", title_standoff=12, side="bottom", automargin=True, **axis)
     figure.update_yaxes(
-        title={"text": "it is", "standoff": 8}, autorange="reversed", automargin=True, constrain="domain", **axis
+        title_text="it is", title_standoff=8, autorange="reversed", automargin=True, constrain="domain", **axis
     )
     figure.update_layout(
         height=confusion_height(num_classes), margin={"l": 8, "r": 8, "t": 8, "b": 8}, plot_bgcolor="rgba(0,0,0,0)"
@@ -103,7 +165,9 @@ def confusion_figure(matrix: NDArray[np.int_], class_names: Sequence[str], *, da
 
 def confusion_height(num_classes: int) -> int:
     """Return the height of a confusion matrix in pixels: big cells for few classes, readable ones for many."""
-    return min(max(320, 120 + 90 * num_classes), 480) if num_classes <= MAX_ZEROS else min(200 + 24 * num_classes, 900)
+    return (
+        min(max(320, 120 + 90 * num_classes), 480) if num_classes <= FEW_CLASSES else min(200 + 24 * num_classes, 900)
+    )
 
 
 def unique_names(class_names: Sequence[str], max_length: int) -> list[str]:
@@ -120,11 +184,15 @@ def unique_names(class_names: Sequence[str], max_length: int) -> list[str]:
 def _text_size(num_classes: int) -> int:
     if num_classes <= 4:
         return 24
-    return 16 if num_classes <= MAX_ZEROS else 12 if num_classes <= 20 else 9
+    return 16 if num_classes <= FEW_CLASSES else 12 if num_classes <= 20 else 9
 
 
 def probability_figure(
-    probabilities: Sequence[float] | NDArray[np.float32], class_names: Sequence[str], colors: Sequence[str]
+    probabilities: Sequence[float] | NDArray[np.float32],
+    class_names: Sequence[str],
+    colors: Sequence[str],
+    *,
+    dark: bool = False,
 ) -> go.Figure:
     """Draw the probabilities of one picture as bars, the most probable class on top.
 
@@ -132,6 +200,7 @@ def probability_figure(
         probabilities: One per class, in `[0, 1]`; they add up to 1.
         class_names: Names in the same order.
         colors: A CSS colour of each class.
+        dark: Whether the page is dark.
 
     Returns:
         One bar for each of the most probable classes, and one for all others together.
@@ -150,6 +219,7 @@ def probability_figure(
         values.append(float(sum(float(probabilities[index]) for index in rest)))
         bar_colors.append(REST_COLOR)
         full_names.append(f"{len(rest)} other classes together")
+    ink = INK["dark" if dark else "light"]
     figure = go.Figure(
         go.Bar(
             x=values,
@@ -158,7 +228,7 @@ def probability_figure(
             marker={"color": bar_colors},
             text=[chance(value) for value in values],
             textposition="outside",
-            textfont={"size": 17},
+            textfont={"size": 18, "color": ink},
             cliponaxis=False,
             customdata=full_names,
             hovertemplate="%{customdata}: %{text}<extra></extra>",
@@ -167,7 +237,12 @@ def probability_figure(
     # The text of a full bar stands right of it: the axis leaves room for "over 99 %".
     figure.update_xaxes(range=[0, 1.3], visible=False, fixedrange=True)
     figure.update_yaxes(
-        autorange="reversed", automargin=True, fixedrange=True, tickfont={"size": 17}, ticks="", ticklabelstandoff=8
+        autorange="reversed",
+        automargin=True,
+        fixedrange=True,
+        tickfont={"size": 18, "color": ink},
+        ticks="",
+        ticklabelstandoff=8,
     )
     figure.update_layout(
         height=36 + 46 * len(names), margin={"l": 8, "r": 8, "t": 4, "b": 4}, showlegend=False, bargap=0.35

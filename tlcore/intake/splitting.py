@@ -42,9 +42,10 @@ def assign_splits(
     """Give each new picture a split; pictures that are in the data set already keep theirs.
 
     - Copies of one picture share a split, in all classes. If the folders disagree, test wins over validation
-      and validation over train, so that nothing is tested on what it learned.
-    - Splits given by folders are kept. What they lack is taken out of their training pictures: validation, test
-      or, if there is only a folder called train, both.
+      and validation over train, so that nothing is tested on what it learned. Where that would leave a class
+      nothing to train with, its disputed pictures are shared out like those without a split.
+    - Splits given by folders are kept. What they lack is taken out of their training pictures, as that fraction
+      of them: validation, test or, if there is only a folder called train, both.
     - All others are shared out per class so that the whole class, old pictures included, comes as near to the
       fractions as it can. A class with three pictures has one in each split; with two, one trains and one tests;
       a single one trains.
@@ -70,7 +71,8 @@ def assign_splits(
             f"Received: validation={validation}, test={test}"
         )
     known: dict[str, Split] = {item.image: item.split for item in existing.items}
-    given = _given(items)
+    by_class = _by_class(items)
+    given = _given(items, by_class.values())
     fixed = {image: split for image, split in given.items() if image not in known}
     brought = set(fixed.values())
     if "train" in brought:
@@ -84,16 +86,17 @@ def assign_splits(
     decided = known | fixed
     fractions: dict[Split, float] = {"validation": validation, "test": test}
     closed: dict[Split, float] = {s: f if s in open_splits else 0.0 for s, f in fractions.items()}
-    for class_id, images in sorted(_by_class(items).items()):
+    for class_id, images in sorted(by_class.items()):
         have: defaultdict[Split, int] = defaultdict(int)
         for image in {i.image for i in existing.items if i.class_id == class_id} | images:
             if image in decided:
                 have[decided[image]] += 1
-        for group, share in ((images & carved, closed), (images - carved, fractions)):
+        # Pictures of splits that are given and closed do not count when the rest is carved.
+        have_open: dict[Split, int] = {s: n for s, n in have.items() if s == "train" or s in open_splits}
+        for group, counted, share in ((images & carved, have_open, closed), (images - carved, have, fractions)):
             free = sorted(group - decided.keys(), key=lambda image: _rank(image, seed))
-            counts = _counts(len(free), have, share)
             start = 0
-            for split, count in counts.items():
+            for split, count in _counts(len(free), counted, share).items():
                 for image in free[start : start + count]:
                     decided[image] = split
                 have[split] += count
@@ -110,12 +113,18 @@ def resplit(
     return replace(dataset, items=assign_splits(new, empty, validation=validation, test=test, seed=seed))
 
 
-def _given(items: Iterable[NewItem]) -> dict[str, Split]:
+def _given(items: Iterable[NewItem], groups: Iterable[set[str]]) -> dict[str, Split]:
+    """Return one split per picture whose folders said one."""
     order: tuple[Split, ...] = ("train", "validation", "test")
-    given: dict[str, Split] = {}
+    said: defaultdict[str, set[Split]] = defaultdict(set)
     for item in items:
         if item.split is not None:
-            given[item.image] = max(given.get(item.image, item.split), item.split, key=order.index)
+            said[item.image].add(item.split)
+    given = {image: max(splits, key=order.index) for image, splits in said.items()}
+    for images in groups:
+        disputed = {image for image in images if len(said[image]) > 1}
+        if disputed and not any(given.get(image, "train") == "train" for image in images):
+            given = {image: split for image, split in given.items() if image not in disputed}
     return given
 
 

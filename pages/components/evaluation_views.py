@@ -7,8 +7,9 @@ from collections import Counter
 import streamlit as st
 
 from pages.components.amounts import accuracy_decimals, chance, interval_words, percent, points
-from pages.components.result_charts import MAX_ZEROS, confusion_figure
+from pages.components.result_charts import FEW_CLASSES, accuracy_figure, confusion_figure
 from pages.components.text import count, label, plain
+from pages.components.theme import is_dark
 from tlcore.errors import ImageError
 from tlcore.evaluation import (
     ClassReport,
@@ -26,6 +27,7 @@ FEW_PICTURES = 30
 
 MISTAKES_PER_PAGE = 12
 COMMON_PAIRS = 5
+ROWS_AT_ONCE = 25
 
 
 def show_accuracy(evaluation: Evaluation) -> None:
@@ -33,13 +35,18 @@ def show_accuracy(evaluation: Evaluation) -> None:
     correct, total = evaluation.correct, evaluation.total
     low, high = accuracy_interval(correct, total)
     value = percent(evaluation.accuracy, accuracy_decimals(total))
-    number, words = st.columns([2, 3], gap="large", vertical_alignment="center")
+    number, words = st.columns([2, 3], gap="medium", vertical_alignment="center")
     with number:
-        st.metric("Test accuracy", value)
+        st.plotly_chart(
+            accuracy_figure(value, evaluation.accuracy, low, high, dark=is_dark()),
+            config={"displayModeBar": False},
+            key="accuracy",
+            alt=f"Test accuracy {value}, {interval_words(low, high, total)}",
+        )
     with words:
+        st.markdown(f"##### Test accuracy: {correct:,} of {count(total, 'test picture')} right")
         st.markdown(
-            f"**{correct:,} of {count(total, 'test picture')} right.** On new pictures like these, expect "
-            f"**{interval_words(low, high, total)}**; one picture = {points(total)}."
+            f"On new pictures like these, expect **{interval_words(low, high, total)}**; one picture = {points(total)}."
         )
         with st.popover("What does that mean?", icon=":material/help:", type="tertiary"):
             st.markdown(_accuracy_explanation(evaluation))
@@ -82,7 +89,7 @@ def show_mistakes(evaluation: Evaluation, images: ImageStore) -> None:
     if num_pages > 1:
         # A key of its own for each number of pages: a page that no longer exists is never asked for.
         page = st.pagination(num_pages, key=f"mistakes-page-{num_pages}")
-    with grid, st.grid(min_column_width=150, gap="medium"):
+    with grid, st.grid(min_column_width=150, gap="medium", vertical_alignment="bottom"):
         for mistake in wrong[(page - 1) * MISTAKES_PER_PAGE : page * MISTAKES_PER_PAGE]:
             with st.container(gap="xxsmall"):
                 _show_mistake(evaluation, mistake, images)
@@ -110,10 +117,22 @@ def _show_mistake(evaluation: Evaluation, mistake: Mistake, images: ImageStore) 
         st.image(images.thumbnail(mistake.image), width="stretch", alt=f"{plain(is_name)}, taken for {plain(said)}")
     except ImageError:
         st.caption("This picture was deleted.")
-    st.markdown(f"is **{label(is_name)}**, model said **{label(said)}** {chance(mistake.probability)}")
+    st.markdown(f"is **{label(is_name)}**, model  \nsaid **{label(said)}** {chance(mistake.probability)}")
 
 
-def show_confusion(evaluation: Evaluation) -> None:
+def show_classes(evaluation: Evaluation) -> None:
+    """Show which class is taken for which, and the scores of each; beside each other when they are small."""
+    if len(evaluation.class_names) <= FEW_CLASSES:
+        matrix, table = st.columns(2, gap="large")
+    else:
+        matrix, table = st.container(), st.container()
+    with matrix:
+        _show_confusion(evaluation)
+    with table:
+        _show_scores(evaluation)
+
+
+def _show_confusion(evaluation: Evaluation) -> None:
     """Show which class was taken for which."""
     st.subheader(
         "What is taken for what",
@@ -121,19 +140,18 @@ def show_confusion(evaluation: Evaluation) -> None:
         help="The field calls this table the **confusion matrix**. Each row is what the pictures are, each column "
         "what the model said. On the diagonal they agree; every other cell counts one kind of mistake.",
     )
-    st.caption("Each number counts test pictures. On the diagonal: right. Everywhere else: mixed up.")
+    st.caption("Each number counts test pictures. Those on the diagonal are right.")
     matrix = confusion_matrix(evaluation)
     names = evaluation.class_names
     st.plotly_chart(
-        confusion_figure(matrix, names, dark=st.context.theme.type == "dark"),
-        width="stretch" if len(names) > MAX_ZEROS else min(736, 260 + 110 * len(names)),
+        confusion_figure(matrix, names, dark=is_dark()),
         config={"displayModeBar": False},
         key="confusion",
         alt=f"Confusion matrix of {len(names)} classes: {evaluation.correct} of {evaluation.total} right",
     )
 
 
-def show_classes(evaluation: Evaluation) -> None:
+def _show_scores(evaluation: Evaluation) -> None:
     """Show precision, recall, F1 and support of every class, with the words explained one tap away."""
     st.subheader("Class by class", anchor=False)
     reports = class_reports(evaluation)
@@ -146,6 +164,7 @@ def show_classes(evaluation: Evaluation) -> None:
             "Support": [report.support for report in reports],
         },
         hide_index=True,
+        height="content" if len(reports) <= ROWS_AT_ONCE else "auto",
         placeholder="–",
         column_config={
             "Class": st.column_config.TextColumn(pinned=True),

@@ -1,0 +1,365 @@
+"""Home, the frame and the Data page, as a person meets them."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import re
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+from PIL import Image
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.runtime.scriptrunner_utils.script_run_context import ScriptRunContext
+from streamlit.runtime.uploaded_file_manager import UploadedFileRec
+
+from pages.components import private_streamlit
+from pages.components.bring import STARTED_IMPORT
+from pages.components.colors import CLASS_COLORS, FROZEN_COLOR, TRAINABLE_COLOR, TRAINING_COLOR, VALIDATION_COLOR
+from pages.components.data_advice import data_advice, is_ready
+from pages.components.text import label, plot_label
+from tests.page_tests import OWNER, check, modules_after, open_app, texts
+from tlcore.dataset import ClassLabel, Dataset, Item
+from tlcore.intake.images import clean_pixels
+from tlcore.storage.database import open_database, writing
+from tlcore.storage.datasets import commit_version, get_version, load_dataset
+from tlcore.storage.images import ImageStore
+from tlcore.storage.imports import ImportSummary, RefusedFile, get_import, imports_dir, write_import_summary
+from tlcore.storage.jobs import ACTIVE_STATES, claim_job, end_job, list_jobs
+from tlcore.storage.projects import create_project, get_project, list_projects
+
+HOSTILE_NAMES = (
+    "![t](http://evil.example/x.png)",
+    "**bold** _it_ `code`",
+    "<script>alert(1)</script>",
+    ":red[red] :material/home:",
+    "# heading",
+    "http://evil.example",
+    "$x^2$",
+)
+
+
+@pytest.fixture
+def engine(home: Path, monkeypatch: pytest.MonkeyPatch) -> sa.Engine:
+    # Queued jobs stay queued: no runner process is started by these tests.
+    monkeypatch.setattr("tlcore.jobs.control.ensure_runner", lambda home=None: None)
+    return open_database(home)
+
+
+def picture(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 255, (32, 32, 3), dtype=np.uint8)
+
+
+def make_dataset(home: Path, names: tuple[str, ...], per_class: int = 20) -> Dataset:
+    store = ImageStore(home)
+    classes = tuple(ClassLabel(f"id{i}", name, i) for i, name in enumerate(names))
+    splits = ("train", "train", "train", "validation", "test")
+    items = []
+    for i, one in enumerate(classes):
+        for k in range(per_class):
+            clean = clean_pixels(picture(1000 * i + k))
+            items.append(Item(store.add(clean.data, clean.thumbnail), one.id, splits[k % 5], f"{k}.png"))
+    return Dataset(classes, tuple(items))
+
+
+def make_project(engine: sa.Engine, home: Path, names: tuple[str, ...] = ("cat", "dog"), per_class: int = 20) -> str:
+    project = create_project(engine, OWNER, "Pets")
+    dataset = make_dataset(home, names, per_class)
+    commit_version(engine, project.id, dataset, f"added {len(dataset.items)} pictures", parent=None, home=home)
+    return project.id
+
+
+def current(engine: sa.Engine, project_id: str, home: Path) -> Dataset:
+    version = get_project(engine, project_id, OWNER).version
+    return Dataset() if version is None else load_dataset(get_version(engine, project_id, version).content, home)
+
+
+def test_an_empty_home_explains_itself_and_has_one_primary_action(engine: sa.Engine) -> None:
+    app = open_app()
+    assert app.title[0].value == "Transfer Lab"
+    assert "Try it now" in texts(app)
+    assert [b.key for b in app.button if b.proto.type == "primary"] == ["try"]
+
+
+def test_try_it_now_makes_a_project_on_the_ready_set_and_goes_to_data(engine: sa.Engine) -> None:
+    app = check(open_app().button(key="try").click().run())
+    [project] = list_projects(engine, OWNER)
+    [job] = list_jobs(engine, states=ACTIVE_STATES, project_id=project.id)
+    assert get_import(engine, job.id)[0].sample == "surfaces"
+    assert app.title[0].value == "Data"
+    assert app.query_params["project"] == project.id
+    assert app.button(key="primary").disabled
+
+
+def test_a_new_project_gets_the_typed_name_and_opens(engine: sa.Engine) -> None:
+    app = open_app()
+    app.text_input[0].set_value("  Leaves\tof 8b ")
+    app = check(app.button(key="new").click().run())
+    assert [p.name for p in list_projects(engine, OWNER)] == ["Leaves of 8b"]
+    assert app.title[0].value == "Data"
+    assert "Bring your first pictures" in texts(app)
+
+
+def test_home_lists_only_the_projects_of_this_browser(engine: sa.Engine, home: Path) -> None:
+    make_project(engine, home)
+    create_project(engine, "somebody else", "Secret")
+    text = texts(open_app())
+    assert "Pets" in text
+    assert "40 pictures in 2 classes" in text
+    assert "Not trained yet" in text
+    assert "Secret" not in text
+
+
+def test_delete_asks_first(engine: sa.Engine, home: Path) -> None:
+    project_id = make_project(engine, home)
+    app = check(open_app().button(key=f"delete-{project_id}").click().run())
+    assert len(list_projects(engine, OWNER)) == 1
+    assert "This cannot be undone" in texts(app)
+
+
+def test_hostile_names_are_shown_literally(engine: sa.Engine, home: Path) -> None:
+    dataset = make_dataset(home, HOSTILE_NAMES, 5)
+    for name in HOSTILE_NAMES:
+        project = create_project(engine, OWNER, name)
+        commit_version(engine, project.id, dataset, f"renamed x to {name}", parent=None, home=home)
+    for app in (open_app(), open_app("data", project=project.id)):
+        shown = texts(app) + "\n".join(button.label for button in app.button)
+        assert label(HOSTILE_NAMES[-1]) in shown
+        for name in HOSTILE_NAMES:
+            assert not re.search(r"(?<!\\)" + re.escape(name), shown)
+
+
+def test_labels_keep_letters_and_show_hidden_characters() -> None:
+    assert label("Größe 5 猫") == "Größe 5 猫"
+    assert label("a\u202eb\u200bc") == "a\ufffdb\ufffdc"
+    assert "\\!\\[" in label("![x](y)")
+    assert plot_label("<a href='x'>b</a>", 12) == "&lt;a href='x'…"
+
+
+@pytest.mark.parametrize("page", ["data", "augment", "model", "train", "understand", "predict", "export"])
+def test_an_unknown_project_gets_a_sentence_and_a_way_home(engine: sa.Engine, page: str) -> None:
+    app = open_app(page, project="not-a-project")
+    assert "This project is not here" in texts(app)
+    assert check(app.button(key="primary").click().run()).title[0].value == "Transfer Lab"
+
+
+def test_the_project_of_another_browser_looks_like_one_that_does_not_exist(engine: sa.Engine) -> None:
+    theirs = create_project(engine, "somebody else", "Secret")
+    assert texts(open_app("data", project=theirs.id)) == texts(open_app("data", project="nothing"))
+
+
+def test_the_frame_locks_steps_until_they_make_sense_and_keeps_the_project(engine: sa.Engine, home: Path) -> None:
+    def links(project_id: str) -> dict[str, tuple[bool, str]]:
+        app = open_app("data", project=project_id)
+        return {link.proto.label: (link.proto.disabled, link.proto.query_string) for link in app.get("page_link")}
+
+    empty = create_project(engine, OWNER, "Empty").id
+    full = make_project(engine, home)
+    assert links(empty)["2 Augment"] == (True, f"project={empty}")
+    assert links(full)["2 Augment"] == (False, f"project={full}")
+    assert links(full)["6 Predict"][0]
+
+
+def test_opening_a_step_is_remembered(engine: sa.Engine, home: Path) -> None:
+    project_id = make_project(engine, home)
+    open_app("data", project=project_id)
+    assert get_project(engine, project_id, OWNER).visited == ("data",)
+
+
+def test_next_goes_to_augment_with_the_project(engine: sa.Engine, home: Path) -> None:
+    project_id = make_project(engine, home)
+    app = check(open_app("data", project=project_id).button(key="primary").click().run())
+    assert app.title[0].value == "Augment"
+    assert app.query_params["project"] == project_id
+
+
+def test_ticked_pictures_are_deleted_and_come_back_with_undo(engine: sa.Engine, home: Path) -> None:
+    project_id = make_project(engine, home)
+    app = open_app("data", project=project_id)
+    boxes = [box for box in app.checkbox if (box.key or "").startswith("gallery-")]
+    boxes[0].check()
+    app = check(boxes[1].check().run())
+    app = check(app.button(key="delete-pictures").click().run())
+    assert len(current(engine, project_id, home).items) == 38
+    version = get_project(engine, project_id, OWNER).version
+    undo = app.button(key=f"undo-{version}")
+    assert undo.label == "Undo: deleted 2 pictures from cat"
+    check(undo.click().run())
+    assert len(current(engine, project_id, home).items) == 40
+
+
+def test_a_class_is_renamed_merged_and_deleted(engine: sa.Engine, home: Path) -> None:
+    project_id = make_project(engine, home, ("cat", "dog", "fish"))
+    app = open_app("data", project=project_id)
+    app.text_input(key="rename-name-1-id0").set_value("tiger")
+    rename = next(b for b in app.button if b.label == "Rename")
+    app = check(rename.click().run())
+    assert current(engine, project_id, home).class_names == ("tiger", "dog", "fish")
+    app = check(app.button(key="merge-yes-2-id0").click().run())
+    assert current(engine, project_id, home).class_names == ("dog", "fish")
+    check(app.button(key="delete-class-yes-3-id1").click().run())
+    assert current(engine, project_id, home).class_names == ("fish",)
+
+
+def test_renaming_to_a_name_that_exists_says_so(engine: sa.Engine, home: Path) -> None:
+    project_id = make_project(engine, home)
+    app = open_app("data", project=project_id)
+    app.text_input(key="rename-name-1-id0").set_value("dog")
+    app = check(next(b for b in app.button if b.label == "Rename").click().run())
+    assert "already a class called dog" in texts(app).replace("\\", "")
+    assert current(engine, project_id, home).class_names == ("cat", "dog")
+
+
+def test_an_edit_from_an_old_page_is_refused_in_words(engine: sa.Engine, home: Path) -> None:
+    project_id = make_project(engine, home)
+    app = open_app("data", project=project_id)
+    other_tab = make_dataset(home, ("cat", "dog", "bird"), 5)
+
+    def other_tab_first(*args: object, **kwargs: object) -> int:
+        monkeypatch.undo()
+        commit_version(engine, project_id, other_tab, "elsewhere", parent=1, home=home)
+        return commit_version(*args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr("pages.components.edits.commit_version", other_tab_first)
+        app = check(app.button(key="delete-class-yes-1-id0").click().run())
+    assert "changed in another tab" in texts(app)
+    assert current(engine, project_id, home).class_names == ("cat", "dog", "bird")
+
+
+def test_split_again_shares_out_by_the_chosen_parts(engine: sa.Engine, home: Path) -> None:
+    project_id = make_project(engine, home)
+    app = open_app("data", project=project_id)
+    app.slider(key="split-validation").set_value(10)
+    app.slider(key="split-test").set_value(30)
+    check(next(b for b in app.button if b.label == "Split again").click().run())
+    dataset = current(engine, project_id, home)
+    assert [len(dataset.subset(split)) for split in ("train", "validation", "test")] == [24, 4, 12]
+
+
+def test_a_zip_is_staged_on_disk_under_a_name_of_our_own(engine: sa.Engine, home: Path) -> None:
+    project = create_project(engine, OWNER, "Pets")
+    app = open_app("data", project=project.id)
+    app = check(app.segmented_control(key="way").set_value("zip").run())
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("cat/1.png", b"x")
+    app.file_uploader[0].upload("../../evil.zip", buffer.getvalue())
+    app = check(app.run())
+    request = get_import(engine, app.session_state[STARTED_IMPORT])[0]
+    [staged] = request.archives
+    assert staged.name.endswith("evil.zip")
+    assert (imports_dir(home) / request.staging / staged.path).read_bytes() == buffer.getvalue()
+    assert Path(staged.path).name == staged.path
+
+
+def test_uploaded_bytes_leave_the_memory_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {"session_id", "uploaded_file_mgr"} <= {field.name for field in dataclasses.fields(ScriptRunContext)}
+    manager = MemoryUploadedFileManager("/upload")
+    record = UploadedFileRec("file-1", "a.png", "image/png", b"x")
+    manager.add_file("session-1", record)
+    context = SimpleNamespace(session_id="session-1", uploaded_file_mgr=manager)
+    monkeypatch.setattr(private_streamlit, "get_script_run_ctx", lambda: context)
+    private_streamlit.remove_uploaded([SimpleNamespace(file_id="file-1")])
+    assert manager.get_files("session-1", ["file-1"]) == []
+
+
+def test_single_pictures_need_a_class_first_and_then_go_into_it(engine: sa.Engine, home: Path) -> None:
+    project_id = make_project(engine, home)
+    app = open_app("data", project=project_id)
+    app = check(app.segmented_control(key="way").set_value("files").run())
+    assert app.file_uploader[0].disabled
+    app = check(app.selectbox(key="bring-class").set_value("dog").run())
+    app.file_uploader[0].upload("a.png", b"x")
+    app = check(app.run())
+    request = get_import(engine, app.session_state[STARTED_IMPORT])[0]
+    assert request.class_name == "dog"
+    assert [file.name for file in request.files] == ["a.png"]
+
+
+def test_a_webcam_photo_goes_into_the_class_at_once(engine: sa.Engine, home: Path) -> None:
+    project_id = make_project(engine, home)
+    app = open_app("data", project=project_id)
+    app = check(app.segmented_control(key="way").set_value("webcam").run())
+    app = check(app.selectbox(key="bring-class").set_value("cat").run())
+    buffer = io.BytesIO()
+    Image.fromarray(picture(99)).save(buffer, "JPEG")
+    app.camera_input[0].upload("photo.jpg", buffer.getvalue())
+    check(app.run())
+    assert len(current(engine, project_id, home).of_class("id0")) == 21
+
+
+def test_an_import_that_works_shows_progress_and_can_be_stopped(engine: sa.Engine) -> None:
+    app = check(open_app().button(key="try").click().run())
+    [project] = list_projects(engine, OWNER)
+    [job] = list_jobs(engine, states=ACTIVE_STATES, project_id=project.id)
+    assert "about to start" in app.get("progress")[0].proto.text
+    check(app.button(key=f"stop-{job.id}").click().run())
+    assert list_jobs(engine, states=ACTIVE_STATES, project_id=project.id) == []
+
+
+def test_what_was_refused_is_listed_with_its_reason(engine: sa.Engine, home: Path) -> None:
+    app = check(open_app().button(key="try").click().run())
+    [project] = list_projects(engine, OWNER)
+    job = claim_job(engine, "import")
+    commit_version(engine, project.id, make_dataset(home, ("cat", "dog")), "added", parent=None, home=home)
+    summary = ImportSummary(40, 3, (RefusedFile("cat/a.pdf", "This is a PDF."),), ("Classes look *alike*.",))
+    with writing(engine) as connection:
+        write_import_summary(connection, job.id, job.attempt, summary)
+    end_job(engine, job.id, job.attempt, "finished")
+    app = check(app.run())
+    assert app.expander[0].label == "Last import: 40 pictures added, 3 already there, 1 file not used"
+    assert app.dataframe[0].value.to_dict("records") == [{"File": "cat/a.pdf", "Why": "This is a PDF."}]
+    assert label("Classes look *alike*.") in texts(app)
+
+
+def test_a_failed_import_says_why(engine: sa.Engine) -> None:
+    app = check(open_app().button(key="try").click().run())
+    job = claim_job(engine, "import")
+    end_job(engine, job.id, job.attempt, "failed", "The ZIP is cut off. Download it again.")
+    assert "The ZIP is cut off" in texts(check(app.run()))
+
+
+@pytest.mark.parametrize(
+    ("names", "per_class", "expected"),
+    [
+        (("cat",), 20, "only one class"),
+        (("cat", "dog"), 5, "Fewer than 10 training pictures in cat, dog"),
+        (("cat", "dog"), 3, "The validation part is empty"),
+    ],
+)
+def test_too_few_pictures_are_said_in_words(home: Path, names: tuple[str, ...], per_class: int, expected: str) -> None:
+    assert any(expected in advice for advice in data_advice(make_dataset(home, names, per_class)))
+
+
+def test_a_good_data_set_gets_no_advice(home: Path) -> None:
+    dataset = make_dataset(home, ("cat", "dog"))
+    assert data_advice(dataset) == []
+    assert is_ready(dataset)
+
+
+def test_colours_stand_out_on_light_and_dark() -> None:
+    def luminance(color: str) -> float:
+        values = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [v / 12.92 if v <= 0.03928 else ((v + 0.055) / 1.055) ** 2.4 for v in values]
+        return float(np.dot([0.2126, 0.7152, 0.0722], linear))
+
+    def contrast(one: str, other: str) -> float:
+        low, high = sorted((luminance(one), luminance(other)))
+        return (high + 0.05) / (low + 0.05)
+
+    for color in (*CLASS_COLORS, FROZEN_COLOR, TRAINABLE_COLOR, TRAINING_COLOR, VALIDATION_COLOR):
+        assert contrast(color, "#FFFFFF") >= 3
+        assert contrast(color, "#12151C") >= 3
+
+
+def test_home_and_data_load_no_tensorflow_and_home_no_tables(engine: sa.Engine, home: Path) -> None:
+    project_id = make_project(engine, home)
+    at_home = modules_after("home", home)
+    at_data = modules_after("data", home, project_id)
+    assert not {"tensorflow", "keras"} & (at_home | at_data)
+    assert not {"pandas", "cv2"} & at_home
