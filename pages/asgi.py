@@ -16,6 +16,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pages.downloads import download_route
 from pages.plotly_script import plotly_route
+from tlcore.jobs.control import ensure_runner
+from tlcore.storage.database import open_database
+from tlcore.storage.jobs import ACTIVE_STATES, list_jobs
 
 USER_COOKIE = "lab_user"
 USER_BYTES = 18
@@ -112,5 +115,12 @@ def middleware() -> Sequence[Middleware]:
 
 @asynccontextmanager
 async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any] | None]:
-    """Surround the life of the web server."""
+    """Surround the life of the web server: get ready for the first visitor, and look after unfinished jobs."""
+    # The first visitor would otherwise wait for these imports, about a second.
+    import pages.components.frame  # noqa: F401
+
+    engine = open_database()
+    if list_jobs(engine, states=ACTIVE_STATES):
+        ensure_runner()
+    engine.dispose()
     yield None

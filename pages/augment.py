@@ -7,13 +7,12 @@ from pages.components.forms import SettingsForm
 from pages.components.frame import next_step, open_page, show_error
 from pages.components.state import Context
 from pages.components.text import label
-from tlcore.augmentation import augment
 from tlcore.augmentation_controls import CONTROLS, FILL_MODE_SPECS, PRESET_SPECS, AugmentationSpec
 from tlcore.config import RunConfig
 from tlcore.dataset import Item
 from tlcore.errors import NotFoundError, TransferLabError
-from tlcore.resizing import decode_image, resize_image
 from tlcore.storage.projects import get_project
+from tlcore.views import ViewRequest, view_pixels
 
 TILES = 9
 CONTROLS_HEIGHT = 600
@@ -83,12 +82,15 @@ def draw_pictures(context: Context, config: RunConfig) -> None:
     items = shown_items(context)
     item = items[st.session_state.get("augment_picture", 0) % len(items)]
     first = st.session_state.get("augment_first_view", 0)
+    views = range(first, first + TILES)
+    requests = [ViewRequest(item.image), *(ViewRequest(item.image, view) for view in views)]
     try:
-        pixels = decode_image(context.images.read(item.image))
+        stored = context.images.read(item.image)
+        # Not a likeness of what training gets, but the function that training calls.
+        original, *changed = (view_pixels(stored, request, config.model, config.augmentation) for request in requests)
     except TransferLabError as error:
         show_error(error)
         return
-    original = resize_image(pixels, config.model.image_size, config.model.resize_mode)
     class_name = context.dataset.find_class(item.class_id).name
 
     used = 1 if config.augmentation.is_identity else config.training.views
@@ -100,9 +102,8 @@ def draw_pictures(context: Context, config: RunConfig) -> None:
             st.button("Another", icon=":material/image:", key="another", on_click=another_picture, help=ANOTHER_HELP)
             st.button("Again", icon=":material/casino:", key="again", on_click=draw_again, help=AGAIN_HELP)
     with right, st.grid(3, min_column_width=90, gap="xsmall", key="views-grid"):
-        for view in range(first, first + TILES):
-            changed = augment(original, config.augmentation, image_key=item.image, view=view, seed=config.training.seed)
-            st.image(jpeg(changed), width="stretch", alt=f"View {view + 1} of the same picture")
+        for view, pixels in zip(views, changed, strict=True):
+            st.image(jpeg(pixels), width="stretch", alt=f"View {view + 1} of the same picture")
     st.caption(views_sentence(config, first, used))
 
 
@@ -112,13 +113,11 @@ def views_sentence(config: RunConfig, first: int, used: int) -> str:
         return "Nothing changes yet: every view is the original. Choose a preset or move a slider."
     shown = f"Views {first + 1} to {first + TILES} of this picture, row by row."
     if config.training.new_views_every_epoch:
-        return f"{shown} Training takes the next view in every epoch, pixel for pixel as shown."
+        return f"{shown} Training takes the next one in every epoch."
     if first >= used:
         return f"{shown} Training uses views 1 to {used}; these are further draws, to see what can come."
     last = min(used, TILES)
-    return (
-        f"{shown} Training gets {'view 1' if last == 1 else f'views 1 to {last}'} of these, pixel for pixel as shown."
-    )
+    return f"{shown} Training gets {'view 1' if last == 1 else f'views 1 to {last}'} of these, exactly so."
 
 
 def another_picture() -> None:

@@ -21,7 +21,7 @@ from pages.components.run_view import Pace, duration, progress_of, seconds_left
 from pages.components.state import Context
 from pages.plotly_script import PLOTLY_ADDRESS, plotly_script, versioned_address
 from tests.page_tests import OWNER, modules_after, open_app, texts
-from tlcore import augmentation
+from tlcore import views
 from tlcore.architecture import describe_model
 from tlcore.augmentation_controls import CONTROLS, PRESETS
 from tlcore.config import AugmentationConfig, ModelConfig, RunConfig
@@ -130,26 +130,28 @@ def test_the_page_shows_the_original_and_the_first_nine_views_that_training_gets
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn = []
-    real = augmentation.augment
+    real = views.view_pixels
 
-    def spy(image, config, **key):
-        drawn.append((image.shape, key["view"], key["seed"], key["image_key"]))
-        return real(image, config, **key)
+    def spy(stored: bytes, request: views.ViewRequest, *choices: object) -> np.ndarray:
+        pixels = real(stored, request, *choices)
+        drawn.append((pixels.shape, request.view, request.image))
+        return pixels
 
-    monkeypatch.setattr(augmentation, "augment", spy)
+    monkeypatch.setattr(views, "view_pixels", spy)
     lab.change(lambda config: replace(config, augmentation=PRESETS["strong"], model=ModelConfig(image_size=96)))
     page = lab.open("augment")
-    assert [view for _, view, _, _ in drawn] == list(range(9))
-    assert {(shape, seed) for shape, _, seed, _ in drawn} == {((96, 96, 3), 0)}
+    assert [view for _, view, _ in drawn] == [None, *range(9)]
+    assert {shape for shape, _, _ in drawn} == {(96, 96, 3)}
     assert len(page.image) == 10
+    image = drawn.pop()[2]
     drawn.clear()
     page.button(key="again").click().run()
-    assert [view for _, view, _, _ in drawn] == list(range(9, 18))
-    first = drawn[0][3]
+    assert [view for _, view, _ in drawn] == [None, *range(9, 18)]
+    assert {shown for _, _, shown in drawn} == {image}
     drawn.clear()
     page.button(key="another").click().run()
-    assert [view for _, view, _, _ in drawn] == list(range(9))
-    assert drawn[0][3] != first
+    assert [view for _, view, _ in drawn] == [None, *range(9)]
+    assert image not in {shown for _, _, shown in drawn}
 
 
 def test_the_cost_of_views_is_said_with_the_pictures_of_this_project(lab: Lab) -> None:
@@ -370,7 +372,7 @@ def test_a_long_curve_keeps_its_last_point() -> None:
 
 
 def test_time_left_follows_the_pace_and_is_said_like_people_do() -> None:
-    pace = Pace("Training", since=100.0, done=2.0)
+    pace = Pace(since=100.0, done=2.0)
     assert seconds_left(pace, 2.0, 20, now=150.0) is None
     assert seconds_left(pace, 12.0, 20, now=120.0) == pytest.approx(16.0)
     assert [duration(seconds) for seconds in (0.2, 40, 95, 4800)] == ["1 s", "40 s", "2 min", "1 h 20 min"]

@@ -57,36 +57,29 @@ def show_probabilities(
 
 
 def show_all_answers(answers: Sequence[Answer], class_names: Sequence[str], colors: Sequence[str]) -> None:
-    """Show many pictures with the best answer to each; a tap on one shows all its probabilities on top."""
+    """Show many pictures with the best answer to each; a tap on one opens it with all its probabilities."""
     usable = [answer for answer in answers if not answer.reason]
-    if not usable:
-        return
-    chosen = st.session_state.get("answer-chosen", 0)
-    show_answer(usable[chosen if chosen < len(usable) else 0], class_names, colors)
     if len(usable) == 1:
+        show_answer(usable[0], class_names, colors)
         return
-    st.subheader(f"All {count(len(usable), 'picture')}", anchor=False)
+    st.subheader(f"{count(len(usable), 'picture')}", anchor=False)
+    st.caption("Tap an answer to see all its probabilities.")
     grid = st.container()
     num_pages = -(-len(usable) // ANSWERS_PER_PAGE)
     page = st.pagination(num_pages, key=f"answers-page-{num_pages}") if num_pages > 1 else 1
     first = (page - 1) * ANSWERS_PER_PAGE
-    with grid, st.grid(min_column_width=120, gap="small", vertical_alignment="bottom"):
+    with grid, st.grid(min_column_width=130, gap="small", vertical_alignment="bottom"):
         for index, answer in enumerate(usable[first : first + ANSWERS_PER_PAGE], start=first):
             with st.container(gap="xxsmall"):
                 st.image(answer.picture, width="stretch", alt=plain(answer.name))
-                st.button(
-                    f"{label(class_names[answer.best])} {chance(answer.probabilities[answer.best])}",
-                    key=f"answer-{index}",
-                    type="primary" if index == chosen else "secondary",
-                    help=f"{label(answer.name)}: see all probabilities",
-                    on_click=_choose,
-                    args=(index,),
-                    width="stretch",
-                )
+                said = f"{label(class_names[answer.best])} {chance(answer.probabilities[answer.best])}"
+                if st.button(said, key=f"answer-{index}", help=label(answer.name), width="stretch"):
+                    _open_answer(answer, class_names, colors)
 
 
-def _choose(index: int) -> None:
-    st.session_state["answer-chosen"] = index
+@st.dialog("The answer", width="large")
+def _open_answer(answer: Answer, class_names: Sequence[str], colors: Sequence[str]) -> None:
+    show_answer(answer, class_names, colors)
 
 
 def show_refused(answers: Sequence[Answer]) -> None:

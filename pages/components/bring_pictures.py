@@ -42,7 +42,6 @@ def bring_pictures(predictor: Predictor, run: Run) -> None:
     remove_uploaded(files)
     if len(files) > MAX_PICTURES:
         st.toast(f"Only the first {MAX_PICTURES} of {len(files)} pictures were looked at.")
-    st.session_state["answer-chosen"] = 0
     st.session_state["pictures-generation"] = generation + 1
     st.session_state["camera"] = False
     st.rerun()

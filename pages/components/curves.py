@@ -14,19 +14,21 @@ MAX_POINTS = 500
 CURVE_HEIGHT = 320
 
 
-def curve_figure(points: Sequence[MetricPoint], curve: Curve, *, epochs: int, best_epoch: int | None = None) -> Any:
+def curve_figure(
+    points: Sequence[MetricPoint], curve: Curve, *, epochs: int | None, best_epoch: int | None = None
+) -> Any:
     """Return the figure of one quantity over the epochs.
 
     Args:
         points: All points of the run; other quantities are left out.
         curve: Which quantity.
-        epochs: Epochs that were asked for, the right end of the axis while it runs.
+        epochs: Epochs that were asked for while it runs, to leave room for them; `None` when it ended.
         best_epoch: Epoch whose weights were kept; gets a line when known.
     """
     training = _line(points, curve, "Training", TRAINING_COLOR, dash="solid", symbol=None)
     validation = _line(points, f"val_{curve}", "Validation", VALIDATION_COLOR, dash="dot", symbol="diamond")
     reached = max((point.epoch for point in points), default=0.0)
-    right = reached if best_epoch is not None else max(reached, min(epochs, 2 * max(reached, 2.5)))
+    right = reached if epochs is None else max(reached, min(epochs, 2 * max(reached, 2.5)))
     layout: dict[str, Any] = {
         "uirevision": "keep",
         "margin": {"l": 8, "r": 12, "t": 40, "b": 8},

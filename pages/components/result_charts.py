@@ -26,7 +26,7 @@ MAX_BARS = 8
 
 # Right answers green-blue, wrong ones red: apart for every kind of colour-blindness, and the place in the
 # matrix says the same. The pale ends are the page's own background, so that nothing shines where nothing is.
-RIGHT = {"light": ("#f4f7f8", "#00796b"), "dark": ("#1b2228", "#2fb8a6")}
+RIGHT = {"light": ("#f4f7f8", "#00796b"), "dark": ("#1b2228", "#158274")}
 WRONG = {"light": ("#f4f7f8", "#b8321a"), "dark": ("#1b2228", "#ff7a5c")}
 PALEST_MISTAKE = 0.2
 """Shade of a cell with next to no mistakes, in `[0, 1]`; one with none has 0."""

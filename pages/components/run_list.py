@@ -43,15 +43,15 @@ def _draw_row(context: Context, run: Run) -> None:
     text, icon, color = STATE_BADGES[run.job.state]
     with (
         st.container(border=True, key=f"run-row-{run.number}"),
-        st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"),
+        st.container(horizontal=True, vertical_alignment="center"),
     ):
         st.page_link(
             find_step("train").path,
             label=f"**Run {run.number}**",
             query_params=link_params(context.project.id, run.id),
         )
-        st.markdown(label(what_was_trained(run)), width=250)
-        st.markdown(result_words(run), width="content")
+        st.markdown(label(what_was_trained(run)), width=420)
+        st.markdown(result_words(run), width=200)
         st.badge(text, icon=icon, color=color)
 
 

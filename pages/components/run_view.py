@@ -23,19 +23,22 @@ from tlcore.storage.runs import Run, RunSummary, get_run, read_metrics
 POLL_SECONDS = 1.0
 
 PHASE_SENTENCES = {
+    "Preparing the backbone": "The frozen blocks are made fast for this computer. The next run does not wait for this.",
     "Preparing": "Getting the pictures and the backbone ready.",
-    "Computing features": "The frozen blocks look at every picture once. This is done only once, not in every epoch.",
+    "Computing features": "The frozen blocks look at every picture, once; what they say is kept for all epochs and runs.",
+    "Waiting": "Another run computes the same; this one will share it.",
+    "Loading": "Getting the program ready that trains.",
     "Training": "The trainable part learns, epoch by epoch. Validation pictures show whether it holds for new ones.",
     "Testing": "The best epoch answers the test pictures, which it has never seen.",
     "Saving": "Writing the model down.",
 }
+"""What a phase means, by how its name begins; the longer beginning stands first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
     """When this browser first saw a phase, and how far it was then."""
 
-    phase: str
     since: float
     done: float
 
@@ -75,10 +78,14 @@ def progress_of(context: Context, run: Run, epoch: float) -> tuple[float, str]:
         return 1.0, "**Stopping** and keeping the best epoch"
     if not job.phase:
         return 0.0, "**Starting**"
-    # The curve knows parts of an epoch, the job counts whole ones.
-    done = max(epoch, job.done) if job.phase == "Training" else float(job.done)
+    epochs = run.config.training.epochs
+    if job.phase != "Training" and 0 < epoch < epochs and job.total:
+        # Augmented views are computed between two epochs; the bar keeps showing the whole training.
+        return epoch / epochs, f"**{label(job.phase)}**: {job.done:,} of {job.total:,}, for epoch {int(epoch) + 1}"
     if job.total <= 0:
         return 0.0, f"**{label(job.phase)}**"
+    # The curve knows parts of an epoch, the job counts whole ones.
+    done = max(epoch, job.done) if job.phase == "Training" else float(job.done)
     left = seconds_left(_pace(run, done), done, job.total, time.time())
     if job.phase == "Training":
         where = f"epoch {min(int(done) + 1, job.total)} of {job.total}"
@@ -92,15 +99,16 @@ def progress_of(context: Context, run: Run, epoch: float) -> tuple[float, str]:
 def _phase_sentence(job: JobStatus) -> str:
     if job.state == "queued":
         return "One training works at a time. You can close this page; it starts by itself when its turn comes."
-    return PHASE_SENTENCES.get(job.phase, "You can close this page; the training goes on.")
+    beginning = next((name for name in PHASE_SENTENCES if job.phase.startswith(name)), None)
+    return PHASE_SENTENCES[beginning] if beginning else "You can close this page; the training goes on."
 
 
 def _pace(run: Run, done: float) -> Pace:
     """Return what this browser saw first of the present phase, remembered between two looks."""
-    key = f"pace-{run.id}"
+    key = f"pace-{run.id}-{run.job.phase}"
     pace: Pace | None = st.session_state.get(key)
-    if pace is None or pace.phase != run.job.phase or done < pace.done:
-        pace = Pace(run.job.phase, time.time(), done)
+    if pace is None or done < pace.done:
+        pace = Pace(time.time(), done)
         st.session_state[key] = pace
     return pace
 
@@ -128,7 +136,7 @@ def draw_curves(run: Run, points: list) -> None:  # type: ignore[type-arg]
             st.info("The curves begin with the first epoch.", icon=":material/show_chart:")
         return
     best_epoch = run.summary.best_epoch if run.summary else None
-    epochs = run.config.training.epochs
+    epochs = run.config.training.epochs if run.job.is_active else None
     accuracy, loss = st.columns(2, gap="medium")
     with accuracy:
         st.markdown("**Accuracy**, higher is better", help="The part of the pictures that the model names right.")
@@ -165,15 +173,15 @@ def draw_ended(context: Context, run: Run) -> None:
     if summary is not None:
         _draw_result(context, run, summary)
     draw_curves(run, read_metrics(context.engine, run.id))
-    with st.container(horizontal=True):
-        if summary is not None:
+    if summary is not None:
+        with st.container(horizontal=True, vertical_alignment="center"):
             st.page_link(
                 find_step("understand").path,
                 label="Understand its mistakes",
                 icon=":material/search:",
                 query_params=link_params(context.project.id, run.id),
             )
-        st.button("Train again", key="train_again", icon=":material/replay:", on_click=_leave_run)
+            st.button("Train again", key="train_again", icon=":material/replay:", on_click=_leave_run)
     with st.expander("What was chosen"):
         st.markdown("\n".join(f"- **{what}**: {label(value)}" for what, value in run_settings(run)))
 

@@ -12,6 +12,8 @@ from tlcore.architecture import describe_model
 from tlcore.backbones.registry import get_backbone
 from tlcore.backbones.weights import megabytes, weights_status
 from tlcore.config import OptimizerName, TrainingConfig
+from tlcore.dataset import check_trainable
+from tlcore.errors import DatasetError
 
 BATCH_SIZES = (4, 8, 16, 32, 64, 128, 256)
 LEARNING_RATES = (0.00001, 0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)
@@ -146,18 +148,10 @@ def draw_summary(context: Context) -> None:
 
 def find_obstacle(context: Context) -> str | None:
     """Return why a run cannot start and what to do about it; `None` when it can."""
-    dataset = context.dataset
-    with_pictures = {item.class_id for item in dataset.subset("train")}
-    if len(dataset.classes) < 2:
-        return "A model tells classes apart, so it needs at least two. Add another class on Data."
-    empty = [class_label.name for class_label in dataset.classes if class_label.id not in with_pictures]
-    if empty:
-        return (
-            f"{label(empty[0])} has no training pictures. Bring some, or delete the class, on Data."
-            if len(empty) == 1
-            else f"{len(empty)} classes have no training pictures, such as {label(empty[0])}. "
-            "Bring some, or delete these classes, on Data."
-        )
+    try:
+        check_trainable(context.dataset)
+    except DatasetError as error:
+        return label(str(error))
     spec = get_backbone(context.project.config.model.backbone)
     status = weights_status(spec, context.home)
     if not status.ready_offline:

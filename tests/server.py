@@ -1,0 +1,105 @@
+"""The real web server for tests: started on loopback with a data root of its own, killed, started again, cleaned up."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import psutil
+
+from tests.page_tests import ROOT_DIR
+from tlcore.home import ENVIRONMENT_VARIABLE
+
+START_SECONDS = 90
+PREPARE_SECONDS = 300
+JOB_MODULES = "tlcore.jobs."
+
+
+class AppServer:
+    """`streamlit run app.py` on a free port of this machine."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.port = _free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        """Where the app is, without a slash at the end."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> str:
+        """What all servers of this data root have said so far."""
+        return (self.home / "server.log").read_text(encoding="utf-8", errors="replace")
+
+    def start(self) -> None:
+        """Start the server and wait until it is well."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true"]
+        with (self.home / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [*command, "--server.port", str(self.port)],
+                cwd=ROOT_DIR,
+                env=_environment(self.home),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while not _is_healthy(self.address):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"The server did not start:\n{self.log[-3000:]}")
+            time.sleep(0.1)
+
+    def kill(self) -> None:
+        """End the server as a crash would, without a word; its jobs go on."""
+        if self._process is not None:
+            psutil.Process(self._process.pid).kill()
+            self._process.wait(10)
+
+    def clean_up(self) -> None:
+        """End the server, and the runner and workers of its data root, which outlive it on purpose."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(10)
+            self._process.kill()
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                is_ours = any(JOB_MODULES in part for part in process.cmdline())
+                if is_ours and process.environ().get(ENVIRONMENT_VARIABLE) == str(self.home):
+                    process.kill()
+
+
+def prepare_home(home: Path) -> None:
+    """Prepare the embedded backbone in a data root, as the first start of the app does."""
+    command = [sys.executable, "-m", "tlcore.prepare"]
+    done = subprocess.run(
+        command, cwd=ROOT_DIR, env=_environment(home), capture_output=True, text=True, timeout=PREPARE_SECONDS
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _environment(home: Path) -> dict[str, str]:
+    return {**os.environ, ENVIRONMENT_VARIABLE: str(home)}
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def _is_healthy(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{address}/_stcore/health", timeout=2) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
