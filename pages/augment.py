@@ -12,7 +12,7 @@ from tlcore.config import RunConfig
 from tlcore.dataset import Item
 from tlcore.errors import NotFoundError, TransferLabError
 from tlcore.storage.projects import get_project
-from tlcore.views import ViewRequest, view_pixels
+from tlcore.views import ViewRequest, square_pixels, view_pixels
 
 TILES = 9
 CONTROLS_HEIGHT = 600
@@ -85,9 +85,9 @@ def draw_pictures(context: Context, config: RunConfig) -> None:
     views = range(first, first + TILES)
     requests = [ViewRequest(item.image), *(ViewRequest(item.image, view) for view in views)]
     try:
-        stored = context.images.read(item.image)
-        # Not a likeness of what training gets, but the function that training calls.
-        original, *changed = (view_pixels(stored, request, config.model, config.augmentation) for request in requests)
+        square = square_pixels(context.images.read(item.image), config.model)
+        # Not a likeness of what training gets, but the functions that training calls.
+        original, *changed = (view_pixels(square, request, config.augmentation) for request in requests)
     except TransferLabError as error:
         show_error(error)
         return

@@ -8,7 +8,7 @@ from pages.components.run_choice import choose_run
 from pages.components.run_settings import run_settings
 from pages.downloads import ARCHIVE_NAME, MODEL_NAME, RUN_FILES, download_url
 from tlcore.config import to_json
-from tlcore.prediction_code import prediction_code
+from tlcore.prediction_code import PACKAGES, prediction_code
 from tlcore.storage.runs import run_dir
 
 FILE_WORDS = {
@@ -44,7 +44,7 @@ for name in paths:
 
 st.subheader("Use it in Python", anchor=False)
 st.markdown(
-    "Put the files beside a picture and run this. Needs `pip install keras tensorflow pillow`. "
+    f"Put the files beside a picture and run this. It needs `pip install {' '.join(PACKAGES)}`. "
     "The model scales the pixels itself, so it takes them as they are."
 )
 st.code(prediction_code(run.config.model), language="python")

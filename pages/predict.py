@@ -6,15 +6,21 @@ from pages.components.answer_views import show_all_answers, show_answer, show_pr
 from pages.components.answers import ask_pixels, keep_answers, kept_answers, predictor_of, sample_item
 from pages.components.bring_pictures import bring_pictures, take_photo
 from pages.components.colors import class_color
-from pages.components.frame import next_step, open_page
+from pages.components.frame import next_step, open_page, show_error
 from pages.components.prediction_table import prediction_csv
 from pages.components.run_choice import choose_run, dataset_of_run
+from tlcore.errors import RunError
 from tlcore.resizing import decode_image
 
 context = open_page("predict", needs_model=True)
 run = choose_run(context)
+try:
+    predictor = predictor_of(context, run)
+except RunError as error:
+    show_error(error)
+    next_step("Train again", "train")
+    st.stop()
 next_step("Next: Export", "export", run=run.id)
-predictor = predictor_of(context, run)
 names = predictor.class_names
 colors = [class_color(color) for color in predictor.class_colors]
 

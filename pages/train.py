@@ -32,26 +32,27 @@ def selected_run(context: Context) -> Run | None:
 
 def prepare(context: Context) -> None:
     """Choose the settings and start."""
-    draw_training_form(context)
-    draw_summary(context)
     obstacle = find_obstacle(context)
-    if obstacle is not None:
-        st.warning(obstacle, icon=":material/block:")
+    # The button stands at the bottom wherever it is called; first, so that a press is answered at once.
     if primary_action("Start training", key="start", icon=":material/play_arrow:", disabled=obstacle is not None):
         version, config = context.project.version, context.project.config
         st.query_params["run"] = start_run(context.engine, context.project.id, version, config, context.home)
         st.rerun()
+    draw_training_form(context)
+    draw_summary(context)
+    if obstacle is not None:
+        st.warning(obstacle, icon=":material/block:")
 
 
 def watch(context: Context, run: Run) -> None:
     """Show a run: live with a way to stop it, or what it reached and where to go from there."""
     if run.job.is_active:
-        draw_live(context, run.id)
         stopping = run.job.stop_requested is not None
         text = "Stopping" if stopping else "Stop and keep the best"
         if primary_action(text, key="stop", icon=":material/stop_circle:", disabled=stopping):
             stop_job(context.engine, run.job, context.home)
             st.rerun()
+        draw_live(context, run.id)
         return
     draw_ended(context, run)
     if run.has_model:

@@ -78,8 +78,8 @@ class PageWatch:
             text = page.locator("body").inner_text()
             assert not [words for words in TRACEBACK_WORDS if words in text], text
             assert page.locator('[data-testid="stException"]').count() == 0, text
-        assert self.foreign_requests == []
-        assert self.complaints == []
+        assert not self.foreign_requests, self.foreign_requests
+        assert not self.complaints, self.complaints
 
     def _watch_page(self, page: Page) -> None:
         page.on("websocket", lambda websocket: self._note_request(websocket.url))

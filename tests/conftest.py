@@ -1,9 +1,11 @@
 """Fixtures that many tests need: a data root of their own, the shared data folder."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from tlcore.config import ModelConfig
 from tlcore.home import ENVIRONMENT_VARIABLE
 
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
@@ -15,6 +17,24 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "home"
     monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(root))
     return root
+
+
+@pytest.fixture(scope="session")
+def prepared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data root with the embedded backbone ready for pictures of 64 pixels; for copying, as it is shared."""
+    from tlcore.pipeline import ensure_compiled
+    from tlcore.progress import TerminalProgress
+
+    root = tmp_path_factory.mktemp("prepared")
+    ensure_compiled(ModelConfig(image_size=64), TerminalProgress(), root)
+    return root
+
+
+@pytest.fixture
+def ready_home(prepared_home: Path, home: Path) -> Path:
+    """A data root of this test's own, with the embedded backbone ready for pictures of 64 pixels."""
+    shutil.copytree(prepared_home, home)
+    return home
 
 
 @pytest.fixture(scope="session")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import http.client
 import io
+import sys
 import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -31,6 +33,7 @@ from tlcore.dataset import ClassLabel, Dataset, Item
 from tlcore.evaluation import Evaluation, save_evaluation
 from tlcore.intake.images import clean_pixels
 from tlcore.prediction_code import prediction_code
+from tlcore.resizing import resize_image
 from tlcore.storage.database import open_database, writing
 from tlcore.storage.datasets import commit_version
 from tlcore.storage.images import ImageStore
@@ -223,7 +226,17 @@ def test_damaged_results_are_explained(make_finished) -> None:
     finished = make_finished()
     run_id = finished.add_run()
     (run_dir(run_id, finished.home) / "evaluation.npz").write_bytes(b"PK broken")
-    assert "Train again" in open_step("understand", finished.project_id).error[0].value
+    page = open_step("understand", finished.project_id)
+    assert "Train again" in page.error[0].value
+    assert "Train again" in [button.label for button in page.button]
+
+
+def test_a_model_that_is_gone_is_explained(make_finished) -> None:
+    finished = make_finished()
+    finished.add_run()  # it has no compiled model
+    page = open_step("predict", finished.project_id)
+    assert "Train again" in page.error[0].value
+    assert "Train again" in [button.label for button in page.button]
 
 
 def test_the_newest_run_is_shown_unless_the_address_names_another(make_finished) -> None:
@@ -313,8 +326,19 @@ def test_export_says_so_when_the_files_are_gone(make_finished) -> None:
 
 
 @pytest.mark.parametrize("mode", ["crop", "stretch", "pad"])
-def test_the_code_for_every_way_of_resizing_compiles(mode) -> None:
-    compile(prediction_code(ModelConfig(image_size=96, resize_mode=mode)), "snippet", "exec")
+@pytest.mark.parametrize("shape", [(300, 200, 3), (60, 90, 3)])
+def test_the_code_feeds_the_model_the_pixels_of_the_app(mode, shape, tmp_path: Path, monkeypatch) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "picture.jpg", "PNG")
+    (tmp_path / "labels.txt").write_text("red\ngreen\n", "utf-8")
+    monkeypatch.chdir(tmp_path)
+    model = Mock(predict=Mock(return_value=np.array([[0.25, 0.75]])))
+    # Keras stays outside: what it is given is what matters here.
+    monkeypatch.setitem(sys.modules, "keras", Mock(saving=Mock(load_model=Mock(return_value=model))))
+    exec(prediction_code(ModelConfig(image_size=96, resize_mode=mode)), {})
+    fed = model.predict.call_args.args[0]
+    assert fed.shape == (1, 96, 96, 3)
+    np.testing.assert_array_equal(fed[0], resize_image(pixels, 96, mode))
 
 
 @dataclass(frozen=True)

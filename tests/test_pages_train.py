@@ -132,8 +132,8 @@ def test_the_page_shows_the_original_and_the_first_nine_views_that_training_gets
     drawn = []
     real = views.view_pixels
 
-    def spy(stored: bytes, request: views.ViewRequest, *choices: object) -> np.ndarray:
-        pixels = real(stored, request, *choices)
+    def spy(square: np.ndarray, request: views.ViewRequest, *choices: object) -> np.ndarray:
+        pixels = real(square, request, *choices)
         drawn.append((pixels.shape, request.view, request.image))
         return pixels
 

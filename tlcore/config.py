@@ -141,7 +141,8 @@ class TrainingConfig:
         views: Augmented views of each picture that are computed once and walked through by the
             epochs. Without augmentation there is one.
         new_views_every_epoch: Draw new views in every epoch instead; slower, more variety.
-        seed: Fixes the initial weights, the order and the augmentation.
+        seed: Fixes the initial weights, dropout and the order of the pictures. Views have draws of their own, so
+            that runs with different seeds share them.
     """
 
     epochs: int = 30

@@ -8,16 +8,12 @@ import keras
 
 from tlcore.config import ModelConfig, ResizeMode
 from tlcore.home import write_atomically
+from tlcore.prediction_code import PACKAGES, prediction_code
 
 MODEL_FILE = "model.keras"
 LABELS_FILE = "labels.txt"
 README_FILE = "README.txt"
 
-RESIZING: dict[ResizeMode, str] = {
-    "crop": "keras.utils.load_img(path, target_size=({size}, {size}), keep_aspect_ratio=True)",
-    "stretch": "keras.utils.load_img(path, target_size=({size}, {size}))",
-    "pad": "PIL.ImageOps.pad(keras.utils.load_img(path), ({size}, {size}))",
-}
 RESIZING_WORDS: dict[ResizeMode, str] = {
     "crop": "the middle square is cut out and scaled",
     "stretch": "both sides are scaled, whatever the shape",
@@ -44,21 +40,6 @@ def save_export(model: keras.Model, config: ModelConfig, class_names: tuple[str,
     write_atomically(run_dir / MODEL_FILE, model.save)
 
 
-def prediction_code(config: ModelConfig) -> str:
-    """Return the Python lines that load the exported model and predict one picture."""
-    load = RESIZING[config.resize_mode].format(size=config.image_size)
-    imports = "import keras\nimport numpy as np\n" + ("import PIL.ImageOps\n" if config.resize_mode == "pad" else "")
-    return (
-        f"{imports}\n"
-        'model = keras.saving.load_model("model.keras")\n'
-        'labels = open("labels.txt", encoding="utf-8").read().splitlines()\n'
-        'path = "picture.jpg"\n'
-        f"picture = np.asarray({load}, np.float32)\n"
-        "probabilities = model.predict(picture[None], verbose=0)[0]\n"
-        "print(labels[probabilities.argmax()], probabilities.max())\n"
-    )
-
-
 def export_readme(config: ModelConfig, class_names: tuple[str, ...]) -> str:
     """Return the text that says how to feed the model."""
     size = config.image_size
@@ -69,6 +50,6 @@ def export_readme(config: ModelConfig, class_names: tuple[str, ...]) -> str:
         "        model: do not divide by 255.\n"
         f"Output: float32 of shape (pictures, {len(class_names)}), one probability per class, in the order of\n"
         "        labels.txt.\n\n"
-        "In Python, with `pip install keras tensorflow pillow`:\n\n"
+        f"In Python, with `pip install {' '.join(PACKAGES)}`:\n\n"
         f"{prediction_code(config)}"
     )

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import time
+import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -155,19 +156,35 @@ class FeatureSet:
         Raises:
             StorageError: If the disk is full.
         """
-        writer = _SegmentWriter(self._directory, keys)
+        writer = None
         try:
+            writer = _SegmentWriter(self._directory, keys)
             yield writer
             writer.commit()
         except OSError as error:
             raise storage_error(error, self._directory / "features") from error
         finally:
-            writer.clean_up()
+            if writer is not None:
+                writer.clean_up()
 
     def lock(self) -> filelock.BaseFileLock:
-        """Return the lock that whoever computes records of this set holds."""
-        self._directory.mkdir(parents=True, exist_ok=True)
+        """Return the lock that whoever computes records of this set holds.
+
+        Raises:
+            StorageError: If the disk is full or cannot be written.
+        """
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise storage_error(error, self._directory / "lock") from error
         return filelock.FileLock(self._directory / "lock")
+
+    def remove_leftovers(self) -> None:
+        """Remove what a killed process left half written; only for the holder of the lock."""
+        for path in (*self._directory.glob(".*.writing"), *self._directory.glob("*.features")):
+            if not path.with_suffix(".npz").exists():
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
 
     def refresh(self) -> None:
         """Find the segments that were written since the last look."""
@@ -176,7 +193,8 @@ class FeatureSet:
                 continue
             try:
                 segment = _Segment(index_path, self._shape, self._dtype)
-            except (OSError, ValueError, KeyError, EOFError):
+            # What numpy and zipfile raise for an index that is cut, overwritten or of another kind.
+            except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
                 self._discard(index_path)
                 continue
             self._known.add(index_path)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,30 +14,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlcore.config import AugmentationConfig, ModelConfig, to_json
-from tlcore.cut import PIXELS, Prefix, prefix_of
+from tlcore.cut import PIXELS, prefix_of
+from tlcore.engines import (
+    Engine,
+    LiteRTEngine,
+    PixelsEngine,
+    compiled_prefix_path,
+    num_compute_threads,
+    read_engine_speeds,
+)
 from tlcore.feature_store import FeatureStore, FeatureTable, record_key
-from tlcore.home import home_dir
-from tlcore.litert import CompiledModel
+from tlcore.home import storage_error
 from tlcore.progress import Progress
 from tlcore.storage.images import ImageStore
-from tlcore.views import ViewRequest, view_pixels
+from tlcore.views import ViewRequest, square_pixels, view_pixels
 
 # A pass is committed in pieces, so that what was computed before a stop or a crash is kept.
 SEGMENT_RECORDS = 2048
 LOCK_POLL_SECONDS = 0.5
-
-# Turns a square picture into features: uint8 (size, size, 3) -> the prefix's shape.
-PrefixFunction = Callable[[NDArray[np.uint8]], NDArray[np.generic]]
-
-
-def compiled_prefix_path(prefix: Prefix, home: Path | None = None) -> Path:
-    """Return where the compiled prefix is, or will be."""
-    return (home or home_dir()) / "compiled" / f"{prefix.key}.tflite"
-
-
-def num_feature_threads() -> int:
-    """Return how many pictures are computed at the same time: the cores of this machine."""
-    return max(1, int(os.environ.get("TRANSFER_LAB_THREADS", os.cpu_count() or 1)))
 
 
 class FeatureExtractor:
@@ -59,7 +52,7 @@ class FeatureExtractor:
         self._augmentation = augmentation
         self._images = images
         self._store = FeatureStore(home)
-        self._path = compiled_prefix_path(self.prefix, home)
+        self._home = home
         self._features = self._store.open(self.prefix, self.prefix.features_key(config.resize_mode))
         self._view_identity = to_json(augmentation)
 
@@ -72,7 +65,7 @@ class FeatureExtractor:
             phase: What to call this on screen.
 
         Raises:
-            StopRequested: If the person asked to stop; what was computed so far stays cached.
+            StopRequested: If the person asked to stop; the pieces that were complete stay cached.
             ImageError: If a stored picture is missing or damaged.
             RunError: If the compiled prefix is missing.
             StorageError: If the disk is full.
@@ -93,11 +86,14 @@ class FeatureExtractor:
         """Hold the lock of this set of features; another run may be computing the same ones."""
         lock = self._features.lock()
         while not lock.is_locked:
-            with contextlib.suppress(filelock.Timeout):
+            try:
                 lock.acquire(timeout=LOCK_POLL_SECONDS)
-            if not lock.is_locked:
+            except filelock.Timeout:
                 progress.phase("Waiting for another run that computes the same features")
+            except OSError as error:
+                raise storage_error(error, Path(lock.lock_file)) from error
         try:
+            self._features.remove_leftovers()
             yield
         finally:
             lock.release()
@@ -105,44 +101,65 @@ class FeatureExtractor:
     def _compute(self, records: Sequence[tuple[bytes, ViewRequest]], progress: Progress, phase: str) -> None:
         total, done = len(records), 0
         progress.phase(phase, 0, total)
+        make_engine, batch_size = self._engine()
         local = threading.local()
 
-        def features_of(request: ViewRequest) -> NDArray[np.generic]:
-            function: PrefixFunction | None = getattr(local, "function", None)
-            if function is None:
-                function = local.function = self._prefix_function()
-            stored = self._images.read(request.image)
-            return function(view_pixels(stored, request, self._config, self._augmentation))
+        def features_of(requests: Sequence[ViewRequest]) -> NDArray[np.generic]:
+            if not hasattr(local, "engine"):
+                local.engine = make_engine()
+            features: NDArray[np.generic] = local.engine([self._pixels(request) for request in requests])
+            return features
 
-        threads = num_feature_threads()
+        threads = num_compute_threads()
+        ahead = threads * max(2, 4 // batch_size)
         with ThreadPoolExecutor(threads, thread_name_prefix="features") as pool:
             for start in range(0, total, SEGMENT_RECORDS):
                 piece = records[start : start + SEGMENT_RECORDS]
-                with self._features.writer([key for key, _ in piece]) as writer:
-                    for record in _ordered(pool, features_of, [request for _, request in piece], 4 * threads):
-                        writer.append(record)
-                        done += 1
+                batches = _batches([request for _, request in piece], batch_size)
+                with (
+                    self._features.writer([key for key, _ in piece]) as writer,
+                    contextlib.closing(_ordered(pool, features_of, batches, ahead)) as computed,
+                ):
+                    for features in computed:
+                        for record in features:
+                            writer.append(record)
+                        done += len(features)
                         progress.phase(phase, done, total)
         self._features.refresh()
 
-    def _prefix_function(self) -> PrefixFunction:
+    def _pixels(self, request: ViewRequest) -> NDArray[np.uint8]:
+        square = square_pixels(self._images.read(request.image), self._config)
+        return view_pixels(square, request, self._augmentation)
+
+    def _engine(self) -> tuple[Callable[[], Engine], int]:
+        """Return what makes an engine for a thread, and how many pictures it takes at a time."""
         if self.prefix.cut == PIXELS:
-            return lambda picture: picture
-        model = CompiledModel(self._path)
-        return lambda picture: model(picture).astype(np.float16)
+            return PixelsEngine, PixelsEngine.batch_size
+        speeds = read_engine_speeds(self.prefix, self._home)
+        if speeds is not None and speeds.fastest == "tensorflow":
+            from tlcore.features_compile import folded_engine
+
+            shared = folded_engine(self._config, self._home)
+            return lambda: shared, shared.batch_size
+        path = compiled_prefix_path(self.prefix, self._home)
+        return lambda: LiteRTEngine(path), LiteRTEngine.batch_size
+
+
+def _batches(requests: Sequence[ViewRequest], size: int) -> list[Sequence[ViewRequest]]:
+    return [requests[start : start + size] for start in range(0, len(requests), size)]
 
 
 def _ordered(
     pool: ThreadPoolExecutor,
-    function: Callable[[ViewRequest], NDArray[np.generic]],
-    requests: Sequence[ViewRequest],
+    function: Callable[[Sequence[ViewRequest]], NDArray[np.generic]],
+    batches: Sequence[Sequence[ViewRequest]],
     ahead: int,
-) -> Iterator[NDArray[np.generic]]:
+) -> Generator[NDArray[np.generic], None, None]:
     """Yield results in order while at most `ahead` are under way, so that memory stays flat."""
     waiting: deque[Future[NDArray[np.generic]]] = deque()
     try:
-        for request in requests:
-            waiting.append(pool.submit(function, request))
+        for batch in batches:
+            waiting.append(pool.submit(function, batch))
             if len(waiting) >= ahead:
                 yield waiting.popleft().result()
         while waiting:

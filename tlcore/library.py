@@ -105,9 +105,15 @@ def train(
     progress = progress or TerminalProgress()
     folder = Path(folder) if folder is not None else _new_folder()
     folder.mkdir(parents=True, exist_ok=True)
-    result = run_pipeline(dataset, config or RunConfig(), folder, progress)
-    if isinstance(progress, TerminalProgress):
-        progress.close()
+    try:
+        result = run_pipeline(dataset, config or RunConfig(), folder, progress)
+    finally:
+        if isinstance(progress, TerminalProgress):
+            progress.close()
+    if result.diverged and isinstance(progress, TerminalProgress):
+        progress.line(
+            "The loss became infinite; the model is the best one before that. Choose a smaller learning rate."
+        )
     if result.summary is None:
         raise RunError("Training ended before the first epoch was finished, so there is no model.")
     return load_model(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,27 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from tlcore.errors import RunError
+
+DIGEST_BYTES = 32
+
+
+def seal(content: bytes) -> bytes:
+    """Return a compiled model with its checksum behind it; LiteRT itself would run a damaged file, or crash."""
+    return content + hashlib.sha256(content).digest()
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a compiled model is there and as it was written."""
+    try:
+        return _unseal(path.read_bytes()) is not None
+    except OSError:
+        return False
+
+
+def _unseal(data: bytes) -> bytes | None:
+    """Return the compiled model without its checksum, `None` when they do not fit."""
+    content, digest = data[:-DIGEST_BYTES], data[-DIGEST_BYTES:]
+    return content if content and hashlib.sha256(content).digest() == digest else None
 
 
 class CompiledModel:
@@ -24,7 +46,10 @@ class CompiledModel:
 
     def __init__(self, path: Path, num_threads: int = 1) -> None:
         try:
-            self._interpreter = Interpreter(model_content=path.read_bytes(), num_threads=num_threads)
+            content = _unseal(path.read_bytes())
+            if content is None:
+                raise ValueError("`path` must be a whole file")
+            self._interpreter = Interpreter(model_content=content, num_threads=num_threads)
             self._interpreter.allocate_tensors()
         except (OSError, ValueError, RuntimeError) as error:
             raise RunError("A compiled model file is missing or damaged. Train again to make a new one.") from error

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import cv2
 import filelock
@@ -20,10 +21,12 @@ from tlcore.backbones.weights import require_weights
 from tlcore.config import ModelConfig, RunConfig
 from tlcore.cut import PIXELS, prefix_of
 from tlcore.dataset import Dataset, Item, Split, check_trainable
+from tlcore.engines import compiled_prefix_path, read_engine_speeds, write_engine_speeds
 from tlcore.evaluation import Evaluation, save_evaluation
 from tlcore.feature_store import FeatureTable, LabelledFeatures
-from tlcore.features import FeatureExtractor, compiled_prefix_path
-from tlcore.home import home_dir
+from tlcore.features import FeatureExtractor
+from tlcore.home import home_dir, storage_error
+from tlcore.litert import is_whole
 from tlcore.prediction import SUFFIX_FILE, PredictorSpec, save_predictor_spec
 from tlcore.progress import Progress, StopRequested
 from tlcore.storage.images import ImageStore
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
 
 WAIT_SECONDS = 0.2
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
 class PipelineResult:
@@ -46,10 +51,12 @@ class PipelineResult:
     Attributes:
         summary: What it reached; `None` when it was stopped before the first epoch ended.
         stopped: Whether the person stopped it.
+        diverged: Whether it ended early because the loss became infinite.
     """
 
     summary: RunSummary | None
     stopped: bool
+    diverged: bool = False
 
 
 def run_pipeline(
@@ -69,9 +76,11 @@ def run_pipeline(
     Raises:
         DatasetError: If the data set allows no training.
         WeightsError: If the backbone's weights are not on this computer.
+        RunError: If the loss became infinite before the first epoch ended.
         StorageError: If the disk is full.
     """
     home = home or home_dir()
+    quieten_tensorflow()
     started = time.monotonic()
     # OpenCV's own threads would compete with the feature pass, which works on one picture per core.
     cv2.setNumThreads(1)
@@ -84,10 +93,10 @@ def run_pipeline(
     except StopRequested:
         return PipelineResult(None, stopped=True)
     if not result.best_epoch:
-        return PipelineResult(None, result.stopped)
+        return PipelineResult(None, stopped=True)
     run.ignore_stop()
     summary = run.finish(result, started)
-    return PipelineResult(summary, result.stopped)
+    return PipelineResult(summary, result.stopped, result.diverged)
 
 
 class _PipelineRun:
@@ -105,11 +114,11 @@ class _PipelineRun:
     def train(self) -> TrainingResult:
         """Compute what the first epoch needs while Keras gets ready, then train."""
         ensure_compiled(self._config.model, self._progress, self._home)
-        with ThreadPoolExecutor(1, thread_name_prefix="keras") as pool:
+        with _background() as pool:
             classifier = pool.submit(self._build_classifier)
             self._training_features(0)
             validation = self._plain_features("validation", "Computing features of the validation pictures")
-            self._classifier = self._wait_for(classifier)
+            self._classifier = _wait_for(classifier, self._progress, "Loading TensorFlow")
         from tlcore.training import train_suffix
 
         return train_suffix(
@@ -182,12 +191,6 @@ class _PipelineRun:
         config = self._config
         return build_classifier(config.model, self._dataset.num_classes, seed=config.training.seed, home=self._home)
 
-    def _wait_for(self, classifier: Future[Classifier]) -> Classifier:
-        while not classifier.done():
-            self._progress.phase("Loading TensorFlow")
-            wait([classifier], timeout=WAIT_SECONDS)
-        return classifier.result()
-
 
 class _Unstoppable:
     """Passes progress on while the best epoch is tested and saved: the wish to stop is fulfilled already."""
@@ -207,21 +210,68 @@ class _Unstoppable:
         return
 
 
+@contextlib.contextmanager
+def _background() -> Iterator[ThreadPoolExecutor]:
+    """Open one thread for slow calls into TensorFlow; an error or a wish to stop does not wait for them."""
+    pool = ThreadPoolExecutor(1, thread_name_prefix="keras")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False)
+
+
+def _wait_for(future: Future[T], progress: Progress, phase: str) -> T:
+    """Return what a background call returns, and notice a wish to stop meanwhile."""
+    while not future.done():
+        progress.phase(phase)
+        wait([future], timeout=WAIT_SECONDS)
+    return future.result()
+
+
+def quieten_tensorflow() -> None:
+    """Keep TensorFlow's notes about processors and conversion off the terminal; call it before the import."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def is_compiled(config: ModelConfig, home: Path) -> bool:
+    """Whether the frozen prefix of a model, if it has one, is compiled, whole, and measured on this machine."""
+    prefix = prefix_of(config)
+    if prefix.cut == PIXELS:
+        return True
+    return is_whole(compiled_prefix_path(prefix, home)) and read_engine_speeds(prefix, home) is not None
+
+
 def ensure_compiled(config: ModelConfig, progress: Progress, home: Path) -> None:
     """Compile the frozen prefix of a model unless it was compiled before on this computer.
 
     Raises:
+        StopRequested: If the person asked to stop; what was begun is finished for the next run.
         WeightsError: If the backbone's weights are not on this computer.
+        StorageError: If the disk is full.
     """
-    prefix = prefix_of(config)
-    path = compiled_prefix_path(prefix, home)
-    if prefix.cut == PIXELS or path.exists():
+    if is_compiled(config, home):
         return
-    progress.phase("Preparing the backbone, once on this computer")
-    from tlcore.classifier import build_prefix
-    from tlcore.features_compile import compile_model
+    quieten_tensorflow()
+    with _background() as pool:
+        compiled = pool.submit(_compile, config, home)
+        _wait_for(compiled, progress, "Preparing the backbone, once on this computer")
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(path.with_suffix(".lock")):
-        if not path.exists():
-            compile_model(build_prefix(config, home=home), path)
+
+def _compile(config: ModelConfig, home: Path) -> None:
+    from tlcore.classifier import build_prefix
+    from tlcore.features_compile import compile_model, measure_engines
+
+    path = compiled_prefix_path(prefix_of(config), home)
+    lock = filelock.FileLock(path.with_suffix(".lock"))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        raise storage_error(error, path) from error
+    try:
+        if not is_compiled(config, home):
+            model = build_prefix(config, home=home)
+            compile_model(model, path)
+            write_engine_speeds(prefix_of(config), measure_engines(model, path), home)
+    finally:
+        lock.release()

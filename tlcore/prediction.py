@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from tlcore.config import ResizeMode, from_json, to_json
 from tlcore.cut import PIXELS, Prefix
+from tlcore.engines import compiled_prefix_path
 from tlcore.errors import RunError
-from tlcore.features import compiled_prefix_path
 from tlcore.home import home_dir, write_atomically
 from tlcore.litert import CompiledModel
 from tlcore.resizing import resize_image

@@ -4,44 +4,49 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from tlcore.backbones.registry import get_backbone
-from tlcore.backbones.weights import weights_status
+from tlcore.backbones.weights import require_weights, weights_status
 from tlcore.config import ModelConfig
-from tlcore.cut import prefix_of
 from tlcore.errors import TransferLabError
-from tlcore.features import compiled_prefix_path
 from tlcore.home import home_dir
-from tlcore.pipeline import ensure_compiled
+from tlcore.pipeline import ensure_compiled, is_compiled, quieten_tensorflow
 from tlcore.progress import TerminalProgress
 
 # Everything frozen; the last block trainable; the last five trainable.
 COMMON_FREEZE_LINES: tuple[str | None, ...] = (None, "block7a", "block6a")
 
 
-def missing_cuts() -> Iterator[ModelConfig]:
+def missing_cuts(home: Path) -> Iterator[ModelConfig]:
     """Yield the common models whose frozen part is not compiled yet."""
     for first_trainable in COMMON_FREEZE_LINES:
         config = ModelConfig(first_trainable=first_trainable)
-        if not compiled_prefix_path(prefix_of(config)).exists():
+        if not is_compiled(config, home):
             yield config
 
 
 def main() -> int:
     """Prepare what is missing; return the exit code."""
-    configs = list(missing_cuts())
-    if not configs and weights_status(get_backbone(ModelConfig().backbone)).state == "ready":
+    home = home_dir()
+    spec = get_backbone(ModelConfig().backbone)
+    configs = list(missing_cuts(home))
+    if not configs and weights_status(spec, home).state == "ready":
         return 0
-    print("Preparing the embedded backbone, once on this computer (about half a minute)", flush=True)
+    quieten_tensorflow()
     progress = TerminalProgress(sys.stdout)
+    progress.line("Preparing the embedded backbone, once on this computer (about half a minute)")
     try:
+        progress.phase("Converting its weights")
+        require_weights(spec, home)
         for number, config in enumerate(configs, start=1):
-            ensure_compiled(config, progress, home_dir())
-            progress.phase("Prepared", number, len(configs))
+            ensure_compiled(config, progress, home)
+            progress.line(f"{number} of {len(configs)} common freeze lines are ready")
     except TransferLabError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
-    print(flush=True)
+    finally:
+        progress.close()
     return 0
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Mapping
 from typing import Protocol, TextIO
+
+from tlcore.progress_line import ProgressLine
+
+REDRAW_SECONDS = 0.1
 
 
 class StopRequested(Exception):  # noqa: N818 - not an error: a wish of the person
@@ -30,40 +35,47 @@ class Progress(Protocol):
 
 
 class TerminalProgress:
-    """Progress as lines on a terminal: one moving line per phase, one line per epoch."""
+    """Progress on a terminal: a moving line for the phase, a line for each epoch. A file or pipe gets no moving line.
+
+    Args:
+        stream: Where to write; standard error when left out.
+    """
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream or sys.stderr
+        self._stream = stream if stream is not None else sys.stderr
+        self._moves = self._stream.isatty()
+        self._line = ProgressLine(self._stream)
         self._phase = ""
-        self._last = 0.0
+        self._text = ""
+        self._last = -math.inf
 
     def phase(self, name: str, done: int = 0, total: int = 0) -> None:
-        """Rewrite the current line at most ten times a second."""
-        finished = total > 0 and done >= total
-        if name == self._phase and not finished and time.monotonic() - self._last < 0.1:
-            return
-        lead = "\r" if name == self._phase else ("\n" if self._phase else "")
-        count = f" {done}/{total}" if total else ""
-        self._stream.write(f"{lead}{name}{count}")
-        self._stream.flush()
-        self._phase, self._last = name, time.monotonic()
+        """Show a new phase at once, and how far it is at most ten times a second."""
+        if name != self._phase:
+            self.close()
+            self._phase, self._last = name, -math.inf
+            if not self._moves:
+                self.line(name)
+        self._text = f"{name} {done}/{total}" if total else name
+        if self._moves and time.monotonic() - self._last >= REDRAW_SECONDS:
+            self._last = time.monotonic()
+            self._line.show(self._text)
 
     def metrics(self, epoch: float, values: Mapping[str, float]) -> None:
         """Print the values at the end of an epoch."""
         if epoch == int(epoch):
             numbers = "  ".join(f"{name} {value:.3f}" for name, value in values.items())
-            self._stream.write(f"\nepoch {int(epoch)}  {numbers}")
-            self._stream.flush()
+            self.line(f"epoch {int(epoch):3d}  {numbers}")
 
     def check(self) -> None:
         """A terminal stops with Ctrl-C."""
 
     def line(self, text: str) -> None:
         """Print a line of its own."""
-        self._stream.write(f"{text}\n")
+        self._line.finish(text)
 
     def close(self) -> None:
-        """End the moving line."""
-        if self._phase:
-            self._stream.write("\n")
+        """End the phase; its last state stays on the terminal."""
+        if self._moves and self._phase:
+            self._line.finish(self._text)
         self._phase = ""

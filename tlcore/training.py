@@ -13,6 +13,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tlcore.config import TrainingConfig
+from tlcore.errors import RunError
 from tlcore.feature_store import FeatureTable, LabelledFeatures
 from tlcore.progress import Progress, StopRequested
 
@@ -29,12 +30,14 @@ class TrainingResult:
         epochs: Epochs that were finished.
         validation_accuracy: Fraction of right validation answers at the best epoch; NaN without validation.
         stopped: Whether the person stopped it.
+        diverged: Whether it ended because the loss became infinite; the best epoch was before that.
     """
 
     best_epoch: int
     epochs: int
     validation_accuracy: float
     stopped: bool
+    diverged: bool = False
 
 
 def build_optimizer(config: TrainingConfig) -> keras.optimizers.Optimizer:
@@ -45,7 +48,7 @@ def build_optimizer(config: TrainingConfig) -> keras.optimizers.Optimizer:
         "rmsprop": keras.optimizers.RMSprop,
         "adamw": keras.optimizers.AdamW,
     }
-    return builders[config.optimizer](config.learning_rate)
+    return builders[config.optimizer](float(config.learning_rate))
 
 
 def train_suffix(
@@ -64,39 +67,53 @@ def train_suffix(
         validation: Features that choose the best epoch; without them the training loss does.
         config: Epochs, batch size, optimizer, patience, seed.
         progress: Gets the curve: `loss`, `accuracy`, `val_loss`, `val_accuracy`.
+
+    Raises:
+        RunError: If the loss became infinite before the first epoch ended.
     """
     keras.utils.set_random_seed(config.seed)
     suffix.compile(build_optimizer(config), "sparse_categorical_crossentropy", metrics=["accuracy"])
     batches = _EpochBatches(train, config.batch_size, config.seed)
     keep_best = KeepBest("val_loss" if validation else "loss", config.patience)
-    stopped = False
+    stopped = diverged = False
     try:
         suffix.fit(
-            _dataset(batches.__iter__, suffix),
+            _dataset(batches.__iter__, suffix, batches.steps),
             epochs=config.epochs,
-            validation_data=None if validation is None else _dataset(_in_order(validation, 256), suffix),
+            validation_data=None if validation is None else _in_order(validation, suffix),
+            shuffle=False,  # the batches are shuffled already
             verbose=0,
             callbacks=[batches.callback(), Report(progress, batches.steps), keep_best],
         )
     except StopRequested:
         stopped = True
+    except _InfiniteLossError as error:
+        if not keep_best.best_epoch:
+            raise RunError(
+                "The loss became infinite before the first epoch ended, so there is no model. "
+                "Choose a smaller learning rate, then start again."
+            ) from error
+        diverged = True
     keep_best.restore(suffix)
-    return TrainingResult(
-        keep_best.best_epoch, keep_best.epochs, keep_best.best_logs.get("val_accuracy", math.nan), stopped
-    )
+    accuracy = keep_best.best_logs.get("val_accuracy", math.nan)
+    return TrainingResult(keep_best.best_epoch, keep_best.epochs, accuracy, stopped, diverged)
 
 
 def predict_features(suffix: keras.Model, features: FeatureTable) -> NDArray[np.float32]:
     """Return the probabilities of all records, float32 of shape `(len(features), classes)`."""
     pieces = [
         np.asarray(suffix.predict_on_batch(features.take(indices).astype(np.float32)))
-        for indices in _chunks(len(features), 256)
+        for indices in _chunks(len(features), _answers_at_once(suffix))
     ]
     return np.concatenate(pieces) if pieces else np.zeros((0, suffix.output.shape[-1]), np.float32)
 
 
+class _InfiniteLossError(Exception):
+    """The loss is infinite or not a number any more; nothing that comes after it is of use."""
+
+
 class KeepBest(keras.callbacks.Callback):
-    """Remember the weights of the best epoch, and end the training when it was long ago."""
+    """Remember the weights of the best epoch; end the training when it was long ago or the loss is infinite."""
 
     def __init__(self, monitor: str, patience: int | None) -> None:
         super().__init__()
@@ -108,10 +125,17 @@ class KeepBest(keras.callbacks.Callback):
         self.epochs = 0
         self.best_logs: dict[str, float] = {}
 
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Notice an infinite loss at once: its epoch may last for minutes."""
+        if not math.isfinite((logs or {})["loss"]):
+            raise _InfiniteLossError
+
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Compare this epoch with the best so far."""
-        self.epochs = epoch + 1
         value = (logs or {})[self._monitor]
+        if not math.isfinite(value):
+            raise _InfiniteLossError
+        self.epochs = epoch + 1
         if value < self._best:
             self._best, self.best_epoch, self.best_logs = value, epoch + 1, dict(logs or {})
             self._weights = [variable.numpy() for variable in self.model.trainable_variables]
@@ -185,14 +209,19 @@ class _EpochBatches:
             yield features.table.take(indices).astype(np.float32), features.labels[indices]
 
 
-def _in_order(
-    features: LabelledFeatures, batch_size: int
-) -> Callable[[], Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]]:
+def _in_order(features: LabelledFeatures, suffix: keras.Model) -> tf.data.Dataset:
+    chunks = list(_chunks(len(features.labels), _answers_at_once(suffix)))
+
     def batches() -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-        for indices in _chunks(len(features.labels), batch_size):
+        for indices in chunks:
             yield features.table.take(indices).astype(np.float32), features.labels[indices]
 
-    return batches
+    return _dataset(batches, suffix, len(chunks))
+
+
+def _answers_at_once(suffix: keras.Model) -> int:
+    """Return how many records go through the suffix together: few when it has layers of the backbone, for memory."""
+    return 256 if len(suffix.input.shape) == 2 else 32
 
 
 def _chunks(length: int, size: int) -> Iterator[NDArray[np.int64]]:
@@ -201,10 +230,12 @@ def _chunks(length: int, size: int) -> Iterator[NDArray[np.int64]]:
 
 
 def _dataset(
-    batches: Callable[[], Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]], suffix: keras.Model
+    batches: Callable[[], Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]], suffix: keras.Model, steps: int
 ) -> tf.data.Dataset:
     signature = (
         tf.TensorSpec((None, *suffix.input.shape[1:]), tf.float32),
         tf.TensorSpec((None,), tf.int64),
     )
-    return tf.data.Dataset.from_generator(batches, output_signature=signature).prefetch(PREFETCH_BATCHES)
+    dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
+    # Without the number of steps Keras warns after the first epoch that the data ran out.
+    return dataset.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(PREFETCH_BATCHES)

@@ -20,21 +20,22 @@ class ViewRequest:
     view: int | None = None
 
 
-def view_pixels(
-    stored: bytes, request: ViewRequest, model: ModelConfig, augmentation: AugmentationConfig
-) -> NDArray[np.uint8]:
-    """Return one view of a stored picture as the backbone gets it.
+def square_pixels(stored: bytes, model: ModelConfig) -> NDArray[np.uint8]:
+    """Return a stored picture in the shape that the backbone takes: uint8 RGB `(image_size, image_size, 3)`."""
+    return resize_image(decode_image(stored), model.image_size, model.resize_mode)
+
+
+def view_pixels(square: NDArray[np.uint8], request: ViewRequest, augmentation: AugmentationConfig) -> NDArray[np.uint8]:
+    """Return one view of a square picture as the backbone gets it.
 
     Args:
-        stored: The picture's stored bytes.
+        square: The picture, from `square_pixels`.
         request: Which picture, for the seed of its draws, and which view.
-        model: Picture size and resize mode.
         augmentation: What views are drawn from.
 
     Returns:
-        uint8 RGB pixels of shape `(image_size, image_size, 3)`.
+        uint8 RGB pixels of the same shape; `square` itself when nothing changes.
     """
-    square = resize_image(decode_image(stored), model.image_size, model.resize_mode)
     if request.view is None:
         return square
     return augment(square, augmentation, image_key=request.image, view=request.view)

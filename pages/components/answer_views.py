@@ -73,7 +73,7 @@ def show_all_answers(answers: Sequence[Answer], class_names: Sequence[str], colo
             with st.container(gap="xxsmall"):
                 st.image(answer.picture, width="stretch", alt=plain(answer.name))
                 said = f"{label(class_names[answer.best])} {chance(answer.probabilities[answer.best])}"
-                if st.button(said, key=f"answer-{index}", help=label(answer.name), width="stretch"):
+                if st.button(said, key=f"answer-{index}", width="stretch"):
                     _open_answer(answer, class_names, colors)
 
 

@@ -12,7 +12,7 @@ from tlcore.architecture import ModelSummary
 
 ROW_PIXELS = 25
 PICTURE_COLOR = "#8a8f98"
-BARS_END = 0.56
+BARS_END = 0.46
 """Where the bars end and the numbers begin, as a fraction of the figure's width."""
 
 
@@ -132,8 +132,7 @@ def _numbers(rows: Sequence[_Row], places: Sequence[float]) -> list[dict[str, An
     """Return output size and parameters of each row, right of its bar."""
     fixed = {"xref": "paper", "showarrow": False, "yanchor": "middle", "font": {"size": 13}}
     numbers = [
-        {**fixed, "text": "output", "x": SIZES_END, "xanchor": "right", "y": HEADER_PLACE},
-        {**fixed, "text": "parameters", "x": 1, "xanchor": "right", "y": HEADER_PLACE},
+        {**fixed, "text": "output size, <b>parameters</b>", "x": 1, "xanchor": "right", "y": HEADER_PLACE},
     ]
     for row, place in zip(rows, places, strict=True):
         numbers.append({**fixed, "text": row.size, "x": SIZES_END, "xanchor": "right", "y": place})

@@ -49,6 +49,7 @@ def _draw_row(context: Context, run: Run) -> None:
             find_step("train").path,
             label=f"**Run {run.number}**",
             query_params=link_params(context.project.id, run.id),
+            width=90,
         )
         st.markdown(label(what_was_trained(run)), width=420)
         st.markdown(result_words(run), width=200)

@@ -25,7 +25,7 @@ POLL_SECONDS = 1.0
 PHASE_SENTENCES = {
     "Preparing the backbone": "The frozen blocks are made fast for this computer. The next run does not wait for this.",
     "Preparing": "Getting the pictures and the backbone ready.",
-    "Computing features": "The frozen blocks look at every picture, once; what they say is kept for all epochs and runs.",
+    "Computing features": "The frozen blocks look at every picture once; the answers are kept for all epochs.",
     "Waiting": "Another run computes the same; this one will share it.",
     "Loading": "Getting the program ready that trains.",
     "Training": "The trainable part learns, epoch by epoch. Validation pictures show whether it holds for new ones.",
@@ -64,7 +64,7 @@ def _draw_live(context: Context, run_id: str) -> None:
     epoch = max((point.epoch for point in points), default=0.0)
     fraction, text = progress_of(context, run, epoch)
     st.progress(fraction, text=text)
-    st.caption(_phase_sentence(run.job))
+    st.caption(_phase_sentence(run.job, has_learned=epoch >= 1))
     draw_curves(run, points)
 
 
@@ -75,7 +75,7 @@ def progress_of(context: Context, run: Run, epoch: float) -> tuple[float, str]:
         ahead = queue_position(context.engine, job)
         return 0.0, f"**Waiting in line**, {count(ahead, 'training')} ahead" if ahead else "**About to start**"
     if job.stop_requested is not None:
-        return 1.0, "**Stopping** and keeping the best epoch"
+        return 1.0, "**Stopping**"
     if not job.phase:
         return 0.0, "**Starting**"
     epochs = run.config.training.epochs
@@ -96,7 +96,9 @@ def progress_of(context: Context, run: Run, epoch: float) -> tuple[float, str]:
     return min(1.0, done / job.total), f"**{label(job.phase)}**: {where}{remaining}"
 
 
-def _phase_sentence(job: JobStatus) -> str:
+def _phase_sentence(job: JobStatus, *, has_learned: bool) -> str:
+    if job.stop_requested is not None:
+        return "The best epoch is tested and kept." if has_learned else "No epoch has ended yet, so nothing is kept."
     if job.state == "queued":
         return "One training works at a time. You can close this page; it starts by itself when its turn comes."
     beginning = next((name for name in PHASE_SENTENCES if job.phase.startswith(name)), None)
@@ -164,12 +166,11 @@ def draw_ended(context: Context, run: Run) -> None:
     """Show what an ended run reached, or why it did not."""
     job, summary = run.job, run.summary
     st.subheader(f"Run {run.number}", anchor=False)
-    if job.message:
-        (st.error if job.state == "failed" else st.info)(label(job.message))
+    if job.state == "failed":
+        st.error(label(job.message), icon=":material/error:")
     elif job.state == "stopped":
-        st.info(
-            "Stopped. What it had learned by then is kept." if summary else "Stopped before it had learned anything."
-        )
+        kept = "The best epoch until then is kept." if summary else "No epoch had ended, so there is no model."
+        st.info(f"{label(job.message or 'Stopped.')} {kept}", icon=":material/stop_circle:")
     if summary is not None:
         _draw_result(context, run, summary)
     draw_curves(run, read_metrics(context.engine, run.id))

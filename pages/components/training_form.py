@@ -100,8 +100,8 @@ def draw_training_form(context: Context) -> None:
                 "Seed",
                 0,
                 2**31 - 1,
-                help="Chance decides the first weights, the order of the pictures and their random changes. The same "
-                "seed throws the same dice, so the run can be made again.",
+                help="Chance decides the first weights, the order of the pictures and what dropout switches off. The "
+                "same seed throws the same dice, so the run can be made again.",
                 **form.bind("seed"),
             )
             st.caption("Another number gives another throw of the dice.")

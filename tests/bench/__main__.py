@@ -1,4 +1,4 @@
-"""`python3 -m tests.bench accuracy`: make the environment, then measure inside it."""
+"""`python3 -m tests.bench accuracy` or `speed`: make the environment, then measure inside it."""
 
 import argparse
 import os
@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-BENCHMARKS = ("accuracy",)
+REQUIREMENTS = {"accuracy": "requirements-dev.txt", "speed": "requirements-bench.txt"}
+"""What each benchmark needs."""
 
 
 def main() -> None:
@@ -19,15 +20,19 @@ def main() -> None:
     from tlcore.errors import TransferLabError
 
     parser = argparse.ArgumentParser(prog="python3 -m tests.bench", description="Measure Transfer Lab on this machine.")
-    parser.add_argument("benchmark", choices=BENCHMARKS)
+    parser.add_argument("benchmark", choices=sorted(REQUIREMENTS))
     parser.add_argument("names", nargs="*", help="only these measurements")
+    parser.add_argument("--quick", action="store_true", help="small sizes, to try `speed`; the figures mean little")
     options = parser.parse_args()
+    if options.quick and options.benchmark != "speed":
+        parser.error("--quick goes with `speed` only")
     os.chdir(str(ROOT))
     try:
-        python = str(ensure_environment(ROOT, "requirements-dev.txt"))
+        python = str(ensure_environment(ROOT, REQUIREMENTS[options.benchmark]))
     except TransferLabError as error:
         sys.exit("\n" + str(error))
-    command = [python, "-m", f"tests.bench.{options.benchmark}", *options.names]
+    command = [python, "-m", "tests.bench." + options.benchmark, *options.names]
+    command += ["--quick"] if options.quick else []
     sys.exit(subprocess.run(command, env=clean_environment()).returncode)
 
 

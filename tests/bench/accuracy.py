@@ -38,9 +38,7 @@ def main(names: list[str]) -> int:
     with tempfile.TemporaryDirectory() as home:
         os.environ[ENVIRONMENT_VARIABLE] = home
         reached = [
-            measure(SHARED_DATA / f"{name}.zip", limit)
-            for name, limit in LIMITS.items()
-            if not names or name in names
+            measure(SHARED_DATA / f"{name}.zip", limit) for name, limit in LIMITS.items() if not names or name in names
         ]
     return 0 if all(reached) else 1
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 import time
 from collections.abc import Mapping
@@ -9,6 +11,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from tlcore.errors import StorageError
+from tlcore.jobs.processes import process_start_time
 from tlcore.progress import StopRequested
 from tlcore.storage.database import jobs, writing
 from tlcore.storage.jobs import write_job
@@ -31,7 +35,8 @@ class JobProgress:
         self._phase = ""
         self._last_write = 0.0
         self._last_check = 0.0
-        self._write(state="running")
+        # The runner writes these too, but it may have died after starting this process.
+        self._write(state="running", pid=os.getpid(), pid_started=process_start_time(os.getpid()))
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
     def phase(self, name: str, done: int = 0, total: int = 0) -> None:
@@ -66,5 +71,6 @@ class JobProgress:
         statement = sa.update(jobs).where(jobs.c.id == self._job_id, jobs.c.attempt == self._attempt)
         while True:
             time.sleep(HEARTBEAT_SECONDS)
-            with writing(self._engine) as connection:
+            # A full disk or a busy database: the work itself finds out, and there may be space again.
+            with contextlib.suppress(StorageError), writing(self._engine) as connection:
                 connection.execute(statement.values(heartbeat=time.time()))

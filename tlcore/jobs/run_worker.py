@@ -25,6 +25,11 @@ def train(context: WorkerContext) -> tuple[JobState, str]:
         write_summary(connection, run.id, context.attempt, result.summary)
     if result.stopped:
         return "stopped", f"Stopped. The model is the one of epoch {result.summary.best_epoch}, the best so far."
+    if result.diverged:
+        return "finished", (
+            f"The loss became infinite, so training ended early. The model is the one of epoch "
+            f"{result.summary.best_epoch}, the best before that. Choose a smaller learning rate for the next run."
+        )
     return "finished", ""
 
 

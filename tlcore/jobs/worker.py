@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,13 +11,17 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from tlcore.errors import TransferLabError
+from tlcore.errors import StorageError, TransferLabError
 from tlcore.home import home_dir
 from tlcore.jobs.processes import lower_priority
 from tlcore.jobs.reporting import JobProgress
 from tlcore.progress import StopRequested
 from tlcore.storage.database import open_database
 from tlcore.storage.jobs import JobState, LostJobError, end_job
+
+# A full disk may have space again when the last words are written: the work that filled it has cleaned up.
+END_TRIES = 5
+END_RETRY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,5 +63,19 @@ def work(task: Task) -> int:
             f"Something unexpected happened ({type(error).__name__}). Start again; if it happens again, send the "
             f"file worker.log of this job ({job_id}) to whoever looks after Transfer Lab."
         )
-    end_job(engine, job_id, attempt, state, message)
-    return 0
+    return 0 if _end(engine, job_id, attempt, state, message) else 1
+
+
+def _end(engine: sa.Engine, job_id: str, attempt: int, state: JobState, message: str) -> bool:
+    """End the job, with patience for a full disk; return whether it was written.
+
+    When it was not, the runner notices that the process is gone and ends the job with words of its own.
+    """
+    for _ in range(END_TRIES):
+        try:
+            end_job(engine, job_id, attempt, state, message)
+        except StorageError:
+            time.sleep(END_RETRY_SECONDS)
+        else:
+            return True
+    return False

@@ -1,0 +1,296 @@
+"""Cached features are whole or not there: damage, a full disk and old age are noticed."""
+
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tlcore.cut import Prefix
+from tlcore.errors import StorageError
+from tlcore.feature_store import FeatureSet, FeatureStore, record_key
+
+PREFIX = Prefix("efficientnet_lite0", "weights", 64, "pooling", (4,))
+KEYS = [record_key(f"picture {number}") for number in range(6)]
+ROWS = np.arange(24, dtype=np.float16).reshape(6, 4)
+
+
+def open_set(home: Path) -> FeatureSet:
+    """As a process that was started just now sees it."""
+    return FeatureStore(home).open(PREFIX, "set")
+
+
+def write(features: FeatureSet, keys: Sequence[bytes] = KEYS, rows: np.ndarray = ROWS) -> None:
+    with features.writer(keys) as writer:
+        for row in rows:
+            writer.append(row)
+
+
+def only_file(home: Path, pattern: str) -> Path:
+    (path,) = (home / "features" / "set").glob(pattern)
+    return path
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    write(open_set(tmp_path))
+    return tmp_path
+
+
+def test_what_was_written_is_read_in_any_order(written: Path) -> None:
+    features = open_set(written)
+    assert features.missing(KEYS) == []
+    order = [4, 0, 5]
+    table = features.table([KEYS[position] for position in order])
+    np.testing.assert_array_equal(table.take(np.arange(3)), ROWS[order])
+    np.testing.assert_array_equal(table.select(np.array([2, 0])).take(np.array([1])), ROWS[[4]])
+    assert table.take(np.arange(3)).dtype == np.float16
+
+
+def test_a_table_spans_the_segments_of_several_passes(tmp_path: Path) -> None:
+    features = open_set(tmp_path)
+    write(features, KEYS[:2], ROWS[:2])
+    write(features, KEYS[2:], ROWS[2:])
+    assert open_set(tmp_path).missing(KEYS) == []
+    assert features.missing(KEYS) == []
+    np.testing.assert_array_equal(features.table(KEYS).take(np.array([5, 0, 3])), ROWS[[5, 0, 3]])
+
+
+def test_only_what_is_not_there_is_missing(written: Path) -> None:
+    assert open_set(written).missing([KEYS[0], record_key("new"), KEYS[1], record_key(KEYS[0].hex(), "0")]) == [1, 3]
+
+
+def cut_data(home: Path) -> None:
+    os.truncate(only_file(home, "*.features"), ROWS.nbytes - 3)
+
+
+def lengthen_data(home: Path) -> None:
+    with only_file(home, "*.features").open("ab") as file:
+        file.write(b"\0\0")
+
+
+def flip_data(home: Path) -> None:
+    flip(only_file(home, "*.features"), 17)
+
+
+def flip_index(home: Path) -> None:
+    path = only_file(home, "*.npz")
+    flip(path, path.stat().st_size // 3)
+
+
+def flip(path: Path, place: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(data)
+
+
+def cut_index(home: Path) -> None:
+    path = only_file(home, "*.npz")
+    os.truncate(path, path.stat().st_size - 30)
+
+
+def empty_index(home: Path) -> None:
+    os.truncate(only_file(home, "*.npz"), 0)
+
+
+def garbage_index(home: Path) -> None:
+    only_file(home, "*.npz").write_bytes(b"no index at all " * 20)
+
+
+def foreign_index(home: Path) -> None:
+    np.savez(only_file(home, "*.npz"), something=np.arange(3))
+
+
+def drop_data(home: Path) -> None:
+    only_file(home, "*.features").unlink()
+
+
+DAMAGES = [
+    cut_data,
+    lengthen_data,
+    flip_data,
+    flip_index,
+    cut_index,
+    empty_index,
+    garbage_index,
+    foreign_index,
+    drop_data,
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+def test_a_damaged_segment_is_thrown_away_and_can_be_computed_again(written: Path, damage: object) -> None:
+    damage(written)  # type: ignore[operator]
+    features = open_set(written)
+    assert features.missing(KEYS) == list(range(6))
+    assert not [path for path in (written / "features" / "set").iterdir() if path.suffix in (".npz", ".features")]
+    write(features)
+    assert features.missing(KEYS) == []
+    np.testing.assert_array_equal(features.table(KEYS).take(np.arange(6)), ROWS)
+
+
+def test_damage_costs_only_its_own_segment(tmp_path: Path) -> None:
+    features = open_set(tmp_path)
+    write(features, KEYS[:3], ROWS[:3])
+    flip_data(tmp_path)
+    write(features, KEYS[3:], ROWS[3:])
+    assert open_set(tmp_path).missing(KEYS) == [0, 1, 2]
+
+
+def test_features_of_another_shape_are_not_used(written: Path) -> None:
+    other = FeatureSet(written / "features" / "set", (5,), "float16")
+    assert other.missing(KEYS) == list(range(6))
+
+
+@pytest.mark.parametrize(
+    "change", [{"weights": "others"}, {"image_size": 96}, {"cut": "block7a"}, {"backbone": "mobilenet_v2"}]
+)
+def test_another_model_has_another_place(change: dict[str, object]) -> None:
+    values = {name: getattr(PREFIX, name) for name in ("backbone", "weights", "image_size", "cut", "shape")}
+    other = Prefix(**{**values, **change})
+    assert other.features_key("crop") != PREFIX.features_key("crop")
+    assert PREFIX.features_key("pad") != PREFIX.features_key("crop")
+
+
+def test_nothing_is_visible_before_all_of_it_is_written(tmp_path: Path) -> None:
+    features = open_set(tmp_path)
+    with features.writer(KEYS) as writer:
+        for row in ROWS:
+            assert open_set(tmp_path).missing(KEYS) == list(range(6))
+            writer.append(row)
+    assert open_set(tmp_path).missing(KEYS) == []
+
+
+def test_what_was_given_up_leaves_nothing(written: Path) -> None:
+    def give_up() -> None:
+        with open_set(written).writer([record_key("new")]) as writer:
+            writer.append(ROWS[0])
+            raise KeyboardInterrupt
+
+    before = sorted((written / "features" / "set").iterdir())
+    with pytest.raises(KeyboardInterrupt):
+        give_up()
+    assert sorted((written / "features" / "set").iterdir()) == before
+
+
+def test_a_writer_that_got_too_few_records_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="6 times"):
+        write(open_set(tmp_path), KEYS, ROWS[:5])
+    assert open_set(tmp_path).missing(KEYS) == list(range(6))
+
+
+def test_leftovers_of_a_killed_process_are_removed_and_nothing_else(written: Path) -> None:
+    directory = written / "features" / "set"
+    before = sorted(directory.iterdir())
+    (directory / ".0123.writing").write_bytes(b"half")
+    (directory / "0123.features").write_bytes(b"its index was never written")
+    features = open_set(written)
+    with features.lock():
+        features.remove_leftovers()
+    assert [path for path in sorted(directory.iterdir()) if path.name != "lock"] == before
+
+
+class FullFile:
+    """A file on a disk that is full."""
+
+    def __init__(self, file: object) -> None:
+        self._file = file
+
+    def write(self, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._file, name)
+
+
+@pytest.mark.parametrize("when", ["open", "write", "flush"])
+def test_a_full_disk_is_said_and_leaves_earlier_features_whole(
+    written: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    features = open_set(written)
+    real_open = Path.open
+
+    def full(path: Path, mode: str = "r", *args: object, **kwargs: object) -> object:
+        if when == "open" and "w" in mode:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        file = real_open(path, mode, *args, **kwargs)  # type: ignore[call-overload]
+        return FullFile(file) if "w" in mode and when == "write" else file
+
+    def full_fsync(_handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", full)
+        if when == "flush":
+            patched.setattr(os, "fsync", full_fsync)
+        with pytest.raises(StorageError, match="disk is full"):
+            write(features, [record_key("new")], ROWS[:1])
+    assert sorted(path.suffix for path in (written / "features" / "set").iterdir()) == [".features", ".npz"]
+    fresh = open_set(written)
+    assert fresh.missing(KEYS) == []
+    np.testing.assert_array_equal(fresh.table(KEYS).take(np.arange(6)), ROWS)
+
+
+@pytest.fixture
+def three_segments(tmp_path: Path) -> Iterator[tuple[Path, list[Path]]]:
+    """Segments with two records each; the second was used last, then the first, the third longest ago."""
+    found: list[Path] = []
+    for number in range(3):
+        write(open_set(tmp_path), KEYS[2 * number : 2 * number + 2], ROWS[:2])
+        (new,) = set((tmp_path / "features" / "set").glob("*.npz")) - set(found)
+        found.append(new)
+    for path, hours in zip(found, (2, 1, 3), strict=True):
+        os.utime(path, (path.stat().st_atime, path.stat().st_mtime - hours * 3600))
+    yield tmp_path, found
+
+
+def segment_bytes(index_path: Path) -> int:
+    return index_path.stat().st_size + index_path.with_suffix(".features").stat().st_size
+
+
+def test_the_least_recently_used_features_go_first(three_segments: tuple[Path, list[Path]]) -> None:
+    home, (first, second, third) = three_segments
+    size = segment_bytes(first)
+    assert FeatureStore(home, limit_bytes=3 * size).evict() == 0
+    assert FeatureStore(home, limit_bytes=2 * size).evict() == size
+    assert (first.exists(), second.exists(), third.exists()) == (True, True, False)
+    assert FeatureStore(home, limit_bytes=size).evict() == size
+    assert (first.exists(), second.exists()) == (False, True)
+    assert open_set(home).missing(KEYS) == [0, 1, 4, 5]
+    assert not first.with_suffix(".features").exists()
+
+
+def test_reading_features_makes_them_recent(three_segments: tuple[Path, list[Path]]) -> None:
+    home, (first, second, third) = three_segments
+    features = open_set(home)
+    assert features.missing(KEYS[4:]) == []
+    features.table(KEYS[4:])
+    FeatureStore(home, limit_bytes=0).evict()
+    assert (first.exists(), second.exists(), third.exists()) == (False, False, True)
+
+
+def test_features_of_a_run_that_trains_now_stay_even_above_the_limit(written: Path) -> None:
+    assert FeatureStore(written, limit_bytes=0).evict() == 0
+    assert open_set(written).missing(KEYS) == []
+
+
+def test_the_limit_can_be_set_from_outside(
+    three_segments: tuple[Path, list[Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, _ = three_segments
+    monkeypatch.setenv("TRANSFER_LAB_CACHE_GB", "0")
+    FeatureStore(home).evict()
+    assert not list((home / "features").rglob("*.npz"))
+
+
+def test_a_table_that_is_open_survives_the_eviction_of_its_file(three_segments: tuple[Path, list[Path]]) -> None:
+    home, _ = three_segments
+    features = open_set(home)
+    features.missing(KEYS)
+    table = features.table(KEYS)
+    for path in (home / "features" / "set").glob("*.npz"):
+        os.utime(path, (0, 0))
+    FeatureStore(home, limit_bytes=0).evict()
+    np.testing.assert_array_equal(table.take(np.array([3])), ROWS[[1]])

@@ -1,0 +1,30 @@
+"""Computes features of pictures as they are and prints how many: `python -m tests.workers.extractor IMAGE...`."""
+
+import sys
+
+from tests.coloured_pictures import RecordingProgress
+from tlcore.config import AugmentationConfig, ModelConfig
+from tlcore.features import FeatureExtractor
+from tlcore.storage.images import ImageStore
+from tlcore.views import ViewRequest
+
+
+class WaitingProgress(RecordingProgress):
+    """Says when it waits for another process."""
+
+    def phase(self, name: str, done: int = 0, total: int = 0) -> None:
+        if name.startswith("Waiting") and name not in self.phase_names:
+            print("waiting", flush=True)
+        super().phase(name, done, total)
+
+
+def main() -> None:
+    config = ModelConfig(image_size=32, first_trainable="stem")
+    progress = WaitingProgress()
+    extractor = FeatureExtractor(config, AugmentationConfig(), ImageStore())
+    table = extractor.table([ViewRequest(image) for image in sys.argv[1:]], progress, "features")
+    print(progress.computed, len(table), flush=True)
+
+
+if __name__ == "__main__":
+    main()
