@@ -80,7 +80,7 @@ def project_card(context: Context, project: Project, working: set[str]) -> None:
 try:
     context = read_context()
     projects = list_projects(context.engine, context.owner)
-    working = {job.project_id for job in list_jobs(context.engine, states=ACTIVE_STATES)}
+    working = {job.project_id for job in list_jobs(context.engine, states=ACTIVE_STATES) if job.kind != "measure"}
 except TransferLabError as error:
     show_error(error)
     st.stop()

@@ -8,6 +8,7 @@ from pages.components.forms import SettingsForm
 from pages.components.frame import next_step, open_page, show_error
 from pages.components.live_plot import live_plot
 from pages.components.network_chart import amount, network_figure, network_height
+from pages.components.price import draw_price
 from pages.components.state import Context
 from tlcore.architecture import describe_model
 from tlcore.backbones.download import download_weights
@@ -108,6 +109,7 @@ def draw_freeze_line(context: Context, form: SettingsForm, config: ModelConfig) 
         f"{summary.trainable_parameters:,} of {total:,} parameters learn from your pictures. "
         "Click a block to move the line there."
     )
+    draw_price(context)
 
 
 def draw_network(context: Context, form: SettingsForm, config: ModelConfig) -> None:

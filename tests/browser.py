@@ -17,8 +17,20 @@ FAKE_CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-st
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", *FAKE_CAMERA)
 TIMEOUT_SECONDS = 40
 LOCAL_SCHEMES = ("data", "blob", "about")
-CONNECTION_WORDS = ("ERR_CONNECTION", "WebSocket", "ERR_EMPTY_RESPONSE", "ERR_INCOMPLETE", "ERR_SOCKET", "ECONN")
+CONNECTION_WORDS = (
+    "ERR_CONNECTION",
+    "WebSocket",
+    "ERR_EMPTY_RESPONSE",
+    "ERR_INCOMPLETE",
+    "ERR_SOCKET",
+    "disconnected",
+    "reaching server",
+    "not responding",
+)
 """What a browser says when a server is gone."""
+
+SEARCHED_PATHS = ("/_stcore/health", "/_stcore/host-config")
+"""Streamlit looks for its server below the address of a page first, and says on the console that it is not there."""
 
 TRACEBACK_WORDS = ("Traceback (most recent call last)", "Traceback:", 'File "', "StreamlitAPIException")
 
@@ -90,6 +102,10 @@ class PageWatch:
             self.foreign_requests.append(url)
 
     def _note_console(self, message: ConsoleMessage) -> None:
+        if message.type != "error":
+            return
+        url = message.location["url"]
+        is_search = "404" in message.text and url.endswith(SEARCHED_PATHS)
         is_connection = any(words in message.text for words in CONNECTION_WORDS)
-        if message.type == "error" and not (self._server_may_be_gone and is_connection):
-            self.complaints.append(f"{message.text} ({message.location})")
+        if not is_search and not (self._server_may_be_gone and is_connection):
+            self.complaints.append(f"{message.text} ({url})")

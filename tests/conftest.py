@@ -22,11 +22,18 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def prepared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data root with the embedded backbone ready for pictures of 64 pixels; for copying, as it is shared."""
+    from tlcore import engines
+    from tlcore.cut import prefix_of
     from tlcore.pipeline import ensure_compiled
     from tlcore.progress import TerminalProgress
 
-    root = tmp_path_factory.mktemp("prepared")
-    ensure_compiled(ModelConfig(image_size=64), TerminalProgress(), root)
+    root, config = tmp_path_factory.mktemp("prepared"), ModelConfig(image_size=64)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(engines, "TRIAL_SECONDS", 0.05)
+        ensure_compiled(config, TerminalProgress(), root)
+    # Not the faster engine of a busy moment, but always the one that needs no TensorFlow.
+    always = engines.EngineSpeeds(engines.this_machine(), litert=2, tensorflow=1)
+    engines.write_engine_speeds(prefix_of(config), always, root)
     return root
 
 

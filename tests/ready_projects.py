@@ -8,8 +8,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from tlcore.augmentation_controls import PRESETS
-from tlcore.config import RunConfig, TrainingConfig
+from tlcore.config import TrainingConfig
 from tlcore.jobs.control import start_import, start_run
 from tlcore.storage.imports import ImportRequest, StagedFile, make_staging_dir
 from tlcore.storage.jobs import JobStatus, get_job
@@ -50,12 +49,8 @@ def make_project(
 
 
 def begin_run(engine: sa.Engine, home: Path, project: ReadyProject, training: TrainingConfig) -> str:
-    """Start a run with light augmentation on the project's pictures; return its id."""
-
-    def choose(config: RunConfig) -> RunConfig:
-        return replace(config, training=training, augmentation=PRESETS["light"])
-
-    config = update_config(engine, project.id, choose)
+    """Start a run on the project's pictures with other settings of training; return its id."""
+    config = update_config(engine, project.id, lambda config: replace(config, training=training))
     version = get_project(engine, project.id, project.owner).version
     assert version is not None
     return start_run(engine, project.id, version, config, home)

@@ -118,10 +118,9 @@ def test_fine_tuning_keeps_batch_norm_statistics_and_frozen_weights(backbone: st
 @pytest.mark.parametrize(
     "head",
     [
-        HeadConfig(dropout=0.0),
         HeadConfig(dense_units=(16,), dropout=0.0),
         HeadConfig(dense_units=(16, 8), dropout=0.5),
-        HeadConfig(pooling="flatten"),
+        HeadConfig(pooling="flatten", dropout=0.0),
         HeadConfig(pooling="flatten", dense_units=(8,), dropout=0.3),
     ],
     ids=str,
@@ -139,11 +138,8 @@ def test_the_head_is_the_one_that_was_described(head: HeadConfig, pixels: np.nda
     np.testing.assert_allclose(suffix, answers(classifier.model, pixels), atol=1e-6)
 
 
-@pytest.mark.parametrize("backbone", LAST_BLOCKS)
-def test_a_saved_model_answers_the_same_without_any_code_of_ours(
-    backbone: str, pixels: np.ndarray, tmp_path: Path
-) -> None:
-    model = random_classifier(model_config(backbone, LAST_BLOCKS[backbone], dense_units=(8,))).model
+def test_a_saved_model_answers_the_same_without_any_code_of_ours(pixels: np.ndarray, tmp_path: Path) -> None:
+    model = random_classifier(model_config("mobilenet_v2", "block_16", dense_units=(8,))).model
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
     np.testing.assert_allclose(answers(loaded, pixels), answers(model, pixels), atol=1e-6)

@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -234,7 +234,7 @@ def test_a_full_disk_is_said_and_leaves_earlier_features_whole(
 
 
 @pytest.fixture
-def three_segments(tmp_path: Path) -> Iterator[tuple[Path, list[Path]]]:
+def three_segments(tmp_path: Path) -> tuple[Path, list[Path]]:
     """Segments with two records each; the second was used last, then the first, the third longest ago."""
     found: list[Path] = []
     for number in range(3):
@@ -243,7 +243,7 @@ def three_segments(tmp_path: Path) -> Iterator[tuple[Path, list[Path]]]:
         found.append(new)
     for path, hours in zip(found, (2, 1, 3), strict=True):
         os.utime(path, (path.stat().st_atime, path.stat().st_mtime - hours * 3600))
-    yield tmp_path, found
+    return tmp_path, found
 
 
 def segment_bytes(index_path: Path) -> int:

@@ -15,19 +15,23 @@ import pytest
 from tests.coloured_pictures import RecordingProgress, coloured_dataset
 from tlcore import features
 from tlcore.augmentation_controls import PRESETS
+from tlcore.classifier import build_prefix
 from tlcore.config import AugmentationConfig, ModelConfig, TrainingConfig
+from tlcore.cut import prefix_of
+from tlcore.engines import EngineSpeeds, as_stored, compiled_prefix_path, this_machine, write_engine_speeds
 from tlcore.errors import ImageError, RunError
-from tlcore.features import FeatureExtractor, compiled_prefix_path
+from tlcore.features import FeatureExtractor
+from tlcore.features_compile import compile_model
 from tlcore.jobs.processes import ROOT_DIR
 from tlcore.litert import CompiledModel
-from tlcore.pipeline import ensure_compiled, is_compiled
+from tlcore.pipeline import is_compiled
 from tlcore.progress import StopRequested
 from tlcore.storage.images import ImageStore
-from tlcore.views import ViewRequest, view_of_epoch, view_pixels
+from tlcore.views import ViewRequest, square_pixels, view_of_epoch, view_pixels
 
 NO_AUGMENTATION = AugmentationConfig()
 POOLED = ModelConfig(image_size=64)
-LAST_BLOCK = ModelConfig(image_size=64, first_trainable="block7a")
+EARLY = ModelConfig(image_size=64, first_trainable="block2a")
 # Nothing is frozen, so the features are the pixels and no backbone is needed.
 PIXELS = ModelConfig(image_size=32, first_trainable="stem")
 
@@ -62,32 +66,44 @@ def pixels_of_requests(
 ) -> np.ndarray:
     augmentation = kwargs.get("augmentation", NO_AUGMENTATION)
     store = ImageStore(home)
-    return np.stack([view_pixels(store.read(r.image), r, config, augmentation) for r in requests])
+    return np.stack([view_pixels(square_pixels(store.read(r.image), config), r, augmentation) for r in requests])
 
 
-@pytest.mark.parametrize("config", [POOLED, LAST_BLOCK], ids=["pooled", "before the last block"])
+def compile_prefix(config: ModelConfig, home: Path) -> None:
+    compile_model(build_prefix(config, home=home), compiled_prefix_path(prefix_of(config), home))
+
+
+@pytest.mark.parametrize("config", [POOLED, EARLY], ids=["pooled", "cut early"])
 def test_the_compiled_prefix_computes_what_keras_computes(prepared_home: Path, config: ModelConfig) -> None:
-    from tlcore.classifier import build_prefix
-
-    ensure_compiled(config, RecordingProgress(), prepared_home)
+    path = compiled_prefix_path(prefix_of(config), prepared_home)
+    if not path.exists():
+        compile_prefix(config, prepared_home)
+    prefix = build_prefix(config, home=prepared_home)
     rng = np.random.default_rng(0)
     smooth = np.kron(rng.integers(0, 256, (3, 8, 8, 3)), np.ones((1, 8, 8, 1)))
-    expected = np.asarray(build_prefix(config, home=prepared_home)(smooth.astype(np.float32), training=False))
-    compiled = CompiledModel(compiled_prefix_path(features.prefix_of(config), prepared_home))
+    expected = np.asarray(prefix(smooth.astype(np.float32), training=False))
+    compiled = CompiledModel(path)
     ours = np.stack([compiled(picture.astype(np.uint8)) for picture in smooth])
     assert ours.shape == expected.shape
     np.testing.assert_allclose(ours, expected, atol=1e-4)
     assert expected.std() > 0.05
 
 
-def test_features_are_those_of_the_preview_under_every_view(ready_home: Path) -> None:
+@pytest.mark.parametrize("engine", ["litert", "tensorflow"])
+def test_features_are_those_of_the_preview_under_every_view(ready_home: Path, engine: str) -> None:
+    config = POOLED if engine == "litert" else EARLY
+    path = compiled_prefix_path(prefix_of(config), ready_home)
+    if not path.exists():
+        compile_prefix(config, ready_home)
+    speeds = {"litert": 1.0, "tensorflow": 1.0, engine: 2.0}
+    write_engine_speeds(prefix_of(config), EngineSpeeds(this_machine(), **speeds), ready_home)
     pictures = [item.image for item in coloured_dataset(ready_home, per_class=1).items]
     augmentation = PRESETS["strong"]
     requests = [ViewRequest(image, view) for image in pictures for view in (None, 0, 1)]
-    ours = compute(ready_home, POOLED, requests, augmentation=augmentation)
-    shown = pixels_of_requests(ready_home, POOLED, requests, augmentation=augmentation)
+    ours = compute(ready_home, config, requests, augmentation=augmentation)
+    shown = pixels_of_requests(ready_home, config, requests, augmentation=augmentation)
     assert len({view.tobytes() for view in shown}) == len(shown)
-    compiled = CompiledModel(compiled_prefix_path(features.prefix_of(POOLED), ready_home))
+    compiled = CompiledModel(path)
     assert ours.dtype == np.float16
     np.testing.assert_allclose(ours, np.stack([compiled(view) for view in shown]), atol=1e-3, rtol=1e-3)
 
@@ -238,7 +254,7 @@ def test_a_picture_that_is_gone_is_said_and_the_lock_is_free_again(home: Path, p
 
 @pytest.mark.parametrize("damage", ["gone", "cut", "flipped", "empty"])
 def test_a_damaged_compiled_prefix_is_not_used(ready_home: Path, damage: str) -> None:
-    path = compiled_prefix_path(features.prefix_of(POOLED), ready_home)
+    path = compiled_prefix_path(prefix_of(POOLED), ready_home)
     data = bytearray(path.read_bytes())
     assert is_compiled(POOLED, ready_home)
     if damage == "gone":
@@ -251,7 +267,7 @@ def test_a_damaged_compiled_prefix_is_not_used(ready_home: Path, damage: str) ->
         CompiledModel(path)
 
 
-def test_values_beyond_half_precision_stay_finite(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pictures = [item.image for item in coloured_dataset(home, per_class=1).items]
-    monkeypatch.setattr(features, "CompiledModel", lambda _path: lambda _picture: np.full(1280, 1e6, np.float32))
-    assert np.isfinite(compute(home, POOLED, plain(pictures)).astype(np.float32)).all()
+def test_values_beyond_half_precision_stay_finite() -> None:
+    stored = as_stored(np.array([1e6, -1e6, 0.5], np.float32))
+    assert stored.dtype == np.float16
+    assert stored.tolist() == [65504, -65504, 0.5]

@@ -118,7 +118,10 @@ def test_tiny_picture_stays_exact():
 def test_prediction_sees_the_pixels_that_training_sees():
     photo = Image.fromarray(noise(30, 40, 3)).resize((1600, 1200), Image.Resampling.BICUBIC)
     data = encoded(photo, "JPEG")
-    np.testing.assert_array_equal(pixels_of(data), decode_image(read_image(data).data))
+    # But for the traces of storing them as JPEG, which no exported model sees.
+    difference = pixels_of(data).astype(int) - decode_image(read_image(data).data)
+    assert np.abs(difference).mean() < 2
+    assert abs(difference.mean()) < 0.2
 
 
 def test_large_picture_shrinks_and_extreme_ones_open():

@@ -167,7 +167,7 @@ def test_the_surest_mistake_comes_first_with_what_it_is_and_what_the_model_said(
     finished = make_finished()
     finished.add_run(wrong=(3, 8))
     page = open_step("understand", finished.project_id)
-    said = [element.value.replace("  \n", " ") for element in page.markdown if "model  \nsaid" in element.value]
+    said = [element.value.replace("  \n", " ") for element in page.markdown if "  \nmodel said" in element.value]
     assert said == ["is **red**, model said **green** 66 %", "is **green**, model said **red** 62 %"]
 
 

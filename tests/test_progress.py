@@ -25,7 +25,7 @@ def tell(progress: TerminalProgress) -> None:
 
 
 def screen(text: str) -> list[str]:
-    """Return the lines as a terminal shows them: what follows a `\\r` covers what was there."""
+    """Return the lines as a terminal shows them: what follows a carriage return covers what was there."""
     lines = []
     for line in text.split("\n"):
         shown = ""

@@ -22,6 +22,7 @@ from tlcore.jobs.runner import Runner
 from tlcore.storage.database import jobs, open_database, writing
 from tlcore.storage.imports import ImportRequest, create_import
 from tlcore.storage.jobs import JobStatus, claim_job, get_job, queue_position, request_stop
+from tlcore.storage.measures import MeasureRequest, create_measure
 from tlcore.storage.projects import create_project, delete_project
 from tlcore.storage.runs import create_run, run_dir
 
@@ -32,6 +33,7 @@ def sleepers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before = set(psutil.Process().children(recursive=True))
     monkeypatch.setitem(runner.WORKER_MODULES, "run", "tests.workers.sleeper")
     monkeypatch.setitem(runner.WORKER_MODULES, "import", "tests.workers.sleeper")
+    monkeypatch.setitem(runner.WORKER_MODULES, "measure", "tests.workers.sleeper")
     monkeypatch.setattr(control, "RUNNER_MODULE", "tests.workers.short_runner")
     yield
     for process in set(psutil.Process().children(recursive=True)) - before:
@@ -117,6 +119,44 @@ def test_an_import_does_not_wait_for_a_run(engine: sa.Engine, home: Path, new_ru
     step_until(working, lambda: {get_job(engine, each).state for each in (run_id, import_id)} == {"running"})
 
 
+def new_measure(engine: sa.Engine, key: str = "key") -> str:
+    """Put a measurement of a project of its own in line."""
+    return create_measure(engine, create_project(engine, "ann", "Dogs").id, MeasureRequest(key, 1, RunConfig()))
+
+
+def test_a_measurement_waits_until_nothing_else_works(
+    engine: sa.Engine, home: Path, new_run: Callable[[], str]
+) -> None:
+    run_id, measure_id = new_run(), new_measure(engine)
+    working = Runner(engine, home)
+    step_until(working, lambda: get_job(engine, run_id).state == "running")
+    working.step()
+    assert get_job(engine, measure_id).state == "queued"
+    request_stop(engine, run_id)
+    step_until(working, lambda: get_job(engine, measure_id).state == "running")
+    assert (home / "speeds" / "worker.log").is_file()
+
+
+def test_a_run_does_not_wait_for_a_measurement_and_ends_it(
+    engine: sa.Engine, home: Path, new_run: Callable[[], str]
+) -> None:
+    measure_id = new_measure(engine)
+    working = Runner(engine, home)
+    step_until(working, lambda: get_job(engine, measure_id).state == "running")
+    run_id = new_run()
+    working.step()
+    assert get_job(engine, run_id).state == "starting"
+    step_until(working, lambda: get_job(engine, measure_id).state == "stopped")
+
+
+def test_one_measurement_works_at_a_time(engine: sa.Engine, home: Path) -> None:
+    ids = [new_measure(engine, "one"), new_measure(engine, "two")]
+    working = Runner(engine, home)
+    step_until(working, lambda: get_job(engine, ids[0]).state == "running")
+    working.step()
+    assert get_job(engine, ids[1]).state == "queued"
+
+
 def test_a_killed_worker_is_noticed_and_put_into_words(
     engine: sa.Engine, home: Path, new_run: Callable[[], str]
 ) -> None:
@@ -159,6 +199,22 @@ def test_a_worker_that_does_not_answer_is_stopped_by_force(
     job = get_job(engine, run_id)
     assert "by force" in job.message
     step_until(working, lambda: not is_alive(job.pid, job.pid_started))
+
+
+def test_a_stopped_run_has_time_to_save_its_best_epoch(
+    engine: sa.Engine, home: Path, new_run: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLEEPER", "save")
+    monkeypatch.setattr(runner, "STOP_GRACE_SECONDS", 0.0)
+    run_id = new_run()
+    working = Runner(engine, home)
+    step_until(working, lambda: get_job(engine, run_id).state == "running")
+    request_stop(engine, run_id)
+    for _ in range(5):
+        working.step()
+    assert get_job(engine, run_id).state == "running"
+    monkeypatch.setattr(runner, "CLOSING_GRACE_SECONDS", 0.0)
+    step_until(working, lambda: get_job(engine, run_id).state == "stopped")
 
 
 def test_a_worker_of_a_deleted_project_ends(engine: sa.Engine, home: Path, new_run: Callable[[], str]) -> None:

@@ -138,6 +138,11 @@ class FeatureSet:
             self._places = {key: place for key, place in self._places.items() if place[0] != segment}
         return [position for position, key in enumerate(keys) if key not in self._places]
 
+    def count_missing(self, keys: Sequence[bytes]) -> int:
+        """Return how many different records are not there; a record that is there is not read, it may be damaged."""
+        self.refresh()
+        return sum(key not in self._places for key in set(keys))
+
     def table(self, keys: Sequence[bytes]) -> FeatureTable:
         """Return the records of keys that are all there.
 

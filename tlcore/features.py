@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,6 +27,7 @@ from tlcore.engines import (
 from tlcore.feature_store import FeatureStore, FeatureTable, record_key
 from tlcore.home import storage_error
 from tlcore.progress import Progress
+from tlcore.speeds import FeaturePass
 from tlcore.storage.images import ImageStore
 from tlcore.views import ViewRequest, square_pixels, view_pixels
 
@@ -42,6 +44,9 @@ class FeatureExtractor:
         augmentation: What a view draws from.
         images: Where the pictures are.
         home: The data root; the configured one when not given.
+
+    Attributes:
+        passes: What was computed so far, and when.
     """
 
     def __init__(
@@ -55,6 +60,8 @@ class FeatureExtractor:
         self._home = home
         self._features = self._store.open(self.prefix, self.prefix.features_key(config.resize_mode))
         self._view_identity = to_json(augmentation)
+        self._made_engine: tuple[Callable[[], Engine], int] | None = None
+        self.passes: list[FeaturePass] = []
 
     def table(self, requests: Sequence[ViewRequest], progress: Progress, phase: str) -> FeatureTable:
         """Return the features of all requests, computing those that are not cached.
@@ -74,9 +81,14 @@ class FeatureExtractor:
         if self._features.missing(keys):
             with self._alone(progress):
                 missing = list({keys[i]: i for i in self._features.missing(keys)}.values())
-                self._compute([(keys[i], requests[i]) for i in missing], progress, phase)
+                if missing:  # none when another run computed them meanwhile
+                    self._compute([(keys[i], requests[i]) for i in missing], progress, phase)
             self._store.evict()
         return self._features.table(keys)
+
+    def count_missing(self, requests: Sequence[ViewRequest]) -> int:
+        """Return how many records of these requests would have to be computed; quick, for telling the price."""
+        return self._features.count_missing([self._key(request) for request in requests])
 
     def _key(self, request: ViewRequest) -> bytes:
         return record_key(request.image, "" if request.view is None else f"{request.view} {self._view_identity}")
@@ -100,8 +112,11 @@ class FeatureExtractor:
 
     def _compute(self, records: Sequence[tuple[bytes, ViewRequest]], progress: Progress, phase: str) -> None:
         total, done = len(records), 0
+        started = first = time.monotonic()
         progress.phase(phase, 0, total)
-        make_engine, batch_size = self._engine()
+        if self._made_engine is None:
+            self._made_engine = self._engine()
+        make_engine, batch_size = self._made_engine
         local = threading.local()
 
         def features_of(requests: Sequence[ViewRequest]) -> NDArray[np.generic]:
@@ -123,9 +138,13 @@ class FeatureExtractor:
                     for features in computed:
                         for record in features:
                             writer.append(record)
+                        if not done:
+                            first = time.monotonic()
                         done += len(features)
                         progress.phase(phase, done, total)
         self._features.refresh()
+        augmented = records[0][1].view is not None
+        self.passes.append(FeaturePass(augmented, total, threads * batch_size, started, first, time.monotonic()))
 
     def _pixels(self, request: ViewRequest) -> NDArray[np.uint8]:
         square = square_pixels(self._images.read(request.image), self._config)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -28,7 +29,8 @@ from tlcore.features import FeatureExtractor
 from tlcore.home import home_dir, storage_error
 from tlcore.litert import is_whole
 from tlcore.prediction import SUFFIX_FILE, PredictorSpec, save_predictor_spec
-from tlcore.progress import Progress, StopRequested
+from tlcore.progress import SAVING, TESTING, Progress, StopRequested
+from tlcore.speeds import RunTimings, TrainingPace
 from tlcore.storage.images import ImageStore
 from tlcore.storage.runs import RunSummary
 from tlcore.views import ViewRequest, view_of_epoch
@@ -52,11 +54,13 @@ class PipelineResult:
         summary: What it reached; `None` when it was stopped before the first epoch ended.
         stopped: Whether the person stopped it.
         diverged: Whether it ended early because the loss became infinite.
+        timings: How long its parts took.
     """
 
     summary: RunSummary | None
     stopped: bool
     diverged: bool = False
+    timings: RunTimings | None = field(default=None, compare=False)
 
 
 def run_pipeline(
@@ -85,18 +89,24 @@ def run_pipeline(
     # OpenCV's own threads would compete with the feature pass, which works on one picture per core.
     cv2.setNumThreads(1)
     check_trainable(dataset)
-    progress.phase("Preparing")
+    try:
+        progress.phase("Preparing")
+    except StopRequested:
+        return PipelineResult(None, stopped=True)
     require_weights(get_backbone(config.model.backbone), home)
     run = _PipelineRun(dataset, config, run_dir, progress, home)
+    prepare_seconds = time.monotonic() - started
     try:
         result = run.train()
     except StopRequested:
-        return PipelineResult(None, stopped=True)
+        return PipelineResult(None, stopped=True, timings=run.timings(prepare_seconds))
     if not result.best_epoch:
-        return PipelineResult(None, stopped=True)
+        return PipelineResult(None, stopped=True, timings=run.timings(prepare_seconds, result.pace))
     run.ignore_stop()
+    trained = time.monotonic()
     summary = run.finish(result, started)
-    return PipelineResult(summary, result.stopped, result.diverged)
+    timings = run.timings(prepare_seconds, result.pace, trained)
+    return PipelineResult(summary, result.stopped, result.diverged, timings)
 
 
 class _PipelineRun:
@@ -110,10 +120,14 @@ class _PipelineRun:
         self._home = home
         self._extractor = FeatureExtractor(config.model, config.augmentation, ImageStore(home), home)
         self._classifier: Classifier
+        self._startup: tuple[float, float] | None = None
+        self._imported = False
 
     def train(self) -> TrainingResult:
         """Compute what the first epoch needs while Keras gets ready, then train."""
         ensure_compiled(self._config.model, self._progress, self._home)
+        # When the prefix was compiled for this run, TensorFlow is here already.
+        self._imported = "keras" not in sys.modules
         with _background() as pool:
             classifier = pool.submit(self._build_classifier)
             self._training_features(0)
@@ -138,7 +152,7 @@ class _PipelineRun:
 
         suffix, model = self._classifier.suffix, self._classifier.model
         evaluation = self._evaluate(predict_features)
-        self._progress.phase("Saving")
+        self._progress.phase(SAVING)
         save_evaluation(evaluation, self._run_dir)
         save_export(model, self._config.model, self._dataset.class_names, self._run_dir)
         compile_model(suffix, self._run_dir / SUFFIX_FILE)
@@ -158,9 +172,26 @@ class _PipelineRun:
             seconds=time.monotonic() - started,
         )
 
+    def timings(
+        self, prepare_seconds: float, pace: TrainingPace | None = None, trained: float | None = None
+    ) -> RunTimings:
+        """Return how long the parts took.
+
+        Args:
+            prepare_seconds: What came before this object.
+            pace: Of the training, if there was one.
+            trained: When training ended and `finish` began; `None` if it did not.
+        """
+        passes, finish_seconds = tuple(self._extractor.passes), None
+        if trained is not None and pace is not None:
+            known = sum(one.ended - one.started for one in passes if one.started >= trained)
+            known += len(self._dataset.subset("test")) / pace.answers_per_second
+            finish_seconds = max(0.0, time.monotonic() - trained - known)
+        return RunTimings(prepare_seconds, passes, self._startup, self._imported, pace, finish_seconds)
+
     def _evaluate(self, predict_features: Callable[[keras.Model, FeatureTable], NDArray[np.float32]]) -> Evaluation:
         items = self._dataset.subset("test")
-        test = self._plain_features("test", "Testing")
+        test = self._plain_features("test", TESTING)
         probabilities = np.zeros((0, self._dataset.num_classes), np.float32)
         labels = np.zeros(0, np.int64)
         if test is not None:
@@ -186,10 +217,14 @@ class _PipelineRun:
         return np.array([index[item.class_id] for item in items], np.int64)
 
     def _build_classifier(self) -> Classifier:
+        started = time.monotonic()
         from tlcore.classifier import build_classifier
 
         config = self._config
-        return build_classifier(config.model, self._dataset.num_classes, seed=config.training.seed, home=self._home)
+        seed = config.training.seed
+        classifier = build_classifier(config.model, self._dataset.num_classes, seed=seed, home=self._home)
+        self._startup = (started, time.monotonic())
+        return classifier
 
 
 class _Unstoppable:

@@ -12,6 +12,11 @@ from tlcore.progress_line import ProgressLine
 
 REDRAW_SECONDS = 0.1
 
+TESTING = "Testing"
+SAVING = "Saving"
+CLOSING_PHASES = (TESTING, SAVING)
+"""What a run still does after training. A wish to stop is fulfilled by then, and what was learned must be kept."""
+
 
 class StopRequested(Exception):  # noqa: N818 - not an error: a wish of the person
     """Raised inside long work when the person asked to stop it."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import keras
 import numpy as np
@@ -16,9 +17,12 @@ from tlcore.config import TrainingConfig
 from tlcore.errors import RunError
 from tlcore.feature_store import FeatureTable, LabelledFeatures
 from tlcore.progress import Progress, StopRequested
+from tlcore.speeds import TrainingPace
 
 REPORT_SECONDS = 0.3
 PREFETCH_BATCHES = 2
+# What an epoch takes besides its steps, until one has shown it.
+USUAL_EPOCH_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +32,19 @@ class TrainingResult:
     Attributes:
         best_epoch: The epoch whose weights the model has now, counted from 1; 0 when none was finished.
         epochs: Epochs that were finished.
-        validation_accuracy: Fraction of right validation answers at the best epoch; NaN without validation.
+        validation_accuracy: Fraction of right validation answers at the best epoch; `None` without
+            validation.
         stopped: Whether the person stopped it.
         diverged: Whether it ended because the loss became infinite; the best epoch was before that.
+        pace: How fast it was; `None` when it was too short to tell.
     """
 
     best_epoch: int
     epochs: int
-    validation_accuracy: float
+    validation_accuracy: float | None
     stopped: bool
     diverged: bool = False
+    pace: TrainingPace | None = field(default=None, compare=False)
 
 
 def build_optimizer(config: TrainingConfig) -> keras.optimizers.Optimizer:
@@ -75,6 +82,7 @@ def train_suffix(
     suffix.compile(build_optimizer(config), "sparse_categorical_crossentropy", metrics=["accuracy"])
     batches = _EpochBatches(train, config.batch_size, config.seed)
     keep_best = KeepBest("val_loss" if validation else "loss", config.patience)
+    stopwatch = Stopwatch(0 if validation is None else len(validation.labels))
     stopped = diverged = False
     try:
         suffix.fit(
@@ -83,7 +91,7 @@ def train_suffix(
             validation_data=None if validation is None else _in_order(validation, suffix),
             shuffle=False,  # the batches are shuffled already
             verbose=0,
-            callbacks=[batches.callback(), Report(progress, batches.steps), keep_best],
+            callbacks=[batches.callback(), Report(progress, batches.steps), keep_best, stopwatch],
         )
     except StopRequested:
         stopped = True
@@ -95,8 +103,9 @@ def train_suffix(
             ) from error
         diverged = True
     keep_best.restore(suffix)
-    accuracy = keep_best.best_logs.get("val_accuracy", math.nan)
-    return TrainingResult(keep_best.best_epoch, keep_best.epochs, accuracy, stopped, diverged)
+    accuracy = keep_best.best_logs.get("val_accuracy")
+    pace = stopwatch.pace(config.batch_size)
+    return TrainingResult(keep_best.best_epoch, keep_best.epochs, accuracy, stopped, diverged, pace)
 
 
 def predict_features(suffix: keras.Model, features: FeatureTable) -> NDArray[np.float32]:
@@ -178,6 +187,83 @@ class Report(keras.callbacks.Callback):
         """Send the values of the whole epoch."""
         self._progress.metrics(float(epoch + 1), dict(logs or {}))
         self._progress.phase("Training", epoch + 1, self.params["epochs"])
+
+
+class Stopwatch(keras.callbacks.Callback):
+    """Time steps, validation and epochs; the last of the callbacks, so that the others' time counts as well."""
+
+    def __init__(self, validation_pictures: int) -> None:
+        super().__init__()
+        self._validation_pictures = validation_pictures
+        self._since = 0.0
+        self._epoch_since = 0.0
+        self._steps: list[float] = []
+        self._answers: list[float] = []
+        self._epochs: list[_EpochTimes] = []
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Begin after the features of this epoch are there."""
+        self._steps, self._answers, self._epoch_since = [], [], time.monotonic()
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Begin a step; taking its features from disk belongs to it."""
+        self._since = time.monotonic()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """End a step."""
+        self._steps.append(time.monotonic() - self._since)
+
+    def on_test_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Begin some validation pictures."""
+        self._since = time.monotonic()
+
+    def on_test_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """End some validation pictures."""
+        self._answers.append(time.monotonic() - self._since)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """End the epoch."""
+        self._epochs.append(_EpochTimes(time.monotonic() - self._epoch_since, self._steps, sum(self._answers)))
+        self._steps = []
+
+    def pace(self, batch_size: int) -> TrainingPace | None:
+        """Return the pace of the training so far; `None` before the second step."""
+        unfinished = [_EpochTimes(0.0, self._steps, 0.0)] if self._steps else []
+        first, *others = [*self._epochs, *unfinished] or [_EpochTimes(0.0, [], 0.0)]
+        # In the first step and in the first validation TensorFlow traces; that says nothing about the next ones.
+        steps = [*first.steps[1:], *(seconds for epoch in others for seconds in epoch.steps)]
+        if not steps:
+            return None
+        step_seconds = statistics.median(steps)
+        usual = self._epochs[1:]
+        answer_seconds = sum(epoch.answer_seconds for epoch in usual)
+        if answer_seconds and self._validation_pictures:
+            answers_per_second = len(usual) * self._validation_pictures / answer_seconds
+        else:
+            # The way back costs about twice as much as the way forward.
+            answers_per_second = 3 * batch_size / step_seconds
+        validation_seconds = self._validation_pictures / answers_per_second
+
+        def besides(epoch: _EpochTimes) -> float:
+            return max(0.0, epoch.seconds - len(epoch.steps) * step_seconds - validation_seconds)
+
+        epoch_seconds = statistics.fmean(map(besides, usual)) if usual else USUAL_EPOCH_SECONDS
+        first_epoch_seconds = besides(first) if self._epochs else first.steps[0]
+        return TrainingPace(
+            first_epoch_seconds=max(0.0, first_epoch_seconds - epoch_seconds),
+            epoch_seconds=epoch_seconds,
+            step_seconds=step_seconds,
+            answers_per_second=answers_per_second,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _EpochTimes:
+    """Seconds of one epoch: as a whole, of each step, and of the validation pictures together."""
+
+    seconds: float
+    steps: list[float]
+    answer_seconds: float
 
 
 class _EpochBatches:

@@ -11,6 +11,9 @@ from tlcore.storage.runs import MetricPoint
 Curve = Literal["accuracy", "loss"]
 
 MAX_POINTS = 500
+MAX_MARKERS = 25
+"""More of them run together into a band that hides the other curve; the line shows every point."""
+
 CURVE_HEIGHT = 320
 
 
@@ -59,7 +62,7 @@ def _line(
         # A first, single point has no line yet and would be invisible without a marker.
         "mode": "lines+markers" if symbol or len(chosen) < 3 else "lines",
         "line": {"color": color, "width": 3, "dash": dash},
-        "marker": {"color": color, "size": 9, "symbol": symbol or "circle"},
+        "marker": {"color": color, "size": 9, "symbol": symbol or "circle", "maxdisplayed": MAX_MARKERS},
         "hovertemplate": "%{y:.1%}" if percent else "%{y:.3f}",
     }
 

@@ -117,7 +117,7 @@ def _show_mistake(evaluation: Evaluation, mistake: Mistake, images: ImageStore) 
         st.image(images.thumbnail(mistake.image), width="stretch", alt=f"{plain(is_name)}, taken for {plain(said)}")
     except ImageError:
         st.caption("This picture was deleted.")
-    st.markdown(f"is **{label(is_name)}**, model  \nsaid **{label(said)}** {chance(mistake.probability)}")
+    st.markdown(f"is **{label(is_name)}**,  \nmodel said **{label(said)}** {chance(mistake.probability)}")
 
 
 def show_classes(evaluation: Evaluation) -> None:
@@ -155,6 +155,7 @@ def _show_scores(evaluation: Evaluation) -> None:
     """Show precision, recall, F1 and support of every class, with the words explained one tap away."""
     st.subheader("Class by class", anchor=False)
     reports = class_reports(evaluation)
+    decimals = accuracy_decimals(max((report.support for report in reports), default=0))
     st.dataframe(
         {
             "Class": [plain(report.name) for report in reports],
@@ -169,7 +170,7 @@ def _show_scores(evaluation: Evaluation) -> None:
         column_config={
             "Class": st.column_config.TextColumn(pinned=True),
             **{
-                name: st.column_config.NumberColumn(format="%.0f %%", help=meaning)
+                name: st.column_config.NumberColumn(format=f"%.{decimals}f %%", help=meaning)
                 for name, meaning in SCORE_MEANINGS.items()
                 if name != "Support"
             },

@@ -80,7 +80,7 @@ def open_page(step: Step, *, needs_data: bool = False, needs_model: bool = False
         st.stop()
     spec = find_step(step)
     _draw_top(context, spec, runs, has_data=has_data, has_model=has_model)
-    elsewhere = [job for job in jobs if job_step(job) != step]
+    elsewhere = [job for job in jobs if job.kind != "measure" and job_step(job) != step]
     if elsewhere:
         _watch_jobs(context, [job.id for job in elsewhere])
     st.title(spec.title, anchor=False)

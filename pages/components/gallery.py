@@ -38,7 +38,7 @@ def gallery(
     page = min(int(st.session_state.get(f"{key}-page", 1)), num_pages)
     shown = items[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]
     chosen = []
-    grid = st.grid(min_column_width=104, gap="small", key=f"{key}-grid")
+    grid = st.grid(min_column_width=104, gap="small", vertical_alignment="bottom", key=f"{key}-grid")
     for item in shown:
         with grid.cell():
             _thumbnail(context, item)

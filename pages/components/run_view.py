@@ -169,8 +169,7 @@ def draw_ended(context: Context, run: Run) -> None:
     if job.state == "failed":
         st.error(label(job.message), icon=":material/error:")
     elif job.state == "stopped":
-        kept = "The best epoch until then is kept." if summary else "No epoch had ended, so there is no model."
-        st.info(f"{label(job.message or 'Stopped.')} {kept}", icon=":material/stop_circle:")
+        st.info(label(job.message or "Stopped."), icon=":material/stop_circle:")
     if summary is not None:
         _draw_result(context, run, summary)
     draw_curves(run, read_metrics(context.engine, run.id))

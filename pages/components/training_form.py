@@ -6,6 +6,7 @@ import streamlit as st
 
 from pages.components.forms import SettingsForm
 from pages.components.network_chart import amount
+from pages.components.price import draw_price
 from pages.components.state import Context
 from pages.components.text import count, label
 from tlcore.architecture import describe_model
@@ -124,6 +125,7 @@ def draw_summary(context: Context) -> None:
         st.metric("Training pictures", f"{pictures:,}", width="content", border=True)
         st.metric("Weights that learn", amount(model.trainable_parameters), width="content", border=True)
         st.metric("Frozen weights", amount(model.frozen_parameters), width="content", border=True)
+        draw_price(context)
     first = config.model.first_trainable
     what = "only the new head learns" if first is None else f"the head and the blocks from {label(first)} on learn"
     if config.augmentation.is_identity:

@@ -1,4 +1,4 @@
-"""How fast the frozen backbone runs: our feature pass's engine, `predict`, ONNX Runtime, and what the machine can do."""
+"""How fast the frozen backbone runs: our engine, `predict`, ONNX Runtime, and what the machine can do."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.bench.measures import Measurement, interleaved, medians, rounded
 from tlcore.classifier import build_prefix
 from tlcore.config import ModelConfig
 from tlcore.cut import prefix_of
-from tlcore.features import compiled_prefix_path, num_feature_threads
-from tlcore.litert import CompiledModel
+from tlcore.engines import LiteRTEngine, compiled_prefix_path, num_compute_threads, read_engine_speeds
+from tlcore.features_compile import folded_engine
 
 PREDICT_BATCH = 32
 ONNX_BATCH = 16
@@ -57,7 +57,7 @@ def measure_features(sizes: Sizes, home: Path) -> Iterator[Measurement]:
     ours_gflops = rates["ours"] * flop_per_picture / 1e9
     product_gflop = 2 * MATRIX_SIDE**3 * PRODUCTS / 1e9
     sgemm = {name: product_gflop / middle[name] for name in ("sgemm_numpy", "sgemm_tensorflow")}
-    peers = {"onnxruntime": rounded(rates["onnxruntime"])}
+    peers = {"onnxruntime": rounded(rates["onnxruntime"]), "our_engine": our_engine_name(config, home)}
     spread = {"ours_range": _range(len(pictures), seconds["ours"]), "rounds": sizes.rounds}
 
     def faster(name: str, peer: str, limit: float, **details: object) -> Measurement:
@@ -79,24 +79,37 @@ def measure_features(sizes: Sizes, home: Path) -> Iterator[Measurement]:
     )
 
 
-def our_engine(config: ModelConfig, home: Path) -> Callable[[NDArray[np.uint8]], list[NDArray[np.float16]]]:
-    """Return the frozen part as the feature pass runs it: one compiled model for each core."""
+def our_engine(config: ModelConfig, home: Path) -> Callable[[NDArray[np.uint8]], list[NDArray[np.generic]]]:
+    """Return the frozen part as the feature pass runs it: the engine that won on this machine, on all cores."""
     path = compiled_prefix_path(prefix_of(config), home)
+    shared = folded_engine(config, home) if our_engine_name(config, home) == "tensorflow" else None
+    batch_size = (shared or LiteRTEngine).batch_size
     local = threading.local()
 
-    def features_of(picture: NDArray[np.uint8]) -> NDArray[np.float16]:
-        if not hasattr(local, "model"):
-            local.model = CompiledModel(path)
-        return local.model(picture).astype(np.float16)
+    def features_of(batch: NDArray[np.uint8]) -> NDArray[np.generic]:
+        if not hasattr(local, "engine"):
+            local.engine = shared or LiteRTEngine(path)
+        return local.engine(list(batch))
 
-    pool = ThreadPoolExecutor(num_feature_threads())
-    return lambda pictures: list(pool.map(features_of, pictures))
+    def run(pictures: NDArray[np.uint8]) -> list[NDArray[np.generic]]:
+        batches = [pictures[start : start + batch_size] for start in range(0, len(pictures), batch_size)]
+        return [row for rows in pool.map(features_of, batches) for row in rows]
+
+    pool = ThreadPoolExecutor(num_compute_threads())
+    return run
+
+
+def our_engine_name(config: ModelConfig, home: Path) -> str:
+    """Return which engine the feature pass uses on this machine."""
+    speeds = read_engine_speeds(prefix_of(config), home)
+    return "litert" if speeds is None else speeds.fastest
 
 
 def onnx_engine(model: keras.Model, path: Path) -> Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]:
     """Return the same model in ONNX Runtime, written by Keras's own export."""
     import onnxruntime
 
+    model(np.zeros((1, *model.input.shape[1:]), np.float32))  # the export refuses a model that was never called
     model.export(path, format="onnx", verbose=False)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = ONNX_THREADS
@@ -111,7 +124,7 @@ def onnx_engine(model: keras.Model, path: Path) -> Callable[[NDArray[np.float32]
 
 def check_same_answers(
     model: keras.Model,
-    ours: Callable[[NDArray[np.uint8]], list[NDArray[np.float16]]],
+    ours: Callable[[NDArray[np.uint8]], list[NDArray[np.generic]]],
     onnx: Callable[[NDArray[np.float32]], list[NDArray[np.float32]]],
     pictures: NDArray[np.uint8],
 ) -> None:

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.conftest import SHARED_DATA
-from tlcore.config import AugmentationConfig, ModelConfig, from_json, to_json
+from tlcore.config import ModelConfig, from_json, to_json
 from tlcore.dataset import Dataset, Item
 from tlcore.library import read_dataset
 from tlcore.pipeline import ensure_compiled
 from tlcore.progress import TerminalProgress
 from tlcore.storage.images import ImageStore
-from tlcore.views import ViewRequest, view_pixels
+from tlcore.views import square_pixels
 
 PHOTOS = SHARED_DATA / "cats_dogs.zip"
 
@@ -81,9 +81,7 @@ def pixels_and_labels(
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Return decoded square pictures, uint8 of shape `(n, size, size, 3)`, and their classes."""
     store, index = ImageStore(home), dataset.class_index()
-    pictures = [
-        view_pixels(store.read(item.image), ViewRequest(item.image), model, AugmentationConfig()) for item in items
-    ]
+    pictures = [square_pixels(store.read(item.image), model) for item in items]
     return np.stack(pictures), np.array([index[item.class_id] for item in items], np.int64)
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from keras.preprocessing.image import ImageDataGenerator
 from numpy.typing import NDArray
+from tensorflow.keras.preprocessing.image import ImageDataGenerator
 
 from tlcore.backbones.keras_models import block_layers, build_backbone
 from tlcore.backbones.registry import get_backbone

@@ -17,7 +17,7 @@ from tests.bench.material import Sizes, photos, pixels_and_labels, prepare
 from tests.bench.measures import Measurement, rounded
 from tlcore.augmentation_controls import PRESETS
 from tlcore.classifier import build_classifier
-from tlcore.config import AugmentationConfig, ModelConfig, RunConfig, TrainingConfig
+from tlcore.config import ModelConfig, RunConfig, TrainingConfig
 from tlcore.dataset import Dataset
 from tlcore.feature_store import LabelledFeatures
 from tlcore.features import FeatureExtractor
@@ -172,7 +172,7 @@ def train_theirs(dataset: Dataset, config: RunConfig, home: Path) -> TrainedSide
     pictures, labels = pixels_and_labels(dataset, dataset.subset("train"), config.model, home)
     test_pictures, test_labels = pixels_and_labels(dataset, dataset.subset("test"), config.model, home)
     model = theirs.build_model(config.model, dataset.num_classes, home)
-    augmentation = None if config.augmentation == AugmentationConfig() else config.augmentation
+    augmentation = None if config.augmentation.is_identity else config.augmentation
 
     started = time.perf_counter()
     epochs = theirs.train(model, pictures, labels, config.training, augmentation)

@@ -1,4 +1,4 @@
-"""A worker that does nothing, in the way that `SLEEPER` says: obey, deaf, crash or finish."""
+"""A worker that does nothing, in the way that `SLEEPER` says: obey, deaf, save, crash or finish."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ def main() -> None:
     job_id, attempt = sys.argv[1], int(sys.argv[2])
     engine = open_database()
     with writing(engine) as connection:
-        write_job(connection, job_id, attempt, state="running", phase="Sleeping")
+        write_job(connection, job_id, attempt, state="running", phase="Saving" if manner == "save" else "Sleeping")
     if manner == "crash":
         sys.exit(3)
     if manner == "finish":

@@ -14,7 +14,6 @@ from PIL import AvifImagePlugin, ExifTags, Image, TiffImagePlugin, UnidentifiedI
 
 from tlcore.errors import ImageError
 from tlcore.intake.signatures import why_not_a_picture
-from tlcore.resizing import decode_image
 
 MAX_SIDE = 512
 THUMBNAIL_SIDE = 160
@@ -107,7 +106,10 @@ def clean_pixels(pixels: NDArray[np.uint8]) -> CleanImage:
 
 
 def pixels_of(data: bytes) -> NDArray[np.uint8]:
-    """Return the very pixels that training would see, had this file been added to a data set.
+    """Return the pixels that training would see, had this file been added to a data set.
+
+    Without the faint traces of storing them as a JPEG file once more: an exported model does not see them
+    either, and answers the same to the file as the app does.
 
     Args:
         data: The bytes of a picture from anywhere.
@@ -119,7 +121,7 @@ def pixels_of(data: bytes) -> NDArray[np.uint8]:
         ImageError: As `read_image`.
     """
     image, _ = _clean(data)
-    return decode_image(_encode(image))
+    return np.array(image)
 
 
 def _stored(image: Image.Image, note: str | None) -> CleanImage:

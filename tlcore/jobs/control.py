@@ -12,6 +12,7 @@ from tlcore.home import home_dir, storage_error
 from tlcore.jobs.processes import start_module
 from tlcore.storage.imports import ImportRequest, create_import
 from tlcore.storage.jobs import JobStatus, request_stop
+from tlcore.storage.measures import MeasureRequest, create_measure
 from tlcore.storage.runs import create_run
 
 RUNNER_MODULE = "tlcore.jobs.runner"
@@ -53,6 +54,13 @@ def start_run(engine: sa.Engine, project_id: str, version: int, config: RunConfi
 def start_import(engine: sa.Engine, project_id: str, request: ImportRequest, home: Path | None = None) -> str:
     """Put an import in line and see that someone works on it; return its job id."""
     job_id = create_import(engine, project_id, request)
+    ensure_runner(home)
+    return job_id
+
+
+def start_measure(engine: sa.Engine, project_id: str, request: MeasureRequest, home: Path | None = None) -> str:
+    """Put a measurement in line, see that someone works on it, and return its job id."""
+    job_id = create_measure(engine, project_id, request)
     ensure_runner(home)
     return job_id
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 
 from tlcore.config import RunConfig
-from tlcore.dataset import Dataset
 from tlcore.errors import ConflictError
 from tlcore.intake.collection import ImportReport, collect
 from tlcore.intake.sources import ArchiveSource, FileSource, SampleSource, Source
@@ -87,8 +86,7 @@ def _note(request: ImportRequest, report: ImportReport) -> str:
     """Say what this version added, for the undo button."""
     if request.sample is not None:
         return f"added the data set {request.sample}"
-    new: Dataset = report.dataset
-    return f"added {report.added} pictures, now {len(new.items)} in {new.num_classes} classes"
+    return f"added {report.added:,} {'picture' if report.added == 1 else 'pictures'}"
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -44,6 +45,11 @@ def process_start_time(pid: int) -> float | None:
         return None if process.status() == psutil.STATUS_ZOMBIE else float(process.create_time())
     except psutil.Error:
         return None
+
+
+def seconds_since_start() -> float:
+    """Return how long ago this process was started."""
+    return max(0.0, time.time() - float(psutil.Process().create_time()))
 
 
 def is_alive(pid: int | None, started: float | None) -> bool:

@@ -41,12 +41,12 @@ class JobProgress:
 
     def phase(self, name: str, done: int = 0, total: int = 0) -> None:
         """Write where the work is; at once when the phase is new or complete, else a few times a second."""
-        self.check()
         complete = total > 0 and done >= total
-        if name == self._phase and not complete and time.monotonic() - self._last_write < WRITE_SECONDS:
-            return
-        self._phase, self._last_write = name, time.monotonic()
-        self._write(phase=name, done=done, total=total)
+        if name != self._phase or complete or time.monotonic() - self._last_write >= WRITE_SECONDS:
+            self._phase, self._last_write = name, time.monotonic()
+            self._write(phase=name, done=done, total=total)
+        # Last, so that a phase is known even when the person has asked to stop: the runner looks at it.
+        self.check()
 
     def metrics(self, epoch: float, values: Mapping[str, float]) -> None:
         """Add a point to the curves."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
+from tlcore.errors import StorageError
+from tlcore.jobs.processes import seconds_since_start
 from tlcore.jobs.worker import WorkerContext, work
 from tlcore.pipeline import run_pipeline
+from tlcore.speeds import learn_speeds
 from tlcore.storage.database import writing
 from tlcore.storage.datasets import get_version, load_dataset
 from tlcore.storage.jobs import JobState
@@ -18,7 +22,12 @@ def train(context: WorkerContext) -> tuple[JobState, str]:
     version = get_version(context.engine, run.job.project_id, run.version)
     dataset = load_dataset(version.content, context.home)
     directory = run_dir(run.id, context.home)
+    launch_seconds = seconds_since_start()
     result = run_pipeline(dataset, run.config, directory, context.progress, context.home)
+    if result.timings is not None:
+        # The next price tag is of use; without it the run is as good.
+        with contextlib.suppress(StorageError):
+            learn_speeds(run.config, dataset, result.timings, launch_seconds, context.home)
     if result.summary is None:
         return "stopped", "Stopped before the first epoch was finished, so there is no model."
     with writing(context.engine) as connection:

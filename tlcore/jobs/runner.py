@@ -14,6 +14,7 @@ from tlcore.errors import StorageError
 from tlcore.home import home_dir, storage_error
 from tlcore.jobs.control import runner_lock
 from tlcore.jobs.processes import is_alive, kill, process_start_time, start_module
+from tlcore.progress import CLOSING_PHASES
 from tlcore.storage.database import open_database, writing
 from tlcore.storage.jobs import (
     ACTIVE_STATES,
@@ -23,6 +24,7 @@ from tlcore.storage.jobs import (
     claim_job,
     end_job,
     list_jobs,
+    request_stop,
     requeue_job,
     write_job,
 )
@@ -32,11 +34,17 @@ SLOTS_VARIABLE = "TRANSFER_LAB_SLOTS"
 POLL_SECONDS = 0.1
 LINGER_SECONDS = 120.0
 STOP_GRACE_SECONDS = 10.0
+# A stopped run still tests and saves its best epoch; on a busy computer that takes its time.
+CLOSING_GRACE_SECONDS = 300.0
 # A claimed job whose process never wrote its id: the runner died between claiming and starting.
 START_GRACE_SECONDS = 8.0
 MAX_ATTEMPTS = 3
 
-WORKER_MODULES: dict[JobKind, str] = {"run": "tlcore.jobs.run_worker", "import": "tlcore.jobs.import_worker"}
+WORKER_MODULES: dict[JobKind, str] = {
+    "run": "tlcore.jobs.run_worker",
+    "import": "tlcore.jobs.import_worker",
+    "measure": "tlcore.jobs.measure_worker",
+}
 
 
 class Runner:
@@ -45,7 +53,7 @@ class Runner:
     def __init__(self, engine: sa.Engine, home: Path) -> None:
         self._engine = engine
         self._home = home
-        self._slots: dict[JobKind, int] = {"run": int(os.environ.get(SLOTS_VARIABLE, "1")), "import": 1}
+        self._slots: dict[JobKind, int] = {"run": int(os.environ.get(SLOTS_VARIABLE, "1")), "import": 1, "measure": 1}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def work(self, linger_seconds: float = LINGER_SECONDS) -> None:
@@ -64,7 +72,10 @@ class Runner:
         """Look after the claimed jobs, start waiting ones; return whether there was any."""
         active = list_jobs(self._engine, states=ACTIVE_STATES)
         working = [job for job in active if job.state != "queued" and self._look_after(job)]
+        self._keep_measuring_alone(active, working)
         for kind, slots in self._slots.items():
+            if kind == "measure" and any(job.kind != "measure" for job in active):
+                continue
             free = slots - sum(job.kind == kind for job in working)
             # Claiming takes the write lock; without a waiting job the pages may keep it.
             for _ in range(min(free, sum(job.kind == kind and job.state == "queued" for job in active))):
@@ -74,6 +85,13 @@ class Runner:
         self._collect_ended(active)
         return bool(active)
 
+    def _keep_measuring_alone(self, active: list[JobStatus], working: list[JobStatus]) -> None:
+        """Stop a measurement when a run comes: the run goes first, and figures taken beside it would be wrong."""
+        if any(job.kind == "run" for job in active):
+            for job in working:
+                if job.kind == "measure" and job.stop_requested is None:
+                    request_stop(self._engine, job.id)
+
     def _collect_ended(self, active: list[JobStatus]) -> None:
         """Forget the processes of jobs that ended, once they are gone."""
         for job_id in self._processes.keys() - {job.id for job in active}:
@@ -81,7 +99,8 @@ class Runner:
                 del self._processes[job_id]
 
     def _start(self, job: JobStatus) -> None:
-        log_dir = run_dir(job.id, self._home) if job.kind == "run" else self._home / "imports"
+        shared = {"import": self._home / "imports", "measure": self._home / "speeds"}
+        log_dir = run_dir(job.id, self._home) if job.kind == "run" else shared[job.kind]
         environment = {"TRANSFER_LAB_HOME": str(self._home), "TF_CPP_MIN_LOG_LEVEL": "3"}
         try:
             log_dir.mkdir(parents=True, exist_ok=True)
@@ -112,7 +131,8 @@ class Runner:
             if job.attempt < MAX_ATTEMPTS and requeue_job(self._engine, job.id, job.attempt):
                 return False
         elif is_alive(job.pid, job.pid_started):
-            if job.stop_requested is not None and time.time() - job.stop_requested > STOP_GRACE_SECONDS:
+            grace_seconds = CLOSING_GRACE_SECONDS if job.phase in CLOSING_PHASES else STOP_GRACE_SECONDS
+            if job.stop_requested is not None and time.time() - job.stop_requested > grace_seconds:
                 kill(job.pid or 0, job.pid_started or 0.0)
                 end_job(self._engine, job.id, job.attempt, "stopped", "Stopped by force; it did not answer in time.")
                 return False
@@ -130,10 +150,10 @@ def _death_notice(kind: JobKind, exit_code: int | None) -> str:
         kind: What it worked on.
         exit_code: As of `subprocess`: negative for a signal; `None` when it was not our child.
     """
-    program = "training" if kind == "run" else "import"
+    program = {"run": "training", "import": "import", "measure": "measuring"}[kind]
     if exit_code is not None and exit_code > 0:
         return f"The {program} program ended with an error. Start again; if it fails again, tell your teacher."
-    remedy = "choose a smaller batch or backbone" if kind == "run" else "bring fewer pictures at a time"
+    remedy = "bring fewer pictures at a time" if kind == "import" else "choose a smaller batch or backbone"
     return (
         f"The {program} program was ended from outside, most often because the computer's memory ran out. "
         f"Close other programs or {remedy}, then start again."

@@ -91,6 +91,15 @@ imports = sa.Table(
     sa.Column("report", sa.Text),
 )
 
+measures = sa.Table(
+    "measures",
+    metadata,
+    sa.Column("job_id", sa.String, sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("key", sa.String, nullable=False, index=True),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("config", sa.Text, nullable=False),
+)
+
 
 def _set_pragmas(connection: Any, _record: object) -> None:
     cursor = connection.cursor()

@@ -23,7 +23,8 @@ class RunSummary:
     Attributes:
         best_epoch: The epoch whose weights were kept, counted from 1.
         epochs: Epochs that were trained.
-        validation_accuracy: Fraction of right answers on the validation pictures at the best epoch.
+        validation_accuracy: Fraction of right answers on the validation pictures at the best epoch;
+            `None` without such pictures.
         test_correct: Test pictures that were answered right.
         test_total: Test pictures.
         trainable_parameters: Scalars that training changed.
@@ -33,7 +34,7 @@ class RunSummary:
 
     best_epoch: int
     epochs: int
-    validation_accuracy: float
+    validation_accuracy: float | None
     test_correct: int
     test_total: int
     trainable_parameters: int

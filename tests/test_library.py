@@ -1,0 +1,101 @@
+"""Transfer learning in Python: the very lines of the README, and what else the library promises."""
+
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.coloured_pictures import COLOURS, RecordingProgress, picture, png
+from tlcore.config import ModelConfig, RunConfig, TrainingConfig
+from tlcore.errors import DatasetError, ImageError, RunError
+from tlcore.jobs.processes import ROOT_DIR
+from tlcore.library import load_model, read_dataset, train
+
+README_PATH = ROOT_DIR / "README.md"
+CONFIG = RunConfig(model=ModelConfig(image_size=64), training=TrainingConfig(epochs=4, learning_rate=0.01))
+# LiteRT offers no way to leave this out.
+LITERT_NOTE = "INFO: Created TensorFlow Lite XNNPACK delegate for CPU."
+
+
+def write_pictures(folder: Path, per_class: int) -> Path:
+    for colour in COLOURS:
+        (folder / colour).mkdir(parents=True)
+        for number in range(per_class):
+            (folder / colour / f"{number}.png").write_bytes(png(picture(colour, number)))
+    return folder
+
+
+@pytest.mark.slow
+def test_the_lines_of_the_readme_train_test_and_predict(home: Path, tmp_path: Path) -> None:
+    if not README_PATH.exists():
+        pytest.skip("there is no README.md")
+    block = re.search(r"```python\n(.+?)```", README_PATH.read_text("utf-8"), re.DOTALL)
+    assert block is not None
+    program = block[1]
+    assert len([line for line in program.splitlines() if line.strip()]) <= 12
+    names = re.findall(r'"([\w.]+)"', program)
+    (archive_name,) = [name for name in names if name.endswith(".zip")]
+    (picture_name,) = [name for name in names if name.endswith(".jpg")]
+    with zipfile.ZipFile(tmp_path / archive_name, "w") as archive:
+        for path in sorted(write_pictures(tmp_path / "pictures", 8).rglob("*.png")):
+            archive.write(path, path.relative_to(tmp_path))
+    (tmp_path / picture_name).write_bytes(png(picture("green", 77)))
+
+    code = f"import sys; sys.path.insert(0, {str(ROOT_DIR)!r})\n{program}"
+    ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stderr
+    accuracy, prediction = ended.stdout.splitlines()
+    assert re.fullmatch(r"test accuracy [\d.]+% \([\d.]+% to [\d.]+%\)", accuracy)
+    probabilities = {name: float(value) for name, value in re.findall(r"'(\w+)': ([\d.e-]+)", prediction)}
+    assert set(probabilities) == set(COLOURS)
+    assert max(probabilities, key=probabilities.__getitem__) == "green"
+
+    # Progress on the terminal is ours alone: no notes of TensorFlow, no half lines.
+    shown = [line for line in ended.stderr.splitlines() if line != LITERT_NOTE]
+    assert shown[0] == f"Reading {archive_name}"
+    assert shown[-1] == "Saving"
+    assert "\r" not in ended.stderr
+    epochs = [line for line in shown if line.startswith("epoch")]
+    assert len(epochs) >= 2
+    assert all(re.fullmatch(r"epoch +\d+(  \w+ \d+\.\d{3}){4}", line) for line in epochs)
+    assert len(shown) - len(epochs) <= 10, shown
+
+
+def test_a_folder_is_trained_and_its_model_loaded_again(ready_home: Path, tmp_path: Path) -> None:
+    dataset = read_dataset(write_pictures(tmp_path / "pictures", 6))
+    assert dataset.class_names == tuple(COLOURS)
+    model = train(dataset, CONFIG, folder=tmp_path / "model", progress=RecordingProgress())
+    low, high = model.test_accuracy_interval
+    assert 0 <= low <= model.test_accuracy <= high <= 1
+    answers = model.predict(tmp_path / "pictures" / "red" / "0.png")
+    assert sum(answers.values()) == pytest.approx(1, abs=1e-5)
+    assert max(answers, key=answers.__getitem__) == "red"
+    assert load_model(tmp_path / "model").predict(tmp_path / "pictures" / "red" / "0.png") == answers
+
+    (tmp_path / "text.jpg").write_text("no picture")
+    with pytest.raises(ImageError):
+        model.predict(tmp_path / "text.jpg")
+
+
+def test_files_that_cannot_be_used_are_printed(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_pictures(tmp_path / "pictures", 1)
+    (folder / "red" / "broken.jpg").write_bytes(b"no picture")
+    assert len(read_dataset(folder).items) == 3
+    shown = capsys.readouterr().err.splitlines()
+    assert shown[0] == "Reading pictures"
+    assert len(shown) == 2
+    assert shown[1].startswith("not used: ")
+    assert "broken.jpg" in shown[1]
+
+
+def test_a_place_without_pictures_is_said(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetError, match="There is no picture in"):
+        read_dataset(tmp_path / "empty")
+    with pytest.raises(DatasetError):
+        read_dataset(tmp_path / "missing.zip")
+    with pytest.raises(RunError, match="Train again"):
+        load_model(tmp_path / "empty")
