@@ -33,6 +33,9 @@ def start(arguments: "list[str]") -> int:
     python = str(ensure_environment(ROOT))
     variables = clean_environment()
     os.chdir(str(ROOT))
+    if "--server.address" in {name.split("=")[0] for name in rest}:
+        # Others will watch too: one core stays free for the pages, or they would wait for every training.
+        variables.setdefault("TRANSFER_LAB_THREADS", str(max(1, (os.cpu_count() or 1) - 1)))
     prepared = subprocess.run([python, "-m", "tlcore.prepare"], env=variables)
     if prepared.returncode != 0:
         print("The embedded backbone could not be prepared, so Transfer Lab does not start; the reason stands above.")

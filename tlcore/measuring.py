@@ -17,7 +17,7 @@ from tlcore.dataset import Dataset, Item, Split, check_trainable
 from tlcore.engines import read_engine_speeds
 from tlcore.features import FeatureExtractor
 from tlcore.home import home_dir
-from tlcore.pipeline import ensure_compiled, is_compiled, quieten_tensorflow, run_pipeline
+from tlcore.pipeline import configure_tensorflow, ensure_compiled, is_compiled, run_pipeline
 from tlcore.progress import Progress, StopRequested
 from tlcore.speeds import FeaturePass, learn_speeds
 from tlcore.storage.images import ImageStore
@@ -82,7 +82,7 @@ def _make_ready(config: RunConfig, progress: Progress, home: Path) -> float:
     spec = get_backbone(config.model.backbone)
     if is_compiled(config.model, home) and weights_status(spec, home).state != "convert":
         return 0.0
-    quieten_tensorflow()
+    configure_tensorflow()
     progress.phase("Preparing the backbone, once on this computer")
     started = time.monotonic()
     from tlcore import classifier  # noqa: F401 - imported to see how long it takes

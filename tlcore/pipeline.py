@@ -22,7 +22,7 @@ from tlcore.backbones.weights import require_weights
 from tlcore.config import ModelConfig, RunConfig
 from tlcore.cut import PIXELS, prefix_of
 from tlcore.dataset import Dataset, Item, Split, check_trainable
-from tlcore.engines import compiled_prefix_path, read_engine_speeds, write_engine_speeds
+from tlcore.engines import compiled_prefix_path, num_compute_threads, read_engine_speeds, write_engine_speeds
 from tlcore.evaluation import Evaluation, save_evaluation
 from tlcore.feature_store import FeatureTable, LabelledFeatures
 from tlcore.features import FeatureExtractor
@@ -84,7 +84,7 @@ def run_pipeline(
         StorageError: If the disk is full.
     """
     home = home or home_dir()
-    quieten_tensorflow()
+    configure_tensorflow()
     started = time.monotonic()
     # OpenCV's own threads would compete with the feature pass, which works on one picture per core.
     cv2.setNumThreads(1)
@@ -263,9 +263,11 @@ def _wait_for(future: Future[T], progress: Progress, phase: str) -> T:
     return future.result()
 
 
-def quieten_tensorflow() -> None:
-    """Keep TensorFlow's notes about processors and conversion off the terminal; call it before the import."""
+def configure_tensorflow() -> None:
+    """Keep TensorFlow to the cores that a run may use, and its notes off the terminal; call it before the import."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(num_compute_threads()))
+    os.environ.setdefault("TF_NUM_INTEROP_THREADS", str(num_compute_threads()))
 
 
 def is_compiled(config: ModelConfig, home: Path) -> bool:
@@ -286,7 +288,7 @@ def ensure_compiled(config: ModelConfig, progress: Progress, home: Path) -> None
     """
     if is_compiled(config, home):
         return
-    quieten_tensorflow()
+    configure_tensorflow()
     with _background() as pool:
         compiled = pool.submit(_compile, config, home)
         _wait_for(compiled, progress, "Preparing the backbone, once on this computer")

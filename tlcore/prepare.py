@@ -11,7 +11,7 @@ from tlcore.backbones.weights import require_weights, weights_status
 from tlcore.config import ModelConfig
 from tlcore.errors import TransferLabError
 from tlcore.home import home_dir
-from tlcore.pipeline import ensure_compiled, is_compiled, quieten_tensorflow
+from tlcore.pipeline import configure_tensorflow, ensure_compiled, is_compiled
 from tlcore.progress import TerminalProgress
 
 # Everything frozen; the last block trainable; the last five trainable.
@@ -33,7 +33,7 @@ def main() -> int:
     configs = list(missing_cuts(home))
     if not configs and weights_status(spec, home).state == "ready":
         return 0
-    quieten_tensorflow()
+    configure_tensorflow()
     progress = TerminalProgress(sys.stdout)
     progress.line("Preparing the embedded backbone, once on this computer (about half a minute)")
     try:
