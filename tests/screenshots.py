@@ -1,0 +1,161 @@
+"""Pictures of every page, light and dark, wide and narrow: `python -m tests.screenshots FOLDER`."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pages.asgi import USER_COOKIE
+from tests.browser import PageWatch, open_browser, open_context
+from tests.conftest import SHARED_DATA
+from tests.ready_projects import LONG_TRAINING, ReadyProject, begin_run, make_project, wait_for_end, wait_for_phase
+from tests.server import AppServer, prepare_home
+from tlcore.config import TrainingConfig
+from tlcore.storage.database import open_database
+from tlcore.storage.jobs import request_stop
+from tlcore.storage.projects import create_project
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+OWNER = "s" * 24
+NEWCOMER = "n" * 24
+SCHEMES = ("light", "dark")
+WIDTHS = (1280, 390)
+LOOK_HEIGHT = 900
+MAX_HEIGHT = 6000
+SETTLE_MILLISECONDS = 900
+"""Streamlit grows widgets and charts softly into their places."""
+
+
+class Photographer:
+    """Opens pages in one browser profile and takes full pictures of them."""
+
+    def __init__(self, page: Page, watch: PageWatch, address: str, folder: Path, suffix: str) -> None:
+        self._page = page
+        self._watch = watch
+        self._address = address
+        self._folder = folder
+        self._suffix = suffix
+
+    def open(self, path: str, name: str) -> Page:
+        """Open a page, take its picture, and return it for more."""
+        self._page.goto(self._address + path)
+        return self.take(name)
+
+    def take(self, name: str) -> Page:
+        """Take a picture of the whole page as it is now."""
+        page = self._page
+        page.wait_for_function("() => document.querySelector('.stApp')?.dataset.testScriptState === 'notRunning'")
+        page.wait_for_timeout(SETTLE_MILLISECONDS)
+        size = page.viewport_size
+        assert size is not None
+        # The page scrolls inside of itself, so the window grows until nothing is left to scroll.
+        needed = page.evaluate(
+            "() => innerHeight + Math.max(...[...document.querySelectorAll('[data-testid=stMain], section')]"
+            ".map(part => part.scrollHeight - part.clientHeight), 0)"
+        )
+        page.set_viewport_size({**size, "height": min(MAX_HEIGHT, max(LOOK_HEIGHT, int(needed)))})
+        page.wait_for_timeout(SETTLE_MILLISECONDS)
+        page.screenshot(path=self._folder / f"{name}-{self._suffix}.png")
+        wide = page.evaluate("() => document.scrollingElement.scrollWidth - innerWidth")
+        if wide > 0:
+            print(f"{name}-{self._suffix}: {wide} px are cut at the right")
+        page.set_viewport_size({**size, "height": LOOK_HEIGHT})
+        self._watch.check()
+        return page
+
+
+@contextmanager
+def photographers(browser: Browser, app: AppServer, folder: Path, owner: str) -> Iterator[list[Photographer]]:
+    """Open one browser profile for each colour scheme and width."""
+    contexts, found = [], []
+    for scheme, width in itertools.product(SCHEMES, WIDTHS):
+        context = open_context(browser, width=width, height=LOOK_HEIGHT, color_scheme=scheme)
+        context.add_cookies([{"name": USER_COOKIE, "value": owner, "url": app.address}])
+        watch = PageWatch(context, app.address)
+        found.append(Photographer(context.new_page(), watch, app.address, folder, f"{scheme}-{width}"))
+        contexts.append(context)
+    yield found
+    for context in contexts:
+        context.close()
+
+
+def photograph_everything(app: AppServer, browser: Browser, folder: Path) -> None:
+    """Make real projects and runs, and take the pictures on the way."""
+    engine = open_database(app.home)
+    archive = SHARED_DATA / "cats_dogs.zip"
+    source = {"archive": archive} if archive.is_file() else {"sample": "surfaces"}
+    empty = create_project(engine, NEWCOMER, "Leaves in our park")
+    project = make_project(engine, app.home, OWNER, "Cats and dogs", **source)  # type: ignore[arg-type]
+    with photographers(browser, app, folder, "v" * 24) as visitors:
+        for visitor in visitors:
+            visitor.open("/", "home-empty")
+    with photographers(browser, app, folder, NEWCOMER) as newcomers:
+        for newcomer in newcomers:
+            newcomer.open(f"/data?project={empty.id}", "data-empty")
+            newcomer.open(f"/train?project={empty.id}", "train-without-pictures")
+            newcomer.open(f"/understand?project={project.id}", "not-here")
+    with photographers(browser, app, folder, OWNER) as owners:
+        for owner in owners:
+            owner.open(f"/data?project={project.id}", "data")
+            owner.open(f"/train?project={project.id}", "train-before")
+        run_id = begin_run(engine, app.home, project, LONG_TRAINING)
+        wait_for_phase(engine, run_id, "Training")
+        for owner in owners:
+            owner.open(f"/train?project={project.id}&run={run_id}", "train-during")
+            owner.open(f"/model?project={project.id}", "model-while-training")
+        request_stop(engine, run_id)
+        wait_for_end(engine, run_id)
+        wait_for_end(engine, begin_run(engine, app.home, project, TrainingConfig(epochs=8)))
+        photograph_results(owners, project, run_id)
+
+
+def photograph_results(owners: list[Photographer], project: ReadyProject, run_id: str) -> None:
+    """Take the pictures of the pages that need a trained model."""
+    for owner in owners:
+        owner.open("/", "home")
+        page = owner.open(f"/augment?project={project.id}", "augment-none")
+        page.get_by_text("Strong", exact=True).click()
+        page.wait_for_timeout(SETTLE_MILLISECONDS)
+        owner.take("augment")
+        page.get_by_text("None", exact=True).first.click()
+        page.wait_for_timeout(SETTLE_MILLISECONDS)
+        page = owner.open(f"/model?project={project.id}", "model")
+        owner.open(f"/train?project={project.id}&run={run_id}", "train-after")
+        owner.open(f"/train?project={project.id}", "train-with-runs")
+        owner.open(f"/understand?project={project.id}&run={run_id}", "understand")
+        page = owner.open(f"/predict?project={project.id}&run={run_id}", "predict")
+        page.get_by_text("Use the camera", exact=True).click()
+        page.locator("button:enabled:visible").filter(has_text="Take Photo").click()
+        page.get_by_text("Your photo · answered in").wait_for()
+        owner.take("predict-camera")
+        owner.open(f"/export?project={project.id}&run={run_id}", "export")
+
+
+def main() -> None:
+    """Prepare a data root of its own, serve it, and take the pictures."""
+    parser = argparse.ArgumentParser(prog="python -m tests.screenshots", description=__doc__)
+    parser.add_argument("folder", type=Path, help="where the pictures go")
+    folder = parser.parse_args().folder
+    folder.mkdir(parents=True, exist_ok=True)
+    home = Path(tempfile.mkdtemp(prefix="screenshots-"))
+    app = AppServer(home)
+    try:
+        prepare_home(home)
+        app.start()
+        with open_browser() as browser:
+            photograph_everything(app, browser, folder)
+    finally:
+        app.clean_up()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
