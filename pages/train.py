@@ -8,7 +8,7 @@ from pages.components.run_view import draw_ended, draw_live
 from pages.components.state import Context
 from pages.components.training_form import draw_summary, draw_training_form, find_obstacle
 from tlcore.errors import NotFoundError
-from tlcore.jobs.control import start_run, stop_job
+from tlcore.jobs.control import ensure_runner, start_run, stop_job
 from tlcore.storage.runs import Run, get_run
 
 
@@ -32,6 +32,8 @@ def selected_run(context: Context) -> Run | None:
 
 def prepare(context: Context) -> None:
     """Choose the settings and start."""
+    # While the person looks, the runner gets ready; the first progress then comes a second earlier.
+    ensure_runner(context.home)
     obstacle = find_obstacle(context)
     # The button stands at the bottom wherever it is called; first, so that a press is answered at once.
     if primary_action("Start training", key="start", icon=":material/play_arrow:", disabled=obstacle is not None):

@@ -63,6 +63,13 @@ def open_context(browser: Browser, *, width: int = 1280, height: int = 900, **op
     return context
 
 
+def take_photo(page: Page) -> None:
+    """Press the button of the camera once it shows something; before that Streamlit takes no photo."""
+    page.wait_for_function("() => document.querySelector('video')?.videoWidth > 0")
+    page.wait_for_timeout(300)
+    page.locator("button:enabled:visible").filter(has_text="Take Photo").click()
+
+
 class PageWatch:
     """Notes what no page may do: ask another machine for something, complain on the console, show a traceback."""
 

@@ -6,23 +6,28 @@ import argparse
 import itertools
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pages.asgi import USER_COOKIE
-from tests.browser import PageWatch, open_browser, open_context
+from tests.browser import PageWatch, open_browser, open_context, take_photo
 from tests.conftest import SHARED_DATA
 from tests.ready_projects import LONG_TRAINING, ReadyProject, begin_run, make_project, wait_for_end, wait_for_phase
 from tests.server import AppServer, prepare_home
 from tlcore.config import TrainingConfig
 from tlcore.storage.database import open_database
+from tlcore.storage.datasets import current_dataset
+from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import request_stop
 from tlcore.storage.projects import create_project
+from tlcore.storage.runs import read_metrics
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    import sqlalchemy as sa
+    from playwright.sync_api import Browser, FilePayload, Page
 
 OWNER = "s" * 24
 NEWCOMER = "n" * 24
@@ -30,6 +35,7 @@ SCHEMES = ("light", "dark")
 WIDTHS = (1280, 390)
 LOOK_HEIGHT = 900
 MAX_HEIGHT = 6000
+SHOWN_PICTURES = 8
 SETTLE_MILLISECONDS = 900
 """Streamlit grows widgets and charts softly into their places."""
 
@@ -53,6 +59,8 @@ class Photographer:
         """Take a picture of the whole page as it is now."""
         page = self._page
         page.wait_for_function("() => document.querySelector('.stApp')?.dataset.testScriptState === 'notRunning'")
+        page.wait_for_load_state("networkidle")
+        page.wait_for_function("() => !document.querySelector('[data-testid=stSkeleton]')")
         page.wait_for_timeout(SETTLE_MILLISECONDS)
         size = page.viewport_size
         assert size is not None
@@ -108,16 +116,20 @@ def photograph_everything(app: AppServer, browser: Browser, folder: Path) -> Non
             owner.open(f"/train?project={project.id}", "train-before")
         run_id = begin_run(engine, app.home, project, LONG_TRAINING)
         wait_for_phase(engine, run_id, "Training")
+        while not read_metrics(engine, run_id):
+            time.sleep(0.2)
         for owner in owners:
             owner.open(f"/train?project={project.id}&run={run_id}", "train-during")
             owner.open(f"/model?project={project.id}", "model-while-training")
         request_stop(engine, run_id)
         wait_for_end(engine, run_id)
         wait_for_end(engine, begin_run(engine, app.home, project, TrainingConfig(epochs=8)))
-        photograph_results(owners, project, run_id)
+        photograph_results(owners, project, run_id, pictures_of(engine, app.home, project))
 
 
-def photograph_results(owners: list[Photographer], project: ReadyProject, run_id: str) -> None:
+def photograph_results(
+    owners: list[Photographer], project: ReadyProject, run_id: str, pictures: list[FilePayload]
+) -> None:
     """Take the pictures of the pages that need a trained model."""
     for owner in owners:
         owner.open("/", "home")
@@ -132,11 +144,27 @@ def photograph_results(owners: list[Photographer], project: ReadyProject, run_id
         owner.open(f"/train?project={project.id}", "train-with-runs")
         owner.open(f"/understand?project={project.id}&run={run_id}", "understand")
         page = owner.open(f"/predict?project={project.id}&run={run_id}", "predict")
+        page.locator('[data-testid="stFileUploader"] input[type="file"]').set_input_files(pictures)
+        page.locator(".st-key-answer-3 button").wait_for()
+        owner.take("predict-many")
+        page.locator(".st-key-answer-3 button").click()
+        page.get_by_role("dialog").locator(".js-plotly-plot").wait_for()
+        owner.take("predict-one-of-many")
+        page.keyboard.press("Escape")
+        page.get_by_role("dialog").wait_for(state="detached")
         page.get_by_text("Use the camera", exact=True).click()
-        page.locator("button:enabled:visible").filter(has_text="Take Photo").click()
+        take_photo(page)
         page.get_by_text("Your photo · answered in").wait_for()
         owner.take("predict-camera")
         owner.open(f"/export?project={project.id}&run={run_id}", "export")
+
+
+def pictures_of(engine: sa.Engine, home: Path, project: ReadyProject) -> list[FilePayload]:
+    """Return some test pictures of a project, as files to upload."""
+    items = current_dataset(engine, project.id, home)[1].subset("test")
+    chosen = items[:: max(1, len(items) // SHOWN_PICTURES)][:SHOWN_PICTURES]
+    images = ImageStore(home)
+    return [{"name": Path(item.name).name, "mimeType": "", "buffer": images.read(item.image)} for item in chosen]
 
 
 def main() -> None:

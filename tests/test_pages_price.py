@@ -95,6 +95,7 @@ def test_a_choice_on_the_way_to_another_is_not_measured(lab: Lab, monkeypatch: p
     page = lab.open("model")
     for block in ("block7a", "block6a"):
         page.select_slider(key="first_trainable").set_value(block).run()
+    check(page.run())
     assert lab.measures() == []
 
 

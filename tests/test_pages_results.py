@@ -175,9 +175,9 @@ def test_many_mistakes_are_paged_and_one_kind_can_be_chosen(make_finished) -> No
     finished = make_finished()
     finished.add_run(wrong=range(31))
     page = open_step("understand", finished.project_id)
-    assert sum("model  \nsaid" in m.value for m in page.markdown) == 12
+    assert sum("  \nmodel said" in m.value for m in page.markdown) == 12
     page.get("pagination")[0].set_value(3).run()
-    assert sum("model  \nsaid" in m.value for m in page.markdown) == 7
+    assert sum("  \nmodel said" in m.value for m in page.markdown) == 7
     kinds = page.button_group[0]
     assert list(kinds.options) == ["red → green: 16", "green → red: 15"]
     kinds.set_value((0, 1)).run()
