@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,33 +73,33 @@ def price_of(config: RunConfig, dataset: Dataset, speeds: Speeds, home: Path | N
 def count_missing(config: RunConfig, dataset: Dataset, home: Path | None = None) -> MissingRecords:
     """Return how many records a run must compute, without reading any that are cached."""
     extractor = FeatureExtractor(config.model, config.augmentation, ImageStore(home), home)
+    passes = _passes_of_training(config)
 
-    def count(requests: Sequence[ViewRequest]) -> int:
-        step = -(-len(requests) // MAX_LOOKED_UP) or 1
-        looked_up = requests[::step]
-        return round(extractor.count_missing(looked_up) * len(requests) / max(1, len(looked_up)))
+    def count(items: Sequence[Item], request: Callable[[Item], ViewRequest]) -> int:
+        step = -(-len(items) * passes // MAX_LOOKED_UP) or 1
+        looked_up = [request(item) for item in items[::step]]
+        return round(extractor.count_missing(looked_up) * len(items) / max(1, len(looked_up)))
 
-    def plain(items: Sequence[Item]) -> int:
-        return count([ViewRequest(item.image) for item in items])
+    def in_epoch(epoch: int) -> Callable[[Item], ViewRequest]:
+        return lambda item: view_of_epoch(item.image, epoch, config.augmentation, config.training)
 
-    passes = list(_passes_of_training(config, dataset.subset("train")))
-    # An epoch's pass finds what those before it computed; without augmentation there is one pass anyway.
+    def plain(item: Item) -> ViewRequest:
+        return ViewRequest(item.image)
+
+    train = dataset.subset("train")
     return MissingRecords(
-        training=tuple(count(requests) for requests in passes),
-        validation=plain(dataset.subset("validation")),
-        test=plain(dataset.subset("test")),
+        training=tuple(count(train, in_epoch(epoch)) for epoch in range(passes)),
+        validation=count(dataset.subset("validation"), plain),
+        test=count(dataset.subset("test"), plain),
     )
 
 
-def _passes_of_training(config: RunConfig, items: Sequence[Item]) -> Iterator[list[ViewRequest]]:
-    """Yield the requests of each epoch that brings new ones."""
+def _passes_of_training(config: RunConfig) -> int:
+    """Return how many epochs, from the first, bring views that none before them had."""
     training = config.training
     if config.augmentation.is_identity:
-        passes = 1
-    else:
-        passes = training.epochs if training.new_views_every_epoch else min(training.views, training.epochs)
-    for epoch in range(passes):
-        yield [view_of_epoch(item.image, epoch, config.augmentation, training) for item in items]
+        return 1
+    return training.epochs if training.new_views_every_epoch else min(training.views, training.epochs)
 
 
 def price_of_missing(config: RunConfig, dataset: Dataset, speeds: Speeds, missing: MissingRecords) -> PriceTag | None:

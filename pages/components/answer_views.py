@@ -42,7 +42,7 @@ def show_probabilities(
     said = class_names[answer.best]
     probability = answer.probabilities[answer.best]
     verb = "The model says" if probability >= SURE_FROM else "The model is not sure, but leans towards"
-    st.markdown(f"#### {verb} {label(said)}")
+    st.markdown(f"### {verb} {label(said)}")
     if truth is not None and truth == said:
         st.markdown(f":material/check_circle: Right: its class is **{label(truth)}**.")
     elif truth is not None:

@@ -45,7 +45,7 @@ def curve_figure(
         layout["yaxis"] = {"range": [0, 1.02], "tickformat": ".0%"}
     if best_epoch is not None:
         layout["shapes"] = [_kept_line(best_epoch)]
-        layout["annotations"] = [_kept_label(best_epoch, right)]
+        layout["annotations"] = [_kept_label(best_epoch, right, on_top=curve == "loss")]
     return {"data": [training, validation], "layout": layout}
 
 
@@ -88,13 +88,14 @@ def _kept_line(epoch: int) -> dict[str, Any]:
     }
 
 
-def _kept_label(epoch: int, right: float) -> dict[str, Any]:
+def _kept_label(epoch: int, right: float, *, on_top: bool) -> dict[str, Any]:
+    # Accuracy ends at the top and loss at the bottom: the words go where the curves are not.
     on_left = epoch > right / 2
     return {
         "x": epoch,
-        "y": 0.04,
+        "y": 0.96 if on_top else 0.04,
         "yref": "paper",
-        "yanchor": "bottom",
+        "yanchor": "top" if on_top else "bottom",
         "xanchor": "right" if on_left else "left",
         "xshift": -6 if on_left else 6,
         "showarrow": False,

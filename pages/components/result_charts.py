@@ -187,6 +187,10 @@ def _text_size(num_classes: int) -> int:
     return 16 if num_classes <= FEW_CLASSES else 12 if num_classes <= 20 else 9
 
 
+ROOM_FOR_CHANCE = 96
+"""Pixels right of a full bar, enough for `over 99 %` on a page of any width."""
+
+
 def probability_figure(
     probabilities: Sequence[float] | NDArray[np.float32],
     class_names: Sequence[str],
@@ -234,8 +238,7 @@ def probability_figure(
             hovertemplate="%{customdata}: %{text}<extra></extra>",
         )
     )
-    # The text of a full bar stands right of it: the axis leaves room for "over 99 %".
-    figure.update_xaxes(range=[0, 1.3], visible=False, fixedrange=True)
+    figure.update_xaxes(range=[0, 1], visible=False, fixedrange=True)
     figure.update_yaxes(
         autorange="reversed",
         automargin=True,
@@ -245,6 +248,9 @@ def probability_figure(
         ticklabelstandoff=8,
     )
     figure.update_layout(
-        height=36 + 46 * len(names), margin={"l": 8, "r": 8, "t": 4, "b": 4}, showlegend=False, bargap=0.35
+        height=36 + 46 * len(names),
+        margin={"l": 8, "r": ROOM_FOR_CHANCE, "t": 4, "b": 4},
+        showlegend=False,
+        bargap=0.35,
     )
     return figure
