@@ -68,11 +68,11 @@ def wait_for_end(engine: sa.Engine, job_id: str) -> JobStatus:
     return job
 
 
-def wait_for_phase(engine: sa.Engine, job_id: str, phase: str) -> JobStatus:
-    """Wait until a job works on a phase, and return it."""
+def wait_for_phase(engine: sa.Engine, job_id: str, *phases: str) -> JobStatus:
+    """Wait until a job works on one of some phases, and return it."""
     deadline = time.monotonic() + JOB_SECONDS
     job = get_job(engine, job_id)
-    while job.phase != phase:
+    while job.phase not in phases:
         assert job.is_active, job
         assert time.monotonic() < deadline, job
         time.sleep(0.1)

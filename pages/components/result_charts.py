@@ -24,6 +24,9 @@ FEW_CLASSES = 8
 MAX_BARS = 8
 """Classes with a bar of their own; the rest share one."""
 
+ROOM_FOR_CHANCE = 96
+"""Pixels right of a full bar, enough for `over 99 %` on a page of any width."""
+
 # Right answers green-blue, wrong ones red: apart for every kind of colour-blindness, and the place in the
 # matrix says the same. The pale ends are the page's own background, so that nothing shines where nothing is.
 RIGHT = {"light": ("#f4f7f8", "#00796b"), "dark": ("#1b2228", "#158274")}
@@ -185,10 +188,6 @@ def _text_size(num_classes: int) -> int:
     if num_classes <= 4:
         return 24
     return 16 if num_classes <= FEW_CLASSES else 12 if num_classes <= 20 else 9
-
-
-ROOM_FOR_CHANCE = 96
-"""Pixels right of a full bar, enough for `over 99 %` on a page of any width."""
 
 
 def probability_figure(
