@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
+import pkgutil
 import re
 import secrets
+import socket
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
+from PIL import Image
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+import pages.components
 from pages.downloads import download_route
 from pages.plotly_script import plotly_route
 from tlcore.jobs.control import ensure_runner
@@ -113,12 +119,35 @@ def middleware() -> Sequence[Middleware]:
     return [Middleware(SafeHeaders), Middleware(UserCookie)]
 
 
+def warm_up() -> None:
+    """Import what the pages import, which would otherwise cost the first visitor of each page up to a second."""
+    for module in pkgutil.iter_modules(pages.components.__path__):
+        importlib.import_module(f"pages.components.{module.name}")
+    Image.preinit()  # Pillow would look for its file formats at the first picture
+
+
+def send_small_answers_at_once(loop: asyncio.AbstractEventLoop) -> None:
+    """Switch off the wait of TCP for more to send, about 40 ms for most scripts and pictures of a page.
+
+    asyncio does so by itself, but not for sockets like the one that Streamlit binds, which do not name their
+    protocol (uvicorn issue 3149). Accepted connections have the setting of the socket that listens.
+    """
+    create_server = loop.create_server
+
+    async def create_prompt_server(*arguments: Any, sock: socket.socket | None = None, **options: Any) -> Any:
+        if sock is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return await create_server(*arguments, sock=sock, **options)
+
+    with suppress(AttributeError):  # other loops, such as uvloop's, cannot be changed and need not be
+        loop.create_server = create_prompt_server  # type: ignore[method-assign]
+
+
 @asynccontextmanager
 async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any] | None]:
     """Surround the life of the web server: get ready for the first visitor, and look after unfinished jobs."""
-    # The first visitor would otherwise wait for these imports, about a second.
-    import pages.components.frame  # noqa: F401
-
+    warm_up()
+    send_small_answers_at_once(asyncio.get_running_loop())
     engine = open_database()
     if list_jobs(engine, states=ACTIVE_STATES):
         ensure_runner()

@@ -1,6 +1,7 @@
 """What the web server adds around the pages: an identity per browser, safe headers."""
 
 import asyncio
+import socket
 from collections.abc import Sequence
 from http.cookies import SimpleCookie
 
@@ -11,7 +12,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Message
 
-from pages.asgi import USER_COOKIE, is_user, middleware
+from pages.asgi import USER_COOKIE, is_user, middleware, send_small_answers_at_once
 
 
 async def page(request: object) -> Response:
@@ -80,3 +81,27 @@ def test_every_answer_carries_safe_headers(path: str) -> None:
     headers = ask(path)
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "same-origin"
+
+
+def test_small_answers_do_not_wait_for_more() -> None:
+    # As Streamlit binds it: without the name of the protocol, which asyncio asks for.
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+
+    async def connect() -> int:
+        loop = asyncio.get_running_loop()
+        accepted = loop.create_future()
+
+        class Answer(asyncio.Protocol):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                ours = transport.get_extra_info("socket")
+                accepted.set_result(ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+        send_small_answers_at_once(loop)
+        async with await loop.create_server(Answer, sock=listening):
+            _, writer = await asyncio.open_connection(*listening.getsockname())
+            no_delay = await accepted
+            writer.close()
+            return int(no_delay)
+
+    assert asyncio.run(connect())
