@@ -17,6 +17,9 @@ CHECKS = (
 )
 """What each check is called, and the arguments for the environment's Python."""
 
+MAX_WORKERS = 4
+"""Test processes at the same time; each may hold TensorFlow, about 1 GB."""
+
 
 def run_everything(pytest_arguments: "list[str]") -> int:
     """Run the checks, then the tests, and return an exit code that is zero only when all passed."""
@@ -44,7 +47,8 @@ def run_everything(pytest_arguments: "list[str]") -> int:
         failed += [] if passed else [name]
     if failed:
         print("Before the tests: {} failed, see above.".format(", ".join(failed)), flush=True)
-    tests = subprocess.run([str(python), "-m", "pytest", *pytest_arguments], env=variables)
+    workers = ("-n", str(min(os.cpu_count() or 1, MAX_WORKERS)), "--dist", "worksteal")
+    tests = subprocess.run([str(python), "-m", "pytest", *workers, *pytest_arguments], env=variables)
     return tests.returncode or (1 if failed else 0)
 
 
