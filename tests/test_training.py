@@ -162,8 +162,8 @@ def test_each_epoch_asks_for_its_features_once_and_trains_on_them(clusters: Labe
 
 
 def test_every_record_is_used_once_in_an_epoch_and_in_another_order_each_time(clusters: LabelledFeatures) -> None:
-    batches = training._EpochBatches(lambda _: clusters, 25, seed=0)
-    first, second = (np.concatenate([rows for rows, _ in batches]) for _ in range(2))
+    batches = training._Batches(clusters, 25, np.random.default_rng(0))
+    first, second = (np.concatenate([rows.numpy() for rows, _ in batches]) for _ in range(2))
     assert [len(labels) for _, labels in batches] == [25, 25, 10]
     everything = np.sort(clusters.table.take(np.arange(60)).astype(np.float32), axis=0)
     for rows in (first, second):

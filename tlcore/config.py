@@ -11,11 +11,19 @@ FillMode = Literal["nearest", "constant", "reflect", "wrap"]
 ResizeMode = Literal["crop", "stretch", "pad"]
 Pooling = Literal["average", "flatten"]
 OptimizerName = Literal["adam", "sgd", "rmsprop", "adamw"]
+ScheduleName = Literal["constant", "step", "cosine"]
+Balance = Literal["none", "weights", "sampling"]
 
 FILL_MODES: tuple[FillMode, ...] = get_args(FillMode)
 RESIZE_MODES: tuple[ResizeMode, ...] = get_args(ResizeMode)
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 OPTIMIZERS: tuple[OptimizerName, ...] = get_args(OptimizerName)
+SCHEDULES: tuple[ScheduleName, ...] = get_args(ScheduleName)
+BALANCES: tuple[Balance, ...] = get_args(Balance)
+
+IMAGENET = "imagenet"
+RANDOM = "random"
+"""Besides these two, `ModelConfig.weights` is the key of a file that a person brought."""
 
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:
@@ -89,11 +97,13 @@ class HeadConfig:
         pooling: `average` keeps one number per channel, `flatten` keeps every position.
         dense_units: Units of each dense layer before the output; at most two layers.
         dropout: Fraction of values set to zero during training, before the output and each dense layer.
+        l2: Penalty on the squares of the head's weights, added to the loss.
     """
 
     pooling: Pooling = "average"
     dense_units: tuple[int, ...] = ()
     dropout: float = 0.2
+    l2: float = 0.0
 
     def __post_init__(self) -> None:
         _check_choice("pooling", self.pooling, POOLINGS)
@@ -101,6 +111,7 @@ class HeadConfig:
         for units in self.dense_units:
             _check_range("dense_units", units, 1, 4096)
         _check_range("dropout", self.dropout, 0, 0.9)
+        _check_range("l2", self.l2, 0, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +124,8 @@ class ModelConfig:
         resize_mode: How a picture becomes square: cut the middle, stretch, or add borders.
         first_trainable: Name of the first block that is trained; the blocks before it stay
             frozen. `None` freezes the whole backbone.
+        also_frozen: Names of blocks behind that line which stay frozen all the same.
+        weights: What the backbone begins with: `imagenet`, `random`, or the key of a file that a person brought.
         head: The layers after the backbone.
     """
 
@@ -120,11 +133,32 @@ class ModelConfig:
     image_size: int = 224
     resize_mode: ResizeMode = "crop"
     first_trainable: str | None = None
+    also_frozen: tuple[str, ...] = ()
+    weights: str = IMAGENET
     head: HeadConfig = field(default_factory=HeadConfig)
 
     def __post_init__(self) -> None:
         _check_range("image_size", self.image_size, 32, 512)
         _check_choice("resize_mode", self.resize_mode, RESIZE_MODES)
+
+
+@dataclass(frozen=True, slots=True)
+class FineTuningConfig:
+    """The second phase of a training: after the head has learned, blocks of the backbone thaw and learn gently.
+
+    Attributes:
+        first_trainable: Name of the first block that thaws.
+        epochs: Further passes over the training pictures, at most.
+        learning_rate: Step size; 10 to 100 times smaller than that of the first phase, or the backbone forgets.
+    """
+
+    first_trainable: str
+    epochs: int = 10
+    learning_rate: float = 1e-4
+
+    def __post_init__(self) -> None:
+        _check_range("epochs", self.epochs, 1, 1000)
+        _check_range("learning_rate", self.learning_rate, 1e-8, 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +177,13 @@ class TrainingConfig:
         new_views_every_epoch: Draw new views in every epoch instead; slower, more variety.
         seed: Fixes the initial weights, dropout and the order of the pictures. Views have draws of their own, so
             that runs with different seeds share them.
+        schedule: How the learning rate changes over the epochs: `constant`, `step` (a tenth after each third),
+            `cosine` (smoothly down to zero).
+        warmup_epochs: Epochs in which the learning rate grows from zero to its full size.
+        label_smoothing: Fraction of certainty that is taken from the right answer and spread over all classes.
+        balance: How uneven classes are evened out: not at all, by `weights` of their losses, or by `sampling`
+            each class equally often.
+        fine_tuning: The second phase; `None` trains in one.
     """
 
     epochs: int = 30
@@ -153,6 +194,11 @@ class TrainingConfig:
     views: int = 4
     new_views_every_epoch: bool = False
     seed: int = 0
+    schedule: ScheduleName = "constant"
+    warmup_epochs: int = 0
+    label_smoothing: float = 0.0
+    balance: Balance = "none"
+    fine_tuning: FineTuningConfig | None = None
 
     def __post_init__(self) -> None:
         _check_range("epochs", self.epochs, 1, 1000)
@@ -163,6 +209,10 @@ class TrainingConfig:
             _check_range("patience", self.patience, 1, 1000)
         _check_range("views", self.views, 1, 64)
         _check_range("seed", self.seed, 0, 2**31 - 1)
+        _check_choice("schedule", self.schedule, SCHEDULES)
+        _check_range("warmup_epochs", self.warmup_epochs, 0, 1000)
+        _check_range("label_smoothing", self.label_smoothing, 0, 0.5)
+        _check_choice("balance", self.balance, BALANCES)
 
 
 @dataclass(frozen=True, slots=True)

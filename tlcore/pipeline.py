@@ -29,7 +29,7 @@ from tlcore.features import FeatureExtractor
 from tlcore.home import home_dir, storage_error
 from tlcore.litert import is_whole
 from tlcore.prediction import SUFFIX_FILE, PredictorSpec, save_predictor_spec
-from tlcore.progress import SAVING, TESTING, Progress, StopRequested
+from tlcore.progress import CLOSING_PHASES, SAVING, TESTING, Progress, StopRequested
 from tlcore.speeds import RunTimings, TrainingPace
 from tlcore.storage.images import ImageStore
 from tlcore.storage.runs import RunSummary
@@ -235,7 +235,8 @@ class _Unstoppable:
 
     def phase(self, name: str, done: int = 0, total: int = 0) -> None:
         with contextlib.suppress(StopRequested):
-            self._progress.phase(name, done, total)
+            # Only the closing phases tell the runner that the end may take its time.
+            self._progress.phase(name if name in CLOSING_PHASES else TESTING, done, total)
 
     def metrics(self, epoch: float, values: Mapping[str, float]) -> None:
         with contextlib.suppress(StopRequested):

@@ -1,7 +1,8 @@
-"""Training the suffix on cached features; callbacks report, obey and keep the best epoch."""
+"""Training the suffix on cached features: reports, obeys, and keeps the best epoch."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import statistics
 import time
@@ -78,34 +79,26 @@ def train_suffix(
     Raises:
         RunError: If the loss became infinite before the first epoch ended.
     """
-    keras.utils.set_random_seed(config.seed)
-    suffix.compile(build_optimizer(config), "sparse_categorical_crossentropy", metrics=["accuracy"])
-    batches = _EpochBatches(train, config.batch_size, config.seed)
-    keep_best = KeepBest("val_loss" if validation else "loss", config.patience)
-    stopwatch = Stopwatch(0 if validation is None else len(validation.labels))
+    training = _Training(suffix, train(0), validation, config, progress)
     stopped = diverged = False
     try:
-        suffix.fit(
-            _dataset(batches.__iter__, suffix, batches.steps),
-            epochs=config.epochs,
-            validation_data=None if validation is None else _in_order(validation, suffix),
-            shuffle=False,  # the batches are shuffled already
-            verbose=0,
-            callbacks=[batches.callback(), Report(progress, batches.steps), keep_best, stopwatch],
-        )
+        for epoch in range(config.epochs):
+            training.run_epoch(epoch, train(epoch) if epoch else None)
+            if training.best.is_long_ago(config.patience):
+                break
     except StopRequested:
         stopped = True
     except _InfiniteLossError as error:
-        if not keep_best.best_epoch:
+        if not training.best.epoch:
             raise RunError(
                 "The loss became infinite before the first epoch ended, so there is no model. "
                 "Choose a smaller learning rate, then start again."
             ) from error
         diverged = True
-    keep_best.restore(suffix)
-    accuracy = keep_best.best_logs.get("val_accuracy")
-    pace = stopwatch.pace(config.batch_size)
-    return TrainingResult(keep_best.best_epoch, keep_best.epochs, accuracy, stopped, diverged, pace)
+    best = training.best
+    best.restore()
+    accuracy = best.values.get("val_accuracy")
+    return TrainingResult(best.epoch, best.epochs, accuracy, stopped, diverged, training.stopwatch.pace())
 
 
 def predict_features(suffix: keras.Model, features: FeatureTable) -> NDArray[np.float32]:
@@ -121,112 +114,184 @@ class _InfiniteLossError(Exception):
     """The loss is infinite or not a number any more; nothing that comes after it is of use."""
 
 
-class KeepBest(keras.callbacks.Callback):
-    """Remember the weights of the best epoch; end the training when it was long ago or the loss is infinite."""
+class _Training:
+    """The epochs of one training.
 
-    def __init__(self, monitor: str, patience: int | None) -> None:
-        super().__init__()
-        self._monitor = monitor
-        self._patience = patience
-        self._best = math.inf
-        self._weights: list[NDArray[np.float32]] | None = None
-        self.best_epoch = 0
-        self.epochs = 0
-        self.best_logs: dict[str, float] = {}
+    Not `fit()`, which spends more time around the steps of a small head than in them: it needs a second to begin,
+    and an eighth of a second in every epoch.
+    """
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Notice an infinite loss at once: its epoch may last for minutes."""
-        if not math.isfinite((logs or {})["loss"]):
-            raise _InfiniteLossError
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Compare this epoch with the best so far."""
-        value = (logs or {})[self._monitor]
-        if not math.isfinite(value):
-            raise _InfiniteLossError
-        self.epochs = epoch + 1
-        if value < self._best:
-            self._best, self.best_epoch, self.best_logs = value, epoch + 1, dict(logs or {})
-            self._weights = [variable.numpy() for variable in self.model.trainable_variables]
-        if self._patience is not None and epoch + 1 - self.best_epoch >= self._patience:
-            self.model.stop_training = True
-
-    def restore(self, model: keras.Model) -> None:
-        """Give the model the best epoch's weights."""
-        for variable, value in zip(model.trainable_variables, self._weights or [], strict=False):
-            variable.assign(value)
-
-
-class Report(keras.callbacks.Callback):
-    """Send the curve and the progress; both learn of a wish to stop at every batch."""
-
-    def __init__(self, progress: Progress, steps: int) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        suffix: keras.Model,
+        train: LabelledFeatures,
+        validation: LabelledFeatures | None,
+        config: TrainingConfig,
+        progress: Progress,
+    ) -> None:
+        keras.utils.set_random_seed(config.seed)
+        self._steps = _Steps(suffix, build_optimizer(config))
+        self._config = config
         self._progress = progress
-        self._steps = steps
-        self._epoch = 0
-        self._last = time.monotonic()
+        self._batches = _Batches(train, config.batch_size, np.random.default_rng(config.seed))
+        self._validation = None if validation is None else _Batches(validation, _answers_at_once(suffix))
+        self._reported = time.monotonic()
+        self.best = _Best(suffix, "loss" if validation is None else "val_loss")
+        self.stopwatch = _Stopwatch(config.batch_size, 0 if validation is None else len(validation.labels))
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Say which epoch it is."""
-        self._epoch = epoch
-        self._progress.phase("Training", epoch, self.params["epochs"])
+    def run_epoch(self, epoch: int, train: LabelledFeatures | None) -> None:
+        """Train on every record once, then look at the validation pictures.
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Send the running averages of this epoch about three times a second."""
-        self._progress.check()
-        if time.monotonic() - self._last >= REPORT_SECONDS and batch + 1 < self._steps:
-            self._last = time.monotonic()
-            self._progress.metrics(self._epoch + (batch + 1) / self._steps, dict(logs or {}))
+        Args:
+            epoch: Counted from 0.
+            train: The features of this epoch; those of the epoch before when not given.
+        """
+        if train is not None:
+            self._batches.features = train
+        self._progress.phase("Training", epoch, self._config.epochs)
+        self.stopwatch.begin_epoch()
+        values = self._learn(epoch)
+        if self._validation is not None:
+            answers = self._answer(self._validation)
+            values |= {f"val_{name}": value for name, value in answers.items()}
+        self.best.compare(epoch + 1, values)
+        self._progress.metrics(float(epoch + 1), values)
+        self._progress.phase("Training", epoch + 1, self._config.epochs)
+        self.stopwatch.end_epoch()
 
-    def on_test_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Notice a wish to stop during validation too."""
-        self._progress.check()
+    def _learn(self, epoch: int) -> dict[str, float]:
+        averages = _Averages()
+        records = iter(self._batches)
+        for number in range(1, len(self._batches) + 1):
+            with self.stopwatch.step():
+                averages.add(*self._steps.learn(*next(records)))
+                values = averages.values
+                if not math.isfinite(values["loss"]):  # at once: an epoch may last for minutes
+                    raise _InfiniteLossError
+                self._progress.check()
+                if time.monotonic() - self._reported >= REPORT_SECONDS and number < len(self._batches):
+                    self._reported = time.monotonic()
+                    self._progress.metrics(epoch + number / len(self._batches), values)
+        return values
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Send the values of the whole epoch."""
-        self._progress.metrics(float(epoch + 1), dict(logs or {}))
-        self._progress.phase("Training", epoch + 1, self.params["epochs"])
+    def _answer(self, batches: _Batches) -> dict[str, float]:
+        averages = _Averages()
+        with self.stopwatch.answers():
+            for features, labels in batches:
+                averages.add(*self._steps.answer(features, labels))
+                self._progress.check()
+        return averages.values
 
 
-class Stopwatch(keras.callbacks.Callback):
-    """Time steps, validation and epochs; the last of the callbacks, so that the others' time counts as well."""
+class _Steps:
+    """One batch through the suffix, forward and back or only forward, as graphs of TensorFlow.
 
-    def __init__(self, validation_pictures: int) -> None:
-        super().__init__()
+    Both take features as they are stored, of shape `(batch, *features)`, with int64 labels of shape `(batch,)`,
+    and return the losses of the records, float32 of shape `(batch,)`, and which answers are right, bool.
+    """
+
+    def __init__(self, suffix: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
+        self._suffix = suffix
+        self._optimizer = optimizer
+        optimizer.build(suffix.trainable_variables)
+        self.learn = tf.function(self._learn, reduce_retracing=True)
+        self.answer = tf.function(self._answer, reduce_retracing=True)
+
+    def _learn(self, features: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        weights = [variable.value for variable in self._suffix.trainable_variables]
+        with tf.GradientTape() as tape:
+            losses, right = self._judge(features, labels, training=True)
+            loss = tf.reduce_mean(losses)
+        self._optimizer.apply(tape.gradient(loss, weights))
+        return losses, right
+
+    def _answer(self, features: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return self._judge(features, labels, training=False)
+
+    def _judge(self, features: tf.Tensor, labels: tf.Tensor, *, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        probabilities = self._suffix(tf.cast(features, tf.float32), training=training)
+        losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
+        return losses, tf.equal(tf.argmax(probabilities, axis=-1), labels)
+
+
+class _Averages:
+    """Loss and accuracy over the records of an epoch so far."""
+
+    def __init__(self) -> None:
+        self._loss = self._right = self._records = 0.0
+
+    def add(self, losses: tf.Tensor, right: tf.Tensor) -> None:
+        """Add the records of a batch."""
+        self._loss += float(np.sum(losses.numpy(), dtype=np.float64))
+        self._right += float(np.count_nonzero(right.numpy()))
+        self._records += len(losses)
+
+    @property
+    def values(self) -> dict[str, float]:
+        """The two averages, by name."""
+        return {"loss": self._loss / self._records, "accuracy": self._right / self._records}
+
+
+class _Best:
+    """The best epoch so far and its weights."""
+
+    def __init__(self, suffix: keras.Model, monitor: str) -> None:
+        self._variables = suffix.trainable_variables
+        self._monitor = monitor
+        self._weights: list[NDArray[np.float32]] = []
+        self.epoch = 0
+        self.epochs = 0
+        self.values: dict[str, float] = {}
+
+    def compare(self, epoch: int, values: dict[str, float]) -> None:
+        """Remember an epoch, counted from 1, when it is the best one."""
+        if not math.isfinite(values[self._monitor]):
+            raise _InfiniteLossError
+        self.epochs = epoch
+        if values[self._monitor] < self.values.get(self._monitor, math.inf):
+            self.epoch, self.values = epoch, values
+            self._weights = [variable.numpy() for variable in self._variables]
+
+    def is_long_ago(self, patience: int | None) -> bool:
+        """Whether `patience` epochs were no better."""
+        return patience is not None and self.epochs - self.epoch >= patience
+
+    def restore(self) -> None:
+        """Give the suffix the best epoch's weights; nothing changes when no epoch was finished."""
+        if self._weights:
+            for variable, value in zip(self._variables, self._weights, strict=True):
+                variable.assign(value)
+
+
+class _Stopwatch:
+    """Times steps, validation and epochs, with all that is done around them."""
+
+    def __init__(self, batch_size: int, validation_pictures: int) -> None:
+        self._batch_size = batch_size
         self._validation_pictures = validation_pictures
-        self._since = 0.0
-        self._epoch_since = 0.0
+        self._began = 0.0
         self._steps: list[float] = []
         self._answers: list[float] = []
         self._epochs: list[_EpochTimes] = []
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+    def begin_epoch(self) -> None:
         """Begin after the features of this epoch are there."""
-        self._steps, self._answers, self._epoch_since = [], [], time.monotonic()
+        self._steps, self._answers, self._began = [], [], time.monotonic()
 
-    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Begin a step; taking its features from disk belongs to it."""
-        self._since = time.monotonic()
+    def step(self) -> contextlib.AbstractContextManager[None]:
+        """Time one step; taking its features from disk belongs to it."""
+        return _timed(self._steps)
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """End a step."""
-        self._steps.append(time.monotonic() - self._since)
+    def answers(self) -> contextlib.AbstractContextManager[None]:
+        """Time all validation pictures."""
+        return _timed(self._answers)
 
-    def on_test_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Begin some validation pictures."""
-        self._since = time.monotonic()
-
-    def on_test_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """End some validation pictures."""
-        self._answers.append(time.monotonic() - self._since)
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+    def end_epoch(self) -> None:
         """End the epoch."""
-        self._epochs.append(_EpochTimes(time.monotonic() - self._epoch_since, self._steps, sum(self._answers)))
+        self._epochs.append(_EpochTimes(time.monotonic() - self._began, self._steps, sum(self._answers)))
         self._steps = []
 
-    def pace(self, batch_size: int) -> TrainingPace | None:
+    def pace(self) -> TrainingPace | None:
         """Return the pace of the training so far; `None` before the second step."""
         unfinished = [_EpochTimes(0.0, self._steps, 0.0)] if self._steps else []
         first, *others = [*self._epochs, *unfinished] or [_EpochTimes(0.0, [], 0.0)]
@@ -241,7 +306,7 @@ class Stopwatch(keras.callbacks.Callback):
             answers_per_second = len(usual) * self._validation_pictures / answer_seconds
         else:
             # The way back costs about twice as much as the way forward.
-            answers_per_second = 3 * batch_size / step_seconds
+            answers_per_second = 3 * self._batch_size / step_seconds
         validation_seconds = self._validation_pictures / answers_per_second
 
         def besides(epoch: _EpochTimes) -> float:
@@ -257,6 +322,14 @@ class Stopwatch(keras.callbacks.Callback):
         )
 
 
+@contextlib.contextmanager
+def _timed(seconds: list[float]) -> Iterator[None]:
+    """Add how long the block takes."""
+    started = time.monotonic()
+    yield
+    seconds.append(time.monotonic() - started)
+
+
 @dataclass(frozen=True, slots=True)
 class _EpochTimes:
     """Seconds of one epoch: as a whole, of each step, and of the validation pictures together."""
@@ -266,43 +339,36 @@ class _EpochTimes:
     answer_seconds: float
 
 
-class _EpochBatches:
-    """Shuffled batches of the current epoch, taken from disk one at a time."""
+class _Batches:
+    """Batches of records, taken from disk while the step before works; shuffled anew each time when asked.
 
-    def __init__(self, train: Callable[[int], LabelledFeatures], batch_size: int, seed: int) -> None:
-        self._train = train
+    Attributes:
+        features: The records; others of the same shape and number may take their place.
+    """
+
+    def __init__(
+        self, features: LabelledFeatures, batch_size: int, generator: np.random.Generator | None = None
+    ) -> None:
+        self.features = features
         self._batch_size = batch_size
-        self._generator = np.random.default_rng(seed)
-        self._features = train(0)
-        self.steps = math.ceil(len(self._features.labels) / batch_size)
+        self._generator = generator
+        rows = features.table.take(np.arange(0))
+        signature = (tf.TensorSpec((None, *rows.shape[1:]), rows.dtype), tf.TensorSpec((None,), tf.int64))
+        self._dataset = tf.data.Dataset.from_generator(self._read, output_signature=signature).prefetch(
+            PREFETCH_BATCHES
+        )
 
-    def callback(self) -> keras.callbacks.Callback:
-        """Return what fetches the features of an epoch before it begins.
+    def __len__(self) -> int:
+        return math.ceil(len(self.features.labels) / self._batch_size)
 
-        Here and not in the generator, because fetching may compute, report and be stopped.
-        """
-        return keras.callbacks.LambdaCallback(on_epoch_begin=self._begin)
+    def __iter__(self) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+        return iter(self._dataset)
 
-    def _begin(self, epoch: int, _logs: object = None) -> None:
-        if epoch:
-            self._features = self._train(epoch)
-
-    def __iter__(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-        features = self._features
-        order = self._generator.permutation(len(features.labels))
-        for start in range(0, len(order), self._batch_size):
-            indices = order[start : start + self._batch_size]
-            yield features.table.take(indices).astype(np.float32), features.labels[indices]
-
-
-def _in_order(features: LabelledFeatures, suffix: keras.Model) -> tf.data.Dataset:
-    chunks = list(_chunks(len(features.labels), _answers_at_once(suffix)))
-
-    def batches() -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-        for indices in chunks:
-            yield features.table.take(indices).astype(np.float32), features.labels[indices]
-
-    return _dataset(batches, suffix, len(chunks))
+    def _read(self) -> Iterator[tuple[NDArray[np.generic], NDArray[np.int64]]]:
+        features, length = self.features, len(self.features.labels)
+        order = np.arange(length) if self._generator is None else self._generator.permutation(length)
+        for indices in _chunks(length, self._batch_size):
+            yield features.table.take(order[indices]), features.labels[order[indices]]
 
 
 def _answers_at_once(suffix: keras.Model) -> int:
@@ -313,15 +379,3 @@ def _answers_at_once(suffix: keras.Model) -> int:
 def _chunks(length: int, size: int) -> Iterator[NDArray[np.int64]]:
     for start in range(0, length, size):
         yield np.arange(start, min(start + size, length))
-
-
-def _dataset(
-    batches: Callable[[], Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]], suffix: keras.Model, steps: int
-) -> tf.data.Dataset:
-    signature = (
-        tf.TensorSpec((None, *suffix.input.shape[1:]), tf.float32),
-        tf.TensorSpec((None,), tf.int64),
-    )
-    dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
-    # Without the number of steps Keras warns after the first epoch that the data ran out.
-    return dataset.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(PREFETCH_BATCHES)

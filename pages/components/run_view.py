@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
+import sqlalchemy as sa
 import streamlit as st
 
 from pages.components.amounts import accuracy_decimals, interval_words, percent
@@ -18,7 +20,7 @@ from tlcore.errors import TransferLabError
 from tlcore.evaluation import accuracy_interval
 from tlcore.jobs.control import ensure_runner
 from tlcore.storage.jobs import JobStatus, queue_position
-from tlcore.storage.runs import Run, RunSummary, get_run, read_metrics
+from tlcore.storage.runs import Run, RunSummary, get_run, last_metric, read_metrics
 
 POLL_SECONDS = 1.0
 
@@ -60,12 +62,12 @@ def _draw_live(context: Context, run_id: str) -> None:
     if not run.job.is_active:
         st.rerun()  # once: the whole page shows what it reached, and the polling ends
     st.subheader(f"Run {run.number}", anchor=False)
-    points = read_metrics(context.engine, run_id)
-    epoch = max((point.epoch for point in points), default=0.0)
+    curves = read_curves(context, run)
+    epoch = curves.epoch if curves else 0.0
     fraction, text = progress_of(context, run, epoch)
     st.progress(fraction, text=text)
     st.caption(_phase_sentence(run.job, has_learned=epoch >= 1))
-    draw_curves(run, points)
+    draw_curves(run, curves)
 
 
 def progress_of(context: Context, run: Run, epoch: float) -> tuple[float, str]:
@@ -131,19 +133,50 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def draw_curves(run: Run, points: list) -> None:  # type: ignore[type-arg]
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """What is drawn of a run.
+
+    Attributes:
+        epoch: How far the curves go.
+        accuracy: Figure of the accuracy.
+        loss: Figure of the loss.
+    """
+
+    epoch: float
+    accuracy: Any
+    loss: Any
+
+
+def read_curves(context: Context, run: Run) -> Curves | None:
+    """Return the curves of a run; `None` before its first point."""
+    last = last_metric(context.engine, run.id)
+    if last is None:
+        return None
+    best_epoch = run.summary.best_epoch if run.summary else None
+    epochs = run.config.training.epochs if run.job.is_active else None
+    return _curves(run.id, last, epochs, best_epoch, context.engine)
+
+
+# Thirty people who watch one run see the same figures: they are made once for each new point.
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _curves(run_id: str, last: int, epochs: int | None, best_epoch: int | None, _engine: sa.Engine) -> Curves:
+    points = read_metrics(_engine, run_id)
+    figures = [curve_figure(points, name, epochs=epochs, best_epoch=best_epoch) for name in ("accuracy", "loss")]
+    return Curves(max(point.epoch for point in points), *figures)
+
+
+def draw_curves(run: Run, curves: Curves | None) -> None:
     """Draw accuracy and loss side by side, or say when they will come."""
-    if not points:
+    if curves is None:
         if run.job.is_active:
             st.info("The curves begin with the first epoch.", icon=":material/show_chart:")
         return
-    best_epoch = run.summary.best_epoch if run.summary else None
-    epochs = run.config.training.epochs if run.job.is_active else None
     accuracy, loss = st.columns(2, gap="medium")
     with accuracy:
         st.markdown("**Accuracy**, higher is better", help="The part of the pictures that the model names right.")
         live_plot(
-            curve_figure(points, "accuracy", epochs=epochs, best_epoch=best_epoch),
+            curves.accuracy,
             key=f"accuracy-{run.id}",
             height=CURVE_HEIGHT,
             description="Accuracy on training and validation pictures over the epochs",
@@ -155,7 +188,7 @@ def draw_curves(run: Run, points: list) -> None:  # type: ignore[type-arg]
             "falls, the model learns its pictures by heart: overfitting.",
         )
         live_plot(
-            curve_figure(points, "loss", epochs=epochs, best_epoch=best_epoch),
+            curves.loss,
             key=f"loss-{run.id}",
             height=CURVE_HEIGHT,
             description="Loss on training and validation pictures over the epochs",
@@ -172,7 +205,7 @@ def draw_ended(context: Context, run: Run) -> None:
         st.info(label(job.message or "Stopped."), icon=":material/stop_circle:")
     if summary is not None:
         _draw_result(context, run, summary)
-    draw_curves(run, read_metrics(context.engine, run.id))
+    draw_curves(run, read_curves(context, run))
     if summary is not None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.page_link(

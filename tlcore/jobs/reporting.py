@@ -1,4 +1,4 @@
-"""A worker's progress: written to the job's row a few times a second, with the heartbeat."""
+"""A worker's progress: written a few times a second, with the heartbeat."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ class JobProgress:
         self._phase = ""
         self._last_write = 0.0
         self._last_check = 0.0
+        self._points: list[tuple[float, Mapping[str, float]]] = []
         # The runner writes these too, but it may have died after starting this process.
         self._write(state="running", pid=os.getpid(), pid_started=process_start_time(os.getpid()))
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
@@ -42,16 +43,22 @@ class JobProgress:
     def phase(self, name: str, done: int = 0, total: int = 0) -> None:
         """Write where the work is; at once when the phase is new or complete, else a few times a second."""
         complete = total > 0 and done >= total
-        if name != self._phase or complete or time.monotonic() - self._last_write >= WRITE_SECONDS:
-            self._phase, self._last_write = name, time.monotonic()
+        if name != self._phase or complete or self._is_due():
+            self._phase = name
             self._write(phase=name, done=done, total=total)
         # Last, so that a phase is known even when the person has asked to stop: the runner looks at it.
         self.check()
 
     def metrics(self, epoch: float, values: Mapping[str, float]) -> None:
-        """Add a point to the curves."""
-        with writing(self._engine) as connection:
-            write_metrics(connection, self._job_id, self._attempt, epoch, values)
+        """Add a point to the curves; written with the next ones when epochs are short."""
+        self._points.append((epoch, dict(values)))
+        if self._is_due():
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the points that wait."""
+        if self._points:
+            self._write()
 
     def check(self) -> None:
         """Raise `StopRequested` if the person asked to stop; looks a few times a second."""
@@ -63,9 +70,16 @@ class JobProgress:
             if connection.execute(query).scalar() is not None:
                 raise StopRequested
 
+    def _is_due(self) -> bool:
+        return time.monotonic() - self._last_write >= WRITE_SECONDS
+
     def _write(self, **values: Any) -> None:
         with writing(self._engine) as connection:
             write_job(connection, self._job_id, self._attempt, **values)
+            for epoch, point in self._points:
+                write_metrics(connection, self._job_id, self._attempt, epoch, point)
+        self._points.clear()
+        self._last_write = time.monotonic()
 
     def _beat(self) -> None:
         statement = sa.update(jobs).where(jobs.c.id == self._job_id, jobs.c.attempt == self._attempt)

@@ -33,7 +33,8 @@ from tlcore.storage.runs import run_dir
 SLOTS_VARIABLE = "TRANSFER_LAB_SLOTS"
 POLL_SECONDS = 0.1
 LINGER_SECONDS = 120.0
-STOP_GRACE_SECONDS = 10.0
+# One step of a large network takes many seconds on a busy computer.
+STOP_GRACE_SECONDS = 60.0
 # A stopped run still tests and saves its best epoch; on a busy computer that takes its time.
 CLOSING_GRACE_SECONDS = 300.0
 # A claimed job whose process never wrote its id: the runner died between claiming and starting.

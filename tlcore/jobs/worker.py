@@ -46,8 +46,11 @@ def work(task: Task) -> int:
     home = home_dir()
     engine = open_database(home)
     try:
-        context = WorkerContext(engine, home, job_id, attempt, JobProgress(engine, job_id, attempt))
-        state, message = task(context)
+        progress = JobProgress(engine, job_id, attempt)
+        try:
+            state, message = task(WorkerContext(engine, home, job_id, attempt, progress))
+        finally:
+            progress.flush()
     except StopRequested:
         state, message = "stopped", "Stopped."
     except LostJobError:

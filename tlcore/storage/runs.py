@@ -161,6 +161,12 @@ def write_metrics(
         connection.execute(sa.insert(metrics), rows)
 
 
+def last_metric(engine: sa.Engine, run_id: str) -> int | None:
+    """Return what changes whenever a point is added to a run's curves; `None` while there is none."""
+    with engine.begin() as connection:
+        return connection.execute(sa.select(sa.func.max(metrics.c.id)).where(metrics.c.job_id == run_id)).scalar()
+
+
 def read_metrics(engine: sa.Engine, run_id: str) -> list[MetricPoint]:
     """Return all points of a run's curves, in the order in which they were written."""
     query = sa.select(metrics.c.epoch, metrics.c.name, metrics.c.value).where(metrics.c.job_id == run_id)
