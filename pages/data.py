@@ -8,6 +8,7 @@ from pages.components.data_advice import data_advice, is_ready
 from pages.components.edits import show_failed_edit, undo_button
 from pages.components.frame import next_step, open_page
 from pages.components.import_watch import last_import, show_import, watch_import
+from pages.components.instant_panel import draw_instant_answers
 from pages.components.split_panel import split_panel
 from pages.components.text import count, label
 from tlcore.storage.jobs import ACTIVE_STATES, list_jobs
@@ -55,6 +56,9 @@ if dataset.classes:
     figure = class_counts_figure(dataset)
     with st.container(height=min(figure.layout.height, MAX_CHART_HEIGHT) + 20, border=False):
         st.plotly_chart(figure, key="counts", config={"displayModeBar": False}, alt="Pictures per class and part.")
+
+    if is_ready(dataset):
+        draw_instant_answers(context, dataset)
 
     st.subheader("Pictures", anchor=False)
     class_panel(context, dataset)

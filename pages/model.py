@@ -4,112 +4,30 @@ from dataclasses import replace
 
 import streamlit as st
 
+from pages.components.backbone_chooser import draw_backbone_chooser
 from pages.components.forms import SettingsForm
-from pages.components.frame import next_step, open_page, show_error
+from pages.components.frame import next_step, open_page
+from pages.components.freeze_form import draw_freeze_line
 from pages.components.live_plot import live_plot
 from pages.components.network_chart import amount, network_figure, network_height
-from pages.components.price import draw_price
+from pages.components.size_advice import size_sentence
 from pages.components.state import Context
+from pages.components.text import count
+from pages.components.weights_form import draw_start
 from tlcore.architecture import describe_model
-from tlcore.backbones.download import download_weights
-from tlcore.backbones.registry import BACKBONES, BackboneSpec, get_backbone
-from tlcore.backbones.weights import megabytes, weights_status
+from tlcore.backbones.registry import get_backbone
 from tlcore.config import ModelConfig, ResizeMode
-from tlcore.errors import TransferLabError
 
 IMAGE_SIZES = (32, 64, 96, 128, 160, 192, 224, 256, 299)
+PENALTIES = (0.0, 0.00001, 0.0001, 0.001, 0.01, 0.1)
+# Frozen features of a thousand numbers and two classes come to a few weights per picture; this is far beyond.
+MANY_WEIGHTS_PER_PICTURE = 1000
 UNITS = (16, 32, 64, 128, 256, 512, 1024)
 RESIZE_SENTENCES: dict[ResizeMode, tuple[str, str]] = {
     "crop": ("Cut", "Cuts the middle out; what stands at the border is lost."),
     "stretch": ("Stretch", "Squeezes everything in; things look thinner or wider."),
     "pad": ("Add borders", "Keeps everything in shape, with black borders."),
 }
-
-
-def backbone_sentence(spec: BackboneSpec, context: Context) -> str:
-    """Say in a line how large and how good a backbone is, and whether it is here."""
-    status = weights_status(spec, context.home)
-    here = "ready, no network needed"
-    if not status.ready_offline:
-        here = f"needs a download of {megabytes(status.download_bytes)}"
-    right = f"names {100 * spec.imagenet_top1:.0f} of 100 ImageNet photos right"
-    return f"{amount(spec.parameters)} parameters, {right}; {here}"
-
-
-def with_backbone(config: ModelConfig, name: str) -> ModelConfig:
-    """Return the settings with another backbone: all frozen, at the size that it was trained on."""
-    if name == config.backbone:
-        return config
-    return replace(config, backbone=name, first_trainable=None, image_size=get_backbone(name).default_size)
-
-
-def draw_backbone(context: Context, form: SettingsForm, config: ModelConfig) -> None:
-    """Choose the backbone; when its weights are missing, offer the download."""
-    st.subheader("Backbone", anchor=False)
-    bound = form.bind("backbone")
-    bound |= {"on_change": lambda: form.change(lambda part: with_backbone(part, st.session_state["backbone"]))}
-    st.radio(
-        "A network that has already seen 1.3 million photos",
-        [spec.name for spec in BACKBONES],
-        format_func=lambda name: get_backbone(name).title,
-        captions=[backbone_sentence(spec, context) for spec in BACKBONES],
-        help="The backbone turns a picture into numbers that describe it. It learned that on ImageNet, 1.3 million "
-        "photos of 1,000 kinds of things. Parameters are the numbers that it learned: more of them can "
-        "mean better and always means slower.",
-        key=bound["key"],
-        on_change=bound["on_change"],
-    )
-    spec = get_backbone(config.backbone)
-    status = weights_status(spec, context.home)
-    if status.ready_offline:
-        return
-    st.warning(
-        f"The weights of {spec.title} are not on this computer yet ({megabytes(status.download_bytes)}). "
-        "Download them, or choose a backbone that is ready.",
-        icon=":material/cloud_download:",
-    )
-    if st.button(f"Download {megabytes(status.download_bytes)}", icon=":material/download:", key="download"):
-        download(spec)
-
-
-def download(spec: BackboneSpec) -> None:
-    """Fetch the weights while the page waits; leaving the page pauses it, and the next try goes on from there."""
-    bar = st.progress(0.0, text=f"Downloading {spec.title}")
-
-    def show(done: int, total: int) -> None:
-        bar.progress(min(1.0, done / total) if total else 0.0, text=f"{megabytes(done)} of {megabytes(total)}")
-
-    try:
-        download_weights(spec, progress=show)
-    except TransferLabError as error:
-        show_error(error)
-        return
-    st.rerun()
-
-
-def draw_freeze_line(context: Context, form: SettingsForm, config: ModelConfig) -> None:
-    """Move the line between frozen and trainable, and show the network with its parameters."""
-    st.subheader("How much learns anew", anchor=False)
-    spec = get_backbone(config.backbone)
-    summary = describe_model(config, max(context.dataset.num_classes, 1))
-    st.select_slider(
-        "Train from this block on",
-        [None, *reversed(spec.block_names)],
-        format_func=lambda name: "all frozen" if name is None else name,
-        help="The first blocks see edges and colours, which all photos share; the last ones see whole things. With few "
-        "pictures keep all frozen (feature extraction). With many, or with pictures unlike photos, let the last "
-        "blocks learn too (fine-tuning): it takes longer and wants a smaller learning rate.",
-        **form.bind("first_trainable"),
-    )
-    trained, frozen = st.columns(2, wrap=False)
-    trained.metric(":orange[:material/local_fire_department:] Learn", amount(summary.trainable_parameters))
-    frozen.metric(":blue[:material/ac_unit:] Frozen", amount(summary.frozen_parameters))
-    total = summary.trainable_parameters + summary.frozen_parameters
-    st.caption(
-        f"{summary.trainable_parameters:,} of {total:,} parameters learn from your pictures. "
-        "Click a block to move the line there."
-    )
-    draw_price(context)
 
 
 def draw_network(context: Context, form: SettingsForm, config: ModelConfig) -> None:
@@ -120,7 +38,11 @@ def draw_network(context: Context, form: SettingsForm, config: ModelConfig) -> N
     def move_line() -> None:
         name = st.session_state["network"].clicked
         if name in spec.block_names:
-            form.change(lambda part: replace(part, first_trainable=None if part.first_trainable == name else name))
+            form.change(
+                lambda part: replace(
+                    part, first_trainable=None if part.first_trainable == name else name, also_frozen=()
+                )
+            )
 
     live_plot(
         network_figure(summary, config.image_size),
@@ -133,7 +55,22 @@ def draw_network(context: Context, form: SettingsForm, config: ModelConfig) -> N
     )
 
 
-def draw_head(form: SettingsForm, config: ModelConfig) -> None:
+def warn_of_large_head(context: Context, config: ModelConfig) -> None:
+    """Say with numbers when the head has far more weights than the pictures can teach."""
+    pictures = len(context.dataset.subset("train"))
+    weights = sum(layer.parameters for layer in describe_model(config, max(context.dataset.num_classes, 1)).head)
+    if not pictures or weights / pictures < MANY_WEIGHTS_PER_PICTURE:
+        return
+    st.warning(
+        f"This head has {amount(weights)} weights for {count(pictures, 'training picture')}: "
+        f"{weights // pictures:,} for each. It can learn every picture by heart instead of what "
+        "they have in common. One average per channel, fewer "
+        "units or more pictures help.",
+        icon=":material/fitness_center:",
+    )
+
+
+def draw_head(context: Context, form: SettingsForm, config: ModelConfig) -> None:
     """Choose the new layers on top of the backbone."""
     st.subheader("Head", anchor=False)
     st.markdown("The new layers on top: they turn what the backbone saw into your classes.")
@@ -187,9 +124,18 @@ def draw_head(form: SettingsForm, config: ModelConfig) -> None:
         **form.bind("dropout"),
     )
     st.caption("Switches off a part of the values during training, so that the head does not learn by heart.")
+    st.select_slider(
+        "Penalty on large weights (L2)",
+        sorted({*PENALTIES, config.head.l2}),
+        format_func=lambda value: f"{value:g}" if value else "none",
+        help="The squares of the head's weights are added to the loss, so that no single one grows large. Another help "
+        "against learning by heart, also called weight decay.",
+        **form.bind("l2"),
+    )
+    warn_of_large_head(context, config)
 
 
-def draw_picture(form: SettingsForm, config: ModelConfig) -> None:
+def draw_picture(context: Context, form: SettingsForm, config: ModelConfig) -> None:
     """Choose how a picture is brought into the shape that the backbone takes."""
     st.subheader("Picture", anchor=False)
     spec = get_backbone(config.backbone)
@@ -201,7 +147,7 @@ def draw_picture(form: SettingsForm, config: ModelConfig) -> None:
         "quarter of the time and misses small things.",
         **form.bind("image_size"),
     )
-    st.caption(f"Every picture becomes a square of {config.image_size} × {config.image_size} pixels.")
+    st.caption(size_sentence(context, config))
     st.segmented_control(
         "A picture that is not square",
         list(RESIZE_SENTENCES),
@@ -218,13 +164,14 @@ config = context.project.config
 form = SettingsForm(context.engine, context.project.id, config, "model")
 choices, drawing = st.columns([2, 3], gap="large")
 with choices:
-    draw_backbone(context, form, config.model)
+    draw_backbone_chooser(context)
+    draw_start(context)
     draw_freeze_line(context, form, config.model)
 with drawing:
     draw_network(context, form, config.model)
 head, picture = st.columns(2, gap="medium")
 with head:
-    draw_head(SettingsForm(context.engine, context.project.id, config, "head"), config.model)
+    draw_head(context, SettingsForm(context.engine, context.project.id, config, "head"), config.model)
 with picture:
-    draw_picture(form, config.model)
+    draw_picture(context, form, config.model)
 next_step("Next: Train", "train")

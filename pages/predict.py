@@ -3,28 +3,29 @@
 import streamlit as st
 
 from pages.components.answer_views import show_all_answers, show_answer, show_probabilities, show_refused
-from pages.components.answers import ask_pixels, keep_answers, kept_answers, predictor_of, sample_item
+from pages.components.answers import ask_pixels, keep_answers, kept_answers, sample_item
 from pages.components.bring_pictures import bring_pictures, take_photo
 from pages.components.colors import class_color
 from pages.components.frame import next_step, open_page, show_error
 from pages.components.prediction_table import prediction_csv
-from pages.components.run_choice import choose_run, dataset_of_run
+from pages.components.run_choice import choose_model
+from pages.components.trained_models import dataset_of_model, predictor_of
 from tlcore.errors import RunError
 from tlcore.resizing import decode_image
 
 context = open_page("predict", needs_model=True)
-run = choose_run(context)
+model = choose_model(context)
 try:
-    predictor = predictor_of(context, run)
+    predictor = predictor_of(context, model)
 except RunError as error:
     show_error(error)
     next_step("Train again", "train")
     st.stop()
-next_step("Next: Export", "export", run=run.id)
+next_step("Next: Export", "export", run=model.id)
 names = predictor.class_names
 colors = [class_color(color) for color in predictor.class_colors]
 
-bring_pictures(predictor, run)
+bring_pictures(predictor, model.id)
 with st.container(horizontal=True, vertical_alignment="center"):
     camera = st.toggle("Use the camera", key="camera", help="The browser asks you first; no photo is kept.")
     with st.popover("Can it be fooled?", icon=":material/help:", type="tertiary"):
@@ -36,8 +37,8 @@ with st.container(horizontal=True, vertical_alignment="center"):
 if camera:
     left, right = st.columns([2, 3], gap="medium", vertical_alignment="center")
     with left:
-        take_photo(predictor, run)
-    photos = kept_answers(run, "camera")
+        take_photo(predictor, model.id)
+    photos = kept_answers(model.id, "camera")
     with right:
         show_refused(photos)
         if not photos:
@@ -46,7 +47,7 @@ if camera:
             show_probabilities(photos[0], names, colors)
     st.stop()
 
-answers = kept_answers(run, "files")
+answers = kept_answers(model.id, "files")
 show_refused(answers)
 if any(not answer.reason for answer in answers):
     show_all_answers(answers, names, colors)
@@ -63,13 +64,13 @@ if any(not answer.reason for answer in answers):
                 help="For a spreadsheet. A name that would act as a formula gets an apostrophe in front.",
             )
         if st.button("Clear", icon=":material/delete_sweep:", key="clear"):
-            keep_answers(run, "files", [])
+            keep_answers(model.id, "files", [])
             st.rerun()
     st.stop()
 
-dataset = dataset_of_run(context, run)
+dataset = dataset_of_model(context, model)
 number = st.session_state.setdefault("sample-number", 0)
-item = sample_item(dataset, run, number)
+item = sample_item(dataset, model.id, number)
 if item is None:
     st.info("Bring a picture above: what the model sees in it will stand here.", icon=":material/add_photo_alternate:")
     st.stop()

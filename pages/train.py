@@ -2,20 +2,25 @@
 
 import streamlit as st
 
+from pages.components.comparison_view import draw_comparison
 from pages.components.frame import go_to, open_page, primary_action, show_error
+from pages.components.recipe_cards import draw_recipes
 from pages.components.run_list import draw_earlier_runs
+from pages.components.run_note import draw_note, draw_note_field, take_note
+from pages.components.run_reuse import draw_reuse
 from pages.components.run_view import draw_ended, draw_live
 from pages.components.state import Context
+from pages.components.trained_models import is_run_id
 from pages.components.training_form import draw_summary, draw_training_form, find_obstacle
 from tlcore.errors import NotFoundError
-from tlcore.jobs.control import ensure_runner, start_run, stop_job
-from tlcore.storage.runs import Run, get_run
+from tlcore.jobs.control import ensure_runner, start_runs, stop_job
+from tlcore.storage.runs import Run, RunPlan, get_run
 
 
 def selected_run(context: Context) -> Run | None:
     """Return the run in the address, else the one that waits or works; `None` to prepare a new one."""
     run_id = st.query_params.get("run")
-    if run_id:
+    if run_id and is_run_id(run_id):  # a group or simple head of a result page stays in the address, for the way back
         try:
             run = get_run(context.engine, run_id)
             if run.job.project_id == context.project.id:
@@ -24,7 +29,8 @@ def selected_run(context: Context) -> Run | None:
         except NotFoundError as error:
             show_error(error)
         del st.query_params["run"]
-    active = next((run for run in context.runs if run.job.is_active), None)
+    # Of several in line the one that works, or will first.
+    active = next((run for run in reversed(context.runs) if run.job.is_active), None)
     if active is not None:
         st.query_params["run"] = active.id
     return active
@@ -37,17 +43,20 @@ def prepare(context: Context) -> None:
     obstacle = find_obstacle(context)
     # The button stands at the bottom wherever it is called; first, so that a press is answered at once.
     if primary_action("Start training", key="start", icon=":material/play_arrow:", disabled=obstacle is not None):
-        version, config = context.project.version, context.project.config
-        st.query_params["run"] = start_run(context.engine, context.project.id, version, config, context.home)
+        plan = RunPlan(context.project.version or 0, context.project.config, take_note(context))
+        st.query_params["run"] = start_runs(context.engine, context.project.id, [plan], context.home)[0]
         st.rerun()
+    draw_recipes(context)
     draw_training_form(context)
     draw_summary(context)
+    draw_note_field(context)
     if obstacle is not None:
         st.warning(obstacle, icon=":material/block:")
 
 
 def watch(context: Context, run: Run) -> None:
     """Show a run: live with a way to stop it, or what it reached and where to go from there."""
+    draw_note(run)
     if run.job.is_active:
         stopping = run.job.stop_requested is not None
         text = "Stopping" if stopping else "Stop and keep the best"
@@ -57,6 +66,7 @@ def watch(context: Context, run: Run) -> None:
         draw_live(context, run.id)
         return
     draw_ended(context, run)
+    draw_reuse(context, run)
     if run.has_model:
         if primary_action("Try it on a picture", icon=":material/arrow_forward:", icon_position="right"):
             go_to("predict", run=run.id)
@@ -77,3 +87,4 @@ if run is None:
 else:
     watch(context, run)
 draw_earlier_runs(context, run)
+draw_comparison(context, run)

@@ -2,22 +2,26 @@
 
 import streamlit as st
 
+from pages.components.ensemble_form import draw_group_form
+from pages.components.ensemble_views import draw_delete, show_group
 from pages.components.evaluation_views import show_accuracy, show_classes, show_mistakes
 from pages.components.frame import next_step, open_page, show_error
-from pages.components.run_choice import choose_run
+from pages.components.probe_panel import draw_simple_heads
+from pages.components.run_choice import choose_model
+from pages.components.trained_models import evaluation_of
 from tlcore.errors import RunError
-from tlcore.evaluation import load_evaluation
-from tlcore.storage.runs import run_dir
+from tlcore.storage.ensembles import Ensemble
 
 context = open_page("understand", needs_model=True)
-run = choose_run(context)
+model = choose_model(context)
 try:
-    evaluation = load_evaluation(run_dir(run.id, context.home))
+    evaluation = evaluation_of(context, model)
 except RunError as error:
     show_error(error)
+    draw_delete(context, model)
     next_step("Train again", "train")
     st.stop()
-next_step("Next: Predict", "predict", run=run.id)
+next_step("Next: Predict", "predict", run=model.id)
 
 if not evaluation.total:
     st.info(
@@ -28,5 +32,13 @@ if not evaluation.total:
     st.stop()
 
 show_accuracy(evaluation)
+if isinstance(model, Ensemble):
+    show_group(context, model, evaluation)
 show_mistakes(evaluation, context.images)
 show_classes(evaluation)
+
+st.subheader("More models from the same pictures", anchor=False)
+with st.expander("Let several runs answer together (ensemble)", icon=":material/groups:"):
+    draw_group_form(context, model)
+with st.expander("Train simple heads in a second (feature extraction as such)", icon=":material/bolt:"):
+    draw_simple_heads(context, model)

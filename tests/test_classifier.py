@@ -1,6 +1,7 @@
 """Backbone and head as one network: frozen up to the line, cut in two, saved and loaded the same."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from tlcore.architecture import describe_model
 from tlcore.backbones.keras_models import block_layers
 from tlcore.backbones.registry import get_backbone
 from tlcore.classifier import Classifier, build_classifier, count_parameters
-from tlcore.config import HeadConfig, ModelConfig, TrainingConfig
+from tlcore.config import RANDOM, HeadConfig, ModelConfig, TrainingConfig
 from tlcore.feature_store import FeatureTable, LabelledFeatures
 from tlcore.training import train_suffix
 
@@ -31,7 +32,7 @@ FREEZE_LINES = [
 
 def random_classifier(config: ModelConfig, num_classes: int = 3, seed: int = 0) -> Classifier:
     keras.utils.set_random_seed(1)
-    return build_classifier(config, num_classes, weights=None, seed=seed)
+    return build_classifier(replace(config, weights=RANDOM), num_classes, seed=seed)
 
 
 def answers(model: keras.Model, examples: np.ndarray) -> np.ndarray:

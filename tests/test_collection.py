@@ -6,6 +6,7 @@ import json
 import time
 import zipfile
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,8 @@ from PIL import Image
 from tlcore.dataset import MAX_CLASSES, Dataset
 from tlcore.errors import DatasetError
 from tlcore.intake.collection import UNLABELLED, ImportReport, collect
-from tlcore.intake.samples import get_sample
-from tlcore.intake.sources import ArchiveSource, FileSource, FolderSource, SampleSource
+from tlcore.intake.ready_sets import get_ready_set, open_ready_set
+from tlcore.intake.sources import ArchiveSource, FileSource, FolderSource, ReadySource
 from tlcore.progress import StopRequested
 from tlcore.storage.images import ImageStore
 
@@ -183,8 +184,8 @@ def test_nothing_usable_says_what_to_bring(store: MemoryStore):
 
 @pytest.mark.parametrize("name", ["surfaces", "digits"])
 def test_ready_data_set_comes_in_whole(name: str, store: MemoryStore):
-    report = collect([SampleSource(name)], Dataset(), store)
-    spec = get_sample(name)
+    spec = get_ready_set(name)
+    report = collect([ReadySource(open_ready_set(spec, (), ExitStack()))], Dataset(), store)
     assert sorted(report.dataset.class_names) == sorted(spec.class_names)
     assert report.added == spec.num_images
     assert report.refused == ()

@@ -169,8 +169,8 @@ def settings(preset: str | None = None, **training: object) -> RunConfig:
 
 
 def test_the_price_is_said_in_a_sentence() -> None:
-    assert total_words(TAG) == "About 25 s"
-    assert total_words(replace(TAG, at_most=True)) == "At most 25 s"
+    assert total_words((TAG,)) == "About 25 s"
+    assert total_words((replace(TAG, at_most=True),)) == "At most 25 s"
     assert price_sentence(TAG, settings()) == "14 s to look at the pictures once, then 0.4 s per epoch."
     assert price_sentence(TAG, settings("light")).startswith("14 s to look at the pictures and their views once")
     fresh = replace(TAG, epoch_seconds=8.0)

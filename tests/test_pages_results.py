@@ -24,20 +24,32 @@ from streamlit.testing.v1 import AppTest
 
 from pages.asgi import owner_of
 from pages.components.amounts import chance, file_size, interval_words
+from pages.components.ensemble_views import comparison_words
 from pages.components.prediction_table import defused, prediction_csv
 from pages.components.result_charts import confusion_figure, probability_figure
 from pages.components.state import LOCAL_OWNER
 from pages.downloads import download_route, download_url
+from tests.page_tests import modules_after
 from tlcore.config import ModelConfig, RunConfig
 from tlcore.dataset import ClassLabel, Dataset, Item
-from tlcore.evaluation import Evaluation, save_evaluation
+from tlcore.evaluation import VALIDATION_FILE_NAME, Evaluation, load_evaluation, save_evaluation
 from tlcore.intake.images import clean_pixels
 from tlcore.prediction_code import prediction_code
 from tlcore.resizing import resize_image
 from tlcore.storage.database import open_database, writing
 from tlcore.storage.datasets import commit_version
+from tlcore.storage.ensembles import list_ensembles
 from tlcore.storage.images import ImageStore
-from tlcore.storage.jobs import claim_job, end_job
+from tlcore.storage.jobs import ACTIVE_STATES, claim_job, end_job, list_jobs
+from tlcore.storage.probes import (
+    ProbeRequest,
+    ProbeResult,
+    create_probes,
+    frozen_backbone,
+    get_probe_request,
+    probe_dir,
+    write_probe_results,
+)
 from tlcore.storage.projects import create_project
 from tlcore.storage.runs import RunSummary, create_run, run_dir, write_summary
 
@@ -77,6 +89,30 @@ class Finished:
             write_summary(connection, run_id, job.attempt, summary)
         end_job(self.engine, run_id, job.attempt, "finished")
         return run_id
+
+    def add_validation(self, run_id: str, wrong: Sequence[int] = ()) -> None:
+        """Let a run keep answers to the validation pictures, for which the test pictures stand in."""
+        folder = run_dir(run_id, self.home)
+        test = load_evaluation(folder)
+        probabilities = np.full(test.probabilities.shape, 0.1, np.float32)
+        for index, truth in enumerate(test.y_true):
+            probabilities[index, 1 - truth if index in wrong else truth] = 0.9
+        save_evaluation(Evaluation(NAMES, test.images, test.y_true, probabilities), folder, VALIDATION_FILE_NAME)
+
+    def add_head(self) -> str:
+        """Make a trained simple head that answers one test picture wrong; return its id."""
+        job_id = create_probes(self.engine, self.project_id, ProbeRequest(self.version, frozen_backbone(ModelConfig())))
+        job = claim_job(self.engine, "probe")
+        items = self.dataset.subset("test")
+        y_true = np.array([self.dataset.class_index()[item.class_id] for item in items], dtype=np.int64)
+        said = np.where(np.arange(len(items)) == 5, 1 - y_true, y_true)
+        evaluation = Evaluation(NAMES, tuple(i.image for i in items), y_true, np.eye(2, dtype=np.float32)[said])
+        save_evaluation(evaluation, probe_dir(job_id, "linear_svm", self.home))
+        with writing(self.engine) as connection:
+            result = ProbeResult("linear_svm", len(items) - 1, len(items), 100, 0.25)
+            write_probe_results(connection, job_id, job.attempt, (result,))
+        end_job(self.engine, job_id, job.attempt, "finished")
+        return f"{job_id}.linear_svm"
 
 
 @pytest.fixture
@@ -315,7 +351,7 @@ def test_export_names_sizes_settings_and_code(make_finished) -> None:
     links = {link.url: link.label for link in page.get("link_button")}
     assert links[download_url(run_id, "model.keras")] == "model.keras (3.0 MB)"
     assert "Download all (ZIP, 3.0 MB)" in links.values()
-    assert "EfficientNet-Lite0" in list(page.table[0].value["Value"])
+    assert any("EfficientNet-Lite0" in value for value in page.table[0].value["Value"])
     assert page.code[0].value.strip() == prediction_code(ModelConfig()).strip()
 
 
@@ -323,6 +359,154 @@ def test_export_says_so_when_the_files_are_gone(make_finished) -> None:
     finished = make_finished()
     (run_dir(finished.add_run(), finished.home) / "model.keras").unlink()
     assert "Train again" in open_step("export", finished.project_id).error[0].value
+
+
+def make_group(finished: Finished, page: AppTest) -> str:
+    """Press the button that makes a group of the chosen runs; return its id."""
+    page.button(key="make-group").click().run()
+    assert not page.exception
+    return list_ensembles(finished.engine, finished.project_id)[0].id
+
+
+def test_two_runs_become_a_group_that_is_looked_at_like_a_run_and_survives_a_reload(make_finished) -> None:
+    finished = make_finished()
+    finished.add_run(wrong=(30, 31, 32))
+    finished.add_run(wrong=(0, 1, 30))
+    page = open_step("understand", finished.project_id)
+    assert "all count the same" in all_text(page).lower()
+    group_id = make_group(finished, page)
+    for shown in (page, open_step("understand", finished.project_id, group_id)):
+        assert shown.query_params["run"] in (group_id, [group_id])
+        assert any("Runs 1 and 2" in option for option in shown.selectbox[0].options)
+        # Where only one is wrong, the surer one wins: 31 and 32 are sure mistakes, 0 and 1 are not.
+        assert accuracy_of(shown).startswith("Test accuracy 92 %")
+        rows = shown.table[0].value
+        assert list(rows["Model"]) == ["**The group**", "Run 1", "Run 2"]
+        assert list(rows["Counts"]) == ["", "50 %", "50 %"]
+        assert "The group is **as good** as its best member, Run 1" in all_text(shown)
+
+
+def test_weights_are_fitted_when_the_runs_kept_their_validation_answers(make_finished) -> None:
+    finished = make_finished()
+    for wrong in ((30,), (31,)):
+        finished.add_validation(finished.add_run(wrong=wrong), wrong=range(0) if wrong == (30,) else range(39))
+    page = open_step("understand", finished.project_id)
+    weighting = next(group for group in page.button_group if group.key == "group-weighting")
+    weighting.set_value("validation").run()
+    assert "Run 1: 100 %, Run 2: 0 %. A run that counts nothing is not asked." in all_text(page)
+    page.text_input(key="group-name").set_value("*Our* best")
+    group = make_group(finished, page)
+    kept = list_ensembles(finished.engine, finished.project_id)[0]
+    assert (kept.config.weights, kept.config.weighting, kept.name) == ((1.0, 0.0), "validation", "*Our* best")
+    assert "on the validation pictures" in all_text(open_step("understand", finished.project_id, group))
+
+
+def test_runs_on_other_pictures_cannot_join(make_finished) -> None:
+    finished = make_finished()
+    finished.add_run()
+    dataset = Dataset(finished.dataset.classes, finished.dataset.items[:-1])
+    version = commit_version(
+        finished.engine, finished.project_id, dataset, "one less", parent=finished.version, home=finished.home
+    )
+    Finished(finished.engine, finished.home, finished.project_id, dataset, version).add_run()
+    page = open_step("understand", finished.project_id)
+    assert any("two runs on the same pictures" in info.value for info in page.info)
+
+
+def test_a_group_predicts_and_is_deleted_without_its_runs(make_finished, predictor) -> None:
+    finished = make_finished()
+    finished.add_run()
+    finished.add_run()
+    group_id = make_group(finished, open_step("understand", finished.project_id))
+    page = open_step("predict", finished.project_id, group_id)
+    page.file_uploader[0].upload("a.png", picture(COLORS[0])).run()
+    assert "The model says red" in all_text(page)
+    page = open_step("understand", finished.project_id, group_id)
+    page.button(key=f"delete-{group_id}").click().run()
+    assert not page.exception
+    assert list_ensembles(finished.engine, finished.project_id) == []
+    assert len(page.selectbox[0].options) == 2
+    assert page.selectbox[0].options[0].startswith("Run 2")
+
+
+def test_a_group_whose_run_lost_its_files_is_explained_and_can_be_deleted(make_finished) -> None:
+    finished = make_finished()
+    first = finished.add_run()
+    finished.add_run()
+    group_id = make_group(finished, open_step("understand", finished.project_id))
+    (run_dir(first, finished.home) / "evaluation.npz").unlink()
+    page = open_step("understand", finished.project_id, group_id)
+    assert "Train again" in page.error[0].value
+    assert page.button(key=f"delete-{group_id}").label == "Delete"
+
+
+def test_the_address_of_a_group_leads_to_no_error_on_train_and_export(make_finished) -> None:
+    finished = make_finished()
+    finished.add_run()
+    finished.add_run()
+    group_id = make_group(finished, open_step("understand", finished.project_id))
+    assert "no file of its own" in open_step("export", finished.project_id, group_id).info[0].value
+    assert not open_step("train", finished.project_id, group_id).error
+
+
+def graded(*right: bool) -> Evaluation:
+    y_true = np.zeros(len(right), np.int64)
+    probabilities = np.array([[0.9, 0.1] if one else [0.1, 0.9] for one in right], np.float32)
+    return Evaluation(NAMES, tuple(map(str, range(len(right)))), y_true, probabilities)
+
+
+def test_a_group_is_compared_honestly() -> None:
+    def words(group: Sequence[bool], best: Sequence[bool]) -> str:
+        return comparison_words(graded(*group), graded(*best), "Run 3")
+
+    gain = words([True] * 12, [False] * 10 + [True] * 2)
+    assert "**better** than its best member, Run 3: 10 more pictures right" in gain
+    assert "Chance alone hardly" in gain
+    luck = words([True] * 12, [False] + [True] * 11)
+    assert "1 more picture right" in luck
+    assert "Chance alone could" in luck
+    loss = words([False, True], [True, True])
+    assert "**not better**: Run 3 alone has 1 more picture right" in loss
+    assert "**as good**" in words([True, False], [False, True])
+    assert "the very same pictures" in words([True, False], [True, False])
+
+
+def test_a_simple_head_is_looked_at_and_compared_with_the_run(make_finished) -> None:
+    finished = make_finished()
+    finished.add_run(wrong=(3, 8))
+    head_id = finished.add_head()
+    page = open_step("understand", finished.project_id)
+    assert page.selectbox[0].options[1] == "Linear SVM: 98 % right, on EfficientNet-Lite0"
+    rows = page.table[0].value
+    assert list(rows["Model"]) == ["Run 1", "Linear SVM"]
+    assert rows["Test accuracy"][1] == "98 % (87 to 100 %)"
+    page = open_step("understand", finished.project_id, head_id)
+    assert accuracy_of(page).startswith("Test accuracy 98 %")
+    page = open_step("predict", finished.project_id, head_id)
+    assert "Train it again" in page.error[0].value  # its files are not there
+
+
+def test_simple_heads_are_trained_by_a_job_that_is_watched(make_finished, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tlcore.jobs.control.ensure_runner", lambda home=None: None)
+    finished = make_finished()
+    finished.add_run()
+    page = open_step("understand", finished.project_id)
+    page.button(key="train-probes").click().run()
+    assert not page.exception
+    (job,) = list_jobs(finished.engine, states=ACTIVE_STATES, project_id=finished.project_id)
+    assert get_probe_request(finished.engine, job.id) == ProbeRequest(finished.version, ModelConfig())
+    assert "Simple heads" in page.get("progress")[0].proto.text
+    page.button(key=f"stop-{job.id}").click().run()
+    assert not list_jobs(finished.engine, states=ACTIVE_STATES, project_id=finished.project_id)
+    assert "train-probes" in [button.key for button in page.button]
+
+
+def test_the_first_paint_of_understand_loads_neither_network_nor_classifiers(make_finished) -> None:
+    finished = make_finished()
+    finished.add_run()
+    loaded = modules_after("understand", finished.home, finished.project_id)
+    assert "plotly" in loaded
+    assert not {"sklearn", "tensorflow", "keras", "ai_edge_litert"} & loaded
 
 
 @pytest.mark.parametrize("mode", ["crop", "stretch", "pad"])

@@ -1,32 +1,33 @@
-"""Ready data sets: complete, offline, without leakage."""
+"""Embedded data sets: complete, offline, without leakage."""
 
 import socket
 from collections import Counter
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
 
-from tlcore.intake.samples import PHOTOS, SAMPLES, build_sample, windows
+from tlcore.intake.ready_sets import READY_SETS, get_ready_set, open_ready_set
+from tlcore.intake.samples import PHOTOS, windows
+
+EMBEDDED = tuple(spec for spec in READY_SETS if not spec.files)
 
 
-@pytest.mark.parametrize("spec", SAMPLES, ids=lambda spec: spec.name)
+@pytest.mark.parametrize("spec", EMBEDDED, ids=lambda spec: spec.name)
 def test_row_says_what_is_built_without_a_network(spec, monkeypatch: pytest.MonkeyPatch):
     def no_network(*args: object) -> None:
         raise AssertionError("a ready data set asked for the network")
 
     monkeypatch.setattr(socket.socket, "connect", no_network)
-    pictures = list(build_sample(spec.name))
-    assert len(pictures) == spec.num_images
-    assert {picture.class_name for picture in pictures} == set(spec.class_names)
+    pictures = open_ready_set(spec, (), ExitStack())
+    assert Counter(picture.class_name for picture in pictures) == dict(spec.classes)
     counts = Counter((picture.class_name, picture.split) for picture in pictures)
     for name in spec.class_names:
         assert counts[name, "train"] > counts[name, "test"] >= 8
         assert counts[name, "validation"] >= 8
-    for picture in pictures:
-        assert picture.pixels.dtype == np.uint8
-        assert picture.pixels.ndim == 3
-        assert 64 <= min(picture.pixels.shape[:2]) <= 150
-    assert len({picture.pixels.tobytes() for picture in pictures}) == len(pictures)
+    cleaned = [picture.clean() for picture in pictures]
+    assert all(64 <= clean.width == clean.height <= 150 for clean in cleaned)
+    assert len({clean.data for clean in cleaned}) == len(pictures)
 
 
 @pytest.mark.parametrize("photo", PHOTOS, ids=lambda photo: photo.class_name)
@@ -46,10 +47,11 @@ def test_windows_stay_inside_their_photograph():
 
 
 def test_same_pictures_every_time():
-    first, second = ([(p.name, p.split) for p in build_sample("digits")] for _ in range(2))
+    spec = get_ready_set("digits")
+    first, second = ([(p.name, p.split) for p in open_ready_set(spec, (), ExitStack())] for _ in range(2))
     assert first == second
 
 
 def test_unknown_name_is_named():
     with pytest.raises(ValueError, match="surfaces, digits"):
-        build_sample("planets")
+        get_ready_set("planets")

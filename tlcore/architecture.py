@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tlcore.backbones.registry import get_backbone, output_shape
 from tlcore.config import HeadConfig, ModelConfig
-from tlcore.cut import POOLING
+from tlcore.cut import POOLING, trainable_blocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,24 +83,19 @@ def describe_model(config: ModelConfig, num_classes: int) -> ModelSummary:
     if num_classes < 1:
         raise ValueError(f"`num_classes` must be at least 1. Received: num_classes={num_classes}")
     spec = get_backbone(config.backbone)
-    if config.first_trainable is not None and config.first_trainable not in spec.block_names:
-        raise ValueError(
-            f"`first_trainable` must be None or a block of {spec.name}: {', '.join(spec.block_names)}. "
-            f"Received: first_trainable={config.first_trainable!r}"
-        )
     shapes = output_shape(spec, config.image_size)
-    first = len(spec.blocks) if config.first_trainable is None else spec.block_index(config.first_trainable)
+    trainable = trainable_blocks(config)
     blocks = tuple(
-        BlockSummary(block.name, shapes[block.name], block.parameters, index >= first, spec.sees(block.name))
-        for index, block in enumerate(spec.blocks)
+        BlockSummary(block.name, shapes[block.name], block.parameters, block.name in trainable, spec.sees(block.name))
+        for block in spec.blocks
     )
     head = _describe_head(config.head, blocks[-1].output_shape, num_classes)
-    backbone = spec.count_parameters(config.first_trainable)
+    learning = sum(block.trainable_parameters for block in spec.blocks if block.name in trainable)
     return ModelSummary(
         blocks=blocks,
         head=head,
-        trainable_parameters=backbone.trainable + sum(layer.parameters for layer in head),
-        frozen_parameters=backbone.frozen,
+        trainable_parameters=learning + sum(layer.parameters for layer in head),
+        frozen_parameters=sum(block.parameters for block in spec.blocks) - learning,
     )
 
 

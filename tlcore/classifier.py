@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import keras
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from tlcore.backbones.keras_models import PREPROCESSING_NAME, block_layers, block_output, build_backbone
 from tlcore.backbones.registry import get_backbone
 from tlcore.config import HeadConfig, ModelConfig
-from tlcore.cut import PIXELS, POOLING, prefix_of
+from tlcore.cut import PIXELS, POOLING, prefix_of, trainable_blocks
 
 PROBABILITIES = "probabilities"
 
@@ -36,7 +35,6 @@ def build_classifier(
     config: ModelConfig,
     num_classes: int,
     *,
-    weights: Literal["imagenet"] | None = "imagenet",
     seed: int = 0,
     home: Path | None = None,
 ) -> Classifier:
@@ -45,9 +43,8 @@ def build_classifier(
     Flat, because heat maps and cuts inside nested Keras models break.
 
     Args:
-        config: Backbone, freeze line and head.
+        config: Backbone, its first weights, freeze line and head.
         num_classes: Number of outputs.
-        weights: `imagenet`, or `None` for random weights.
         seed: Fixes the head's first weights and its dropout.
         home: The data root; the configured one when not given.
 
@@ -55,15 +52,25 @@ def build_classifier(
         WeightsError: If the backbone's weights are not on this computer.
     """
     spec = get_backbone(config.backbone)
-    backbone = build_backbone(spec, config.image_size, weights, home=home)
+    backbone = build_backbone(spec, config.image_size, config.weights, home=home)
     features = backbone.output
-    outputs, pooled = _head(features, config.head, num_classes, seed)
-    model = keras.Model(backbone.input, outputs, name="classifier")
+    outputs = _head(features, config.head, num_classes, seed)
+    return cut_model(keras.Model(backbone.input, outputs, name="classifier"), config)
+
+
+def cut_model(model: keras.Model, config: ModelConfig) -> Classifier:
+    """Freeze a whole network up to the freeze line and cut it there; its weights stay as they are.
+
+    Args:
+        model: `Classifier.model` of the same backbone and head, whatever was frozen in it before.
+        config: Names the first trainable block.
+    """
     freeze_until(model, config)
     cut = prefix_of(config).cut
     if cut == PIXELS:
         return Classifier(model, None, model)
-    at_cut = pooled if cut == POOLING else block_output(model, spec, cut)
+    spec = get_backbone(config.backbone)
+    at_cut = model.get_layer(POOLING).output if cut == POOLING else block_output(model, spec, cut)
     return Classifier(
         model,
         prefix=keras.Model(model.input, at_cut, name="prefix"),
@@ -82,21 +89,18 @@ def build_prefix(config: ModelConfig, *, home: Path | None = None) -> keras.Mode
     cut = prefix_of(config).cut
     if cut == PIXELS:
         raise ValueError("`config` must freeze at least one block. Received: every block is trainable")
-    backbone = build_backbone(spec, config.image_size, "imagenet", home=home)
+    backbone = build_backbone(spec, config.image_size, config.weights, home=home)
     if cut == POOLING:
         return keras.Model(backbone.input, keras.layers.GlobalAveragePooling2D(name=POOLING)(backbone.output))
     return keras.Model(backbone.input, block_output(backbone, spec, cut))
 
 
-def _head(
-    features: keras.KerasTensor, config: HeadConfig, num_classes: int, seed: int
-) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-    """Add the head; return the probabilities and the pooled features."""
+def _head(features: keras.KerasTensor, config: HeadConfig, num_classes: int, seed: int) -> keras.KerasTensor:
+    """Add the head; return the probabilities."""
     if config.pooling == "average":
-        pooled = keras.layers.GlobalAveragePooling2D(name=POOLING)(features)
+        x = keras.layers.GlobalAveragePooling2D(name=POOLING)(features)
     else:
-        pooled = keras.layers.Flatten(name="flatten")(features)
-    x = pooled
+        x = keras.layers.Flatten(name="flatten")(features)
     for number, units in enumerate((*config.dense_units, num_classes), start=1):
         if config.dropout:
             x = keras.layers.Dropout(config.dropout, seed=seed + number, name=f"dropout_{number}")(x)
@@ -105,13 +109,14 @@ def _head(
             units,
             activation="softmax" if is_output else "relu",
             kernel_initializer=keras.initializers.GlorotUniform(seed=seed + number),
+            kernel_regularizer=keras.regularizers.L2(config.l2) if config.l2 else None,
             name=PROBABILITIES if is_output else f"dense_{number}",
         )(x)
-    return x, pooled
+    return x
 
 
 def freeze_until(model: keras.Model, config: ModelConfig) -> None:
-    """Freeze the blocks before the first trainable one, and batch normalization everywhere.
+    """Thaw the blocks that shall learn; freeze the others, and batch normalization everywhere.
 
     Batch normalization keeps the statistics of ImageNet only when the layer itself is frozen: Keras 3
     overrides a `training=False` given when the model was built.
@@ -124,12 +129,10 @@ def freeze_until(model: keras.Model, config: ModelConfig) -> None:
         https://keras.io/guides/transfer_learning/, corrected by
         https://github.com/keras-team/keras/issues/20285
     """
-    spec = get_backbone(config.backbone)
-    start = len(spec.blocks) if config.first_trainable is None else spec.block_index(config.first_trainable)
-    layers = block_layers(model, spec)
-    for block in spec.blocks[:start]:
-        for layer in layers[block.name]:
-            layer.trainable = False
+    trainable = trainable_blocks(config)
+    for name, layers in block_layers(model, get_backbone(config.backbone)).items():
+        for layer in layers:
+            layer.trainable = name in trainable
     for layer in model.layers:
         if layer.name == PREPROCESSING_NAME or isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = False

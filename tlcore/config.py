@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar, get_args
 
 import msgspec
@@ -18,7 +18,7 @@ FILL_MODES: tuple[FillMode, ...] = get_args(FillMode)
 RESIZE_MODES: tuple[ResizeMode, ...] = get_args(ResizeMode)
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 OPTIMIZERS: tuple[OptimizerName, ...] = get_args(OptimizerName)
-SCHEDULES: tuple[ScheduleName, ...] = get_args(ScheduleName)
+SCHEDULE_NAMES: tuple[ScheduleName, ...] = get_args(ScheduleName)
 BALANCES: tuple[Balance, ...] = get_args(Balance)
 
 IMAGENET = "imagenet"
@@ -209,7 +209,7 @@ class TrainingConfig:
             _check_range("patience", self.patience, 1, 1000)
         _check_range("views", self.views, 1, 64)
         _check_range("seed", self.seed, 0, 2**31 - 1)
-        _check_choice("schedule", self.schedule, SCHEDULES)
+        _check_choice("schedule", self.schedule, SCHEDULE_NAMES)
         _check_range("warmup_epochs", self.warmup_epochs, 0, 1000)
         _check_range("label_smoothing", self.label_smoothing, 0, 0.5)
         _check_choice("balance", self.balance, BALANCES)
@@ -222,6 +222,17 @@ class RunConfig:
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    @property
+    def phases(self) -> tuple[RunConfig, ...]:
+        """The run as one or two trainings: the second goes on from the first one's best epoch."""
+        tuning = self.training.fine_tuning
+        first = replace(self, training=replace(self.training, fine_tuning=None))
+        if tuning is None:
+            return (first,)
+        training = replace(first.training, epochs=tuning.epochs, learning_rate=tuning.learning_rate)
+        model = replace(self.model, first_trainable=tuning.first_trainable)
+        return first, replace(first, model=model, training=training)
 
 
 T = TypeVar("T")

@@ -6,7 +6,8 @@ import hashlib
 from dataclasses import dataclass
 
 from tlcore.backbones.registry import BackboneSpec, get_backbone, output_shape
-from tlcore.config import ModelConfig, ResizeMode, to_json
+from tlcore.backbones.weights import RANDOM_SEED, is_random
+from tlcore.config import IMAGENET, ModelConfig, ResizeMode, to_json
 
 PIXELS = "pixels"
 POOLING = "pooling"
@@ -57,12 +58,33 @@ def prefix_of(config: ModelConfig) -> Prefix:
     """
     spec = get_backbone(config.backbone)
     cut, shape = _cut(spec, config)
-    return Prefix(config.backbone, weights_identity(spec), config.image_size, cut, shape)
+    return Prefix(config.backbone, weights_identity(spec, config.weights), config.image_size, cut, shape)
 
 
-def weights_identity(spec: BackboneSpec) -> str:
-    """Return what tells one set of pre-trained weights from another."""
-    return f"{spec.weights.filename} {spec.weights.md5}".strip()
+def trainable_blocks(config: ModelConfig) -> tuple[str, ...]:
+    """Return the names of the blocks that training changes, from the picture up.
+
+    Raises:
+        ValueError: If the backbone or one of the named blocks is unknown.
+    """
+    spec = get_backbone(config.backbone)
+    start = len(spec.blocks) if config.first_trainable is None else spec.block_index(config.first_trainable)
+    frozen = {spec.block_index(name) for name in config.also_frozen}
+    return tuple(block.name for index, block in enumerate(spec.blocks) if index >= start and index not in frozen)
+
+
+def weights_identity(spec: BackboneSpec, weights: str) -> str:
+    """Return what tells one set of first weights from another.
+
+    Args:
+        spec: The backbone.
+        weights: `ModelConfig.weights`.
+    """
+    if spec.weights is None or is_random(spec, weights):
+        return f"random {RANDOM_SEED}"
+    if weights != IMAGENET:
+        return f"brought {weights}"
+    return f"{spec.weights.filename} {spec.weights.file_hash}".strip()
 
 
 def _cut(spec: BackboneSpec, config: ModelConfig) -> tuple[str, tuple[int, ...]]:

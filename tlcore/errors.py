@@ -17,6 +17,10 @@ class DatasetError(TransferLabError):
     """The pictures and classes do not allow what was asked."""
 
 
+class DownloadError(TransferLabError):
+    """A published file cannot be fetched, or what came is not that file."""
+
+
 class WeightsError(TransferLabError):
     """Pre-trained weights are missing or wrong."""
 

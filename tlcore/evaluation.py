@@ -17,6 +17,8 @@ from tlcore.errors import RunError
 from tlcore.home import write_atomically
 
 FILE_NAME = "evaluation.npz"
+VALIDATION_FILE_NAME = "validation.npz"
+"""Answers to the validation pictures, in the same form; they decide the weights of a group of runs."""
 
 # The standard normal distribution has 95 % of its mass within this many deviations.
 Z_95_PERCENT = 1.959963984540054
@@ -116,8 +118,13 @@ class Mistake:
     probability: float
 
 
-def save_evaluation(evaluation: Evaluation, run_dir: Path) -> None:
+def save_evaluation(evaluation: Evaluation, run_dir: Path, file_name: str = FILE_NAME) -> None:
     """Write the evaluation into the folder of a run, whole or not at all.
+
+    Args:
+        evaluation: Answers to the test pictures, or to the validation pictures under `VALIDATION_FILE_NAME`.
+        run_dir: The folder.
+        file_name: The file in it.
 
     Raises:
         StorageError: If the disk is full or cannot be written.
@@ -133,17 +140,17 @@ def save_evaluation(evaluation: Evaluation, run_dir: Path) -> None:
                 probabilities=evaluation.probabilities.astype(np.float32),
             )
 
-    write_atomically(run_dir / FILE_NAME, write)
+    write_atomically(run_dir / file_name, write)
 
 
-def load_evaluation(run_dir: Path) -> Evaluation:
+def load_evaluation(run_dir: Path, file_name: str = FILE_NAME) -> Evaluation:
     """Read back what `save_evaluation` wrote.
 
     Raises:
         RunError: If the file is missing or damaged.
     """
     try:
-        with zipfile.ZipFile(run_dir / FILE_NAME) as archive:
+        with zipfile.ZipFile(run_dir / file_name) as archive:
             return Evaluation(
                 class_names=tuple(_read_array(archive, "class_names").tolist()),
                 images=tuple(_read_array(archive, "images").tolist()),

@@ -115,7 +115,7 @@ class FeatureExtractor:
         started = first = time.monotonic()
         progress.phase(phase, 0, total)
         if self._made_engine is None:
-            self._made_engine = self._engine()
+            self._made_engine = fastest_engine(self._config, self._home)
         make_engine, batch_size = self._made_engine
         local = threading.local()
 
@@ -150,18 +150,28 @@ class FeatureExtractor:
         square = square_pixels(self._images.read(request.image), self._config)
         return view_pixels(square, request, self._augmentation)
 
-    def _engine(self) -> tuple[Callable[[], Engine], int]:
-        """Return what makes an engine for a thread, and how many pictures it takes at a time."""
-        if self.prefix.cut == PIXELS:
-            return PixelsEngine, PixelsEngine.batch_size
-        speeds = read_engine_speeds(self.prefix, self._home)
-        if speeds is not None and speeds.fastest == "tensorflow":
-            from tlcore.features_compile import folded_engine
 
-            shared = folded_engine(self._config, self._home)
-            return lambda: shared, shared.batch_size
-        path = compiled_prefix_path(self.prefix, self._home)
-        return lambda: LiteRTEngine(path), LiteRTEngine.batch_size
+def fastest_engine(config: ModelConfig, home: Path | None = None) -> tuple[Callable[[], Engine], int]:
+    """Return what makes an engine for each thread of a feature pass, and how many pictures it takes at a time.
+
+    Args:
+        config: Backbone, freeze line and picture size; the prefix is compiled already.
+        home: The data root; the configured one when not given.
+
+    Raises:
+        RunError: If the compiled prefix is missing.
+    """
+    prefix = prefix_of(config)
+    if prefix.cut == PIXELS:
+        return PixelsEngine, PixelsEngine.batch_size
+    speeds = read_engine_speeds(prefix, home)
+    if speeds is not None and speeds.fastest == "tensorflow":
+        from tlcore.features_compile import folded_engine
+
+        shared = folded_engine(config, home)
+        return lambda: shared, shared.batch_size
+    path = compiled_prefix_path(prefix, home)
+    return lambda: LiteRTEngine(path), LiteRTEngine.batch_size
 
 
 def _batches(requests: Sequence[ViewRequest], size: int) -> list[Sequence[ViewRequest]]:

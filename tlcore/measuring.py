@@ -80,7 +80,7 @@ def measure(
 def _make_ready(config: RunConfig, progress: Progress, home: Path) -> float:
     """Compile the frozen part when it is not yet; return how long TensorFlow's import for that took."""
     spec = get_backbone(config.model.backbone)
-    if is_compiled(config.model, home) and weights_status(spec, home).state != "convert":
+    if is_compiled(config.model, home) and weights_status(spec, home, config.model.weights).state != "convert":
         return 0.0
     configure_tensorflow()
     progress.phase("Preparing the backbone, once on this computer")
@@ -88,7 +88,7 @@ def _make_ready(config: RunConfig, progress: Progress, home: Path) -> float:
     from tlcore import classifier  # noqa: F401 - imported to see how long it takes
 
     import_seconds = time.monotonic() - started
-    require_weights(spec, home)
+    require_weights(spec, home, config.model.weights)
     ensure_compiled(config.model, progress, home)
     return import_seconds
 

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -29,8 +29,9 @@ from tlcore.features import FeatureExtractor
 from tlcore.home import home_dir, storage_error
 from tlcore.litert import is_whole
 from tlcore.prediction import SUFFIX_FILE, PredictorSpec, save_predictor_spec
-from tlcore.progress import CLOSING_PHASES, SAVING, TESTING, Progress, StopRequested
-from tlcore.speeds import RunTimings, TrainingPace
+from tlcore.progress import CLOSING_PHASES, FINE_TUNING, SAVING, TESTING, Progress, StopRequested
+from tlcore.rate_search import RateSearch
+from tlcore.speeds import FeaturePass, RunTimings, TrainingPace
 from tlcore.storage.images import ImageStore
 from tlcore.storage.runs import RunSummary
 from tlcore.views import ViewRequest, view_of_epoch
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from tlcore.training import TrainingResult
 
 WAIT_SECONDS = 0.2
+VALIDATION_FEATURES = "Computing features of the validation pictures"
 
 T = TypeVar("T")
 
@@ -93,7 +95,7 @@ def run_pipeline(
         progress.phase("Preparing")
     except StopRequested:
         return PipelineResult(None, stopped=True)
-    require_weights(get_backbone(config.model.backbone), home)
+    require_weights(get_backbone(config.model.backbone), home, config.model.weights)
     run = _PipelineRun(dataset, config, run_dir, progress, home)
     prepare_seconds = time.monotonic() - started
     try:
@@ -109,6 +111,33 @@ def run_pipeline(
     return PipelineResult(summary, result.stopped, result.diverged, timings)
 
 
+def search_learning_rate(
+    dataset: Dataset, config: RunConfig, progress: Progress, home: Path | None = None
+) -> RateSearch:
+    """Find out which learning rates suit a model and its pictures.
+
+    Features that are computed for this stay cached for the run.
+
+    Args:
+        dataset: Pictures of the data root, with classes and splits.
+        config: Everything that was chosen; the first phase is looked at.
+        progress: Told what happens.
+        home: The data root; the configured one when not given.
+
+    Raises:
+        StopRequested: If the person asked to stop.
+        DatasetError: If the data set allows no training.
+        WeightsError: If the backbone's weights are not on this computer.
+        StorageError: If the disk is full.
+    """
+    home = home or home_dir()
+    configure_tensorflow()
+    cv2.setNumThreads(1)
+    check_trainable(dataset)
+    require_weights(get_backbone(config.model.backbone), home, config.model.weights)
+    return _PipelineRun(dataset, config, home / "unused", progress, home).search_rates()
+
+
 class _PipelineRun:
     """The steps of one run and what they share."""
 
@@ -122,22 +151,70 @@ class _PipelineRun:
         self._classifier: Classifier
         self._startup: tuple[float, float] | None = None
         self._imported = False
+        self._first_passes: tuple[FeaturePass, ...] | None = None
 
     def train(self) -> TrainingResult:
-        """Compute what the first epoch needs while Keras gets ready, then train."""
-        ensure_compiled(self._config.model, self._progress, self._home)
+        """Train the head or from the freeze line on, then go on with a thawed backbone when that was chosen."""
+        first, *later = self._config.phases
+        result = self._begin(first)
+        for config in later:
+            if not result.stopped and not result.diverged:
+                result = self._go_on(config, result)
+        return result
+
+    def search_rates(self) -> RateSearch:
+        """Try learning rates on the features of the first epoch."""
+        config = self._config.phases[0]
+        self._make_ready(config)
+        from tlcore.training import search_rates
+
+        features = self._training_features(0)
+        rates, losses = search_rates(self._classifier.suffix, features, config.training, self._progress)
+        return RateSearch(tuple(rates), tuple(losses))
+
+    def _begin(self, config: RunConfig) -> TrainingResult:
+        """Train the first phase."""
+        validation = self._make_ready(config)
+        from tlcore.training import train_suffix
+
+        return train_suffix(
+            self._classifier.suffix, self._training_features, validation, config.training, self._progress
+        )
+
+    def _make_ready(self, config: RunConfig) -> LabelledFeatures | None:
+        """Compute what the first epoch needs while Keras gets ready; return the validation features."""
+        ensure_compiled(config.model, self._progress, self._home)
         # When the prefix was compiled for this run, TensorFlow is here already.
         self._imported = "keras" not in sys.modules
         with _background() as pool:
             classifier = pool.submit(self._build_classifier)
             self._training_features(0)
-            validation = self._plain_features("validation", "Computing features of the validation pictures")
+            validation = self._plain_features("validation", VALIDATION_FEATURES)
             self._classifier = _wait_for(classifier, self._progress, "Loading TensorFlow")
+        return validation
+
+    def _go_on(self, config: RunConfig, before: TrainingResult) -> TrainingResult:
+        """Thaw blocks and train on from the best epoch so far, which is kept if nothing better comes."""
+        from tlcore.classifier import cut_model
         from tlcore.training import train_suffix
 
-        return train_suffix(
-            self._classifier.suffix, self._training_features, validation, self._config.training, self._progress
+        ensure_compiled(config.model, self._progress, self._home)
+        self._first_passes = tuple(self._extractor.passes)
+        self._extractor = FeatureExtractor(config.model, config.augmentation, ImageStore(self._home), self._home)
+        self._classifier = cut_model(self._classifier.model, config.model)
+        validation = self._plain_features("validation", VALIDATION_FEATURES)
+        result = train_suffix(
+            self._classifier.suffix,
+            lambda epoch: self._training_features(before.epochs + epoch),
+            validation,
+            config.training,
+            _LaterPhase(self._progress, before.epochs),
+            before.best_value,
         )
+        epochs = before.epochs + result.epochs
+        if not result.best_epoch:
+            return replace(before, epochs=epochs, stopped=result.stopped, diverged=result.diverged)
+        return replace(result, best_epoch=before.epochs + result.best_epoch, epochs=epochs, pace=before.pace)
 
     def ignore_stop(self) -> None:
         """From here on a wish to stop changes nothing: the best epoch is tested and saved."""
@@ -182,7 +259,10 @@ class _PipelineRun:
             pace: Of the training, if there was one.
             trained: When training ended and `finish` began; `None` if it did not.
         """
-        passes, finish_seconds = tuple(self._extractor.passes), None
+        finish_seconds = None
+        if self._first_passes is not None:  # a second phase came; its pace and its end say nothing about the first
+            return RunTimings(prepare_seconds, self._first_passes, self._startup, self._imported, pace, None)
+        passes = tuple(self._extractor.passes)
         if trained is not None and pace is not None:
             known = sum(one.ended - one.started for one in passes if one.started >= trained)
             known += len(self._dataset.subset("test")) / pace.answers_per_second
@@ -225,6 +305,23 @@ class _PipelineRun:
         classifier = build_classifier(config.model, self._dataset.num_classes, seed=seed, home=self._home)
         self._startup = (started, time.monotonic())
         return classifier
+
+
+class _LaterPhase:
+    """Passes the progress of a second training on, with its epochs counted from the first one's."""
+
+    def __init__(self, progress: Progress, epochs_before: int) -> None:
+        self._progress = progress
+        self._epochs_before = epochs_before
+
+    def phase(self, name: str, done: int = 0, total: int = 0) -> None:
+        self._progress.phase(FINE_TUNING, self._epochs_before + done, self._epochs_before + total)
+
+    def metrics(self, epoch: float, values: Mapping[str, float]) -> None:
+        self._progress.metrics(self._epochs_before + epoch, values)
+
+    def check(self) -> None:
+        self._progress.check()
 
 
 class _Unstoppable:

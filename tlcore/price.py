@@ -70,6 +70,13 @@ def price_of(config: RunConfig, dataset: Dataset, speeds: Speeds, home: Path | N
     return price_of_missing(config, dataset, speeds, count_missing(config, dataset, home))
 
 
+def total_of_phases(tags: Sequence[PriceTag]) -> float:
+    """Return the seconds of a run with one price tag for each of its phases: it starts once, and ends once."""
+    starts_again = sum(tag.startup_seconds for tag in tags[1:])
+    ends_before = sum(tag.finish_seconds for tag in tags[:-1])
+    return sum(tag.total_seconds for tag in tags) - starts_again - ends_before
+
+
 def count_missing(config: RunConfig, dataset: Dataset, home: Path | None = None) -> MissingRecords:
     """Return how many records a run must compute, without reading any that are cached."""
     extractor = FeatureExtractor(config.model, config.augmentation, ImageStore(home), home)

@@ -12,6 +12,11 @@ from tlcore.progress_line import ProgressLine
 
 REDRAW_SECONDS = 0.1
 
+TRAINING = "Training"
+FINE_TUNING = "Fine-tuning"
+TRAINING_PHASES = (TRAINING, FINE_TUNING)
+"""What a run calls its epochs: those of the first phase, and those of the second."""
+
 TESTING = "Testing"
 SAVING = "Saving"
 CLOSING_PHASES = (TESTING, SAVING)

@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
 import keras
 import numpy as np
@@ -17,11 +18,16 @@ from numpy.typing import NDArray
 from tlcore.config import TrainingConfig
 from tlcore.errors import RunError
 from tlcore.feature_store import FeatureTable, LabelledFeatures
-from tlcore.progress import Progress, StopRequested
+from tlcore.progress import TRAINING, Progress, StopRequested
+from tlcore.schedules import learning_rate_at
 from tlcore.speeds import TrainingPace
 
 REPORT_SECONDS = 0.3
 PREFETCH_BATCHES = 2
+SEARCHED_RATES = (1e-6, 3.0)
+SEARCH_STEPS = 120
+# A loss that is so many times the smallest one will not come back.
+EXPLODED = 6.0
 # What an epoch takes besides its steps, until one has shown it.
 USUAL_EPOCH_SECONDS = 0.05
 
@@ -37,6 +43,7 @@ class TrainingResult:
             validation.
         stopped: Whether the person stopped it.
         diverged: Whether it ended because the loss became infinite; the best epoch was before that.
+        best_value: What chose the best epoch: its validation loss, or its training loss without validation.
         pace: How fast it was; `None` when it was too short to tell.
     """
 
@@ -45,6 +52,7 @@ class TrainingResult:
     validation_accuracy: float | None
     stopped: bool
     diverged: bool = False
+    best_value: float = field(default=math.inf, compare=False)
     pace: TrainingPace | None = field(default=None, compare=False)
 
 
@@ -59,12 +67,40 @@ def build_optimizer(config: TrainingConfig) -> keras.optimizers.Optimizer:
     return builders[config.optimizer](float(config.learning_rate))
 
 
+def class_weights(labels: NDArray[np.int64], num_classes: int) -> NDArray[np.float64]:
+    """Return a factor for each class's losses that makes all classes weigh the same; over all records their mean is 1.
+
+    Args:
+        labels: Classes of the training records, shape `(n,)`.
+        num_classes: Number of classes; one without records gets 0.
+    """
+    counts = np.bincount(labels, minlength=num_classes)
+    weights = len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    return np.where(counts > 0, weights, 0.0)
+
+
+def balanced_order(labels: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
+    """Draw `len(labels)` records so that each class comes as often as any other, give or take one, and shuffle them.
+
+    Records of a rare class come several times; of a frequent class other ones are left out every time.
+    """
+    classes = np.unique(labels)
+    shares = np.full(len(classes), len(labels) // len(classes))
+    shares[: len(labels) % len(classes)] += 1
+    drawn = [
+        np.resize(generator.permutation(np.flatnonzero(labels == label)), share)
+        for label, share in zip(classes, shares, strict=True)
+    ]
+    return generator.permutation(np.concatenate(drawn))
+
+
 def train_suffix(
     suffix: keras.Model,
     train: Callable[[int], LabelledFeatures],
     validation: LabelledFeatures | None,
     config: TrainingConfig,
     progress: Progress,
+    best_value: float = math.inf,
 ) -> TrainingResult:
     """Train the trainable part of a classifier and leave it with the weights of its best epoch.
 
@@ -73,13 +109,15 @@ def train_suffix(
         train: Returns the training features of an epoch, counted from 0: another view of each picture
             every epoch, the same number of records every time.
         validation: Features that choose the best epoch; without them the training loss does.
-        config: Epochs, batch size, optimizer, patience, seed.
+        config: How it learns; its second phase is another call.
         progress: Gets the curve: `loss`, `accuracy`, `val_loss`, `val_accuracy`.
+        best_value: What an epoch must be better than, as `TrainingResult.best_value` of an earlier phase says;
+            the suffix keeps the weights that it came with when none is.
 
     Raises:
-        RunError: If the loss became infinite before the first epoch ended.
+        RunError: If the loss became infinite before there was any epoch to keep.
     """
-    training = _Training(suffix, train(0), validation, config, progress)
+    training = _Training(suffix, train(0), validation, config, progress, best_value)
     stopped = diverged = False
     try:
         for epoch in range(config.epochs):
@@ -89,7 +127,7 @@ def train_suffix(
     except StopRequested:
         stopped = True
     except _InfiniteLossError as error:
-        if not training.best.epoch:
+        if math.isinf(training.best.value):
             raise RunError(
                 "The loss became infinite before the first epoch ended, so there is no model. "
                 "Choose a smaller learning rate, then start again."
@@ -98,7 +136,44 @@ def train_suffix(
     best = training.best
     best.restore()
     accuracy = best.values.get("val_accuracy")
-    return TrainingResult(best.epoch, best.epochs, accuracy, stopped, diverged, training.stopwatch.pace())
+    pace = training.stopwatch.pace()
+    return TrainingResult(best.epoch, best.epochs, accuracy, stopped, diverged, best.value, pace)
+
+
+def search_rates(
+    suffix: keras.Model, train: LabelledFeatures, config: TrainingConfig, progress: Progress
+) -> tuple[list[float], list[float]]:
+    """Train some steps with a learning rate that grows from tiny to huge, and note the loss of each.
+
+    The weights are of no use afterwards.
+
+    Args:
+        suffix: Features to probabilities, from `build_classifier`.
+        train: Features of the training pictures, walked through again and again.
+        config: Batch size, optimizer, seed; its own learning rate, schedule and epochs are left out.
+        progress: Told about every step; may ask to stop.
+
+    Returns:
+        Learning rates and losses, one of each for every step. It ends early once the loss has exploded.
+
+    Source:
+        L. N. Smith, Cyclical Learning Rates for Training Neural Networks, 2017, section 3.3.
+    """
+    keras.utils.set_random_seed(config.seed)
+    steps = _Steps(suffix, build_optimizer(config), np.ones(suffix.output.shape[-1]), config.label_smoothing)
+    batches = _Batches(train, config.batch_size, np.random.default_rng(config.seed))
+    records = chain.from_iterable(iter(lambda: iter(batches), None))
+    rates: list[float] = []
+    losses: list[float] = []
+    for number, rate in enumerate(np.geomspace(*SEARCHED_RATES, SEARCH_STEPS).tolist(), start=1):
+        progress.phase("Trying learning rates", number - 1, SEARCH_STEPS)
+        steps.set_learning_rate(rate)
+        loss = float(np.mean(steps.learn(*next(records))[0].numpy()))
+        if not math.isfinite(loss) or loss > EXPLODED * min(losses, default=loss):
+            break
+        rates.append(rate)
+        losses.append(loss)
+    return rates, losses
 
 
 def predict_features(suffix: keras.Model, features: FeatureTable) -> NDArray[np.float32]:
@@ -128,15 +203,19 @@ class _Training:
         validation: LabelledFeatures | None,
         config: TrainingConfig,
         progress: Progress,
+        best_value: float,
     ) -> None:
         keras.utils.set_random_seed(config.seed)
-        self._steps = _Steps(suffix, build_optimizer(config))
+        num_classes = suffix.output.shape[-1]
+        weights = class_weights(train.labels, num_classes) if config.balance == "weights" else np.ones(num_classes)
+        self._steps = _Steps(suffix, build_optimizer(config), weights, config.label_smoothing)
         self._config = config
         self._progress = progress
-        self._batches = _Batches(train, config.batch_size, np.random.default_rng(config.seed))
+        generator = np.random.default_rng(config.seed)
+        self._batches = _Batches(train, config.batch_size, generator, balanced=config.balance == "sampling")
         self._validation = None if validation is None else _Batches(validation, _answers_at_once(suffix))
         self._reported = time.monotonic()
-        self.best = _Best(suffix, "loss" if validation is None else "val_loss")
+        self.best = _Best(suffix, "loss" if validation is None else "val_loss", best_value)
         self.stopwatch = _Stopwatch(config.batch_size, 0 if validation is None else len(validation.labels))
 
     def run_epoch(self, epoch: int, train: LabelledFeatures | None) -> None:
@@ -148,7 +227,7 @@ class _Training:
         """
         if train is not None:
             self._batches.features = train
-        self._progress.phase("Training", epoch, self._config.epochs)
+        self._progress.phase(TRAINING, epoch, self._config.epochs)
         self.stopwatch.begin_epoch()
         values = self._learn(epoch)
         if self._validation is not None:
@@ -156,7 +235,7 @@ class _Training:
             values |= {f"val_{name}": value for name, value in answers.items()}
         self.best.compare(epoch + 1, values)
         self._progress.metrics(float(epoch + 1), values)
-        self._progress.phase("Training", epoch + 1, self._config.epochs)
+        self._progress.phase(TRAINING, epoch + 1, self._config.epochs)
         self.stopwatch.end_epoch()
 
     def _learn(self, epoch: int) -> dict[str, float]:
@@ -164,6 +243,7 @@ class _Training:
         records = iter(self._batches)
         for number in range(1, len(self._batches) + 1):
             with self.stopwatch.step():
+                self._steps.set_learning_rate(learning_rate_at(epoch + (number - 1) / len(self._batches), self._config))
                 averages.add(*self._steps.learn(*next(records)))
                 values = averages.values
                 if not math.isfinite(values["loss"]):  # at once: an epoch may last for minutes
@@ -188,20 +268,42 @@ class _Steps:
 
     Both take features as they are stored, of shape `(batch, *features)`, with int64 labels of shape `(batch,)`,
     and return the losses of the records, float32 of shape `(batch,)`, and which answers are right, bool.
+
+    Args:
+        suffix: Features to probabilities.
+        optimizer: Changes its weights.
+        class_weights: Factor of each class's losses, float of shape `(classes,)`; the returned ones have it too.
+        label_smoothing: Fraction of certainty spread over all classes.
     """
 
-    def __init__(self, suffix: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
+    def __init__(
+        self,
+        suffix: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        class_weights: NDArray[np.float64],
+        label_smoothing: float = 0.0,
+    ) -> None:
         self._suffix = suffix
         self._optimizer = optimizer
+        self._class_weights = tf.constant(class_weights, tf.float32)
+        self._label_smoothing = label_smoothing
+        self._learning_rate = float(optimizer.learning_rate.numpy())
         optimizer.build(suffix.trainable_variables)
         self.learn = tf.function(self._learn, reduce_retracing=True)
         self.answer = tf.function(self._answer, reduce_retracing=True)
+
+    def set_learning_rate(self, rate: float) -> None:
+        """Take steps of another size from now on."""
+        if rate != self._learning_rate:
+            self._optimizer.learning_rate.assign(rate)
+            self._learning_rate = rate
 
     def _learn(self, features: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         weights = [variable.value for variable in self._suffix.trainable_variables]
         with tf.GradientTape() as tape:
             losses, right = self._judge(features, labels, training=True)
-            loss = tf.reduce_mean(losses)
+            losses *= tf.gather(self._class_weights, labels)
+            loss = tf.add_n([tf.reduce_mean(losses), *self._suffix.losses])
         self._optimizer.apply(tape.gradient(loss, weights))
         return losses, right
 
@@ -210,7 +312,11 @@ class _Steps:
 
     def _judge(self, features: tf.Tensor, labels: tf.Tensor, *, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
         probabilities = self._suffix(tf.cast(features, tf.float32), training=training)
-        losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
+        if self._label_smoothing:
+            truth = tf.one_hot(labels, probabilities.shape[-1])
+            losses = keras.losses.categorical_crossentropy(truth, probabilities, label_smoothing=self._label_smoothing)
+        else:
+            losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
         return losses, tf.equal(tf.argmax(probabilities, axis=-1), labels)
 
 
@@ -233,12 +339,13 @@ class _Averages:
 
 
 class _Best:
-    """The best epoch so far and its weights."""
+    """The best epoch so far and its weights; those from before the training as long as no epoch is better."""
 
-    def __init__(self, suffix: keras.Model, monitor: str) -> None:
+    def __init__(self, suffix: keras.Model, monitor: str, value: float) -> None:
         self._variables = suffix.trainable_variables
         self._monitor = monitor
-        self._weights: list[NDArray[np.float32]] = []
+        self._weights = self._present_weights()
+        self.value = value
         self.epoch = 0
         self.epochs = 0
         self.values: dict[str, float] = {}
@@ -248,19 +355,21 @@ class _Best:
         if not math.isfinite(values[self._monitor]):
             raise _InfiniteLossError
         self.epochs = epoch
-        if values[self._monitor] < self.values.get(self._monitor, math.inf):
-            self.epoch, self.values = epoch, values
-            self._weights = [variable.numpy() for variable in self._variables]
+        if values[self._monitor] < self.value:
+            self.value, self.epoch, self.values = values[self._monitor], epoch, values
+            self._weights = self._present_weights()
+
+    def _present_weights(self) -> list[NDArray[np.float32]]:
+        return [variable.numpy() for variable in self._variables]
 
     def is_long_ago(self, patience: int | None) -> bool:
         """Whether `patience` epochs were no better."""
         return patience is not None and self.epochs - self.epoch >= patience
 
     def restore(self) -> None:
-        """Give the suffix the best epoch's weights; nothing changes when no epoch was finished."""
-        if self._weights:
-            for variable, value in zip(self._variables, self._weights, strict=True):
-                variable.assign(value)
+        """Give the suffix the best epoch's weights."""
+        for variable, value in zip(self._variables, self._weights, strict=True):
+            variable.assign(value)
 
 
 class _Stopwatch:
@@ -340,18 +449,27 @@ class _EpochTimes:
 
 
 class _Batches:
-    """Batches of records, taken from disk while the step before works; shuffled anew each time when asked.
+    """Batches of records, taken from disk while the step before works.
 
-    Attributes:
-        features: The records; others of the same shape and number may take their place.
+    Args:
+        features: The records; attribute, others of the same shape and number may take their place.
+        batch_size: Records in each batch but the last.
+        generator: Shuffles the records anew each time; in order when not given.
+        balanced: Draw as many records of each class as of any other, rare ones several times.
     """
 
     def __init__(
-        self, features: LabelledFeatures, batch_size: int, generator: np.random.Generator | None = None
+        self,
+        features: LabelledFeatures,
+        batch_size: int,
+        generator: np.random.Generator | None = None,
+        *,
+        balanced: bool = False,
     ) -> None:
         self.features = features
         self._batch_size = batch_size
         self._generator = generator
+        self._balanced = balanced
         rows = features.table.take(np.arange(0))
         signature = (tf.TensorSpec((None, *rows.shape[1:]), rows.dtype), tf.TensorSpec((None,), tf.int64))
         self._dataset = tf.data.Dataset.from_generator(self._read, output_signature=signature).prefetch(
@@ -366,7 +484,12 @@ class _Batches:
 
     def _read(self) -> Iterator[tuple[NDArray[np.generic], NDArray[np.int64]]]:
         features, length = self.features, len(self.features.labels)
-        order = np.arange(length) if self._generator is None else self._generator.permutation(length)
+        if self._generator is None:
+            order = np.arange(length)
+        elif self._balanced:
+            order = balanced_order(features.labels, self._generator)
+        else:
+            order = self._generator.permutation(length)
         for indices in _chunks(length, self._batch_size):
             yield features.table.take(order[indices]), features.labels[order[indices]]
 

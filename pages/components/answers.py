@@ -7,21 +7,18 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import streamlit as st
 
-from pages.components.state import Context
 from tlcore.dataset import Dataset, Item
 from tlcore.errors import ImageError
-from tlcore.storage.runs import Run, run_dir
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from tlcore.prediction import Predictor
+    from pages.components.trained_models import AnyPredictor
 
 SHOWN_SIDE = 360
 """Longest side of the copy that is shown, in pixels; nothing larger is kept."""
@@ -53,23 +50,7 @@ class Answer:
         return max(range(len(self.probabilities)), key=lambda index: self.probabilities[index])
 
 
-def predictor_of(context: Context, run: Run) -> Predictor:
-    """Return the model of a run, ready to answer; loaded once for everybody who looks at it.
-
-    Raises:
-        RunError: If its files are missing or damaged.
-    """
-    return _predictor(str(run_dir(run.id, context.home)), str(context.home))
-
-
-@st.cache_resource(max_entries=8, show_spinner=False)
-def _predictor(folder: str, home: str) -> Predictor:
-    from tlcore.prediction import load_predictor
-
-    return load_predictor(Path(folder), Path(home))
-
-
-def ask(predictor: Predictor, name: str, data: bytes) -> Answer:
+def ask(predictor: AnyPredictor, name: str, data: bytes) -> Answer:
     """Return the answer to a picture file from anywhere; a file that cannot be used gets its reason."""
     from tlcore.intake.images import pixels_of
 
@@ -79,7 +60,7 @@ def ask(predictor: Predictor, name: str, data: bytes) -> Answer:
         return Answer(name, reason=str(error))
 
 
-def ask_pixels(predictor: Predictor, name: str, pixels: NDArray[np.uint8]) -> Answer:
+def ask_pixels(predictor: AnyPredictor, name: str, pixels: NDArray[np.uint8]) -> Answer:
     """Return the answer to the pixels of a picture, uint8 RGB of shape `(height, width, 3)`."""
     from PIL import Image
 
@@ -92,25 +73,25 @@ def ask_pixels(predictor: Predictor, name: str, pixels: NDArray[np.uint8]) -> An
     return Answer(name, buffer.getvalue(), tuple(float(value) for value in probabilities), milliseconds)
 
 
-def keep_answers(run: Run, source: Source, answers: Sequence[Answer]) -> None:
+def keep_answers(model_id: str, source: Source, answers: Sequence[Answer]) -> None:
     """Keep answers until the page is closed; they replace those before."""
-    st.session_state[f"answers-{source}"] = (run.id, tuple(answers))
+    st.session_state[f"answers-{source}"] = (model_id, tuple(answers))
 
 
-def kept_answers(run: Run, source: Source) -> tuple[Answer, ...]:
-    """Return the answers of this run's model that were kept last; none for another run."""
-    run_id, answers = st.session_state.get(f"answers-{source}", ("", ()))
-    return answers if run_id == run.id else ()
+def kept_answers(model_id: str, source: Source) -> tuple[Answer, ...]:
+    """Return the answers of this model that were kept last; none of another model."""
+    kept_id, answers = st.session_state.get(f"answers-{source}", ("", ()))
+    return answers if kept_id == model_id else ()
 
 
-def sample_item(dataset: Dataset, run: Run, number: int) -> Item | None:
+def sample_item(dataset: Dataset, model_id: str, number: int) -> Item | None:
     """Return one of the pictures that the model did not learn from, in a mixed but fixed order.
 
     Args:
-        dataset: The data set of the run.
-        run: The run.
+        dataset: The data set that the model learned from.
+        model_id: The model; each has an order of its own.
         number: Which one, from 0; begins again after the last.
     """
     items = list(dataset.subset("test") or dataset.subset("validation"))
-    random.Random(run.id).shuffle(items)
+    random.Random(model_id).shuffle(items)
     return items[number % len(items)] if items else None

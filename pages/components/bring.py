@@ -49,9 +49,9 @@ def bring_pictures(context: Context) -> None:
 
 
 def _bring_sample(context: Context) -> None:
-    taken = sample_cards()
-    if taken is not None:
-        _start(context, ImportRequest(sample=taken))
+    request = sample_cards(context.home)
+    if request is not None:
+        _start(context, request)
 
 
 def _bring_zip(context: Context) -> None:

@@ -9,17 +9,16 @@ from streamlit.typing import UploadedFile
 
 from pages.components.answers import ask, keep_answers
 from pages.components.private_streamlit import remove_uploaded
-from tlcore.storage.runs import Run
 
 if TYPE_CHECKING:
-    from tlcore.prediction import Predictor
+    from pages.components.trained_models import AnyPredictor
 
 MAX_PICTURES = 200
 MAX_PICTURE_MB = 50
 PHOTO_KEY = "photo"
 
 
-def bring_pictures(predictor: Predictor, run: Run) -> None:
+def bring_pictures(predictor: AnyPredictor, model_id: str) -> None:
     """Let the person drop pictures; keep the answers, free the files and draw the page anew."""
     # Another key makes the widget empty again.
     generation = st.session_state.setdefault("pictures-generation", 0)
@@ -38,7 +37,7 @@ def bring_pictures(predictor: Predictor, run: Run) -> None:
     for number, file in enumerate(looked_at, start=1):
         answers.append(ask(predictor, file.name, file.getvalue()))
         progress.progress(number / len(looked_at), f"Picture {number} of {len(looked_at)}")
-    keep_answers(run, "files", answers)
+    keep_answers(model_id, "files", answers)
     remove_uploaded(files)
     if len(files) > MAX_PICTURES:
         st.toast(f"Only the first {MAX_PICTURES} of {len(files)} pictures were looked at.")
@@ -47,22 +46,22 @@ def bring_pictures(predictor: Predictor, run: Run) -> None:
     st.rerun()
 
 
-def take_photo(predictor: Predictor, run: Run) -> None:
+def take_photo(predictor: AnyPredictor, model_id: str) -> None:
     """Let the person take a photo; keep the answer and free the photo."""
     st.camera_input(
         "Take a photo",
         key=PHOTO_KEY,
         label_visibility="collapsed",
         on_change=_photo_changed,
-        args=(predictor, run),
+        args=(predictor, model_id),
     )
 
 
-def _photo_changed(predictor: Predictor, run: Run) -> None:
+def _photo_changed(predictor: AnyPredictor, model_id: str) -> None:
     photo = st.session_state.get(PHOTO_KEY)
     if isinstance(photo, UploadedFile):
-        keep_answers(run, "camera", [ask(predictor, "Your photo", photo.getvalue())])
+        keep_answers(model_id, "camera", [ask(predictor, "Your photo", photo.getvalue())])
         remove_uploaded([photo])
     elif photo is None:
-        keep_answers(run, "camera", [])
+        keep_answers(model_id, "camera", [])
     # Neither: the photo was freed, while the browser still shows it.

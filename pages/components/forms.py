@@ -13,12 +13,14 @@ from tlcore.config import AugmentationConfig, HeadConfig, ModelConfig, RunConfig
 from tlcore.errors import NotFoundError
 from tlcore.storage.projects import update_config
 
-Section = Literal["augmentation", "model", "head", "training"]
-SectionConfig = AugmentationConfig | ModelConfig | HeadConfig | TrainingConfig
+Section = Literal["run", "augmentation", "model", "head", "training"]
+SectionConfig = RunConfig | AugmentationConfig | ModelConfig | HeadConfig | TrainingConfig
 
 
 def section_of(config: RunConfig, section: Section) -> SectionConfig:
-    """Return one part of the settings."""
+    """Return one part of the settings; all of them for `run`."""
+    if section == "run":
+        return config
     if section == "head":
         return config.model.head
     part: SectionConfig = getattr(config, section)
@@ -27,6 +29,9 @@ def section_of(config: RunConfig, section: Section) -> SectionConfig:
 
 def with_section(config: RunConfig, section: Section, part: Any) -> RunConfig:
     """Return the settings with one part exchanged."""
+    if section == "run":
+        whole: RunConfig = part
+        return whole
     if section == "head":
         return replace(config, model=replace(config.model, head=part))
     return replace(config, **{section: part})

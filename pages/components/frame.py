@@ -11,7 +11,7 @@ import streamlit as st
 from pages.components.state import Context, link_params, read_context
 from pages.components.text import label
 from tlcore.errors import NotFoundError, TransferLabError
-from tlcore.storage.jobs import ACTIVE_STATES, JobStatus, list_jobs, queue_position
+from tlcore.storage.jobs import ACTIVE_STATES, JobKind, JobStatus, list_jobs, queue_position
 from tlcore.storage.projects import mark_visited
 from tlcore.storage.runs import Run
 
@@ -20,6 +20,14 @@ Step = Literal["data", "augment", "model", "train", "understand", "predict", "ex
 PAGES_DIR = Path(__file__).resolve().parents[1]
 HOME_PAGE = PAGES_DIR / "home.py"
 POLL_SECONDS = 2.0
+
+JOB_NAMES: dict[JobKind, str] = {
+    "run": "Training",
+    "import": "Import",
+    "search": "Learning-rate search",
+    "measure": "Measurement",
+    "probe": "Simple heads",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +102,9 @@ def open_page(step: Step, *, needs_data: bool = False, needs_model: bool = False
 
 def job_step(job: JobStatus) -> Step:
     """Return the step on whose page a job is watched."""
-    return "train" if job.kind == "run" else "data"
+    if job.kind == "probe":
+        return "understand"
+    return "data" if job.kind == "import" else "train"
 
 
 def show_error(error: TransferLabError) -> None:
@@ -207,7 +217,7 @@ def _watch_jobs(context: Context, job_ids: list[str]) -> None:
 
 def job_progress(context: Context, job: JobStatus) -> tuple[str, float]:
     """Return what a job is doing, in words, and the fraction of its present phase that is done."""
-    name = "Training" if job.kind == "run" else "Import"
+    name = JOB_NAMES[job.kind]
     if job.state == "queued":
         ahead = queue_position(context.engine, job)
         return (f"{name} waits in line, {ahead} ahead" if ahead else f"{name} is about to start"), 0.0
@@ -215,7 +225,7 @@ def job_progress(context: Context, job: JobStatus) -> tuple[str, float]:
         return f"{name} is stopping", 0.0
     if not job.phase:
         return f"{name} is starting", 0.0
-    text = job.phase if job.kind == "run" else f"Import: {job.phase}"
+    text = f"Import: {job.phase}" if job.kind == "import" else job.phase
     if job.total <= 0:
         return text, 0.0
     return f"{text}, {job.done:,} of {job.total:,}", min(1.0, job.done / job.total)

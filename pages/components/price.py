@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,7 +20,7 @@ from tlcore.cut import PIXELS, prefix_of
 from tlcore.dataset import check_trainable
 from tlcore.errors import DatasetError, TransferLabError
 from tlcore.jobs.control import ensure_runner, start_measure
-from tlcore.price import PriceTag, price_of
+from tlcore.price import PriceTag, price_of, total_of_phases
 from tlcore.speeds import read_speeds, speeds_key
 from tlcore.storage.jobs import ACTIVE_STATES, list_jobs
 from tlcore.storage.measures import MeasureRequest, last_measure
@@ -41,14 +42,16 @@ class Price:
     Attributes:
         state: Which of the cases it is.
         key: Identifies what a measurement would find.
-        tag: The price when it is known.
+        tags: The price of each phase of the run when it is known.
         detail: What the measurement is doing, or why it failed, in words.
+        phase: The phase of the run that is to be measured.
     """
 
     state: PriceState
     key: str = ""
-    tag: PriceTag | None = None
+    tags: tuple[PriceTag, ...] = ()
     detail: str = ""
+    phase: RunConfig | None = None
 
 
 def draw_price(context: Context) -> None:
@@ -64,29 +67,39 @@ def look_up(context: Context) -> Price:
         check_trainable(dataset)
     except DatasetError:
         return Price("data")
-    if not weights_status(get_backbone(config.model.backbone), home).ready_offline:
+    if not weights_status(get_backbone(config.model.backbone), home, config.model.weights).ready_offline:
         return Price("download")
-    speeds = read_speeds(config, dataset, home)
-    tag = price_of(config, dataset, speeds, home) if speeds is not None else None
-    if tag is not None:
-        return Price("known", tag=tag)
-    key = speeds_key(config, dataset, home)
+    tags = []
+    for phase in config.phases:
+        speeds = read_speeds(phase, dataset, home)
+        tag = price_of(phase, dataset, speeds, home) if speeds is not None else None
+        if tag is None:
+            return _look_up_measure(context, phase)
+        tags.append(tag)
+    return Price("known", tags=tuple(tags))
+
+
+def _look_up_measure(context: Context, phase: RunConfig) -> Price:
+    """Return what can be said about a phase whose price is not known."""
+    key = speeds_key(phase, context.dataset, context.home)
     if any(job.kind == "run" for job in list_jobs(context.engine, states=ACTIVE_STATES)):
         return Price("busy", key)
     job = last_measure(context.engine, key, context.project.id, context.project.version or 0)
     if job is None or job.state == "stopped":
-        return Price("wanted", key)
+        return Price("wanted", key, phase=phase)
     if job.is_active:
         # One that is being stopped is begun again once it has ended.
         return Price("measuring", key, detail=job.phase if job.stop_requested is None else "")
-    return Price("failed", key, detail=job.message) if job.state == "failed" else Price("unknown", key)
+    if job.state == "failed":
+        return Price("failed", key, detail=job.message, phase=phase)
+    return Price("unknown", key, phase=phase)
 
 
 def _draw_price(context: Context, watched: bool) -> None:
     try:
         price = look_up(context)
         if price.state == "wanted" and _has_rested(price.key):
-            _measure(context, price.key)
+            _measure(context, price)
         elif price.state == "measuring":
             # The runner may have died with the computer; whoever looks at the price brings it back.
             ensure_runner(context.home)
@@ -101,9 +114,12 @@ def _draw_price(context: Context, watched: bool) -> None:
 
 def _draw_card(context: Context, price: Price) -> None:
     config = context.project.config
-    if price.tag is not None:
-        st.metric("One run takes", total_words(price.tag), help=WHY + "\n\n" + breakdown(price.tag, config))
-        st.caption(price_sentence(price.tag, config))
+    if price.tags:
+        parts = [breakdown(tag, phase) for tag, phase in zip(price.tags, config.phases, strict=True)]
+        st.metric("One run takes", total_words(price.tags), help="\n\n".join([WHY, *parts]))
+        for name, tag, phase in zip(PHASE_NAMES, price.tags, config.phases, strict=False):
+            sentence = price_sentence(tag, phase)
+            st.caption(f"{name}: {sentence}" if len(price.tags) > 1 else sentence)
         return
     st.metric("One run takes", "…" if price.state in WATCHED else "?", help=WHY)
     if price.state == "busy":
@@ -117,7 +133,7 @@ def _draw_card(context: Context, price: Price) -> None:
     else:
         st.caption(f"The time could not be measured. {label(price.detail)}".strip())
         if st.button("Measure again", key="measure_again", icon=":material/timer:"):
-            _measure(context, price.key)
+            _measure(context, price)
             st.rerun()
 
 
@@ -128,9 +144,12 @@ WHY = (
 )
 
 
-def total_words(tag: PriceTag) -> str:
-    """Say how long the whole run takes."""
-    return f"{'At most' if tag.at_most else 'About'} {duration(tag.total_seconds)}"
+PHASE_NAMES = ("First the head", "Then fine-tuning")
+
+
+def total_words(tags: Sequence[PriceTag]) -> str:
+    """Say how long the whole run takes, from the price tags of its phases."""
+    return f"{'At most' if any(tag.at_most for tag in tags) else 'About'} {duration(total_of_phases(tags))}"
 
 
 def price_sentence(tag: PriceTag, config: RunConfig) -> str:
@@ -182,6 +201,6 @@ def _has_rested(key: str) -> bool:
     return time.monotonic() - since >= REST_SECONDS
 
 
-def _measure(context: Context, key: str) -> None:
-    request = MeasureRequest(key, context.project.version or 0, context.project.config)
+def _measure(context: Context, price: Price) -> None:
+    request = MeasureRequest(price.key, context.project.version or 0, price.phase or context.project.config)
     start_measure(context.engine, context.project.id, request, context.home)

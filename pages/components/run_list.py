@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.components.amounts import accuracy_decimals, percent
+from pages.components.compared_runs import compare_box
 from pages.components.frame import find_step
 from pages.components.state import Context, link_params
 from pages.components.text import count, label
@@ -41,25 +42,28 @@ def draw_earlier_runs(context: Context, shown: Run | None) -> None:
 
 def _draw_row(context: Context, run: Run) -> None:
     text, icon, color = STATE_BADGES[run.job.state]
-    with (
-        st.container(border=True, key=f"run-row-{run.number}"),
-        st.container(horizontal=True, vertical_alignment="center"),
-    ):
-        st.page_link(
-            find_step("train").path,
-            label=f"**Run {run.number}**",
-            query_params=link_params(context.project.id, run.id),
-            width=90,
-        )
-        st.markdown(label(what_was_trained(run)), width=420)
-        st.markdown(result_words(run), width=200)
-        st.badge(text, icon=icon, color=color)
+    with st.container(border=True, key=f"run-row-{run.number}"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            compare_box(run)
+            st.page_link(
+                find_step("train").path,
+                label=f"**Run {run.number}**",
+                query_params=link_params(context.project.id, run.id),
+                width=90,
+            )
+            st.markdown(label(what_was_trained(run)), width=420)
+            st.markdown(result_words(run), width=200)
+            st.badge(text, icon=icon, color=color)
+        if run.note:
+            st.caption(f"Expected: {label(run.note)}")
 
 
 def what_was_trained(run: Run) -> str:
     """Return a run's model and augmentation in a few words."""
-    model = run.config.model
+    model, tuning = run.config.model, run.config.training.fine_tuning
     line = "head only" if model.first_trainable is None else f"from {model.first_trainable} on"
+    if tuning is not None:
+        line += f", then from {tuning.first_trainable} on"
     changed = "" if run.config.augmentation.is_identity else ", augmented"
     return f"{get_backbone(model.backbone).title}, {line}{changed}"
 

@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
-from pages.components.amounts import percent
-from pages.components.text import count
-from tlcore.augmentation_controls import CONTROLS
 from tlcore.backbones.registry import get_backbone
-from tlcore.config import AugmentationConfig, HeadConfig, ModelConfig, TrainingConfig
+from tlcore.setting_words import (
+    BALANCE_WORDS,
+    OPTIMIZER_WORDS,
+    RESIZE_WORDS,
+    augmentation_words,
+    epoch_words,
+    field_value,
+    fine_tuning_words,
+    head_words,
+    rate_words,
+    trained_words,
+    weights_words,
+)
 from tlcore.storage.runs import Run
-
-RESIZE_WORDS = {"crop": "the middle is cut out", "stretch": "stretched", "pad": "black borders are added"}
-POOLING_WORDS = {"average": "global average pooling", "flatten": "flatten"}
-OPTIMIZER_WORDS = {"adam": "Adam", "sgd": "SGD with momentum 0.9", "rmsprop": "RMSprop", "adamw": "AdamW"}
 
 
 def run_settings(run: Run) -> list[tuple[str, str]]:
-    """Return what was chosen, as rows of what and value."""
+    """Return what was chosen, as rows of what and value; settings that are off take no row."""
     model, training, summary = run.config.model, run.config.training, run.summary
     rows = [
-        ("Backbone", get_backbone(model.backbone).title),
+        ("Backbone", f"{get_backbone(model.backbone).title}, first weights: {weights_words(model)}"),
         ("Pictures", f"{model.image_size} x {model.image_size} pixels, {RESIZE_WORDS[model.resize_mode]}"),
-        ("Trained", _trained_words(model)),
-        ("Head", _head_words(model.head)),
-        ("Augmentation", _augmentation_words(run.config.augmentation)),
-        ("Optimizer", f"{OPTIMIZER_WORDS[training.optimizer]}, learning rate {training.learning_rate:g}"),
+        ("Trained", trained_words(model)),
+        ("Head", head_words(model.head)),
+        ("Augmentation", augmentation_words(run.config.augmentation)),
+        ("Optimizer", f"{OPTIMIZER_WORDS[training.optimizer]}, {rate_words(training)}"),
         ("Batch size", str(training.batch_size)),
-        ("Epochs", _epoch_words(training)),
-        ("Seed", str(training.seed)),
-        ("Data set", f"version {run.version}"),
+        ("Epochs", epoch_words(training)),
     ]
+    if training.fine_tuning is not None:
+        rows.append(("Second phase", fine_tuning_words(training.fine_tuning)))
+    if training.label_smoothing:
+        rows.append(("Label smoothing", field_value("label_smoothing", training.label_smoothing)))
+    if training.balance != "none":
+        rows.append(("Uneven classes", BALANCE_WORDS[training.balance]))
+    rows += [("Seed", str(training.seed)), ("Data set", f"version {run.version}")]
     if summary is not None:
         rows.append(("Reached", f"best epoch {summary.best_epoch} of {summary.epochs} trained"))
         rows.append(
@@ -38,41 +48,3 @@ def run_settings(run: Run) -> list[tuple[str, str]]:
             )
         )
     return rows
-
-
-def _trained_words(model: ModelConfig) -> str:
-    if model.first_trainable is None:
-        return "the head only; the whole backbone is frozen (feature extraction)"
-    return f"the head and the backbone from {model.first_trainable} on (fine-tuning)"
-
-
-def _head_words(head: HeadConfig) -> str:
-    parts = [POOLING_WORDS[head.pooling], *(f"dense {units}" for units in head.dense_units)]
-    if head.dropout:
-        parts.append(f"dropout {percent(head.dropout)}")
-    return ", ".join(parts)
-
-
-def _augmentation_words(augmentation: AugmentationConfig) -> str:
-    neutral = AugmentationConfig()
-    changed = []
-    for control in CONTROLS:
-        value = getattr(augmentation, control.field)
-        if value == getattr(neutral, control.field):
-            continue
-        if value is True:
-            changed.append(control.label.lower())
-        elif isinstance(value, tuple):
-            changed.append(f"{control.label.lower()} {value[0]:g} to {value[1]:g}")
-        elif isinstance(value, str):
-            changed.append(f"{control.label.lower()} {value}")
-        else:
-            changed.append(f"{control.label.lower()} {value:g}{'°' if control.unit == '°' else ''}")
-    return "none" if augmentation.is_identity else ", ".join(changed)
-
-
-def _epoch_words(training: TrainingConfig) -> str:
-    words = f"at most {training.epochs}"
-    if training.patience is not None:
-        words += f", early stopping after {count(training.patience, 'epoch')} without getting better"
-    return words

@@ -16,9 +16,11 @@ from pages.components.live_plot import live_plot
 from pages.components.run_settings import run_settings
 from pages.components.state import Context, dataset_of, link_params
 from pages.components.text import count, label
+from tlcore.config import RunConfig
 from tlcore.errors import TransferLabError
 from tlcore.evaluation import accuracy_interval
 from tlcore.jobs.control import ensure_runner
+from tlcore.progress import TRAINING_PHASES
 from tlcore.storage.jobs import JobStatus, queue_position
 from tlcore.storage.runs import Run, RunSummary, get_run, last_metric, read_metrics
 
@@ -30,6 +32,7 @@ PHASE_SENTENCES = {
     "Computing features": "The frozen blocks look at every picture once; the answers are kept for all epochs.",
     "Waiting": "Another run computes the same; this one will share it.",
     "Loading": "Getting the program ready that trains.",
+    "Fine-tuning": "The head has learned; now blocks of the backbone learn too, in small steps from the best epoch on.",
     "Training": "The trainable part learns, epoch by epoch. Validation pictures show whether it holds for new ones.",
     "Testing": "The best epoch answers the test pictures, which it has never seen.",
     "Saving": "Writing the model down.",
@@ -80,22 +83,28 @@ def progress_of(context: Context, run: Run, epoch: float) -> tuple[float, str]:
         return 1.0, "**Stopping**"
     if not job.phase:
         return 0.0, "**Starting**"
-    epochs = run.config.training.epochs
-    if job.phase != "Training" and 0 < epoch < epochs and job.total:
+    epochs = epochs_asked_for(run.config)
+    trains = job.phase in TRAINING_PHASES
+    if not trains and 0 < epoch < epochs and job.total:
         # Augmented views are computed between two epochs; the bar keeps showing the whole training.
         return epoch / epochs, f"**{label(job.phase)}**: {job.done:,} of {job.total:,}, for epoch {int(epoch) + 1}"
     if job.total <= 0:
         return 0.0, f"**{label(job.phase)}**"
     # The curve knows parts of an epoch, the job counts whole ones.
-    done = max(epoch, job.done) if job.phase == "Training" else float(job.done)
+    done = max(epoch, job.done) if trains else float(job.done)
     left = seconds_left(_pace(run, done), done, job.total, time.time())
-    if job.phase == "Training":
+    if trains:
         where = f"epoch {min(int(done) + 1, job.total)} of {job.total}"
         remaining = f", at most {duration(left)} left" if left is not None else ""
     else:
         where = f"{job.done:,} of {job.total:,}"
         remaining = f", {duration(left)} left" if left is not None else ""
     return min(1.0, done / job.total), f"**{label(job.phase)}**: {where}{remaining}"
+
+
+def epochs_asked_for(config: RunConfig) -> int:
+    """Return how many epochs a run has at most, over all its phases."""
+    return sum(phase.training.epochs for phase in config.phases)
 
 
 def _phase_sentence(job: JobStatus, *, has_learned: bool) -> str:
@@ -154,7 +163,7 @@ def read_curves(context: Context, run: Run) -> Curves | None:
     if last is None:
         return None
     best_epoch = run.summary.best_epoch if run.summary else None
-    epochs = run.config.training.epochs if run.job.is_active else None
+    epochs = epochs_asked_for(run.config) if run.job.is_active else None
     return _curves(run.id, last, epochs, best_epoch, context.engine)
 
 

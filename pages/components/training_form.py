@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import streamlit as st
 
+from pages.components.amounts import decimal
 from pages.components.forms import SettingsForm
 from pages.components.network_chart import amount
 from pages.components.price import draw_price
+from pages.components.rate_finder import draw_rate_finder
+from pages.components.schedule_form import draw_phases, draw_schedule
 from pages.components.state import Context
 from pages.components.text import count, label
 from tlcore.architecture import describe_model
 from tlcore.backbones.registry import get_backbone
-from tlcore.backbones.weights import megabytes, weights_status
+from tlcore.backbones.weights import weights_status
 from tlcore.config import OptimizerName, TrainingConfig
 from tlcore.dataset import check_trainable
+from tlcore.downloading import megabytes
 from tlcore.errors import DatasetError
 
 BATCH_SIZES = (4, 8, 16, 32, 64, 128, 256)
@@ -106,11 +110,10 @@ def draw_training_form(context: Context) -> None:
                 **form.bind("seed"),
             )
             st.caption("Another number gives another throw of the dice.")
-
-
-def decimal(value: float) -> str:
-    """Return a small number without an exponent, such as `0.0003`."""
-    return f"{value:.8f}".rstrip("0")
+        draw_schedule(context)
+    with st.expander("Find a learning rate"):
+        draw_rate_finder(context, is_ready=find_obstacle(context) is None)
+    draw_phases(context)
 
 
 def draw_summary(context: Context) -> None:
@@ -128,6 +131,9 @@ def draw_summary(context: Context) -> None:
         draw_price(context)
     first = config.model.first_trainable
     what = "only the new head learns" if first is None else f"the head and the blocks from {label(first)} on learn"
+    tuning = config.training.fine_tuning
+    if tuning is not None:
+        what += f", then also the blocks from {label(tuning.first_trainable)} on"
     if config.augmentation.is_identity:
         changes = "without random changes"
     elif config.training.new_views_every_epoch:
@@ -154,8 +160,11 @@ def find_obstacle(context: Context) -> str | None:
         check_trainable(context.dataset)
     except DatasetError as error:
         return label(str(error))
-    spec = get_backbone(context.project.config.model.backbone)
-    status = weights_status(spec, context.home)
+    model = context.project.config.model
+    spec = get_backbone(model.backbone)
+    status = weights_status(spec, context.home, model.weights)
+    if status.state == "bring":
+        return f"Your file of weights for {spec.title} is not on this computer any more. Bring it again on Model."
     if not status.ready_offline:
         return (
             f"The weights of {spec.title} are not on this computer. Download them on Model "

@@ -16,9 +16,8 @@ from tests.bench.material import Sizes, photos, pixels_and_labels, prepare
 from tests.bench.measures import Measurement, interleaved, medians, rounded
 from tlcore.classifier import build_prefix
 from tlcore.config import ModelConfig
-from tlcore.cut import prefix_of
-from tlcore.engines import LiteRTEngine, compiled_prefix_path, num_compute_threads, read_engine_speeds
-from tlcore.features_compile import folded_engine
+from tlcore.engines import num_compute_threads
+from tlcore.features import fastest_engine
 
 PREDICT_BATCH = 32
 ONNX_BATCH = 16
@@ -57,7 +56,10 @@ def measure_features(sizes: Sizes, home: Path) -> Iterator[Measurement]:
     ours_gflops = rates["ours"] * flop_per_picture / 1e9
     product_gflop = 2 * MATRIX_SIDE**3 * PRODUCTS / 1e9
     sgemm = {name: product_gflop / middle[name] for name in ("sgemm_numpy", "sgemm_tensorflow")}
-    peers = {"onnxruntime": rounded(rates["onnxruntime"]), "our_engine": our_engine_name(config, home)}
+    peers = {
+        "onnxruntime": rounded(rates["onnxruntime"]),
+        "our_engine": type(fastest_engine(config, home)[0]()).__name__,
+    }
     spread = {"ours_range": _range(len(pictures), seconds["ours"]), "rounds": sizes.rounds}
 
     def faster(name: str, peer: str, limit: float, **details: object) -> Measurement:
@@ -81,14 +83,12 @@ def measure_features(sizes: Sizes, home: Path) -> Iterator[Measurement]:
 
 def our_engine(config: ModelConfig, home: Path) -> Callable[[NDArray[np.uint8]], list[NDArray[np.generic]]]:
     """Return the frozen part as the feature pass runs it: the engine that won on this machine, on all cores."""
-    path = compiled_prefix_path(prefix_of(config), home)
-    shared = folded_engine(config, home) if our_engine_name(config, home) == "tensorflow" else None
-    batch_size = (shared or LiteRTEngine).batch_size
+    make_engine, batch_size = fastest_engine(config, home)
     local = threading.local()
 
     def features_of(batch: NDArray[np.uint8]) -> NDArray[np.generic]:
         if not hasattr(local, "engine"):
-            local.engine = shared or LiteRTEngine(path)
+            local.engine = make_engine()
         return local.engine(list(batch))
 
     def run(pictures: NDArray[np.uint8]) -> list[NDArray[np.generic]]:
@@ -97,12 +97,6 @@ def our_engine(config: ModelConfig, home: Path) -> Callable[[NDArray[np.uint8]],
 
     pool = ThreadPoolExecutor(num_compute_threads())
     return run
-
-
-def our_engine_name(config: ModelConfig, home: Path) -> str:
-    """Return which engine the feature pass uses on this machine."""
-    speeds = read_engine_speeds(prefix_of(config), home)
-    return "litert" if speeds is None else speeds.fastest
 
 
 def onnx_engine(model: keras.Model, path: Path) -> Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]:

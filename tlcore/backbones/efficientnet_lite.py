@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from tlcore.backbones.rows_mobile import LITE0_STAGES, LITE0_STEM_CHANNELS, LITE0_TOP_CHANNELS
+from tlcore.backbones.rows_efficientnet import STAGES, STEM_CHANNELS, TOP_CHANNELS
 from tlcore.backbones.torch_file import read_tensors
 from tlcore.errors import WeightsError
 
@@ -32,8 +32,8 @@ def build_efficientnet_lite0(inputs: keras.KerasTensor) -> keras.KerasTensor:
         https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite: without
         squeeze-and-excitation, ReLU6, a stem and a top of fixed width.
     """
-    x = _convolution(inputs, "stem", LITE0_STEM_CHANNELS, kernel=3, stride=2)
-    for stage, (kernel, first_stride, expansion, channels, repeats) in enumerate(LITE0_STAGES, start=1):
+    x = _convolution(inputs, "stem", STEM_CHANNELS, kernel=3, stride=2)
+    for stage, (kernel, first_stride, expansion, channels, repeats) in enumerate(STAGES, start=1):
         for index in range(repeats):
             name = f"block{stage}{'abcd'[index]}"
             block_input = x
@@ -43,7 +43,7 @@ def build_efficientnet_lite0(inputs: keras.KerasTensor) -> keras.KerasTensor:
             x = _convolution(x, f"{name}_project", channels, kernel=1, activation=False)
             if index:
                 x = keras.layers.Add(name=f"{name}_add")([block_input, x])
-    return _convolution(x, "top", LITE0_TOP_CHANNELS, kernel=1)
+    return _convolution(x, "top", TOP_CHANNELS, kernel=1)
 
 
 def build_imagenet_classifier(features: keras.KerasTensor) -> keras.KerasTensor:
@@ -126,7 +126,7 @@ def _by_layer(tensors: dict[str, NDArray[np.generic]]) -> LayerWeights:
 
     take_step("stem", "_conv_stem", "_bn0")
     number = 0
-    for stage, (_, _, expansion, _, repeats) in enumerate(LITE0_STAGES, start=1):
+    for stage, (_, _, expansion, _, repeats) in enumerate(STAGES, start=1):
         for index in range(repeats):
             name, source = f"block{stage}{'abcd'[index]}", f"_blocks.{number}"
             if expansion != 1:

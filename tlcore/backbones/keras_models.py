@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import random
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Literal
 
 import keras
 import numpy as np
@@ -13,7 +15,8 @@ import numpy as np
 from tlcore.backbones.efficientnet_lite import build_imagenet_classifier, convert_weights, set_weights
 from tlcore.backbones.registry import get_backbone
 from tlcore.backbones.spec import BackboneSpec, PreprocessingSpec, output_shape
-from tlcore.backbones.weights import require_weights
+from tlcore.backbones.weights import RANDOM_SEED, is_random, require_weights
+from tlcore.config import IMAGENET, RANDOM
 from tlcore.errors import WeightsError
 
 INPUT_NAME = "pixels"
@@ -21,14 +24,14 @@ PREPROCESSING_NAME = "preprocessing"
 
 
 def build_backbone(
-    spec: BackboneSpec, image_size: int, weights: Literal["imagenet"] | None = "imagenet", home: Path | None = None
+    spec: BackboneSpec, image_size: int, weights: str = IMAGENET, home: Path | None = None
 ) -> keras.Model:
     """Build a backbone without its classifier, flat, from standard Keras layers under their usual names.
 
     Args:
-        spec: A row of the registry.
+        spec: A row of the registry, or a small network.
         image_size: Side of the square picture, in pixels.
-        weights: `imagenet` for the pre-trained weights, `None` for random ones.
+        weights: What it starts with, as in `ModelConfig.weights`. Random weights are the same every time.
         home: The data root; by default `home_dir()`.
 
     Returns:
@@ -37,20 +40,48 @@ def build_backbone(
         comes before the first block and must stay frozen.
 
     Raises:
-        ValueError: If `image_size` is too small for the backbone, or `weights` is something else.
+        ValueError: If `image_size` is too small for the backbone, or there can be no such `weights`.
         WeightsError: If the weights are missing or damaged. Nothing is downloaded here.
     """
-    if weights not in ("imagenet", None):
-        raise ValueError(f"`weights` must be 'imagenet' or None. Received: weights={weights!r}")
     output_shape(spec, image_size)
-    path = require_weights(spec, home) if weights == "imagenet" else None
+    path = require_weights(spec, home, weights)
     pixels = keras.Input((image_size, image_size, 3), name=INPUT_NAME, dtype="float32")
     preprocessed = _preprocess(pixels, spec.preprocessing)
-    features = _build_layers(preprocessed, spec)
+    with _fixed_draws() if is_random(spec, weights) else nullcontext():
+        features = _build_layers(preprocessed, spec)
     _name_like_fresh_session(keras.Model(pixels, features))
     if path is not None:
         _load_weights(keras.Model(preprocessed, features), path, spec)
-    return keras.Model(pixels, features, name=spec.name)
+    model = keras.Model(pixels, features, name=spec.name)
+    if weights == IMAGENET and spec.imagenet_variance_factors:
+        scale_pixel_variances(model, spec.imagenet_variance_factors)
+    return model
+
+
+def build_network(spec: BackboneSpec, image_size: int) -> keras.Model:
+    """Build what a file of weights belongs to: the backbone without the preprocessing, with any weights.
+
+    Args:
+        spec: A row of the registry.
+        image_size: Side of the square picture, in pixels; no weight depends on it.
+    """
+    inputs = keras.Input((image_size, image_size, 3))
+    model = keras.Model(inputs, _build_layers(inputs, spec))
+    _name_like_fresh_session(model)
+    return model
+
+
+def scale_pixel_variances(model: keras.Model, factors: tuple[float, float, float]) -> None:
+    """Multiply the variances by which a network normalizes its pixels: the same as a scaling layer behind it.
+
+    Args:
+        model: A network with one `Normalization` layer that learned from data.
+        factors: One per channel.
+    """
+    (layer,) = (layer for layer in model.layers if isinstance(layer, keras.layers.Normalization))
+    mean, variance, count = layer.get_weights()
+    layer.set_weights([mean, variance * np.asarray(factors, np.float32), count])
+    layer.finalize_state()
 
 
 def block_output(model: keras.Model, spec: BackboneSpec, block_name: str) -> keras.KerasTensor:
@@ -64,7 +95,10 @@ def block_output(model: keras.Model, spec: BackboneSpec, block_name: str) -> ker
     Raises:
         ValueError: If there is no block of that name.
     """
-    return model.get_layer(spec.blocks[spec.block_index(block_name)].last_layer).output
+    last_layer = spec.blocks[spec.block_index(block_name)].last_layer
+    # Not `get_layer`: a block of ConvNeXt ends with a bare addition, which Keras does not count as a layer.
+    (operation,) = (operation for operation in model.operations if operation.name == last_layer)
+    return operation.output
 
 
 def block_layers(model: keras.Model, spec: BackboneSpec) -> dict[str, list[keras.layers.Layer]]:
@@ -76,15 +110,15 @@ def block_layers(model: keras.Model, spec: BackboneSpec) -> dict[str, list[keras
         model: A model from `build_backbone`, or one that continues it.
         spec: Its row of the registry.
     """
-    # Keras sorts layers by their distance from the output, and a block hands over a single tensor:
-    # so all layers of a block stand between two last layers.
-    layers = [layer for layer in model.layers if layer.name not in (INPUT_NAME, PREPROCESSING_NAME)]
-    names = [layer.name for layer in layers]
+    # Keras sorts operations by their distance from the output, and a block hands over a single tensor:
+    # so all operations of a block stand between two last ones.
+    operations = [step for step in model.operations if step.name not in (INPUT_NAME, PREPROCESSING_NAME)]
+    names = [step.name for step in operations]
     blocks = {}
     start = 0
     for block in spec.blocks:
         end = names.index(block.last_layer) + 1
-        blocks[block.name] = layers[start:end]
+        blocks[block.name] = [step for step in operations[start:end] if isinstance(step, keras.layers.Layer)]
         start = end
     return blocks
 
@@ -96,8 +130,7 @@ def save_embedded_weights(path: Path) -> None:
         WeightsError: If the package with the weights is missing or damaged.
     """
     spec = get_backbone("efficientnet_lite0")
-    inputs = keras.Input((spec.default_size, spec.default_size, 3))
-    model = keras.Model(inputs, _build_layers(inputs, spec))
+    model = build_network(spec, spec.default_size)
     set_weights(model, convert_weights())
     # Keras insists on this ending; the caller's temporary name has another.
     keras_path = path.with_name(f"{path.name}.weights.h5")
@@ -118,7 +151,7 @@ def build_lite0_imagenet_classifier() -> keras.Model:
         WeightsError: If the package with the weights is missing or damaged.
     """
     spec = get_backbone("efficientnet_lite0")
-    backbone = build_backbone(spec, spec.default_size, weights=None)
+    backbone = build_backbone(spec, spec.default_size, weights=RANDOM)
     model = keras.Model(backbone.input, build_imagenet_classifier(backbone.output), name=f"{spec.name}_imagenet")
     set_weights(model, convert_weights())
     return model
@@ -148,16 +181,30 @@ def _build_layers(preprocessed: keras.KerasTensor, spec: BackboneSpec) -> keras.
     return builder(include_top=False, weights=None, input_tensor=preprocessed, **arguments).output
 
 
+@contextmanager
+def _fixed_draws() -> Iterator[None]:
+    """Let Keras draw the same first weights every time, and leave everybody else's draws alone.
+
+    Keras asks Python's `random` for the seed of every initializer that was given none.
+    """
+    state = random.getstate()
+    random.seed(RANDOM_SEED)
+    try:
+        yield
+    finally:
+        random.setstate(state)
+
+
 def _name_like_fresh_session(model: keras.Model) -> None:
     """Number the layers that Keras named itself from the start, whatever was built before in this process."""
-    numbers: dict[str, list[tuple[int, keras.layers.Layer]]] = {}
-    for layer in model.layers:
-        match = re.fullmatch(r"(.+?)(?:_(\d+))?", layer.name)
-        if match and match[1].replace("_", "") == type(layer).__name__.lower():
-            numbers.setdefault(match[1], []).append((int(match[2] or 0), layer))
-    for kind, layers in numbers.items():
-        for number, (_, layer) in enumerate(sorted(layers, key=lambda pair: pair[0])):
-            layer.name = f"{kind}_{number}" if number else kind
+    numbers: dict[str, list[tuple[int, keras.Operation]]] = {}
+    for operation in model.operations:
+        match = re.fullmatch(r"(.+?)(?:_(\d+))?", operation.name)
+        if match and match[1].replace("_", "") == type(operation).__name__.lower():
+            numbers.setdefault(match[1], []).append((int(match[2] or 0), operation))
+    for kind, operations in numbers.items():
+        for number, (_, operation) in enumerate(sorted(operations, key=lambda pair: pair[0])):
+            operation.name = f"{kind}_{number}" if number else kind
 
 
 def _load_weights(model: keras.Model, path: Path, spec: BackboneSpec) -> None:

@@ -1,30 +1,30 @@
-"""Registry rows of the networks made of inverted residuals: EfficientNet-Lite0 and MobileNetV2."""
+"""Registry rows of MobileNet and of MobileNetV2 in six widths."""
 
 from __future__ import annotations
 
+from tlcore.backbones.blocks import convolution_block, divisible_by_8, inverted_residual
 from tlcore.backbones.spec import (
-    EFFICIENTNET_LITE,
+    KERAS_APPLICATIONS,
     MINUS_ONE_TO_ONE,
     BackboneSpec,
     BlockSpec,
-    WeightsSpec,
     Window,
     conv_parameters,
+    keras_weights,
 )
 
-# (kernel, stride of the first block, expansion, channels, blocks) of each stage.
-# Source: Tan and Le 2019, https://arxiv.org/abs/1905.11946, table 1; the Lite variant drops squeeze-and-excitation.
-LITE0_STAGES = (
-    (3, 1, 1, 16, 1),
-    (3, 2, 6, 24, 2),
-    (5, 2, 6, 40, 2),
-    (3, 2, 6, 80, 3),
-    (5, 1, 6, 112, 3),
-    (5, 2, 6, 192, 4),
-    (3, 1, 6, 320, 1),
+# (stride, channels) of each block. Source: Howard et al. 2017, https://arxiv.org/abs/1704.04861, table 1.
+MOBILENET_BLOCKS = (
+    (1, 64),
+    (2, 128),
+    (1, 128),
+    (2, 256),
+    (1, 256),
+    (2, 512),
+    *((1, 512),) * 5,
+    (2, 1024),
+    (1, 1024),
 )
-LITE0_STEM_CHANNELS = 32
-LITE0_TOP_CHANNELS = 1280
 
 # (stride of the first block, expansion, channels, blocks) of each stage.
 # Source: Sandler et al. 2018, https://arxiv.org/abs/1801.04381, table 2.
@@ -37,111 +37,92 @@ MOBILENET_V2_STAGES = (
     (2, 6, 160, 3),
     (1, 6, 320, 1),
 )
+MOBILENET_V2_WIDTHS_SOURCE = "https://www.tensorflow.org/api_docs/python/tf/keras/applications/mobilenet_v2"
 
 
-def convolution_block(
-    name: str, last_layer: str, channels_in: int, channels_out: int, kernel: int, stride: int
-) -> BlockSpec:
-    """Return a block of one convolution without bias and its batch normalization."""
-    batch_norm = 4 * channels_out
-    return BlockSpec(
-        name=name,
-        last_layer=last_layer,
-        channels=channels_out,
-        parameters=conv_parameters(channels_in, channels_out, kernel * kernel) + batch_norm,
-        batch_norm_parameters=batch_norm,
-        windows=(Window(kernel, stride),),
-    )
-
-
-def inverted_residual(
-    name: str, last_layer: str, channels_in: int, channels_out: int, kernel: int, stride: int, expansion: int
-) -> BlockSpec:
-    """Return a block of expansion (unless 1), depthwise convolution and projection, without bias."""
-    wide = channels_in * expansion
-    convolutions = wide * kernel * kernel + conv_parameters(wide, channels_out, 1)
-    batch_norm = 4 * (wide + channels_out)
-    if expansion != 1:
-        convolutions += conv_parameters(channels_in, wide, 1)
-        batch_norm += 4 * wide
-    return BlockSpec(
-        name=name,
-        last_layer=last_layer,
-        channels=channels_out,
-        parameters=convolutions + batch_norm,
-        batch_norm_parameters=batch_norm,
-        windows=(Window(kernel, stride),),
-    )
-
-
-def lite0_blocks() -> tuple[BlockSpec, ...]:
-    """Return the blocks of EfficientNet-Lite0."""
-    channels = LITE0_STEM_CHANNELS
-    blocks = [convolution_block("stem", "stem_activation", 3, channels, 3, 2)]
-    for stage, (kernel, stride, expansion, channels_out, repeats) in enumerate(LITE0_STAGES, start=1):
-        for index in range(repeats):
-            name = f"block{stage}{'abcd'[index]}"
-            last_layer = f"{name}_add" if index else f"{name}_project_bn"
-            step = 1 if index else stride
-            blocks.append(inverted_residual(name, last_layer, channels, channels_out, kernel, step, expansion))
-            channels = channels_out
-    blocks.append(convolution_block("top", "top_activation", channels, LITE0_TOP_CHANNELS, 1, 1))
+def mobilenet_blocks() -> tuple[BlockSpec, ...]:
+    """Return the first convolution and the thirteen blocks of a depthwise and a 1x1 convolution."""
+    channels = 32
+    blocks = [convolution_block("conv1", "conv1_relu", 3, channels, 3, 2)]
+    for number, (stride, channels_out) in enumerate(MOBILENET_BLOCKS, start=1):
+        batch_norm = 4 * (channels + channels_out)
+        blocks.append(
+            BlockSpec(
+                name=f"block_{number}",
+                last_layer=f"conv_pw_{number}_relu",
+                channels=channels_out,
+                parameters=9 * channels + conv_parameters(channels, channels_out, 1) + batch_norm,
+                batch_norm_parameters=batch_norm,
+                # Keras pads one side only before a 3x3 window of stride 2: the size is that of a 2x2 window.
+                windows=(Window(3, 1) if stride == 1 else Window(2, 2, "valid"),),
+            )
+        )
+        channels = channels_out
     return tuple(blocks)
-
-
-def _divisible_by_8(channels: float) -> int:
-    """Round as Keras does: to a multiple of 8, never down by more than a tenth."""
-    rounded = max(8, int(channels + 4) // 8 * 8)
-    return rounded + 8 if rounded < 0.9 * channels else rounded
 
 
 def mobilenet_v2_blocks(alpha: float) -> tuple[BlockSpec, ...]:
     """Return the blocks of MobileNetV2; `alpha` scales the channels."""
-    channels = _divisible_by_8(32 * alpha)
+    channels = divisible_by_8(32 * alpha)
     blocks = [convolution_block("Conv1", "Conv1_relu", 3, channels, 3, 2)]
     for first_stride, expansion, stage_channels, repeats in MOBILENET_V2_STAGES:
-        channels_out = _divisible_by_8(int(stage_channels * alpha))
+        channels_out = divisible_by_8(int(stage_channels * alpha))
         for index in range(repeats):
             number = len(blocks) - 1
             name = f"block_{number}" if number else "expanded_conv"
             stride = 1 if index else first_stride
             adds = stride == 1 and channels == channels_out
             last_layer = f"{name}_add" if adds else f"{name}_project_BN"
-            blocks.append(inverted_residual(name, last_layer, channels, channels_out, 3, stride, expansion))
+            wide = None if expansion == 1 else expansion * channels
+            blocks.append(inverted_residual(name, last_layer, channels, channels_out, 3, stride, wide=wide))
             channels = channels_out
-    top_channels = _divisible_by_8(1280 * alpha) if alpha > 1 else 1280
+    top_channels = divisible_by_8(1280 * alpha) if alpha > 1 else 1280
     blocks.append(convolution_block("Conv_1", "out_relu", channels, top_channels, 1, 1))
     return tuple(blocks)
 
 
-EFFICIENTNET_LITE0 = BackboneSpec(
-    name="efficientnet_lite0",
-    title="EfficientNet-Lite0",
-    builder="tlcore.backbones.efficientnet_lite:build_efficientnet_lite0",
-    imagenet_top1=0.751,
-    imagenet_source="https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite",
-    default_size=224,
-    minimum_size=32,
-    preprocessing=EFFICIENTNET_LITE,
-    weights=WeightsSpec("efficientnet_lite0.weights.h5"),
-    blocks=lite0_blocks(),
-)
+def _mobilenet_v2(
+    name: str, title: str, alpha: float, top1: float, source: str, download_bytes: int | None = None
+) -> BackboneSpec:
+    """Return the row of one width; without a known size of the file that of its numbers stands for it."""
+    blocks = mobilenet_v2_blocks(alpha)
+    return BackboneSpec(
+        name=name,
+        title=title,
+        builder="keras.applications:MobileNetV2",
+        arguments=(("alpha", alpha),),
+        imagenet_top1=top1,
+        imagenet_source=source,
+        default_size=224,
+        minimum_size=32,
+        preprocessing=MINUS_ONE_TO_ONE,
+        weights=keras_weights(
+            "mobilenet_v2",
+            f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{alpha}_224_no_top.h5",
+            download_bytes or 4 * sum(block.parameters for block in blocks),
+            size_is_exact=download_bytes is not None,
+        ),
+        blocks=blocks,
+    )
 
-MOBILENET_V2 = BackboneSpec(
-    name="mobilenet_v2",
-    title="MobileNetV2",
-    builder="keras.applications:MobileNetV2",
-    arguments=(("alpha", 1.0),),
-    imagenet_top1=0.713,
-    imagenet_source="https://keras.io/api/applications/",
+
+MOBILENET = BackboneSpec(
+    name="mobilenet",
+    title="MobileNet",
+    builder="keras.applications:MobileNet",
+    imagenet_top1=0.704,
+    imagenet_source=KERAS_APPLICATIONS,
     default_size=224,
     minimum_size=32,
     preprocessing=MINUS_ONE_TO_ONE,
-    weights=WeightsSpec(
-        "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5",
-        download_bytes=9_406_464,
-        url="https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2/"
-        "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5",
-    ),
-    blocks=mobilenet_v2_blocks(1.0),
+    # As published: far more than 4 bytes for each number.
+    weights=keras_weights("mobilenet", "mobilenet_1_0_224_tf_no_top.h5", 17_225_924),
+    blocks=mobilenet_blocks(),
 )
+
+MOBILENET_V2_035 = _mobilenet_v2("mobilenet_v2_035", "MobileNetV2 0.35", 0.35, 0.603, MOBILENET_V2_WIDTHS_SOURCE)
+MOBILENET_V2_050 = _mobilenet_v2("mobilenet_v2_050", "MobileNetV2 0.5", 0.5, 0.654, MOBILENET_V2_WIDTHS_SOURCE)
+MOBILENET_V2_075 = _mobilenet_v2("mobilenet_v2_075", "MobileNetV2 0.75", 0.75, 0.698, MOBILENET_V2_WIDTHS_SOURCE)
+MOBILENET_V2 = _mobilenet_v2("mobilenet_v2", "MobileNetV2", 1.0, 0.713, KERAS_APPLICATIONS, 9_406_464)
+MOBILENET_V2_130 = _mobilenet_v2("mobilenet_v2_130", "MobileNetV2 1.3", 1.3, 0.744, MOBILENET_V2_WIDTHS_SOURCE)
+MOBILENET_V2_140 = _mobilenet_v2("mobilenet_v2_140", "MobileNetV2 1.4", 1.4, 0.75, MOBILENET_V2_WIDTHS_SOURCE)

@@ -7,6 +7,9 @@ from typing import Literal
 
 Padding = Literal["same", "valid"] | int
 
+KERAS_APPLICATIONS = "https://keras.io/api/applications/"
+KERAS_STORAGE = "https://storage.googleapis.com/tensorflow/keras-applications"
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -41,6 +44,8 @@ class BlockSpec:
         parameters: Weights of the block in scalars, batch normalization included.
         batch_norm_parameters: The part of `parameters` that belongs to batch normalization; it
             stays frozen in every model.
+        pixel_statistics: The part of `parameters` that describes the pixels of the pre-training (mean,
+            variance, count); no training changes it.
         windows: What changes the height and width, in order.
     """
 
@@ -50,11 +55,12 @@ class BlockSpec:
     parameters: int
     batch_norm_parameters: int = 0
     windows: tuple[Window, ...] = ()
+    pixel_statistics: int = 0
 
     @property
     def trainable_parameters(self) -> int:
         """Weights that training changes once the block is trainable."""
-        return self.parameters - self.batch_norm_parameters
+        return self.parameters - self.batch_norm_parameters - self.pixel_statistics
 
     @property
     def stride(self) -> int:
@@ -102,6 +108,8 @@ TORCH = PreprocessingSpec(
     scale=(1 / (255 * 0.229), 1 / (255 * 0.224), 1 / (255 * 0.225)),
     offset=(-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225),
 )
+ZERO_TO_ONE = _same_for_all(1 / 255, 0.0)
+# For networks that scale the pixels themselves.
 RAW_PIXELS = PreprocessingSpec()
 # Source: tensorflow/tpu, efficientnet/lite/efficientnet_lite_builder.py (MEAN_RGB, STDDEV_RGB).
 EFFICIENTNET_LITE = _same_for_all(1 / 128, -127 / 128)
@@ -109,24 +117,34 @@ EFFICIENTNET_LITE = _same_for_all(1 / 128, -127 / 128)
 
 @dataclass(frozen=True, slots=True)
 class WeightsSpec:
-    """The file of pre-trained weights.
+    """The published file of pre-trained weights.
 
     Attributes:
         filename: Name of the file; the same as in Keras's own cache, so that both share it.
         download_bytes: Size of the file that is fetched; 0 when the weights are embedded.
         url: Where it is fetched from; empty when the weights are embedded.
-        md5: Hash of the file in hexadecimal, or empty when the publisher gives none.
+        file_hash: MD5 or SHA-256 of the file in hexadecimal, or empty when the publisher gives none.
+        size_is_exact: Whether `download_bytes` is the size as published. Otherwise it is that of the numbers
+            alone, 4 bytes each, and the file a little larger.
     """
 
     filename: str
     download_bytes: int = 0
     url: str = ""
-    md5: str = ""
+    file_hash: str = ""
+    size_is_exact: bool = True
 
     @property
     def embedded(self) -> bool:
         """Whether the weights come with the app and need no network."""
         return not self.url
+
+
+def keras_weights(
+    folder: str, filename: str, download_bytes: int, file_hash: str = "", *, size_is_exact: bool = True
+) -> WeightsSpec:
+    """Return the weights without classifier that Keras Applications publishes in one of its folders."""
+    return WeightsSpec(filename, download_bytes, f"{KERAS_STORAGE}/{folder}/{filename}", file_hash, size_is_exact)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,37 +156,41 @@ class BackboneSpec:
         title: Name that people read.
         builder: `module:function` that builds it: a function of `keras.applications`, or one that
             takes the preprocessed KerasTensor and returns the last block's output.
-        arguments: Keyword arguments for the builder.
         imagenet_top1: Share of ImageNet's validation pictures that it gets right, in [0, 1]; higher is better.
+            `None` when it was never trained on them.
         imagenet_source: Where that figure is published.
         default_size: Side of the picture that it was trained on, in pixels.
         minimum_size: Smallest side that it works with, in pixels.
         preprocessing: From pixels to the network's input.
-        weights: The file of pre-trained weights.
+        weights: The file of pre-trained weights; `None` when there is none and it starts from random ones.
         blocks: From the picture to the output.
+        arguments: Keyword arguments for the builder.
+        imagenet_variance_factors: What the variances of the network's own pixel normalization are multiplied
+            by, per channel, after its ImageNet weights were loaded; `None` when nothing is.
     """
 
     name: str
     title: str
     builder: str
-    imagenet_top1: float
+    imagenet_top1: float | None
     imagenet_source: str
     default_size: int
     minimum_size: int
     preprocessing: PreprocessingSpec
-    weights: WeightsSpec
+    weights: WeightsSpec | None
     blocks: tuple[BlockSpec, ...]
-    arguments: tuple[tuple[str, float | bool | str], ...] = ()
+    arguments: tuple[tuple[str, float | bool | str | tuple[int, ...]], ...] = ()
+    imagenet_variance_factors: tuple[float, float, float] | None = None
 
     @property
     def embedded(self) -> bool:
-        """Whether the weights come with the app and need no network."""
-        return self.weights.embedded
+        """Whether pre-trained weights come with the app and need no network."""
+        return self.weights is not None and self.weights.embedded
 
     @property
     def download_bytes(self) -> int:
-        """Size of the weights that are fetched on first use; 0 when embedded."""
-        return self.weights.download_bytes
+        """Size of the weights that are fetched on first use; 0 when there is nothing to fetch."""
+        return 0 if self.weights is None else self.weights.download_bytes
 
     @property
     def parameters(self) -> int:

@@ -1,18 +1,22 @@
-"""Find, prepare and check the pre-trained weights of a backbone; loads no TensorFlow by itself."""
+"""Find, prepare and check the weights that a backbone starts with; loads no TensorFlow by itself."""
 
 from __future__ import annotations
 
-import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tlcore.backbones.spec import BackboneSpec
+from tlcore.backbones.brought import brought_path, find_brought
+from tlcore.backbones.spec import BackboneSpec, WeightsSpec
+from tlcore.config import IMAGENET, RANDOM
+from tlcore.downloading import has_hash, keras_cache_dir, megabytes, partial_of, size_of
 from tlcore.errors import WeightsError
 from tlcore.home import home_dir, write_atomically
 
-WeightsState = Literal["ready", "convert", "download"]
+# Random weights are the same in every run and process, so that cached features of them stay valid.
+RANDOM_SEED = 0
+
+WeightsState = Literal["ready", "convert", "download", "bring"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,62 +25,107 @@ class WeightsStatus:
 
     Attributes:
         state: `ready`; `convert` when the embedded file must first be put into Keras's format
-            (seconds, no network); `download` when the network is needed.
+            (seconds, no network); `download` when the network is needed; `bring` when a person's own
+            file for this backbone is not here.
         download_bytes: Size of what is left to fetch; 0 unless `state` is `download`.
-        path: Where the file is, or will be.
+        path: Where the file is, or will be; `None` for random weights.
     """
 
     state: WeightsState
     download_bytes: int
-    path: Path
+    path: Path | None
 
     @property
     def ready_offline(self) -> bool:
         """Whether a run can start without a network."""
-        return self.state != "download"
+        return self.state in ("ready", "convert")
 
 
-def keras_models_dir() -> Path:
-    """Return the folder in which Keras keeps downloaded weights, `KERAS_HOME/models` or `~/.keras/models`."""
-    chosen = os.environ.get("KERAS_HOME")
-    return (Path(chosen).expanduser() if chosen else Path.home() / ".keras") / "models"
+def is_random(spec: BackboneSpec, weights: str) -> bool:
+    """Return whether a backbone starts with random weights: by choice, or because it has no others.
+
+    Args:
+        spec: The backbone.
+        weights: `ModelConfig.weights`.
+    """
+    return spec.weights is None or weights == RANDOM
 
 
 def weights_path(spec: BackboneSpec, home: Path | None = None) -> Path:
-    """Return where the weights of a backbone are, or will be.
+    """Return where the published weights of a backbone are, or will be.
 
     Args:
         spec: The backbone.
         home: The data root; by default `home_dir()`. Only embedded weights lie there.
+
+    Raises:
+        ValueError: If the backbone has no published weights.
     """
-    if spec.embedded:
-        return (home or home_dir()) / "backbones" / spec.weights.filename
-    return keras_models_dir() / spec.weights.filename
+    published = published_weights(spec)
+    if published.embedded:
+        return (home or home_dir()) / "backbones" / published.filename
+    return keras_cache_dir() / "models" / published.filename
+
+
+def published_weights(spec: BackboneSpec) -> WeightsSpec:
+    """Return the file of pre-trained weights of a backbone.
+
+    Raises:
+        ValueError: If there is none, as for the small networks.
+    """
+    if spec.weights is None:
+        raise ValueError(f"`spec` must be a backbone with published weights. Received: {spec.name}")
+    return spec.weights
 
 
 def partial_path(spec: BackboneSpec, home: Path | None = None) -> Path:
     """Return where an unfinished download is kept, so that the next try goes on from there."""
-    path = weights_path(spec, home)
-    return path.with_name(path.name + ".part")
+    return partial_of(weights_path(spec, home))
 
 
-def weights_status(spec: BackboneSpec, home: Path | None = None) -> WeightsStatus:
-    """Return whether the weights are there; looks at the file's size only, so it is fast enough for a page."""
+def weights_status(spec: BackboneSpec, home: Path | None = None, weights: str = IMAGENET) -> WeightsStatus:
+    """Return whether the weights are there; looks at the file's size only, so it is fast enough for a page.
+
+    Args:
+        spec: The backbone.
+        home: The data root; by default `home_dir()`.
+        weights: `ModelConfig.weights`.
+
+    Raises:
+        ValueError: If `weights` is neither `imagenet` nor `random` nor the key of a brought file.
+    """
+    if is_random(spec, weights):
+        return WeightsStatus("ready", 0, None)
+    if weights != IMAGENET:
+        brought = find_brought(weights, home)
+        fits = brought is not None and brought.backbone == spec.name
+        return WeightsStatus("ready" if fits else "bring", 0, brought_path(weights, home))
     path = weights_path(spec, home)
-    if _size(path) >= max(spec.download_bytes, 1):
+    if size_of(path) >= max(spec.download_bytes, 1):
         return WeightsStatus("ready", 0, path)
     if spec.embedded:
         return WeightsStatus("convert", 0, path)
-    return WeightsStatus("download", max(0, spec.download_bytes - _size(partial_path(spec, home))), path)
+    return WeightsStatus("download", max(0, spec.download_bytes - size_of(partial_path(spec, home))), path)
 
 
-def require_weights(spec: BackboneSpec, home: Path | None = None) -> Path:
+def require_weights(spec: BackboneSpec, home: Path | None = None, weights: str = IMAGENET) -> Path | None:
     """Return the file of weights after checking it; embedded weights are prepared when they are not yet.
 
+    Args:
+        spec: The backbone.
+        home: The data root; by default `home_dir()`.
+        weights: `ModelConfig.weights`.
+
+    Returns:
+        The file, `None` for random weights: they need none.
+
     Raises:
-        WeightsError: If the weights must be downloaded first, or the file is damaged.
+        ValueError: If `weights` is neither `imagenet` nor `random` nor the key of a brought file.
+        WeightsError: If the weights must be downloaded or brought first, or the file is damaged.
     """
-    status = weights_status(spec, home)
+    status = weights_status(spec, home, weights)
+    if status.path is None:
+        return None
     if status.state == "convert":
         return prepare_embedded(home)
     if status.state == "download":
@@ -84,10 +133,15 @@ def require_weights(spec: BackboneSpec, home: Path | None = None) -> Path:
             f"The weights of {spec.title} are not on this computer. Download them on the Model page "
             f"({megabytes(status.download_bytes)}), or choose a backbone that is ready offline."
         )
-    if spec.weights.md5 and md5_of(status.path) != spec.weights.md5:
+    if status.state == "bring":
         raise WeightsError(
-            f"The weights of {spec.title} in {status.path} are damaged. Delete this file and download it again."
+            f"The file with your own weights for {spec.title} is not on this computer. Bring it again on the Model "
+            "page, or choose the ImageNet weights there."
         )
+    file_hash = published_weights(spec).file_hash if weights == IMAGENET else weights
+    if file_hash and not has_hash(status.path, file_hash):
+        way_on = "download it again" if weights == IMAGENET else "bring it again on the Model page"
+        raise WeightsError(f"The weights of {spec.title} in {status.path} are damaged. Delete this file and {way_on}.")
     return status.path
 
 
@@ -107,24 +161,6 @@ def prepare_embedded(home: Path | None = None) -> Path:
     from tlcore.backbones.registry import get_backbone
 
     path = weights_path(get_backbone("efficientnet_lite0"), home)
-    if not _size(path):
+    if not size_of(path):
         write_atomically(path, save_embedded_weights)
     return path
-
-
-def md5_of(path: Path) -> str:
-    """Return a file's MD5 in hexadecimal; Keras publishes this hash, against damage and not against forgery."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-
-
-def megabytes(size_bytes: int) -> str:
-    """Return a size as people read it, in millions of bytes."""
-    return f"{size_bytes / 1e6:.0f} MB" if size_bytes >= 1e6 else f"{size_bytes / 1e6:.1f} MB"
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0

@@ -12,10 +12,10 @@ from pathlib import Path, PurePath
 
 from tlcore.errors import ArchiveError, DatasetError, ImageError
 from tlcore.intake.archives import MAX_ENTRY_BYTES, Refusal, open_archive
-from tlcore.intake.images import PICTURE_SUFFIXES, CleanImage, clean_pixels, read_image
+from tlcore.intake.images import PICTURE_SUFFIXES, CleanImage, read_image
 from tlcore.intake.labels import Label, assign_labels
 from tlcore.intake.names import is_junk, printable, split_path
-from tlcore.intake.samples import build_sample
+from tlcore.intake.ready_pictures import ReadyPicture
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +55,13 @@ class FolderSource:
 
 
 @dataclass(frozen=True, slots=True)
-class SampleSource:
-    """A ready data set, by its name in `tlcore.intake.samples`."""
+class ReadySource:
+    """Pictures of a ready data set, from `tlcore.intake.ready_sets.open_ready_set`."""
 
-    name: str
+    pictures: tuple[ReadyPicture, ...]
 
 
-Source = ArchiveSource | FileSource | FolderSource | SampleSource
+Source = ArchiveSource | FileSource | FolderSource | ReadySource
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +104,9 @@ def candidates(
     Raises:
         DatasetError: If a folder is not there.
     """
-    if isinstance(source, SampleSource):
-        for picture in build_sample(source.name):
-            label = Label(picture.class_name, picture.split)
-            yield Candidate((picture.name,), label, partial(clean_pixels, picture.pixels))
+    if isinstance(source, ReadySource):
+        for picture in source.pictures:
+            yield Candidate((picture.name,), Label(picture.class_name, picture.split), picture.clean)
         return
     fallback = source.class_name
     files: list[tuple[tuple[str, ...], Callable[[], bytes]]] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import filelock
@@ -13,7 +14,9 @@ from tlcore.jobs.processes import start_module
 from tlcore.storage.imports import ImportRequest, create_import
 from tlcore.storage.jobs import JobStatus, request_stop
 from tlcore.storage.measures import MeasureRequest, create_measure
-from tlcore.storage.runs import create_run
+from tlcore.storage.probes import ProbeRequest, create_probes
+from tlcore.storage.rate_searches import create_search
+from tlcore.storage.runs import RunPlan, create_run, create_runs
 
 RUNNER_MODULE = "tlcore.jobs.runner"
 
@@ -51,6 +54,13 @@ def start_run(engine: sa.Engine, project_id: str, version: int, config: RunConfi
     return run_id
 
 
+def start_runs(engine: sa.Engine, project_id: str, plans: Sequence[RunPlan], home: Path | None = None) -> list[str]:
+    """Put training runs in line, one behind the other, and see that someone works on them; return their ids."""
+    run_ids = create_runs(engine, project_id, plans)
+    ensure_runner(home)
+    return run_ids
+
+
 def start_import(engine: sa.Engine, project_id: str, request: ImportRequest, home: Path | None = None) -> str:
     """Put an import in line and see that someone works on it; return its job id."""
     job_id = create_import(engine, project_id, request)
@@ -61,6 +71,20 @@ def start_import(engine: sa.Engine, project_id: str, request: ImportRequest, hom
 def start_measure(engine: sa.Engine, project_id: str, request: MeasureRequest, home: Path | None = None) -> str:
     """Put a measurement in line, see that someone works on it, and return its job id."""
     job_id = create_measure(engine, project_id, request)
+    ensure_runner(home)
+    return job_id
+
+
+def start_search(engine: sa.Engine, project_id: str, version: int, config: RunConfig, home: Path | None = None) -> str:
+    """Put a learning-rate search in line, see that someone works on it, and return its job id."""
+    job_id = create_search(engine, project_id, version, config)
+    ensure_runner(home)
+    return job_id
+
+
+def start_probes(engine: sa.Engine, project_id: str, request: ProbeRequest, home: Path | None = None) -> str:
+    """Put the training of simple heads in line, see that someone works on it, and return its job id."""
+    job_id = create_probes(engine, project_id, request)
     ensure_runner(home)
     return job_id
 

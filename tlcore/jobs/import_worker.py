@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 
 from tlcore.config import RunConfig
 from tlcore.errors import ConflictError
 from tlcore.intake.collection import ImportReport, collect
-from tlcore.intake.sources import ArchiveSource, FileSource, SampleSource, Source
+from tlcore.intake.ready_files import fetch_files
+from tlcore.intake.ready_previews import load_strip, preview_strip, save_strip
+from tlcore.intake.ready_sets import get_ready_set, open_ready_set
+from tlcore.intake.sources import ArchiveSource, FileSource, ReadySource, Source
 from tlcore.jobs.worker import WorkerContext, work
 from tlcore.storage.database import writing
 from tlcore.storage.datasets import commit_version, current_dataset
@@ -32,7 +36,9 @@ def import_pictures(context: WorkerContext) -> tuple[JobState, str]:
     request, _ = get_import(context.engine, context.job_id)
     project_id = get_job(context.engine, context.job_id).project_id
     try:
-        report = _collect_and_commit(context, request, project_id)
+        with ExitStack() as stack:
+            sources = _sources(context, request, stack)
+            report = _collect_and_commit(context, sources, _note(request), project_id)
     finally:
         if request.staging is not None:
             remove_staging_dir(request.staging, context.home)
@@ -43,13 +49,15 @@ def import_pictures(context: WorkerContext) -> tuple[JobState, str]:
     return "finished", ""
 
 
-def _collect_and_commit(context: WorkerContext, request: ImportRequest, project_id: str) -> ImportReport:
+def _collect_and_commit(
+    context: WorkerContext, sources: list[Source], note: str | None, project_id: str
+) -> ImportReport:
     """Collect into the current version; when another tab changed it meanwhile, collect again into that."""
     images = ImageStore(context.home)
     for attempt in range(1, TRIES + 1):
         number, dataset = current_dataset(context.engine, project_id, context.home)
         report = collect(
-            _sources(request, context),
+            sources,
             dataset,
             images,
             on_progress=lambda done, total: context.progress.phase(PHASE, done, total),
@@ -57,10 +65,9 @@ def _collect_and_commit(context: WorkerContext, request: ImportRequest, project_
         )
         if report.dataset == dataset:
             return report
+        added = f"added {report.added:,} {'picture' if report.added == 1 else 'pictures'}"
         try:
-            commit_version(
-                context.engine, project_id, report.dataset, _note(request, report), parent=number, home=context.home
-            )
+            commit_version(context.engine, project_id, report.dataset, note or added, parent=number, home=context.home)
         except ConflictError:
             if attempt == TRIES:
                 raise
@@ -69,9 +76,9 @@ def _collect_and_commit(context: WorkerContext, request: ImportRequest, project_
     raise AssertionError("unreachable")
 
 
-def _sources(request: ImportRequest, context: WorkerContext) -> list[Source]:
+def _sources(context: WorkerContext, request: ImportRequest, stack: ExitStack) -> list[Source]:
     if request.sample is not None:
-        return [SampleSource(request.sample)]
+        return [_ready_source(context, request.sample, request.per_class, stack)]
     staging = imports_dir(context.home) / (request.staging or "")
     sources: list[Source] = [
         ArchiveSource(staging / archive.path, archive.name, request.class_name) for archive in request.archives
@@ -82,11 +89,20 @@ def _sources(request: ImportRequest, context: WorkerContext) -> list[Source]:
     return sources
 
 
-def _note(request: ImportRequest, report: ImportReport) -> str:
-    """Say what this version added, for the undo button."""
-    if request.sample is not None:
-        return f"added the data set {request.sample}"
-    return f"added {report.added:,} {'picture' if report.added == 1 else 'pictures'}"
+def _ready_source(context: WorkerContext, name: str, per_class: int | None, stack: ExitStack) -> ReadySource:
+    """Download what is missing of a ready data set, and open it."""
+    spec = get_ready_set(name)
+    paths = fetch_files(spec.files, spec.title, context.progress)
+    context.progress.phase(f"Opening {spec.title}")
+    pictures = open_ready_set(spec, paths, stack, per_class)
+    if spec.files and load_strip(spec, context.home) is None:
+        save_strip(spec, preview_strip(spec, pictures), context.home)
+    return ReadySource(pictures)
+
+
+def _note(request: ImportRequest) -> str | None:
+    """Say what a version added that came from a ready data set, for the undo button."""
+    return None if request.sample is None else f"added the data set {get_ready_set(request.sample).title}"
 
 
 if __name__ == "__main__":

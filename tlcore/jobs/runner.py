@@ -44,7 +44,9 @@ MAX_ATTEMPTS = 3
 WORKER_MODULES: dict[JobKind, str] = {
     "run": "tlcore.jobs.run_worker",
     "import": "tlcore.jobs.import_worker",
+    "search": "tlcore.jobs.search_worker",
     "measure": "tlcore.jobs.measure_worker",
+    "probe": "tlcore.jobs.probe_worker",
 }
 
 
@@ -54,7 +56,8 @@ class Runner:
     def __init__(self, engine: sa.Engine, home: Path) -> None:
         self._engine = engine
         self._home = home
-        self._slots: dict[JobKind, int] = {"run": int(os.environ.get(SLOTS_VARIABLE, "1")), "import": 1, "measure": 1}
+        runs = int(os.environ.get(SLOTS_VARIABLE, "1"))
+        self._slots: dict[JobKind, int] = {"run": runs, "import": 1, "search": 1, "measure": 1, "probe": 1}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def work(self, linger_seconds: float = LINGER_SECONDS) -> None:
@@ -100,8 +103,8 @@ class Runner:
                 del self._processes[job_id]
 
     def _start(self, job: JobStatus) -> None:
-        shared = {"import": self._home / "imports", "measure": self._home / "speeds"}
-        log_dir = run_dir(job.id, self._home) if job.kind == "run" else shared[job.kind]
+        shared = {"import": "imports", "measure": "speeds", "search": "speeds", "probe": "probes"}
+        log_dir = run_dir(job.id, self._home) if job.kind == "run" else self._home / shared[job.kind]
         environment = {"TRANSFER_LAB_HOME": str(self._home), "TF_CPP_MIN_LOG_LEVEL": "3"}
         try:
             log_dir.mkdir(parents=True, exist_ok=True)
@@ -151,7 +154,13 @@ def _death_notice(kind: JobKind, exit_code: int | None) -> str:
         kind: What it worked on.
         exit_code: As of `subprocess`: negative for a signal; `None` when it was not our child.
     """
-    program = {"run": "training", "import": "import", "measure": "measuring"}[kind]
+    program = {
+        "run": "training",
+        "import": "import",
+        "measure": "measuring",
+        "search": "searching",
+        "probe": "simple heads",
+    }[kind]
     if exit_code is not None and exit_code > 0:
         return f"The {program} program ended with an error. Start again; if it fails again, tell your teacher."
     remedy = "bring fewer pictures at a time" if kind == "import" else "choose a smaller batch or backbone"

@@ -73,6 +73,13 @@ runs = sa.Table(
     sa.Column("summary", sa.Text),
 )
 
+run_notes = sa.Table(
+    "run_notes",
+    metadata,
+    sa.Column("job_id", sa.String, sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("note", sa.Text, nullable=False),
+)
+
 metrics = sa.Table(
     "metrics",
     metadata,
@@ -98,6 +105,37 @@ measures = sa.Table(
     sa.Column("key", sa.String, nullable=False, index=True),
     sa.Column("version", sa.Integer, nullable=False),
     sa.Column("config", sa.Text, nullable=False),
+)
+
+ensembles = sa.Table(
+    "ensembles",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("project_id", sa.String, sa.ForeignKey("projects.id", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("name", sa.String, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("config", sa.Text, nullable=False),
+    sa.Column("test_correct", sa.Integer, nullable=False),
+    sa.Column("test_total", sa.Integer, nullable=False),
+    sa.Column("created", sa.Float, nullable=False),
+)
+
+probes = sa.Table(
+    "probes",
+    metadata,
+    sa.Column("job_id", sa.String, sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("results", sa.Text),
+)
+
+rate_searches = sa.Table(
+    "rate_searches",
+    metadata,
+    sa.Column("job_id", sa.String, sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("config", sa.Text, nullable=False),
+    sa.Column("result", sa.Text),
 )
 
 

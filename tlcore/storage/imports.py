@@ -34,11 +34,12 @@ class ImportRequest:
     """What to import.
 
     Attributes:
-        staging: Folder under `imports` of the data root; `None` for a sample.
+        staging: Folder under `imports` of the data root; `None` for a ready data set.
         archives: ZIP files.
         files: Pictures.
         class_name: The class for pictures without a folder.
-        sample: Name of an embedded data set.
+        sample: Name of a ready data set.
+        per_class: At most so many pictures of each class of the ready data set; `None` for all.
     """
 
     staging: str | None = None
@@ -46,6 +47,7 @@ class ImportRequest:
     files: tuple[StagedFile, ...] = ()
     class_name: str | None = None
     sample: str | None = None
+    per_class: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from tlcore.errors import NotFoundError, RunError
 from tlcore.storage.database import jobs, now, projects, writing
 
-JobKind = Literal["run", "import", "measure"]
+JobKind = Literal["run", "import", "measure", "search", "probe"]
 JobState = Literal["queued", "starting", "running", "finished", "stopped", "failed"]
 
 ACTIVE_STATES: tuple[JobState, ...] = ("queued", "starting", "running")
@@ -25,7 +25,8 @@ class JobStatus:
 
     Attributes:
         id: Unguessable.
-        kind: `run`, `import`, or `measure`: a quick measurement of what a run will take.
+        kind: `run`, `import`, `search` for a learning rate, `measure`: how long a run will take, or `probe`: simple
+            heads on frozen features.
         project_id: The project that it belongs to.
         state: Where it is in its life.
         phase: What it is doing, in words.

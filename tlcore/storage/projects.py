@@ -63,9 +63,9 @@ def create_project(engine: sa.Engine, owner: str, name: str) -> Project:
     return get_project(engine, project_id, owner)
 
 
-def clean_name(name: str) -> str:
-    """Return a printable project name of at most 80 characters; never empty."""
-    return " ".join("".join(c if c.isprintable() else " " for c in name).split())[:MAX_NAME_LENGTH] or "My project"
+def clean_name(name: str, default: str = "My project") -> str:
+    """Return a printable name of at most 80 characters; `default` when nothing is left."""
+    return " ".join("".join(c if c.isprintable() else " " for c in name).split())[:MAX_NAME_LENGTH] or default
 
 
 def get_project(engine: sa.Engine, project_id: str, owner: str) -> Project:

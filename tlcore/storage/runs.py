@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +12,10 @@ import sqlalchemy as sa
 from tlcore.config import RunConfig, from_json, to_json
 from tlcore.errors import NotFoundError
 from tlcore.home import home_dir
-from tlcore.storage.database import jobs, metrics, runs, writing
+from tlcore.storage.database import jobs, metrics, run_notes, runs, writing
 from tlcore.storage.jobs import ENDED_STATES, JobStatus, insert_job, write_job
+
+MAX_NOTE_LENGTH = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class Run:
         version: The data set version that it uses.
         config: What was chosen.
         summary: What it reached; `None` until it ended with a model.
+        note: What the person expected before it began; empty when nothing was written.
     """
 
     job: JobStatus
@@ -59,6 +62,7 @@ class Run:
     version: int
     config: RunConfig
     summary: RunSummary | None
+    note: str = ""
 
     @property
     def id(self) -> str:
@@ -85,41 +89,82 @@ def run_dir(run_id: str, home: Path | None = None) -> Path:
     return (home or home_dir()) / "runs" / run_id
 
 
-def create_run(engine: sa.Engine, project_id: str, version: int, config: RunConfig) -> str:
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """A run that is to be started.
+
+    Attributes:
+        version: The data set version to use.
+        config: What was chosen.
+        note: What the person expects; cannot be changed afterwards.
+    """
+
+    version: int
+    config: RunConfig
+    note: str = ""
+
+
+def create_run(engine: sa.Engine, project_id: str, version: int, config: RunConfig, note: str = "") -> str:
     """Put a run in line and return its id; while one waits or works, return that one instead.
 
     A double click or a second tab thus never starts two.
     """
+    return create_runs(engine, project_id, [RunPlan(version, config, note)])[0]
+
+
+def create_runs(engine: sa.Engine, project_id: str, plans: Sequence[RunPlan]) -> list[str]:
+    """Put runs in line, one behind the other, and return their ids, the first one first.
+
+    While any of the project waits or works, no new one is made, and the ids of those are returned.
+
+    Raises:
+        ValueError: If there is no plan.
+        NotFoundError: If the project was deleted.
+    """
+    if not plans:
+        raise ValueError("`plans` must have at least one run. Received: plans=[]")
     with writing(engine) as connection:
-        active = sa.select(jobs.c.id).where(
-            jobs.c.project_id == project_id, jobs.c.kind == "run", jobs.c.state.not_in(ENDED_STATES)
-        )
-        existing = connection.execute(active).scalar()
-        if existing is not None:
-            return str(existing)
-        last = sa.select(sa.func.coalesce(sa.func.max(runs.c.number), 0)).join(jobs, jobs.c.id == runs.c.job_id)
-        number = connection.execute(last.where(jobs.c.project_id == project_id)).scalar_one() + 1
-        job_id = insert_job(connection, "run", project_id)
-        connection.execute(
-            sa.insert(runs).values(job_id=job_id, number=number, version=version, config=to_json(config))
-        )
+        of_project = sa.select(jobs.c.id).join(runs, runs.c.job_id == jobs.c.id).where(jobs.c.project_id == project_id)
+        active = of_project.where(jobs.c.state.not_in(ENDED_STATES)).order_by(runs.c.number)
+        existing = [str(job_id) for job_id in connection.execute(active).scalars()]
+        return existing or [_insert_run(connection, project_id, plan) for plan in plans]
+
+
+def _insert_run(connection: sa.Connection, project_id: str, plan: RunPlan) -> str:
+    last = sa.select(sa.func.coalesce(sa.func.max(runs.c.number), 0)).join(jobs, jobs.c.id == runs.c.job_id)
+    number = connection.execute(last.where(jobs.c.project_id == project_id)).scalar_one() + 1
+    job_id = insert_job(connection, "run", project_id)
+    connection.execute(
+        sa.insert(runs).values(job_id=job_id, number=number, version=plan.version, config=to_json(plan.config))
+    )
+    note = clean_note(plan.note)
+    if note:
+        connection.execute(sa.insert(run_notes).values(job_id=job_id, note=note))
     return job_id
+
+
+def clean_note(note: str) -> str:
+    """Return a note as one printable line of at most 200 characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in note).split())[:MAX_NOTE_LENGTH]
 
 
 def _run(row: sa.Row[tuple[object, ...]]) -> Run:
     fields = dict(row._mapping)
-    own = {name: fields.pop(name) for name in ("number", "version", "config", "summary", "job_id")}
+    own = {name: fields.pop(name) for name in ("number", "version", "config", "summary", "job_id", "note")}
     return Run(
         job=JobStatus(**fields),
         number=own["number"],
         version=own["version"],
         config=from_json(own["config"], RunConfig),
         summary=None if own["summary"] is None else from_json(own["summary"], RunSummary),
+        note=own["note"] or "",
     )
 
 
 def _select_runs() -> sa.Select[tuple[object, ...]]:
-    return sa.select(jobs, runs).join(runs, runs.c.job_id == jobs.c.id)
+    with_job = jobs.join(runs, runs.c.job_id == jobs.c.id)
+    with_note = with_job.outerjoin(run_notes, run_notes.c.job_id == jobs.c.id)
+    return sa.select(jobs, runs, run_notes.c.note).select_from(with_note)
 
 
 def get_run(engine: sa.Engine, run_id: str) -> Run:

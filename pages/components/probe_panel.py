@@ -1,0 +1,118 @@
+"""Simple heads on the Understand page: train them on the features of the shown model's backbone, and compare."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.components.amounts import accuracy_decimals, percent
+from pages.components.frame import job_progress, show_error
+from pages.components.state import Context
+from pages.components.text import label
+from pages.components.trained_models import Model
+from tlcore.backbones.registry import get_backbone
+from tlcore.config import ModelConfig
+from tlcore.errors import TransferLabError
+from tlcore.evaluation import accuracy_interval
+from tlcore.jobs.control import start_probes, stop_job
+from tlcore.storage.jobs import JobStatus
+from tlcore.storage.probes import (
+    ProbeRequest,
+    TrainedProbe,
+    frozen_backbone,
+    get_probe_request,
+    last_probe_job,
+    list_probes,
+)
+from tlcore.storage.runs import Run
+
+POLL_SECONDS = 0.5
+
+
+def draw_simple_heads(context: Context, shown: Model) -> None:
+    """Draw what simple heads are, how good those on these features became, and the button that trains them."""
+    job = last_probe_job(context.engine, context.project.id)
+    active = job is not None and job.is_active
+    st.fragment(run_every=POLL_SECONDS if active else None)(_draw)(context, shown, active)
+
+
+def _draw(context: Context, shown: Model, was_active: bool) -> None:
+    from tlcore.probe_training import PROBES
+
+    job = last_probe_job(context.engine, context.project.id)
+    if was_active and (job is None or not job.is_active):
+        st.rerun()  # once: the list of models has new ones, and the polling ends
+    request = ProbeRequest(shown.version, frozen_backbone(_backbone_of(context, shown)))
+    backbone = get_backbone(request.model.backbone).title
+    st.markdown(
+        f"The frozen backbone, {backbone}, turns every picture into a list of numbers, its **features**. Any "
+        "classifier can learn from these, with no network to train, in a second or two. Does training a network do "
+        "better?"
+    )
+    heads = [
+        head
+        for head in list_probes(context.engine, context.project.id)
+        if head.version == request.version and head.model == request.model
+    ]
+    if heads:
+        _show_table(heads, shown)
+    if job is not None and job.is_active:
+        _watch(context, job)
+        return
+    if job is not None and job.state == "failed" and get_probe_request(context.engine, job.id) == request:
+        st.error(label(job.message), icon=":material/error:")
+    if heads:
+        st.caption("Choose one at the top of the page to see its mistakes, or ask it on Predict.")
+        return
+    with st.popover("Which heads are these?", icon=":material/help:", type="tertiary"):
+        for spec in PROBES:
+            st.markdown(f"**{spec.title}**: {spec.sentence}")
+    if st.button("Train three simple heads", key="train-probes", icon=":material/bolt:"):
+        try:
+            start_probes(context.engine, context.project.id, request, context.home)
+        except TransferLabError as error:
+            show_error(error)
+        else:
+            st.rerun()
+
+
+def _backbone_of(context: Context, shown: Model) -> ModelConfig:
+    """Return the model whose backbone is used: that of the shown one, of a group the first member's."""
+    if isinstance(shown, TrainedProbe):
+        return shown.model
+    if isinstance(shown, Run):
+        return shown.config.model
+    member = next((run for run in context.runs if run.id in shown.config.run_ids), None)
+    return ModelConfig() if member is None else member.config.model
+
+
+def _show_table(heads: list[TrainedProbe], shown: Model) -> None:
+    """Show how good the heads became, below the run that is shown."""
+    from tlcore.probe_training import find_probe_spec
+
+    rows = []
+    if isinstance(shown, Run) and shown.summary is not None:
+        summary = shown.summary
+        accuracy = _accuracy(summary.test_correct, summary.test_total)
+        rows.append((f"Run {shown.number}", accuracy, f"{summary.seconds:.0f} s, everything"))
+    for head in heads:
+        result = head.result
+        accuracy = _accuracy(result.test_correct, result.test_total)
+        rows.append((find_probe_spec(result.kind).title, accuracy, f"{result.seconds:.1f} s"))
+    names, accuracies, seconds = zip(*rows, strict=True)
+    st.table({"Model": names, "Test accuracy": accuracies, "Training": seconds}, hide_index=True, border="horizontal")
+
+
+def _accuracy(correct: int, total: int) -> str:
+    if not total:
+        return "–"
+    low, high = accuracy_interval(correct, total)
+    return f"{percent(correct / total, accuracy_decimals(total))} ({100 * low:.0f} to {100 * high:.0f} %)"
+
+
+def _watch(context: Context, job: JobStatus) -> None:
+    """Show how far the job is and let it be stopped."""
+    text, fraction = job_progress(context, job)
+    st.progress(fraction, text=text)
+    if st.button("Stop", key=f"stop-{job.id}", icon=":material/stop:", disabled=job.stop_requested is not None):
+        stop_job(context.engine, job, context.home)
+        st.rerun()

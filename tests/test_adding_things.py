@@ -1,0 +1,123 @@
+"""What the README says about adding things is enough: the steps are taken on a copy, and the addition works."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.page_tests import ROOT_DIR
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of the library and the pages, to be changed."""
+    for name in ("tlcore", "pages"):
+        shutil.copytree(ROOT_DIR / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def add(path: Path, anchor: str, addition: str) -> None:
+    """Insert text before an anchor that is there exactly once."""
+    text = path.read_text(encoding="utf-8")
+    assert text.count(anchor) == 1, (path.name, anchor)
+    path.write_text(text.replace(anchor, addition + anchor), encoding="utf-8")
+
+
+def run(copy: Path, program: str) -> str:
+    """Run a program beside the changed copy; return what it prints."""
+    done = subprocess.run([sys.executable, "-c", program], cwd=copy, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def named_in_the_readme(what: str) -> str:
+    """Return where the README's table says that a thing is added."""
+    rows = [line for line in (ROOT_DIR / "README.md").read_text("utf-8").splitlines() if line.startswith(f"| {what} |")]
+    assert len(rows) == 1
+    return rows[0]
+
+
+def test_an_augmentation_is_a_field_a_control_and_a_step(copy: Path) -> None:
+    row = named_in_the_readme("an augmentation")
+    for part in ("AugmentationConfig", "augmentation_controls.py", "augmentation.py"):
+        assert part in row
+    add(copy / "tlcore/config.py", '    fill_mode: FillMode = "nearest"\n', "    invert: bool = False\n")
+    add(
+        copy / "tlcore/augmentation_controls.py",
+        "CONTROLS: Final[tuple[AugmentationSpec, ...]] = (\n",
+        "INVERT = AugmentationSpec('invert', 'Negative', 'Turns colours round.', 'To try it.', 'switch')\n",
+    )
+    controls = copy / "tlcore/augmentation_controls.py"
+    head = "CONTROLS: Final[tuple[AugmentationSpec, ...]] = (\n"
+    controls.write_text(controls.read_text("utf-8").replace(head, head + "    INVERT,\n"), encoding="utf-8")
+    add(
+        copy / "tlcore/augmentation.py",
+        "    return image\n\n\ndef _inverse_map(",
+        "    if config.invert:\n        image = 255 - image\n",
+    )
+    printed = run(
+        copy,
+        "import numpy as np\n"
+        "from tlcore.augmentation import augment\n"
+        "from tlcore.augmentation_controls import CONTROLS\n"
+        "from tlcore.config import AugmentationConfig\n"
+        "pixels = np.full((8, 8, 3), 200, np.uint8)\n"
+        "changed = augment(pixels, AugmentationConfig(invert=True), image_key='0' * 64, view=0)\n"
+        "print(int(changed.max()), CONTROLS[0].label)\n",
+    )
+    assert printed.split() == ["55", "Negative"]
+
+
+def test_a_backbone_is_a_row_named_in_the_registry(copy: Path) -> None:
+    row = named_in_the_readme("a backbone")
+    for part in ("rows_*.py", "registry.py"):
+        assert part in row
+    with (copy / "tlcore/backbones/rows_vgg.py").open("a", encoding="utf-8") as file:
+        file.write('VGG_MINE = replace(VGG16, name="vgg_mine", title="My VGG")\n')
+    add(
+        copy / "tlcore/backbones/rows_vgg.py",
+        "from tlcore.backbones.spec import (",
+        "from dataclasses import replace\n",
+    )
+    registry = copy / "tlcore/backbones/registry.py"
+    text = registry.read_text("utf-8")
+    text = text.replace("rows_vgg import VGG16,", "rows_vgg import VGG_MINE, VGG16,")
+    registry.write_text(text.replace("    VGG16,\n", "    VGG16,\n    VGG_MINE,\n"), encoding="utf-8")
+    printed = run(
+        copy,
+        "from tlcore.architecture import describe_model\n"
+        "from tlcore.backbones.registry import BACKBONES\n"
+        "from tlcore.classifier import build_classifier\n"
+        "from tlcore.config import ModelConfig\n"
+        "config = ModelConfig('vgg_mine', 32, weights='random', first_trainable='block5')\n"
+        "model = build_classifier(config, 2).model\n"
+        "learned = sum(variable.value.shape.num_elements() for variable in model.trainable_variables)\n"
+        "expected = describe_model(config, 2).trainable_parameters\n"
+        "print('vgg_mine' in {row.name for row in BACKBONES}, learned == expected)\n",
+    )
+    assert printed.split() == ["True", "True"]
+
+
+def test_a_schedule_is_a_name_and_a_function(copy: Path) -> None:
+    row = named_in_the_readme("a schedule")
+    for part in ("ScheduleName", "schedules.py", "schedule_form.py"):
+        assert part in row
+    config = copy / "tlcore/config.py"
+    old = 'ScheduleName = Literal["constant", "step", "cosine"]'
+    assert old in config.read_text("utf-8")
+    config.write_text(config.read_text("utf-8").replace(old, old[:-1] + ', "half"]'), encoding="utf-8")
+    add(copy / "tlcore/schedules.py", '    "step": lambda', '    "half": lambda done: 0.5,\n')
+    add(copy / "pages/components/schedule_form.py", '    "step": (', '    "half": ("Half", "Half of it."),\n')
+    printed = run(
+        copy,
+        "from pages.components.schedule_form import SCHEDULE_CHOICES\n"
+        "from tlcore.config import TrainingConfig\n"
+        "from tlcore.schedules import learning_rate_at\n"
+        "config = TrainingConfig(schedule='half', learning_rate=0.25)\n"
+        "print(learning_rate_at(3, config), SCHEDULE_CHOICES['half'][0])\n",
+    )
+    assert printed.split() == ["0.125", "Half"]

@@ -1,0 +1,265 @@
+"""Choosing a backbone: recommendations, accuracy against speed, and downloads before class."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from streamlit.testing.v1 import AppTest
+
+from pages.components import offline_panel, weights_download
+from pages.components.backbone_chooser import backbone_names, recommend
+from pages.components.backbone_overview import OVERVIEW_KEY
+from pages.components.backbone_scatter import BackboneFacts, hover_text, read_facts, scatter_figure
+from tests.coloured_pictures import coloured_dataset
+from tests.page_tests import OWNER, check, texts
+from tlcore.backbones.registry import BACKBONES, BackboneSpec, get_backbone
+from tlcore.backbones.weights import weights_path, weights_status
+from tlcore.config import HeadConfig, ModelConfig, RunConfig
+from tlcore.cut import prefix_of
+from tlcore.engines import EngineSpeeds, this_machine, write_engine_speeds
+from tlcore.errors import WeightsError
+from tlcore.storage.database import open_database
+from tlcore.storage.datasets import commit_version
+from tlcore.storage.projects import create_project, get_project, update_config
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A project with pictures, on a computer without any downloaded weights."""
+
+    engine: sa.Engine
+    home: Path
+    project_id: str
+
+    @property
+    def config(self) -> RunConfig:
+        return get_project(self.engine, self.project_id, OWNER).config
+
+    def open(self) -> AppTest:
+        """Draw the three parts alone."""
+        page = AppTest.from_function(chooser_page, default_timeout=30)
+        page.query_params["project"] = self.project_id
+        page.session_state[OVERVIEW_KEY] = True  # as after a click on it
+        return check(page.run())
+
+
+def chooser_page() -> None:
+    import streamlit as st
+
+    from pages.components.backbone_chooser import draw_backbone_chooser
+    from pages.components.backbone_overview import draw_backbone_overview
+    from pages.components.offline_panel import draw_offline_panel
+    from pages.components.state import read_context
+
+    context = read_context(st.query_params["project"])
+    draw_backbone_chooser(context)
+    draw_backbone_overview(context)
+    draw_offline_panel(context)
+
+
+@pytest.fixture
+def lab(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    engine = open_database(home)
+    project = create_project(engine, OWNER, "Colours")
+    commit_version(engine, project.id, coloured_dataset(home), "made", parent=None, home=home)
+    return Lab(engine, home, project.id)
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let every download end at once with an empty file of the right size; return what was fetched."""
+    fetched: list[str] = []
+
+    def download(spec: BackboneSpec, *, progress: Callable[[int, int], object]) -> Path:
+        path = weights_path(spec)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        progress(spec.download_bytes // 2, spec.download_bytes)
+        with path.open("wb") as file:
+            file.truncate(spec.download_bytes)
+        fetched.append(spec.name)
+        return path
+
+    monkeypatch.setattr(weights_download, "is_reachable", lambda _url: True)
+    monkeypatch.setattr(weights_download, "download_weights", download)
+    return fetched
+
+
+def test_three_different_backbones_are_recommended_with_a_reason() -> None:
+    fast, balanced, accurate = recommend(BACKBONES)
+    assert [one.wish for one in (fast, balanced, accurate)] == ["Fast", "Balanced", "Accurate"]
+    assert len({one.spec.name for one in (fast, balanced, accurate)}) == 3
+    assert all(one.why for one in (fast, balanced, accurate))
+    assert fast.spec.parameters < balanced.spec.parameters
+    assert balanced.spec.name == ModelConfig().backbone
+    assert accurate.spec.imagenet_top1 == max(spec.imagenet_top1 or 0 for spec in BACKBONES)
+
+
+def test_a_row_from_elsewhere_can_be_recommended() -> None:
+    best = replace(get_backbone("vgg16"), name="mine", imagenet_top1=0.99)
+    assert recommend([*BACKBONES, best])[2].spec is best
+
+
+def test_every_backbone_and_a_small_network_can_be_chosen() -> None:
+    assert [get_backbone(name).name for name in backbone_names("vgg16")][:-1] == [spec.name for spec in BACKBONES]
+    assert get_backbone(backbone_names("vgg16")[-1]).weights is None
+    assert backbone_names("small_cnn-8-16")[-1] == "small_cnn-8-16"
+
+
+@pytest.mark.parametrize("pooling", ["average", "flatten"])
+def test_a_speed_comes_from_a_measurement_and_from_nowhere_else(home: Path, pooling: str) -> None:
+    spec = get_backbone("vgg16")
+    assert read_facts(spec, home).milliseconds is None
+    config = ModelConfig(spec.name, spec.default_size, head=HeadConfig(pooling))  # type: ignore[arg-type]
+    write_engine_speeds(prefix_of(config), EngineSpeeds(this_machine(), litert=8.0, tensorflow=10.0), home)
+    assert read_facts(spec, home).milliseconds == pytest.approx(100)
+
+
+def test_speeds_of_another_machine_are_not_shown(home: Path) -> None:
+    spec = get_backbone("vgg16")
+    config = ModelConfig(spec.name, spec.default_size)
+    write_engine_speeds(prefix_of(config), EngineSpeeds("another", litert=8.0, tensorflow=10.0), home)
+    assert read_facts(spec, home).milliseconds is None
+
+
+def facts_of(*speeds: float | None) -> list[BackboneFacts]:
+    return [
+        BackboneFacts(spec, milliseconds, is_ready=number == 0)
+        for number, (spec, milliseconds) in enumerate(zip(BACKBONES, speeds, strict=False))
+    ]
+
+
+def test_on_the_speed_axis_stand_only_measured_backbones() -> None:
+    facts = facts_of(5.0, None, 50.0)
+    by_speed = scatter_figure(facts, "speed", facts[2].spec.name, ())["data"]
+    assert [name for trace in by_speed for name in trace["customdata"]] == [facts[0].spec.name, facts[2].spec.name]
+    assert [x for trace in by_speed for x in trace["x"]] == [5.0, 50.0]
+    by_size = scatter_figure(facts, "size", facts[2].spec.name, ())["data"]
+    assert sum(len(trace["x"]) for trace in by_size) == 3
+
+
+def test_ready_missing_and_chosen_differ_by_shape() -> None:
+    facts = facts_of(5.0, 6.0, 7.0)
+    traces = scatter_figure(facts, "speed", facts[2].spec.name, ())["data"]
+    assert [trace["name"] for trace in traces] == ["ready", "needs a download", "chosen"]
+    assert len({trace["marker"]["symbol"] for trace in traces}) == 3
+    assert [name for trace in traces for name in trace["text"]] == [one.spec.title for one in facts]
+
+
+def test_of_many_points_only_the_chosen_and_the_recommended_have_names() -> None:
+    facts = facts_of(*range(1, 21))
+    traces = scatter_figure(facts, "speed", facts[2].spec.name, {facts[9].spec.name})["data"]
+    names = {name for trace in traces for name in trace["text"]}
+    assert names == {"", facts[2].spec.title, facts[9].spec.title}
+
+
+def test_a_backbone_without_a_published_accuracy_is_not_in_the_picture() -> None:
+    unknown = BackboneFacts(replace(get_backbone("vgg16"), imagenet_top1=None), 5.0, is_ready=True)
+    assert scatter_figure([unknown], "size", "other", ())["data"] == []
+
+
+def test_the_pointer_says_when_nothing_was_measured() -> None:
+    measured, unmeasured = facts_of(5.0, None)
+    assert "5.0 ms per picture here" in hover_text(measured)
+    assert "not measured here" in hover_text(unmeasured)
+
+
+def test_a_recommendation_is_chosen_by_a_tap(lab: Lab) -> None:
+    page = lab.open()
+    assert page.button(key="take-balanced").disabled
+    assert "Ready, no network needed." in texts(page)
+    assert re.search(r"Needs a download of \d+ MB", texts(page))
+    check(page.button(key="take-accurate").click().run())
+    accurate = recommend(BACKBONES)[2].spec
+    assert (lab.config.model.backbone, lab.config.model.image_size) == (accurate.name, accurate.default_size)
+    assert page.selectbox(key="backbone").value == accurate.name
+    assert page.button(key="take-accurate").disabled
+    assert "are not on this computer yet" in texts(page)
+
+
+def test_a_backbone_is_chosen_by_name_and_starts_frozen(lab: Lab) -> None:
+    update_config(
+        lab.engine, lab.project_id, lambda run: replace(run, model=replace(run.model, first_trainable="block7a"))
+    )
+    check(lab.open().selectbox(key="backbone").set_value("vgg16").run())
+    assert (lab.config.model.backbone, lab.config.model.first_trainable) == ("vgg16", None)
+
+
+def test_the_small_network_learns_from_scratch(lab: Lab) -> None:
+    page = lab.open()
+    check(page.selectbox(key="backbone").set_value(backbone_names("vgg16")[-1]).run())
+    model = lab.config.model
+    assert model.first_trainable == get_backbone(model.backbone).block_names[0]
+    assert "from scratch" in texts(page)
+    assert "are not on this computer yet" not in texts(page)
+
+
+def test_all_backbones_stand_in_the_table_with_what_is_known(lab: Lab) -> None:
+    spec = get_backbone("vgg16")
+    config = ModelConfig(spec.name, spec.default_size)
+    write_engine_speeds(prefix_of(config), EngineSpeeds(this_machine(), litert=8.0, tensorflow=10.0), lab.home)
+    page = lab.open()
+    rows = page.dataframe[0].value.set_index("Backbone")
+    assert set(rows.index) == {one.title for one in BACKBONES}
+    assert rows.loc["VGG16", "ms per picture"] == pytest.approx(100)
+    assert rows["ms per picture"].notna().sum() == 1
+    assert rows.loc["VGG16", "Weights"] == "needs a download of 59 MB"
+    assert rows.loc["EfficientNet-Lite0", "Weights"] == "ready, no network needed"
+    assert f"{len(BACKBONES) - 1} of {len(BACKBONES)} have not been measured" in texts(page)
+
+
+def test_ticked_backbones_are_fetched_for_a_lesson_without_internet(lab: Lab, network: list[str]) -> None:
+    page = lab.open()
+    (pills,) = [group for group in page.button_group if str(group.key).startswith("offline-")]
+    assert page.button(key="download_ticked").disabled
+    pills.set_value(["mobilenet_v2", "vgg16"]).run()
+    button = page.button(key="download_ticked")
+    assert button.label == "Download 2 backbones, 68 MB"
+    check(button.click().run())
+    assert network == ["mobilenet_v2", "vgg16"]
+    assert weights_status(get_backbone("vgg16"), lab.home).ready_offline
+    assert not page.error
+    (pills,) = [group for group in page.button_group if str(group.key).startswith("offline-")]
+    assert pills.value == []
+    assert page.button(key="download_ticked").disabled
+
+
+def test_without_internet_the_download_says_so_at_once(
+    lab: Lab, network: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights_download, "is_reachable", lambda _url: False)
+    check(lab.open().selectbox(key="backbone").set_value("vgg16").run())
+    page = lab.open()
+    check(page.button(key="download").click().run())
+    assert "there is no way to the internet from this computer" in page.error[0].value
+    assert network == []
+
+
+def test_a_download_that_fails_is_explained_and_the_earlier_ones_stay(
+    lab: Lab, network: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works = weights_download.download_weights
+
+    def breaks(spec: BackboneSpec, *, progress: Callable[[int, int], object]) -> Path:
+        if spec.name == "vgg16":
+            raise WeightsError("The download of VGG16 stopped after 3 MB of 59 MB. Check the network and try again.")
+        return works(spec, progress=progress)
+
+    monkeypatch.setattr(weights_download, "download_weights", breaks)
+    page = lab.open()
+    (pills,) = [group for group in page.button_group if str(group.key).startswith("offline-")]
+    pills.set_value(["mobilenet_v2", "vgg16"]).run()
+    check(page.button(key="download_ticked").click().run())
+    assert "stopped after 3 MB" in page.error[0].value
+    assert network == ["mobilenet_v2"]
+
+
+def test_when_all_are_here_nothing_is_offered(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offline_panel, "BACKBONES", (get_backbone(ModelConfig().backbone),))
+    page = lab.open()
+    assert page.success[0].value == "All backbones are on this computer."

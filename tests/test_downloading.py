@@ -1,0 +1,98 @@
+"""Fetching a published file; `tests/test_weights.py` and `tests/test_ready_sets.py` hold what its users need of it."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.published_sets import Publisher, publishing
+from tlcore.downloading import RemoteFile, fetch, has_hash, hash_of, is_reachable, keras_cache_dir
+from tlcore.errors import DownloadError
+
+CONTENT = b"PK\x03\x04" + bytes(range(256)) * 100
+
+
+@pytest.fixture
+def publisher(monkeypatch: pytest.MonkeyPatch) -> Iterator[Publisher]:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with publishing() as state:
+        state.files["/a.zip"] = CONTENT
+        yield state
+
+
+def remote(publisher: Publisher, folder: Path) -> RemoteFile:
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    path = folder / "datasets" / "a.zip"
+    return RemoteFile("Pets", f"{publisher.url}/a.zip", path, len(CONTENT), digest, b"PK", "use another")
+
+
+def test_the_length_of_a_hash_says_its_kind(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(CONTENT)
+    assert hash_of(tmp_path / "a", "sha256") == hashlib.sha256(CONTENT).hexdigest()
+    assert has_hash(tmp_path / "a", hashlib.sha256(CONTENT).hexdigest())
+    assert has_hash(tmp_path / "a", hashlib.md5(CONTENT, usedforsecurity=False).hexdigest())
+    assert not has_hash(tmp_path / "a", hashlib.sha256(CONTENT + b"x").hexdigest())
+
+
+def test_a_file_comes_with_its_folder_and_only_once(publisher: Publisher, tmp_path: Path) -> None:
+    file = remote(publisher, tmp_path)
+    assert not file.is_here
+    assert fetch(file).read_bytes() == CONTENT
+    assert file.is_here
+    fetch(file)
+    assert publisher.asked == [("/a.zip", None)]
+
+
+def test_a_page_of_the_networks_own_is_refused_even_without_a_hash(publisher: Publisher, tmp_path: Path) -> None:
+    page = b"<html>Please log in</html>"
+    publisher.files["/a.zip"] = page
+    file = replace(remote(publisher, tmp_path), file_hash="", size_bytes=len(page))
+    with pytest.raises(DownloadError, match="not the published file"):
+        fetch(file)
+    assert not file.partial_path.exists()
+
+
+def test_what_to_do_instead_is_said_when_nothing_came(tmp_path: Path) -> None:
+    nowhere = RemoteFile("Pets", "http://127.0.0.1:9/a", tmp_path / "a", 10, "", b"", "use another")
+    with pytest.raises(DownloadError, match=r"Pets could not be downloaded .* or use another\."):
+        fetch(nowhere, attempts=1)
+
+
+def test_a_server_that_answers_anything_is_reachable(publisher: Publisher) -> None:
+    assert is_reachable(f"{publisher.url}/a.zip")
+    assert is_reachable(f"{publisher.url}/not-there")
+
+
+def test_no_server_and_a_silent_one_are_not_reachable_and_cost_little_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    started = time.monotonic()
+    assert not is_reachable("http://127.0.0.1:9/a", timeout_seconds=5)
+    assert time.monotonic() - started < 2
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        started = time.monotonic()
+        assert not is_reachable(f"http://127.0.0.1:{silent.getsockname()[1]}/a", timeout_seconds=0.3)
+        assert time.monotonic() - started < 2
+
+
+def test_a_name_that_is_looked_up_for_ever_costs_no_more_than_the_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    def look_up(*_args: object, **_kwargs: object) -> list[object]:
+        time.sleep(2.5)
+        raise OSError("no such name")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    started = time.monotonic()
+    assert not is_reachable("http://example.invalid/a", timeout_seconds=0.2)
+    assert time.monotonic() - started < 2
+
+
+def test_the_cache_is_kerass_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    assert keras_cache_dir() == tmp_path
+    monkeypatch.delenv("KERAS_HOME")
+    assert keras_cache_dir() == Path.home() / ".keras"

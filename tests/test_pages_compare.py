@@ -1,0 +1,280 @@
+"""Comparing runs, notes, recipes and runs again on the Train page; runs are played by the storage functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from streamlit.testing.v1 import AppTest
+
+from pages.components.comparison_view import RunCurve, overlaid_figure
+from tests.coloured_pictures import coloured_dataset
+from tests.page_tests import OWNER, check, open_app, texts
+from tlcore.config import RunConfig
+from tlcore.dataset import Dataset
+from tlcore.recipes import OURS, RECIPES
+from tlcore.storage.database import open_database, writing
+from tlcore.storage.datasets import commit_version
+from tlcore.storage.jobs import claim_job, end_job
+from tlcore.storage.projects import create_project, get_project, update_config
+from tlcore.storage.runs import MetricPoint, Run, RunSummary, create_run, list_runs, write_metrics, write_summary
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A project with pictures whose runs nobody works on."""
+
+    engine: sa.Engine
+    home: Path
+    project_id: str
+    version: int
+
+    @property
+    def config(self) -> RunConfig:
+        return get_project(self.engine, self.project_id, OWNER).config
+
+    @property
+    def runs(self) -> list[Run]:
+        return list_runs(self.engine, self.project_id)
+
+    def change(self, change: Callable[[RunConfig], RunConfig]) -> None:
+        update_config(self.engine, self.project_id, change)
+
+    def train(self, correct: int = 90, note: str = "", version: int | None = None) -> str:
+        """Play a run of the present settings to its end."""
+        run_id = create_run(self.engine, self.project_id, version or self.version, self.config, note)
+        self.finish(correct)
+        return run_id
+
+    def finish(self, correct: int) -> None:
+        job = claim_job(self.engine, "run")
+        assert job is not None
+        with writing(self.engine) as connection:
+            for epoch in (1, 2, 3):
+                write_metrics(connection, job.id, job.attempt, epoch, {"val_loss": 1 / epoch, "val_accuracy": 0.5})
+            summary = RunSummary(2, 3, 0.9, correct, 100, 2562, 3_370_000, 12.0)
+            write_summary(connection, job.id, job.attempt, summary)
+        end_job(self.engine, job.id, job.attempt, "finished")
+
+    def open(self, **query: str) -> AppTest:
+        return open_app("train", project=self.project_id, **query)
+
+
+@pytest.fixture
+def lab(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    monkeypatch.setattr("tlcore.jobs.control.start_module", lambda *_args, **_kwargs: None)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    engine = open_database(home)
+    project = create_project(engine, OWNER, "Colours")
+    version = commit_version(engine, project.id, coloured_dataset(home), "made", parent=None, home=home)
+    return Lab(engine, home, project.id, version)
+
+
+def address(page: AppTest, name: str) -> str:
+    """Return a part of the address; it is a list in the first run of a page and text after a change."""
+    value = page.query_params[name]
+    return value if isinstance(value, str) else value[0]
+
+
+def table(page: AppTest) -> dict[str, list[str]]:
+    (frame,) = page.dataframe
+    return {name: list(frame.value[name]) for name in frame.value}
+
+
+def tick(page: AppTest, run_id: str) -> AppTest:
+    return check(page.checkbox(key=f"compare-{run_id}").set_value(True).run())
+
+
+def test_two_ticked_runs_are_drawn_listed_and_told_apart(lab: Lab) -> None:
+    first = lab.train(80)
+    lab.change(lambda config: replace(config, training=replace(config.training, learning_rate=0.0003)))
+    second = lab.train(82)
+    page = lab.open()
+    assert not page.get("bidi_component")
+    assert "Tick two or more runs" in texts(page)
+    page = tick(tick(page, first), second)
+    assert address(page, "compare") == "1-2"
+    assert len(page.get("bidi_component")) == 2
+    rows = table(page)
+    assert rows["Run"] == ["Run 1", "Run 2"]
+    assert rows["Test accuracy"] == ["80.0 %", "82.0 %"]
+    assert rows["Time"] == ["12 s", "12 s"]
+    shown = texts(page).replace("\\", "")
+    assert "**From run 1 to run 2:** learning rate 0.003 to 0.0003." in shown
+    assert "the difference may be chance" in shown
+    page = check(page.checkbox(key=f"compare-{first}").set_value(False).run())
+    assert address(page, "compare") == "2"
+    assert not page.get("bidi_component")
+
+
+def test_a_reload_compares_the_same_runs(lab: Lab) -> None:
+    lab.train()
+    lab.train()
+    lab.train()
+    page = lab.open(compare="1-3")
+    assert table(page)["Run"] == ["Run 1", "Run 3"]
+    assert [box.value for box in page.checkbox if str(box.key).startswith("compare-")] == [True, False, True]
+
+
+@pytest.mark.parametrize("numbers", ["", "x", "-", "7-9", "1-1", "²", "1-99999999999999999999999"])
+def test_an_address_that_names_no_two_runs_compares_nothing(lab: Lab, numbers: str) -> None:
+    lab.train()
+    lab.train()
+    assert not lab.open(compare=numbers).dataframe
+
+
+def test_a_run_that_is_shown_needs_one_tick(lab: Lab) -> None:
+    first, second = lab.train(50), lab.train(95)
+    page = lab.open(run=second)
+    assert "Tick a run to compare it with this one." in texts(page)
+    page = tick(page, first)
+    assert table(page)["Run"] == ["Run 1", "Run 2"]
+    assert "that is hardly chance" in texts(page)
+
+
+def test_runs_that_were_tested_on_other_pictures_are_not_ranked(lab: Lab) -> None:
+    lab.train(50)
+    dataset = coloured_dataset(lab.home)
+    kept = [item for item in dataset.items if item.split == "test"][1:]
+    fewer = Dataset(dataset.classes, tuple(item for item in dataset.items if item.split != "test" or item in kept))
+    version = commit_version(lab.engine, lab.project_id, fewer, "fewer", parent=lab.version, home=lab.home)
+    lab.train(95, version=version)
+    shown = texts(lab.open(compare="1-2"))
+    assert "data set version 1 to 2" in shown
+    assert "tested on different pictures" in shown
+
+
+def test_curves_differ_by_more_than_colour_and_keep_their_looks() -> None:
+    points = tuple(MetricPoint(float(e), name, 0.5) for e in (1, 2) for name in ("val_loss", "loss", "val_accuracy"))
+    one, three = overlaid_figure([RunCurve(1, points), RunCurve(3, points)], "loss")["data"]
+    assert (one["name"], three["name"]) == ("Run 1", "Run 3")
+    assert len(one["x"]) == 2
+    assert one["line"]["color"] != three["line"]["color"]
+    assert one["line"]["dash"] != three["line"]["dash"]
+    assert one["marker"]["symbol"] != three["marker"]["symbol"]
+    assert overlaid_figure([RunCurve(3, points)], "loss")["data"] == [three]
+    looks = {
+        (line["line"]["color"], line["line"]["dash"], line["marker"]["symbol"])
+        for line in overlaid_figure([RunCurve(number, points) for number in range(1, 101)], "accuracy")["data"]
+    }
+    assert len(looks) == 100
+
+
+def test_runs_without_validation_pictures_are_said_to_have_no_curve(lab: Lab) -> None:
+    for _ in range(2):
+        create_run(lab.engine, lab.project_id, lab.version, lab.config)
+        job = claim_job(lab.engine, "run")
+        assert job is not None
+        with writing(lab.engine) as connection:
+            write_metrics(connection, job.id, job.attempt, 1, {"loss": 1.0, "accuracy": 0.5})
+        end_job(lab.engine, job.id, job.attempt, "failed", "no")
+    page = lab.open(compare="1-2")
+    assert "no curve of run 1 and run 2" in texts(page)
+    assert table(page)["Time"] == ["failed", "failed"]
+
+
+def test_a_note_is_written_before_and_shown_beside_what_happened(lab: Lab) -> None:
+    page = lab.open()
+    page.text_input(key=f"note-{lab.project_id}").set_value("I expect <b>90 %</b>").run()
+    page.button(key="start").click().run()
+    check(page)
+    (run,) = lab.runs
+    assert run.note == "I expect <b>90 %</b>"
+    assert "You expected" in texts(page)
+    assert "What happened" not in texts(page)
+    assert not page.text_input
+    lab.finish(93)
+    check(page.run())
+    shown = texts(page).replace("\\", "")
+    assert "**You expected:** I expect <b>90 %</b>" in shown
+    assert "<b>" not in texts(page)
+    assert "**What happened:** **93.0 %**" in shown
+    check(page.button(key="use_settings").click().run())
+    assert "Expected: I expect" in texts(page)
+    assert page.text_input(key=f"note-{lab.project_id}").value == ""
+
+
+def test_a_run_without_a_note_shows_none(lab: Lab) -> None:
+    assert "You expected" not in texts(lab.open(run=lab.train()))
+
+
+def test_run_again_uses_the_same_pictures_and_settings(lab: Lab) -> None:
+    run_id = lab.train()
+    lab.change(lambda config: replace(config, training=replace(config.training, epochs=3)))
+    newer = replace(coloured_dataset(lab.home), items=coloured_dataset(lab.home).items[1:])
+    commit_version(lab.engine, lab.project_id, newer, "newer", parent=lab.version, home=lab.home)
+    page = lab.open(run=run_id)
+    check(page.button(key="run_again").click().run())
+    again, first = lab.runs
+    assert again.job.state == "queued"
+    assert (again.config, again.version) == (first.config, first.version)
+    assert address(page, "run") == again.id
+    assert lab.open(run=run_id).button(key="run_again").disabled
+
+
+def test_the_settings_of_a_run_fill_the_pages(lab: Lab) -> None:
+    lab.change(lambda _: RECIPES[2].config)
+    run_id = lab.train()
+    lab.change(lambda _: RunConfig())
+    page = lab.open(run=run_id)
+    check(page.button(key="use_settings").click().run())
+    assert lab.config == RECIPES[2].config
+    assert "run" not in page.query_params
+    assert page.button(key="start").label == "Start training"
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+def test_every_recipe_has_a_card_that_fills_the_project(lab: Lab, recipe: object) -> None:
+    other = RECIPES[1] if recipe is OURS else OURS
+    lab.change(lambda _: other.config)
+    page = lab.open()
+    button = page.button(key=f"recipe-{recipe.name}")
+    assert not button.disabled
+    check(button.click().run())
+    assert lab.config == recipe.config
+    assert page.button(key=f"recipe-{recipe.name}").disabled
+    for step in ("augment", "model"):
+        open_app(step, project=lab.project_id)
+
+
+def test_a_recipe_says_its_download_and_cannot_be_compared_before(lab: Lab) -> None:
+    page = lab.open()
+    assert "VGG16 needs a download of 59 MB." in texts(page)
+    assert page.button(key="fetch-vgg16_dense_256").label == "Download 59 MB"
+    assert not [button for button in page.button if str(button.key).startswith("against-ours-")]
+
+
+def test_a_recipe_and_ours_run_one_after_the_other_and_are_compared(lab: Lab, tmp_path: Path) -> None:
+    pretend_download(tmp_path)
+    page = lab.open()
+    assert not [button for button in page.button if button.key == "against-ours-ours"]
+    check(page.button(key="against-ours-mobilenet_v2_two_phases").click().run())
+    ours, recipe = lab.runs
+    assert (recipe.config.model.backbone, ours.config) == ("mobilenet_v2", RunConfig())
+    assert {run.job.state for run in lab.runs} == {"queued"}
+    assert (address(page, "run"), address(page, "compare")) == (recipe.id, "1-2")
+    assert address(lab.open(), "run") == recipe.id
+    lab.finish(80)
+    page = lab.open(run=recipe.id, compare="1-2")
+    assert table(page)["What"] == [RECIPES[2].title, OURS.title]
+    assert table(page)["Time"] == ["12 s", "waiting"]
+    page = lab.open()
+    assert address(page, "run") == ours.id
+    lab.finish(90)
+    assert table(lab.open(compare="1-2"))["Test accuracy"] == ["80.0 %", "90.0 %"]
+
+
+def pretend_download(tmp_path: Path) -> None:
+    """Put a file of the right size where Keras keeps the weights of MobileNetV2; pages look at the size only."""
+    from tlcore.backbones.registry import get_backbone
+    from tlcore.backbones.weights import weights_path
+
+    spec = get_backbone("mobilenet_v2")
+    path = weights_path(spec)
+    assert path.is_relative_to(tmp_path)
+    path.parent.mkdir(parents=True)
+    with path.open("wb") as file:
+        file.truncate(spec.download_bytes)

@@ -1,0 +1,78 @@
+"""The small network that learns from scratch: its name carries its architecture."""
+
+from __future__ import annotations
+
+import re
+
+from tlcore.backbones.spec import ZERO_TO_ONE, BackboneSpec, BlockSpec, Window, conv_parameters
+
+PREFIX = "small_cnn"
+MAX_BLOCKS = 6
+MIN_FILTERS, MAX_FILTERS = 4, 512
+DEFAULT_FILTERS = (32, 64, 128)
+
+_NAME = re.compile(rf"{PREFIX}((?:-\d{{1,3}}){{1,{MAX_BLOCKS}}})")
+
+
+def small_cnn_name(filters: tuple[int, ...]) -> str:
+    """Return the backbone name of a small network, such as `small_cnn-32-64-128`.
+
+    Args:
+        filters: Filters of the 3x3 convolution of each block, from the picture up.
+
+    Raises:
+        ValueError: If there are too few or too many blocks or filters.
+    """
+    if not 1 <= len(filters) <= MAX_BLOCKS:
+        raise ValueError(f"`filters` must have 1 to {MAX_BLOCKS} numbers. Received: filters={filters}")
+    if not all(MIN_FILTERS <= number <= MAX_FILTERS for number in filters):
+        raise ValueError(
+            f"`filters` must be numbers between {MIN_FILTERS} and {MAX_FILTERS}. Received: filters={filters}"
+        )
+    return "-".join([PREFIX, *map(str, filters)])
+
+
+def small_cnn_filters(name: str) -> tuple[int, ...] | None:
+    """Return the filters that a name carries, `None` when it is not the name of a small network."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return None
+    filters = tuple(int(number) for number in match[1].removeprefix("-").split("-"))
+    in_range = all(MIN_FILTERS <= number <= MAX_FILTERS for number in filters)
+    # One network has one name, so `032` is none.
+    return filters if in_range and small_cnn_name(filters) == name else None
+
+
+def small_cnn_spec(filters: tuple[int, ...]) -> BackboneSpec:
+    """Describe a small network: per block a 3x3 convolution with ReLU, then a pooling that halves the size.
+
+    Raises:
+        ValueError: If there are too few or too many blocks or filters.
+    """
+    blocks = []
+    channels = 3
+    for number, channels_out in enumerate(filters, start=1):
+        blocks.append(
+            BlockSpec(
+                name=f"conv{number}",
+                last_layer=f"pool{number}",
+                channels=channels_out,
+                parameters=conv_parameters(channels, channels_out, 9, bias=True),
+                windows=(Window(2, 2, "valid"),),
+            )
+        )
+        channels = channels_out
+    return BackboneSpec(
+        name=small_cnn_name(filters),
+        title=f"Small CNN ({', '.join(map(str, filters))} filters)",
+        builder="tlcore.backbones.small_cnn_layers:build_small_cnn",
+        arguments=(("filters", filters),),
+        imagenet_top1=None,
+        imagenet_source="",
+        default_size=128,
+        # Every block halves the size, and at least one position must be left.
+        minimum_size=max(32, 2 ** len(filters)),
+        preprocessing=ZERO_TO_ONE,
+        weights=None,
+        blocks=tuple(blocks),
+    )

@@ -1,0 +1,172 @@
+"""Simple heads on pooled features (probes): from features to probabilities with nothing but NumPy, and their files."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tlcore.errors import RunError
+from tlcore.home import write_atomically
+
+PROBE_FILE = "probe.npz"
+# A picture that lies this close counts as the same; its vote would be infinite otherwise.
+SMALLEST_DISTANCE = 1e-6
+# Rows of the table of distances that are in memory at once.
+CHUNK_ROWS = 512
+
+
+class Probe(Protocol):
+    """A trained head."""
+
+    def probabilities(self, features: NDArray[np.generic]) -> NDArray[np.float32]:
+        """Return the answers to pooled features.
+
+        Args:
+            features: Any float of shape `(pictures, channels)`, from a frozen backbone with average pooling.
+
+        Returns:
+            float32 of shape `(pictures, classes)`; each row adds up to 1.
+        """
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return what must be kept of it, by name."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LinearProbe:
+    """One score per class, a weighted sum of the features, and softmax: logistic regression, linear SVM.
+
+    Attributes:
+        weights: float32 of shape `(channels, classes)`.
+        bias: float32 of shape `(classes,)`.
+    """
+
+    weights: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+    def probabilities(self, features: NDArray[np.generic]) -> NDArray[np.float32]:
+        """Return the softmax of the scores, float32 of shape `(pictures, classes)`."""
+        scores: NDArray[np.float32] = np.asarray(features, np.float32) @ self.weights + self.bias
+        return softmax(scores)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return weights and bias."""
+        return {"weights": self.weights, "bias": self.bias}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NeighbourProbe:
+    """The training pictures that are most alike vote, nearer ones with more weight.
+
+    Nothing is learned: the features of all training pictures are kept. How far apart two pictures are is the
+    cosine distance of their features, from 0 (alike) to 2; a vote counts one over its distance.
+
+    Attributes:
+        features: Of the training pictures, scaled to length 1, float16 of shape `(pictures, channels)`.
+        labels: Their classes, int64 of shape `(pictures,)`.
+        num_classes: Number of classes.
+        num_neighbours: How many vote.
+    """
+
+    features: NDArray[np.float16]
+    labels: NDArray[np.int64]
+    num_classes: int
+    num_neighbours: int
+
+    def probabilities(self, features: NDArray[np.generic]) -> NDArray[np.float32]:
+        """Return each class's share of the votes, float32 of shape `(pictures, classes)`."""
+        kept = self.features.astype(np.float32)
+        pictures = unit_length(features)
+        shares = [
+            self._shares(pictures[start : start + CHUNK_ROWS], kept) for start in range(0, len(pictures), CHUNK_ROWS)
+        ]
+        answers: NDArray[np.float32] = np.concatenate([np.zeros((0, self.num_classes), np.float32), *shares])
+        return answers
+
+    def _shares(self, pictures: NDArray[np.float32], kept: NDArray[np.float32]) -> NDArray[np.float32]:
+        distances = 1 - pictures @ kept.T
+        nearest = np.argpartition(distances, self.num_neighbours - 1, axis=1)[:, : self.num_neighbours]
+        votes = 1 / np.maximum(np.take_along_axis(distances, nearest, axis=1), SMALLEST_DISTANCE)
+        shares = np.zeros((len(pictures), self.num_classes), np.float64)
+        np.add.at(shares, (np.arange(len(pictures))[:, None], self.labels[nearest]), votes)
+        return np.asarray(shares / shares.sum(axis=1, keepdims=True), np.float32)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the training pictures' features and classes."""
+        sizes = np.array([self.num_classes, self.num_neighbours])
+        return {"features": self.features, "labels": self.labels, "sizes": sizes}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClassMeansProbe:
+    """The class whose mean picture is most alike: good from two pictures of each class on.
+
+    Attributes:
+        means: Mean features of each class, scaled to length 1, float32 of shape `(classes, channels)`.
+        temperature: What the cosine similarities are divided by before softmax, above 0; small makes sure answers.
+    """
+
+    means: NDArray[np.float32]
+    temperature: float
+
+    def probabilities(self, features: NDArray[np.generic]) -> NDArray[np.float32]:
+        """Return the softmax of the similarities, float32 of shape `(pictures, classes)`."""
+        return softmax(unit_length(features) @ self.means.T / self.temperature)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return means and temperature."""
+        return {"means": self.means, "temperature": np.array(self.temperature)}
+
+
+def softmax(scores: NDArray[np.generic]) -> NDArray[np.float32]:
+    """Return probabilities of scores, float32 of the same shape `(pictures, classes)`."""
+    shifted = np.asarray(scores, np.float64)
+    powers = np.exp(shifted - shifted.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+
+
+def unit_length(features: NDArray[np.generic]) -> NDArray[np.float32]:
+    """Return rows of features scaled to length 1, float32; a row of zeros stays."""
+    rows = np.asarray(features, np.float32)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0))
+
+
+def save_probe(probe: Probe, folder: Path) -> None:
+    """Write a head into its folder, whole or not at all.
+
+    Raises:
+        StorageError: If the disk is full or cannot be written.
+    """
+
+    def write(temporary_path: Path) -> None:
+        with temporary_path.open("wb") as file:
+            np.savez(file, allow_pickle=False, **probe.arrays())
+
+    write_atomically(folder / PROBE_FILE, write)
+
+
+def load_probe(folder: Path) -> Probe:
+    """Read back what `save_probe` wrote.
+
+    Raises:
+        RunError: If the file is missing or damaged.
+    """
+    try:
+        with np.load(folder / PROBE_FILE, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        if "weights" in arrays:
+            return LinearProbe(arrays["weights"], arrays["bias"])
+        if "means" in arrays:
+            return ClassMeansProbe(arrays["means"], float(arrays["temperature"]))
+        num_classes, num_neighbours = map(int, arrays["sizes"])
+        return NeighbourProbe(arrays["features"], arrays["labels"], num_classes, num_neighbours)
+    # What numpy and zipfile raise for a file that is cut, overwritten or of another kind.
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise RunError("The files of this simple head are missing or damaged. Train it again.") from error

@@ -1,0 +1,124 @@
+"""Groups of finished runs that answer together: which runs, what each one counts, under which name."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from dataclasses import dataclass
+from typing import Literal
+
+import sqlalchemy as sa
+
+from tlcore.config import from_json, to_json
+from tlcore.errors import NotFoundError
+from tlcore.storage.database import ensembles, now, projects, writing
+from tlcore.storage.projects import clean_name
+
+Weighting = Literal["equal", "validation"]
+
+MIN_MEMBERS = 2
+# Each member adds its own time to every answer.
+MAX_MEMBERS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class EnsembleConfig:
+    """Which runs answer together.
+
+    Attributes:
+        run_ids: Two to five different runs.
+        weights: What the answer of each one counts, in the same order: not negative, 1 in all.
+        weighting: Whether the weights are all `equal` or were fitted on the `validation` pictures.
+    """
+
+    run_ids: tuple[str, ...]
+    weights: tuple[float, ...]
+    weighting: Weighting = "equal"
+
+    def __post_init__(self) -> None:
+        if len(set(self.run_ids)) != len(self.run_ids) or not MIN_MEMBERS <= len(self.run_ids) <= MAX_MEMBERS:
+            raise ValueError(
+                f"`run_ids` must name {MIN_MEMBERS} to {MAX_MEMBERS} different runs. Received: run_ids={self.run_ids}"
+            )
+        if len(self.weights) != len(self.run_ids):
+            raise ValueError(f"`weights` must have one value for each run. Received: weights={self.weights}")
+        if min(self.weights) < 0 or not math.isclose(sum(self.weights), 1, abs_tol=1e-6):
+            raise ValueError(f"`weights` must not be negative and add up to 1. Received: weights={self.weights}")
+
+
+@dataclass(frozen=True, slots=True)
+class Ensemble:
+    """A group that was made.
+
+    Attributes:
+        id: Stands in the address in place of a run's id; it has a dot, which those have not.
+        project_id: The project that it belongs to.
+        name: What the person called it.
+        version: The data set version that its runs use.
+        config: Its runs and their weights.
+        test_correct: Test pictures that the group answers right.
+        test_total: Test pictures.
+        created: Seconds since 1970.
+    """
+
+    id: str
+    project_id: str
+    name: str
+    version: int
+    config: EnsembleConfig
+    test_correct: int
+    test_total: int
+    created: float
+
+
+def create_ensemble(
+    engine: sa.Engine,
+    project_id: str,
+    name: str,
+    version: int,
+    config: EnsembleConfig,
+    *,
+    test_correct: int,
+    test_total: int,
+) -> str:
+    """Keep a group and return its id; the same runs and weights under the same name are one group.
+
+    A double click or a second tab thus never makes two.
+
+    Raises:
+        NotFoundError: If the project was deleted meanwhile.
+    """
+    values = {"project_id": project_id, "name": clean_name(name, "My group"), "config": to_json(config)}
+    with writing(engine) as connection:
+        if connection.execute(sa.select(projects.c.id).where(projects.c.id == project_id)).scalar() is None:
+            raise NotFoundError("This project was deleted. Go to Home to see your projects.")
+        same = sa.select(ensembles.c.id).where(*(ensembles.c[column] == value for column, value in values.items()))
+        existing = connection.execute(same).scalar()
+        if existing is not None:
+            return str(existing)
+        ensemble_id = f"group.{secrets.token_urlsafe(12)}"
+        connection.execute(
+            sa.insert(ensembles).values(
+                id=ensemble_id,
+                version=version,
+                test_correct=test_correct,
+                test_total=test_total,
+                created=now(),
+                **values,
+            )
+        )
+    return ensemble_id
+
+
+def list_ensembles(engine: sa.Engine, project_id: str) -> list[Ensemble]:
+    """Return the groups of a project, newest first."""
+    query = sa.select(ensembles).where(ensembles.c.project_id == project_id)
+    with engine.begin() as connection:
+        rows = connection.execute(query.order_by(ensembles.c.created.desc(), ensembles.c.id)).mappings().all()
+    return [Ensemble(**{**row, "config": from_json(row["config"], EnsembleConfig)}) for row in rows]
+
+
+def delete_ensemble(engine: sa.Engine, ensemble_id: str) -> None:
+    """Remove a group; its runs stay."""
+    with writing(engine) as connection:
+        connection.execute(sa.delete(ensembles).where(ensembles.c.id == ensemble_id))
