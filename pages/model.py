@@ -5,11 +5,13 @@ from dataclasses import replace
 import streamlit as st
 
 from pages.components.backbone_chooser import draw_backbone_chooser
+from pages.components.backbone_overview import draw_backbone_overview
 from pages.components.forms import SettingsForm
 from pages.components.frame import next_step, open_page
 from pages.components.freeze_form import draw_freeze_line
 from pages.components.live_plot import live_plot
 from pages.components.network_chart import amount, network_figure, network_height
+from pages.components.offline_panel import draw_offline_panel
 from pages.components.size_advice import size_sentence
 from pages.components.state import Context
 from pages.components.text import count
@@ -174,4 +176,6 @@ with head:
     draw_head(context, SettingsForm(context.engine, context.project.id, config, "head"), config.model)
 with picture:
     draw_picture(context, form, config.model)
+draw_backbone_overview(context)
+draw_offline_panel(context)
 next_step("Next: Train", "train")

@@ -480,6 +480,7 @@ def test_a_simple_head_is_looked_at_and_compared_with_the_run(make_finished) -> 
     rows = page.table[0].value
     assert list(rows["Model"]) == ["Run 1", "Linear SVM"]
     assert rows["Test accuracy"][1] == "98 % (87 to 100 %)"
+    assert "drawn at random" not in all_text(page)
     page = open_step("understand", finished.project_id, head_id)
     assert accuracy_of(page).startswith("Test accuracy 98 %")
     page = open_step("predict", finished.project_id, head_id)

@@ -187,7 +187,7 @@ def test_moving_the_freeze_line_changes_the_parameters_at_once(lab: Lab) -> None
 def test_another_backbone_starts_frozen_at_its_own_size_and_says_its_download(lab: Lab) -> None:
     page = lab.open("model")
     page.select_slider(key="first_trainable").set_value("block7a").run()
-    page.radio(key="backbone").set_value("inception_v3").run()
+    page.selectbox(key="backbone").set_value("inception_v3").run()
     assert not page.exception
     model = lab.config().model
     assert (model.backbone, model.first_trainable, model.image_size) == ("inception_v3", None, 299)
@@ -198,7 +198,7 @@ def test_missing_weights_are_said_with_their_size_and_stop_the_start(
 ) -> None:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     page = lab.open("model")
-    page.radio(key="backbone").set_value("vgg16").run()
+    page.selectbox(key="backbone").set_value("vgg16").run()
     assert "59 MB" in texts(page)
     page = lab.open("train")
     assert page.button(key="start").disabled
@@ -300,6 +300,15 @@ def test_a_finished_run_leads_with_its_accuracy_and_interval(lab: Lab) -> None:
     assert "between 83 and 94 %" in texts(page)
     assert page.button(key="primary").label == "Try it on a picture"
     assert not page.get("progress")
+
+
+def test_a_run_with_two_underscores_in_its_id_shows_its_curves(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tlcore.storage.jobs.secrets.token_urlsafe", lambda _bytes: "uhr__4bUmZ0-2Kxq")
+    run_id, attempt = lab.begin_run()
+    assert run_id == "uhr__4bUmZ0-2Kxq"
+    lab.learn(run_id, attempt, 3)
+    lab.finish(run_id, attempt)
+    assert len(lab.open("train", run_id).get("bidi_component")) == 2
 
 
 def test_a_killed_worker_is_explained_and_the_settings_are_one_press_away(lab: Lab) -> None:

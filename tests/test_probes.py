@@ -78,6 +78,15 @@ def test_the_linear_svm_answers_as_that_of_scikit_learn(digits) -> None:
     assert (ours == theirs.predict((new - mean) / deviation)).mean() > 0.995
 
 
+@pytest.mark.parametrize("num_classes", [2, 10])
+def test_the_linear_svm_is_as_sure_as_it_is_right(digits, num_classes: int) -> None:
+    features, labels, new, truth = digits
+    few, new_few = labels < num_classes, truth < num_classes
+    probabilities = train_probe("linear_svm", features[few], labels[few], num_classes).probabilities(new[new_few])
+    sureness = float(probabilities.max(axis=1).mean())
+    assert sureness == pytest.approx(accuracy(probabilities, truth[new_few]), abs=0.08)
+
+
 def test_nearest_neighbours_are_those_of_scikit_learn(digits) -> None:
     features, labels, new, _ = digits
     theirs = KNeighborsClassifier(5, weights="distance", metric="cosine").fit(features, labels).predict_proba(new)

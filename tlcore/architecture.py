@@ -6,8 +6,12 @@ import math
 from dataclasses import dataclass
 
 from tlcore.backbones.registry import get_backbone, output_shape
-from tlcore.config import HeadConfig, ModelConfig
+from tlcore.backbones.weights import is_random
+from tlcore.config import FineTuningConfig, HeadConfig, ModelConfig, RunConfig
 from tlcore.cut import POOLING, trainable_blocks
+
+# The head's rate is divided by this for the blocks of the backbone.
+GENTLER = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,20 @@ def block_names(config: ModelConfig) -> tuple[str, ...]:
     return get_backbone(config.backbone).block_names
 
 
+def blocks_to_thaw(config: RunConfig) -> list[str]:
+    """Return the blocks at which the second phase can begin, from the picture up: those frozen in the first."""
+    spec, first = get_backbone(config.model.backbone), config.model.first_trainable
+    return list(spec.block_names if first is None else spec.block_names[: spec.block_index(first)])
+
+
+def usual_fine_tuning(config: RunConfig) -> FineTuningConfig:
+    """Return a second phase that suits most data: the last third of the frozen blocks, in small steps."""
+    thawable = blocks_to_thaw(config)
+    block = thawable[-max(1, round(len(thawable) / 3))]
+    rate = float(f"{config.training.learning_rate / GENTLER:.0e}")
+    return FineTuningConfig(block, learning_rate=rate)
+
+
 def describe_model(config: ModelConfig, num_classes: int) -> ModelSummary:
     """Describe the model that `tlcore.classifier.build_classifier` would build.
 
@@ -90,7 +108,12 @@ def describe_model(config: ModelConfig, num_classes: int) -> ModelSummary:
         for block in spec.blocks
     )
     head = _describe_head(config.head, blocks[-1].output_shape, num_classes)
-    learning = sum(block.trainable_parameters for block in spec.blocks if block.name in trainable)
+    learning = sum(
+        # Without pre-training there are no statistics worth keeping, so batch normalization learns too.
+        block.trainable_parameters + (block.batch_norm_weights if is_random(spec, config.weights) else 0)
+        for block in spec.blocks
+        if block.name in trainable
+    )
     return ModelSummary(
         blocks=blocks,
         head=head,

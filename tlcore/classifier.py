@@ -10,6 +10,7 @@ import numpy as np
 
 from tlcore.backbones.keras_models import PREPROCESSING_NAME, block_layers, block_output, build_backbone
 from tlcore.backbones.registry import get_backbone
+from tlcore.backbones.weights import is_random
 from tlcore.config import HeadConfig, ModelConfig
 from tlcore.cut import PIXELS, POOLING, prefix_of, trainable_blocks
 
@@ -116,9 +117,10 @@ def _head(features: keras.KerasTensor, config: HeadConfig, num_classes: int, see
 
 
 def freeze_until(model: keras.Model, config: ModelConfig) -> None:
-    """Thaw the blocks that shall learn; freeze the others, and batch normalization everywhere.
+    """Thaw the blocks that shall learn; freeze the others, and the batch normalization of a pre-trained backbone.
 
-    Batch normalization keeps the statistics of ImageNet only when the layer itself is frozen: Keras 3
+    With random weights there are no statistics worth keeping, and batch normalization learns with its block.
+    Otherwise it keeps the statistics of ImageNet only when the layer itself is frozen: Keras 3
     overrides a `training=False` given when the model was built.
 
     Args:
@@ -129,12 +131,14 @@ def freeze_until(model: keras.Model, config: ModelConfig) -> None:
         https://keras.io/guides/transfer_learning/, corrected by
         https://github.com/keras-team/keras/issues/20285
     """
-    trainable = trainable_blocks(config)
-    for name, layers in block_layers(model, get_backbone(config.backbone)).items():
+    spec, trainable = get_backbone(config.backbone), trainable_blocks(config)
+    keeps_statistics = not is_random(spec, config.weights)
+    for name, layers in block_layers(model, spec).items():
         for layer in layers:
-            layer.trainable = name in trainable
+            is_still = keeps_statistics and isinstance(layer, keras.layers.BatchNormalization)
+            layer.trainable = name in trainable and not is_still
     for layer in model.layers:
-        if layer.name == PREPROCESSING_NAME or isinstance(layer, keras.layers.BatchNormalization):
+        if layer.name == PREPROCESSING_NAME:
             layer.trainable = False
 
 

@@ -150,15 +150,19 @@ class FineTuningConfig:
         first_trainable: Name of the first block that thaws.
         epochs: Further passes over the training pictures, at most.
         learning_rate: Step size; 10 to 100 times smaller than that of the first phase, or the backbone forgets.
+        schedule: How it changes over these epochs, as `TrainingConfig.schedule`. Gentle steps at the end bring the
+            blocks to rest, which matters more here than in the first phase.
     """
 
     first_trainable: str
-    epochs: int = 10
+    epochs: int = 5
     learning_rate: float = 1e-4
+    schedule: ScheduleName = "cosine"
 
     def __post_init__(self) -> None:
         _check_range("epochs", self.epochs, 1, 1000)
         _check_range("learning_rate", self.learning_rate, 1e-8, 10)
+        _check_choice("schedule", self.schedule, SCHEDULE_NAMES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +234,13 @@ class RunConfig:
         first = replace(self, training=replace(self.training, fine_tuning=None))
         if tuning is None:
             return (first,)
-        training = replace(first.training, epochs=tuning.epochs, learning_rate=tuning.learning_rate)
+        training = replace(
+            first.training,
+            epochs=tuning.epochs,
+            learning_rate=tuning.learning_rate,
+            schedule=tuning.schedule,
+            warmup_epochs=0,
+        )
         model = replace(self.model, first_trainable=tuning.first_trainable)
         return first, replace(first, model=model, training=training)
 

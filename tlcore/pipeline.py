@@ -23,7 +23,7 @@ from tlcore.config import ModelConfig, RunConfig
 from tlcore.cut import PIXELS, prefix_of
 from tlcore.dataset import Dataset, Item, Split, check_trainable
 from tlcore.engines import compiled_prefix_path, num_compute_threads, read_engine_speeds, write_engine_speeds
-from tlcore.evaluation import Evaluation, save_evaluation
+from tlcore.evaluation import VALIDATION_FILE_NAME, Evaluation, save_evaluation
 from tlcore.feature_store import FeatureTable, LabelledFeatures
 from tlcore.features import FeatureExtractor
 from tlcore.home import home_dir, storage_error
@@ -228,9 +228,11 @@ class _PipelineRun:
         from tlcore.training import predict_features
 
         suffix, model = self._classifier.suffix, self._classifier.model
-        evaluation = self._evaluate(predict_features)
+        evaluation = self._evaluate("test", predict_features)
+        validation = self._evaluate("validation", predict_features)
         self._progress.phase(SAVING)
         save_evaluation(evaluation, self._run_dir)
+        save_evaluation(validation, self._run_dir, VALIDATION_FILE_NAME)
         save_export(model, self._config.model, self._dataset.class_names, self._run_dir)
         compile_model(suffix, self._run_dir / SUFFIX_FILE)
         colors = tuple(label.color for label in self._dataset.classes)
@@ -265,17 +267,20 @@ class _PipelineRun:
         passes = tuple(self._extractor.passes)
         if trained is not None and pace is not None:
             known = sum(one.ended - one.started for one in passes if one.started >= trained)
-            known += len(self._dataset.subset("test")) / pace.answers_per_second
+            answered = len(self._dataset.subset("test")) + len(self._dataset.subset("validation"))
+            known += answered / pace.answers_per_second
             finish_seconds = max(0.0, time.monotonic() - trained - known)
         return RunTimings(prepare_seconds, passes, self._startup, self._imported, pace, finish_seconds)
 
-    def _evaluate(self, predict_features: Callable[[keras.Model, FeatureTable], NDArray[np.float32]]) -> Evaluation:
-        items = self._dataset.subset("test")
-        test = self._plain_features("test", TESTING)
+    def _evaluate(
+        self, split: Split, predict_features: Callable[[keras.Model, FeatureTable], NDArray[np.float32]]
+    ) -> Evaluation:
+        items = self._dataset.subset(split)
+        features = self._plain_features(split, TESTING)
         probabilities = np.zeros((0, self._dataset.num_classes), np.float32)
         labels = np.zeros(0, np.int64)
-        if test is not None:
-            probabilities, labels = predict_features(self._classifier.suffix, test.table), test.labels
+        if features is not None:
+            probabilities, labels = predict_features(self._classifier.suffix, features.table), features.labels
         return Evaluation(self._dataset.class_names, tuple(item.image for item in items), labels, probabilities)
 
     def _training_features(self, epoch: int) -> LabelledFeatures:

@@ -128,7 +128,9 @@ def price_of_missing(config: RunConfig, dataset: Dataset, speeds: Speeds, missin
     steps = -(-len(dataset.subset("train")) // config.training.batch_size)
     validation_seconds = len(dataset.subset("validation")) / pace.answers_per_second
     epoch_seconds = pace.epoch_seconds + steps * pace.step_seconds + validation_seconds
-    finish_seconds = training.finish_seconds + len(dataset.subset("test")) / pace.answers_per_second
+    # At the end both the test and the validation pictures are answered once more.
+    answered = len(dataset.subset("test")) + len(dataset.subset("validation"))
+    finish_seconds = training.finish_seconds + answered / pace.answers_per_second
     startup += pace.first_epoch_seconds
     features_seconds = first_pass + later_passes + test_pass
     total_seconds = startup + features_seconds + epochs * epoch_seconds + finish_seconds

@@ -27,7 +27,7 @@ from tlcore.storage.images import ImageStore
 from tlcore.storage.probes import ProbeResult, frozen_backbone
 from tlcore.views import ViewRequest
 
-# The linear SVM takes half a minute for more; none of the three gains much from them.
+# Half of these take the slowest head about three seconds of computing, and its time grows with their number.
 MAX_TRAINING_PICTURES = 10_000
 
 
@@ -79,13 +79,16 @@ def train_probes(
     _check_enough(dataset, specs)
     model = frozen_backbone(model)
     progress.phase("Preparing")
-    require_weights(get_backbone(model.backbone), home)
+    require_weights(get_backbone(model.backbone), home, model.weights)
     ensure_compiled(model, progress, home)
     extractor = FeatureExtractor(model, AugmentationConfig(), ImageStore(home), home)
     train, test = _drawn(dataset), dataset.subset("test")
     features, labels = _features(train, dataset, extractor, progress)
     test_features, y_true = _features(test, dataset, extractor, progress)
     images = tuple(item.image for item in test)
+    # The first import takes longer than the training, whose seconds are told.
+    from sklearn import linear_model, model_selection, svm  # noqa: F401
+
     tested = []
     for number, spec in enumerate(specs):
         progress.phase(f"Training: {spec.title}", number, len(specs))

@@ -342,7 +342,7 @@ class _Best:
     """The best epoch so far and its weights; those from before the training as long as no epoch is better."""
 
     def __init__(self, suffix: keras.Model, monitor: str, value: float) -> None:
-        self._variables = suffix.trainable_variables
+        self._variables = suffix.weights  # with the statistics of batch normalization, where it learns
         self._monitor = monitor
         self._weights = self._present_weights()
         self.value = value

@@ -46,8 +46,3 @@ def file_size(num_bytes: int) -> str:
     if num_bytes < 100_000_000:
         return f"{num_bytes / 1_000_000:.1f} MB"
     return f"{num_bytes / 1_000_000:.0f} MB"
-
-
-def decimal(value: float) -> str:
-    """Return a small number without an exponent, such as `0.0003`."""
-    return f"{value:.8f}".rstrip("0")

@@ -58,7 +58,8 @@ def _draw_overview(context: Context) -> None:
         toolbar=False,
     )
     st.caption(
-        "Up is better, left is quicker. Filled points are ready, open ones need a download. Click one to choose it."
+        f"Up is better, left is {'quicker' if axis == 'speed' else 'smaller'}. Filled points are ready, open ones need "
+        "a download. Click one to choose it."
     )
     unmeasured = len(facts) - len(measured)
     if unmeasured:

@@ -53,12 +53,7 @@ def draw_group_form(context: Context, shown: Model) -> None:
         weighting, weights = _choose_weights(context, members)
         name = _name(members)
         typed = st.text_input(
-            "Name",
-            key="group-name",
-            placeholder=name,
-            max_chars=MAX_NAME_LENGTH,
-            width=420,
-            label_visibility="collapsed",
+            "Name of the group", key="group-name", placeholder=name, max_chars=MAX_NAME_LENGTH, width=420
         )
         if st.button("Make this group", key="make-group", icon=":material/group_add:"):
             config = EnsembleConfig(tuple(run.id for run in members), weights, weighting)

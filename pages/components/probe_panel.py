@@ -8,7 +8,7 @@ from pages.components.amounts import accuracy_decimals, percent
 from pages.components.frame import job_progress, show_error
 from pages.components.state import Context
 from pages.components.text import label
-from pages.components.trained_models import Model
+from pages.components.trained_models import Model, dataset_of_model
 from tlcore.backbones.registry import get_backbone
 from tlcore.config import ModelConfig
 from tlcore.errors import TransferLabError
@@ -61,6 +61,9 @@ def _draw(context: Context, shown: Model, was_active: bool) -> None:
     if job is not None and job.state == "failed" and get_probe_request(context.engine, job.id) == request:
         st.error(label(job.message), icon=":material/error:")
     if heads:
+        learned_from, training = heads[0].result.trained_on, len(dataset_of_model(context, shown).subset("train"))
+        if learned_from < training:
+            st.caption(f"They learned from {learned_from:,} of the {training:,} training pictures, drawn at random.")
         st.caption("Choose one at the top of the page to see its mistakes, or ask it on Predict.")
         return
     with st.popover("Which heads are these?", icon=":material/help:", type="tertiary"):

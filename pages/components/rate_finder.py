@@ -8,7 +8,6 @@ from typing import Any
 
 import streamlit as st
 
-from pages.components.amounts import decimal
 from pages.components.colors import TRAINING_COLOR
 from pages.components.forms import SettingsForm
 from pages.components.frame import show_error
@@ -19,6 +18,7 @@ from tlcore.config import RunConfig, from_json
 from tlcore.errors import TransferLabError
 from tlcore.jobs.control import ensure_runner, start_search, stop_job
 from tlcore.rate_search import RateSearch
+from tlcore.setting_words import decimal
 from tlcore.storage.rate_searches import StoredSearch, last_search
 
 POLL_SECONDS = 1.0

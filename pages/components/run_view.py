@@ -182,11 +182,12 @@ def draw_curves(run: Run, curves: Curves | None) -> None:
             st.info("The curves begin with the first epoch.", icon=":material/show_chart:")
         return
     accuracy, loss = st.columns(2, gap="medium")
+    # Keys by number: an id may hold two underscores in a row, which no key of a component may.
     with accuracy:
         st.markdown("**Accuracy**, higher is better", help="The part of the pictures that the model names right.")
         live_plot(
             curves.accuracy,
-            key=f"accuracy-{run.id}",
+            key=f"accuracy-{run.number}",
             height=CURVE_HEIGHT,
             description="Accuracy on training and validation pictures over the epochs",
         )
@@ -198,7 +199,7 @@ def draw_curves(run: Run, curves: Curves | None) -> None:
         )
         live_plot(
             curves.loss,
-            key=f"loss-{run.id}",
+            key=f"loss-{run.number}",
             height=CURVE_HEIGHT,
             description="Loss on training and validation pictures over the epochs",
         )
@@ -223,7 +224,7 @@ def draw_ended(context: Context, run: Run) -> None:
                 icon=":material/search:",
                 query_params=link_params(context.project.id, run.id),
             )
-            st.button("Train again", key="train_again", icon=":material/replay:", on_click=_leave_run)
+            st.button("Back to the settings", key="train_again", icon=":material/tune:", on_click=_leave_run)
     with st.expander("What was chosen"):
         st.markdown("\n".join(f"- **{what}**: {label(value)}" for what, value in run_settings(run)))
 

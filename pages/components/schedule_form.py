@@ -6,16 +6,15 @@ from dataclasses import replace
 
 import streamlit as st
 
-from pages.components.amounts import decimal
 from pages.components.forms import SettingsForm
 from pages.components.state import Context
 from pages.components.text import count
+from tlcore.architecture import blocks_to_thaw, usual_fine_tuning
 from tlcore.backbones.registry import get_backbone
-from tlcore.config import Balance, FineTuningConfig, RunConfig, ScheduleName, TrainingConfig
+from tlcore.config import Balance, FineTuningConfig, ScheduleName, TrainingConfig
+from tlcore.setting_words import decimal
 
 FINE_TUNING_RATES = (0.000001, 0.000003, 0.00001, 0.00003, 0.0001, 0.0003, 0.001)
-# The head's rate is divided by this for the blocks of the backbone.
-GENTLER = 30.0
 UNEVEN = 1.5
 """From this many times as many pictures in one class as in another a balance is suggested."""
 
@@ -83,20 +82,6 @@ def draw_phases(context: Context) -> None:
             "usual; larger steps can spoil what the backbone knows.",
             icon=":material/lightbulb:",
         )
-
-
-def blocks_to_thaw(config: RunConfig) -> list[str]:
-    """Return the blocks at which the second phase can begin, from the picture up: those frozen in the first."""
-    spec, first = get_backbone(config.model.backbone), config.model.first_trainable
-    return list(spec.block_names if first is None else spec.block_names[: spec.block_index(first)])
-
-
-def usual_fine_tuning(config: RunConfig) -> FineTuningConfig:
-    """Return a second phase that suits most data: the last third of the frozen blocks, in small steps."""
-    thawable = blocks_to_thaw(config)
-    block = thawable[-max(1, round(len(thawable) / 3))]
-    rate = float(f"{config.training.learning_rate / GENTLER:.0e}")
-    return FineTuningConfig(block, learning_rate=rate)
 
 
 def _bind(form: SettingsForm, tuning: FineTuningConfig, field: str, key: str) -> dict[str, object]:

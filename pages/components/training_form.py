@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components.amounts import decimal
 from pages.components.forms import SettingsForm
 from pages.components.network_chart import amount
 from pages.components.price import draw_price
@@ -19,6 +18,7 @@ from tlcore.config import OptimizerName, TrainingConfig
 from tlcore.dataset import check_trainable
 from tlcore.downloading import megabytes
 from tlcore.errors import DatasetError
+from tlcore.setting_words import decimal
 
 BATCH_SIZES = (4, 8, 16, 32, 64, 128, 256)
 LEARNING_RATES = (0.00001, 0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)

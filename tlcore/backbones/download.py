@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tlcore.backbones.spec import BackboneSpec
+from tlcore.backbones.spec import HDF5_SIGNATURE, BackboneSpec
 from tlcore.backbones.weights import published_weights, weights_path, weights_status
 from tlcore.downloading import Progress, RemoteFile, fetch
 from tlcore.errors import DownloadError, WeightsError
-
-HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 def download_weights(

@@ -65,23 +65,34 @@ def build_network(spec: BackboneSpec, image_size: int) -> keras.Model:
         spec: A row of the registry.
         image_size: Side of the square picture, in pixels; no weight depends on it.
     """
-    inputs = keras.Input((image_size, image_size, 3))
-    model = keras.Model(inputs, _build_layers(inputs, spec))
+    inputs = keras.Input((image_size, image_size, 3), name=INPUT_NAME)
+    # Named, because names stand in a file of weights: the same weights make the same file.
+    model = keras.Model(inputs, _build_layers(inputs, spec), name=spec.name)
     _name_like_fresh_session(model)
     return model
 
 
-def scale_pixel_variances(model: keras.Model, factors: tuple[float, float, float]) -> None:
+def pixel_means(network: keras.Model) -> list[float]:
+    """Return the mean of each channel that a network subtracts in its own `Normalization` layer."""
+    return [float(mean) for mean in _normalization(network).get_weights()[0]]
+
+
+def scale_pixel_variances(network: keras.Model, factors: tuple[float, float, float]) -> None:
     """Multiply the variances by which a network normalizes its pixels: the same as a scaling layer behind it.
 
     Args:
-        model: A network with one `Normalization` layer that learned from data.
+        network: A network with one `Normalization` layer that learned from data.
         factors: One per channel.
     """
-    (layer,) = (layer for layer in model.layers if isinstance(layer, keras.layers.Normalization))
+    layer = _normalization(network)
     mean, variance, count = layer.get_weights()
     layer.set_weights([mean, variance * np.asarray(factors, np.float32), count])
     layer.finalize_state()
+
+
+def _normalization(network: keras.Model) -> keras.layers.Normalization:
+    (layer,) = (layer for layer in network.layers if isinstance(layer, keras.layers.Normalization))
+    return layer
 
 
 def block_output(model: keras.Model, spec: BackboneSpec, block_name: str) -> keras.KerasTensor:

@@ -52,6 +52,7 @@ def _block(
         channels=channels_out,
         parameters=convolutions + batch_norm,
         batch_norm_parameters=batch_norm,
+        batch_norm_scale=False,
         windows=windows,
     )
 

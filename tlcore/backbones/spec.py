@@ -7,6 +7,9 @@ from typing import Literal
 
 Padding = Literal["same", "valid"] | int
 
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+"""How every file of Keras weights begins."""
+
 KERAS_APPLICATIONS = "https://keras.io/api/applications/"
 KERAS_STORAGE = "https://storage.googleapis.com/tensorflow/keras-applications"
 
@@ -43,7 +46,8 @@ class BlockSpec:
         channels: Channels of that output.
         parameters: Weights of the block in scalars, batch normalization included.
         batch_norm_parameters: The part of `parameters` that belongs to batch normalization; it
-            stays frozen in every model.
+            stays frozen in every pre-trained model.
+        batch_norm_scale: Whether its batch normalization has a scale besides the offset.
         pixel_statistics: The part of `parameters` that describes the pixels of the pre-training (mean,
             variance, count); no training changes it.
         windows: What changes the height and width, in order.
@@ -54,6 +58,7 @@ class BlockSpec:
     channels: int
     parameters: int
     batch_norm_parameters: int = 0
+    batch_norm_scale: bool = True
     windows: tuple[Window, ...] = ()
     pixel_statistics: int = 0
 
@@ -61,6 +66,11 @@ class BlockSpec:
     def trainable_parameters(self) -> int:
         """Weights that training changes once the block is trainable."""
         return self.parameters - self.batch_norm_parameters - self.pixel_statistics
+
+    @property
+    def batch_norm_weights(self) -> int:
+        """Offsets and scales of batch normalization; the rest of its parameters are means and variances."""
+        return self.batch_norm_parameters // 2 if self.batch_norm_scale else self.batch_norm_parameters // 3
 
     @property
     def stride(self) -> int:

@@ -1,0 +1,163 @@
+"""Model and Train pages: what is frozen, first weights, a small network, schedules, phases, the rate finder."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pages.components.rate_finder import rate_figure
+from pages.components.weights_form import resized, with_start
+from tests.page_tests import texts
+from tests.test_pages_train import Lab, lab  # noqa: F401 - a fixture
+from tlcore.config import IMAGENET, RANDOM, FineTuningConfig, HeadConfig, RunConfig, TrainingConfig, to_json
+from tlcore.rate_search import RateSearch
+from tlcore.storage.database import writing
+from tlcore.storage.jobs import claim_job, end_job
+from tlcore.storage.rate_searches import create_search, last_search, write_search_result
+
+FOUND = RateSearch(
+    (1e-5, *(10 ** (-4 + step / 8) for step in range(30))), (1.0, *(1 - step / 40 for step in range(30)))
+)
+
+
+@pytest.fixture
+def project(lab: Lab) -> Lab:  # noqa: F811 - the fixture of that module
+    return lab
+
+
+def test_shortcuts_freeze_all_thaw_the_top_and_thaw_all(project: Lab) -> None:
+    page = project.open("model")
+    page.button(key="line_Thaw all").click().run()
+    assert project.config().model.first_trainable == "stem"
+    page.button(key="line_Thaw top").click().run()
+    top = project.config().model.first_trainable
+    assert top is not None
+    assert top.startswith(("block6", "block7"))
+    page.button(key="line_Freeze all").click().run()
+    assert project.config().model.first_trainable is None
+    assert not page.exception
+
+
+def test_a_block_behind_the_line_stays_frozen_when_ticked(project: Lab) -> None:
+    project.change(lambda config: replace(config, model=replace(config.model, first_trainable="block6d")))
+    page = project.open("model")
+    learned = next(metric.value for metric in page.metric if "Learn" in metric.label)
+    page.multiselect(key="also_frozen").set_value(["block7a"]).run()
+    assert project.config().model.also_frozen == ("block7a",)
+    assert next(metric.value for metric in page.metric if "Learn" in metric.label) != learned
+    page.button(key="line_Thaw all").click().run()
+    assert project.config().model.also_frozen == ()
+
+
+def test_chance_instead_of_imagenet_lets_everything_learn(project: Lab) -> None:
+    page = project.open("model")
+    page.button_group(key="start").set_value(RANDOM).run()
+    model = project.config().model
+    assert (model.weights, model.first_trainable) == (RANDOM, "stem")
+    page.button_group(key="start").set_value(IMAGENET).run()
+    model = project.config().model
+    assert (model.weights, model.first_trainable) == (IMAGENET, None)
+
+
+def test_without_pre_training_there_is_no_second_phase() -> None:
+    config = RunConfig(training=TrainingConfig(fine_tuning=FineTuningConfig("block7a")))
+    assert with_start(config, RANDOM).training.fine_tuning is None
+
+
+def test_the_small_network_is_edited_block_by_block(project: Lab) -> None:
+    project.change(lambda config: replace(config, model=replace(config.model, backbone="small_cnn-32-64-128")))
+    page = project.open("model")
+    page.button_group(key="cnn_blocks").set_value(4).run()
+    assert project.config().model.backbone == "small_cnn-32-64-128-256"
+    page.select_slider(key="cnn_filters_2").set_value(16).run()
+    assert project.config().model.backbone == "small_cnn-32-16-128-256"
+    assert project.config().model.first_trainable == "conv1"
+    assert not page.exception
+
+
+def test_a_network_grows_by_doubling_and_shrinks_from_the_top() -> None:
+    assert resized((8, 300), 4) == (8, 300, 512, 512)
+    assert resized((8, 16, 32), 1) == (8,)
+
+
+def test_a_head_that_is_far_too_large_is_said_with_numbers(project: Lab) -> None:
+    page = project.open("model")
+    assert "for each" not in texts(page)
+    head = HeadConfig(pooling="flatten", dense_units=(1024,))
+    project.change(lambda config: replace(config, model=replace(config.model, head=head)))
+    page = project.open("model")
+    # 7 x 7 x 1280 inputs and a bias for each of 1,024 units, then two classes; 12 training pictures.
+    weights = (7 * 7 * 1280 + 1) * 1024 + (1024 + 1) * 2
+    assert f"{weights // 12:,} for each" in texts(page)
+
+
+def test_enlarged_pictures_are_explained(project: Lab) -> None:
+    assert "enlarged" not in texts(project.open("model"))
+    project.change(lambda config: replace(config, model=replace(config.model, image_size=512)))
+    assert "so they are enlarged 3 times" in texts(project.open("model"))
+
+
+def test_the_second_phase_is_one_switch_and_its_parts_are_saved(project: Lab) -> None:
+    page = project.open("train")
+    page.toggle(key="fine_tune").set_value(True).run()
+    tuning = project.config().training.fine_tuning
+    assert tuning == FineTuningConfig("block6a", epochs=5, learning_rate=1e-4)
+    page.selectbox(key="tuning_block").set_value("block7a").run()
+    page.number_input(key="tuning_epochs").set_value(3).run()
+    page.select_slider(key="tuning_rate").set_value(0.001).run()
+    assert project.config().training.fine_tuning == FineTuningConfig("block7a", 3, 0.001)
+    assert "only 3 times smaller" in texts(page)
+    page.toggle(key="fine_tune").set_value(False).run()
+    assert project.config().training.fine_tuning is None
+    assert not page.exception
+
+
+def test_nothing_is_left_to_thaw_when_all_blocks_learn(project: Lab) -> None:
+    project.change(lambda config: replace(config, model=replace(config.model, first_trainable="stem")))
+    page = project.open("train")
+    assert page.toggle(key="fine_tune").disabled
+
+
+def test_schedule_balance_and_smoothing_are_saved(project: Lab) -> None:
+    page = project.open("train")
+    page.selectbox(key="schedule").set_value("cosine").run()
+    page.number_input(key="warmup_epochs").set_value(2).run()
+    page.selectbox(key="balance").set_value("weights").run()
+    page.slider(key="label_smoothing").set_value(0.1).run()
+    training = project.config().training
+    saved = (training.schedule, training.warmup_epochs, training.balance, training.label_smoothing)
+    assert saved == ("cosine", 2, "weights", 0.1)
+    assert "Yours have nearly the same size." in texts(page)
+
+
+def test_a_search_is_started_shown_and_its_suggestion_taken_with_one_tap(project: Lab) -> None:
+    page = project.open("train")
+    page.button(key="find_rate").click().run()
+    search = last_search(project.engine, project.project_id)
+    assert search is not None
+    job = claim_job(project.engine, "search")
+    assert job is not None
+    assert job.id == search.job.id
+    assert any(button.key == "stop_search" for button in project.open("train").button)
+    with writing(project.engine) as connection:
+        write_search_result(connection, job.id, job.attempt, to_json(FOUND))
+    end_job(project.engine, job.id, job.attempt, "finished")
+    page = project.open("train")
+    page.button(key="use_rate").click().run()
+    assert project.config().training.learning_rate == FOUND.suggestion
+
+
+def test_a_failed_search_says_why(project: Lab) -> None:
+    job_id = create_search(project.engine, project.project_id, project.version, project.config())
+    job = claim_job(project.engine, "search")
+    assert job is not None
+    end_job(project.engine, job_id, job.attempt, "failed", "The disk is full.")
+    assert any("The disk is full" in error.value for error in project.open("train").error)
+
+
+def test_the_search_is_drawn_on_a_logarithmic_axis_with_its_suggestion() -> None:
+    figure = rate_figure(FOUND, 0.003)
+    assert figure["layout"]["xaxis"]["type"] == "log"
+    assert [note["text"] for note in figure["layout"]["annotations"]] == ["now", "suggested"]
+    assert len(figure["data"][0]["x"]) == len(FOUND.rates)

@@ -1,0 +1,187 @@
+"""Read which layers a file of Keras weights holds, without Keras; the file may come from anybody."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from tlcore.backbones.spec import HDF5_SIGNATURE
+from tlcore.downloading import megabytes, size_of
+from tlcore.errors import WeightsError
+
+MAX_OBJECTS = 50_000
+MAX_DEPTH = 16
+MAX_DIMENSIONS = 6
+
+# How other files begin, and what to call them.
+BEGINNINGS = (
+    (b"PK", "is a whole model or another archive (ZIP)"),
+    (b"\x80", "is a Python pickle, which could run a program, so it was not opened"),
+    (b"<", "is a web page"),
+)
+ADVICE = "Save the weights of the network without its classifier with `model.save_weights` and bring that file."
+
+
+@dataclass(frozen=True, slots=True)
+class LayerWeights:
+    """The weights of one layer in a file.
+
+    Attributes:
+        place: Where they stand in the file.
+        name: Name of the layer, as the file gives it.
+        shapes: Shape of each array, in the file's order.
+    """
+
+    place: str
+    name: str
+    shapes: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsLayout:
+    """What a file of weights holds.
+
+    Attributes:
+        is_legacy: Whether it was written in the format before Keras 3: then layers are matched by their order,
+            otherwise by their place.
+        layers: The layers that have weights, in the file's order.
+    """
+
+    is_legacy: bool
+    layers: tuple[LayerWeights, ...]
+
+
+def read_layout(path: Path, filename: str, max_bytes: int) -> WeightsLayout:
+    """Return the layers of a file of weights and their shapes; no values are read, and nothing is executed.
+
+    Args:
+        path: The file.
+        filename: What messages call it.
+        max_bytes: Larger files are not opened.
+
+    Raises:
+        WeightsError: If it is no such file, is damaged, or holds anything that weights do not need: links,
+            values kept in other files, compressed values, or things that are no numbers.
+    """
+    _check_beginning(path, filename, max_bytes)
+    try:
+        with h5py.File(path, "r") as file:
+            _check_objects(file, filename)
+            return _layout(file, filename)
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, UnicodeError) as error:
+        # What h5py raises for a cut or damaged file.
+        raise WeightsError(f"{filename} is damaged or incomplete. {ADVICE}") from error
+
+
+def shape_words(shape: tuple[int, ...]) -> str:
+    """Return a shape as people read it, such as `3 x 3 x 64`."""
+    return " x ".join(map(str, shape)) if shape else "a single number"
+
+
+def _check_beginning(path: Path, filename: str, max_bytes: int) -> None:
+    size = size_of(path)
+    if size == 0:
+        raise WeightsError(f"{filename} is empty. {ADVICE}")
+    with path.open("rb") as file:
+        beginning = file.read(512)
+    if beginning.startswith(HDF5_SIGNATURE):
+        if size > max_bytes:
+            limit = megabytes(max_bytes)
+            raise WeightsError(f"{filename} has {megabytes(size)}; for this backbone {limit} are the limit. {ADVICE}")
+        return
+    for start, words in BEGINNINGS:
+        if beginning.lstrip().startswith(start):
+            raise WeightsError(f"{filename} {words}. {ADVICE}")
+    raise WeightsError(f"{filename} is no file of Keras weights (HDF5). {ADVICE}")
+
+
+def _check_objects(file: h5py.File, filename: str) -> None:
+    """Walk through everything in the file and refuse what weights do not need."""
+    open_groups: list[tuple[h5py.Group, int]] = [(file, 0)]
+    objects = 0
+    while open_groups:
+        group, depth = open_groups.pop()
+        for name in group:
+            objects += 1
+            if objects > MAX_OBJECTS or depth > MAX_DEPTH:
+                raise _suspicious(filename, "far more parts than a network has")
+            # Looked at before it is followed: a link may lead to another file of this computer.
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise _suspicious(filename, "a link to something else")
+            kind = group.get(name, getclass=True)
+            if kind is h5py.Dataset:
+                _check_dataset(group[name], filename)
+            elif kind is h5py.Group:
+                open_groups.append((group[name], depth + 1))
+            else:
+                raise _suspicious(filename, "a part that is no array of numbers")
+
+
+def _check_dataset(dataset: h5py.Dataset, filename: str) -> None:
+    if dataset.external or dataset.is_virtual:
+        raise _suspicious(filename, "values that are kept in another file")
+    if dataset.id.get_create_plist().get_nfilters():
+        raise _suspicious(filename, "compressed values")
+    if dataset.dtype.kind not in "fiu" or dataset.shape is None or dataset.ndim > MAX_DIMENSIONS:
+        raise _suspicious(filename, "a part that is no array of numbers")
+
+
+def _suspicious(filename: str, what: str) -> WeightsError:
+    return WeightsError(f"{filename} holds {what}, which weights do not need, so it was not read. {ADVICE}")
+
+
+def _layout(file: h5py.File, filename: str) -> WeightsLayout:
+    # A whole model of the older format keeps its weights in a group of their own.
+    root = file.get("model_weights", file)
+    if _attribute(root, "layer_names") is not None:
+        layers = _legacy_layers(root)
+        is_legacy = True
+    else:
+        layers = _layers(file)
+        is_legacy = False
+    if not layers:
+        raise WeightsError(f"{filename} holds no layers with weights. {ADVICE}")
+    return WeightsLayout(is_legacy, layers)
+
+
+def _legacy_layers(root: h5py.Group) -> tuple[LayerWeights, ...]:
+    layers = []
+    for layer_name in _attribute(root, "layer_names") or ():
+        weight_names = _attribute(root[layer_name], "weight_names") or ()
+        if weight_names:
+            shapes = tuple(tuple(root[layer_name][name].shape) for name in weight_names)
+            layers.append(LayerWeights(layer_name, layer_name, shapes))
+    return tuple(layers)
+
+
+def _attribute(group: h5py.Group, name: str) -> list[str] | None:
+    """Return a list of names; Keras divides a long one into numbered parts."""
+    if name in group.attrs:
+        return _texts(group.attrs[name])
+    parts = list(itertools.takewhile(group.attrs.__contains__, (f"{name}{number}" for number in itertools.count())))
+    return [text for part in parts for text in _texts(group.attrs[part])] if parts else None
+
+
+def _texts(values: object) -> list[str]:
+    return [value.decode() if isinstance(value, bytes) else str(value) for value in np.ravel(np.asarray(values))]
+
+
+def _layers(file: h5py.File) -> tuple[LayerWeights, ...]:
+    arrays: dict[str, list[tuple[int, tuple[int, ...]]]] = {}
+
+    def collect(path: str, found: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(found, h5py.Dataset):
+            place, _, number = path.rpartition("/")
+            arrays.setdefault(place, []).append((int(number), tuple(found.shape)))
+
+    file.visititems(collect)
+    layers = []
+    for place, found in arrays.items():
+        name = file[place].attrs.get("name") if place else None
+        shapes = tuple(shape for _, shape in sorted(found))
+        layers.append(LayerWeights(place, name if isinstance(name, str) else place, shapes))
+    return tuple(layers)
