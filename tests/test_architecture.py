@@ -95,7 +95,7 @@ def test_a_smaller_picture_makes_smaller_outputs_of_the_same_weights() -> None:
 
 
 def test_an_unknown_block_is_named_with_the_blocks_there_are() -> None:
-    with pytest.raises(ValueError, match=r"`first_trainable` must be .*block1.* Received: first_trainable='nose'"):
+    with pytest.raises(ValueError, match=r"`block_name` must be .*block1.* Received: block_name='nose'"):
         describe_model(ModelConfig(backbone="vgg16", first_trainable="nose"), num_classes=2)
 
 

@@ -13,7 +13,7 @@ from tests.coloured_pictures import RecordingProgress
 from tlcore.architecture import describe_model
 from tlcore.backbones.keras_models import block_layers
 from tlcore.backbones.registry import get_backbone
-from tlcore.classifier import Classifier, build_classifier, count_parameters
+from tlcore.classifier import Classifier, build_classifier, count_parameters, cut_model
 from tlcore.config import RANDOM, HeadConfig, ModelConfig, TrainingConfig
 from tlcore.feature_store import FeatureTable, LabelledFeatures
 from tlcore.training import train_suffix
@@ -31,8 +31,9 @@ FREEZE_LINES = [
 
 
 def random_classifier(config: ModelConfig, num_classes: int = 3, seed: int = 0) -> Classifier:
+    """Build a classifier with random weights, frozen and cut as one with ImageNet's."""
     keras.utils.set_random_seed(1)
-    return build_classifier(replace(config, weights=RANDOM), num_classes, seed=seed)
+    return cut_model(build_classifier(replace(config, weights=RANDOM), num_classes, seed=seed).model, config)
 
 
 def answers(model: keras.Model, examples: np.ndarray) -> np.ndarray:
@@ -157,3 +158,12 @@ def test_the_seed_decides_the_first_weights_of_the_head() -> None:
     first, same, other = head(7), head(7), head(8)
     assert all(map(np.array_equal, first, same))
     assert not np.array_equal(first[0], other[0])
+
+
+def test_without_pre_training_batch_normalization_learns_with_its_block() -> None:
+    config = ModelConfig(backbone="mobilenet_v2", image_size=SIZE, first_trainable="block_12", weights=RANDOM)
+    model = build_classifier(config, 3).model
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    learning = [layer for layer in norms if layer.trainable]
+    assert 0 < len(learning) < len(norms)
+    assert count_parameters(model)[0] == describe_model(config, 3).trainable_parameters

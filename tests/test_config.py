@@ -46,7 +46,7 @@ def test_a_configuration_comes_back_from_json_as_it_was(config: RunConfig) -> No
 def test_json_is_the_tree_of_the_field_names() -> None:
     tree = json.loads(to_json(CHOSEN))
     assert list(tree) == ["augmentation", "model", "training"]
-    assert tree["model"]["head"] == {"pooling": "flatten", "dense_units": [64, 32], "dropout": 0.5}
+    assert tree["model"]["head"] == {"pooling": "flatten", "dense_units": [64, 32], "dropout": 0.5, "l2": 0.0}
 
 
 def test_missing_fields_get_their_defaults() -> None:

@@ -52,10 +52,10 @@ def test_a_block_behind_the_line_stays_frozen_when_ticked(project: Lab) -> None:
 
 def test_chance_instead_of_imagenet_lets_everything_learn(project: Lab) -> None:
     page = project.open("model")
-    page.button_group(key="start").set_value(RANDOM).run()
+    page.button_group(key="begins_with").set_value(RANDOM).run()
     model = project.config().model
     assert (model.weights, model.first_trainable) == (RANDOM, "stem")
-    page.button_group(key="start").set_value(IMAGENET).run()
+    page.button_group(key="begins_with").set_value(IMAGENET).run()
     model = project.config().model
     assert (model.weights, model.first_trainable) == (IMAGENET, None)
 

@@ -118,6 +118,7 @@ def test_a_run_leaves_its_files_and_nothing_half_written(trained: Trained) -> No
         "model.keras",
         "predictor.json",
         "suffix.tflite",
+        "validation.npz",
     ]
     assert (trained.run_dir / "labels.txt").read_text("utf-8").splitlines() == list(COLOURS)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import subprocess
 import sys
@@ -11,11 +12,16 @@ from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import keras
+import numpy as np
 import pytest
 
-from tlcore.backbones.download import HDF5_SIGNATURE, download_weights
+from tlcore.backbones.download import download_weights
 from tlcore.backbones.registry import BackboneSpec, get_backbone
-from tlcore.backbones.weights import megabytes, partial_path, require_weights, weights_path, weights_status
+from tlcore.backbones.spec import HDF5_SIGNATURE
+from tlcore.backbones.weights import partial_path, require_weights, weights_path, weights_status
+from tlcore.config import RANDOM
+from tlcore.downloading import hash_of, megabytes
 from tlcore.errors import StorageError, WeightsError
 
 CONTENT = HDF5_SIGNATURE + bytes(range(256)) * 8000
@@ -32,6 +38,15 @@ class Publisher:
     supports_ranges: bool = True
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Published:
+    """A row, the bytes of its file, and the network that it was saved from."""
+
+    spec: BackboneSpec
+    content: bytes
+    network: keras.Model
 
 
 @pytest.fixture
@@ -74,7 +89,7 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BackboneSpec:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     row = get_backbone("vgg16")
     md5 = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()
-    return replace(row, weights=replace(row.weights, md5=md5, download_bytes=len(CONTENT)))
+    return replace(row, weights=replace(row.weights, file_hash=md5, download_bytes=len(CONTENT)))
 
 
 def names_in_cache(spec: BackboneSpec) -> list[str]:
@@ -153,7 +168,7 @@ def test_a_partial_file_that_is_too_long_is_removed(spec: BackboneSpec, publishe
 
 
 def test_without_a_published_hash_the_servers_hash_and_the_size_count(spec: BackboneSpec, publisher: Publisher) -> None:
-    spec = replace(spec, weights=replace(spec.weights, md5=""))
+    spec = replace(spec, weights=replace(spec.weights, file_hash=""))
     publisher.headers = {"x-goog-hash": "crc32c=AAAAAA==,md5=AAAAAAAAAAAAAAAAAAAAAA=="}
     with pytest.raises(WeightsError, match="not the published file"):
         download_weights(spec, base_url=publisher.url)
@@ -224,6 +239,65 @@ def test_the_default_cache_is_kerass_own(monkeypatch: pytest.MonkeyPatch) -> Non
     assert weights_path(get_backbone("vgg16")).parent == Path.home() / ".keras" / "models"
 
 
+@pytest.fixture(scope="module", params=["mobilenet_v2_035", "mobilenet_v3_small"])
+def published(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Published:
+    """A real file of Keras for two rows: one whose publisher gives neither hash nor size, one with both."""
+    spec = get_backbone(request.param)
+    model = build_network(spec, 32)
+    path = tmp_path_factory.mktemp("published") / spec.weights.filename
+    model.save(path)
+    if spec.weights.file_hash:
+        weights = replace(spec.weights, file_hash=hash_of(path, "md5"), download_bytes=path.stat().st_size)
+        spec = replace(spec, weights=weights)
+    return Published(spec, path.read_bytes(), model)
+
+
+def test_real_weights_arrive_over_a_cut_connection_and_fill_the_network(
+    published: Published, publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    half = len(published.content) // 2
+    publisher.content, publisher.cut_after = published.content, [half]
+    path = download_weights(published.spec, base_url=publisher.url)
+    assert path.read_bytes() == published.content
+    assert publisher.ranges == [None, f"bytes={half}-"]
+    model = build_backbone(published.spec, 32)
+    ours = [values for layer in model.layers[1:] if layer.name != "preprocessing" for values in layer.get_weights()]
+    theirs = [values for layer in published.network.layers for values in layer.get_weights()]
+    assert len(ours) == len(theirs) > 100
+    assert all(map(np.array_equal, ours, theirs))
+
+
+def test_real_weights_with_one_wrong_byte_are_refused_by_their_hash(
+    published: Published, publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    middle = len(published.content) // 2
+    wrong = bytes([published.content[middle] ^ 1])
+    publisher.content = published.content[:middle] + wrong + published.content[middle + 1 :]
+    right_md5 = hashlib.md5(published.content, usedforsecurity=False).digest()
+    publisher.headers = {"x-goog-hash": f"md5={base64.b64encode(right_md5).decode()}"}
+    with pytest.raises(WeightsError, match="not the published file"):
+        download_weights(published.spec, base_url=publisher.url)
+    assert names_in_cache(published.spec) == []
+
+
+def test_without_a_network_real_weights_are_said_to_be_missing(
+    published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    with pytest.raises(WeightsError, match=r"could not be downloaded.*ready offline"):
+        download_weights(published.spec, base_url="http://127.0.0.1:9", attempts=1)
+    with pytest.raises(WeightsError, match="are not on this computer"):
+        build_backbone(published.spec, 32)
+
+
+def test_random_weights_need_no_file(spec: BackboneSpec) -> None:
+    status = weights_status(spec, weights=RANDOM)
+    assert (status.state, status.download_bytes, status.path) == ("ready", 0, None)
+    assert require_weights(spec, weights=RANDOM) is None
+
+
 def test_sizes_are_read_in_megabytes() -> None:
     assert [megabytes(size) for size in (58_889_256, 9_406_464, 300_000)] == ["59 MB", "9 MB", "0.3 MB"]
 
@@ -231,6 +305,7 @@ def test_sizes_are_read_in_megabytes() -> None:
 def test_the_light_modules_load_no_tensorflow() -> None:
     code = (
         "import sys, tlcore.backbones.registry, tlcore.backbones.weights, tlcore.backbones.download;"
+        "import tlcore.backbones.brought;"
         "sys.exit(bool({'keras', 'tensorflow'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

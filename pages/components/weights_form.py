@@ -40,22 +40,22 @@ def draw_start(context: Context) -> None:
     if filters is not None:
         _draw_small_network(form, filters)
         return
-    wants_file = st.session_state.get("start") == FILE
+    wants_file = st.session_state.get("begins_with") == FILE
     weights = config.model.weights
     present = weights if weights in (IMAGENET, RANDOM) else FILE
-    if "start" not in st.session_state or not (wants_file and present != FILE):
-        st.session_state["start"] = present
+    if "begins_with" not in st.session_state or not (wants_file and present != FILE):
+        st.session_state["begins_with"] = present
 
     def choose() -> None:
-        chosen = st.session_state["start"]
+        chosen = st.session_state["begins_with"]
         if chosen in (IMAGENET, RANDOM):
             form.change(lambda run: with_start(run, chosen))
 
     st.segmented_control(
-        "It begins with", list(STARTS), format_func=STARTS.get, required=True, key="start", on_change=choose
+        "It begins with", list(STARTS), format_func=STARTS.get, required=True, key="begins_with", on_change=choose
     )
-    st.caption(SENTENCES[st.session_state["start"]])
-    if st.session_state["start"] == FILE:
+    st.caption(SENTENCES[st.session_state["begins_with"]])
+    if st.session_state["begins_with"] == FILE:
         _draw_file(context, form, spec, config.model)
 
 

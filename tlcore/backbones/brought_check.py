@@ -54,7 +54,7 @@ def keep_brought(spec: BackboneSpec, file: Path, filename: str, home: Path) -> s
             if difference is not None:
                 raise WeightsError(f"{filename} does not fit {spec.title}: {difference}. {ADVICE}")
             _load(network, file, Path(workspace), filename, is_legacy=layout.is_legacy)
-            _bake_scaling(network, spec)
+            bake_scaling(network, spec.imagenet_variance_factors)
             return _keep(network, spec, filename, Path(workspace), home)
     except OSError as error:
         raise storage_error(error, folder) from error
@@ -78,7 +78,10 @@ def expected_layout(network: Any, workspace: Path, is_legacy: bool) -> WeightsLa
     network.save_weights(template)
     layout = read_layout(template, template.name, max_bytes=sys.maxsize)
     template.unlink()
-    return layout
+    # From the picture up, so that the first difference is the first that a person would look for.
+    order = {layer.name: number for number, layer in enumerate(network.layers)}
+    layers = sorted(layout.layers, key=lambda layer: order.get(layer.name, len(order)))
+    return WeightsLayout(False, tuple(layers))
 
 
 def find_difference(found: WeightsLayout, expected: WeightsLayout) -> str | None:
@@ -109,7 +112,7 @@ def _shapes_differ(theirs: LayerWeights, ours: LayerWeights) -> str:
         return f"{where} has {len(ours.shapes)} arrays of weights in the backbone and {len(theirs.shapes)} in the file"
     pairs = zip(theirs.shapes, ours.shapes, strict=True)
     their_shape, our_shape = next((a, b) for a, b in pairs if a != b)
-    return f"{where} needs weights of {shape_words(our_shape)} and the file has {shape_words(their_shape)}"
+    return f"{where} needs weights of shape {shape_words(our_shape)} and the file has {shape_words(their_shape)}"
 
 
 def _load(network: Any, file: Path, workspace: Path, filename: str, *, is_legacy: bool) -> None:
@@ -126,9 +129,13 @@ def _load(network: Any, file: Path, workspace: Path, filename: str, *, is_legacy
         raise WeightsError(f"{filename} holds weights that are no numbers (NaN or infinite). {ADVICE}")
 
 
-def _bake_scaling(network: Any, spec: BackboneSpec) -> None:
-    """Keep the scaling of weights that descend from the published ones: their network had it in a layer."""
-    factors = spec.imagenet_variance_factors
+def bake_scaling(network: Any, factors: tuple[float, float, float] | None) -> None:
+    """Keep the scaling of weights that descend from the published ones: their network had it in a layer.
+
+    Args:
+        network: A Keras model with weights.
+        factors: `BackboneSpec.imagenet_variance_factors`.
+    """
     if factors is not None and np.allclose(pixel_means(network), IMAGENET_MEANS, atol=1e-3):
         scale_pixel_variances(network, factors)
 
