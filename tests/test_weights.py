@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from tlcore.backbones.download import download_weights
+from tlcore.backbones.keras_models import build_backbone, build_network
 from tlcore.backbones.registry import BackboneSpec, get_backbone
 from tlcore.backbones.spec import HDF5_SIGNATURE
 from tlcore.backbones.weights import partial_path, require_weights, weights_path, weights_status
