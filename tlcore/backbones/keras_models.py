@@ -11,6 +11,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from tlcore.backbones.efficientnet_lite import build_imagenet_classifier, convert_weights, set_weights
 from tlcore.backbones.registry import get_backbone
@@ -21,6 +22,9 @@ from tlcore.errors import WeightsError
 
 INPUT_NAME = "pixels"
 PREPROCESSING_NAME = "preprocessing"
+
+# Enough that the statistics of a last layer with a single position are more than those of one or two pictures.
+BLOTCH_PICTURES = 8
 
 
 def build_backbone(
@@ -50,9 +54,11 @@ def build_backbone(
     with _fixed_draws() if is_random(spec, weights) else nullcontext():
         features = _build_layers(preprocessed, spec)
     _name_like_fresh_session(keras.Model(pixels, features))
-    if path is not None:
-        _load_weights(keras.Model(preprocessed, features), path, spec)
     model = keras.Model(pixels, features, name=spec.name)
+    if path is None:
+        _settle_batch_norm(model, image_size)
+    else:
+        _load_weights(keras.Model(preprocessed, features), path, spec)
     if weights == IMAGENET and spec.imagenet_variance_factors:
         scale_pixel_variances(model, spec.imagenet_variance_factors)
     return model
@@ -204,6 +210,36 @@ def _fixed_draws() -> Iterator[None]:
         yield
     finally:
         random.setstate(state)
+
+
+def _settle_batch_norm(model: keras.Model, image_size: int) -> None:
+    """Let batch normalization of random weights know what reaches it, as the first step of a training would.
+
+    Keras begins with mean 0 and variance 1 everywhere. In a deep network what is far from that shrinks from layer to
+    layer, and the features of an untrained MobileNet would all be 0 in half precision.
+    """
+    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    if not layers:
+        return
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        # Keep nothing of the old statistics: those of this batch replace them.
+        layer.momentum = 0.0
+    model(_blotches(image_size), training=True)
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
+
+
+def _blotches(image_size: int) -> NDArray[np.float32]:
+    """Return pictures of coloured blotches of many sizes, always the same: float32, pixels in [0, 255]."""
+    draws = np.random.default_rng(RANDOM_SEED)
+    pictures = np.zeros((BLOTCH_PICTURES, image_size, image_size, 3), np.float32)
+    sides = [side for side in (4, 16, 64) if side <= image_size]
+    for side in sides:
+        blotches = draws.uniform(0, 255 / len(sides), (BLOTCH_PICTURES, side, side, 3))
+        places = np.arange(image_size) * side // image_size
+        pictures += blotches[:, places][:, :, places]
+    return pictures
 
 
 def _name_like_fresh_session(model: keras.Model) -> None:
