@@ -8,10 +8,12 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from tlcore.backbones.efficientnet_lite import build_imagenet_classifier, convert_weights, set_weights
 from tlcore.backbones.registry import get_backbone
@@ -23,8 +25,9 @@ from tlcore.errors import WeightsError
 INPUT_NAME = "pixels"
 PREPROCESSING_NAME = "preprocessing"
 
-# Enough that the statistics of a last layer with a single position are more than those of one or two pictures.
-BLOTCH_PICTURES = 8
+PARTS_OF_A_PHOTOGRAPH = 3
+SWISHES = (keras.activations.silu, keras.activations.hard_silu)
+SMALL = 0.05
 
 
 def build_backbone(
@@ -213,33 +216,40 @@ def _fixed_draws() -> Iterator[None]:
 
 
 def _settle_batch_norm(model: keras.Model, image_size: int) -> None:
-    """Let batch normalization of random weights know what reaches it, as the first step of a training would.
+    """Let batch normalization of random weights bring what reaches it to one size, block after block.
 
-    Keras begins with mean 0 and variance 1 everywhere. In a deep network what is far from that shrinks from layer to
-    layer, and the features of an untrained MobileNet would all be 0 in half precision.
+    Keras begins with variance 1 everywhere. Through a deep network what is smaller than that dwindles: the features
+    of an untrained MobileNet would all be 0 in half precision. Means stay 0, because without training all pictures
+    look alike to the upper layers, and what little sets them apart would be blown up.
     """
-    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
-    if not layers:
+    if not any(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers):
         return
-    momenta = [layer.momentum for layer in layers]
-    for layer in layers:
-        # Keep nothing of the old statistics: those of this batch replace them.
-        layer.momentum = 0.0
-    model(_blotches(image_size), training=True)
-    for layer, momentum in zip(layers, momenta, strict=True):
-        layer.momentum = momentum
+    # Swish more than doubles what is doubled, block after block, beyond half precision; it does not when that is small.
+    swishes = any(getattr(layer, "activation", None) in SWISHES for layer in model.layers)
+    size = SMALL if swishes else 1.0
+
+    def settle(operation: keras.Operation, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(operation, keras.layers.BatchNormalization):
+            power = np.square(np.asarray(args[0], np.float64)).mean(axis=(0, 1, 2))
+            # A channel without any signal keeps its variance.
+            operation.moving_variance.assign(np.where(power > 0, power / size**2, 1.0))
+        return operation(*args, **kwargs)
+
+    # As `keras.models.clone_model` goes through a network, but with real pictures.
+    model._run_through_graph([_photographs(image_size)], operation_fn=lambda operation: operation, call_fn=settle)
 
 
-def _blotches(image_size: int) -> NDArray[np.float32]:
-    """Return pictures of coloured blotches of many sizes, always the same: float32, pixels in [0, 255]."""
-    draws = np.random.default_rng(RANDOM_SEED)
-    pictures = np.zeros((BLOTCH_PICTURES, image_size, image_size, 3), np.float32)
-    sides = [side for side in (4, 16, 64) if side <= image_size]
-    for side in sides:
-        blotches = draws.uniform(0, 255 / len(sides), (BLOTCH_PICTURES, side, side, 3))
-        places = np.arange(image_size) * side // image_size
-        pictures += blotches[:, places][:, :, places]
-    return pictures
+def _photographs(image_size: int) -> NDArray[np.float32]:
+    """Return square parts of the two photographs that scikit-learn carries: float32, pixels in [0, 255]."""
+    from sklearn.datasets import load_sample_images  # a second to import, and only random weights need it
+
+    parts = []
+    for photo in load_sample_images().images:
+        height, width, _ = photo.shape
+        for left in np.linspace(0, width - height, PARTS_OF_A_PHOTOGRAPH, dtype=int):
+            part = Image.fromarray(photo[:, left : left + height])
+            parts.append(np.asarray(part.resize((image_size, image_size)), np.float32))
+    return np.stack(parts)
 
 
 def _name_like_fresh_session(model: keras.Model) -> None:
