@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 from streamlit.testing.v1 import AppTest
 
 from pages.components import offline_panel, weights_download
@@ -16,31 +15,21 @@ from pages.components.backbone_chooser import backbone_names, recommend
 from pages.components.backbone_overview import OVERVIEW_KEY
 from pages.components.backbone_scatter import BackboneFacts, hover_text, read_facts, scatter_figure
 from tests.coloured_pictures import coloured_dataset
-from tests.page_tests import OWNER, check, texts
+from tests.lab import Lab
+from tests.page_tests import check, texts
 from tlcore.backbones.registry import BACKBONES, BackboneSpec, get_backbone
 from tlcore.backbones.weights import weights_path, weights_status
-from tlcore.config import HeadConfig, ModelConfig, RunConfig
+from tlcore.config import HeadConfig, ModelConfig
 from tlcore.cut import prefix_of
 from tlcore.engines import EngineSpeeds, this_machine, write_engine_speeds
 from tlcore.errors import WeightsError
-from tlcore.storage.database import open_database
-from tlcore.storage.datasets import commit_version
-from tlcore.storage.projects import create_project, get_project, update_config
+from tlcore.storage.projects import update_config
 
 
-@dataclass(frozen=True)
-class Lab:
+class ChooserLab(Lab):
     """A project with pictures, on a computer without any downloaded weights."""
 
-    engine: sa.Engine
-    home: Path
-    project_id: str
-
-    @property
-    def config(self) -> RunConfig:
-        return get_project(self.engine, self.project_id, OWNER).config
-
-    def open(self) -> AppTest:
+    def draw(self) -> AppTest:
         """Draw the three parts alone."""
         page = AppTest.from_function(chooser_page, default_timeout=30)
         page.query_params["project"] = self.project_id
@@ -63,12 +52,9 @@ def chooser_page() -> None:
 
 
 @pytest.fixture
-def lab(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+def lab(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ChooserLab:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    engine = open_database(home)
-    project = create_project(engine, OWNER, "Colours")
-    commit_version(engine, project.id, coloured_dataset(home), "made", parent=None, home=home)
-    return Lab(engine, home, project.id)
+    return ChooserLab.make(home, coloured_dataset(home))
 
 
 @pytest.fixture
@@ -170,7 +156,7 @@ def test_the_pointer_says_when_nothing_was_measured() -> None:
 
 
 def test_a_recommendation_is_chosen_by_a_tap(lab: Lab) -> None:
-    page = lab.open()
+    page = lab.draw()
     assert page.button(key="take-balanced").disabled
     assert "Ready, no network needed." in texts(page)
     assert re.search(r"Needs a download of \d+ MB", texts(page))
@@ -186,12 +172,12 @@ def test_a_backbone_is_chosen_by_name_and_starts_frozen(lab: Lab) -> None:
     update_config(
         lab.engine, lab.project_id, lambda run: replace(run, model=replace(run.model, first_trainable="block7a"))
     )
-    check(lab.open().selectbox(key="backbone").set_value("vgg16").run())
+    check(lab.draw().selectbox(key="backbone").set_value("vgg16").run())
     assert (lab.config.model.backbone, lab.config.model.first_trainable) == ("vgg16", None)
 
 
 def test_the_small_network_learns_from_scratch(lab: Lab) -> None:
-    page = lab.open()
+    page = lab.draw()
     check(page.selectbox(key="backbone").set_value(backbone_names("vgg16")[-1]).run())
     model = lab.config.model
     assert model.first_trainable == get_backbone(model.backbone).block_names[0]
@@ -203,7 +189,7 @@ def test_all_backbones_stand_in_the_table_with_what_is_known(lab: Lab) -> None:
     spec = get_backbone("vgg16")
     config = ModelConfig(spec.name, spec.default_size)
     write_engine_speeds(prefix_of(config), EngineSpeeds(this_machine(), litert=8.0, tensorflow=10.0), lab.home)
-    page = lab.open()
+    page = lab.draw()
     rows = page.dataframe[0].value.set_index("Backbone")
     assert set(rows.index) == {one.title for one in BACKBONES}
     assert rows.loc["VGG16", "ms per picture"] == pytest.approx(100)
@@ -213,8 +199,8 @@ def test_all_backbones_stand_in_the_table_with_what_is_known(lab: Lab) -> None:
     assert f"{len(BACKBONES) - 1} of {len(BACKBONES)} have not been measured" in texts(page)
 
 
-def test_ticked_backbones_are_fetched_for_a_lesson_without_internet(lab: Lab, network: list[str]) -> None:
-    page = lab.open()
+def test_ticked_backbones_are_fetched_for_a_lesson_without_internet(lab: ChooserLab, network: list[str]) -> None:
+    page = lab.draw()
     (pills,) = [group for group in page.button_group if str(group.key).startswith("offline-")]
     assert page.button(key="download_ticked").disabled
     pills.set_value(["mobilenet_v2", "vgg16"]).run()
@@ -230,18 +216,18 @@ def test_ticked_backbones_are_fetched_for_a_lesson_without_internet(lab: Lab, ne
 
 
 def test_without_internet_the_download_says_so_at_once(
-    lab: Lab, network: list[str], monkeypatch: pytest.MonkeyPatch
+    lab: ChooserLab, network: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(weights_download, "is_reachable", lambda _url: False)
-    check(lab.open().selectbox(key="backbone").set_value("vgg16").run())
-    page = lab.open()
+    check(lab.draw().selectbox(key="backbone").set_value("vgg16").run())
+    page = lab.draw()
     check(page.button(key="download").click().run())
     assert "there is no way to the internet from this computer" in page.error[0].value
     assert network == []
 
 
 def test_a_download_that_fails_is_explained_and_the_earlier_ones_stay(
-    lab: Lab, network: list[str], monkeypatch: pytest.MonkeyPatch
+    lab: ChooserLab, network: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     works = weights_download.download_weights
 
@@ -251,7 +237,7 @@ def test_a_download_that_fails_is_explained_and_the_earlier_ones_stay(
         return works(spec, progress=progress)
 
     monkeypatch.setattr(weights_download, "download_weights", breaks)
-    page = lab.open()
+    page = lab.draw()
     (pills,) = [group for group in page.button_group if str(group.key).startswith("offline-")]
     pills.set_value(["mobilenet_v2", "vgg16"]).run()
     check(page.button(key="download_ticked").click().run())
@@ -259,7 +245,7 @@ def test_a_download_that_fails_is_explained_and_the_earlier_ones_stay(
     assert network == ["mobilenet_v2"]
 
 
-def test_when_all_are_here_nothing_is_offered(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_when_all_are_here_nothing_is_offered(lab: ChooserLab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(offline_panel, "BACKBONES", (get_backbone(ModelConfig().backbone),))
-    page = lab.open()
+    page = lab.draw()
     assert page.success[0].value == "All backbones are on this computer."

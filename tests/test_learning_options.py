@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from tests.coloured_pictures import RecordingProgress, coloured_dataset
-from tlcore import training
+from tlcore import steps
+from tlcore.batches import balanced_order
 from tlcore.classifier import build_classifier, cut_model
 from tlcore.config import RANDOM, FineTuningConfig, HeadConfig, ModelConfig, RunConfig, TrainingConfig
 from tlcore.evaluation import load_evaluation
@@ -19,8 +20,9 @@ from tlcore.pipeline import run_pipeline
 from tlcore.prediction import load_predictor
 from tlcore.progress import FINE_TUNING, TRAINING
 from tlcore.schedules import learning_rate_at
+from tlcore.steps import class_weights
 from tlcore.storage.images import ImageStore
-from tlcore.training import balanced_order, class_weights, train_suffix
+from tlcore.training import train_suffix
 
 RANDOM_MODEL = ModelConfig(image_size=64, weights=RANDOM)
 TUNED = RunConfig(
@@ -63,10 +65,8 @@ def test_warm_up_grows_to_the_full_rate_before_the_schedule_begins(schedule: str
 
 def test_the_optimizer_gets_the_rate_of_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    real = training._Steps.set_learning_rate
-    monkeypatch.setattr(
-        training._Steps, "set_learning_rate", lambda self, rate: (seen.append(rate), real(self, rate))[1]
-    )
+    real = steps.Steps.set_learning_rate
+    monkeypatch.setattr(steps.Steps, "set_learning_rate", lambda self, rate: (seen.append(rate), real(self, rate))[1])
     config = TrainingConfig(epochs=2, batch_size=10, schedule="cosine", patience=None)
     train_suffix(new_suffix(), lambda _: clusters(20, 20), None, config, RecordingProgress())
     assert seen == [learning_rate_at(step / 4, config) for step in range(8)]

@@ -2,46 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 from streamlit.testing.v1 import AppTest
 
 from pages.components.comparison_view import RunCurve, overlaid_figure
 from tests.coloured_pictures import coloured_dataset
-from tests.page_tests import OWNER, check, open_app, texts
+from tests.lab import Lab
+from tests.page_tests import check, open_app, texts
 from tlcore.config import RunConfig
 from tlcore.dataset import Dataset
 from tlcore.recipes import OURS, RECIPES
-from tlcore.storage.database import open_database, writing
+from tlcore.storage.database import writing
 from tlcore.storage.datasets import commit_version
 from tlcore.storage.jobs import claim_job, end_job
-from tlcore.storage.projects import create_project, get_project, update_config
 from tlcore.storage.runs import MetricPoint, Run, RunSummary, create_run, list_runs, write_metrics, write_summary
 
 
-@dataclass(frozen=True)
-class Lab:
+class ComparedLab(Lab):
     """A project with pictures whose runs nobody works on."""
-
-    engine: sa.Engine
-    home: Path
-    project_id: str
-    version: int
-
-    @property
-    def config(self) -> RunConfig:
-        return get_project(self.engine, self.project_id, OWNER).config
 
     @property
     def runs(self) -> list[Run]:
         return list_runs(self.engine, self.project_id)
-
-    def change(self, change: Callable[[RunConfig], RunConfig]) -> None:
-        update_config(self.engine, self.project_id, change)
 
     def train(self, correct: int = 90, note: str = "", version: int | None = None) -> str:
         """Play a run of the present settings to its end."""
@@ -59,18 +44,15 @@ class Lab:
             write_summary(connection, job.id, job.attempt, summary)
         end_job(self.engine, job.id, job.attempt, "finished")
 
-    def open(self, **query: str) -> AppTest:
-        return open_app("train", project=self.project_id, **query)
+    def train_page(self, **query: str) -> AppTest:
+        return self.open("train", **query)
 
 
 @pytest.fixture
-def lab(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+def lab(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ComparedLab:
     monkeypatch.setattr("tlcore.jobs.control.start_module", lambda *_args, **_kwargs: None)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    engine = open_database(home)
-    project = create_project(engine, OWNER, "Colours")
-    version = commit_version(engine, project.id, coloured_dataset(home), "made", parent=None, home=home)
-    return Lab(engine, home, project.id, version)
+    return ComparedLab.make(home, coloured_dataset(home))
 
 
 def address(page: AppTest, name: str) -> str:
@@ -92,7 +74,7 @@ def test_two_ticked_runs_are_drawn_listed_and_told_apart(lab: Lab) -> None:
     first = lab.train(80)
     lab.change(lambda config: replace(config, training=replace(config.training, learning_rate=0.0003)))
     second = lab.train(82)
-    page = lab.open()
+    page = lab.train_page()
     assert not page.get("bidi_component")
     assert "Tick two or more runs" in texts(page)
     page = tick(tick(page, first), second)
@@ -114,21 +96,21 @@ def test_a_reload_compares_the_same_runs(lab: Lab) -> None:
     lab.train()
     lab.train()
     lab.train()
-    page = lab.open(compare="1-3")
+    page = lab.train_page(compare="1-3")
     assert table(page)["Run"] == ["Run 1", "Run 3"]
     assert [box.value for box in page.checkbox if str(box.key).startswith("compare-")] == [True, False, True]
 
 
 @pytest.mark.parametrize("numbers", ["", "x", "-", "7-9", "1-1", "²", "1-99999999999999999999999"])
-def test_an_address_that_names_no_two_runs_compares_nothing(lab: Lab, numbers: str) -> None:
+def test_an_address_that_names_no_two_runs_compares_nothing(lab: ComparedLab, numbers: str) -> None:
     lab.train()
     lab.train()
-    assert not lab.open(compare=numbers).dataframe
+    assert not lab.train_page(compare=numbers).dataframe
 
 
 def test_a_run_that_is_shown_needs_one_tick(lab: Lab) -> None:
     first, second = lab.train(50), lab.train(95)
-    page = lab.open(run=second)
+    page = lab.train_page(run=second)
     assert "Tick a run to compare it with this one." in texts(page)
     page = tick(page, first)
     assert table(page)["Run"] == ["Run 1", "Run 2"]
@@ -142,7 +124,7 @@ def test_runs_that_were_tested_on_other_pictures_are_not_ranked(lab: Lab) -> Non
     fewer = Dataset(dataset.classes, tuple(item for item in dataset.items if item.split != "test" or item in kept))
     version = commit_version(lab.engine, lab.project_id, fewer, "fewer", parent=lab.version, home=lab.home)
     lab.train(95, version=version)
-    shown = texts(lab.open(compare="1-2"))
+    shown = texts(lab.train_page(compare="1-2"))
     assert "data set version 1 to 2" in shown
     assert "tested on different pictures" in shown
 
@@ -171,13 +153,13 @@ def test_runs_without_validation_pictures_are_said_to_have_no_curve(lab: Lab) ->
         with writing(lab.engine) as connection:
             write_metrics(connection, job.id, job.attempt, 1, {"loss": 1.0, "accuracy": 0.5})
         end_job(lab.engine, job.id, job.attempt, "failed", "no")
-    page = lab.open(compare="1-2")
+    page = lab.train_page(compare="1-2")
     assert "no curve of run 1 and run 2" in texts(page)
     assert table(page)["Time"] == ["failed", "failed"]
 
 
 def test_a_note_is_written_before_and_shown_beside_what_happened(lab: Lab) -> None:
-    page = lab.open()
+    page = lab.train_page()
     page.text_input(key=f"note-{lab.project_id}").set_value("I expect <b>90 %</b>").run()
     page.button(key="start").click().run()
     check(page)
@@ -198,7 +180,7 @@ def test_a_note_is_written_before_and_shown_beside_what_happened(lab: Lab) -> No
 
 
 def test_a_run_without_a_note_shows_none(lab: Lab) -> None:
-    assert "You expected" not in texts(lab.open(run=lab.train()))
+    assert "You expected" not in texts(lab.train_page(run=lab.train()))
 
 
 def test_run_again_uses_the_same_pictures_and_settings(lab: Lab) -> None:
@@ -206,20 +188,20 @@ def test_run_again_uses_the_same_pictures_and_settings(lab: Lab) -> None:
     lab.change(lambda config: replace(config, training=replace(config.training, epochs=3)))
     newer = replace(coloured_dataset(lab.home), items=coloured_dataset(lab.home).items[1:])
     commit_version(lab.engine, lab.project_id, newer, "newer", parent=lab.version, home=lab.home)
-    page = lab.open(run=run_id)
+    page = lab.train_page(run=run_id)
     check(page.button(key="run_again").click().run())
     again, first = lab.runs
     assert again.job.state == "queued"
     assert (again.config, again.version) == (first.config, first.version)
     assert address(page, "run") == again.id
-    assert lab.open(run=run_id).button(key="run_again").disabled
+    assert lab.train_page(run=run_id).button(key="run_again").disabled
 
 
 def test_the_settings_of_a_run_fill_the_pages(lab: Lab) -> None:
     lab.change(lambda _: RECIPES[2].config)
     run_id = lab.train()
     lab.change(lambda _: RunConfig())
-    page = lab.open(run=run_id)
+    page = lab.train_page(run=run_id)
     check(page.button(key="use_settings").click().run())
     assert lab.config == RECIPES[2].config
     assert "run" not in page.query_params
@@ -227,10 +209,10 @@ def test_the_settings_of_a_run_fill_the_pages(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
-def test_every_recipe_has_a_card_that_fills_the_project(lab: Lab, recipe: object) -> None:
+def test_every_recipe_has_a_card_that_fills_the_project(lab: ComparedLab, recipe: object) -> None:
     other = RECIPES[1] if recipe is OURS else OURS
     lab.change(lambda _: other.config)
-    page = lab.open()
+    page = lab.train_page()
     button = page.button(key=f"recipe-{recipe.name}")
     assert not button.disabled
     check(button.click().run())
@@ -241,30 +223,30 @@ def test_every_recipe_has_a_card_that_fills_the_project(lab: Lab, recipe: object
 
 
 def test_a_recipe_says_its_download_and_cannot_be_compared_before(lab: Lab) -> None:
-    page = lab.open()
+    page = lab.train_page()
     assert "VGG16 needs a download of 59 MB." in texts(page)
     assert page.button(key="fetch-vgg16_dense_256").label == "Download 59 MB"
     assert not [button for button in page.button if str(button.key).startswith("against-ours-")]
 
 
-def test_a_recipe_and_ours_run_one_after_the_other_and_are_compared(lab: Lab, tmp_path: Path) -> None:
+def test_a_recipe_and_ours_run_one_after_the_other_and_are_compared(lab: ComparedLab, tmp_path: Path) -> None:
     pretend_download(tmp_path)
-    page = lab.open()
+    page = lab.train_page()
     assert not [button for button in page.button if button.key == "against-ours-ours"]
     check(page.button(key="against-ours-mobilenet_v2_two_phases").click().run())
     ours, recipe = lab.runs
     assert (recipe.config.model.backbone, ours.config) == ("mobilenet_v2", RunConfig())
     assert {run.job.state for run in lab.runs} == {"queued"}
     assert (address(page, "run"), address(page, "compare")) == (recipe.id, "1-2")
-    assert address(lab.open(), "run") == recipe.id
+    assert address(lab.train_page(), "run") == recipe.id
     lab.finish(80)
-    page = lab.open(run=recipe.id, compare="1-2")
+    page = lab.train_page(run=recipe.id, compare="1-2")
     assert table(page)["What"] == [RECIPES[2].title, OURS.title]
     assert table(page)["Time"] == ["12 s", "waiting"]
-    page = lab.open()
+    page = lab.train_page()
     assert address(page, "run") == ours.id
     lab.finish(90)
-    assert table(lab.open(compare="1-2"))["Test accuracy"] == ["80.0 %", "90.0 %"]
+    assert table(lab.train_page(compare="1-2"))["Test accuracy"] == ["80.0 %", "90.0 %"]
 
 
 def pretend_download(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ import pytest
 
 from pages.components.rate_finder import rate_figure
 from pages.components.weights_form import resized, with_start
+from tests.lab import Lab
 from tests.page_tests import texts
-from tests.test_pages_train import Lab, lab  # noqa: F401 - a fixture
+from tests.test_pages_train import lab  # noqa: F401 - a fixture
 from tlcore.config import IMAGENET, RANDOM, FineTuningConfig, HeadConfig, RunConfig, TrainingConfig, to_json
 from tlcore.rate_search import RateSearch
 from tlcore.storage.database import writing
@@ -29,13 +30,13 @@ def project(lab: Lab) -> Lab:  # noqa: F811 - the fixture of that module
 def test_shortcuts_freeze_all_thaw_the_top_and_thaw_all(project: Lab) -> None:
     page = project.open("model")
     page.button(key="line_Thaw all").click().run()
-    assert project.config().model.first_trainable == "stem"
+    assert project.config.model.first_trainable == "stem"
     page.button(key="line_Thaw top").click().run()
-    top = project.config().model.first_trainable
+    top = project.config.model.first_trainable
     assert top is not None
     assert top.startswith(("block6", "block7"))
     page.button(key="line_Freeze all").click().run()
-    assert project.config().model.first_trainable is None
+    assert project.config.model.first_trainable is None
     assert not page.exception
 
 
@@ -44,19 +45,19 @@ def test_a_block_behind_the_line_stays_frozen_when_ticked(project: Lab) -> None:
     page = project.open("model")
     learned = next(metric.value for metric in page.metric if "Learn" in metric.label)
     page.multiselect(key="also_frozen").set_value(["block7a"]).run()
-    assert project.config().model.also_frozen == ("block7a",)
+    assert project.config.model.also_frozen == ("block7a",)
     assert next(metric.value for metric in page.metric if "Learn" in metric.label) != learned
     page.button(key="line_Thaw all").click().run()
-    assert project.config().model.also_frozen == ()
+    assert project.config.model.also_frozen == ()
 
 
 def test_chance_instead_of_imagenet_lets_everything_learn(project: Lab) -> None:
     page = project.open("model")
     page.button_group(key="begins_with").set_value(RANDOM).run()
-    model = project.config().model
+    model = project.config.model
     assert (model.weights, model.first_trainable) == (RANDOM, "stem")
     page.button_group(key="begins_with").set_value(IMAGENET).run()
-    model = project.config().model
+    model = project.config.model
     assert (model.weights, model.first_trainable) == (IMAGENET, None)
 
 
@@ -69,10 +70,10 @@ def test_the_small_network_is_edited_block_by_block(project: Lab) -> None:
     project.change(lambda config: replace(config, model=replace(config.model, backbone="small_cnn-32-64-128")))
     page = project.open("model")
     page.button_group(key="cnn_blocks").set_value(4).run()
-    assert project.config().model.backbone == "small_cnn-32-64-128-256"
+    assert project.config.model.backbone == "small_cnn-32-64-128-256"
     page.select_slider(key="cnn_filters_2").set_value(16).run()
-    assert project.config().model.backbone == "small_cnn-32-16-128-256"
-    assert project.config().model.first_trainable == "conv1"
+    assert project.config.model.backbone == "small_cnn-32-16-128-256"
+    assert project.config.model.first_trainable == "conv1"
     assert not page.exception
 
 
@@ -101,15 +102,15 @@ def test_enlarged_pictures_are_explained(project: Lab) -> None:
 def test_the_second_phase_is_one_switch_and_its_parts_are_saved(project: Lab) -> None:
     page = project.open("train")
     page.toggle(key="fine_tune").set_value(True).run()
-    tuning = project.config().training.fine_tuning
+    tuning = project.config.training.fine_tuning
     assert tuning == FineTuningConfig("block6a", epochs=5, learning_rate=1e-4)
     page.selectbox(key="tuning_block").set_value("block7a").run()
     page.number_input(key="tuning_epochs").set_value(3).run()
     page.select_slider(key="tuning_rate").set_value(0.001).run()
-    assert project.config().training.fine_tuning == FineTuningConfig("block7a", 3, 0.001)
+    assert project.config.training.fine_tuning == FineTuningConfig("block7a", 3, 0.001)
     assert "only 3 times smaller" in texts(page)
     page.toggle(key="fine_tune").set_value(False).run()
-    assert project.config().training.fine_tuning is None
+    assert project.config.training.fine_tuning is None
     assert not page.exception
 
 
@@ -125,7 +126,7 @@ def test_schedule_balance_and_smoothing_are_saved(project: Lab) -> None:
     page.number_input(key="warmup_epochs").set_value(2).run()
     page.selectbox(key="balance").set_value("weights").run()
     page.slider(key="label_smoothing").set_value(0.1).run()
-    training = project.config().training
+    training = project.config.training
     saved = (training.schedule, training.warmup_epochs, training.balance, training.label_smoothing)
     assert saved == ("cosine", 2, "weights", 0.1)
     assert "Yours have nearly the same size." in texts(page)
@@ -145,11 +146,11 @@ def test_a_search_is_started_shown_and_its_suggestion_taken_with_one_tap(project
     end_job(project.engine, job.id, job.attempt, "finished")
     page = project.open("train")
     page.button(key="use_rate").click().run()
-    assert project.config().training.learning_rate == FOUND.suggestion
+    assert project.config.training.learning_rate == FOUND.suggestion
 
 
 def test_a_failed_search_says_why(project: Lab) -> None:
-    job_id = create_search(project.engine, project.project_id, project.version, project.config())
+    job_id = create_search(project.engine, project.project_id, project.version, project.config)
     job = claim_job(project.engine, "search")
     assert job is not None
     end_job(project.engine, job_id, job.attempt, "failed", "The disk is full.")

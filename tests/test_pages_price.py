@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 from streamlit.testing.v1 import AppTest
 
 from pages.components import price
 from pages.components.price import breakdown, price_sentence, seconds_words, total_words
 from tests.coloured_pictures import coloured_dataset
-from tests.page_tests import OWNER, check, open_app, texts
+from tests.lab import Lab
+from tests.page_tests import check, open_app, texts
 from tlcore.augmentation_controls import PRESETS
 from tlcore.config import ModelConfig, RunConfig, TrainingConfig
 from tlcore.price import PriceTag
 from tlcore.speeds import FeaturePass, RunTimings, TrainingPace, learn_speeds
-from tlcore.storage.database import open_database
-from tlcore.storage.datasets import commit_version, current_dataset
+from tlcore.storage.datasets import current_dataset
 from tlcore.storage.jobs import ACTIVE_STATES, JobStatus, claim_job, end_job, get_job, list_jobs
-from tlcore.storage.projects import create_project, get_project, update_config
+from tlcore.storage.projects import create_project, update_config
 from tlcore.storage.runs import create_run
 
 TAG = PriceTag(
@@ -36,17 +35,8 @@ TAG = PriceTag(
 MEASURING = "Measuring on this computer…"
 
 
-@dataclass(frozen=True)
-class Lab:
+class PriceLab(Lab):
     """A project with pictures and no known speeds."""
-
-    engine: sa.Engine
-    home: Path
-    project_id: str
-
-    @property
-    def config(self) -> RunConfig:
-        return get_project(self.engine, self.project_id, OWNER).config
 
     def measures(self) -> list[JobStatus]:
         jobs = list_jobs(self.engine, states=(*ACTIVE_STATES, "stopped", "failed", "finished"))
@@ -60,18 +50,12 @@ class Lab:
         _, dataset = current_dataset(self.engine, self.project_id, self.home)
         learn_speeds(self.config, dataset, timings, 1.0, self.home)
 
-    def open(self, step: str) -> AppTest:
-        return open_app(step, project=self.project_id)
-
 
 @pytest.fixture
-def lab(home: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+def lab(home: Path, monkeypatch: pytest.MonkeyPatch) -> PriceLab:
     monkeypatch.setattr("tlcore.jobs.control.start_module", lambda *_args, **_kwargs: None)
     monkeypatch.setattr(price, "REST_SECONDS", 0.0)
-    engine = open_database(home)
-    project = create_project(engine, OWNER, "Colours")
-    commit_version(engine, project.id, coloured_dataset(home), "made", parent=None, home=home)
-    return Lab(engine, home, project.id)
+    return PriceLab.make(home, coloured_dataset(home))
 
 
 def value_of(page: AppTest) -> str:
@@ -80,7 +64,7 @@ def value_of(page: AppTest) -> str:
 
 
 @pytest.mark.parametrize("step", ["model", "train"])
-def test_the_first_look_starts_one_measurement_and_says_so(lab: Lab, step: str) -> None:
+def test_the_first_look_starts_one_measurement_and_says_so(lab: PriceLab, step: str) -> None:
     page = lab.open(step)
     assert MEASURING in texts(page)
     assert lab.measures() == []  # not yet: the person may still be choosing
@@ -90,7 +74,7 @@ def test_the_first_look_starts_one_measurement_and_says_so(lab: Lab, step: str) 
     assert MEASURING in texts(page)
 
 
-def test_a_choice_on_the_way_to_another_is_not_measured(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_choice_on_the_way_to_another_is_not_measured(lab: PriceLab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(price, "REST_SECONDS", 1000.0)
     page = lab.open("model")
     for block in ("block7a", "block6a"):
@@ -107,7 +91,7 @@ def test_another_choice_takes_the_place_of_a_measurement_that_waits(lab: Lab) ->
 
 
 @pytest.mark.parametrize("step", ["model", "train"])
-def test_a_known_price_is_shown_before_the_start(lab: Lab, step: str) -> None:
+def test_a_known_price_is_shown_before_the_start(lab: PriceLab, step: str) -> None:
     lab.learn()
     page = lab.open(step)
     assert value_of(page).startswith("At most ")
@@ -147,7 +131,7 @@ def test_nothing_is_measured_while_a_training_works(lab: Lab) -> None:
     assert lab.measures() == []
 
 
-def test_a_backbone_without_weights_is_not_measured(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_backbone_without_weights_is_not_measured(lab: PriceLab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_HOME", str(lab.home / "no-weights"))
     update_config(lab.engine, lab.project_id, lambda config: replace(config, model=ModelConfig(backbone="vgg16")))
     page = check(lab.open("model").run())

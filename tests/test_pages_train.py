@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import gzip
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-import sqlalchemy as sa
 from starlette.requests import Request
 from starlette.responses import Response
 from streamlit.testing.v1 import AppTest
@@ -21,40 +19,29 @@ from pages.components.network_chart import amount, network_figure
 from pages.components.run_view import Pace, duration, progress_of, seconds_left
 from pages.components.state import Context
 from pages.plotly_script import PLOTLY_ADDRESS, plotly_script, versioned_address
-from tests.page_tests import OWNER, modules_after, open_app, texts
+from tests.lab import Lab
+from tests.page_tests import OWNER, modules_after, texts
 from tlcore import views
 from tlcore.architecture import describe_model
 from tlcore.augmentation_controls import CONTROLS, PRESETS
 from tlcore.config import AugmentationConfig, ModelConfig, RunConfig
 from tlcore.dataset import ClassLabel, Dataset, Item, Split
-from tlcore.storage.database import open_database, writing
+from tlcore.storage.database import writing
 from tlcore.storage.datasets import commit_version, get_version, load_dataset
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import claim_job, end_job, write_job
-from tlcore.storage.projects import create_project, get_project, update_config
+from tlcore.storage.projects import create_project, get_project
 from tlcore.storage.runs import MetricPoint, RunSummary, create_run, get_run, list_runs, write_metrics, write_summary
 
 SPLITS: tuple[Split, ...] = ("train", "train", "train", "validation", "test")
 
 
-@dataclass(frozen=True)
-class Lab:
+class TrainLab(Lab):
     """A project with pictures."""
-
-    engine: sa.Engine
-    home: Path
-    project_id: str
-    version: int
-
-    def config(self) -> RunConfig:
-        return get_project(self.engine, self.project_id, OWNER).config
-
-    def change(self, change: Callable[[RunConfig], RunConfig]) -> None:
-        update_config(self.engine, self.project_id, change)
 
     def begin_run(self) -> tuple[str, int]:
         """Put a run in line and claim it, as the runner does."""
-        run_id = create_run(self.engine, self.project_id, self.version, self.config())
+        run_id = create_run(self.engine, self.project_id, self.version, self.config)
         job = claim_job(self.engine, "run")
         assert job is not None
         return run_id, job.attempt
@@ -76,15 +63,12 @@ class Lab:
             write_summary(connection, run_id, attempt, summary)
         end_job(self.engine, run_id, attempt, "finished")
 
-    def open(self, step: str, run: str | None = None) -> AppTest:
-        return open_app(step, project=self.project_id, **({"run": run} if run else {}))
-
 
 @pytest.fixture
-def lab(home: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+def lab(home: Path, monkeypatch: pytest.MonkeyPatch) -> TrainLab:
     # No process of ours shall take the runs that these tests play themselves.
     monkeypatch.setattr("tlcore.jobs.control.start_module", lambda *_args, **_kwargs: None)
-    engine, images, random = open_database(home), ImageStore(home), np.random.default_rng(0)
+    images, random = ImageStore(home), np.random.default_rng(0)
     classes = (ClassLabel("a", "cat", 0), ClassLabel("b", "dog", 1))
     items = []
     for number in range(20):
@@ -92,9 +76,7 @@ def lab(home: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
         data = cv2.imencode(".png", pixels)[1].tobytes()
         split = SPLITS[number // 2 % len(SPLITS)]
         items.append(Item(images.add(data, data), classes[number % 2].id, split, f"{number}.png"))
-    project = create_project(engine, OWNER, "Pets")
-    version = commit_version(engine, project.id, Dataset(classes, tuple(items)), "made", parent=None, home=home)
-    return Lab(engine, home, project.id, version)
+    return TrainLab.make(home, Dataset(classes, tuple(items)))
 
 
 def test_every_augmentation_control_has_a_widget_that_is_saved(lab: Lab) -> None:
@@ -112,7 +94,7 @@ def test_every_augmentation_control_has_a_widget_that_is_saved(lab: Lab) -> None
             page.slider(key=row.field).set_value(row.minimum + row.step).run()
     page.slider(key="cval").set_value(100.0).run()
     assert not page.exception
-    saved, neutral = lab.config().augmentation, AugmentationConfig()
+    saved, neutral = lab.config.augmentation, AugmentationConfig()
     assert all(getattr(saved, row.field) != getattr(neutral, row.field) for row in CONTROLS)
     assert saved.brightness_range == (0.5, 1.5)
 
@@ -120,7 +102,7 @@ def test_every_augmentation_control_has_a_widget_that_is_saved(lab: Lab) -> None
 def test_a_preset_sets_all_sliders_and_a_slider_ends_the_preset(lab: Lab) -> None:
     page = lab.open("augment")
     page.button_group(key="preset").set_value("tutorial").run()
-    assert lab.config().augmentation == PRESETS["tutorial"]
+    assert lab.config.augmentation == PRESETS["tutorial"]
     assert page.slider(key="rotation_range").value == 20
     page.slider(key="rotation_range").set_value(45.0).run()
     assert page.button_group(key="preset").value is None
@@ -128,7 +110,7 @@ def test_a_preset_sets_all_sliders_and_a_slider_ends_the_preset(lab: Lab) -> Non
 
 
 def test_the_page_shows_the_original_and_the_first_nine_views_that_training_gets(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch
+    lab: TrainLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn = []
     real = views.view_pixels
@@ -167,7 +149,7 @@ def test_the_cost_of_views_is_said_with_the_pictures_of_this_project(lab: Lab) -
     page = lab.open("augment")
     assert "48 pictures instead of 12" in texts(page)
     page.select_slider(key="views").set_value(8).run()
-    assert lab.config().training.views == 8
+    assert lab.config.training.views == 8
     assert "96 pictures instead of 12" in texts(page)
     page.toggle(key="new_views_every_epoch").set_value(True).run()
     assert "never sees the same view twice" in texts(page)
@@ -178,9 +160,9 @@ def test_moving_the_freeze_line_changes_the_parameters_at_once(lab: Lab) -> None
     before = {metric.label: metric.value for metric in page.metric}
     page.select_slider(key="first_trainable").set_value("block7a").run()
     after = {metric.label: metric.value for metric in page.metric}
-    assert lab.config().model.first_trainable == "block7a"
+    assert lab.config.model.first_trainable == "block7a"
     assert before != after
-    summary = describe_model(lab.config().model, 2)
+    summary = describe_model(lab.config.model, 2)
     assert amount(summary.trainable_parameters) in after.values()
 
 
@@ -189,12 +171,12 @@ def test_another_backbone_starts_frozen_at_its_own_size_and_says_its_download(la
     page.select_slider(key="first_trainable").set_value("block7a").run()
     page.selectbox(key="backbone").set_value("inception_v3").run()
     assert not page.exception
-    model = lab.config().model
+    model = lab.config.model
     assert (model.backbone, model.first_trainable, model.image_size) == ("inception_v3", None, 299)
 
 
 def test_missing_weights_are_said_with_their_size_and_stop_the_start(
-    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lab: TrainLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     page = lab.open("model")
@@ -208,11 +190,11 @@ def test_missing_weights_are_said_with_their_size_and_stop_the_start(
 def test_dense_layers_appear_with_their_units(lab: Lab) -> None:
     page = lab.open("model")
     page.button_group(key="dense_layers").set_value(2).run()
-    assert lab.config().model.head.dense_units == (128, 64)
+    assert lab.config.model.head.dense_units == (128, 64)
     page.select_slider(key="dense_units_1").set_value(256).run()
-    assert lab.config().model.head.dense_units == (256, 64)
+    assert lab.config.model.head.dense_units == (256, 64)
     page.button_group(key="dense_layers").set_value(1).run()
-    assert lab.config().model.head.dense_units == (256,)
+    assert lab.config.model.head.dense_units == (256,)
 
 
 def test_every_training_setting_is_saved_and_comes_back_after_a_reload(lab: Lab) -> None:
@@ -223,7 +205,7 @@ def test_every_training_setting_is_saved_and_comes_back_after_a_reload(lab: Lab)
     page.select_slider(key="batch_size").set_value(8).run()
     page.toggle(key="early_stopping").set_value(False).run()
     page.number_input(key="seed").set_value(3).run()
-    training = lab.config().training
+    training = lab.config.training
     assert (training.epochs, training.learning_rate, training.optimizer) == (7, 0.01, "sgd")
     assert (training.batch_size, training.patience, training.seed) == (8, None, 3)
     again = lab.open("train")
@@ -238,7 +220,7 @@ def test_two_projects_in_one_browser_keep_their_own_settings(lab: Lab) -> None:
     page.query_params["project"] = other.id
     page.run()
     assert get_project(lab.engine, other.id, OWNER).config == RunConfig()
-    assert lab.config().augmentation == PRESETS["strong"]
+    assert lab.config.augmentation == PRESETS["strong"]
 
 
 def test_start_puts_one_run_in_line_and_the_address_names_it(lab: Lab) -> None:
@@ -294,7 +276,7 @@ def test_a_finished_run_leads_with_its_accuracy_and_interval(lab: Lab) -> None:
     run_id, attempt = lab.begin_run()
     lab.learn(run_id, attempt, 5)
     lab.finish(run_id, attempt)
-    page = lab.open("train", run_id)
+    page = lab.open("train", run=run_id)
     assert page.metric[0].value == "90.0 %"
     assert "90 of 100 test pictures right" in texts(page)
     assert "between 83 and 94 %" in texts(page)
@@ -302,19 +284,19 @@ def test_a_finished_run_leads_with_its_accuracy_and_interval(lab: Lab) -> None:
     assert not page.get("progress")
 
 
-def test_a_run_with_two_underscores_in_its_id_shows_its_curves(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_with_two_underscores_in_its_id_shows_its_curves(lab: TrainLab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tlcore.storage.jobs.secrets.token_urlsafe", lambda _bytes: "uhr__4bUmZ0-2Kxq")
     run_id, attempt = lab.begin_run()
     assert run_id == "uhr__4bUmZ0-2Kxq"
     lab.learn(run_id, attempt, 3)
     lab.finish(run_id, attempt)
-    assert len(lab.open("train", run_id).get("bidi_component")) == 2
+    assert len(lab.open("train", run=run_id).get("bidi_component")) == 2
 
 
 def test_a_killed_worker_is_explained_and_the_settings_are_one_press_away(lab: Lab) -> None:
     run_id, attempt = lab.begin_run()
     end_job(lab.engine, run_id, attempt, "failed", "The computer's memory ran out. Close other programs.")
-    page = lab.open("train", run_id)
+    page = lab.open("train", run=run_id)
     assert "memory ran out" in page.error[0].value
     page.button(key="primary").click().run()
     assert page.button(key="start").label == "Start training"
@@ -332,12 +314,12 @@ def test_earlier_runs_are_listed_newest_first_with_their_intervals(lab: Lab) -> 
 
 
 @pytest.mark.parametrize("run", ["no-such-run", "other"])
-def test_a_run_that_is_not_of_this_project_is_refused_in_words(lab: Lab, run: str) -> None:
+def test_a_run_that_is_not_of_this_project_is_refused_in_words(lab: TrainLab, run: str) -> None:
     if run == "other":
         other = create_project(lab.engine, "someone else", "Theirs")
         version = commit_version(lab.engine, other.id, Dataset(), "empty", parent=None, home=lab.home)
         run = create_run(lab.engine, other.id, version, RunConfig())
-    page = lab.open("train", run)
+    page = lab.open("train", run=run)
     assert page.button(key="start").label == "Start training"
     assert "run" not in page.query_params
 

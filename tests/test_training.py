@@ -11,10 +11,12 @@ import pytest
 
 from tests.coloured_pictures import RecordingProgress
 from tlcore import training
+from tlcore.batches import Batches
 from tlcore.config import OPTIMIZERS, AugmentationConfig, TrainingConfig
 from tlcore.errors import RunError
 from tlcore.feature_store import FeatureTable, LabelledFeatures
-from tlcore.training import TrainingResult, build_optimizer, predict_features, train_suffix
+from tlcore.steps import build_optimizer
+from tlcore.training import TrainingResult, predict_features, train_suffix
 from tlcore.views import view_of_epoch
 
 FEATURES = 8
@@ -162,7 +164,7 @@ def test_each_epoch_asks_for_its_features_once_and_trains_on_them(clusters: Labe
 
 
 def test_every_record_is_used_once_in_an_epoch_and_in_another_order_each_time(clusters: LabelledFeatures) -> None:
-    batches = training._Batches(clusters, 25, np.random.default_rng(0))
+    batches = Batches(clusters, 25, np.random.default_rng(0))
     first, second = (np.concatenate([rows.numpy() for rows, _ in batches]) for _ in range(2))
     assert [len(labels) for _, labels in batches] == [25, 25, 10]
     everything = np.sort(clusters.table.take(np.arange(60)).astype(np.float32), axis=0)

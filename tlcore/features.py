@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+import cv2
 import filelock
 import numpy as np
 from numpy.typing import NDArray
@@ -111,6 +112,8 @@ class FeatureExtractor:
             lock.release()
 
     def _compute(self, records: Sequence[tuple[bytes, ViewRequest]], progress: Progress, phase: str) -> None:
+        # OpenCV's own threads would compete with these, which work on one picture per core.
+        cv2.setNumThreads(1)
         total, done = len(records), 0
         started = first = time.monotonic()
         progress.phase(phase, 0, total)

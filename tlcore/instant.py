@@ -19,8 +19,8 @@ from tlcore.engines import as_stored, compiled_prefix_path
 from tlcore.feature_store import FeatureStore, record_key
 from tlcore.home import home_dir
 from tlcore.litert import CompiledModel
-from tlcore.prediction import PredictorSpec
-from tlcore.probe_prediction import ProbePredictor
+from tlcore.prediction import Predictor, PredictorSpec
+from tlcore.probe_prediction import probe_predictor
 from tlcore.probe_training import left_out_similarities, train_class_means, train_logistic_regression
 from tlcore.probes import Probe
 from tlcore.storage.images import ImageStore
@@ -115,7 +115,7 @@ class InstantClassifier:
         learned_from: Pictures that it learned from.
     """
 
-    predictor: ProbePredictor
+    predictor: Predictor
     method: Method
     correct: int
     total: int
@@ -179,5 +179,5 @@ def fit_instant(
         correct, total, learned_from = int((y_pred == labels).sum()), len(labels), len(labels)
     names, colors = tuple(label.name for label in classes), tuple(label.color for label in classes)
     spec = PredictorSpec(features.prefix, features.model.resize_mode, names, colors)
-    predictor = ProbePredictor(spec, features.compiled, probe, features.lock)
+    predictor = probe_predictor(spec, features.compiled, probe, features.lock)
     return InstantClassifier(predictor, method, correct, total, learned_from)

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-import cv2
 import filelock
 import numpy as np
 from numpy.typing import NDArray
@@ -88,15 +87,13 @@ def run_pipeline(
     home = home or home_dir()
     configure_tensorflow()
     started = time.monotonic()
-    # OpenCV's own threads would compete with the feature pass, which works on one picture per core.
-    cv2.setNumThreads(1)
     check_trainable(dataset)
     try:
         progress.phase("Preparing")
     except StopRequested:
         return PipelineResult(None, stopped=True)
     require_weights(get_backbone(config.model.backbone), home, config.model.weights)
-    run = _PipelineRun(dataset, config, run_dir, progress, home)
+    run = _PipelineRun(dataset, config, progress, home)
     prepare_seconds = time.monotonic() - started
     try:
         result = run.train()
@@ -106,7 +103,7 @@ def run_pipeline(
         return PipelineResult(None, stopped=True, timings=run.timings(prepare_seconds, result.pace))
     run.ignore_stop()
     trained = time.monotonic()
-    summary = run.finish(result, started)
+    summary = run.finish(result, started, run_dir)
     timings = run.timings(prepare_seconds, result.pace, trained)
     return PipelineResult(summary, result.stopped, result.diverged, timings)
 
@@ -132,19 +129,17 @@ def search_learning_rate(
     """
     home = home or home_dir()
     configure_tensorflow()
-    cv2.setNumThreads(1)
     check_trainable(dataset)
     require_weights(get_backbone(config.model.backbone), home, config.model.weights)
-    return _PipelineRun(dataset, config, home / "unused", progress, home).search_rates()
+    return _PipelineRun(dataset, config, progress, home).search_rates()
 
 
 class _PipelineRun:
     """The steps of one run and what they share."""
 
-    def __init__(self, dataset: Dataset, config: RunConfig, run_dir: Path, progress: Progress, home: Path) -> None:
+    def __init__(self, dataset: Dataset, config: RunConfig, progress: Progress, home: Path) -> None:
         self._dataset = dataset
         self._config = config
-        self._run_dir = run_dir
         self._progress = progress
         self._home = home
         self._extractor = FeatureExtractor(config.model, config.augmentation, ImageStore(home), home)
@@ -220,7 +215,7 @@ class _PipelineRun:
         """From here on a wish to stop changes nothing: the best epoch is tested and saved."""
         self._progress = _Unstoppable(self._progress)
 
-    def finish(self, result: TrainingResult, started: float) -> RunSummary:
+    def finish(self, result: TrainingResult, started: float, run_dir: Path) -> RunSummary:
         """Test the best epoch and write everything that the run leaves."""
         from tlcore.classifier import count_parameters
         from tlcore.export import save_export
@@ -231,14 +226,14 @@ class _PipelineRun:
         evaluation = self._evaluate("test", predict_features)
         validation = self._evaluate("validation", predict_features)
         self._progress.phase(SAVING)
-        save_evaluation(evaluation, self._run_dir)
-        save_evaluation(validation, self._run_dir, VALIDATION_FILE_NAME)
-        save_export(model, self._config.model, self._dataset.class_names, self._run_dir)
-        compile_model(suffix, self._run_dir / SUFFIX_FILE)
+        save_evaluation(evaluation, run_dir)
+        save_evaluation(validation, run_dir, VALIDATION_FILE_NAME)
+        save_export(model, self._config.model, self._dataset.class_names, run_dir)
+        compile_model(suffix, run_dir / SUFFIX_FILE)
         colors = tuple(label.color for label in self._dataset.classes)
         resize_mode = self._config.model.resize_mode
         spec = PredictorSpec(self._extractor.prefix, resize_mode, self._dataset.class_names, colors)
-        save_predictor_spec(spec, self._run_dir)
+        save_predictor_spec(spec, run_dir)
         trainable, frozen = count_parameters(model)
         return RunSummary(
             best_epoch=result.best_epoch,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,13 +46,26 @@ def save_predictor_spec(spec: PredictorSpec, run_dir: Path) -> None:
 
 
 class Predictor:
-    """A run's model for the pages; several threads may call it, one at a time gets its answer."""
+    """A trained model for the pages; several threads may call it, one at a time gets its answer.
 
-    def __init__(self, spec: PredictorSpec, prefix: CompiledModel | None, suffix: CompiledModel) -> None:
+    Args:
+        spec: Classes, the frozen part, and how a picture becomes square.
+        prefix: The compiled frozen part; `None` when nothing is frozen.
+        suffix: Features of one picture to its probabilities, float32 of shape `(classes,)`.
+        lock: Held while a picture is answered; of its own unless others use the same prefix.
+    """
+
+    def __init__(
+        self,
+        spec: PredictorSpec,
+        prefix: CompiledModel | None,
+        suffix: Callable[[NDArray[np.generic]], NDArray[np.float32]],
+        lock: threading.Lock | None = None,
+    ) -> None:
         self._spec = spec
         self._prefix = prefix
         self._suffix = suffix
-        self._lock = threading.Lock()
+        self._lock = lock or threading.Lock()
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -83,7 +96,7 @@ class Predictor:
             square = resize_image(image, self._spec.prefix.image_size, self._spec.resize_mode)
             with self._lock:
                 features = square if self._prefix is None else self._prefix(square)
-                rows.append(self._suffix(features).copy())
+                rows.append(np.array(self._suffix(features)))
         return np.stack(rows) if rows else np.zeros((0, len(self.class_names)), np.float32)
 
 

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from tlcore.backbones.registry import get_backbone
 from tlcore.backbones.weights import require_weights
 from tlcore.config import AugmentationConfig, ModelConfig
 from tlcore.dataset import Dataset, Item, check_trainable
+from tlcore.engines import num_compute_threads
 from tlcore.errors import DatasetError
 from tlcore.evaluation import Evaluation, save_evaluation
 from tlcore.features import FeatureExtractor
@@ -93,7 +95,8 @@ def train_probes(
     for number, spec in enumerate(specs):
         progress.phase(f"Training: {spec.title}", number, len(specs))
         started = time.monotonic()
-        probe = spec.train(features, labels, dataset.num_classes)
+        with threadpool_limits(num_compute_threads()):
+            probe = spec.train(features, labels, dataset.num_classes)
         seconds = time.monotonic() - started
         evaluation = Evaluation(dataset.class_names, images, y_true, probe.probabilities(test_features))
         result = ProbeResult(spec.kind, evaluation.correct, evaluation.total, len(labels), seconds)

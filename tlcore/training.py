@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -15,21 +13,21 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from tlcore.batches import Batches, chunks
 from tlcore.config import TrainingConfig
 from tlcore.errors import RunError
 from tlcore.feature_store import FeatureTable, LabelledFeatures
 from tlcore.progress import TRAINING, Progress, StopRequested
 from tlcore.schedules import learning_rate_at
 from tlcore.speeds import TrainingPace
+from tlcore.steps import Steps, build_optimizer, class_weights
+from tlcore.stopwatch import Stopwatch
 
 REPORT_SECONDS = 0.3
-PREFETCH_BATCHES = 2
 SEARCHED_RATES = (1e-6, 3.0)
 SEARCH_STEPS = 120
 # A loss that is so many times the smallest one will not come back.
 EXPLODED = 6.0
-# What an epoch takes besides its steps, until one has shown it.
-USUAL_EPOCH_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,44 +52,6 @@ class TrainingResult:
     diverged: bool = False
     best_value: float = field(default=math.inf, compare=False)
     pace: TrainingPace | None = field(default=None, compare=False)
-
-
-def build_optimizer(config: TrainingConfig) -> keras.optimizers.Optimizer:
-    """Return the chosen optimizer with its learning rate; `sgd` gets momentum 0.9."""
-    builders: dict[str, Callable[[float], keras.optimizers.Optimizer]] = {
-        "adam": keras.optimizers.Adam,
-        "sgd": lambda rate: keras.optimizers.SGD(rate, momentum=0.9),
-        "rmsprop": keras.optimizers.RMSprop,
-        "adamw": keras.optimizers.AdamW,
-    }
-    return builders[config.optimizer](float(config.learning_rate))
-
-
-def class_weights(labels: NDArray[np.int64], num_classes: int) -> NDArray[np.float64]:
-    """Return a factor for each class's losses that makes all classes weigh the same; over all records their mean is 1.
-
-    Args:
-        labels: Classes of the training records, shape `(n,)`.
-        num_classes: Number of classes; one without records gets 0.
-    """
-    counts = np.bincount(labels, minlength=num_classes)
-    weights = len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))
-    return np.where(counts > 0, weights, 0.0)
-
-
-def balanced_order(labels: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
-    """Draw `len(labels)` records so that each class comes as often as any other, give or take one, and shuffle them.
-
-    Records of a rare class come several times; of a frequent class other ones are left out every time.
-    """
-    classes = np.unique(labels)
-    shares = np.full(len(classes), len(labels) // len(classes))
-    shares[: len(labels) % len(classes)] += 1
-    drawn = [
-        np.resize(generator.permutation(np.flatnonzero(labels == label)), share)
-        for label, share in zip(classes, shares, strict=True)
-    ]
-    return generator.permutation(np.concatenate(drawn))
 
 
 def train_suffix(
@@ -160,8 +120,8 @@ def search_rates(
         L. N. Smith, Cyclical Learning Rates for Training Neural Networks, 2017, section 3.3.
     """
     keras.utils.set_random_seed(config.seed)
-    steps = _Steps(suffix, build_optimizer(config), np.ones(suffix.output.shape[-1]), config.label_smoothing)
-    batches = _Batches(train, config.batch_size, np.random.default_rng(config.seed))
+    steps = Steps(suffix, build_optimizer(config), np.ones(suffix.output.shape[-1]), config.label_smoothing)
+    batches = Batches(train, config.batch_size, np.random.default_rng(config.seed))
     records = chain.from_iterable(iter(lambda: iter(batches), None))
     rates: list[float] = []
     losses: list[float] = []
@@ -180,7 +140,7 @@ def predict_features(suffix: keras.Model, features: FeatureTable) -> NDArray[np.
     """Return the probabilities of all records, float32 of shape `(len(features), classes)`."""
     pieces = [
         np.asarray(suffix.predict_on_batch(features.take(indices).astype(np.float32)))
-        for indices in _chunks(len(features), _answers_at_once(suffix))
+        for indices in chunks(len(features), _answers_at_once(suffix))
     ]
     return np.concatenate(pieces) if pieces else np.zeros((0, suffix.output.shape[-1]), np.float32)
 
@@ -208,15 +168,15 @@ class _Training:
         keras.utils.set_random_seed(config.seed)
         num_classes = suffix.output.shape[-1]
         weights = class_weights(train.labels, num_classes) if config.balance == "weights" else np.ones(num_classes)
-        self._steps = _Steps(suffix, build_optimizer(config), weights, config.label_smoothing)
+        self._steps = Steps(suffix, build_optimizer(config), weights, config.label_smoothing)
         self._config = config
         self._progress = progress
         generator = np.random.default_rng(config.seed)
-        self._batches = _Batches(train, config.batch_size, generator, balanced=config.balance == "sampling")
-        self._validation = None if validation is None else _Batches(validation, _answers_at_once(suffix))
+        self._batches = Batches(train, config.batch_size, generator, balanced=config.balance == "sampling")
+        self._validation = None if validation is None else Batches(validation, _answers_at_once(suffix))
         self._reported = time.monotonic()
         self.best = _Best(suffix, "loss" if validation is None else "val_loss", best_value)
-        self.stopwatch = _Stopwatch(config.batch_size, 0 if validation is None else len(validation.labels))
+        self.stopwatch = Stopwatch(config.batch_size, 0 if validation is None else len(validation.labels))
 
     def run_epoch(self, epoch: int, train: LabelledFeatures | None) -> None:
         """Train on every record once, then look at the validation pictures.
@@ -254,70 +214,13 @@ class _Training:
                     self._progress.metrics(epoch + number / len(self._batches), values)
         return values
 
-    def _answer(self, batches: _Batches) -> dict[str, float]:
+    def _answer(self, batches: Batches) -> dict[str, float]:
         averages = _Averages()
         with self.stopwatch.answers():
             for features, labels in batches:
                 averages.add(*self._steps.answer(features, labels))
                 self._progress.check()
         return averages.values
-
-
-class _Steps:
-    """One batch through the suffix, forward and back or only forward, as graphs of TensorFlow.
-
-    Both take features as they are stored, of shape `(batch, *features)`, with int64 labels of shape `(batch,)`,
-    and return the losses of the records, float32 of shape `(batch,)`, and which answers are right, bool.
-
-    Args:
-        suffix: Features to probabilities.
-        optimizer: Changes its weights.
-        class_weights: Factor of each class's losses, float of shape `(classes,)`; the returned ones have it too.
-        label_smoothing: Fraction of certainty spread over all classes.
-    """
-
-    def __init__(
-        self,
-        suffix: keras.Model,
-        optimizer: keras.optimizers.Optimizer,
-        class_weights: NDArray[np.float64],
-        label_smoothing: float = 0.0,
-    ) -> None:
-        self._suffix = suffix
-        self._optimizer = optimizer
-        self._class_weights = tf.constant(class_weights, tf.float32)
-        self._label_smoothing = label_smoothing
-        self._learning_rate = float(optimizer.learning_rate.numpy())
-        optimizer.build(suffix.trainable_variables)
-        self.learn = tf.function(self._learn, reduce_retracing=True)
-        self.answer = tf.function(self._answer, reduce_retracing=True)
-
-    def set_learning_rate(self, rate: float) -> None:
-        """Take steps of another size from now on."""
-        if rate != self._learning_rate:
-            self._optimizer.learning_rate.assign(rate)
-            self._learning_rate = rate
-
-    def _learn(self, features: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        weights = [variable.value for variable in self._suffix.trainable_variables]
-        with tf.GradientTape() as tape:
-            losses, right = self._judge(features, labels, training=True)
-            losses *= tf.gather(self._class_weights, labels)
-            loss = tf.add_n([tf.reduce_mean(losses), *self._suffix.losses])
-        self._optimizer.apply(tape.gradient(loss, weights))
-        return losses, right
-
-    def _answer(self, features: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return self._judge(features, labels, training=False)
-
-    def _judge(self, features: tf.Tensor, labels: tf.Tensor, *, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
-        probabilities = self._suffix(tf.cast(features, tf.float32), training=training)
-        if self._label_smoothing:
-            truth = tf.one_hot(labels, probabilities.shape[-1])
-            losses = keras.losses.categorical_crossentropy(truth, probabilities, label_smoothing=self._label_smoothing)
-        else:
-            losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
-        return losses, tf.equal(tf.argmax(probabilities, axis=-1), labels)
 
 
 class _Averages:
@@ -372,133 +275,6 @@ class _Best:
             variable.assign(value)
 
 
-class _Stopwatch:
-    """Times steps, validation and epochs, with all that is done around them."""
-
-    def __init__(self, batch_size: int, validation_pictures: int) -> None:
-        self._batch_size = batch_size
-        self._validation_pictures = validation_pictures
-        self._began = 0.0
-        self._steps: list[float] = []
-        self._answers: list[float] = []
-        self._epochs: list[_EpochTimes] = []
-
-    def begin_epoch(self) -> None:
-        """Begin after the features of this epoch are there."""
-        self._steps, self._answers, self._began = [], [], time.monotonic()
-
-    def step(self) -> contextlib.AbstractContextManager[None]:
-        """Time one step; taking its features from disk belongs to it."""
-        return _timed(self._steps)
-
-    def answers(self) -> contextlib.AbstractContextManager[None]:
-        """Time all validation pictures."""
-        return _timed(self._answers)
-
-    def end_epoch(self) -> None:
-        """End the epoch."""
-        self._epochs.append(_EpochTimes(time.monotonic() - self._began, self._steps, sum(self._answers)))
-        self._steps = []
-
-    def pace(self) -> TrainingPace | None:
-        """Return the pace of the training so far; `None` before the second step."""
-        unfinished = [_EpochTimes(0.0, self._steps, 0.0)] if self._steps else []
-        first, *others = [*self._epochs, *unfinished] or [_EpochTimes(0.0, [], 0.0)]
-        # In the first step and in the first validation TensorFlow traces; that says nothing about the next ones.
-        steps = [*first.steps[1:], *(seconds for epoch in others for seconds in epoch.steps)]
-        if not steps:
-            return None
-        step_seconds = statistics.median(steps)
-        usual = self._epochs[1:]
-        answer_seconds = sum(epoch.answer_seconds for epoch in usual)
-        if answer_seconds and self._validation_pictures:
-            answers_per_second = len(usual) * self._validation_pictures / answer_seconds
-        else:
-            # The way back costs about twice as much as the way forward.
-            answers_per_second = 3 * self._batch_size / step_seconds
-        validation_seconds = self._validation_pictures / answers_per_second
-
-        def besides(epoch: _EpochTimes) -> float:
-            return max(0.0, epoch.seconds - len(epoch.steps) * step_seconds - validation_seconds)
-
-        epoch_seconds = statistics.fmean(map(besides, usual)) if usual else USUAL_EPOCH_SECONDS
-        first_epoch_seconds = besides(first) if self._epochs else first.steps[0]
-        return TrainingPace(
-            first_epoch_seconds=max(0.0, first_epoch_seconds - epoch_seconds),
-            epoch_seconds=epoch_seconds,
-            step_seconds=step_seconds,
-            answers_per_second=answers_per_second,
-        )
-
-
-@contextlib.contextmanager
-def _timed(seconds: list[float]) -> Iterator[None]:
-    """Add how long the block takes."""
-    started = time.monotonic()
-    yield
-    seconds.append(time.monotonic() - started)
-
-
-@dataclass(frozen=True, slots=True)
-class _EpochTimes:
-    """Seconds of one epoch: as a whole, of each step, and of the validation pictures together."""
-
-    seconds: float
-    steps: list[float]
-    answer_seconds: float
-
-
-class _Batches:
-    """Batches of records, taken from disk while the step before works.
-
-    Args:
-        features: The records; attribute, others of the same shape and number may take their place.
-        batch_size: Records in each batch but the last.
-        generator: Shuffles the records anew each time; in order when not given.
-        balanced: Draw as many records of each class as of any other, rare ones several times.
-    """
-
-    def __init__(
-        self,
-        features: LabelledFeatures,
-        batch_size: int,
-        generator: np.random.Generator | None = None,
-        *,
-        balanced: bool = False,
-    ) -> None:
-        self.features = features
-        self._batch_size = batch_size
-        self._generator = generator
-        self._balanced = balanced
-        rows = features.table.take(np.arange(0))
-        signature = (tf.TensorSpec((None, *rows.shape[1:]), rows.dtype), tf.TensorSpec((None,), tf.int64))
-        self._dataset = tf.data.Dataset.from_generator(self._read, output_signature=signature).prefetch(
-            PREFETCH_BATCHES
-        )
-
-    def __len__(self) -> int:
-        return math.ceil(len(self.features.labels) / self._batch_size)
-
-    def __iter__(self) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
-        return iter(self._dataset)
-
-    def _read(self) -> Iterator[tuple[NDArray[np.generic], NDArray[np.int64]]]:
-        features, length = self.features, len(self.features.labels)
-        if self._generator is None:
-            order = np.arange(length)
-        elif self._balanced:
-            order = balanced_order(features.labels, self._generator)
-        else:
-            order = self._generator.permutation(length)
-        for indices in _chunks(length, self._batch_size):
-            yield features.table.take(order[indices]), features.labels[order[indices]]
-
-
 def _answers_at_once(suffix: keras.Model) -> int:
     """Return how many records go through the suffix together: few when it has layers of the backbone, for memory."""
     return 256 if len(suffix.input.shape) == 2 else 32
-
-
-def _chunks(length: int, size: int) -> Iterator[NDArray[np.int64]]:
-    for start in range(0, length, size):
-        yield np.arange(start, min(start + size, length))

@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from tlcore.ensembles import EnsemblePredictor
     from tlcore.evaluation import Evaluation
     from tlcore.prediction import Predictor
-    from tlcore.probe_prediction import ProbePredictor
 
-    AnyPredictor: TypeAlias = Predictor | EnsemblePredictor | ProbePredictor
+    AnyPredictor: TypeAlias = Predictor | EnsemblePredictor
 
 Model: TypeAlias = Run | Ensemble | TrainedProbe
 """All have an `id`, which stands in the address, and the `version` of the data set that they learned from."""
@@ -117,7 +116,7 @@ def _predictor(folder: str, home: str) -> Predictor:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _probe_predictor(folder: str, home: str) -> ProbePredictor:
+def _probe_predictor(folder: str, home: str) -> Predictor:
     from tlcore.probe_prediction import load_probe_predictor
 
     return load_probe_predictor(Path(folder), Path(home))

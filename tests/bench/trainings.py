@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from tests.bench import theirs
@@ -113,7 +112,6 @@ def _fine_tuning(
 
 def _both_sides(config: RunConfig, sizes: Sizes, home: Path) -> tuple[list[TrainedSide], TrainedSide]:
     """Train on both sides; ours before and after theirs, each time with an empty cache."""
-    cv2.setNumThreads(1)  # as a run does
     dataset = photos(sizes, home)
     prepare(config.model, home)
     ours = [train_ours(dataset, config, home) for _ in range(sizes.long_rounds // 2)]
