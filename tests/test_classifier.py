@@ -167,3 +167,17 @@ def test_without_pre_training_batch_normalization_learns_with_its_block() -> Non
     learning = [layer for layer in norms if layer.trainable]
     assert 0 < len(learning) < len(norms)
     assert count_parameters(model)[0] == describe_model(config, 3).trainable_parameters
+
+
+def test_what_learns_from_scratch_is_judged_as_it_was_trained() -> None:
+    config = ModelConfig(backbone="mobilenet_v2", image_size=SIZE, first_trainable="Conv1", weights=RANDOM)
+    suffix = build_classifier(config, 2).suffix
+    labels = np.arange(32) % 2
+    pixels = np.random.default_rng(0).integers(0, 80, (32, SIZE, SIZE, 3), np.uint8)
+    pixels[labels == 1, :, : SIZE // 2] += 150
+    places = np.array([(0, row) for row in range(len(labels))])
+    records = LabelledFeatures(FeatureTable([pixels], places), labels)
+    training = TrainingConfig(epochs=40, batch_size=16, learning_rate=1e-3, patience=None)
+    result = train_suffix(suffix, lambda _: records, records, training, RecordingProgress())
+    assert result.validation_accuracy is not None
+    assert result.validation_accuracy > 0.9

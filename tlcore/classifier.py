@@ -15,6 +15,9 @@ from tlcore.config import HeadConfig, ModelConfig
 from tlcore.cut import PIXELS, POOLING, prefix_of, trainable_blocks
 
 PROBABILITIES = "probabilities"
+# Keras's networks keep 99 or 99.9 % of old statistics in each step, for trainings of many thousand steps. In one of
+# hundreds those of the random start would stay, and validation would judge another network than training.
+LEARNED_MOMENTUM = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +138,10 @@ def freeze_until(model: keras.Model, config: ModelConfig) -> None:
     keeps_statistics = not is_random(spec, config.weights)
     for name, layers in block_layers(model, spec).items():
         for layer in layers:
-            is_still = keeps_statistics and isinstance(layer, keras.layers.BatchNormalization)
-            layer.trainable = name in trainable and not is_still
+            is_norm = isinstance(layer, keras.layers.BatchNormalization)
+            layer.trainable = name in trainable and not (is_norm and keeps_statistics)
+            if is_norm and layer.trainable:
+                layer.momentum = LEARNED_MOMENTUM
     for layer in model.layers:
         if layer.name == PREPROCESSING_NAME:
             layer.trainable = False

@@ -22,9 +22,10 @@ from tlcore.errors import TransferLabError
 
 FILE = "file"
 FILTERS = (4, 8, 16, 32, 64, 128, 256, 512)
-STARTS = {IMAGENET: "What it learned on ImageNet", RANDOM: "Chance", FILE: "A file of yours"}
+STARTS = {IMAGENET: "ImageNet", RANDOM: "Chance", FILE: "Your file"}
 SENTENCES = {
-    IMAGENET: "It can see already: edges, textures, parts of things. That is what makes this transfer learning.",
+    IMAGENET: "It learned on 1.3 million photos and can see already: edges, textures, parts of things. That is what "
+    "makes this transfer learning.",
     RANDOM: "It knows nothing, as every network does at birth. All blocks learn from your pictures alone; compare the "
     "result with ImageNet's to see what pre-training is worth.",
     FILE: "Weights that somebody trained on other pictures, saved by Keras for this very backbone.",
