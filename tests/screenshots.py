@@ -17,13 +17,16 @@ from tests.browser import PageWatch, open_browser, open_context, take_photo
 from tests.conftest import SHARED_DATA
 from tests.ready_projects import LONG_TRAINING, ReadyProject, begin_run, make_project, wait_for_end, wait_for_phase
 from tests.server import AppServer, prepare_home
-from tlcore.config import TrainingConfig
+from tlcore.config import FineTuningConfig, TrainingConfig
+from tlcore.jobs.control import start_probes, start_search
 from tlcore.storage.database import open_database
 from tlcore.storage.datasets import current_dataset
+from tlcore.storage.ensembles import list_ensembles
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import request_stop
+from tlcore.storage.probes import ProbeRequest, frozen_backbone
 from tlcore.storage.projects import create_project
-from tlcore.storage.runs import read_metrics
+from tlcore.storage.runs import get_run, read_metrics
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -38,6 +41,8 @@ MAX_HEIGHT = 6000
 SHOWN_PICTURES = 8
 SETTLE_MILLISECONDS = 900
 """Streamlit grows widgets and charts softly into their places."""
+
+INSTANT_MILLISECONDS = 60_000
 
 
 class Photographer:
@@ -125,6 +130,8 @@ def photograph_everything(app: AppServer, browser: Browser, folder: Path) -> Non
         wait_for_end(engine, run_id)
         wait_for_end(engine, begin_run(engine, app.home, project, TrainingConfig(epochs=8)))
         photograph_results(owners, project, run_id, pictures_of(engine, app.home, project))
+        learn_more(engine, app.home, project)
+        photograph_more(owners, engine, project)
 
 
 def photograph_results(
@@ -157,6 +164,37 @@ def photograph_results(
         page.get_by_text("Your photo · answered in").wait_for()
         owner.take("predict-camera")
         owner.open(f"/export?project={project.id}&run={run_id}", "export")
+
+
+def learn_more(engine: sa.Engine, home: Path, project: ReadyProject) -> None:
+    """Train in two phases, search a learning rate, and train simple heads."""
+    tuning = FineTuningConfig(first_trainable="stage7", epochs=3)
+    run_id = begin_run(engine, home, project, TrainingConfig(epochs=6, fine_tuning=tuning))
+    wait_for_end(engine, run_id)
+    run = get_run(engine, run_id)
+    wait_for_end(engine, start_search(engine, project.id, run.version, run.config, home))
+    request = ProbeRequest(run.version, frozen_backbone(run.config.model))
+    wait_for_end(engine, start_probes(engine, project.id, request, home))
+
+
+def photograph_more(owners: list[Photographer], engine: sa.Engine, project: ReadyProject) -> None:
+    """Take the pictures of what lies behind a fold, of runs side by side, and of a group."""
+    for owner in owners:
+        page = owner.open(f"/data?project={project.id}", "data-folded")
+        page.get_by_text("Instant answers", exact=True).click()
+        page.locator(".st-key-instant-way").wait_for(timeout=INSTANT_MILLISECONDS)
+        for step in ("data", "train", "model", "understand"):
+            if step != "data":
+                page = owner.open(f"/{step}?project={project.id}&compare=1-2-3", f"{step}-folded")
+            for fold in page.locator("details:not([open]) > summary").all():
+                fold.click()
+                page.wait_for_timeout(SETTLE_MILLISECONDS)
+            owner.take(f"{step}-unfolded")
+    page.locator(".st-key-make-group button").click()
+    page.wait_for_url("**run=group.*")
+    group = list_ensembles(engine, project.id)[0]
+    for owner in owners:
+        owner.open(f"/understand?project={project.id}&run={group.id}", "understand-group")
 
 
 def pictures_of(engine: sa.Engine, home: Path, project: ReadyProject) -> list[FilePayload]:

@@ -10,19 +10,23 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.components import offline_panel, weights_download
+from pages.components import backbone_overview, offline_panel, weights_download
 from pages.components.backbone_chooser import backbone_names, recommend
 from pages.components.backbone_overview import OVERVIEW_KEY
-from pages.components.backbone_scatter import BackboneFacts, hover_text, read_facts, scatter_figure
+from pages.components.backbone_scatter import BackboneFacts, hover_text, scatter_figure
+from pages.components.text import label
 from tests.coloured_pictures import coloured_dataset
 from tests.lab import Lab
 from tests.page_tests import check, texts
 from tlcore.backbones.registry import BACKBONES, BackboneSpec, get_backbone
 from tlcore.backbones.weights import weights_path, weights_status
-from tlcore.config import HeadConfig, ModelConfig
+from tlcore.config import ModelConfig
 from tlcore.cut import prefix_of
 from tlcore.engines import EngineSpeeds, this_machine, write_engine_speeds
 from tlcore.errors import WeightsError
+from tlcore.jobs import control
+from tlcore.storage.database import writing
+from tlcore.storage.jobs import ACTIVE_STATES, claim_job, end_job, get_job, list_jobs, write_job
 from tlcore.storage.projects import update_config
 
 
@@ -95,22 +99,6 @@ def test_every_backbone_and_a_small_network_can_be_chosen() -> None:
     assert [get_backbone(name).name for name in backbone_names("vgg16")][:-1] == [spec.name for spec in BACKBONES]
     assert get_backbone(backbone_names("vgg16")[-1]).weights is None
     assert backbone_names("small_cnn-8-16")[-1] == "small_cnn-8-16"
-
-
-@pytest.mark.parametrize("pooling", ["average", "flatten"])
-def test_a_speed_comes_from_a_measurement_and_from_nowhere_else(home: Path, pooling: str) -> None:
-    spec = get_backbone("vgg16")
-    assert read_facts(spec, home).milliseconds is None
-    config = ModelConfig(spec.name, spec.default_size, head=HeadConfig(pooling))  # type: ignore[arg-type]
-    write_engine_speeds(prefix_of(config), EngineSpeeds(this_machine(), litert=8.0, tensorflow=10.0), home)
-    assert read_facts(spec, home).milliseconds == pytest.approx(100)
-
-
-def test_speeds_of_another_machine_are_not_shown(home: Path) -> None:
-    spec = get_backbone("vgg16")
-    config = ModelConfig(spec.name, spec.default_size)
-    write_engine_speeds(prefix_of(config), EngineSpeeds("another", litert=8.0, tensorflow=10.0), home)
-    assert read_facts(spec, home).milliseconds is None
 
 
 def facts_of(*speeds: float | None) -> list[BackboneFacts]:
@@ -197,6 +185,28 @@ def test_all_backbones_stand_in_the_table_with_what_is_known(lab: Lab) -> None:
     assert rows.loc["VGG16", "Weights"] == "needs a download of 59 MB"
     assert rows.loc["EfficientNet-Lite0", "Weights"] == "ready, no network needed"
     assert f"{len(BACKBONES) - 1} of {len(BACKBONES)} have not been measured" in texts(page)
+    assert page.button(key="measure_backbones").label == f"Measure the other {len(BACKBONES) - 1}"
+
+
+def test_all_backbones_are_measured_at_a_tap_and_the_page_watches(
+    lab: ChooserLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (control, backbone_overview):
+        monkeypatch.setattr(module, "ensure_runner", lambda _home: None)
+    page = lab.draw()
+    check(page.button(key="measure_backbones").click().run())
+    (job,) = list_jobs(lab.engine, states=ACTIVE_STATES)
+    assert (job.kind, job.project_id) == ("backbones", lab.project_id)
+    assert "measure_backbones" not in {button.key for button in page.button}
+    assert claim_job(lab.engine, "backbones") is not None
+    with writing(lab.engine) as connection:
+        write_job(connection, job.id, 1, state="running", phase="Measuring VGG16", done=3, total=25)
+    assert page.run().get("progress")[0].proto.text == label("Measuring VGG16, 3 of 25")
+    check(page.button(key="stop_backbones").click().run())
+    assert get_job(lab.engine, job.id).stop_requested is not None
+    end_job(lab.engine, job.id, 1, "failed", "The computer's memory is full.")
+    assert "memory is full" in check(page.run()).error[0].value
+    assert page.button(key="measure_backbones").label == "Measure all"
 
 
 def test_ticked_backbones_are_fetched_for_a_lesson_without_internet(lab: ChooserLab, network: list[str]) -> None:

@@ -1,6 +1,6 @@
 """Schedules, balance, smoothing, penalties and the second phase: each does to the numbers what it says."""
 
-from collections.abc import Callable
+import functools
 from dataclasses import replace
 from pathlib import Path
 
@@ -109,9 +109,11 @@ def new_suffix(l2: float = 0.0) -> keras.Model:
     return keras.Model(inputs, dense(inputs))
 
 
-def trained(change: Callable[[TrainingConfig], TrainingConfig] = lambda config: config, l2: float = 0.0) -> keras.Model:
-    config = change(TrainingConfig(epochs=30, batch_size=16, learning_rate=0.02, patience=None))
+@functools.cache
+def trained(changes: tuple[tuple[str, object], ...] = (), l2: float = 0.0) -> keras.Model:
+    config = TrainingConfig(epochs=30, batch_size=16, learning_rate=0.02, patience=None)
     suffix = new_suffix(l2)
+    config = replace(config, **dict(changes))  # type: ignore[arg-type]
     train_suffix(suffix, lambda _: clusters(190, 10), None, config, RecordingProgress())
     return suffix
 
@@ -124,7 +126,7 @@ def share_of_rare_answers(suffix: keras.Model) -> float:
 @pytest.mark.parametrize("balance", ["weights", "sampling"])
 def test_a_balance_makes_rare_classes_heard(balance: str) -> None:
     plain = share_of_rare_answers(trained())
-    balanced = share_of_rare_answers(trained(lambda config: replace(config, balance=balance)))
+    balanced = share_of_rare_answers(trained((("balance", balance),)))
     assert plain < 0.2
     assert balanced > plain + 0.2
 
@@ -132,7 +134,7 @@ def test_a_balance_makes_rare_classes_heard(balance: str) -> None:
 def test_label_smoothing_takes_certainty_away() -> None:
     rows = clusters(100, 100).table.take(np.arange(200)).astype(np.float32)
     plain = trained().predict_on_batch(rows).max(axis=1).mean()
-    smooth = trained(lambda config: replace(config, label_smoothing=0.4)).predict_on_batch(rows).max(axis=1).mean()
+    smooth = trained((("label_smoothing", 0.4),)).predict_on_batch(rows).max(axis=1).mean()
     assert smooth < plain - 0.05
 
 

@@ -21,7 +21,7 @@ from tlcore.jobs.processes import ROOT_DIR, is_alive, kill, process_start_time
 from tlcore.jobs.runner import Runner
 from tlcore.storage.database import jobs, open_database, writing
 from tlcore.storage.imports import ImportRequest, create_import
-from tlcore.storage.jobs import JobStatus, claim_job, get_job, queue_position, request_stop
+from tlcore.storage.jobs import JobStatus, claim_job, get_job, insert_job, queue_position, request_stop
 from tlcore.storage.measures import MeasureRequest, create_measure
 from tlcore.storage.projects import create_project, delete_project
 from tlcore.storage.runs import create_run, run_dir
@@ -34,6 +34,7 @@ def sleepers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setitem(runner.WORKER_MODULES, "run", "tests.workers.sleeper")
     monkeypatch.setitem(runner.WORKER_MODULES, "import", "tests.workers.sleeper")
     monkeypatch.setitem(runner.WORKER_MODULES, "measure", "tests.workers.sleeper")
+    monkeypatch.setitem(runner.WORKER_MODULES, "backbones", "tests.workers.sleeper")
     monkeypatch.setattr(control, "RUNNER_MODULE", "tests.workers.short_runner")
     yield
     for process in set(psutil.Process().children(recursive=True)) - before:
@@ -147,6 +148,25 @@ def test_a_run_does_not_wait_for_a_measurement_and_ends_it(
     working.step()
     assert get_job(engine, run_id).state == "starting"
     step_until(working, lambda: get_job(engine, measure_id).state == "stopped")
+
+
+def new_backbones(engine: sa.Engine) -> str:
+    """Put a measurement of all backbones in line, for a project of its own."""
+    project = create_project(engine, "ann", "Birds")
+    with writing(engine) as connection:
+        return insert_job(connection, "backbones", project.id)
+
+
+def test_a_price_goes_before_the_measurement_of_all_backbones(engine: sa.Engine, home: Path) -> None:
+    backbones_id, measure_id = new_backbones(engine), new_measure(engine)
+    working = Runner(engine, home)
+    step_until(working, lambda: get_job(engine, measure_id).state == "running")
+    assert get_job(engine, backbones_id).state == "queued"
+    request_stop(engine, measure_id)
+    step_until(working, lambda: get_job(engine, backbones_id).state == "running")
+    second_id = new_measure(engine)
+    step_until(working, lambda: get_job(engine, second_id).state == "running")
+    assert get_job(engine, backbones_id).state == "stopped"
 
 
 def test_one_measurement_works_at_a_time(engine: sa.Engine, home: Path) -> None:

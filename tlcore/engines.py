@@ -130,14 +130,19 @@ def pictures_per_second(make_engine: Callable[[], Engine], image_size: int) -> f
     """
     threads = num_compute_threads()
     engines = [make_engine() for _ in range(threads)]
-    pictures = np.random.default_rng(0).integers(0, 256, (engines[0].batch_size, image_size, image_size, 3), np.uint8)
-    for engine in engines:  # the first call of an engine makes it ready
-        engine(list(pictures))
+    shape = (engines[0].batch_size, image_size, image_size, 3)
+    pictures = list(np.random.default_rng(0).integers(0, 256, shape, np.uint8))
+    for engine in dict.fromkeys(engines):
+        engine(pictures[:1])  # the first call makes an engine ready
+    started = time.perf_counter()
+    engines[0](pictures[:1])
+    # A slow network would need half a minute for whole batches; how fast it is shows in smaller ones too.
+    batch = pictures[: max(1, int(TRIAL_SECONDS / (time.perf_counter() - started)))]
 
     def work(engine: Engine) -> int:
         done, end = 0, time.perf_counter() + TRIAL_SECONDS
         while time.perf_counter() < end:
-            done += len(engine(list(pictures)))
+            done += len(engine(batch))
         return done
 
     started = time.perf_counter()

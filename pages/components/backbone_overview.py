@@ -8,11 +8,20 @@ import streamlit as st
 
 from pages.components.backbone_chooser import availability, recommend, take_backbone
 from pages.components.backbone_scatter import Axis, BackboneFacts, read_facts, scatter_figure
+from pages.components.frame import job_progress, show_error
 from pages.components.live_plot import live_plot
+from pages.components.run_view import duration
 from pages.components.state import Context
+from pages.components.text import label
 from tlcore.backbones.registry import BACKBONES
+from tlcore.errors import TransferLabError
+from tlcore.jobs.control import ensure_runner, start_backbone_measure, stop_job
+from tlcore.storage.jobs import ACTIVE_STATES, JobStatus, last_job, list_jobs
 
 SCATTER_HEIGHT = 420
+POLL_SECONDS = 1.0
+USUAL_SECONDS = 12
+"""What one backbone took on two cores."""
 OVERVIEW_KEY = "all_backbones"
 
 AXIS_TITLES: dict[Axis, str] = {"speed": "Speed on this computer", "size": "Size"}
@@ -61,13 +70,61 @@ def _draw_overview(context: Context) -> None:
         f"Up is better, left is {'quicker' if axis == 'speed' else 'smaller'}. Filled points are ready, open ones need "
         "a download. Click one to choose it."
     )
-    unmeasured = len(facts) - len(measured)
-    if unmeasured:
-        st.caption(
-            f"{unmeasured} of {len(facts)} have not been measured on this computer. A backbone is measured the first "
-            "time that it is chosen all frozen, at its own picture size, and its weights are here."
-        )
+    job = _measuring(context)
+    if job is not None:
+        st.fragment(run_every=POLL_SECONDS)(_watch)(context, job.done)
+    elif len(measured) < len(facts):
+        _offer_measurement(context, len(facts) - len(measured), len(facts))
     _draw_table(context, facts)
+
+
+def _measuring(context: Context) -> JobStatus | None:
+    """Return the measurement of all backbones that waits or works, whoever asked for it."""
+    active = list_jobs(context.engine, states=ACTIVE_STATES)
+    return next((job for job in active if job.kind == "backbones"), None)
+
+
+def _watch(context: Context, drawn: int) -> None:
+    """Show how far the measurement is; draw the whole page anew when there is something to see.
+
+    Args:
+        context: What the page works on.
+        drawn: How many backbones were measured when the page was drawn.
+    """
+    job = _measuring(context)
+    if job is None or job.done != drawn:
+        st.rerun()
+    try:
+        ensure_runner(context.home)  # it may have died with the computer
+        text, fraction = job_progress(context, job)
+        st.progress(fraction, text=label(text))
+        stops = job.stop_requested is not None
+        if st.button("Stop", key="stop_backbones", icon=":material/stop_circle:", disabled=stops):
+            stop_job(context.engine, job, context.home)
+            st.rerun()
+    except TransferLabError as error:
+        show_error(error)
+
+
+def _offer_measurement(context: Context, unmeasured: int, total: int) -> None:
+    which, button = f"{unmeasured} of {total} have", f"Measure the other {unmeasured}"
+    if unmeasured == total:
+        which, button = "They have", "Measure all"
+    st.caption(
+        f"{which} not been measured on this computer yet. Measuring needs no download and takes about "
+        f"{duration(unmeasured * USUAL_SECONDS)}; work that somebody starts meanwhile goes first, and what is measured "
+        "by then is kept."
+    )
+    last = last_job(context.engine, context.project.id, "backbones")
+    if last is not None and last.state == "failed":
+        st.error(label(last.message), icon=":material/error:")
+    if st.button(button, key="measure_backbones", icon=":material/timer:"):
+        try:
+            start_backbone_measure(context.engine, context.project.id, context.home)
+        except TransferLabError as error:
+            show_error(error)
+        else:
+            st.rerun()
 
 
 def _draw_table(context: Context, facts: Sequence[BackboneFacts]) -> None:

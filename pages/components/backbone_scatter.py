@@ -9,11 +9,9 @@ from typing import Any, Literal
 
 from pages.components.colors import FROZEN_COLOR, TRAINABLE_COLOR
 from pages.components.network_chart import amount
+from tlcore.backbone_speeds import backbone_milliseconds
 from tlcore.backbones.registry import BackboneSpec
 from tlcore.backbones.weights import weights_status
-from tlcore.config import HeadConfig, ModelConfig, Pooling
-from tlcore.cut import prefix_of
-from tlcore.engines import read_engine_speeds
 
 Axis = Literal["speed", "size"]
 
@@ -22,8 +20,6 @@ FEW = 8
 
 # Round numbers in steps that look alike on a logarithmic axis; Plotly's own labels leave out the zeros.
 TICKS = [digit * 10**power for power in range(-2, 5) for digit in (1, 2, 5)]
-
-POOLINGS: tuple[Pooling, ...] = ("average", "flatten")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +40,7 @@ class BackboneFacts:
 
 def read_facts(spec: BackboneSpec, home: Path) -> BackboneFacts:
     """Return what is known of a backbone; nothing is measured and nothing guessed."""
-    configs = (ModelConfig(spec.name, spec.default_size, head=HeadConfig(pooling)) for pooling in POOLINGS)
-    speeds = [found for config in configs if (found := read_engine_speeds(prefix_of(config), home)) is not None]
-    fastest = max((max(found.litert, found.tensorflow) for found in speeds), default=0.0)
-    milliseconds = 1000 / fastest if fastest > 0 else None
-    return BackboneFacts(spec, milliseconds, weights_status(spec, home).ready_offline)
+    return BackboneFacts(spec, backbone_milliseconds(spec, home), weights_status(spec, home).ready_offline)
 
 
 def scatter_figure(facts: Sequence[BackboneFacts], axis: Axis, chosen: str, named: Collection[str]) -> dict[str, Any]:

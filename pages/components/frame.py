@@ -27,6 +27,7 @@ JOB_NAMES: dict[JobKind, str] = {
     "search": "Learning-rate search",
     "measure": "Measurement",
     "probe": "Simple heads",
+    "backbones": "Measurement of all backbones",
 }
 
 
@@ -104,6 +105,8 @@ def job_step(job: JobStatus) -> Step:
     """Return the step on whose page a job is watched."""
     if job.kind == "probe":
         return "understand"
+    if job.kind == "backbones":
+        return "model"
     return "data" if job.kind == "import" else "train"
 
 

@@ -14,13 +14,12 @@ from tlcore.config import ModelConfig
 from tlcore.errors import TransferLabError
 from tlcore.evaluation import accuracy_interval
 from tlcore.jobs.control import start_probes, stop_job
-from tlcore.storage.jobs import JobStatus
+from tlcore.storage.jobs import JobStatus, last_job
 from tlcore.storage.probes import (
     ProbeRequest,
     TrainedProbe,
     frozen_backbone,
     get_probe_request,
-    last_probe_job,
     list_probes,
 )
 from tlcore.storage.runs import Run
@@ -30,7 +29,7 @@ POLL_SECONDS = 0.5
 
 def draw_simple_heads(context: Context, shown: Model) -> None:
     """Draw what simple heads are, how good those on these features became, and the button that trains them."""
-    job = last_probe_job(context.engine, context.project.id)
+    job = last_job(context.engine, context.project.id, "probe")
     active = job is not None and job.is_active
     st.fragment(run_every=POLL_SECONDS if active else None)(_draw)(context, shown, active)
 
@@ -38,7 +37,7 @@ def draw_simple_heads(context: Context, shown: Model) -> None:
 def _draw(context: Context, shown: Model, was_active: bool) -> None:
     from tlcore.probe_training import PROBES
 
-    job = last_probe_job(context.engine, context.project.id)
+    job = last_job(context.engine, context.project.id, "probe")
     if was_active and (job is None or not job.is_active):
         st.rerun()  # once: the list of models has new ones, and the polling ends
     request = ProbeRequest(shown.version, frozen_backbone(_backbone_of(context, shown)))

@@ -11,8 +11,9 @@ import sqlalchemy as sa
 from tlcore.config import RunConfig
 from tlcore.home import home_dir, storage_error
 from tlcore.jobs.processes import start_module
+from tlcore.storage.database import writing
 from tlcore.storage.imports import ImportRequest, create_import
-from tlcore.storage.jobs import JobStatus, request_stop
+from tlcore.storage.jobs import JobStatus, insert_job, request_stop
 from tlcore.storage.measures import MeasureRequest, create_measure
 from tlcore.storage.probes import ProbeRequest, create_probes
 from tlcore.storage.rate_searches import create_search
@@ -85,6 +86,20 @@ def start_search(engine: sa.Engine, project_id: str, version: int, config: RunCo
 def start_probes(engine: sa.Engine, project_id: str, request: ProbeRequest, home: Path | None = None) -> str:
     """Put the training of simple heads in line, see that someone works on it, and return its job id."""
     job_id = create_probes(engine, project_id, request)
+    ensure_runner(home)
+    return job_id
+
+
+def start_backbone_measure(engine: sa.Engine, project_id: str, home: Path | None = None) -> str:
+    """Put the measurement of all backbones in line, see that someone works on it, and return its job id.
+
+    Args:
+        engine: The database.
+        project_id: The project on whose page it was asked for; the speeds are for all projects.
+        home: The data root; the configured one when not given.
+    """
+    with writing(engine) as connection:
+        job_id = insert_job(connection, "backbones", project_id)
     ensure_runner(home)
     return job_id
 

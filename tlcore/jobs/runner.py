@@ -47,7 +47,20 @@ WORKER_MODULES: dict[JobKind, str] = {
     "search": "tlcore.jobs.search_worker",
     "measure": "tlcore.jobs.measure_worker",
     "probe": "tlcore.jobs.probe_worker",
+    "backbones": "tlcore.jobs.backbones_worker",
 }
+
+LOG_FOLDERS: dict[JobKind, str] = {"import": "imports", "probe": "probes"}
+"""Where the words of workers go that belong to no run; those of the others go to `speeds`."""
+
+MEASURING: tuple[JobKind, ...] = ("measure", "backbones")
+"""What takes times, and so works alone."""
+
+GOES_FIRST: dict[JobKind, set[JobKind]] = {
+    "measure": {"run"},
+    "backbones": {kind for kind in WORKER_MODULES if kind != "backbones"},
+}
+"""What a measurement that works makes room for; all backbones take minutes, a price a few seconds."""
 
 
 class Runner:
@@ -57,7 +70,7 @@ class Runner:
         self._engine = engine
         self._home = home
         runs = int(os.environ.get(SLOTS_VARIABLE, "1"))
-        self._slots: dict[JobKind, int] = {"run": runs, "import": 1, "search": 1, "measure": 1, "probe": 1}
+        self._slots: dict[JobKind, int] = {kind: runs if kind == "run" else 1 for kind in WORKER_MODULES}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def work(self, linger_seconds: float = LINGER_SECONDS) -> None:
@@ -76,9 +89,9 @@ class Runner:
         """Look after the claimed jobs, start waiting ones; return whether there was any."""
         active = list_jobs(self._engine, states=ACTIVE_STATES)
         working = [job for job in active if job.state != "queued" and self._look_after(job)]
-        self._keep_measuring_alone(active, working)
+        self._stop_disturbed(active, working)
         for kind, slots in self._slots.items():
-            if kind == "measure" and any(job.kind != "measure" for job in active):
+            if _must_wait(kind, active, working):
                 continue
             free = slots - sum(job.kind == kind for job in working)
             # Claiming takes the write lock; without a waiting job the pages may keep it.
@@ -89,12 +102,12 @@ class Runner:
         self._collect_ended(active)
         return bool(active)
 
-    def _keep_measuring_alone(self, active: list[JobStatus], working: list[JobStatus]) -> None:
-        """Stop a measurement when a run comes: the run goes first, and figures taken beside it would be wrong."""
-        if any(job.kind == "run" for job in active):
-            for job in working:
-                if job.kind == "measure" and job.stop_requested is None:
-                    request_stop(self._engine, job.id)
+    def _stop_disturbed(self, active: list[JobStatus], working: list[JobStatus]) -> None:
+        """Stop a measurement when something comes that goes first: figures taken beside it would be wrong."""
+        coming = {job.kind for job in active}
+        for job in working:
+            if job.stop_requested is None and coming & GOES_FIRST.get(job.kind, set()):
+                request_stop(self._engine, job.id)
 
     def _collect_ended(self, active: list[JobStatus]) -> None:
         """Forget the processes of jobs that ended, once they are gone."""
@@ -103,8 +116,7 @@ class Runner:
                 del self._processes[job_id]
 
     def _start(self, job: JobStatus) -> None:
-        shared = {"import": "imports", "measure": "speeds", "search": "speeds", "probe": "probes"}
-        log_dir = run_dir(job.id, self._home) if job.kind == "run" else self._home / shared[job.kind]
+        log_dir = run_dir(job.id, self._home) if job.kind == "run" else self._home / LOG_FOLDERS.get(job.kind, "speeds")
         environment = {"TRANSFER_LAB_HOME": str(self._home), "TF_CPP_MIN_LOG_LEVEL": "3"}
         try:
             log_dir.mkdir(parents=True, exist_ok=True)
@@ -147,6 +159,13 @@ class Runner:
         return False
 
 
+def _must_wait(kind: JobKind, active: list[JobStatus], working: list[JobStatus]) -> bool:
+    """Whether jobs of a kind may not begin now: a measurement waits until nothing else works."""
+    # All backbones, while they wait, wait for the prices; so no price may wait for them.
+    ahead = [job for job in active if job.kind != "backbones" or job in working]
+    return kind in MEASURING and any(job.kind != kind for job in ahead)
+
+
 def _death_notice(kind: JobKind, exit_code: int | None) -> str:
     """Say what a worker's death means and what to do.
 
@@ -160,6 +179,7 @@ def _death_notice(kind: JobKind, exit_code: int | None) -> str:
         "measure": "measuring",
         "search": "searching",
         "probe": "simple heads",
+        "backbones": "measuring",
     }[kind]
     if exit_code is not None and exit_code > 0:
         return f"The {program} program ended with an error. Start again; if it fails again, tell your teacher."

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from tlcore.errors import NotFoundError, RunError
 from tlcore.storage.database import jobs, now, projects, writing
 
-JobKind = Literal["run", "import", "measure", "search", "probe"]
+JobKind = Literal["run", "import", "measure", "search", "probe", "backbones"]
 JobState = Literal["queued", "starting", "running", "finished", "stopped", "failed"]
 
 ACTIVE_STATES: tuple[JobState, ...] = ("queued", "starting", "running")
@@ -25,8 +25,8 @@ class JobStatus:
 
     Attributes:
         id: Unguessable.
-        kind: `run`, `import`, `search` for a learning rate, `measure`: how long a run will take, or `probe`: simple
-            heads on frozen features.
+        kind: `run`, `import`, `search` for a learning rate, `measure`: how long a run will take, `probe`: simple
+            heads on frozen features, or `backbones`: how fast each backbone is.
         project_id: The project that it belongs to.
         state: Where it is in its life.
         phase: What it is doing, in words.
@@ -105,6 +105,14 @@ def list_jobs(engine: sa.Engine, *, states: tuple[JobState, ...], project_id: st
         query = query.where(jobs.c.project_id == project_id)
     with engine.begin() as connection:
         return [JobStatus(**row._mapping) for row in connection.execute(query)]
+
+
+def last_job(engine: sa.Engine, project_id: str, kind: JobKind) -> JobStatus | None:
+    """Return the newest job of a kind in a project."""
+    query = sa.select(jobs).where(jobs.c.project_id == project_id, jobs.c.kind == kind)
+    with engine.begin() as connection:
+        row = connection.execute(query.order_by(jobs.c.created.desc(), jobs.c.id).limit(1)).one_or_none()
+    return None if row is None else JobStatus(**row._mapping)
 
 
 def queue_position(engine: sa.Engine, job: JobStatus) -> int:

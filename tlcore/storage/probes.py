@@ -12,7 +12,7 @@ from tlcore.config import HeadConfig, ModelConfig, from_json, to_json
 from tlcore.errors import NotFoundError
 from tlcore.home import home_dir
 from tlcore.storage.database import jobs, probes, writing
-from tlcore.storage.jobs import ACTIVE_STATES, JobStatus, insert_job, write_job
+from tlcore.storage.jobs import ACTIVE_STATES, insert_job, write_job
 
 ProbeKind = Literal["logistic_regression", "nearest_neighbours", "linear_svm"]
 
@@ -141,11 +141,3 @@ def list_probes(engine: sa.Engine, project_id: str) -> list[TrainedProbe]:
         heads = [TrainedProbe(row.job_id, row.version, model, result) for result in results]
         newest.setdefault((row.version, row.model), heads)
     return [head for heads in newest.values() for head in heads]
-
-
-def last_probe_job(engine: sa.Engine, project_id: str) -> JobStatus | None:
-    """Return the newest job of a project that trains or trained simple heads."""
-    query = sa.select(jobs).where(jobs.c.project_id == project_id, jobs.c.kind == "probe")
-    with engine.begin() as connection:
-        row = connection.execute(query.order_by(jobs.c.created.desc(), jobs.c.id).limit(1)).one_or_none()
-    return None if row is None else JobStatus(**row._mapping)

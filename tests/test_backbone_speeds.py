@@ -1,0 +1,92 @@
+"""The speed of backbones on this machine: measured without weights, once, and kept when somebody stops."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tlcore import engines
+from tlcore.backbone_speeds import backbone_milliseconds, measure_backbones
+from tlcore.backbones.registry import BackboneSpec, get_backbone
+from tlcore.config import HeadConfig, ModelConfig
+from tlcore.cut import prefix_of
+from tlcore.engines import EngineSpeeds, read_engine_speeds, this_machine, write_engine_speeds
+from tlcore.progress import StopRequested
+
+
+class Notes:
+    """A progress that takes notes, and asks to stop at a phase when told to."""
+
+    def __init__(self, stop_at: str = "") -> None:
+        self.phases: list[tuple[str, int, int]] = []
+        self._stop_at = stop_at
+
+    def phase(self, name: str, done: int = 0, total: int = 0) -> None:
+        if (name, done, total) not in self.phases:
+            self.phases.append((name, done, total))
+        if name == self._stop_at:
+            raise StopRequested
+
+    def metrics(self, epoch: float, values: Mapping[str, float]) -> None:
+        raise AssertionError("nothing is trained")
+
+    def check(self) -> None:
+        pass
+
+
+@pytest.fixture
+def specs(monkeypatch: pytest.MonkeyPatch) -> list[BackboneSpec]:
+    """Two networks that are built quickly, the larger one first."""
+    monkeypatch.setattr(engines, "TRIAL_SECONDS", 0.05)
+    return [get_backbone("small_cnn-8-16"), get_backbone("small_cnn-4-8")]
+
+
+@pytest.mark.parametrize("pooling", ["average", "flatten"])
+def test_a_speed_comes_from_a_measurement_and_from_nowhere_else(home: Path, pooling: str) -> None:
+    spec = get_backbone("vgg16")
+    assert backbone_milliseconds(spec, home) is None
+    config = ModelConfig(spec.name, spec.default_size, head=HeadConfig(pooling))  # type: ignore[arg-type]
+    write_engine_speeds(prefix_of(config), EngineSpeeds(this_machine(), litert=8.0, tensorflow=10.0), home)
+    assert backbone_milliseconds(spec, home) == pytest.approx(100)
+
+
+def test_speeds_of_another_machine_do_not_count(home: Path) -> None:
+    spec = get_backbone("vgg16")
+    config = ModelConfig(spec.name, spec.default_size)
+    write_engine_speeds(prefix_of(config), EngineSpeeds("another", litert=8.0, tensorflow=10.0), home)
+    assert backbone_milliseconds(spec, home) is None
+
+
+def test_every_backbone_is_measured_once_and_small_ones_first(specs: list[BackboneSpec], home: Path) -> None:
+    notes, again = Notes(), Notes()
+    measure_backbones(specs, notes, home)
+    assert notes.phases == [(f"Measuring {specs[1].title}", 0, 2), (f"Measuring {specs[0].title}", 1, 2)]
+    assert all(0 < (backbone_milliseconds(spec, home) or 0) < 1000 for spec in specs)
+    measure_backbones(specs, again, home)
+    assert again.phases == []
+
+
+def test_only_the_speed_is_kept(specs: list[BackboneSpec], home: Path) -> None:
+    measure_backbones(specs[:1], Notes(), home)
+    assert [path.suffix for path in (home / "compiled").iterdir()] == [".json"]
+
+
+def test_whoever_stops_keeps_what_was_measured(specs: list[BackboneSpec], home: Path) -> None:
+    with pytest.raises(StopRequested):
+        measure_backbones(specs, Notes(stop_at=f"Measuring {specs[0].title}"), home)
+    assert backbone_milliseconds(specs[1], home) is not None
+    assert backbone_milliseconds(specs[0], home) is None
+
+
+def test_a_backbone_of_the_registry_needs_no_weights(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setattr(engines, "TRIAL_SECONDS", 0.05)
+    spec = replace(get_backbone("mobilenet"), default_size=32)
+    measure_backbones([spec], Notes(), home)
+    assert backbone_milliseconds(spec, home) is not None
+    assert read_engine_speeds(prefix_of(ModelConfig(spec.name, 32)), home) is None  # its weights were never here
