@@ -168,7 +168,7 @@ def photograph_results(
 
 def learn_more(engine: sa.Engine, home: Path, project: ReadyProject) -> None:
     """Train in two phases, search a learning rate, and train simple heads."""
-    tuning = FineTuningConfig(first_trainable="stage7", epochs=3)
+    tuning = FineTuningConfig(first_trainable="block7a", epochs=3)
     run_id = begin_run(engine, home, project, TrainingConfig(epochs=6, fine_tuning=tuning))
     wait_for_end(engine, run_id)
     run = get_run(engine, run_id)
@@ -186,8 +186,9 @@ def photograph_more(owners: list[Photographer], engine: sa.Engine, project: Read
         for step in ("data", "train", "model", "understand"):
             if step != "data":
                 page = owner.open(f"/{step}?project={project.id}&compare=1-2-3", f"{step}-folded")
-            for fold in page.locator("details:not([open]) > summary").all():
-                fold.click()
+            folds = page.locator("details > summary")
+            for number in range(folds.count()):
+                folds.nth(number).click()
                 page.wait_for_timeout(SETTLE_MILLISECONDS)
             owner.take(f"{step}-unfolded")
     page.locator(".st-key-make-group button").click()

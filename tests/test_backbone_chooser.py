@@ -197,6 +197,7 @@ def test_all_backbones_are_measured_at_a_tap_and_the_page_watches(
     check(page.button(key="measure_backbones").click().run())
     (job,) = list_jobs(lab.engine, states=ACTIVE_STATES)
     assert (job.kind, job.project_id) == ("backbones", lab.project_id)
+    assert page.session_state[backbone_overview.AXIS_KEY] == "speed"
     assert "measure_backbones" not in {button.key for button in page.button}
     assert claim_job(lab.engine, "backbones") is not None
     with writing(lab.engine) as connection:

@@ -11,7 +11,16 @@ from pages.components.weights_form import resized, with_start
 from tests.lab import Lab
 from tests.page_tests import texts
 from tests.test_pages_train import lab  # noqa: F401 - a fixture
-from tlcore.config import IMAGENET, RANDOM, FineTuningConfig, HeadConfig, RunConfig, TrainingConfig, to_json
+from tlcore.config import (
+    IMAGENET,
+    RANDOM,
+    FineTuningConfig,
+    HeadConfig,
+    ModelConfig,
+    RunConfig,
+    TrainingConfig,
+    to_json,
+)
 from tlcore.rate_search import RateSearch
 from tlcore.storage.database import writing
 from tlcore.storage.jobs import claim_job, end_job
@@ -93,10 +102,26 @@ def test_a_head_that_is_far_too_large_is_said_with_numbers(project: Lab) -> None
     assert f"{weights // 12:,} for each" in texts(page)
 
 
-def test_enlarged_pictures_are_explained(project: Lab) -> None:
+def test_large_pictures_need_no_word_about_their_size(project: Lab) -> None:
     assert "enlarged" not in texts(project.open("model"))
-    project.change(lambda config: replace(config, model=replace(config.model, image_size=512)))
-    assert "so they are enlarged 3 times" in texts(project.open("model"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words", "measured"),
+    [
+        ({"image_size": 299}, "so they are enlarged 2 times. That adds no detail", True),
+        ({"image_size": 150}, "and they stay as small. Things are then far from the size", True),
+        ({"image_size": 299, "weights": RANDOM}, "so they are enlarged 2 times: that adds time and no detail", False),
+        ({"image_size": 150, "weights": RANDOM}, "Every picture becomes a square of 150", False),
+    ],
+)
+def test_small_pictures_are_explained(project: Lab, changes: dict[str, object], words: str, measured: bool) -> None:
+    model = ModelConfig(backbone="inception_v3", **changes)  # type: ignore[arg-type]
+    project.change(lambda config: replace(config, model=model))
+    page = texts(project.open("model"))
+    assert words in page
+    assert ("measured on CIFAR-10" in page) is measured
+    assert ("Yours have about" in page) is (measured or "enlarged" in words)
 
 
 def test_the_second_phase_is_one_switch_and_its_parts_are_saved(project: Lab) -> None:

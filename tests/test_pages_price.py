@@ -9,7 +9,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from pages.components import price
-from pages.components.price import breakdown, price_sentence, seconds_words, total_words
+from pages.components.amounts import seconds_words
+from pages.components.price import breakdown, price_sentence, total_words
 from tests.coloured_pictures import coloured_dataset
 from tests.lab import Lab
 from tests.page_tests import check, open_app, texts

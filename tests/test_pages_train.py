@@ -14,9 +14,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from streamlit.testing.v1 import AppTest
 
+from pages.components.amounts import duration
 from pages.components.curves import curve_figure, thinned
 from pages.components.network_chart import amount, network_figure
-from pages.components.run_view import Pace, duration, progress_of, seconds_left
+from pages.components.run_view import Pace, progress_of, seconds_left
 from pages.components.state import Context
 from pages.plotly_script import PLOTLY_ADDRESS, plotly_script, versioned_address
 from tests.lab import Lab

@@ -46,3 +46,18 @@ def file_size(num_bytes: int) -> str:
     if num_bytes < 100_000_000:
         return f"{num_bytes / 1_000_000:.1f} MB"
     return f"{num_bytes / 1_000_000:.0f} MB"
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it, rounded up: `40 s`, `3 min`, `1 h 20 min`."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = -(-int(seconds) // 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def seconds_words(seconds: float) -> str:
+    """Return a time as people say it, with a decimal when it is short: `0.4 s`, `40 s`, `3 min`."""
+    if seconds < 0.05:
+        return "less than 0.1 s"
+    return f"{seconds:.1f} s" if seconds < 9.95 else duration(seconds)

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 import streamlit as st
 
-from pages.components.amounts import accuracy_decimals, percent
+from pages.components.amounts import accuracy_decimals, duration, percent
 from pages.components.colors import class_color
 from pages.components.compared_runs import compared_numbers
 from pages.components.curves import CURVE_HEIGHT, MAX_MARKERS, Curve, thinned
@@ -18,7 +18,6 @@ from pages.components.frame import show_error
 from pages.components.live_plot import live_plot
 from pages.components.network_chart import amount
 from pages.components.run_list import STATE_BADGES, what_was_trained
-from pages.components.run_view import duration
 from pages.components.state import Context, dataset_of
 from pages.components.text import label, plain
 from tlcore.comparison import changes_between, verdict

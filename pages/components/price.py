@@ -9,8 +9,8 @@ from typing import Literal
 
 import streamlit as st
 
+from pages.components.amounts import duration, seconds_words
 from pages.components.frame import show_error
-from pages.components.run_view import duration
 from pages.components.state import Context
 from pages.components.text import count, label
 from tlcore.backbones.registry import get_backbone
@@ -183,13 +183,6 @@ def breakdown(tag: PriceTag, config: RunConfig) -> str:
 def _is_fresh(config: RunConfig) -> bool:
     """Whether every epoch looks at new views."""
     return config.training.new_views_every_epoch and not config.augmentation.is_identity
-
-
-def seconds_words(seconds: float) -> str:
-    """Return a time as people say it, with a decimal when it is short: `0.4 s`, `40 s`, `3 min`."""
-    if seconds < 0.05:
-        return "less than 0.1 s"
-    return f"{seconds:.1f} s" if seconds < 9.95 else duration(seconds)
 
 
 def _has_rested(key: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components.amounts import accuracy_decimals, percent
+from pages.components.amounts import accuracy_decimals, percent, seconds_words
 from pages.components.frame import job_progress, show_error
 from pages.components.state import Context
 from pages.components.text import label
@@ -99,7 +99,7 @@ def _show_table(heads: list[TrainedProbe], shown: Model) -> None:
     for head in heads:
         result = head.result
         accuracy = _accuracy(result.test_correct, result.test_total)
-        rows.append((find_probe_spec(result.kind).title, accuracy, f"{result.seconds:.1f} s"))
+        rows.append((find_probe_spec(result.kind).title, accuracy, seconds_words(result.seconds)))
     names, accuracies, seconds = zip(*rows, strict=True)
     st.table({"Model": names, "Test accuracy": accuracies, "Training": seconds}, hide_index=True, border="horizontal")
 

@@ -119,6 +119,8 @@ def rate_figure(found: RateSearch, present: float) -> dict[str, Any]:
     marks = [(present, "now", "#8a8f98")]
     if found.suggestion is not None and found.suggestion != present:
         marks.append((found.suggestion, "suggested", TRAINING_COLOR))
+    # Two labels stand on either side of their lines, so that they do not cover each other.
+    sides = ["center"] if len(marks) == 1 else ["right", "left"]
     line = {"color": TRAINING_COLOR, "width": 3}
     return {
         "data": [
@@ -134,18 +136,21 @@ def rate_figure(found: RateSearch, present: float) -> dict[str, Any]:
         "layout": {
             "margin": {"l": 8, "r": 12, "t": 24, "b": 8},
             "showlegend": False,
-            "xaxis": {"type": "log", "title": {"text": "Learning rate"}, "exponentformat": "none", "dtick": 1},
+            "xaxis": {"type": "log", "title": {"text": "Learning rate"}, "exponentformat": "none", "nticks": 5},
             "yaxis": {"title": {"text": "Loss"}, "rangemode": "tozero"},
             "shapes": [
                 {"type": "line", "x0": rate, "x1": rate, "yref": "paper", "y0": 0, "y1": 1}
                 | {"line": {"color": color, "width": 2, "dash": "dash"}}
                 for rate, _, color in marks
             ],
-            "annotations": [_mark_label(rate, text) for rate, text, _ in marks],
+            "annotations": [
+                _mark_label(rate, text, side) for (rate, text, _), side in zip(sorted(marks), sides, strict=True)
+            ],
         },
     }
 
 
-def _mark_label(rate: float, text: str) -> dict[str, Any]:
+def _mark_label(rate: float, text: str, side: str) -> dict[str, Any]:
     # Plotly places annotations on a logarithmic axis by the exponent.
-    return {"x": math.log10(rate), "y": 1, "yref": "paper", "yanchor": "bottom", "showarrow": False, "text": text}
+    place = {"x": math.log10(rate), "xanchor": side, "y": 1, "yref": "paper", "yanchor": "bottom"}
+    return place | {"showarrow": False, "text": text}

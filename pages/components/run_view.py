@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 import streamlit as st
 
-from pages.components.amounts import accuracy_decimals, interval_words, percent
+from pages.components.amounts import accuracy_decimals, duration, interval_words, percent
 from pages.components.curves import CURVE_HEIGHT, curve_figure
 from pages.components.frame import find_step, show_error
 from pages.components.live_plot import live_plot
@@ -132,14 +132,6 @@ def seconds_left(pace: Pace, done: float, total: float, now: float) -> float | N
     if seconds < 1 or steps <= 0:
         return None
     return max(0.0, total - done) * seconds / steps
-
-
-def duration(seconds: float) -> str:
-    """Return a time as people say it, rounded up: `40 s`, `3 min`, `1 h 20 min`."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    minutes = -(-int(seconds) // 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 @dataclass(frozen=True, slots=True)
