@@ -166,7 +166,9 @@ def test_a_backbone_is_chosen_by_name_and_starts_frozen(lab: Lab) -> None:
 
 def test_the_small_network_learns_from_scratch(lab: Lab) -> None:
     page = lab.draw()
-    check(page.selectbox(key="backbone").set_value(backbone_names("vgg16")[-1]).run())
+    check(page.button(key="take-scratch").click().run())
+    assert page.selectbox(key="backbone").value == backbone_names("vgg16")[-1]
+    assert page.button(key="take-scratch").disabled
     model = lab.config.model
     assert model.first_trainable == get_backbone(model.backbone).block_names[0]
     assert "from scratch" in texts(page)

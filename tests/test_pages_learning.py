@@ -187,3 +187,16 @@ def test_the_search_is_drawn_on_a_logarithmic_axis_with_its_suggestion() -> None
     assert figure["layout"]["xaxis"]["type"] == "log"
     assert [note["text"] for note in figure["layout"]["annotations"]] == ["now", "suggested"]
     assert len(figure["data"][0]["x"]) == len(FOUND.rates)
+
+
+@pytest.mark.parametrize(
+    ("model", "warned"),
+    [
+        (ModelConfig(first_trainable="block7a"), True),
+        (ModelConfig(first_trainable="stem", weights=RANDOM), False),
+        (ModelConfig(backbone="small_cnn-8-16", image_size=64, first_trainable="conv1"), False),
+    ],
+)
+def test_large_steps_are_a_danger_only_to_what_knows_something(project: Lab, model: ModelConfig, warned: bool) -> None:
+    project.change(lambda config: replace(config, model=model))
+    assert ("spoil what they know" in texts(project.open("train"))) is warned

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import streamlit as st
@@ -14,7 +14,7 @@ from pages.components.forms import SettingsForm
 from pages.components.network_chart import amount
 from pages.components.state import Context
 from pages.components.weights_download import download_while_waiting
-from tlcore.backbones.registry import BACKBONES, BackboneSpec, get_backbone
+from tlcore.backbones.registry import BACKBONES, BackboneSpec, get_backbone, small_cnn_filters
 from tlcore.backbones.small_cnn import DEFAULT_FILTERS, small_cnn_name
 from tlcore.backbones.weights import weights_status
 from tlcore.config import IMAGENET
@@ -23,7 +23,7 @@ from tlcore.downloading import megabytes
 GOOD_ENOUGH = 2 / 3
 """Share of ImageNet's photos that the fast recommendation must name right."""
 
-Wish = Literal["Fast", "Balanced", "Accurate"]
+Wish = Literal["Fast", "Balanced", "Accurate", "Scratch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,14 @@ class Recommendation:
     wish: Wish
     spec: BackboneSpec
     why: str
+
+
+SCRATCH = Recommendation(
+    "Scratch",
+    get_backbone(small_cnn_name(DEFAULT_FILTERS)),
+    "A small network of your own that has never seen a picture. Compare: what is pre-training worth?",
+)
+"""For the lesson, not for the result."""
 
 
 def recommend(specs: Sequence[BackboneSpec]) -> list[Recommendation]:
@@ -93,6 +101,8 @@ def draw_backbone_chooser(context: Context) -> None:
         offer_download(spec, context)
     for recommendation in recommend(BACKBONES):
         _draw_recommendation(context, recommendation, is_chosen=recommendation.spec.name == spec.name)
+    is_small = small_cnn_filters(spec.name) is not None
+    _draw_recommendation(context, replace(SCRATCH, spec=spec) if is_small else SCRATCH, is_chosen=is_small)
 
 
 def take_backbone(context: Context, name: str) -> None:

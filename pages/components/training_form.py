@@ -13,7 +13,7 @@ from pages.components.state import Context
 from pages.components.text import count, label
 from tlcore.architecture import describe_model
 from tlcore.backbones.registry import get_backbone
-from tlcore.backbones.weights import weights_status
+from tlcore.backbones.weights import is_random, weights_status
 from tlcore.config import OptimizerName, TrainingConfig
 from tlcore.dataset import check_trainable
 from tlcore.downloading import megabytes
@@ -146,7 +146,8 @@ def draw_summary(context: Context) -> None:
         f"{'chooses' if validation == 1 else 'choose'} the best epoch, and "
         f"{count(len(dataset.subset('test')), 'test picture')} that it never sees give the final mark."
     )
-    if first is not None and config.training.learning_rate > FINE_TUNING_RATE:
+    knows_something = not is_random(get_backbone(config.model.backbone), config.model.weights)
+    if first is not None and knows_something and config.training.learning_rate > FINE_TUNING_RATE:
         st.info(
             f"Blocks of the backbone learn too, and a learning rate of {decimal(config.training.learning_rate)} can "
             f"spoil what they know. {decimal(FINE_TUNING_RATE / 3)} is a good start.",

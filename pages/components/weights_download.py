@@ -33,10 +33,12 @@ def download_while_waiting(specs: Sequence[BackboneSpec]) -> None:
         try:
             # Without a network some computers take minutes to say so; this takes seconds.
             if not is_reachable(published_weights(spec).url):
+                bar.empty()
                 _say_offline(spec, number - 1)
                 return
             download_weights(spec, progress=show)
         except TransferLabError as error:
+            bar.empty()
             show_error(error)
             return
     st.rerun()

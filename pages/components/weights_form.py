@@ -115,11 +115,7 @@ def _draw_small_network(form: SettingsForm, filters: tuple[int, ...]) -> None:
         key="cnn_blocks",
         help="Each block looks for patterns in what the block before found, then halves the picture. More blocks see "
         "larger patterns.",
-        on_change=lambda: build(
-            (*filters, *(min(2 * filters[-1], FILTERS[-1]) for _ in range(MAX_BLOCKS)))[
-                : st.session_state["cnn_blocks"]
-            ]
-        ),
+        on_change=lambda: build(resized(filters, st.session_state["cnn_blocks"])),
     )
     for index, number in enumerate(filters):
         key = f"cnn_filters_{index + 1}"

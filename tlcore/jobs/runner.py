@@ -53,14 +53,11 @@ WORKER_MODULES: dict[JobKind, str] = {
 LOG_FOLDERS: dict[JobKind, str] = {"import": "imports", "probe": "probes"}
 """Where the words of workers go that belong to no run; those of the others go to `speeds`."""
 
-MEASURING: tuple[JobKind, ...] = ("measure", "backbones")
-"""What takes times, and so works alone."""
-
 GOES_FIRST: dict[JobKind, set[JobKind]] = {
     "measure": {"run"},
     "backbones": {kind for kind in WORKER_MODULES if kind != "backbones"},
 }
-"""What a measurement that works makes room for; all backbones take minutes, a price a few seconds."""
+"""Measurements begin when nothing else works, and end for these; all backbones take minutes, a price a few seconds."""
 
 
 class Runner:
@@ -163,7 +160,7 @@ def _must_wait(kind: JobKind, active: list[JobStatus], working: list[JobStatus])
     """Whether jobs of a kind may not begin now: a measurement waits until nothing else works."""
     # All backbones, while they wait, wait for the prices; so no price may wait for them.
     ahead = [job for job in active if job.kind != "backbones" or job in working]
-    return kind in MEASURING and any(job.kind != kind for job in ahead)
+    return kind in GOES_FIRST and any(job.kind != kind for job in ahead)
 
 
 def _death_notice(kind: JobKind, exit_code: int | None) -> str:
