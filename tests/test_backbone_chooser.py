@@ -11,6 +11,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from pages.components import backbone_overview, offline_panel, weights_download
+from pages.components.backbone_choice import SCRATCH_HEAD, SCRATCH_RATE, with_backbone
 from pages.components.backbone_chooser import backbone_names, recommend
 from pages.components.backbone_overview import OVERVIEW_KEY
 from pages.components.backbone_scatter import BackboneFacts, hover_text, scatter_figure
@@ -19,8 +20,9 @@ from tests.coloured_pictures import coloured_dataset
 from tests.lab import Lab
 from tests.page_tests import check, texts
 from tlcore.backbones.registry import BACKBONES, BackboneSpec, get_backbone
+from tlcore.backbones.small_cnn import small_cnn_name
 from tlcore.backbones.weights import weights_path, weights_status
-from tlcore.config import ModelConfig
+from tlcore.config import ModelConfig, RunConfig
 from tlcore.cut import prefix_of
 from tlcore.engines import EngineSpeeds, this_machine, write_engine_speeds
 from tlcore.errors import WeightsError
@@ -171,8 +173,15 @@ def test_the_small_network_learns_from_scratch(lab: Lab) -> None:
     assert page.button(key="take-scratch").disabled
     model = lab.config.model
     assert model.first_trainable == get_backbone(model.backbone).block_names[0]
+    assert (model.head, lab.config.training.learning_rate) == (SCRATCH_HEAD, SCRATCH_RATE)
     assert "from scratch" in texts(page)
     assert "are not on this computer yet" not in texts(page)
+
+
+def test_a_head_for_learning_from_scratch_goes_with_the_small_network() -> None:
+    small = with_backbone(RunConfig(), small_cnn_name((8, 16)))
+    assert with_backbone(small, small_cnn_name((8, 32))).model.head == SCRATCH_HEAD
+    assert with_backbone(small, ModelConfig().backbone) == RunConfig()
 
 
 def test_all_backbones_stand_in_the_table_with_what_is_known(lab: Lab) -> None:

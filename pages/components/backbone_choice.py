@@ -5,28 +5,40 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tlcore.backbones.registry import get_backbone, small_cnn_filters
-from tlcore.config import IMAGENET, RunConfig
+from tlcore.config import IMAGENET, HeadConfig, RunConfig, TrainingConfig
+
+# A network that knows nothing yet learns from where things are, and in smaller steps: with one average per channel it
+# is no better than chance after the first epochs.
+SCRATCH_HEAD = HeadConfig(pooling="flatten", dense_units=(32,))
+SCRATCH_RATE = 0.001
 
 
 def with_backbone(config: RunConfig, name: str) -> RunConfig:
     """Return the settings with another backbone at its own size, in one phase: pre-trained and frozen, or all learning.
 
-    A small network knows nothing, so all of it learns.
+    A small network knows nothing, so all of it learns, with a head and steps that suit it.
     """
     if name == config.model.backbone:
         return config
     spec = get_backbone(name)
+    head, rate = config.model.head, config.training.learning_rate
+    if _is_small(name) and not _is_small(config.model.backbone):
+        head, rate = SCRATCH_HEAD, SCRATCH_RATE
+    elif _is_small(config.model.backbone) and not _is_small(name):
+        head, rate = HeadConfig(), TrainingConfig().learning_rate
+    is_edited = _is_small(config.model.backbone) and _is_small(name)
     model = replace(
         config.model,
         backbone=name,
         first_trainable=spec.block_names[0] if spec.weights is None else None,
         also_frozen=(),
         weights=IMAGENET,
-        image_size=spec.default_size if not _is_edited(config, name) else config.model.image_size,
+        image_size=config.model.image_size if is_edited else spec.default_size,
+        head=head,
     )
-    return replace(config, model=model, training=replace(config.training, fine_tuning=None))
+    training = replace(config.training, learning_rate=rate, fine_tuning=None)
+    return replace(config, model=model, training=training)
 
 
-def _is_edited(config: RunConfig, name: str) -> bool:
-    """Whether one small network takes the place of another."""
-    return small_cnn_filters(config.model.backbone) is not None and small_cnn_filters(name) is not None
+def _is_small(name: str) -> bool:
+    return small_cnn_filters(name) is not None

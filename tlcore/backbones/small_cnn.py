@@ -69,7 +69,8 @@ def small_cnn_spec(filters: tuple[int, ...]) -> BackboneSpec:
         arguments=(("filters", filters),),
         imagenet_top1=None,
         imagenet_source="",
-        default_size=128,
+        # Larger pictures take minutes to learn from and teach such a network little more.
+        default_size=64,
         # Every block halves the size, and at least one position must be left.
         minimum_size=max(32, 2 ** len(filters)),
         preprocessing=ZERO_TO_ONE,
