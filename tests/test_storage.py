@@ -6,9 +6,11 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import replace
 from pathlib import Path
 
+import filelock
 import pytest
 import sqlalchemy as sa
 
@@ -172,6 +174,17 @@ def test_a_new_database_can_be_opened_by_many_at_once(home: Path) -> None:
         engines = list(pool.map(open_database, [home] * 12))
     with engines[0].begin() as connection:
         assert connection.execute(sa.select(database.schema_version.c.version)).scalars().all() == [1]
+
+
+def test_a_new_database_is_prepared_by_one_at_a_time(home: Path) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with filelock.FileLock(home / "lab.sqlite.lock"):
+            opening = pool.submit(open_database, home)
+            with pytest.raises(FutureTimeoutError):
+                opening.result(0.3)
+            assert not (home / "lab.sqlite").exists()
+        with opening.result(10).connect() as connection:
+            assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
 
 
 def test_a_write_on_a_full_disk_is_put_into_words_and_reading_goes_on(engine: sa.Engine, project: Project) -> None:

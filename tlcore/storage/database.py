@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import filelock
 import sqlalchemy as sa
 
 from tlcore.errors import StorageError
@@ -141,13 +143,24 @@ rate_searches = sa.Table(
 
 def _set_pragmas(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
-    # First: the switch to WAL already has to wait for other processes.
     cursor.execute("PRAGMA busy_timeout=30000")
     # WAL with FULL lost no acknowledged write in repeated kills; readers never wait for the writer.
-    cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
+
+
+def _prepare_file(home: Path) -> Path:
+    file = home / "lab.sqlite"
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        # The file remembers its journal mode, so one switch is enough. Two at the same time would fail at once
+        # whatever the busy timeout: SQLite does not wait where each could wait for the other.
+        with filelock.FileLock(f"{file}.lock"), closing(sqlite3.connect(file)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+    except OSError as error:
+        raise storage_error(error, file) from error
+    return file
 
 
 def _begin_immediately(connection: sa.Connection) -> None:
@@ -170,22 +183,18 @@ def open_database(home: Path | None = None, url: str | sa.URL | None = None) -> 
         StorageError: If the data root cannot be written or is from a newer version.
     """
     home = home or home_dir()
-    if url is None:
-        try:
-            home.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise storage_error(error, home / "lab.sqlite") from error
-        url = sa.URL.create("sqlite", database=str(home / "lab.sqlite"))
-    engine = sa.create_engine(url)
-    if engine.dialect.name == "sqlite":
-        sa.event.listen(engine, "connect", _set_pragmas)
-        sa.event.listen(engine, "connect", lambda connection, _record: setattr(connection, "isolation_level", None))
-        sa.event.listen(engine, "begin", _begin_immediately)
     try:
+        if url is None:
+            url = sa.URL.create("sqlite", database=str(_prepare_file(home)))
+        engine = sa.create_engine(url)
+        if engine.dialect.name == "sqlite":
+            sa.event.listen(engine, "connect", _set_pragmas)
+            sa.event.listen(engine, "connect", lambda connection, _record: setattr(connection, "isolation_level", None))
+            sa.event.listen(engine, "begin", _begin_immediately)
         _make_tables(engine)
-    except sa.exc.DatabaseError as error:
+    except (sa.exc.DatabaseError, sqlite3.DatabaseError) as error:
         raise StorageError(
-            f"The database in {home} cannot be opened ({error.orig}). "
+            f"The database in {home} cannot be opened ({getattr(error, 'orig', error)}). "
             "Check that the folder can be written and the disk is not full."
         ) from error
     return engine
