@@ -91,5 +91,7 @@ else:
     import streamlit as st
 
     from pages.asgi import lifespan, middleware, routes
+    from pages.media import keep_pictures_a_while
 
+    keep_pictures_a_while()
     app = st.App(ROOT / "pages" / "router.py", routes=routes(), middleware=middleware(), lifespan=lifespan)

@@ -121,10 +121,14 @@ def test_a_person_walks_from_a_zip_file_to_right_answers(
     page.locator('[data-testid="stMarkdown"]').get_by_text("Cats & *dogs*", exact=True).wait_for()
 
     bring_archive(page, archive)
-    page.get_by_alt_text("cat.").nth(5).wait_for()
+    cats = page.get_by_alt_text("cat.")
+    cats.nth(5).wait_for()
     watch.check()
 
+    shown = sources(cats)
     follow(page, "Next: Augment", "Augment")
+    # A slow browser may still ask for what the page before has shown.
+    assert {page.request.get(source).status for source in shown} == {200}
     choose_augmentation(page)
     watch.check()
 

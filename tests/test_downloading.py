@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -72,23 +73,26 @@ def test_a_server_that_answers_anything_is_reachable(publisher: Publisher) -> No
 def test_no_server_and_a_silent_one_are_not_reachable_and_cost_little_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     started = time.monotonic()
-    assert not is_reachable("http://127.0.0.1:9/a", timeout_seconds=5)
-    assert time.monotonic() - started < 2
+    assert not is_reachable("http://127.0.0.1:9/a", timeout_seconds=60)
+    assert time.monotonic() - started < 10
     with socket.create_server(("127.0.0.1", 0)) as silent:
         started = time.monotonic()
         assert not is_reachable(f"http://127.0.0.1:{silent.getsockname()[1]}/a", timeout_seconds=0.3)
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 10
 
 
 def test_a_name_that_is_looked_up_for_ever_costs_no_more_than_the_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = threading.Event()
+
     def look_up(*_args: object, **_kwargs: object) -> list[object]:
-        time.sleep(2.5)
+        answered.wait(60)
         raise OSError("no such name")
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     started = time.monotonic()
     assert not is_reachable("http://example.invalid/a", timeout_seconds=0.2)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 30
+    answered.set()
 
 
 def test_the_cache_is_kerass_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

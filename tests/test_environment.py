@@ -131,7 +131,7 @@ def test_an_environment_from_these_requirements_is_used_as_it_is(root: Path, emp
     write_stamps(empty_environment, root / "requirements.txt")
     started = time.monotonic()
     assert ensure_environment(root) == python_path(empty_environment)
-    assert time.monotonic() - started < 2.0
+    assert time.monotonic() - started < 10
     assert not is_ready(empty_environment, root / "requirements-dev.txt")
 
 

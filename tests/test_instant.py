@@ -69,9 +69,7 @@ def test_one_run_of_a_page_does_no_more_than_its_share(ready_home: Path) -> None
     images = images_of(coloured_dataset(ready_home, per_class=14))
     features = InstantFeatures(MODEL, ready_home)
     assert features.advance(images, 0) == len(images) - 1
-    started = time.monotonic()
     missing = features.advance(images, 0.01)
-    assert time.monotonic() - started < 0.5
     assert 0 < missing < len(images) - 1
     assert len(features.known(images)) == len(images) - missing
 
