@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 ROOT_DIR = Path(__file__).resolve().parents[1]
 PAGES_DIR = ROOT_DIR / "pages"
 OWNER = "local"
 """Who AppTest is: it has no cookies, so pages see the local owner."""
+
+# Each AppTest looks for components in all installed packages, half a second of work with one and the same result.
+manifest_scanner.scan_component_manifests = functools.cache(manifest_scanner.scan_component_manifests)
 
 
 def open_app(page: str | None = None, **query: str) -> AppTest:

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 
+import tests.keras_saving  # noqa: F401
 from tlcore.backbones.brought import bring_weights, brought_path, find_brought
 from tlcore.backbones.brought_check import IMAGENET_MEANS, bake_scaling, keep_brought
 from tlcore.backbones.keras_models import build_backbone

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 from skimage import data as skimage_data
 
+import tests.keras_saving  # noqa: F401
 from tlcore.architecture import describe_model
 from tlcore.backbones.keras_models import INPUT_NAME, PREPROCESSING_NAME, block_layers, block_output, build_network
 from tlcore.backbones.registry import BACKBONES, BackboneSpec, get_backbone, output_shape

@@ -343,7 +343,7 @@ def test_the_price_is_what_then_happens(
     with capsys.disabled():
         print(f"\npredicted {tag.total_seconds:.1f} s, took {actual:.1f} s")
     # Beside other programs the same work takes longer or shorter from one minute to the next.
-    assert 0.5 < tag.total_seconds / actual < 2
+    assert 1 / 3 < tag.total_seconds / actual < 3
     if not 0.7 < tag.total_seconds / actual < 1.3:
         busy = f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "load unknown"
         warnings.warn(f"The price was off: {tag.total_seconds:.1f} s for {actual:.1f} s, {busy}", stacklevel=1)

@@ -136,6 +136,8 @@ def pip_install(
         # Nobody who starts the app should need a compiler.
         *("--only-binary", ":all:"),
         *("--progress-bar", "raw" if has_raw_progress else "off"),
+        # Most modules of the packages are never imported; Python compiles the others when they are.
+        "--no-compile",
         *("-r", str(requirements_path)),
     ]
     # A person's `user = true` makes pip refuse to work in an environment.

@@ -11,6 +11,7 @@ from tlcore.backbones.weights import require_weights, weights_status
 from tlcore.config import ModelConfig
 from tlcore.errors import TransferLabError
 from tlcore.home import home_dir
+from tlcore.keras_imports import leave_out_of_keras
 from tlcore.pipeline import configure_tensorflow, ensure_compiled, is_compiled
 from tlcore.progress import TerminalProgress
 
@@ -34,6 +35,7 @@ def main() -> int:
     if not configs and weights_status(spec, home).state == "ready":
         return 0
     configure_tensorflow()
+    leave_out_of_keras()
     progress = TerminalProgress(sys.stdout)
     progress.line("Preparing the embedded backbone, once on this computer (about half a minute)")
     try:

@@ -15,6 +15,7 @@ from tlcore.errors import StorageError, TransferLabError
 from tlcore.home import home_dir
 from tlcore.jobs.processes import lower_priority
 from tlcore.jobs.reporting import JobProgress
+from tlcore.keras_imports import leave_out_of_keras
 from tlcore.progress import StopRequested
 from tlcore.storage.database import open_database
 from tlcore.storage.jobs import JobState, LostJobError, end_job
@@ -43,6 +44,7 @@ def work(task: Task) -> int:
     """Run a task for the job that the command line names (`JOB ATTEMPT`); return the exit code."""
     job_id, attempt = sys.argv[1], int(sys.argv[2])
     lower_priority()
+    leave_out_of_keras()
     home = home_dir()
     engine = open_database(home)
     try:
