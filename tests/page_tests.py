@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from streamlit.components.v2 import manifest_scanner
+from streamlit.runtime.scriptrunner import script_runner
 from streamlit.testing.v1 import AppTest
 
 ROOT_DIR = Path(__file__).resolve().parents[1]
@@ -18,6 +19,9 @@ OWNER = "local"
 
 # Each AppTest looks for components in all installed packages, half a second of work with one and the same result.
 manifest_scanner.scan_component_manifests = functools.cache(manifest_scanner.scan_component_manifests)
+# After each run Streamlit clears Keras's state. Pages never load Keras, but other tests of the same process have, and
+# then it takes a second.
+script_runner._clean_problem_modules = lambda: None
 
 
 def open_app(page: str | None = None, **query: str) -> AppTest:
