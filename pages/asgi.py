@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import pages.components
 from pages.downloads import download_route
+from pages.frontend_files import FrontendFiles
 from pages.plotly_script import plotly_route
 from tlcore.jobs.control import ensure_runner
 from tlcore.storage.database import open_database
@@ -116,7 +117,7 @@ def routes() -> Sequence[BaseRoute]:
 
 def middleware() -> Sequence[Middleware]:
     """Return what every request passes through, outermost first."""
-    return [Middleware(SafeHeaders), Middleware(UserCookie)]
+    return [Middleware(SafeHeaders), Middleware(UserCookie), Middleware(FrontendFiles)]
 
 
 def warm_up() -> None:

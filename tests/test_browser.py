@@ -108,6 +108,16 @@ def test_home_is_painted_at_once(app: AppServer, browser: Browser) -> None:
         newcomer.close()
 
 
+def test_the_scripts_of_the_pages_come_compressed(app: AppServer, page: Page) -> None:
+    with page.expect_response(lambda answer: "/static/js/index" in answer.url) as waiting:
+        page.goto(app.address)
+    script = waiting.value
+    assert script.headers["content-encoding"] == "gzip"
+    plain = page.request.get(script.url, headers={"Accept-Encoding": "identity"})
+    assert plain.body() == script.body()
+    assert int(script.headers["content-length"]) < len(plain.body()) / 2
+
+
 def test_a_person_walks_from_a_zip_file_to_right_answers(
     app: AppServer, engine: sa.Engine, page: Page, watch: PageWatch, shared_data: Path, tmp_path: Path
 ) -> None:

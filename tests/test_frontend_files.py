@@ -1,0 +1,117 @@
+"""Files of the frontend: read once, compressed once, and the same as before."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections import Counter
+
+import pytest
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import Message
+
+from pages import frontend_files
+from pages.frontend_files import FrontendFiles
+
+SCRIPT = b"let answer = 42;\n" * 200
+FOREVER = {"cache-control": "public, immutable, max-age=31536000", "etag": '"1"', "accept-ranges": "bytes"}
+
+
+class Server:
+    """Streamlit's part, which counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.asked: Counter[str] = Counter()
+        routes = [Route("/static/{name:path}", self.answer), Route("/page", self.answer)]
+        self.app = FrontendFiles(Starlette(routes=routes))
+
+    async def answer(self, request: Request) -> Response:
+        """Answer as Streamlit does."""
+        name = request.url.path.rpartition("/")[2]
+        self.asked[name] += 1
+        kinds = {"a.js": "application/javascript", "tiny.js": "application/javascript", "font.woff2": "font/woff2"}
+        if name not in kinds:
+            return PlainTextResponse("not here", status_code=404)
+        body = b"1" if name == "tiny.js" else SCRIPT
+        return Response(body, media_type=kinds[name], headers=FOREVER)
+
+    def get(self, path: str, **headers: str) -> tuple[int, Headers, bytes]:
+        """Send one request and return status, headers and body."""
+        sent: list[Message] = []
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": b"",
+            "headers": raw,
+            "scheme": "http",
+            "server": ("testserver", 80),
+        }
+        asyncio.run(self.app(scope, receive, send))
+        body = b"".join(message.get("body", b"") for message in sent[1:])
+        return sent[0]["status"], Headers(raw=sent[0]["headers"]), body
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+def test_a_script_is_read_once_and_comes_compressed(server: Server) -> None:
+    for _ in range(3):
+        status, headers, body = server.get("/static/js/a.js", accept_encoding="gzip, br")
+        assert (status, gzip.decompress(body)) == (200, SCRIPT)
+        assert headers["content-encoding"] == "gzip"
+        assert int(headers["content-length"]) == len(body) < len(SCRIPT) / 10
+        assert headers["vary"] == "Accept-Encoding"
+        assert headers["content-type"] == "application/javascript"
+        assert headers["cache-control"] == FOREVER["cache-control"]
+        assert "etag" not in headers
+    assert server.asked["a.js"] == 1
+
+
+def test_whoever_cannot_unpack_gets_it_as_it_is(server: Server) -> None:
+    server.get("/static/js/a.js", accept_encoding="gzip")
+    for _ in range(2):
+        _, headers, body = server.get("/static/js/a.js")
+        assert body == SCRIPT
+        assert "content-encoding" not in headers
+        assert headers["etag"] == FOREVER["etag"]
+    assert server.asked["a.js"] == 2
+
+
+@pytest.mark.parametrize("name", ["font.woff2", "tiny.js"])
+def test_what_gains_nothing_is_kept_but_not_compressed(server: Server, name: str) -> None:
+    for _ in range(2):
+        _, headers, _ = server.get(f"/static/{name}", accept_encoding="gzip")
+        assert "content-encoding" not in headers
+    assert server.asked[name] == 1
+
+
+def test_only_whole_files_that_never_change_are_kept(server: Server) -> None:
+    for _ in range(2):
+        assert server.get("/static/missing.js", accept_encoding="gzip")[0] == 404
+        assert server.get("/static/a.js", range="bytes=0-5")[0] == 200
+        assert server.get("/static/a.js", if_none_match='"1"')[0] == 200
+        assert server.get("/page")[0] == 404
+    assert server.asked == {"missing.js": 2, "a.js": 4, "page": 2}
+
+
+def test_memory_is_bounded(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frontend_files, "MAX_KEPT_BYTES", len(SCRIPT) + 10)
+    for path in ("/static/a.js", "/static/x/a.js", "/static/a.js", "/static/x/a.js"):
+        assert server.get(path)[2] == SCRIPT
+    assert server.asked["a.js"] == 3
