@@ -10,17 +10,17 @@ from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import Message
 
 from pages.asgi import USER_COOKIE, is_user, middleware, send_small_answers_at_once
+from tests.asgi_request import request
 
 
-async def page(request: object) -> Response:
+async def page(_request: object) -> Response:
     """Answer as a page does."""
     return HTMLResponse("<p>page</p>")
 
 
-async def data(request: object) -> Response:
+async def data(_request: object) -> Response:
     """Answer as a script's request is answered."""
     return JSONResponse({})
 
@@ -28,27 +28,7 @@ async def data(request: object) -> Response:
 def ask(path: str, headers: Sequence[tuple[bytes, bytes]] = (), scheme: str = "http") -> Headers:
     """Send one request through the middleware and return the headers of its answer."""
     server = Starlette(routes=[Route("/page", page), Route("/data", data)], middleware=list(middleware()))
-    started: list[Message] = []
-
-    async def receive() -> Message:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            started.append(message)
-
-    scope = {
-        "type": "http",
-        "method": "GET",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "headers": list(headers),
-        "scheme": scheme,
-        "server": ("testserver", 80),
-    }
-    asyncio.run(server(scope, receive, send))
-    return Headers(raw=started[0]["headers"])
+    return request(server, path, headers, scheme)[1]
 
 
 def test_a_new_browser_gets_an_unguessable_identity_that_scripts_cannot_read() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 from collections import Counter
 
@@ -12,10 +11,10 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import Message
 
 from pages import frontend_files
 from pages.frontend_files import FrontendFiles
+from tests.asgi_request import request
 
 SCRIPT = b"let answer = 42;\n" * 200
 FOREVER = {"cache-control": "public, immutable, max-age=31536000", "etag": '"1"', "accept-ranges": "bytes"}
@@ -29,9 +28,9 @@ class Server:
         routes = [Route("/static/{name:path}", self.answer), Route("/page", self.answer)]
         self.app = FrontendFiles(Starlette(routes=routes))
 
-    async def answer(self, request: Request) -> Response:
+    async def answer(self, asked: Request) -> Response:
         """Answer as Streamlit does."""
-        name = request.url.path.rpartition("/")[2]
+        name = asked.url.path.rpartition("/")[2]
         self.asked[name] += 1
         kinds = {"a.js": "application/javascript", "tiny.js": "application/javascript", "font.woff2": "font/woff2"}
         if name not in kinds:
@@ -41,28 +40,8 @@ class Server:
 
     def get(self, path: str, **headers: str) -> tuple[int, Headers, bytes]:
         """Send one request and return status, headers and body."""
-        sent: list[Message] = []
-
-        async def receive() -> Message:
-            return {"type": "http.request", "body": b"", "more_body": False}
-
-        async def send(message: Message) -> None:
-            sent.append(message)
-
-        raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-        scope = {
-            "type": "http",
-            "method": "GET",
-            "path": path,
-            "raw_path": path.encode(),
-            "query_string": b"",
-            "headers": raw,
-            "scheme": "http",
-            "server": ("testserver", 80),
-        }
-        asyncio.run(self.app(scope, receive, send))
-        body = b"".join(message.get("body", b"") for message in sent[1:])
-        return sent[0]["status"], Headers(raw=sent[0]["headers"]), body
+        pairs = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+        return request(self.app, path, pairs)
 
 
 @pytest.fixture

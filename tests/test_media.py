@@ -18,7 +18,7 @@ def storage() -> LingeringMediaStorage:
 
 @pytest.fixture
 def wait(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Let time pass for the storage alone."""
+    """Let time pass only when the test says so."""
     now = [0.0]
     monkeypatch.setattr(media.time, "monotonic", lambda: now[0])
 

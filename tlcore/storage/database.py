@@ -17,6 +17,9 @@ from tlcore.home import home_dir, storage_error
 
 SCHEMA_VERSION = 1
 
+BUSY_SECONDS = 30
+"""How long a connection waits for another that writes."""
+
 metadata = sa.MetaData()
 
 schema_version = sa.Table("schema_version", metadata, sa.Column("version", sa.Integer, primary_key=True))
@@ -143,7 +146,7 @@ rate_searches = sa.Table(
 
 def _set_pragmas(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
-    cursor.execute("PRAGMA busy_timeout=30000")
+    cursor.execute(f"PRAGMA busy_timeout={1000 * BUSY_SECONDS}")
     # WAL with FULL lost no acknowledged write in repeated kills; readers never wait for the writer.
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
@@ -156,7 +159,7 @@ def _prepare_file(home: Path) -> Path:
         home.mkdir(parents=True, exist_ok=True)
         # The file remembers its journal mode, so one switch is enough. Two at the same time would fail at once
         # whatever the busy timeout: SQLite does not wait where each could wait for the other.
-        with filelock.FileLock(f"{file}.lock"), closing(sqlite3.connect(file)) as connection:
+        with filelock.FileLock(f"{file}.lock"), closing(sqlite3.connect(file, BUSY_SECONDS)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
     except OSError as error:
         raise storage_error(error, file) from error

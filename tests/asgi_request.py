@@ -1,0 +1,36 @@
+"""One request to an ASGI application, without a server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message
+
+
+def request(
+    app: ASGIApp, path: str, headers: Sequence[tuple[bytes, bytes]] = (), scheme: str = "http"
+) -> tuple[int, Headers, bytes]:
+    """Send one request and return status, headers and body of the answer."""
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": list(headers),
+        "scheme": scheme,
+        "server": ("testserver", 80),
+    }
+    asyncio.run(app(scope, receive, send))
+    start, *bodies = sent
+    return start["status"], Headers(raw=start["headers"]), b"".join(message.get("body", b"") for message in bodies)
