@@ -92,6 +92,8 @@ else:
 
     from pages.asgi import lifespan, middleware, routes
     from pages.media import keep_pictures_a_while
+    from pages.messages import keep_messages_of_fragments
 
     keep_pictures_a_while()
+    keep_messages_of_fragments()
     app = st.App(ROOT / "pages" / "router.py", routes=routes(), middleware=middleware(), lifespan=lifespan)

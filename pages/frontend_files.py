@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 from dataclasses import dataclass
 
-from anyio import to_thread
+from anyio import sleep_forever, to_thread
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -57,20 +57,25 @@ class FrontendFiles:
         key = (scope["path"], accepts_gzip)
         answer = self._kept.get(key)
         if answer is None:
-            answer = await self._ask(scope, receive)
+            answer = await self._ask(scope)
             if answer.start["status"] == 200 and "immutable" in answer.headers.get("cache-control", ""):
                 if accepts_gzip:
                     answer = await to_thread.run_sync(_compressed, answer)
                 self._keep(key, answer)
         await answer.send(send)
 
-    async def _ask(self, scope: Scope, receive: Receive) -> _Answer:
+    async def _ask(self, scope: Scope) -> _Answer:
         messages: list[Message] = []
 
         async def take(message: Message) -> None:
             messages.append(message)
 
-        await self._app({**scope, "extensions": {}}, receive, take)
+        async def stay() -> Message:
+            # Not the browser's own messages: a file that is sent ends in the middle when its browser goes away, and
+            # half a script would be kept for all others.
+            return await sleep_forever()
+
+        await self._app({**scope, "extensions": {}}, stay, take)
         start, *bodies = messages
         return _Answer(start, b"".join(message.get("body", b"") for message in bodies))
 

@@ -5,18 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from anyio import sleep_forever
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message
 
 
 def request(
-    app: ASGIApp, path: str, headers: Sequence[tuple[bytes, bytes]] = (), scheme: str = "http"
+    app: ASGIApp,
+    path: str,
+    headers: Sequence[tuple[bytes, bytes]] = (),
+    scheme: str = "http",
+    *,
+    goes_away: bool = False,
 ) -> tuple[int, Headers, bytes]:
-    """Send one request and return status, headers and body of the answer."""
+    """Send one request and return status, headers and body of the answer; or go away before it comes."""
     sent: list[Message] = []
+    told: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
+    if goes_away:
+        told.append({"type": "http.disconnect"})
 
     async def receive() -> Message:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        return told.pop(0) if told else await sleep_forever()
 
     async def send(message: Message) -> None:
         sent.append(message)

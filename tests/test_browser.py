@@ -14,14 +14,14 @@ import pytest
 import sqlalchemy as sa
 
 from pages.asgi import USER_COOKIE
-from tests.browser import PageWatch, open_browser, open_context, take_photo
-from tests.ready_projects import LONG_TRAINING, ReadyProject, begin_run, make_project, wait_for_phase
+from tests.browser import TIMEOUT_SECONDS, PageWatch, open_browser, open_context, take_photo
+from tests.ready_projects import LONG_TRAINING, ReadyProject, begin_run, make_project, wait_for_end, wait_for_phase
 from tests.server import AppServer, prepare_home
 from tlcore.config import TrainingConfig
 from tlcore.jobs.processes import kill
 from tlcore.progress import CLOSING_PHASES
 from tlcore.storage.database import open_database
-from tlcore.storage.jobs import get_job
+from tlcore.storage.jobs import ACTIVE_STATES, get_job, list_jobs, request_stop
 from tlcore.storage.runs import get_run, read_metrics
 
 if TYPE_CHECKING:
@@ -64,6 +64,17 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def engine(app: AppServer) -> sa.Engine:
     return open_database(app.home)
+
+
+@pytest.fixture(autouse=True)
+def no_run_is_left(engine: sa.Engine) -> Iterator[None]:
+    """End what a failed test has left training: the next test's run would wait in line behind it."""
+    yield
+    left = [job for job in list_jobs(engine, states=ACTIVE_STATES) if job.kind == "run"]
+    for job in left:
+        request_stop(engine, job.id)
+    for job in left:
+        wait_for_end(engine, job.id)
 
 
 @pytest.fixture
@@ -153,11 +164,10 @@ def test_a_person_walks_from_a_zip_file_to_right_answers(
     page.get_by_text("Off: all epochs are trained").wait_for()
     run_id = start_training(page)
     watch.check()
-    curve = accuracy_curve(page)
-    see_points_come(curve)
+    see_points_come(page)
 
     page.reload()
-    see_points_come(curve)
+    see_points_come(page)
 
     with watch.while_server_is_gone():
         app.kill()
@@ -166,7 +176,7 @@ def test_a_person_walks_from_a_zip_file_to_right_answers(
         app.start()
         within("the page works again after the server", 10, lambda: wait_for_connection(page))
     button(page, "Stop and keep the best").wait_for()
-    see_points_come(curve)
+    see_points_come(page)
     assert len(read_metrics(engine, run_id)) > seen > 0
 
     stop_training(page, engine, run_id)
@@ -357,15 +367,15 @@ def wait_for_new_pictures(page: Page, before: list[str]) -> None:
 
 
 def move_the_freeze_line(page: Page) -> None:
+    from playwright.sync_api import expect
+
     learn = page.get_by_test_id("stMetric").filter(has_text="Learn").get_by_test_id("stMetricValue")
     before = learn.inner_text()
     thumb = page.locator(".st-key-first_trainable input[type=range]")
     thumb.press("ArrowRight")
-    page.wait_for_function("([metric, before]) => metric.innerText !== before", arg=[learn.element_handle(), before])
-    moved = learn.inner_text()
+    expect(learn).not_to_have_text(before, timeout=1000 * TIMEOUT_SECONDS)
     thumb.press("ArrowLeft")
-    page.wait_for_function("([metric, moved]) => metric.innerText !== moved", arg=[learn.element_handle(), moved])
-    assert learn.inner_text() == before
+    expect(learn).to_have_text(before, timeout=1000 * TIMEOUT_SECONDS)
     page.locator(".st-key-first_trainable").get_by_text("all frozen").first.wait_for()
 
 
@@ -379,28 +389,36 @@ def start_training(page: Page) -> str:
     print(f"first progress after Start: {taken:.2f} s (promised: 2 s)")
     assert taken < 2 * SLACK
     run_id = parameter(page, "run")
-    accuracy_curve(page).wait_for(timeout=120_000)
+    page.locator(ACCURACY_CURVE).wait_for(timeout=120_000)
     print(f"first point of the curve after Start: {time.perf_counter() - started:.2f} s")
     return run_id
 
 
-def accuracy_curve(page: Page) -> Locator:
-    return page.locator("[class*=st-key-accuracy-] .js-plotly-plot")
+ACCURACY_CURVE = "[class*=st-key-accuracy-] .js-plotly-plot"
+
+READ_CURVE = """selector => {
+    const chart = document.querySelector(selector);
+    if (!chart) return null;
+    const isNew = chart.dataset.mark !== 'seen';
+    chart.dataset.mark = 'seen';
+    return [isNew, Math.max(...chart.data.map(trace => trace.x.length))];
+}"""
+"""Whether this drawing was not there before, and how many points it has; all in one look, as charts come and go."""
 
 
-def see_points_come(curve: Locator) -> None:
+def see_points_come(page: Page) -> None:
     """Check that points appear in one and the same drawing while the training goes on."""
-    count = "chart => Math.max(...chart.data.map(trace => trace.x.length))"
-    curve.wait_for()
-    curve.evaluate("chart => { chart.dataset.mark = 'same' }")
-    amounts = [curve.evaluate(count)]
-    for _ in range(2):
-        curve.page.wait_for_function(
-            f"([chart, before]) => ({count})(chart) > before", arg=[curve.element_handle(), amounts[-1]]
-        )
-        amounts.append(curve.evaluate(count))
-    assert curve.get_attribute("data-mark") == "same"
-    print(f"points on the curve: {amounts}")
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    drawings, amounts = 0, []
+    while len(amounts) < 3:
+        assert time.monotonic() < deadline, f"points on the curve: {amounts}"
+        if looked := page.evaluate(READ_CURVE, ACCURACY_CURVE):
+            is_new, amount = looked
+            drawings += is_new
+            amounts += [amount] if not amounts or amount > amounts[-1] else []
+        page.wait_for_timeout(100)
+    print(f"points on the curve: {amounts}, in {drawings} drawing(s) not seen before")
+    assert drawings <= 1
 
 
 def stop_training(page: Page, engine: sa.Engine, run_id: str) -> None:

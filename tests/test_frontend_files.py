@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gzip
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from pages import frontend_files
@@ -94,3 +95,17 @@ def test_memory_is_bounded(server: Server, monkeypatch: pytest.MonkeyPatch) -> N
     for path in ("/static/a.js", "/static/x/a.js", "/static/a.js", "/static/x/a.js"):
         assert server.get(path)[2] == SCRIPT
     assert server.asked["a.js"] == 3
+
+
+def test_a_browser_that_goes_away_leaves_no_half_file_for_others(tmp_path: Path) -> None:
+    script = tmp_path / "static" / "a.js"
+    script.parent.mkdir()
+    script.write_bytes(SCRIPT)
+
+    async def answer(_asked: Request) -> Response:
+        return FileResponse(script, media_type="application/javascript", headers=FOREVER)
+
+    app = FrontendFiles(Starlette(routes=[Route("/static/a.js", answer)]))
+    request(app, "/static/a.js", goes_away=True)
+    script.unlink()
+    assert request(app, "/static/a.js")[2] == SCRIPT

@@ -114,7 +114,7 @@ def test_curves_grow_in_the_same_drawing_and_keep_the_zoom(server: str, page: An
     for epoch in range(7, 12):
         learn(epoch)
         page.wait_for_function(
-            "([chart, count]) => chart.data[0].x.length >= count", arg=[chart.element_handle(), epoch]
+            "count => document.querySelector('.st-key-loss-1 .js-plotly-plot')?.data[0].x.length >= count", arg=epoch
         )
     assert chart.get_attribute("data-mark") == "same"
     assert chart.evaluate("chart => chart._fullLayout.xaxis.range") == zoomed
