@@ -13,9 +13,10 @@ from pages.components.state import Context, dataset_of, link_params, read_contex
 from pages.components.text import count, label
 from tlcore.errors import TransferLabError
 from tlcore.jobs.control import start_import
+from tlcore.storage.deletion import delete_project
 from tlcore.storage.imports import ImportRequest
 from tlcore.storage.jobs import ACTIVE_STATES, list_jobs
-from tlcore.storage.projects import Project, create_project, delete_project, list_projects
+from tlcore.storage.projects import Project, create_project, list_projects
 from tlcore.storage.runs import list_runs
 
 TRY_SAMPLE = "surfaces"
@@ -30,8 +31,14 @@ def confirm_delete(context: Context, project: Project) -> None:
     with st.container(horizontal=True, horizontal_alignment="right"):
         if st.button("Keep it", key="delete-no"):
             st.rerun()
-        if st.button("Delete", key="delete-yes", icon=":material/delete:"):
-            delete_project(context.engine, project.id)
+        wants = st.button("Delete", key="delete-yes", icon=":material/delete:")
+    if wants:
+        try:
+            with st.spinner("Deleting"):
+                delete_project(context.engine, project.id, context.home)
+        except TransferLabError as error:
+            show_error(error)
+        else:
             st.rerun()
 
 

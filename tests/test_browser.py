@@ -22,7 +22,7 @@ from tlcore.jobs.processes import kill
 from tlcore.progress import CLOSING_PHASES
 from tlcore.storage.database import open_database
 from tlcore.storage.jobs import ACTIVE_STATES, get_job, list_jobs, request_stop
-from tlcore.storage.runs import get_run, read_metrics
+from tlcore.storage.runs import get_run, read_metrics, run_dir
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Locator, Page
@@ -207,6 +207,11 @@ def test_the_first_answer_is_at_most_six_clicks_away(app: AppServer, page: Page,
     page.get_by_role("heading", name="The model").wait_for()
     page.locator(".st-key-probabilities .js-plotly-plot").wait_for()
     watch.check()
+    run_id = parameter(page, "run")
+    assert list(run_dir(run_id, app.home).iterdir())
+    delete_only_project(page, app)
+    watch.check()
+    assert not run_dir(run_id, app.home).exists()
 
 
 @pytest.mark.usefixtures("as_owner")
@@ -304,6 +309,17 @@ def follow(page: Page, text: str, title: str) -> None:
 
 def open_home(page: Page, app: AppServer) -> None:
     page.goto(app.address)
+    button(page, "Try it now").wait_for()
+
+
+def delete_only_project(page: Page, app: AppServer) -> None:
+    open_home(page, app)
+    heading(page, "Your projects").wait_for()
+    button(page, "Delete").click()
+    question = page.get_by_role("dialog")
+    question.get_by_text("This cannot be undone").wait_for()
+    question.get_by_role("button", name="Delete", exact=True).click()
+    heading(page, "Your projects").wait_for(state="detached")
     button(page, "Try it now").wait_for()
 
 

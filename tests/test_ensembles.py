@@ -25,8 +25,9 @@ from tlcore.ensembles import (
 from tlcore.errors import NotFoundError, RunError
 from tlcore.evaluation import VALIDATION_FILE_NAME, Evaluation, save_evaluation
 from tlcore.storage.database import open_database
+from tlcore.storage.deletion import delete_project
 from tlcore.storage.ensembles import EnsembleConfig, create_ensemble, delete_ensemble, list_ensembles
-from tlcore.storage.projects import create_project, delete_project
+from tlcore.storage.projects import create_project
 from tlcore.storage.runs import run_dir
 
 NAMES = ("cat", "dog", "fish")

@@ -26,8 +26,9 @@ from tlcore.probing import train_probes
 from tlcore.progress import StopRequested
 from tlcore.storage.database import open_database
 from tlcore.storage.datasets import commit_version
+from tlcore.storage.deletion import delete_project
 from tlcore.storage.probes import ProbeRequest, create_probes, frozen_backbone, list_probes, probe_dir
-from tlcore.storage.projects import create_project, delete_project
+from tlcore.storage.projects import create_project
 
 KINDS = [spec.kind for spec in PROBES]
 MODEL = ModelConfig(image_size=64)

@@ -22,6 +22,7 @@ from tlcore.jobs.processes import ROOT_DIR
 from tlcore.storage import database
 from tlcore.storage.database import open_database, writing
 from tlcore.storage.datasets import commit_version, get_version, load_dataset, undo_version
+from tlcore.storage.deletion import delete_project
 from tlcore.storage.images import ImageStore
 from tlcore.storage.imports import (
     ImportRequest,
@@ -50,7 +51,6 @@ from tlcore.storage.jobs import (
 from tlcore.storage.projects import (
     Project,
     create_project,
-    delete_project,
     get_project,
     list_projects,
     mark_visited,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack
+from pathlib import Path
 
 from tlcore.config import RunConfig
 from tlcore.errors import ConflictError
@@ -15,6 +16,7 @@ from tlcore.intake.sources import ArchiveSource, FileSource, ReadySource, Source
 from tlcore.jobs.worker import WorkerContext, work
 from tlcore.storage.database import writing
 from tlcore.storage.datasets import commit_version, current_dataset
+from tlcore.storage.deletion import remove_unused_pictures
 from tlcore.storage.images import ImageStore
 from tlcore.storage.imports import (
     ImportRequest,
@@ -29,6 +31,20 @@ from tlcore.storage.jobs import JobState, get_job
 
 PHASE = "Looking at the pictures"
 TRIES = 3
+
+
+class _NotingStore(ImageStore):
+    """A store of pictures that knows what was added through it."""
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(home)
+        self.added: set[str] = set()
+
+    def add(self, data: bytes, thumbnail: bytes) -> str:
+        """Store a picture and note its key."""
+        key = super().add(data, thumbnail)
+        self.added.add(key)
+        return key
 
 
 def import_pictures(context: WorkerContext) -> tuple[JobState, str]:
@@ -53,7 +69,18 @@ def _collect_and_commit(
     context: WorkerContext, sources: list[Source], note: str | None, project_id: str
 ) -> ImportReport:
     """Collect into the current version; when another tab changed it meanwhile, collect again into that."""
-    images = ImageStore(context.home)
+    images = _NotingStore(context.home)
+    try:
+        return _commit(context, sources, note, project_id, images)
+    except BaseException:
+        # Nothing comes in, so nothing stays: a full disk would stay full.
+        remove_unused_pictures(context.engine, images.added, context.home, import_id=context.job_id)
+        raise
+
+
+def _commit(
+    context: WorkerContext, sources: list[Source], note: str | None, project_id: str, images: ImageStore
+) -> ImportReport:
     for attempt in range(1, TRIES + 1):
         number, dataset = current_dataset(context.engine, project_id, context.home)
         report = collect(

@@ -18,7 +18,8 @@ from tlcore.jobs.reporting import JobProgress
 from tlcore.keras_imports import leave_out_of_keras
 from tlcore.progress import StopRequested
 from tlcore.storage.database import open_database
-from tlcore.storage.jobs import JobState, LostJobError, end_job
+from tlcore.storage.deletion import remove_job_files
+from tlcore.storage.jobs import JobState, LostJobError, end_job, has_job
 
 # A full disk may have space again when the last words are written: the work that filled it has cleaned up.
 END_TRIES = 5
@@ -47,6 +48,13 @@ def work(task: Task) -> int:
     leave_out_of_keras()
     home = home_dir()
     engine = open_database(home)
+    exit_code = _work(task, engine, home, job_id, attempt)
+    if not has_job(engine, job_id):  # deleted with its project meanwhile, and so were the files that it had then
+        remove_job_files(job_id, home)
+    return exit_code
+
+
+def _work(task: Task, engine: sa.Engine, home: Path, job_id: str, attempt: int) -> int:
     try:
         progress = JobProgress(engine, job_id, attempt)
         try:

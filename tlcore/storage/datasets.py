@@ -26,7 +26,8 @@ class Version:
     created: float
 
 
-def _content_path(content: str, home: Path | None) -> Path:
+def content_path(content: str, home: Path | None = None) -> Path:
+    """Return where the list of pictures of a version lies."""
     return (home or home_dir()) / "datasets" / f"{content}.json"
 
 
@@ -52,9 +53,7 @@ def commit_version(
     """
     data = to_json(dataset).encode()
     content = hashlib.sha256(data).hexdigest()
-    path = _content_path(content, home)
-    if not path.exists():
-        write_atomically(path, lambda temporary: temporary.write_bytes(data))
+    path = content_path(content, home)
     with writing(engine) as connection:
         current = connection.execute(sa.select(projects.c.version).where(projects.c.id == project_id)).one_or_none()
         if current is None:
@@ -63,6 +62,9 @@ def commit_version(
             raise ConflictError(
                 "The data set was changed in another tab meanwhile. Look at it again and repeat your edit."
             )
+        # Inside, so that nobody deletes another project with the same pictures between this and the row.
+        if not path.exists():
+            write_atomically(path, lambda temporary: temporary.write_bytes(data))
         highest = sa.select(sa.func.coalesce(sa.func.max(dataset_versions.c.number), 0))
         number = connection.execute(highest.where(dataset_versions.c.project_id == project_id)).scalar_one() + 1
         connection.execute(
@@ -95,7 +97,7 @@ def load_dataset(content: str, home: Path | None = None) -> Dataset:
     Raises:
         StorageError: If its file is missing or damaged.
     """
-    path = _content_path(content, home)
+    path = content_path(content, home)
     try:
         data = path.read_bytes()
     except FileNotFoundError:

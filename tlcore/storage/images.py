@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from contextlib import suppress
 from pathlib import Path
 
 from tlcore.errors import ImageError
-from tlcore.home import home_dir, write_atomically
+from tlcore.home import home_dir, storage_error, write_atomically
 
 
 class ImageStore:
@@ -26,9 +28,21 @@ class ImageStore:
         key = hashlib.sha256(data).hexdigest()
         # The thumbnail goes first: a picture that is there always has one.
         for path, content in ((self._thumbnail_path(key), thumbnail), (self.path(key), data)):
-            if not path.exists():
+            try:
+                os.utime(path)  # `remove` spares what was brought again
+            except FileNotFoundError:
                 write_atomically(path, lambda temporary, content=content: temporary.write_bytes(content))  # type: ignore[misc]
+            except OSError as error:
+                raise storage_error(error, path) from error
         return key
+
+    def remove(self, key: str, *, brought_before: float) -> None:
+        """Delete a picture and its thumbnail, unless somebody has brought it since a time in seconds since 1970."""
+        for path in (self.path(key), self._thumbnail_path(key)):
+            # A file that is not there, or that cannot be deleted, is nothing that the person could mend.
+            with suppress(OSError):
+                if path.stat().st_mtime < brought_before:
+                    path.unlink()
 
     def path(self, key: str) -> Path:
         """Return where the picture of a key is."""

@@ -98,6 +98,12 @@ def get_job(engine: sa.Engine, job_id: str) -> JobStatus:
     return JobStatus(**row._mapping)
 
 
+def has_job(engine: sa.Engine, job_id: str) -> bool:
+    """Whether a job is still known: it goes with its project."""
+    with engine.begin() as connection:
+        return connection.execute(sa.select(jobs.c.id).where(jobs.c.id == job_id)).one_or_none() is not None
+
+
 def list_jobs(engine: sa.Engine, *, states: tuple[JobState, ...], project_id: str | None = None) -> list[JobStatus]:
     """Return the jobs in some states, oldest first."""
     query = sa.select(jobs).where(jobs.c.state.in_(states)).order_by(jobs.c.created, jobs.c.id)

@@ -99,12 +99,6 @@ def rename_project(engine: sa.Engine, project_id: str, name: str) -> None:
         connection.execute(sa.update(projects).where(projects.c.id == project_id).values(name=clean_name(name)))
 
 
-def delete_project(engine: sa.Engine, project_id: str) -> None:
-    """Remove a project with its versions and runs from the database."""
-    with writing(engine) as connection:
-        connection.execute(sa.delete(projects).where(projects.c.id == project_id))
-
-
 def update_config(engine: sa.Engine, project_id: str, change: Callable[[RunConfig], RunConfig]) -> RunConfig:
     """Change the settings for the next run in one transaction, so that two tabs keep each other's edits.
 

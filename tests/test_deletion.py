@@ -1,0 +1,191 @@
+"""A deleted project: all that it had is gone from the disk, and nothing that others need."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from tests.coloured_pictures import coloured_dataset, picture, png
+from tlcore.config import ModelConfig, RunConfig
+from tlcore.dataset import Dataset
+from tlcore.errors import NotFoundError, StorageError
+from tlcore.intake.collection import collect
+from tlcore.intake.sources import FileSource
+from tlcore.jobs import import_worker, worker
+from tlcore.jobs.import_worker import import_pictures
+from tlcore.jobs.worker import WorkerContext
+from tlcore.progress import StopRequested
+from tlcore.storage import deletion
+from tlcore.storage.database import open_database
+from tlcore.storage.datasets import commit_version, current_dataset
+from tlcore.storage.deletion import delete_project
+from tlcore.storage.images import ImageStore
+from tlcore.storage.imports import ImportRequest, StagedFile, create_import, make_staging_dir
+from tlcore.storage.jobs import JobState, claim_job, get_job, request_stop
+from tlcore.storage.probes import ProbeRequest, create_probes, probe_dir
+from tlcore.storage.projects import create_project, get_project
+from tlcore.storage.runs import create_run, run_dir
+
+RED, BLUE = ("red", "green"), ("blue", "green")
+
+
+@pytest.fixture
+def engine(home: Path) -> sa.Engine:
+    return open_database(home)
+
+
+def files_of(home: Path) -> set[str]:
+    """All files of the data root but the database's own."""
+    paths = {str(path.relative_to(home)) for path in home.rglob("*") if path.is_file()}
+    return {path for path in paths if not path.startswith("lab.sqlite")}
+
+
+def make_project(engine: sa.Engine, home: Path, dataset: Dataset) -> str:
+    project_id = create_project(engine, "ann", "Colours").id
+    commit_version(engine, project_id, dataset, "made", parent=None, home=home)
+    return project_id
+
+
+def staged(home: Path, colour: str, amount: int = 4) -> ImportRequest:
+    folder = make_staging_dir(home)
+    files = []
+    for number in range(amount):
+        (folder / str(number)).write_bytes(png(picture(colour, number)))
+        files.append(StagedFile(str(number), f"{colour}/{number}.png"))
+    return ImportRequest(staging=folder.name, files=tuple(files))
+
+
+def test_everything_of_a_project_goes(engine: sa.Engine, home: Path) -> None:
+    project_id = make_project(engine, home, coloured_dataset(home, 2))
+    commit_version(engine, project_id, coloured_dataset(home, 3), "more", parent=1, home=home)
+    run_id = create_run(engine, project_id, 1, RunConfig())
+    job_id = create_probes(engine, project_id, ProbeRequest(1, ModelConfig()))
+    create_import(engine, project_id, staged(home, "red"))
+    for folder in (run_dir(run_id, home), probe_dir(job_id, "nearest", home)):
+        folder.mkdir(parents=True)
+        (folder / "model.keras").write_bytes(b"weights")
+    assert len(files_of(home)) > 20
+    delete_project(engine, project_id, home)
+    assert files_of(home) == set()
+    assert list((home / "runs").iterdir()) == list((home / "imports").iterdir()) == []
+
+
+def test_other_projects_keep_what_they_share(engine: sa.Engine, home: Path) -> None:
+    reds = coloured_dataset(home, 2, RED)
+    mine, same = (make_project(engine, home, reds) for _ in range(2))
+    other = coloured_dataset(home, 2, BLUE)
+    others = make_project(engine, home, other)
+    before = files_of(home)
+    delete_project(engine, mine, home)
+    assert files_of(home) == before
+    assert current_dataset(engine, same, home) == (1, reds)
+    delete_project(engine, same, home)
+    assert current_dataset(engine, others, home) == (1, other)
+    assert {path.split("/")[-1] for path in files_of(home) if path.startswith("images")} == {
+        x.image for x in other.items
+    }
+
+
+def test_a_picture_that_an_import_has_just_brought_again_stays(engine: sa.Engine, home: Path) -> None:
+    dataset = coloured_dataset(home, 2, RED)
+    project_id = make_project(engine, home, dataset)
+    create_import(engine, create_project(engine, "bob", "Reds").id, ImportRequest())
+    claim_job(engine, "import")
+    again = coloured_dataset(home, 1, ("red",)).items[0].image
+    delete_project(engine, project_id, home)
+    assert ImageStore(home).read(again)
+    assert [path for path in files_of(home) if path.startswith("images")] == [f"images/{again[:2]}/{again}"]
+
+
+def test_the_same_pictures_can_be_brought_again_afterwards(engine: sa.Engine, home: Path) -> None:
+    for _ in range(2):
+        dataset = coloured_dataset(home, 2)
+        project_id = make_project(engine, home, dataset)
+        assert all(ImageStore(home).thumbnail(item.image) for item in dataset.items)
+        assert current_dataset(engine, project_id, home) == (1, dataset)
+        delete_project(engine, project_id, home)
+
+
+def test_a_database_that_cannot_be_written_keeps_all_files(
+    engine: sa.Engine, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project_id = make_project(engine, home, coloured_dataset(home, 2))
+    before = files_of(home)
+
+    def refuse(engine: sa.Engine) -> object:
+        raise StorageError("The disk is full.")
+
+    monkeypatch.setattr(deletion, "writing", refuse)
+    with pytest.raises(StorageError):
+        delete_project(engine, project_id, home)
+    assert files_of(home) == before
+    assert get_project(engine, project_id, "ann").version == 1
+
+
+def test_what_a_worker_still_writes_after_the_deletion_goes_with_it(
+    engine: sa.Engine, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project_id = make_project(engine, home, coloured_dataset(home, 2))
+    run_id = create_run(engine, project_id, 1, RunConfig())
+    job = claim_job(engine, "run")
+    assert job is not None
+    worked_on: list[str] = []
+
+    def train(context: WorkerContext) -> tuple[JobState, str]:
+        context.progress.phase("Training")
+        delete_project(engine, project_id, home)
+        folder = run_dir(context.job_id, home)
+        folder.mkdir(parents=True)
+        (folder / "model.keras").write_bytes(b"weights")
+        worked_on.append(context.job_id)
+        context.progress.phase("Testing")
+        raise AssertionError("the job is gone")
+
+    monkeypatch.setattr(sys, "argv", ["worker", run_id, str(job.attempt)])
+    monkeypatch.setattr(worker, "lower_priority", lambda: None)
+    monkeypatch.setattr(worker, "leave_out_of_keras", lambda: None)
+    assert worker.work(train) == 0
+    assert worked_on == [run_id]
+    assert files_of(home) == set()
+    with pytest.raises(NotFoundError):
+        get_job(engine, run_id)
+
+
+@pytest.mark.parametrize("ending", ["stopped", "deleted"])
+def test_an_import_that_does_not_come_in_leaves_no_pictures(
+    engine: sa.Engine, home: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    kept = coloured_dataset(home, 1, ("red",))
+    make_project(engine, home, kept)
+    before = files_of(home)
+    project_id = create_project(engine, "bob", "Reds").id
+    job_id = create_import(engine, project_id, staged(home, "red"))
+    job = claim_job(engine, "import")
+    assert job is not None
+
+    def collect_and_end(*arguments: object, **options: object) -> object:
+        report = collect(*arguments, **options)  # type: ignore[arg-type]
+        assert len(files_of(home)) > len(before)
+        if ending == "deleted":
+            delete_project(engine, project_id, home)
+            return report
+        request_stop(engine, job_id)
+        raise StopRequested
+
+    monkeypatch.setattr(import_worker, "collect", collect_and_end)
+    monkeypatch.setattr(sys, "argv", ["worker", job_id, str(job.attempt)])
+    monkeypatch.setattr(worker, "lower_priority", lambda: None)
+    monkeypatch.setattr(worker, "leave_out_of_keras", lambda: None)
+    worker.work(import_pictures)
+    assert files_of(home) == before
+
+
+def test_a_picture_that_is_there_is_not_written_again(home: Path) -> None:
+    files = [("red/1.png", png(picture("red", 1)))]
+    key = collect([FileSource(tuple(files))], Dataset(), ImageStore(home)).dataset.items[0].image
+    inode = ImageStore(home).path(key).stat().st_ino
+    collect([FileSource(tuple(files))], Dataset(), ImageStore(home))
+    assert ImageStore(home).path(key).stat().st_ino == inode

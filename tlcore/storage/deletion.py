@@ -1,0 +1,94 @@
+"""Delete a project with all its files, and pictures that nothing needs any more."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from tlcore.config import from_json
+from tlcore.home import home_dir
+from tlcore.storage.database import dataset_versions, imports, jobs, now, projects, writing
+from tlcore.storage.datasets import content_path
+from tlcore.storage.images import ImageStore
+from tlcore.storage.imports import ImportRequest, remove_staging_dir
+from tlcore.storage.jobs import ACTIVE_STATES
+from tlcore.storage.probes import probes_dir
+from tlcore.storage.runs import run_dir
+
+_IMAGE_KEY = re.compile(rb'"([0-9a-f]{64})"')
+
+
+def delete_project(engine: sa.Engine, project_id: str, home: Path | None = None) -> None:
+    """Remove a project: its rows, its models and results, and the pictures that no other project has.
+
+    A worker of the project notices at its next report that its job is gone, and ends; see `remove_job_files`.
+
+    Args:
+        engine: The database.
+        project_id: The project; nothing happens if it is not there.
+        home: The data root; the configured one when not given.
+
+    Raises:
+        StorageError: If the database cannot be written; nothing is deleted then.
+    """
+    versions = sa.select(dataset_versions.c.content).distinct()
+    of_project = sa.select(jobs.c.id).where(jobs.c.project_id == project_id)
+    requests = sa.select(imports.c.request).where(imports.c.job_id.in_(of_project))
+    with writing(engine) as connection:
+        contents = set(connection.execute(versions.where(dataset_versions.c.project_id == project_id)).scalars())
+        job_ids = list(connection.execute(of_project).scalars())
+        waiting = [from_json(text, ImportRequest) for text in connection.execute(requests).scalars()]
+        connection.execute(sa.delete(projects).where(projects.c.id == project_id))
+    keys = {key for content in contents for key in _image_keys(content, home)}
+    # Locked: another project that is about to use the same content waits, and then writes its file anew.
+    with writing(engine) as connection:
+        for content in contents - set(connection.execute(versions).scalars()):
+            content_path(content, home).unlink(missing_ok=True)
+    for job_id in job_ids:
+        remove_job_files(job_id, home)
+    for request in waiting:
+        if request.staging is not None:
+            remove_staging_dir(request.staging, home)
+    remove_unused_pictures(engine, keys, home)
+
+
+def remove_job_files(job_id: str, home: Path | None = None) -> None:
+    """Remove what a run or a training of simple heads has written."""
+    for folder in (run_dir(job_id, home), probes_dir(home) / job_id):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_unused_pictures(
+    engine: sa.Engine, keys: Iterable[str], home: Path | None = None, *, import_id: str | None = None
+) -> None:
+    """Remove those of some pictures that are in no version of any project and that no import has just brought.
+
+    Args:
+        engine: The database.
+        keys: Keys of pictures.
+        home: The data root; the configured one when not given.
+        import_id: An import that gives up what it has brought.
+    """
+    importing = sa.select(sa.func.min(jobs.c.created)).where(jobs.c.kind == "import", jobs.c.state.in_(ACTIVE_STATES))
+    since = now()
+    with engine.begin() as connection:
+        # In this order: an import that ends between the two has its pictures in a version.
+        earliest = connection.execute(importing.where(jobs.c.id != (import_id or ""))).scalar()
+        contents = connection.execute(sa.select(dataset_versions.c.content).distinct()).scalars().all()
+    used = {key for content in contents for key in _image_keys(content, home)}
+    images = ImageStore(home or home_dir())
+    for key in set(keys) - used:
+        images.remove(key, brought_before=since if earliest is None else min(since, earliest))
+
+
+def _image_keys(content: str, home: Path | None) -> set[str]:
+    """Return the keys in a version's file without reading it as a whole data set: there may be thousands."""
+    try:
+        data = content_path(content, home).read_bytes()
+    except OSError:
+        return set()
+    return {key.decode() for key in _IMAGE_KEY.findall(data)}
