@@ -9,22 +9,29 @@ from pages.components.backbone_overview import draw_backbone_overview
 from pages.components.forms import SettingsForm
 from pages.components.frame import next_step, open_page
 from pages.components.freeze_form import draw_freeze_line
+from pages.components.large_head import warn_of_large_head
 from pages.components.live_plot import live_plot
-from pages.components.network_chart import amount, network_figure, network_height
+from pages.components.network_chart import network_figure, network_height
 from pages.components.offline_panel import draw_offline_panel
 from pages.components.size_advice import size_sentence
 from pages.components.state import Context
-from pages.components.text import count
 from pages.components.weights_form import draw_start
 from tlcore.architecture import describe_model
 from tlcore.backbones.registry import get_backbone
-from tlcore.config import ModelConfig, ResizeMode
+from tlcore.config import ModelConfig, Pooling, ResizeMode
 
 IMAGE_SIZES = (32, 64, 96, 128, 160, 192, 224, 256, 299)
 PENALTIES = (0.0, 0.00001, 0.0001, 0.001, 0.01, 0.1)
-# Frozen features of a thousand numbers and two classes come to a few weights per picture; this is far beyond.
-MANY_WEIGHTS_PER_PICTURE = 1000
 UNITS = (16, 32, 64, 128, 256, 512, 1024)
+POOLING_SENTENCES: dict[Pooling, tuple[str, str]] = {
+    "average": ("One average per channel", "Global average pooling: how much of each thing the backbone sees."),
+    "flatten": ("Every position", "Flatten: how much of each thing, and where."),
+}
+DENSE_SENTENCES = (
+    "The answers come straight from what the backbone saw: plain softmax.",
+    "One layer mixes what the backbone saw before the answers.",
+    "Two layers mix what the backbone saw before the answers.",
+)
 RESIZE_SENTENCES: dict[ResizeMode, tuple[str, str]] = {
     "crop": ("Cut", "Cuts the middle out; what stands at the border is lost."),
     "stretch": ("Stretch", "Squeezes everything in; things look thinner or wider."),
@@ -57,35 +64,21 @@ def draw_network(context: Context, form: SettingsForm, config: ModelConfig) -> N
     )
 
 
-def warn_of_large_head(context: Context, config: ModelConfig) -> None:
-    """Say with numbers when the head has far more weights than the pictures can teach."""
-    pictures = len(context.dataset.subset("train"))
-    weights = sum(layer.parameters for layer in describe_model(config, max(context.dataset.num_classes, 1)).head)
-    if not pictures or weights / pictures < MANY_WEIGHTS_PER_PICTURE:
-        return
-    st.warning(
-        f"This head has {amount(weights)} weights for {count(pictures, 'training picture')}: "
-        f"{weights // pictures:,} for each. It can learn every picture by heart instead of what "
-        "they have in common. One average per channel, fewer "
-        "units or more pictures help.",
-        icon=":material/fitness_center:",
-    )
-
-
 def draw_head(context: Context, form: SettingsForm, config: ModelConfig) -> None:
     """Choose the new layers on top of the backbone."""
     st.subheader("Head", anchor=False)
     st.markdown("The new layers on top: they turn what the backbone saw into your classes.")
     st.segmented_control(
         "What the head gets",
-        ["average", "flatten"],
-        format_func={"average": "One average per channel", "flatten": "Every position"}.get,
+        list(POOLING_SENTENCES),
+        format_func=lambda name: POOLING_SENTENCES[name][0],
         required=True,
         help="The first is global average pooling: for each kind of thing that the backbone sees, how much of it is "
         "in the picture. The second is flatten: it also keeps where. That makes many more parameters, "
         "which a small data set cannot teach.",
         **form.bind("pooling"),
     )
+    st.caption(POOLING_SENTENCES[config.head.pooling][1])
     layers = len(config.head.dense_units)
     st.segmented_control(
         "Dense layers before the answer",
@@ -101,6 +94,7 @@ def draw_head(context: Context, form: SettingsForm, config: ModelConfig) -> None
             stored=lambda count: (*config.head.dense_units, 128, 64)[:count],
         ),
     )
+    st.caption(DENSE_SENTENCES[layers])
     for index in range(layers):
         st.select_slider(
             f"Units of dense layer {index + 1}",
@@ -134,6 +128,7 @@ def draw_head(context: Context, form: SettingsForm, config: ModelConfig) -> None
         "against learning by heart, also called weight decay.",
         **form.bind("l2"),
     )
+    st.caption("Keeps every single weight of the head small.")
     warn_of_large_head(context, config)
 
 
@@ -145,8 +140,12 @@ def draw_picture(context: Context, form: SettingsForm, config: ModelConfig) -> N
     st.select_slider(
         "Size in pixels",
         sorted({*sizes, spec.default_size, config.image_size}),
-        help=f"{spec.title} was trained at {spec.default_size} pixels and sees best there. Half the size takes a "
-        "quarter of the time and misses small things.",
+        help=(
+            f"{spec.title} was trained at {spec.default_size} pixels and sees best there. "
+            if spec.weights is not None
+            else f"{spec.default_size} pixels are enough for a network of this size. "
+        )
+        + "Half the size takes a quarter of the time and misses small things.",
         **form.bind("image_size"),
     )
     st.caption(size_sentence(context, config))

@@ -117,7 +117,9 @@ def test_a_schedule_is_a_name_and_a_function(copy: Path) -> None:
         "from pages.components.schedule_form import SCHEDULE_CHOICES\n"
         "from tlcore.config import TrainingConfig\n"
         "from tlcore.schedules import learning_rate_at\n"
+        "from tlcore.setting_words import field_value, rate_words\n"
         "config = TrainingConfig(schedule='half', learning_rate=0.25)\n"
-        "print(learning_rate_at(3, config), SCHEDULE_CHOICES['half'][0])\n",
+        "print(learning_rate_at(3, config), SCHEDULE_CHOICES['half'][0], field_value('schedule', 'half'))\n"
+        "print(rate_words(config))\n",
     )
-    assert printed.split() == ["0.125", "Half"]
+    assert printed.splitlines() == ["0.125 Half half", "learning rate 0.25, half"]

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from tlcore.architecture import block_names, describe_model
+from tlcore.architecture import block_names, check_phases, describe_model, without_contradictions
 from tlcore.backbones.registry import BACKBONES, get_backbone
-from tlcore.config import HeadConfig, ModelConfig
+from tlcore.config import FineTuningConfig, HeadConfig, ModelConfig, RunConfig, TrainingConfig
+from tlcore.errors import RunError
 
 # Weights without a classifier. Source: `count_params()` of keras.applications with `include_top=False`.
 KERAS_PARAMETERS = {
@@ -117,3 +118,26 @@ def test_describing_a_model_loads_no_tensorflow() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("line", "tuning", "kept"),
+    [(None, "block5a", True), ("block7a", "block6a", True), ("block6a", "block6a", False), ("stem", "block7a", False)],
+)
+def test_a_second_phase_stays_while_it_thaws_something(line: str | None, tuning: str, kept: bool) -> None:
+    config = RunConfig(
+        model=ModelConfig(first_trainable=line), training=TrainingConfig(fine_tuning=FineTuningConfig(tuning))
+    )
+    assert (without_contradictions(config) == config) is kept
+    if kept:
+        check_phases(config)
+        return
+    assert len(without_contradictions(config).phases) == 1
+    with pytest.raises(RunError, match=f"block {tuning}, which learns in the first phase already"):
+        check_phases(config)
+
+
+def test_blocks_are_kept_frozen_behind_the_line_only() -> None:
+    model = ModelConfig(first_trainable="block6a", also_frozen=("block5a", "block7a"))
+    assert without_contradictions(RunConfig(model=model)).model.also_frozen == ("block7a",)
+    assert without_contradictions(RunConfig(model=replace(model, first_trainable=None))).model.also_frozen == ()

@@ -135,7 +135,7 @@ def test_another_backbone_says_what_learns_now() -> None:
         (
             {},
             {"fine_tuning": FineTuningConfig("block7a", 10, 1e-5)},
-            "second phase none to 10 epochs from block7a on with learning rate 0.00001",
+            "second phase none to 10 epochs from block7a on with learning rate 0.00001, smoothly down to zero (cosine)",
         ),
         (
             {"fine_tuning": FineTuningConfig("block7a", 10, 1e-5)},

@@ -229,8 +229,10 @@ def test_a_recipe_and_ours_run_one_after_the_other_and_are_compared(lab: Compare
     pretend_download(tmp_path)
     page = lab.train_page()
     assert not [button for button in page.button if button.key == "against-ours-ours"]
+    page.text_input(key=f"note-{lab.project_id}").set_value("I expect that ours is quicker").run()
     check(page.button(key="against-ours-mobilenet_v2_two_phases").click().run())
     ours, recipe = lab.runs
+    assert (recipe.note, ours.note) == ("I expect that ours is quicker", "")
     assert (recipe.config.model.backbone, ours.config) == ("mobilenet_v2", RunConfig())
     assert {run.job.state for run in lab.runs} == {"queued"}
     assert (address(page, "run"), address(page, "compare")) == (recipe.id, "1-2")

@@ -9,7 +9,7 @@ import pytest
 from pages.components.rate_finder import rate_figure
 from pages.components.weights_form import resized, with_start
 from tests.lab import Lab
-from tests.page_tests import texts
+from tests.page_tests import check, texts
 from tests.test_pages_train import lab  # noqa: F401 - a fixture
 from tlcore.config import (
     IMAGENET,
@@ -86,6 +86,35 @@ def test_the_small_network_is_edited_block_by_block(project: Lab) -> None:
     assert not page.exception
 
 
+def test_a_small_network_with_more_blocks_gets_pictures_that_are_large_enough(project: Lab) -> None:
+    small = ModelConfig("small_cnn-8-8-8-8-8", 32, first_trainable="conv1")
+    project.change(lambda config: replace(config, model=small))
+    page = check(project.open("model").button_group(key="cnn_blocks").set_value(6).run())
+    assert project.config.model.image_size == 64
+    assert "Small CNN (8, 8, 8, 8, 8, 16 filters)" in texts(page)
+
+
+def test_a_file_is_asked_for_until_another_backbone_is_chosen(project: Lab) -> None:
+    page = project.open("model")
+    page = check(page.button_group(key="begins_with").set_value("file").run())
+    assert "Until you bring one, nothing changes: ImageNet." in texts(page)
+    page = check(page.selectbox(key="backbone").set_value("mobilenet_v2").run())
+    assert page.button_group(key="begins_with").value == IMAGENET
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (ModelConfig(), "stay still even in blocks that learn"),
+        (ModelConfig(weights=RANDOM), "learn with their block"),
+        (ModelConfig("vgg16"), "has no batch normalization layers"),
+    ],
+)
+def test_batch_normalization_is_explained_for_this_network(project: Lab, model: ModelConfig, words: str) -> None:
+    project.change(lambda config: replace(config, model=model))
+    assert words in texts(check(project.open("model")))
+
+
 def test_a_network_grows_by_doubling_and_shrinks_from_the_top() -> None:
     assert resized((8, 300), 4) == (8, 300, 512, 512)
     assert resized((8, 16, 32), 1) == (8,)
@@ -100,6 +129,7 @@ def test_a_head_that_is_far_too_large_is_said_with_numbers(project: Lab) -> None
     # 7 x 7 x 1280 inputs and a bias for each of 1,024 units, then two classes; 12 training pictures.
     weights = (7 * 7 * 1280 + 1) * 1024 + (1024 + 1) * 2
     assert f"{weights // 12:,} for each" in texts(page)
+    assert f"{weights // 12:,} for each" in texts(project.open("train"))
 
 
 def test_large_pictures_need_no_word_about_their_size(project: Lab) -> None:
@@ -120,7 +150,7 @@ def test_small_pictures_are_explained(project: Lab, changes: dict[str, object], 
     project.change(lambda config: replace(config, model=model))
     page = texts(project.open("model"))
     assert words in page
-    assert ("measured on CIFAR-10" in page) is measured
+    assert ("measured with EfficientNet-Lite0, all frozen, on CIFAR-10" in page) is measured
     assert ("Yours have about" in page) is (measured or "enlarged" in words)
 
 
@@ -134,9 +164,23 @@ def test_the_second_phase_is_one_switch_and_its_parts_are_saved(project: Lab) ->
     page.select_slider(key="tuning_rate").set_value(0.001).run()
     assert project.config.training.fine_tuning == FineTuningConfig("block7a", 3, 0.001)
     assert "only 3 times smaller" in texts(page)
+    page.selectbox(key="tuning_schedule").set_value("constant").run()
+    tuning = FineTuningConfig("block7a", 3, 0.001, "constant")
+    assert project.config.training.fine_tuning == tuning
     page.toggle(key="fine_tune").set_value(False).run()
     assert project.config.training.fine_tuning is None
     assert not page.exception
+
+
+def test_a_second_phase_that_the_line_has_overtaken_is_gone(project: Lab) -> None:
+    tuning = FineTuningConfig("block6a")
+    project.change(lambda config: replace(config, training=replace(config.training, fine_tuning=tuning)))
+    page = project.open("model")
+    page.select_slider(key="first_trainable").set_value("block7a").run()
+    assert project.config.training.fine_tuning == tuning
+    page.select_slider(key="first_trainable").set_value("block6a").run()
+    assert project.config.training.fine_tuning is None
+    assert not project.open("train").toggle(key="fine_tune").value
 
 
 def test_nothing_is_left_to_thaw_when_all_blocks_learn(project: Lab) -> None:

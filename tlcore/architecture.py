@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tlcore.backbones.registry import get_backbone, output_shape
 from tlcore.backbones.weights import is_random
 from tlcore.config import FineTuningConfig, HeadConfig, ModelConfig, RunConfig
 from tlcore.cut import POOLING, trainable_blocks
+from tlcore.errors import RunError
 
 # The head's rate is divided by this for the blocks of the backbone.
 GENTLER = 30.0
@@ -78,6 +79,34 @@ def blocks_to_thaw(config: RunConfig) -> list[str]:
     """Return the blocks at which the second phase can begin, from the picture up: those frozen in the first."""
     spec, first = get_backbone(config.model.backbone), config.model.first_trainable
     return list(spec.block_names if first is None else spec.block_names[: spec.block_index(first)])
+
+
+def without_contradictions(config: RunConfig) -> RunConfig:
+    """Return the settings without what their freeze line has made meaningless.
+
+    That is a second phase whose block learns in the first one already, and blocks kept frozen where all are.
+    """
+    first, tuning = config.model.first_trainable, config.training.fine_tuning
+    names = get_backbone(config.model.backbone).block_names
+    behind = () if first is None else names[names.index(first) :]
+    model = replace(config.model, also_frozen=tuple(name for name in config.model.also_frozen if name in behind))
+    if tuning is not None and tuning.first_trainable not in blocks_to_thaw(config):
+        tuning = None
+    return replace(config, model=model, training=replace(config.training, fine_tuning=tuning))
+
+
+def check_phases(config: RunConfig) -> None:
+    """Check that the second phase, if there is one, thaws something.
+
+    Raises:
+        RunError: If its block learns in the first phase already.
+    """
+    tuning = config.training.fine_tuning
+    if tuning is not None and tuning.first_trainable not in blocks_to_thaw(config):
+        raise RunError(
+            f"The second phase would begin at block {tuning.first_trainable}, which learns in the first phase already. "
+            "Let it begin at an earlier block, or train in one phase."
+        )
 
 
 def usual_fine_tuning(config: RunConfig) -> FineTuningConfig:

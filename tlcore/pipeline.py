@@ -16,6 +16,7 @@ import filelock
 import numpy as np
 from numpy.typing import NDArray
 
+from tlcore.architecture import check_phases
 from tlcore.backbones.registry import get_backbone
 from tlcore.backbones.weights import require_weights
 from tlcore.config import ModelConfig, RunConfig
@@ -81,13 +82,14 @@ def run_pipeline(
     Raises:
         DatasetError: If the data set allows no training.
         WeightsError: If the backbone's weights are not on this computer.
-        RunError: If the loss became infinite before the first epoch ended.
+        RunError: If the second phase has nothing to thaw, or the loss became infinite before the first epoch ended.
         StorageError: If the disk is full.
     """
     home = home or home_dir()
     configure_tensorflow()
     started = time.monotonic()
     check_trainable(dataset)
+    check_phases(config)
     try:
         progress.phase("Preparing")
     except StopRequested:

@@ -66,7 +66,9 @@ RECIPES: Final[tuple[RecipeSpec, ...]] = (
                 epochs=10,
                 learning_rate=1e-3,
                 patience=None,
-                fine_tuning=FineTuningConfig(first_trainable="block_11", epochs=10, learning_rate=1e-5),
+                fine_tuning=FineTuningConfig(
+                    first_trainable="block_11", epochs=10, learning_rate=1e-5, schedule="constant"
+                ),
             ),
         ),
     ),

@@ -91,7 +91,7 @@ def field_value(field: str, value: object) -> str:
     if field == "weights":
         return WEIGHTS_WORDS.get(str(value), BROUGHT)
     if field in CHOICE_WORDS:
-        return CHOICE_WORDS[field][str(value)]
+        return CHOICE_WORDS[field].get(str(value), str(value))
     if isinstance(value, FineTuningConfig):
         return fine_tuning_words(value)
     if field == "patience":
@@ -190,7 +190,7 @@ def rate_words(training: TrainingConfig) -> str:
     """Return the learning rate and how it changes."""
     words = f"learning rate {decimal(training.learning_rate)}"
     if training.schedule != "constant":
-        words += f", {SCHEDULE_WORDS[training.schedule]}"
+        words += f", {field_value('schedule', training.schedule)}"
     if training.warmup_epochs:
         words += f", {_count(training.warmup_epochs, 'epoch')} of warm-up"
     return words
@@ -199,7 +199,8 @@ def rate_words(training: TrainingConfig) -> str:
 def fine_tuning_words(tuning: FineTuningConfig) -> str:
     """Return the second phase."""
     epochs = _count(tuning.epochs, "epoch")
-    return f"{epochs} from {tuning.first_trainable} on with learning rate {decimal(tuning.learning_rate)}"
+    words = f"{epochs} from {tuning.first_trainable} on with learning rate {decimal(tuning.learning_rate)}"
+    return words if tuning.schedule == "constant" else f"{words}, {field_value('schedule', tuning.schedule)}"
 
 
 def _count(number: int, noun: str) -> str:

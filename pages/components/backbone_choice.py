@@ -33,7 +33,7 @@ def with_backbone(config: RunConfig, name: str) -> RunConfig:
         first_trainable=spec.block_names[0] if spec.weights is None else None,
         also_frozen=(),
         weights=IMAGENET,
-        image_size=config.model.image_size if is_edited else spec.default_size,
+        image_size=max(config.model.image_size, spec.minimum_size) if is_edited else spec.default_size,
         head=head,
     )
     training = replace(config.training, learning_rate=rate, fine_tuning=None)

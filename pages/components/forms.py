@@ -9,6 +9,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 import streamlit as st
 
+from tlcore.architecture import without_contradictions
 from tlcore.config import AugmentationConfig, HeadConfig, ModelConfig, RunConfig, TrainingConfig
 from tlcore.errors import NotFoundError
 from tlcore.storage.projects import update_config
@@ -84,12 +85,13 @@ class SettingsForm:
         """Store a change of this part of the settings; meant for callbacks.
 
         Args:
-            change: Gets the part as it is stored and returns it as it shall be.
+            change: Gets the part as it is stored and returns it as it shall be. What it makes meaningless elsewhere
+                goes, see `without_contradictions`.
         """
         section = self._section
 
         def apply(config: RunConfig) -> RunConfig:
-            return with_section(config, section, change(section_of(config, section)))
+            return without_contradictions(with_section(config, section, change(section_of(config, section))))
 
         try:
             update_config(self._engine, self._project_id, apply)

@@ -13,12 +13,18 @@ from pages.components.price import draw_price
 from pages.components.state import Context
 from tlcore.architecture import describe_model
 from tlcore.backbones.registry import BackboneSpec, get_backbone
+from tlcore.backbones.weights import is_random
 from tlcore.config import ModelConfig
 
-BATCH_NORM_WHY = (
-    "Batch normalization layers keep the mean and spread that they saw on ImageNet. With your few pictures new ones "
-    "would be mostly noise, so these layers stay still even in blocks that learn."
+BATCH_NORM_STILL = (
+    "Batch normalization layers keep the mean and spread that they saw when the backbone was trained. With your few "
+    "pictures new ones would be mostly noise, so these layers stay still even in blocks that learn."
 )
+BATCH_NORM_LEARNS = (
+    "Batch normalization layers learn with their block here: without pre-training they have no mean and spread worth "
+    "keeping."
+)
+BATCH_NORM_NONE = "This network has no batch normalization layers, which would need special care in blocks that learn."
 
 
 def draw_freeze_line(context: Context, form: SettingsForm, config: ModelConfig) -> None:
@@ -47,8 +53,7 @@ def draw_freeze_line(context: Context, form: SettingsForm, config: ModelConfig) 
         "Click a block to move the line there."
     )
     draw_price(context)
-    if config.first_trainable is not None:
-        _draw_block_by_block(form, spec, config)
+    _draw_block_by_block(form, spec, config)
 
 
 def shortcuts(spec: BackboneSpec) -> tuple[tuple[str, str | None, str], ...]:
@@ -72,17 +77,26 @@ def line_setter(form: SettingsForm, block: str | None) -> Callable[[], None]:
 
 
 def _draw_block_by_block(form: SettingsForm, spec: BackboneSpec, config: ModelConfig) -> None:
-    behind = list(spec.block_names[spec.block_index(config.first_trainable or "") :])
-    with st.expander("Block by block"):
+    first = config.first_trainable
+    behind = [] if first is None else list(spec.block_names[spec.block_index(first) :])
+    with st.expander("Block by block, and batch normalization"):
         st.multiselect(
             "Blocks behind the line that stay frozen all the same",
             behind,
             help="An experiment for the curious: usually a block learns best when all blocks after it learn too.",
-            placeholder="None",
+            placeholder="None" if behind else "All are frozen; move the line first",
+            disabled=not behind,
             **form.bind(
                 "also_frozen",
                 shown=lambda names: [name for name in names if name in behind],
                 stored=tuple,
             ),
         )
-        st.caption(BATCH_NORM_WHY)
+        st.caption(batch_norm_sentence(spec, config))
+
+
+def batch_norm_sentence(spec: BackboneSpec, config: ModelConfig) -> str:
+    """Say what becomes of the backbone's batch normalization layers."""
+    if not any(block.batch_norm_parameters for block in spec.blocks):
+        return BATCH_NORM_NONE
+    return BATCH_NORM_LEARNS if is_random(spec, config.weights) else BATCH_NORM_STILL

@@ -56,7 +56,8 @@ def network_figure(summary: ModelSummary, image_size: int) -> Any:
     """
     rows = _rows(summary, image_size)
     # The line takes a row of its own, above the first block that is trained.
-    line_at = 1 + sum(not block.trainable for block in summary.blocks)
+    states = [*(block.trainable for block in summary.blocks), True]
+    line_at = 1 + states.index(True)
     places = [index if index < line_at else index + 1.3 for index in range(len(rows))]
     line_place = line_at + 0.15
     widths = [math.log2(row.side + 1) for row in rows]
@@ -146,7 +147,7 @@ def _numbers(rows: Sequence[_Row], places: Sequence[float]) -> list[dict[str, An
 def _line_labels(place: float, summary: ModelSummary) -> list[dict[str, Any]]:
     fixed = {"xref": "paper", "showarrow": False, "yanchor": "middle", "y": place}
     labels = [_side(fixed, 1.0, "right", "▼ learns", TRAINABLE_COLOR)]
-    if not all(block.trainable for block in summary.blocks):
+    if not summary.blocks[0].trainable:
         labels.append(_side(fixed, 0.0, "left", "▲ frozen", FROZEN_COLOR))
     return labels
 

@@ -29,13 +29,14 @@ def draw_offline_panel(context: Context) -> None:
         if not missing:
             st.success("All backbones are on this computer.", icon=":material/check_circle:")
             return
-        # A key of its own for each set: a backbone that has come is not there to be ticked.
+        # A backbone that has come is not there to be ticked; the other ticks stay.
+        st.session_state["offline"] = [name for name in st.session_state.get("offline", ()) if name in missing]
         ticked = st.pills(
             "Tick what shall be downloaded",
             list(missing),
             format_func=lambda name: f"{missing[name][0].title}, {megabytes(missing[name][1])}",
             selection_mode="multi",
-            key=f"offline-{len(missing)}",
+            key="offline",
         )
         total = sum(missing[name][1] for name in ticked)
         text = f"Download {count(len(ticked), 'backbone')}, {megabytes(total)}" if ticked else "Download"

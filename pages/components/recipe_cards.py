@@ -7,6 +7,7 @@ import streamlit as st
 from pages.components.compared_runs import compare_runs
 from pages.components.forms import SettingsForm
 from pages.components.frame import show_error
+from pages.components.run_note import take_note
 from pages.components.state import Context
 from pages.components.text import label
 from pages.components.weights_download import download_while_waiting
@@ -81,7 +82,7 @@ def _has_data(context: Context) -> bool:
 def _train_both(context: Context, recipe: RecipeSpec) -> None:
     """Put the recipe and our own settings in line, and show the first of them with both in one picture."""
     version = context.project.version or 0
-    plans = [RunPlan(version, one.config) for one in (recipe, OURS)]
+    plans = [RunPlan(version, recipe.config, take_note(context)), RunPlan(version, OURS.config)]
     try:
         run_ids = start_runs(context.engine, context.project.id, plans, context.home)
         numbers = [get_run(context.engine, run_id).number for run_id in run_ids]

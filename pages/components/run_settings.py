@@ -5,7 +5,6 @@ from __future__ import annotations
 from tlcore.backbones.registry import get_backbone
 from tlcore.setting_words import (
     BALANCE_WORDS,
-    OPTIMIZER_WORDS,
     RESIZE_WORDS,
     augmentation_words,
     epoch_words,
@@ -28,7 +27,7 @@ def run_settings(run: Run) -> list[tuple[str, str]]:
         ("Trained", trained_words(model)),
         ("Head", head_words(model.head)),
         ("Augmentation", augmentation_words(run.config.augmentation)),
-        ("Optimizer", f"{OPTIMIZER_WORDS[training.optimizer]}, {rate_words(training)}"),
+        ("Optimizer", f"{field_value('optimizer', training.optimizer)}, {rate_words(training)}"),
         ("Batch size", str(training.batch_size)),
         ("Epochs", epoch_words(training)),
     ]

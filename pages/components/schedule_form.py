@@ -55,7 +55,7 @@ def draw_phases(context: Context) -> None:
     if tuning is None:
         st.caption("Off: training has one phase.")
         return
-    blocks, epochs, rate = st.columns(3, gap="medium")
+    blocks, epochs, rate, schedule = st.columns(4, gap="medium")
     with blocks:
         st.selectbox(
             "Thaw from this block on",
@@ -63,8 +63,6 @@ def draw_phases(context: Context) -> None:
             help=f"The blocks of {spec.title} from here to the head learn in the second phase.",
             **_bind(form, tuning, "first_trainable", "tuning_block"),
         )
-        if tuning.first_trainable not in thawable:
-            st.caption("This block learns already.")
     with epochs:
         st.number_input("Further epochs, at most", 1, 1000, **_bind(form, tuning, "epochs", "tuning_epochs"))
     with rate:
@@ -74,6 +72,15 @@ def draw_phases(context: Context) -> None:
             format_func=decimal,
             help="10 to 100 times smaller than that of the head.",
             **_bind(form, tuning, "learning_rate", "tuning_rate"),
+        )
+    with schedule:
+        st.selectbox(
+            "How it changes",
+            list(SCHEDULE_CHOICES),
+            format_func=lambda name: SCHEDULE_CHOICES[name][0],
+            help="Blocks of the backbone end best with small steps, so cosine is the usual choice; the tutorials keep "
+            "the rate constant.",
+            **_bind(form, tuning, "schedule", "tuning_schedule"),
         )
     times = config.training.learning_rate / tuning.learning_rate
     if times < 10:
@@ -108,7 +115,10 @@ def draw_schedule(context: Context) -> None:
             "learning-rate schedule.",
             **form.bind("schedule"),
         )
-        st.caption(SCHEDULE_CHOICES[training.schedule][1])
+        st.caption(
+            SCHEDULE_CHOICES[training.schedule][1]
+            + (" The second phase has a path of its own." if training.fine_tuning else "")
+        )
         st.number_input(
             "Epochs to warm up",
             0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.components.forms import SettingsForm
+from pages.components.large_head import warn_of_large_head
 from pages.components.network_chart import amount
 from pages.components.price import draw_price
 from pages.components.rate_finder import draw_rate_finder
@@ -146,6 +147,7 @@ def draw_summary(context: Context) -> None:
         f"{'chooses' if validation == 1 else 'choose'} the best epoch, and "
         f"{count(len(dataset.subset('test')), 'test picture')} that it never sees give the final mark."
     )
+    warn_of_large_head(context, config.model)
     knows_something = not is_random(get_backbone(config.model.backbone), config.model.weights)
     if first is not None and knows_something and config.training.learning_rate > FINE_TUNING_RATE:
         st.info(

@@ -44,11 +44,14 @@ def draw_start(context: Context) -> None:
     wants_file = st.session_state.get("begins_with") == FILE
     weights = config.model.weights
     present = weights if weights in (IMAGENET, RANDOM) else FILE
-    if "begins_with" not in st.session_state or not (wants_file and present != FILE):
+    # "Your file" without one stays chosen for as long as the backbone for which it was tapped.
+    keeps_asking = wants_file and st.session_state.get("file_for") == spec.name
+    if "begins_with" not in st.session_state or not keeps_asking:
         st.session_state["begins_with"] = present
 
     def choose() -> None:
         chosen = st.session_state["begins_with"]
+        st.session_state["file_for"] = spec.name
         if chosen in (IMAGENET, RANDOM):
             form.change(lambda run: with_start(run, chosen))
 
@@ -78,6 +81,8 @@ def _draw_file(context: Context, form: SettingsForm, spec: BackboneSpec, model: 
         brought = find_brought(model.weights, context.home)
         name = brought.filename if brought is not None else "a file that is not on this computer any more"
         st.caption(f"In use: {label(name)}")
+    else:
+        st.caption(f"Until you bring one, nothing changes: {STARTS[model.weights]}.")
     turn = st.session_state.setdefault("weights_turn", 0)
     file = st.file_uploader(
         f"Weights of {spec.title} without its classifier (.weights.h5 or .h5)",
