@@ -10,12 +10,12 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
 from PIL import Image
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
+from starlette.requests import cookie_parser
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -86,11 +86,8 @@ class SafeHeaders:
 
 def user_of(headers: Headers) -> str:
     """Return the identity that a request carries, or an empty string."""
-    try:
-        cookies = SimpleCookie(headers.get("cookie", ""))
-    except CookieError:
-        return ""
-    return cookies[USER_COOKIE].value if USER_COOKIE in cookies else ""
+    # Not Python's own parser: it drops everything after one cookie of another program that it does not understand.
+    return cookie_parser(headers.get("cookie", "")).get(USER_COOKIE, "")
 
 
 def is_user(value: str) -> bool:

@@ -75,7 +75,7 @@ if item is None:
     st.info("Bring a picture above: what the model sees in it will stand here.", icon=":material/add_photo_alternate:")
     st.stop()
 with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-    st.markdown("**A picture from your own test set.** The model did not learn from it.", width="content")
+    st.markdown(f"**A picture of your own {item.split} set.** The model did not learn from it.", width="content")
     if st.button("Another one", icon=":material/casino:", key="another"):
         st.session_state["sample-number"] = number + 1
         st.rerun()

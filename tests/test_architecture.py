@@ -141,3 +141,13 @@ def test_blocks_are_kept_frozen_behind_the_line_only() -> None:
     model = ModelConfig(first_trainable="block6a", also_frozen=("block5a", "block7a"))
     assert without_contradictions(RunConfig(model=model)).model.also_frozen == ("block7a",)
     assert without_contradictions(RunConfig(model=replace(model, first_trainable=None))).model.also_frozen == ()
+
+
+@pytest.mark.parametrize(("weights", "line"), [("imagenet", None), ("random", "block_0")])
+def test_what_an_old_page_stored_for_another_backbone_is_mended(weights: str, line: str | None) -> None:
+    model = ModelConfig("mobilenet_v2", weights=weights, first_trainable="block6c", also_frozen=("block7a",))
+    first = get_backbone("mobilenet_v2").block_names[0]
+    mended = without_contradictions(RunConfig(model=model)).model
+    assert (mended.first_trainable, mended.also_frozen) == (line and first, ())
+    small = ModelConfig("inception_v3", image_size=64)
+    assert without_contradictions(RunConfig(model=small)).model.image_size == 75

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import Sequence
 from http.cookies import SimpleCookie
+from types import SimpleNamespace
 
 import pytest
 from starlette.applications import Starlette
@@ -12,7 +13,9 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from pages.asgi import USER_COOKIE, is_user, middleware, send_small_answers_at_once
+from pages.components import state
 from tests.asgi_request import request
+from tlcore.errors import NotFoundError
 
 
 async def page(_request: object) -> Response:
@@ -45,6 +48,22 @@ def test_over_https_the_identity_stays_on_https() -> None:
 def test_a_known_browser_keeps_its_identity() -> None:
     given = SimpleCookie(ask("/page")["set-cookie"])[USER_COOKIE].value
     assert "set-cookie" not in ask("/page", [(b"cookie", f"a=b; {USER_COOKIE}={given}".encode())])
+
+
+@pytest.mark.parametrize("other", ['foo={"a":1}', "foo=bar baz", "flag", "version=2", "path=/", "x=\xe9"])
+def test_a_cookie_of_another_program_in_front_hides_nobody(other: str) -> None:
+    given = SimpleCookie(ask("/page")["set-cookie"])[USER_COOKIE].value
+    assert "set-cookie" not in ask("/page", [(b"cookie", f"{other}; {USER_COOKIE}={given}".encode("latin-1"))])
+
+
+@pytest.mark.parametrize("cookies", [{}, {USER_COOKIE: "local"}])
+def test_browsers_without_a_cookie_are_not_one_person(monkeypatch: pytest.MonkeyPatch, cookies: dict[str, str]) -> None:
+    browser = SimpleNamespace(cookies=cookies, headers={"Host": "localhost"})
+    monkeypatch.setattr(state, "st", SimpleNamespace(context=browser))
+    with pytest.raises(NotFoundError, match="Allow cookies for this address"):
+        state.read_owner()
+    browser.cookies = {USER_COOKIE: "o" * 24}
+    assert state.read_owner() == "o" * 24
 
 
 @pytest.mark.parametrize("value", ["", "anon", "../../etc/passwd", "x" * 500])

@@ -12,7 +12,7 @@ from tests.coloured_pictures import coloured_dataset, picture, png
 from tlcore.config import ModelConfig, RunConfig
 from tlcore.dataset import Dataset
 from tlcore.errors import NotFoundError, StorageError
-from tlcore.intake.collection import collect
+from tlcore.intake.collection import collect, gather
 from tlcore.intake.sources import FileSource
 from tlcore.jobs import import_worker, worker
 from tlcore.jobs.import_worker import import_pictures
@@ -166,16 +166,16 @@ def test_an_import_that_does_not_come_in_leaves_no_pictures(
     job = claim_job(engine, "import")
     assert job is not None
 
-    def collect_and_end(*arguments: object, **options: object) -> object:
-        report = collect(*arguments, **options)  # type: ignore[arg-type]
+    def gather_and_end(*arguments: object, **options: object) -> object:
+        gathered = gather(*arguments, **options)  # type: ignore[arg-type]
         assert len(files_of(home)) > len(before)
         if ending == "deleted":
             delete_project(engine, project_id, home)
-            return report
+            return gathered
         request_stop(engine, job_id)
         raise StopRequested
 
-    monkeypatch.setattr(import_worker, "collect", collect_and_end)
+    monkeypatch.setattr(import_worker, "gather", gather_and_end)
     monkeypatch.setattr(sys, "argv", ["worker", job_id, str(job.attempt)])
     monkeypatch.setattr(worker, "lower_priority", lambda: None)
     monkeypatch.setattr(worker, "leave_out_of_keras", lambda: None)
@@ -189,3 +189,29 @@ def test_a_picture_that_is_there_is_not_written_again(home: Path) -> None:
     inode = ImageStore(home).path(key).stat().st_ino
     collect([FileSource(tuple(files))], Dataset(), ImageStore(home))
     assert ImageStore(home).path(key).stat().st_ino == inode
+
+
+def test_edits_made_meanwhile_do_not_make_an_import_look_again(
+    engine: sa.Engine, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project_id = make_project(engine, home, coloured_dataset(home, 2, BLUE))
+    job_id = create_import(engine, project_id, staged(home, "red"))
+    job = claim_job(engine, "import")
+    assert job is not None
+    looked = 0
+
+    def gather_while_others_edit(*arguments: object, **options: object) -> object:
+        nonlocal looked
+        looked += 1
+        gathered = gather(*arguments, **options)  # type: ignore[arg-type]
+        commit_version(engine, project_id, coloured_dataset(home, 3, BLUE), "edited", parent=1, home=home)
+        return gathered
+
+    monkeypatch.setattr(import_worker, "gather", gather_while_others_edit)
+    monkeypatch.setattr(sys, "argv", ["worker", job_id, str(job.attempt)])
+    monkeypatch.setattr(worker, "lower_priority", lambda: None)
+    monkeypatch.setattr(worker, "leave_out_of_keras", lambda: None)
+    assert worker.work(import_pictures) == 0
+    number, dataset = current_dataset(engine, project_id, home)
+    assert (looked, number, len(dataset.items)) == (1, 3, 10)
+    assert sorted(dataset.class_names) == ["blue", "green", "red"]

@@ -11,10 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tests.published_sets import Publisher, publishing
 from tlcore.downloading import RemoteFile, fetch, has_hash, hash_of, is_reachable, keras_cache_dir
 from tlcore.errors import DownloadError
+from tlcore.progress import StopRequested
 
 CONTENT = b"PK\x03\x04" + bytes(range(256)) * 100
 
@@ -100,3 +102,20 @@ def test_the_cache_is_kerass_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert keras_cache_dir() == tmp_path
     monkeypatch.delenv("KERAS_HOME")
     assert keras_cache_dir() == Path.home() / ".keras"
+
+
+def test_who_waits_for_another_download_of_the_file_sees_how_far_it_is(publisher: Publisher, tmp_path: Path) -> None:
+    file = remote(publisher, tmp_path)
+    file.path.parent.mkdir()
+    file.partial_path.write_bytes(b"x" * 7)
+    told: list[tuple[int, int]] = []
+
+    def stop(done: int, total: int) -> None:
+        told.append((done, total))
+        raise StopRequested
+
+    with FileLock(f"{file.partial_path}.lock"), pytest.raises(StopRequested):
+        fetch(file, progress=stop)
+    assert told == [(7, file.size_bytes)]
+    file.partial_path.unlink()
+    assert fetch(file) == file.path

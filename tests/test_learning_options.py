@@ -13,12 +13,13 @@ from tlcore import steps
 from tlcore.batches import balanced_order
 from tlcore.classifier import build_classifier, cut_model
 from tlcore.config import RANDOM, FineTuningConfig, HeadConfig, ModelConfig, RunConfig, TrainingConfig
+from tlcore.errors import RunError
 from tlcore.evaluation import load_evaluation
 from tlcore.feature_store import FeatureTable, LabelledFeatures
 from tlcore.intake.images import pixels_of
 from tlcore.pipeline import run_pipeline
 from tlcore.prediction import load_predictor
-from tlcore.progress import FINE_TUNING, TRAINING
+from tlcore.progress import FINE_TUNING, TRAINING, StopRequested
 from tlcore.schedules import learning_rate_at
 from tlcore.steps import class_weights
 from tlcore.storage.images import ImageStore
@@ -215,3 +216,32 @@ def test_a_run_in_two_phases_goes_on_from_its_head_and_leaves_one_model(ready_ho
     np.testing.assert_allclose(answers, evaluation.probabilities, atol=0.02)
     exported = keras.models.load_model(tmp_path / "run" / "model.keras")
     assert len(exported.trainable_variables) > 2
+
+
+class StopsBetweenPhases(RecordingProgress):
+    """Asks to stop as soon as the second phase gets ready."""
+
+    def check(self) -> None:
+        if self.curve and self.phases[-1][0] not in (TRAINING, FINE_TUNING):
+            raise StopRequested
+
+
+def test_a_run_that_is_stopped_between_its_phases_keeps_the_head(ready_home: Path, tmp_path: Path) -> None:
+    dataset = coloured_dataset(ready_home)
+    result = run_pipeline(dataset, TUNED, tmp_path / "run", StopsBetweenPhases(), ready_home)
+    assert result.stopped
+    assert result.summary is not None
+    assert result.summary.epochs == 3
+    assert result.summary.trainable_parameters < 10_000
+    evaluation = load_evaluation(tmp_path / "run")
+    images = ImageStore(ready_home)
+    pictures = np.stack([pixels_of(images.read(image)) for image in evaluation.images])
+    answers = load_predictor(tmp_path / "run", ready_home).predict(list(pictures))
+    np.testing.assert_allclose(answers, evaluation.probabilities, atol=0.02)
+    assert len(keras.models.load_model(tmp_path / "run" / "model.keras").trainable_variables) == 2
+
+
+def test_a_second_phase_that_thaws_nothing_is_refused_before_any_work(ready_home: Path, tmp_path: Path) -> None:
+    config = replace(TUNED, model=replace(TUNED.model, first_trainable="block7a"))
+    with pytest.raises(RunError, match="learns in the first phase already"):
+        run_pipeline(coloured_dataset(ready_home), config, tmp_path / "run", RecordingProgress(), ready_home)

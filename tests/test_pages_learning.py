@@ -6,11 +6,14 @@ from dataclasses import replace
 
 import pytest
 
+from pages.components import forms
+from pages.components.network_chart import network_figure
 from pages.components.rate_finder import rate_figure
 from pages.components.weights_form import resized, with_start
 from tests.lab import Lab
 from tests.page_tests import check, texts
 from tests.test_pages_train import lab  # noqa: F401 - a fixture
+from tlcore.architecture import describe_model
 from tlcore.config import (
     IMAGENET,
     RANDOM,
@@ -21,6 +24,7 @@ from tlcore.config import (
     TrainingConfig,
     to_json,
 )
+from tlcore.errors import StorageError
 from tlcore.rate_search import RateSearch
 from tlcore.storage.database import writing
 from tlcore.storage.jobs import claim_job, end_job
@@ -244,3 +248,32 @@ def test_the_search_is_drawn_on_a_logarithmic_axis_with_its_suggestion() -> None
 def test_large_steps_are_a_danger_only_to_what_knows_something(project: Lab, model: ModelConfig, warned: bool) -> None:
     project.change(lambda config: replace(config, model=model))
     assert ("spoil what they know" in texts(project.open("train"))) is warned
+
+
+def test_a_choice_that_could_not_be_stored_is_said(project: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_arguments: object) -> None:
+        raise StorageError("Nothing was saved: the disk is full.")
+
+    page = project.open("train")
+    monkeypatch.setattr(forms, "update_config", refuse)
+    page = check(page.number_input(key="epochs").set_value(7).run())
+    assert "the disk is full" in page.error[0].value
+    assert page.number_input(key="epochs").value == RunConfig().training.epochs
+    assert not check(page.run()).error
+
+
+def test_a_line_that_another_tab_left_at_another_backbone_is_mended(project: Lab) -> None:
+    wrong = ModelConfig("mobilenet_v2", first_trainable="block6c")
+    project.change(lambda config: replace(config, model=wrong))
+    for step in ("model", "train"):
+        check(project.open(step))
+
+
+def test_the_line_is_drawn_before_the_first_block_that_learns() -> None:
+    model = ModelConfig(first_trainable="block6a", also_frozen=("block7a", "top"))
+    figure = network_figure(describe_model(model, 2), 224)
+    (bars,) = figure["data"]
+    (line,) = figure["layout"]["shapes"]
+    below = [block for block, place in zip(bars["customdata"], bars["y"], strict=True) if place > line["y0"] and block]
+    assert below[0] == "block6a"
+    assert below[-1] == "top"

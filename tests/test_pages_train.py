@@ -58,11 +58,11 @@ class TrainLab(Lab):
                 values |= {"val_loss": 1.1 / epoch, "val_accuracy": 0.5}
                 write_metrics(connection, run_id, attempt, epoch, values)
 
-    def finish(self, run_id: str, attempt: int, correct: int = 90, total: int = 100) -> None:
+    def finish(self, run_id: str, attempt: int, correct: int = 90, total: int = 100, message: str = "") -> None:
         with writing(self.engine) as connection:
             summary = RunSummary(4, 5, 0.9, correct, total, 2562, 3_370_000, 12.0)
             write_summary(connection, run_id, attempt, summary)
-        end_job(self.engine, run_id, attempt, "finished")
+        end_job(self.engine, run_id, attempt, "finished", message)
 
 
 @pytest.fixture
@@ -334,6 +334,13 @@ def test_a_class_without_training_pictures_stops_the_start_with_its_name(lab: La
     assert page.button(key="start").disabled
     assert "no training pictures" in page.warning[0].value
     assert "![bird](" not in page.warning[0].value
+
+
+def test_what_a_finished_run_has_to_say_is_shown(lab: TrainLab) -> None:
+    run_id, attempt = lab.begin_run()
+    lab.learn(run_id, attempt, 2)
+    lab.finish(run_id, attempt, message="The loss became infinite, so training ended early.")
+    assert "The loss became infinite" in lab.open("train", run=run_id).warning[0].value
 
 
 def test_the_pages_load_neither_keras_nor_tensorflow(lab: Lab) -> None:

@@ -20,10 +20,11 @@ from tlcore.jobs.control import ensure_runner, runner_lock, start_run, stop_job
 from tlcore.jobs.processes import ROOT_DIR, is_alive, kill, process_start_time
 from tlcore.jobs.runner import Runner
 from tlcore.storage.database import jobs, open_database, writing
-from tlcore.storage.imports import ImportRequest, create_import
+from tlcore.storage.deletion import delete_project
+from tlcore.storage.imports import ImportRequest, create_import, imports_dir, make_staging_dir
 from tlcore.storage.jobs import JobStatus, claim_job, get_job, insert_job, queue_position, request_stop
 from tlcore.storage.measures import MeasureRequest, create_measure
-from tlcore.storage.projects import create_project, delete_project
+from tlcore.storage.projects import create_project
 from tlcore.storage.runs import create_run, run_dir
 
 
@@ -452,3 +453,40 @@ def test_the_runner_outlives_an_interrupt_of_the_server(
     wait_until(lambda: get_job(engine, run_id).state == "running")
     (process,) = runner_processes()
     assert os.getpgid(process.pid) != os.getpgid(0)
+
+
+@pytest.mark.parametrize("ending", ["stopped in line", "killed"])
+def test_what_an_import_waited_with_goes_when_it_cannot_come_in(engine: sa.Engine, home: Path, ending: str) -> None:
+    project_id = create_project(engine, "ann", "Cats").id
+    (make_staging_dir(home) / "000000").write_bytes(b"a large archive")
+    (staging,) = imports_dir(home).iterdir()
+    job_id = create_import(engine, project_id, ImportRequest(staging=staging.name))
+    working = Runner(engine, home)
+    if ending == "killed":
+        step_until(working, lambda: get_job(engine, job_id).state == "running")
+        end_at_once(get_job(engine, job_id))
+        step_until(working, lambda: get_job(engine, job_id).state == "failed")
+    else:
+        stop_job(engine, get_job(engine, job_id), home)
+    assert not staging.exists()
+
+
+def test_thirty_pages_that_ask_at_once_start_one_runner(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*_arguments: object, **_options: object) -> subprocess.Popen[bytes]:
+        # It never takes its lock, as on a computer that is too busy to begin.
+        started.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]))
+        return started[-1]
+
+    monkeypatch.setattr(control, "start_module", start)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: ensure_runner(home), range(30)))
+    assert len(started) == 1
+    started[0].kill()
+    started[0].wait()
+    ensure_runner(home)
+    assert len(started) == 2
+    monkeypatch.setattr(control, "RUNNER_START_SECONDS", 0.0)
+    ensure_runner(home)
+    assert len(started) == 3

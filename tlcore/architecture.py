@@ -82,17 +82,26 @@ def blocks_to_thaw(config: RunConfig) -> list[str]:
 
 
 def without_contradictions(config: RunConfig) -> RunConfig:
-    """Return the settings without what their freeze line has made meaningless.
+    """Return the settings without what their backbone and its freeze line make impossible or meaningless.
 
-    That is a second phase whose block learns in the first one already, and blocks kept frozen where all are.
+    That is a line at a block that another backbone has, a picture smaller than the backbone sees, a second phase
+    whose block learns in the first one already, and blocks kept frozen where all are.
     """
-    first, tuning = config.model.first_trainable, config.training.fine_tuning
-    names = get_backbone(config.model.backbone).block_names
-    behind = () if first is None else names[names.index(first) :]
-    model = replace(config.model, also_frozen=tuple(name for name in config.model.also_frozen if name in behind))
+    spec, model, tuning = get_backbone(config.model.backbone), config.model, config.training.fine_tuning
+    first = model.first_trainable
+    if first is not None and first not in spec.block_names:
+        first = spec.block_names[0] if is_random(spec, model.weights) else None
+    behind = () if first is None else spec.block_names[spec.block_index(first) :]
+    model = replace(
+        model,
+        first_trainable=first,
+        also_frozen=tuple(name for name in model.also_frozen if name in behind),
+        image_size=max(model.image_size, spec.minimum_size),
+    )
+    config = replace(config, model=model)
     if tuning is not None and tuning.first_trainable not in blocks_to_thaw(config):
-        tuning = None
-    return replace(config, model=model, training=replace(config.training, fine_tuning=tuning))
+        config = replace(config, training=replace(config.training, fine_tuning=None))
+    return config
 
 
 def check_phases(config: RunConfig) -> None:

@@ -10,17 +10,21 @@ import ssl
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from tlcore.errors import DownloadError
 from tlcore.home import storage_error
 
 CHUNK_BYTES = 256 * 1024
 _MD5_DIGITS = 32
+
+WAIT_SECONDS = 0.5
+"""How often somebody who waits for another download of the same file looks how far it is."""
 
 Progress = Callable[[int, int], object]
 
@@ -101,7 +105,7 @@ def fetch(
         return file.path
     try:
         file.path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{file.partial_path}.lock"):
+        with _one_at_a_time(file, progress or _ignore):
             if not file.is_here:
                 answer = _fetch(file, progress or _ignore, attempts, timeout_seconds)
                 _check(file, answer)
@@ -109,6 +113,23 @@ def fetch(
     except OSError as error:
         raise storage_error(error, file.path) from error
     return file.path
+
+
+@contextmanager
+def _one_at_a_time(file: RemoteFile, progress: Callable[[int, int], object]) -> Iterator[None]:
+    """Hold the file's lock; while somebody else fetches it, say how far that is."""
+    lock = FileLock(f"{file.partial_path}.lock")
+    while True:
+        try:
+            lock.acquire(timeout=WAIT_SECONDS)
+        except Timeout:
+            progress(file.partial_path.stat().st_size if file.partial_path.exists() else 0, file.size_bytes)
+        else:
+            break
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def keras_cache_dir() -> Path:

@@ -156,7 +156,7 @@ class _PipelineRun:
         result = self._begin(first)
         for config in later:
             if not result.stopped and not result.diverged:
-                result = self._go_on(config, result)
+                result = self._go_on_or_stop(first, config, result)
         return result
 
     def search_rates(self) -> RateSearch:
@@ -189,6 +189,18 @@ class _PipelineRun:
             validation = self._plain_features("validation", VALIDATION_FEATURES)
             self._classifier = _wait_for(classifier, self._progress, "Loading TensorFlow")
         return validation
+
+    def _go_on_or_stop(self, first: RunConfig, config: RunConfig, before: TrainingResult) -> TrainingResult:
+        """Go on with the second phase; stopped before it has begun, the first one's best epoch is what there is."""
+        from tlcore.classifier import cut_model
+
+        extractor = self._extractor
+        try:
+            return self._go_on(config, before)
+        except StopRequested:
+            self._extractor = extractor
+            self._classifier = cut_model(self._classifier.model, first.model)
+            return replace(before, stopped=True)
 
     def _go_on(self, config: RunConfig, before: TrainingResult) -> TrainingResult:
         """Thaw blocks and train on from the best epoch so far, which is kept if nothing better comes."""

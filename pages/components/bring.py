@@ -192,6 +192,8 @@ def _start(context: Context, request: ImportRequest) -> None:
     try:
         st.session_state[STARTED_IMPORT] = start_import(context.engine, context.project.id, request, context.home)
     except TransferLabError as error:
+        if request.staging is not None:
+            remove_staging_dir(request.staging, context.home)
         show_error(error)
         return
     st.rerun()

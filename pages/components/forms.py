@@ -9,10 +9,13 @@ from typing import Any, Literal
 import sqlalchemy as sa
 import streamlit as st
 
+from pages.components.text import label
 from tlcore.architecture import without_contradictions
 from tlcore.config import AugmentationConfig, HeadConfig, ModelConfig, RunConfig, TrainingConfig
-from tlcore.errors import NotFoundError
+from tlcore.errors import TransferLabError
 from tlcore.storage.projects import update_config
+
+_FAILED_CHANGE = "failed-change"
 
 Section = Literal["run", "augmentation", "model", "head", "training"]
 SectionConfig = RunConfig | AugmentationConfig | ModelConfig | HeadConfig | TrainingConfig
@@ -95,5 +98,12 @@ class SettingsForm:
 
         try:
             update_config(self._engine, self._project_id, apply)
-        except NotFoundError:
-            return  # deleted in another tab: the page that runs after this callback says so
+        except TransferLabError as error:
+            st.session_state[_FAILED_CHANGE] = error  # a callback comes before the page, which then says so
+
+
+def show_failed_change() -> None:
+    """Say once why the last choice was not stored; the page below shows what is stored."""
+    error = st.session_state.pop(_FAILED_CHANGE, None)
+    if error is not None:
+        st.error(label(str(error)), icon=":material/error:")

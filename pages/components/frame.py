@@ -8,6 +8,7 @@ from typing import Literal
 
 import streamlit as st
 
+from pages.components.forms import show_failed_change
 from pages.components.state import Context, link_params, read_context
 from pages.components.text import label
 from tlcore.errors import NotFoundError, TransferLabError
@@ -94,6 +95,7 @@ def open_page(step: Step, *, needs_data: bool = False, needs_model: bool = False
         _watch_jobs(context, [job.id for job in elsewhere])
     st.title(spec.title, anchor=False)
     st.markdown(spec.sentence)
+    show_failed_change()
     if needs_data and not has_data:
         _hint("There are no pictures in this project yet.", "Bring pictures", "data", context)
     if needs_model and not has_model:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.components.bring import STARTED_IMPORT
-from pages.components.frame import job_progress
+from pages.components.frame import job_progress, show_error
 from pages.components.state import Context
 from pages.components.text import count, label
-from tlcore.errors import NotFoundError
-from tlcore.jobs.control import stop_job
+from tlcore.errors import NotFoundError, TransferLabError
+from tlcore.jobs.control import ensure_runner, stop_job
 from tlcore.storage.imports import ImportSummary, get_import
 from tlcore.storage.jobs import ENDED_STATES, JobStatus, get_job, list_jobs
 
@@ -21,8 +21,12 @@ def watch_import(context: Context, job_id: str) -> None:
     """Show how far an import is and let it be stopped; draw the page anew when it ends."""
     try:
         job = get_job(context.engine, job_id)
+        ensure_runner(context.home)  # it may have died with the computer
     except NotFoundError:
         st.rerun()
+    except TransferLabError as error:
+        show_error(error)
+        return
     if job.state in ENDED_STATES:
         st.rerun()
     text, fraction = job_progress(context, job)

@@ -75,7 +75,11 @@ def _draw(context: Context, dataset: Dataset) -> None:
 
 def _look_ahead(features: InstantFeatures, images: Sequence[str]) -> None:
     """Compute a few more features and say how far it is; draw the page anew when all are there."""
-    missing = features.advance(images, BUDGET_SECONDS)
+    try:
+        missing = features.advance(images, BUDGET_SECONDS)
+    except TransferLabError as error:
+        show_error(error)
+        return
     if not missing:
         st.rerun()
     total = len(set(images))

@@ -13,7 +13,7 @@ from tlcore.backbones.registry import get_backbone
 from tlcore.config import ModelConfig
 from tlcore.errors import TransferLabError
 from tlcore.evaluation import accuracy_interval
-from tlcore.jobs.control import start_probes, stop_job
+from tlcore.jobs.control import ensure_runner, start_probes, stop_job
 from tlcore.storage.jobs import JobStatus, last_job
 from tlcore.storage.probes import (
     ProbeRequest,
@@ -113,6 +113,11 @@ def _accuracy(correct: int, total: int) -> str:
 
 def _watch(context: Context, job: JobStatus) -> None:
     """Show how far the job is and let it be stopped."""
+    try:
+        ensure_runner(context.home)  # it may have died with the computer
+    except TransferLabError as error:
+        show_error(error)
+        return
     text, fraction = job_progress(context, job)
     st.progress(fraction, text=text)
     if st.button("Stop", key=f"stop-{job.id}", icon=":material/stop:", disabled=job.stop_requested is not None):

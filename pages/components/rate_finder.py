@@ -52,9 +52,12 @@ def _draw(context: Context, is_ready: bool, watched: bool) -> None:
         help=WHY,
     )
     if pressed:
-        start_search(
-            context.engine, context.project.id, context.project.version or 0, context.project.config, context.home
-        )
+        version, config = context.project.version or 0, context.project.config
+        try:
+            start_search(context.engine, context.project.id, version, config, context.home)
+        except TransferLabError as error:
+            show_error(error)
+            return
         st.rerun()
     if search is None:
         st.caption("Takes a few seconds, and longer when the frozen blocks have not seen your pictures yet.")

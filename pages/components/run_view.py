@@ -205,6 +205,8 @@ def draw_ended(context: Context, run: Run) -> None:
         st.error(label(job.message), icon=":material/error:")
     elif job.state == "stopped":
         st.info(label(job.message or "Stopped."), icon=":material/stop_circle:")
+    elif job.message:
+        st.warning(label(job.message), icon=":material/warning:")
     if summary is not None:
         _draw_result(context, run, summary)
     draw_curves(run, read_curves(context, run))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import sqlalchemy as sa
 import streamlit as st
 
+from pages.asgi import USER_COOKIE, is_user
+from tlcore.architecture import without_contradictions
 from tlcore.dataset import Dataset
+from tlcore.errors import NotFoundError
 from tlcore.home import home_dir
 from tlcore.storage.database import open_database
 from tlcore.storage.datasets import get_version, load_dataset
@@ -16,7 +19,6 @@ from tlcore.storage.images import ImageStore
 from tlcore.storage.projects import Project, get_project
 from tlcore.storage.runs import Run, list_runs
 
-OWNER_COOKIE = "lab_user"
 LOCAL_OWNER = "local"
 
 
@@ -71,21 +73,34 @@ def dataset_of(context: Context, project: Project | None, version: int | None = 
 
 
 def read_owner() -> str:
-    """Return who looks at the page: the anonymous cookie of this browser."""
-    cookie = st.context.cookies.get(OWNER_COOKIE)
-    return cookie if isinstance(cookie, str) and cookie else LOCAL_OWNER
+    """Return who looks at the page: the anonymous cookie of this browser.
+
+    Raises:
+        NotFoundError: If the browser keeps no cookies: all such browsers would be one and the same person.
+    """
+    cookie = st.context.cookies.get(USER_COOKIE)
+    if isinstance(cookie, str) and is_user(cookie):
+        return cookie
+    if st.context.headers:  # which a program that runs a page without a browser, such as a test, does not send
+        raise NotFoundError(
+            "Your browser keeps no cookie of this page, so it cannot know your projects again. Allow cookies for this "
+            "address, or open it in a window of its own, then reload."
+        )
+    return LOCAL_OWNER
 
 
 def read_context(project_id: str | None = None) -> Context:
     """Open the data root and, when an id is given, the project.
 
     Raises:
-        NotFoundError: If the project does not exist or belongs to another browser.
+        NotFoundError: If the project does not exist or belongs to another browser, or this one keeps no cookies.
         StorageError: If the data root cannot be used.
     """
     home, owner = home_dir(), read_owner()
     engine = _engine(str(home))
     project = get_project(engine, project_id, owner) if project_id else None
+    if project is not None:  # a tab with an old page may have stored what does not fit the backbone of another one
+        project = replace(project, config=without_contradictions(project.config))
     return Context(engine, home, owner, project)
 
 

@@ -58,6 +58,28 @@ class _Stored:
     note: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """Pictures that are stored and belong to no data set yet."""
+
+    stored: tuple[_Stored, ...]
+    folders: tuple[str, ...]
+    refused: tuple[Refusal, ...]
+
+    def into(self, dataset: Dataset, *, seed: int = 0) -> ImportReport:
+        """Return the data set with these pictures, and what became of each.
+
+        Args:
+            dataset: What is there already; its pictures keep their class and split.
+            seed: Decides which pictures are kept for validation and test.
+
+        Raises:
+            DatasetError: If there would be too many classes.
+        """
+        _check_class_count(dataset, self.folders)
+        return _report(self.stored, self.folders, dataset, self.refused, seed)
+
+
 def collect(
     sources: Sequence[Source],
     dataset: Dataset,
@@ -67,7 +89,7 @@ def collect(
     should_stop: Callable[[], bool] = lambda: False,
     seed: int = 0,
 ) -> ImportReport:
-    """Decode and store every picture of the sources and put them into the data set.
+    """Decode and store every picture of the sources and put them into the data set: `gather`, then `into`.
 
     What cannot be used is listed with its reason; nothing else is lost. Either all of it comes in or, after
     an error or a stop, nothing.
@@ -84,6 +106,22 @@ def collect(
         DatasetError: If there would be too many classes.
         StorageError: If the disk is full or cannot be written.
         StopRequested: If `should_stop` said so.
+    """
+    gathered = gather(sources, dataset, image_store, on_progress=on_progress, should_stop=should_stop)
+    return gathered.into(dataset, seed=seed)
+
+
+def gather(
+    sources: Sequence[Source],
+    dataset: Dataset,
+    image_store: PictureStore,
+    *,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Gathered:
+    """Decode and store every picture of the sources; arguments and errors as in `collect`.
+
+    The data set, in which too many classes would be noticed, may be another one when they are put into it.
     """
     refused: list[Refusal] = []
     folders: list[str] = []
@@ -104,7 +142,7 @@ def collect(
             on_progress(done, len(found))
             if should_stop():
                 raise StopRequested
-    return _report(stored, folders, dataset, refused, seed)
+    return Gathered(tuple(stored), tuple(folders), tuple(refused))
 
 
 def _check_class_count(dataset: Dataset, class_names: Sequence[str]) -> None:

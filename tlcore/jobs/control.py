@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,14 +15,22 @@ from tlcore.config import RunConfig
 from tlcore.home import home_dir, storage_error
 from tlcore.jobs.processes import start_module
 from tlcore.storage.database import writing
-from tlcore.storage.imports import ImportRequest, create_import
-from tlcore.storage.jobs import JobStatus, insert_job, request_stop
+from tlcore.storage.imports import ImportRequest, create_import, remove_upload
+from tlcore.storage.jobs import JobStatus, get_job, insert_job, request_stop
 from tlcore.storage.measures import MeasureRequest, create_measure
 from tlcore.storage.probes import ProbeRequest, create_probes
 from tlcore.storage.rate_searches import create_search
 from tlcore.storage.runs import RunPlan, create_run, create_runs
 
 RUNNER_MODULE = "tlcore.jobs.runner"
+
+
+RUNNER_START_SECONDS = 5.0
+"""How long a runner may take, on a busy computer, until it holds its lock."""
+
+_starting = threading.Lock()
+_started: dict[Path, tuple[subprocess.Popen[bytes], float]] = {}
+"""The runner that this process started last for each data root, and when."""
 
 
 def runner_lock(home: Path) -> filelock.BaseFileLock:
@@ -40,12 +51,22 @@ def ensure_runner(home: Path | None = None) -> None:
         lock.acquire()
         lock.release()
         # Between the release and the runner's own acquire another one may come; all but one end at once.
-        with (home / "runner.log").open("ab") as log:
-            start_module(RUNNER_MODULE, log=log, environment={"TRANSFER_LAB_HOME": str(home)})
+        with _starting:
+            _start_runner(home)
     except filelock.Timeout:
         return
     except OSError as error:
         raise storage_error(error, home / "runner.log") from error
+
+
+def _start_runner(home: Path) -> None:
+    """Start a runner, but not a second one while the first is about to begin: thirty pages may ask at once."""
+    process, since = _started.get(home, (None, 0.0))
+    if process is not None and process.poll() is None and time.monotonic() - since < RUNNER_START_SECONDS:
+        return
+    with (home / "runner.log").open("ab") as log:
+        process = start_module(RUNNER_MODULE, log=log, environment={"TRANSFER_LAB_HOME": str(home)})
+    _started[home] = process, time.monotonic()
 
 
 def start_run(engine: sa.Engine, project_id: str, version: int, config: RunConfig, home: Path | None = None) -> str:
@@ -107,4 +128,6 @@ def start_backbone_measure(engine: sa.Engine, project_id: str, home: Path | None
 def stop_job(engine: sa.Engine, job: JobStatus, home: Path | None = None) -> None:
     """Ask a job to stop; a run keeps its best epoch so far."""
     request_stop(engine, job.id)
+    if job.kind == "import" and not get_job(engine, job.id).is_active:  # it still waited, so no worker cleans up
+        remove_upload(engine, job.id, home)
     ensure_runner(home)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tlcore.config import RunConfig
 from tlcore.errors import ConflictError
-from tlcore.intake.collection import ImportReport, collect
+from tlcore.intake.collection import ImportReport, gather
 from tlcore.intake.ready_files import fetch_files
 from tlcore.intake.ready_previews import load_strip, preview_strip, save_strip
 from tlcore.intake.ready_sets import get_ready_set, open_ready_set
@@ -30,7 +30,8 @@ from tlcore.storage.imports import (
 from tlcore.storage.jobs import JobState, get_job
 
 PHASE = "Looking at the pictures"
-TRIES = 3
+TRIES = 100
+"""Putting pictures into a changed data set takes milliseconds, so a person cannot keep this busy."""
 
 
 class _NotingStore(ImageStore):
@@ -68,7 +69,7 @@ def import_pictures(context: WorkerContext) -> tuple[JobState, str]:
 def _collect_and_commit(
     context: WorkerContext, sources: list[Source], note: str | None, project_id: str
 ) -> ImportReport:
-    """Collect into the current version; when another tab changed it meanwhile, collect again into that."""
+    """Gather the pictures and put them into the current version, whatever another tab has made of it meanwhile."""
     images = _NotingStore(context.home)
     try:
         return _commit(context, sources, note, project_id, images)
@@ -81,15 +82,13 @@ def _collect_and_commit(
 def _commit(
     context: WorkerContext, sources: list[Source], note: str | None, project_id: str, images: ImageStore
 ) -> ImportReport:
+    number, dataset = current_dataset(context.engine, project_id, context.home)
+    gathered = gather(
+        sources, dataset, images, on_progress=lambda done, total: context.progress.phase(PHASE, done, total)
+    )
     for attempt in range(1, TRIES + 1):
         number, dataset = current_dataset(context.engine, project_id, context.home)
-        report = collect(
-            sources,
-            dataset,
-            images,
-            on_progress=lambda done, total: context.progress.phase(PHASE, done, total),
-            seed=RunConfig().training.seed,
-        )
+        report = gathered.into(dataset, seed=RunConfig().training.seed)
         if report.dataset == dataset:
             return report
         added = f"added {report.added:,} {'picture' if report.added == 1 else 'pictures'}"

@@ -16,9 +16,11 @@ from tlcore.jobs.control import runner_lock
 from tlcore.jobs.processes import is_alive, kill, process_start_time, start_module
 from tlcore.progress import CLOSING_PHASES
 from tlcore.storage.database import open_database, writing
+from tlcore.storage.imports import remove_upload
 from tlcore.storage.jobs import (
     ACTIVE_STATES,
     JobKind,
+    JobState,
     JobStatus,
     LostJobError,
     claim_job,
@@ -76,7 +78,7 @@ class Runner:
         while time.monotonic() - last_active < linger_seconds:
             try:
                 active = self.step()
-            except StorageError:  # a full disk; the next step sees whether there is space again
+            except (StorageError, sa.exc.OperationalError):  # a full disk; the next step sees whether there is space
                 active = True
             if active:
                 last_active = time.monotonic()
@@ -122,7 +124,7 @@ class Runner:
                     WORKER_MODULES[job.kind], job.id, str(job.attempt), log=log, environment=environment
                 )
         except OSError as error:
-            end_job(self._engine, job.id, job.attempt, "failed", str(storage_error(error, log_dir / "worker.log")))
+            self._end(job, "failed", str(storage_error(error, log_dir / "worker.log")))
             return
         self._processes[job.id] = process
         try:
@@ -139,7 +141,7 @@ class Runner:
             if time.time() - (job.started or 0) < START_GRACE_SECONDS:
                 return True
             if job.stop_requested is not None:
-                end_job(self._engine, job.id, job.attempt, "stopped", "Stopped before it began.")
+                self._end(job, "stopped", "Stopped before it began.")
                 return False
             if job.attempt < MAX_ATTEMPTS and requeue_job(self._engine, job.id, job.attempt):
                 return False
@@ -147,13 +149,19 @@ class Runner:
             grace_seconds = CLOSING_GRACE_SECONDS if job.phase in CLOSING_PHASES else STOP_GRACE_SECONDS
             if job.stop_requested is not None and time.time() - job.stop_requested > grace_seconds:
                 kill(job.pid or 0, job.pid_started or 0.0)
-                end_job(self._engine, job.id, job.attempt, "stopped", "Stopped by force; it did not answer in time.")
+                self._end(job, "stopped", "Stopped by force; it did not answer in time.")
                 return False
             return True
         exit_code = process.poll() if process is not None else None
         self._processes.pop(job.id, None)
-        end_job(self._engine, job.id, job.attempt, "failed", _death_notice(job.kind, exit_code))
+        self._end(job, "failed", _death_notice(job.kind, exit_code))
         return False
+
+    def _end(self, job: JobStatus, state: JobState, message: str) -> None:
+        """End a job whose worker cannot do it any more, and clean up in its place."""
+        end_job(self._engine, job.id, job.attempt, state, message)
+        if job.kind == "import":
+            remove_upload(self._engine, job.id, self._home)
 
 
 def _must_wait(kind: JobKind, active: list[JobStatus], working: list[JobStatus]) -> bool:

@@ -99,6 +99,16 @@ def remove_staging_dir(name: str, home: Path | None = None) -> None:
     shutil.rmtree(imports_dir(home) / name, ignore_errors=True)
 
 
+def remove_upload(engine: sa.Engine, job_id: str, home: Path | None = None) -> None:
+    """Remove what an import waited with; for one that ended and whose worker could not do it."""
+    try:
+        request, _ = get_import(engine, job_id)
+    except NotFoundError:
+        return
+    if request.staging is not None:
+        remove_staging_dir(request.staging, home)
+
+
 def create_import(engine: sa.Engine, project_id: str, request: ImportRequest) -> str:
     """Put an import in line and return its job id."""
     with writing(engine) as connection:
