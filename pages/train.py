@@ -8,8 +8,9 @@ from pages.components.recipe_cards import draw_recipes
 from pages.components.run_list import draw_earlier_runs
 from pages.components.run_note import draw_note, draw_note_field, take_note
 from pages.components.run_reuse import draw_reuse
-from pages.components.run_view import draw_ended, draw_live
+from pages.components.run_view import NEXT_RUN, draw_ended, draw_live, leave_run
 from pages.components.state import Context
+from pages.components.text import count
 from pages.components.trained_models import is_run_id
 from pages.components.training_form import draw_summary, draw_training_form, find_obstacle
 from tlcore.errors import NotFoundError
@@ -20,6 +21,8 @@ from tlcore.storage.runs import Run, RunPlan, get_run
 def selected_run(context: Context) -> Run | None:
     """Return the run in the address, else the one that waits or works; `None` to prepare a new one."""
     run_id = st.query_params.get("run")
+    if run_id == NEXT_RUN:
+        return None
     if run_id and is_run_id(run_id):  # a group or simple head of a result page stays in the address, for the way back
         try:
             run = get_run(context.engine, run_id)
@@ -46,6 +49,13 @@ def prepare(context: Context) -> None:
         plan = RunPlan(context.project.version or 0, context.project.config, take_note(context))
         st.query_params["run"] = start_runs(context.engine, context.project.id, [plan], context.home)[0]
         st.rerun()
+    ahead = sum(run.job.is_active for run in context.runs)
+    if ahead:
+        st.info(
+            f"{count(ahead, 'run')} of this project {'is' if ahead == 1 else 'are'} at work or in line. What you start "
+            "now begins by itself after that.",
+            icon=":material/hourglass_empty:",
+        )
     draw_recipes(context)
     draw_training_form(context)
     draw_summary(context)
@@ -64,6 +74,13 @@ def watch(context: Context, run: Run) -> None:
             stop_job(context.engine, run.job, context.home)
             st.rerun()
         draw_live(context, run.id)
+        st.button(
+            "Prepare the next run",
+            key="next_run",
+            icon=":material/playlist_add:",
+            help="Choose settings while this one works. The next run waits in line and begins by itself.",
+            on_click=leave_run,
+        )
         return
     draw_ended(context, run)
     draw_reuse(context, run)
@@ -71,13 +88,8 @@ def watch(context: Context, run: Run) -> None:
         if primary_action("Try it on a picture", icon=":material/arrow_forward:", icon_position="right"):
             go_to("predict", run=run.id)
     elif primary_action("Back to the settings", icon=":material/tune:"):
-        train_again()
-
-
-def train_again() -> None:
-    """Leave the run that is shown, for the settings of a new one."""
-    del st.query_params["run"]
-    st.rerun()
+        leave_run()
+        st.rerun()
 
 
 context = open_page("train", needs_data=True)

@@ -9,6 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from pages.components.comparison_view import RunCurve, overlaid_figure
+from pages.components.run_view import NEXT_RUN
 from tests.coloured_pictures import coloured_dataset
 from tests.lab import Lab
 from tests.page_tests import check, open_app, texts
@@ -194,7 +195,8 @@ def test_run_again_uses_the_same_pictures_and_settings(lab: Lab) -> None:
     assert again.job.state == "queued"
     assert (again.config, again.version) == (first.config, first.version)
     assert address(page, "run") == again.id
-    assert lab.train_page(run=run_id).button(key="run_again").disabled
+    check(lab.train_page(run=run_id).button(key="run_again").click().run())
+    assert len(lab.runs) == 2
 
 
 def test_the_settings_of_a_run_fill_the_pages(lab: Lab) -> None:
@@ -204,7 +206,7 @@ def test_the_settings_of_a_run_fill_the_pages(lab: Lab) -> None:
     page = lab.train_page(run=run_id)
     check(page.button(key="use_settings").click().run())
     assert lab.config == RECIPES[2].config
-    assert "run" not in page.query_params
+    assert page.query_params["run"] in (NEXT_RUN, [NEXT_RUN])
     assert page.button(key="start").label == "Start training"
 
 

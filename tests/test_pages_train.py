@@ -17,11 +17,11 @@ from streamlit.testing.v1 import AppTest
 from pages.components.amounts import duration
 from pages.components.curves import curve_figure, thinned
 from pages.components.network_chart import amount, network_figure
-from pages.components.run_view import Pace, progress_of, seconds_left
+from pages.components.run_view import NEXT_RUN, Pace, progress_of, seconds_left
 from pages.components.state import Context
 from pages.plotly_script import PLOTLY_ADDRESS, plotly_script, versioned_address
 from tests.lab import Lab
-from tests.page_tests import OWNER, modules_after, texts
+from tests.page_tests import OWNER, check, modules_after, texts
 from tlcore import views
 from tlcore.architecture import describe_model
 from tlcore.augmentation_controls import CONTROLS, PRESETS
@@ -301,7 +301,7 @@ def test_a_killed_worker_is_explained_and_the_settings_are_one_press_away(lab: L
     assert "memory ran out" in page.error[0].value
     page.button(key="primary").click().run()
     assert page.button(key="start").label == "Start training"
-    assert "run" not in page.query_params
+    assert page.query_params["run"] in (NEXT_RUN, [NEXT_RUN])
 
 
 def test_earlier_runs_are_listed_newest_first_with_their_intervals(lab: Lab) -> None:
@@ -334,6 +334,19 @@ def test_a_class_without_training_pictures_stops_the_start_with_its_name(lab: La
     assert page.button(key="start").disabled
     assert "no training pictures" in page.warning[0].value
     assert "![bird](" not in page.warning[0].value
+
+
+def test_the_next_run_is_prepared_while_one_works_and_waits_in_line(lab: TrainLab) -> None:
+    run_id, _ = lab.begin_run()
+    page = check(lab.open("train").button(key="next_run").click().run())
+    assert "1 run of this project is at work or in line" in texts(page)
+    page.number_input(key="seed").set_value(1).run()
+    check(page.button(key="start").click().run())
+    newer, older = list_runs(lab.engine, lab.project_id)
+    assert (older.id, newer.config.training.seed, newer.job.state) == (run_id, 1, "queued")
+    assert page.query_params["run"] in (newer.id, [newer.id])
+    # Without a run in the address, the page shows the one that works.
+    assert "Run 1" in texts(lab.open("train"))
 
 
 def test_what_a_finished_run_has_to_say_is_shown(lab: TrainLab) -> None:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from tlcore.config import RunConfig, TrainingConfig
 from tlcore.storage.database import metadata, open_database, run_notes, writing
 from tlcore.storage.deletion import delete_project
-from tlcore.storage.jobs import claim_job, end_job
+from tlcore.storage.jobs import claim_job, end_job, get_job, queue_position, request_stop
 from tlcore.storage.projects import create_project
 from tlcore.storage.runs import MAX_NOTE_LENGTH, RunPlan, create_run, create_runs, get_run, list_runs
 
@@ -38,11 +38,20 @@ def test_plans_become_runs_that_are_worked_on_in_their_order(engine: sa.Engine, 
     assert first.id == ids[0]
 
 
-def test_while_one_waits_no_further_runs_are_made(engine: sa.Engine, project_id: str) -> None:
+def test_while_the_same_run_waits_or_works_no_second_one_is_made(engine: sa.Engine, project_id: str) -> None:
     ids = create_runs(engine, project_id, PLANS)
+    claim_job(engine, "run")
     assert create_runs(engine, project_id, PLANS) == ids
-    assert create_run(engine, project_id, 1, RunConfig()) == ids[0]
     assert len(list_runs(engine, project_id)) == 2
+    request_stop(engine, ids[0])  # which works and will end soon
+    assert create_runs(engine, project_id, PLANS)[0] not in ids
+
+
+def test_another_run_waits_in_line(engine: sa.Engine, project_id: str) -> None:
+    ids = create_runs(engine, project_id, PLANS)
+    other, newer = create_run(engine, project_id, 1, RunConfig()), create_run(engine, project_id, 2, RunConfig())
+    assert len({*ids, other, newer}) == 4
+    assert queue_position(engine, get_job(engine, newer)) == 3
 
 
 def test_without_a_plan_nothing_is_made(engine: sa.Engine, project_id: str) -> None:

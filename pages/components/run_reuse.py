@@ -6,6 +6,7 @@ import streamlit as st
 
 from pages.components.forms import SettingsForm
 from pages.components.frame import show_error
+from pages.components.run_view import leave_run
 from pages.components.state import Context
 from tlcore.backbones.registry import get_backbone
 from tlcore.backbones.weights import weights_status
@@ -42,8 +43,6 @@ def draw_reuse(context: Context, run: Run) -> None:
 
 def _obstacle(context: Context, run: Run) -> str | None:
     """Return why a run cannot be started again now; `None` when it can."""
-    if any(other.job.is_active for other in context.runs):
-        return "Another run of this project waits or works. Wait for its end."
     model = run.config.model
     spec = get_backbone(model.backbone)
     if not weights_status(spec, context.home, model.weights).ready_offline:
@@ -53,7 +52,7 @@ def _obstacle(context: Context, run: Run) -> str | None:
 
 def _use(form: SettingsForm, run: Run) -> None:
     form.change(lambda _: run.config)
-    st.query_params.pop("run", None)
+    leave_run()
 
 
 def _run_again(context: Context, run: Run) -> None:

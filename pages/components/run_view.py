@@ -26,6 +26,9 @@ from tlcore.storage.runs import Run, RunSummary, get_run, last_metric, read_metr
 
 POLL_SECONDS = 1.0
 
+NEXT_RUN = "next"
+"""Stands in the address in place of a run's id while the settings of the next one are chosen."""
+
 PHASE_SENTENCES = {
     "Preparing the backbone": "The frozen blocks are made fast for this computer. The next run does not wait for this.",
     "Preparing": "Getting the pictures and the backbone ready.",
@@ -218,13 +221,14 @@ def draw_ended(context: Context, run: Run) -> None:
                 icon=":material/search:",
                 query_params=link_params(context.project.id, run.id),
             )
-            st.button("Back to the settings", key="train_again", icon=":material/tune:", on_click=_leave_run)
+            st.button("Back to the settings", key="train_again", icon=":material/tune:", on_click=leave_run)
     with st.expander("What was chosen"):
         st.markdown("\n".join(f"- **{what}**: {label(value)}" for what, value in run_settings(run)))
 
 
-def _leave_run() -> None:
-    st.query_params.pop("run", None)
+def leave_run() -> None:
+    """Leave the run that is shown, for the settings of the next one."""
+    st.query_params["run"] = NEXT_RUN
 
 
 def _draw_result(context: Context, run: Run, summary: RunSummary) -> None:

@@ -105,7 +105,7 @@ class RunPlan:
 
 
 def create_run(engine: sa.Engine, project_id: str, version: int, config: RunConfig, note: str = "") -> str:
-    """Put a run in line and return its id; while one waits or works, return that one instead.
+    """Put a run in line and return its id; while the same one waits or works, return that one instead.
 
     A double click or a second tab thus never starts two.
     """
@@ -115,7 +115,8 @@ def create_run(engine: sa.Engine, project_id: str, version: int, config: RunConf
 def create_runs(engine: sa.Engine, project_id: str, plans: Sequence[RunPlan]) -> list[str]:
     """Put runs in line, one behind the other, and return their ids, the first one first.
 
-    While any of the project waits or works, no new one is made, and the ids of those are returned.
+    While a run with the same settings on the same pictures waits or works, no second one is made for that plan: the
+    result would be the same.
 
     Raises:
         ValueError: If there is no plan.
@@ -124,10 +125,19 @@ def create_runs(engine: sa.Engine, project_id: str, plans: Sequence[RunPlan]) ->
     if not plans:
         raise ValueError("`plans` must have at least one run. Received: plans=[]")
     with writing(engine) as connection:
-        of_project = sa.select(jobs.c.id).join(runs, runs.c.job_id == jobs.c.id).where(jobs.c.project_id == project_id)
-        active = of_project.where(jobs.c.state.not_in(ENDED_STATES)).order_by(runs.c.number)
-        existing = [str(job_id) for job_id in connection.execute(active).scalars()]
-        return existing or [_insert_run(connection, project_id, plan) for plan in plans]
+        return [_find_same(connection, project_id, plan) or _insert_run(connection, project_id, plan) for plan in plans]
+
+
+def _find_same(connection: sa.Connection, project_id: str, plan: RunPlan) -> str | None:
+    """Return the run that waits or works for the same result."""
+    query = (
+        sa.select(jobs.c.id)
+        .join(runs, runs.c.job_id == jobs.c.id)
+        .where(jobs.c.project_id == project_id, jobs.c.state.not_in(ENDED_STATES), jobs.c.stop_requested.is_(None))
+        .where(runs.c.version == plan.version, runs.c.config == to_json(plan.config))
+    )
+    found = connection.execute(query).scalar()
+    return None if found is None else str(found)
 
 
 def _insert_run(connection: sa.Connection, project_id: str, plan: RunPlan) -> str:
