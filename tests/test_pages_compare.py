@@ -242,6 +242,7 @@ def test_a_recipe_and_ours_run_one_after_the_other_and_are_compared(lab: Compare
     lab.finish(80)
     page = lab.train_page(run=recipe.id, compare="1-2")
     assert table(page)["What"] == [RECIPES[2].title, OURS.title]
+    assert table(page)["Expected"] == ["I expect that ours is quicker", ""]
     assert table(page)["Time"] == ["12 s", "waiting"]
     page = lab.train_page()
     assert address(page, "run") == ours.id

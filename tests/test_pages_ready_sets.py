@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from pages.components.bring import STARTED_IMPORT
 from pages.components.sample_cards import CAPS, DEFAULT_CAP
+from pages.components.set_drawings import set_drawings
 from tests.page_tests import OWNER, check, open_app, texts
 from tests.test_ready_sets import made_up
 from tlcore.intake.ready_previews import NUM_PICTURES, preview_strip, save_strip
@@ -117,8 +118,17 @@ def test_a_set_that_is_here_needs_no_network_and_shows_its_pictures(
         copy.truncate(file.size_bytes)
     save_strip(spec, preview_strip(spec, made_up({(name, "train"): 2 for name in spec.class_names})), home)
     app = open_app("data", project=project)
-    assert len(app.get("image")) == len(before.get("image")) + NUM_PICTURES
+    # Its own pictures instead of drawn ones.
+    assert len(app.get("image")) == len(before.get("image")) >= NUM_PICTURES * len(READY_SETS)
+    assert (texts(before).count("Drawn;"), texts(app).count("Drawn;")) == (6, 5)
     assert "1,000 of 70,000 pictures, 10 classes · on this computer, no network needed" in texts(app)
     check(button_of(app, "mnist").click().run())
     assert len(list_jobs(engine, states=ACTIVE_STATES, project_id=project)) == 1
     assert asked == []
+
+
+def test_every_set_that_must_be_downloaded_is_drawn_until_then() -> None:
+    for spec in READY_SETS:
+        drawings = set_drawings(spec.name)
+        assert len(drawings) == (NUM_PICTURES if spec.files else 0)
+        assert len(set(drawings)) == len(drawings)

@@ -174,6 +174,9 @@ def _line(curve: RunCurve, points: Sequence[MetricPoint], hover: str) -> dict[st
 
 def _draw_table(runs: Sequence[Run]) -> None:
     rows = [table_row(run) for run in runs]
+    if any(run.note for run in runs):
+        for row, run in zip(rows, runs, strict=True):
+            row["Expected"] = run.note
     st.dataframe(
         {name: [row[name] for row in rows] for name in rows[0]},
         hide_index=True,

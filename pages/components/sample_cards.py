@@ -8,6 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from pages.components.amounts import file_size
+from pages.components.set_drawings import set_drawings
 from pages.components.text import count
 from tlcore.downloading import is_reachable
 from tlcore.errors import TransferLabError
@@ -105,13 +106,14 @@ def _draw_pictures(spec: ReadySetSpec, home: Path) -> None:
     except TransferLabError as error:
         st.caption(str(error))
         return
-    if strip is None:
-        with st.container(border=True):
-            st.caption(f":material/{spec.icon}: Pictures appear here once you have used it.")
-        return
     grid = st.grid(NUM_PICTURES, min_column_width=36, gap="xsmall")
-    for preview in strip.pictures:
-        grid.image(preview.image, width="stretch", alt=preview.class_name)
+    if strip is not None:
+        for preview in strip.pictures:
+            grid.image(preview.image, width="stretch", alt=preview.class_name)
+        return
+    for drawing in set_drawings(spec.name):
+        grid.image(drawing, width="stretch", alt="")
+    st.caption(f":material/{spec.icon}: Drawn; real pictures appear here once you have used it.")
 
 
 @st.cache_data(max_entries=len(READY_SETS), show_spinner=False)
