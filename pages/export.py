@@ -18,6 +18,13 @@ FILE_WORDS = {
 }
 
 context = open_page("export", needs_model=True)
+if not any(run.has_model for run in context.runs):
+    st.info(
+        "Simple heads have no file of their own to take away. Train a network: it comes with its file.",
+        icon=":material/info:",
+    )
+    next_step("Train a network", "train")
+    st.stop()
 run = choose_run(context)
 folder = run_dir(run.id, context.home)
 paths = {name: folder / name for name in RUN_FILES if (folder / name).is_file()}

@@ -4,6 +4,7 @@ import streamlit as st
 
 from pages.components.comparison_view import draw_comparison
 from pages.components.frame import go_to, open_page, primary_action, show_error
+from pages.components.probe_panel import draw_simple_heads
 from pages.components.recipe_cards import draw_recipes
 from pages.components.run_list import draw_earlier_runs
 from pages.components.run_note import draw_note, draw_note_field, take_note
@@ -58,6 +59,11 @@ def prepare(context: Context) -> None:
         )
     draw_recipes(context)
     draw_training_form(context)
+    with st.expander("Simple heads, in seconds (feature extraction as such)", icon=":material/bolt:"):
+        if obstacle is None:
+            draw_simple_heads(context)
+        else:
+            st.markdown(obstacle)
     draw_summary(context)
     draw_note_field(context)
     if obstacle is not None:

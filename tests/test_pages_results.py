@@ -40,7 +40,7 @@ from tlcore.storage.database import open_database, writing
 from tlcore.storage.datasets import commit_version
 from tlcore.storage.ensembles import list_ensembles
 from tlcore.storage.images import ImageStore
-from tlcore.storage.jobs import ACTIVE_STATES, claim_job, end_job, list_jobs
+from tlcore.storage.jobs import ACTIVE_STATES, claim_job, end_job, list_jobs, request_stop
 from tlcore.storage.probes import (
     ProbeRequest,
     ProbeResult,
@@ -500,6 +500,25 @@ def test_simple_heads_are_trained_by_a_job_that_is_watched(make_finished, monkey
     page.button(key=f"stop-{job.id}").click().run()
     assert not list_jobs(finished.engine, states=ACTIVE_STATES, project_id=finished.project_id)
     assert "train-probes" in [button.key for button in page.button]
+
+
+def test_simple_heads_need_no_network_to_be_trained_first(make_finished, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tlcore.jobs.control.ensure_runner", lambda home=None: None)
+    monkeypatch.setattr("pages.components.training_form.find_obstacle", lambda context: None)
+    finished = make_finished()
+    page = open_step("train", finished.project_id)
+    page.button(key="train-probes").click().run()
+    assert not page.exception
+    (job,) = list_jobs(finished.engine, states=ACTIVE_STATES, project_id=finished.project_id)
+    assert get_probe_request(finished.engine, job.id) == ProbeRequest(finished.version, ModelConfig())
+    request_stop(finished.engine, job.id)
+    head_id = finished.add_head()
+    rows = open_step("train", finished.project_id).table[0].value
+    assert list(rows["Model"]) == ["Linear SVM"]
+    page = open_step("understand", finished.project_id, head_id)
+    assert accuracy_of(page).startswith("Test accuracy 98 %")
+    page = open_step("export", finished.project_id, head_id)
+    assert "Train a network" in page.info[0].value
 
 
 def test_the_first_paint_of_understand_loads_neither_network_nor_classifiers(make_finished) -> None:

@@ -13,6 +13,7 @@ from pages.components.state import Context, link_params, read_context
 from pages.components.text import label
 from tlcore.errors import NotFoundError, TransferLabError
 from tlcore.storage.jobs import ACTIVE_STATES, JobKind, JobStatus, list_jobs, queue_position
+from tlcore.storage.probes import list_probes
 from tlcore.storage.projects import mark_visited
 from tlcore.storage.runs import Run
 
@@ -72,7 +73,7 @@ def open_page(step: Step, *, needs_data: bool = False, needs_model: bool = False
     Args:
         step: The step that the page belongs to; it is marked as visited.
         needs_data: Stop with a hint when the project has no pictures.
-        needs_model: Stop with a hint when no run of the project ended with a model.
+        needs_model: Stop with a hint when neither a run nor simple heads left a model.
     """
     project_id = st.query_params.get("project")
     if not project_id:
@@ -81,7 +82,8 @@ def open_page(step: Step, *, needs_data: bool = False, needs_model: bool = False
         context = read_context(project_id)
         mark_visited(context.engine, context.project, step)
         runs = context.runs
-        has_data, has_model = bool(context.dataset.items), any(run.has_model for run in runs)
+        has_data = bool(context.dataset.items)
+        has_model = any(run.has_model for run in runs) or bool(list_probes(context.engine, project_id))
         jobs = list_jobs(context.engine, states=ACTIVE_STATES, project_id=project_id)
     except NotFoundError as error:
         _dead_end(str(error))

@@ -1,14 +1,14 @@
-"""Simple heads on the Understand page: train them on the features of the shown model's backbone, and compare."""
+"""Simple heads: train them on the features of a frozen backbone, before a network or beside one, and compare."""
 
 from __future__ import annotations
 
 import streamlit as st
 
 from pages.components.amounts import accuracy_decimals, percent, seconds_words
-from pages.components.frame import job_progress, show_error
-from pages.components.state import Context
+from pages.components.frame import find_step, job_progress, show_error
+from pages.components.state import Context, dataset_of, link_params
 from pages.components.text import label
-from pages.components.trained_models import Model, dataset_of_model
+from pages.components.trained_models import Model
 from tlcore.backbones.registry import get_backbone
 from tlcore.config import ModelConfig
 from tlcore.errors import TransferLabError
@@ -27,20 +27,27 @@ from tlcore.storage.runs import Run
 POLL_SECONDS = 0.5
 
 
-def draw_simple_heads(context: Context, shown: Model) -> None:
-    """Draw what simple heads are, how good those on these features became, and the button that trains them."""
+def draw_simple_heads(context: Context, shown: Model | None = None) -> None:
+    """Draw what simple heads are, how good those on these features became, and the button that trains them.
+
+    Args:
+        context: What the page works on.
+        shown: The model beside which they stand, whose backbone and pictures they use; without one, the backbone
+            that is chosen and the pictures as they are now.
+    """
     job = last_job(context.engine, context.project.id, "probe")
     active = job is not None and job.is_active
     st.fragment(run_every=POLL_SECONDS if active else None)(_draw)(context, shown, active)
 
 
-def _draw(context: Context, shown: Model, was_active: bool) -> None:
+def _draw(context: Context, shown: Model | None, was_active: bool) -> None:
     from tlcore.probe_training import PROBES
 
     job = last_job(context.engine, context.project.id, "probe")
     if was_active and (job is None or not job.is_active):
         st.rerun()  # once: the list of models has new ones, and the polling ends
-    request = ProbeRequest(shown.version, frozen_backbone(_backbone_of(context, shown)))
+    version = (context.project.version or 0) if shown is None else shown.version
+    request = ProbeRequest(version, frozen_backbone(_backbone_of(context, shown)))
     backbone = get_backbone(request.model.backbone).title
     st.markdown(
         f"The frozen backbone, {backbone}, turns every picture into a list of numbers, its **features**. Any "
@@ -60,10 +67,20 @@ def _draw(context: Context, shown: Model, was_active: bool) -> None:
     if job is not None and job.state == "failed" and get_probe_request(context.engine, job.id) == request:
         st.error(label(job.message), icon=":material/error:")
     if heads:
-        learned_from, training = heads[0].result.trained_on, len(dataset_of_model(context, shown).subset("train"))
+        dataset = dataset_of(context, context.project, version)
+        learned_from, training = heads[0].result.trained_on, len(dataset.subset("train"))
         if learned_from < training:
             st.caption(f"They learned from {learned_from:,} of the {training:,} training pictures, drawn at random.")
-        st.caption("Choose one at the top of the page to see its mistakes, or ask it on Predict.")
+        if shown is not None:
+            st.caption("Choose one at the top of the page to see its mistakes, or ask it on Predict.")
+            return
+        best = max(heads, key=lambda head: head.result.test_correct)
+        st.page_link(
+            find_step("understand").path,
+            label="Understand their mistakes",
+            icon=":material/search:",
+            query_params=link_params(context.project.id, best.id),
+        )
         return
     with st.popover("Which heads are these?", icon=":material/help:", type="tertiary"):
         for spec in PROBES:
@@ -77,8 +94,10 @@ def _draw(context: Context, shown: Model, was_active: bool) -> None:
             st.rerun()
 
 
-def _backbone_of(context: Context, shown: Model) -> ModelConfig:
+def _backbone_of(context: Context, shown: Model | None) -> ModelConfig:
     """Return the model whose backbone is used: that of the shown one, of a group the first member's."""
+    if shown is None:
+        return context.project.config.model
     if isinstance(shown, TrainedProbe):
         return shown.model
     if isinstance(shown, Run):
@@ -87,8 +106,8 @@ def _backbone_of(context: Context, shown: Model) -> ModelConfig:
     return ModelConfig() if member is None else member.config.model
 
 
-def _show_table(heads: list[TrainedProbe], shown: Model) -> None:
-    """Show how good the heads became, below the run that is shown."""
+def _show_table(heads: list[TrainedProbe], shown: Model | None) -> None:
+    """Show how good the heads became, below the run that is shown, if any."""
     from tlcore.probe_training import find_probe_spec
 
     rows = []

@@ -82,7 +82,7 @@ def _collect_and_commit(
 def _commit(
     context: WorkerContext, sources: list[Source], note: str | None, project_id: str, images: ImageStore
 ) -> ImportReport:
-    number, dataset = current_dataset(context.engine, project_id, context.home)
+    _, dataset = current_dataset(context.engine, project_id, context.home)
     gathered = gather(
         sources, dataset, images, on_progress=lambda done, total: context.progress.phase(PHASE, done, total)
     )
