@@ -59,7 +59,7 @@ def prepare(context: Context) -> None:
         )
     draw_recipes(context)
     draw_training_form(context)
-    with st.expander("Simple heads, in seconds (feature extraction as such)", icon=":material/bolt:"):
+    with st.expander("Simple heads, in seconds (feature extraction)", icon=":material/bolt:", key="simple-heads"):
         if obstacle is None:
             draw_simple_heads(context)
         else:

@@ -40,5 +40,5 @@ show_classes(evaluation)
 st.subheader("More models from the same pictures", anchor=False)
 with st.expander("Let several runs answer together (ensemble)", icon=":material/groups:"):
     draw_group_form(context, model)
-with st.expander("Train simple heads in a second (feature extraction as such)", icon=":material/bolt:"):
+with st.expander("Train simple heads in seconds (feature extraction)", icon=":material/bolt:", key="simple-heads"):
     draw_simple_heads(context, model)

@@ -92,7 +92,7 @@ def open_page(step: Step, *, needs_data: bool = False, needs_model: bool = False
         st.stop()
     spec = find_step(step)
     _draw_top(context, spec, runs, has_data=has_data, has_model=has_model)
-    elsewhere = [job for job in jobs if job.kind != "measure" and job_step(job) != step]
+    elsewhere = [job for job in jobs if job.kind != "measure" and step not in job_steps(job)]
     if elsewhere:
         _watch_jobs(context, [job.id for job in elsewhere])
     st.title(spec.title, anchor=False)
@@ -105,13 +105,13 @@ def open_page(step: Step, *, needs_data: bool = False, needs_model: bool = False
     return context
 
 
-def job_step(job: JobStatus) -> Step:
-    """Return the step on whose page a job is watched."""
+def job_steps(job: JobStatus) -> tuple[Step, ...]:
+    """Return the steps on whose pages a job is watched, the first choice first."""
     if job.kind == "probe":
-        return "understand"
+        return "train", "understand"
     if job.kind == "backbones":
-        return "model"
-    return "data" if job.kind == "import" else "train"
+        return ("model",)
+    return ("data",) if job.kind == "import" else ("train",)
 
 
 def show_error(error: TransferLabError) -> None:
@@ -215,7 +215,7 @@ def _watch_jobs(context: Context, job_ids: list[str]) -> None:
             text, fraction = job_progress(context, job)
             st.progress(fraction, text=text, width=320)
             st.page_link(
-                find_step(job_step(job)).path,
+                find_step(job_steps(job)[0]).path,
                 label="Watch",
                 icon=":material/visibility:",
                 query_params=link_params(context.project.id, job.id if job.kind == "run" else None),
