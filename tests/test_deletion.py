@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from tlcore.jobs.worker import WorkerContext
 from tlcore.progress import StopRequested
 from tlcore.storage import deletion
 from tlcore.storage.database import open_database
-from tlcore.storage.datasets import commit_version, current_dataset
+from tlcore.storage.datasets import commit_version, content_path, current_dataset, get_version
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.images import ImageStore
 from tlcore.storage.imports import ImportRequest, StagedFile, create_import, make_staging_dir
@@ -107,6 +108,26 @@ def test_the_same_pictures_can_be_brought_again_afterwards(engine: sa.Engine, ho
         assert all(ImageStore(home).thumbnail(item.image) for item in dataset.items)
         assert current_dataset(engine, project_id, home) == (1, dataset)
         delete_project(engine, project_id, home)
+
+
+def test_while_another_version_cannot_be_read_its_pictures_stay(
+    engine: sa.Engine, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, other = make_project(engine, home, coloured_dataset(home, 2, RED)), coloured_dataset(home, 2, RED)
+    others = make_project(engine, home, other)
+    unreadable = content_path(get_version(engine, others, 1).content, home)
+    read_bytes = Path.read_bytes
+
+    def refuse(path: Path) -> bytes:
+        if path == unreadable:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    delete_project(engine, mine, home)
+    monkeypatch.undo()
+    assert current_dataset(engine, others, home) == (1, other)
+    assert all(ImageStore(home).read(item.image) for item in other.items)
 
 
 def test_a_database_that_cannot_be_written_keeps_all_files(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -43,7 +44,10 @@ def delete_project(engine: sa.Engine, project_id: str, home: Path | None = None)
         job_ids = list(connection.execute(of_project).scalars())
         waiting = [from_json(text, ImportRequest) for text in connection.execute(requests).scalars()]
         connection.execute(sa.delete(projects).where(projects.c.id == project_id))
-    keys = {key for content in contents for key in _image_keys(content, home)}
+    try:
+        keys = _image_keys(contents, home)
+    except OSError:
+        keys = set()  # which pictures it had cannot be told, so they stay
     # Locked: another project that is about to use the same content waits, and then writes its file anew.
     with writing(engine) as connection:
         for content in contents - set(connection.execute(versions).scalars()):
@@ -79,16 +83,25 @@ def remove_unused_pictures(
         # In this order: an import that ends between the two has its pictures in a version.
         earliest = connection.execute(importing.where(jobs.c.id != (import_id or ""))).scalar()
         contents = connection.execute(sa.select(dataset_versions.c.content).distinct()).scalars().all()
-    used = {key for content in contents for key in _image_keys(content, home)}
+    try:
+        used = _image_keys(contents, home)
+    except OSError:
+        return  # a version that cannot be read now may need any of them
     images = ImageStore(home or home_dir())
     for key in set(keys) - used:
         images.remove(key, brought_before=since if earliest is None else min(since, earliest))
 
 
-def _image_keys(content: str, home: Path | None) -> set[str]:
-    """Return the keys in a version's file without reading it as a whole data set: there may be thousands."""
-    try:
-        data = content_path(content, home).read_bytes()
-    except OSError:
-        return set()
-    return {key.decode() for key in _IMAGE_KEY.findall(data)}
+def _image_keys(contents: Iterable[str], home: Path | None) -> set[str]:
+    """Return the keys in the files of versions, not read as whole data sets: there may be thousands.
+
+    A file that is not there belongs to a version that was deleted just now or that nobody can open.
+
+    Raises:
+        OSError: If a file that is there cannot be read.
+    """
+    keys: set[str] = set()
+    for content in contents:
+        with suppress(FileNotFoundError):
+            keys.update(key.decode() for key in _IMAGE_KEY.findall(content_path(content, home).read_bytes()))
+    return keys
