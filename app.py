@@ -18,7 +18,7 @@ def start(arguments: "list[str]") -> int:
     Returns:
         The exit code, where this process does not turn into the server.
     """
-    from tlcore.environment import clean_environment, ensure_environment
+    from tlcore.setup.environment import clean_environment, ensure_environment
 
     parser = argparse.ArgumentParser(
         prog="app.py",
@@ -71,7 +71,7 @@ def server_command(python: str, port: "int | None", no_browser: bool, rest: "lis
 
 def main() -> None:
     """Run `start`, with every foreseen problem as a plain sentence."""
-    from tlcore.python_version import check_python
+    from tlcore.setup.python_version import check_python
 
     check_python()
     from tlcore.errors import TransferLabError
@@ -90,9 +90,9 @@ else:
     # Streamlit finds the literal `app = st.App(...)` by reading this file, then imports it.
     import streamlit as st
 
-    from pages.asgi import lifespan, middleware, routes
-    from pages.media import keep_pictures_a_while
-    from pages.messages import keep_messages_of_fragments
+    from pages.server.asgi import lifespan, middleware, routes
+    from pages.server.media import keep_pictures_a_while
+    from pages.server.messages import keep_messages_of_fragments
 
     keep_pictures_a_while()
     keep_messages_of_fragments()

@@ -11,12 +11,12 @@ from pages.components.forms import SettingsForm
 from pages.components.frame import next_step, open_page, show_error
 from pages.components.state import Context
 from pages.components.text import label
-from tlcore.augmentation_controls import CONTROLS, FILL_MODE_SPECS, PRESET_SPECS, AugmentationSpec
 from tlcore.config import RunConfig
 from tlcore.dataset import Item
 from tlcore.errors import NotFoundError, TransferLabError
+from tlcore.images.views import ViewRequest, square_pixels, view_pixels
+from tlcore.settings.augmentation_controls import CONTROLS, FILL_MODE_SPECS, PRESET_SPECS, AugmentationSpec
 from tlcore.storage.projects import get_project
-from tlcore.views import ViewRequest, square_pixels, view_pixels
 
 TILES = 9
 CONTROLS_HEIGHT = 600

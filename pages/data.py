@@ -2,14 +2,14 @@
 
 import streamlit as st
 
-from pages.components.bring import ONE_CLASS_WAYS, bring_pictures
-from pages.components.class_panel import class_panel
-from pages.components.data_advice import data_advice, is_ready
-from pages.components.edits import show_failed_edit, undo_button
+from pages.components.data.advice import data_advice, is_ready
+from pages.components.data.bring import ONE_CLASS_WAYS, bring_pictures
+from pages.components.data.class_panel import class_panel
+from pages.components.data.edits import show_failed_edit, undo_button
+from pages.components.data.import_watch import last_import, show_import, watch_import
+from pages.components.data.instant_panel import draw_instant_answers
+from pages.components.data.split_panel import split_panel
 from pages.components.frame import next_step, open_page
-from pages.components.import_watch import last_import, show_import, watch_import
-from pages.components.instant_panel import draw_instant_answers
-from pages.components.split_panel import split_panel
 from pages.components.text import count, label
 from tlcore.storage.jobs import ACTIVE_STATES, list_jobs
 
@@ -51,7 +51,7 @@ if dataset.classes:
     if advice:
         st.warning("\n\n".join(map(label, advice)), icon=":material/info:")
 
-    from pages.components.charts import class_counts_figure
+    from pages.components.figures.class_counts import class_counts_figure
 
     figure = class_counts_figure(dataset)
     with st.container(height=min(figure.layout.height, MAX_CHART_HEIGHT) + 20, border=False):

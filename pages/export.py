@@ -4,11 +4,11 @@ import streamlit as st
 
 from pages.components.amounts import file_size
 from pages.components.frame import next_step, open_page
-from pages.components.run_choice import choose_run
-from pages.components.run_settings import run_settings
-from pages.downloads import ARCHIVE_NAME, MODEL_NAME, RUN_FILES, download_url
+from pages.components.results.run_choice import choose_run
+from pages.components.train.run_settings import run_settings
+from pages.server.downloads import ARCHIVE_NAME, MODEL_NAME, RUN_FILES, download_url
 from tlcore.config import to_json
-from tlcore.prediction_code import PACKAGES, prediction_code
+from tlcore.results.prediction_code import PACKAGES, prediction_code
 from tlcore.storage.runs import run_dir
 
 FILE_WORDS = {

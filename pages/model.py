@@ -4,21 +4,21 @@ from dataclasses import replace
 
 import streamlit as st
 
-from pages.components.backbone_chooser import draw_backbone_chooser
-from pages.components.backbone_overview import draw_backbone_overview
+from pages.components.figures.live_plot import live_plot
+from pages.components.figures.network import network_figure, network_height
 from pages.components.forms import SettingsForm
 from pages.components.frame import next_step, open_page
-from pages.components.freeze_form import draw_freeze_line
-from pages.components.large_head import warn_of_large_head
-from pages.components.live_plot import live_plot
-from pages.components.network_chart import network_figure, network_height
-from pages.components.offline_panel import draw_offline_panel
-from pages.components.size_advice import size_sentence
+from pages.components.model.backbone_chooser import draw_backbone_chooser
+from pages.components.model.backbone_overview import draw_backbone_overview
+from pages.components.model.freeze_form import draw_freeze_line
+from pages.components.model.large_head import warn_of_large_head
+from pages.components.model.offline_panel import draw_offline_panel
+from pages.components.model.size_advice import size_sentence
+from pages.components.model.weights_form import draw_start
 from pages.components.state import Context
-from pages.components.weights_form import draw_start
-from tlcore.architecture import describe_model
 from tlcore.backbones.registry import get_backbone
 from tlcore.config import ModelConfig, Pooling, ResizeMode
+from tlcore.model.architecture import describe_model
 
 IMAGE_SIZES = (32, 64, 96, 128, 160, 192, 224, 256, 299)
 PENALTIES = (0.0, 0.00001, 0.0001, 0.001, 0.01, 0.1)

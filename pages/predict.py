@@ -2,16 +2,16 @@
 
 import streamlit as st
 
-from pages.components.answer_views import show_all_answers, show_answer, show_probabilities, show_refused
-from pages.components.answers import ask_pixels, keep_answers, kept_answers, sample_item
-from pages.components.bring_pictures import bring_pictures, take_photo
 from pages.components.colors import class_color
 from pages.components.frame import next_step, open_page, show_error
-from pages.components.prediction_table import prediction_csv
-from pages.components.run_choice import choose_model
-from pages.components.trained_models import dataset_of_model, predictor_of
+from pages.components.results.answer_views import show_all_answers, show_answer, show_probabilities, show_refused
+from pages.components.results.answers import ask_pixels, keep_answers, kept_answers, sample_item
+from pages.components.results.bring_pictures import bring_pictures, take_photo
+from pages.components.results.prediction_table import prediction_csv
+from pages.components.results.run_choice import choose_model
+from pages.components.results.trained_models import dataset_of_model, predictor_of
 from tlcore.errors import RunError
-from tlcore.resizing import decode_image
+from tlcore.images.resizing import decode_image
 
 context = open_page("predict", needs_model=True)
 model = choose_model(context)

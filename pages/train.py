@@ -2,18 +2,18 @@
 
 import streamlit as st
 
-from pages.components.comparison_view import draw_comparison
 from pages.components.frame import go_to, open_page, primary_action, show_error
-from pages.components.probe_panel import draw_simple_heads
-from pages.components.recipe_cards import draw_recipes
-from pages.components.run_list import draw_earlier_runs
-from pages.components.run_note import draw_note, draw_note_field, take_note
-from pages.components.run_reuse import draw_reuse
-from pages.components.run_view import NEXT_RUN, draw_ended, draw_live, leave_run
+from pages.components.results.comparison_view import draw_comparison
+from pages.components.results.trained_models import is_run_id
 from pages.components.state import Context
 from pages.components.text import count
-from pages.components.trained_models import is_run_id
-from pages.components.training_form import draw_summary, draw_training_form, find_obstacle
+from pages.components.train.recipe_cards import draw_recipes
+from pages.components.train.run_list import draw_earlier_runs
+from pages.components.train.run_note import draw_note, draw_note_field, take_note
+from pages.components.train.run_reuse import draw_reuse
+from pages.components.train.run_view import NEXT_RUN, draw_ended, draw_live, leave_run
+from pages.components.train.simple_heads_panel import draw_simple_heads
+from pages.components.train.training_form import draw_summary, draw_training_form, find_obstacle
 from tlcore.errors import NotFoundError
 from tlcore.jobs.control import ensure_runner, start_runs, stop_job
 from tlcore.storage.runs import Run, RunPlan, get_run

@@ -2,13 +2,13 @@
 
 import streamlit as st
 
-from pages.components.ensemble_form import draw_group_form
-from pages.components.ensemble_views import draw_delete, show_group
-from pages.components.evaluation_views import show_accuracy, show_classes, show_mistakes
 from pages.components.frame import next_step, open_page, show_error
-from pages.components.probe_panel import draw_simple_heads
-from pages.components.run_choice import choose_model
-from pages.components.trained_models import evaluation_of
+from pages.components.results.ensemble_form import draw_group_form
+from pages.components.results.ensemble_views import draw_delete, show_group
+from pages.components.results.evaluation_views import show_accuracy, show_classes, show_mistakes
+from pages.components.results.run_choice import choose_model
+from pages.components.results.trained_models import evaluation_of
+from pages.components.train.simple_heads_panel import draw_simple_heads
 from tlcore.errors import RunError
 from tlcore.storage.ensembles import Ensemble
 

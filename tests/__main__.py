@@ -24,7 +24,7 @@ MAX_WORKERS = 4
 def run_everything(pytest_arguments: "list[str]") -> int:
     """Run the checks, then the tests, and return an exit code that is zero only when all passed."""
     from tests.chromium import ENVIRONMENT_VARIABLE, ensure_chromium
-    from tlcore.environment import clean_environment, ensure_environment
+    from tlcore.setup.environment import clean_environment, ensure_environment
 
     os.chdir(str(ROOT))
     python = ensure_environment(ROOT, "requirements-dev.txt")
@@ -54,7 +54,7 @@ def run_everything(pytest_arguments: "list[str]") -> int:
 
 def main() -> None:
     """Run `run_everything`, with every foreseen problem as a plain sentence."""
-    from tlcore.python_version import check_python
+    from tlcore.setup.python_version import check_python
 
     check_python()
     from tlcore.errors import TransferLabError

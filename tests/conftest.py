@@ -28,9 +28,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def prepared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data root with the embedded backbone ready for pictures of 64 pixels; for copying, as it is shared."""
     from tlcore import engines
-    from tlcore.cut import prefix_of
-    from tlcore.pipeline import ensure_compiled
+    from tlcore.model.cut import prefix_of
     from tlcore.progress import TerminalProgress
+    from tlcore.training.run import ensure_compiled
 
     root, config = tmp_path_factory.mktemp("prepared"), ModelConfig(image_size=64)
     with pytest.MonkeyPatch.context() as patched:

@@ -19,7 +19,7 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
-from tlcore.intake.ready_sets import ReadySetSpec, get_ready_set
+from tlcore.ready_sets.registry import ReadySetSpec, get_ready_set
 
 PER_SPLIT = {"train": 8, "test": 4}
 """Pictures of each class in the small data sets."""

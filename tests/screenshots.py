@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pages.asgi import USER_COOKIE
+from pages.server.asgi import USER_COOKIE
 from tests.browser import PageWatch, open_browser, open_context, take_photo
 from tests.conftest import SHARED_DATA
 from tests.ready_projects import LONG_TRAINING, ReadyProject, begin_run, make_project, wait_for_end, wait_for_phase
@@ -24,9 +24,9 @@ from tlcore.storage.datasets import current_dataset
 from tlcore.storage.ensembles import list_ensembles
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import request_stop
-from tlcore.storage.probes import ProbeRequest, frozen_backbone
 from tlcore.storage.projects import create_project
 from tlcore.storage.runs import get_run, read_metrics
+from tlcore.storage.simple_heads import ProbeRequest, frozen_backbone
 
 if TYPE_CHECKING:
     import sqlalchemy as sa

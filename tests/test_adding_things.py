@@ -47,23 +47,23 @@ def test_an_augmentation_is_a_field_a_control_and_a_step(copy: Path) -> None:
         assert part in row
     add(copy / "tlcore/config.py", '    fill_mode: FillMode = "nearest"\n', "    invert: bool = False\n")
     add(
-        copy / "tlcore/augmentation_controls.py",
+        copy / "tlcore/settings/augmentation_controls.py",
         "CONTROLS: Final[tuple[AugmentationSpec, ...]] = (\n",
         "INVERT = AugmentationSpec('invert', 'Negative', 'Turns colours round.', 'To try it.', 'switch')\n",
     )
-    controls = copy / "tlcore/augmentation_controls.py"
+    controls = copy / "tlcore/settings/augmentation_controls.py"
     head = "CONTROLS: Final[tuple[AugmentationSpec, ...]] = (\n"
     controls.write_text(controls.read_text("utf-8").replace(head, head + "    INVERT,\n"), encoding="utf-8")
     add(
-        copy / "tlcore/augmentation.py",
+        copy / "tlcore/images/augmentation.py",
         "    return image\n\n\ndef _inverse_map(",
         "    if config.invert:\n        image = 255 - image\n",
     )
     printed = run(
         copy,
         "import numpy as np\n"
-        "from tlcore.augmentation import augment\n"
-        "from tlcore.augmentation_controls import CONTROLS\n"
+        "from tlcore.images.augmentation import augment\n"
+        "from tlcore.settings.augmentation_controls import CONTROLS\n"
         "from tlcore.config import AugmentationConfig\n"
         "pixels = np.full((8, 8, 3), 200, np.uint8)\n"
         "changed = augment(pixels, AugmentationConfig(invert=True), image_key='0' * 64, view=0)\n"
@@ -76,10 +76,10 @@ def test_a_backbone_is_a_row_named_in_the_registry(copy: Path) -> None:
     row = named_in_the_readme("a backbone")
     for part in ("rows_*.py", "registry.py"):
         assert part in row
-    with (copy / "tlcore/backbones/rows_vgg.py").open("a", encoding="utf-8") as file:
+    with (copy / "tlcore/backbones/rows/vgg.py").open("a", encoding="utf-8") as file:
         file.write('VGG_MINE = replace(VGG16, name="vgg_mine", title="My VGG")\n')
     add(
-        copy / "tlcore/backbones/rows_vgg.py",
+        copy / "tlcore/backbones/rows/vgg.py",
         "from tlcore.backbones.spec import (",
         "from dataclasses import replace\n",
     )
@@ -89,9 +89,9 @@ def test_a_backbone_is_a_row_named_in_the_registry(copy: Path) -> None:
     registry.write_text(text.replace("    VGG16,\n", "    VGG16,\n    VGG_MINE,\n"), encoding="utf-8")
     printed = run(
         copy,
-        "from tlcore.architecture import describe_model\n"
+        "from tlcore.model.architecture import describe_model\n"
         "from tlcore.backbones.registry import BACKBONES\n"
-        "from tlcore.classifier import build_classifier\n"
+        "from tlcore.model.classifier import build_classifier\n"
         "from tlcore.config import ModelConfig\n"
         "config = ModelConfig('vgg_mine', 32, weights='random', first_trainable='block5')\n"
         "model = build_classifier(config, 2).model\n"
@@ -110,14 +110,14 @@ def test_a_schedule_is_a_name_and_a_function(copy: Path) -> None:
     old = 'ScheduleName = Literal["constant", "step", "cosine"]'
     assert old in config.read_text("utf-8")
     config.write_text(config.read_text("utf-8").replace(old, old[:-1] + ', "half"]'), encoding="utf-8")
-    add(copy / "tlcore/schedules.py", '    "step": lambda', '    "half": lambda done: 0.5,\n')
-    add(copy / "pages/components/schedule_form.py", '    "step": (', '    "half": ("Half", "Half of it."),\n')
+    add(copy / "tlcore/training/schedules.py", '    "step": lambda', '    "half": lambda done: 0.5,\n')
+    add(copy / "pages/components/train/schedule_form.py", '    "step": (', '    "half": ("Half", "Half of it."),\n')
     printed = run(
         copy,
-        "from pages.components.schedule_form import SCHEDULE_CHOICES\n"
+        "from pages.components.train.schedule_form import SCHEDULE_CHOICES\n"
         "from tlcore.config import TrainingConfig\n"
-        "from tlcore.schedules import learning_rate_at\n"
-        "from tlcore.setting_words import field_value, rate_words\n"
+        "from tlcore.training.schedules import learning_rate_at\n"
+        "from tlcore.settings.words import field_value, rate_words\n"
         "config = TrainingConfig(schedule='half', learning_rate=0.25)\n"
         "print(learning_rate_at(3, config), SCHEDULE_CHOICES['half'][0], field_value('schedule', 'half'))\n"
         "print(rate_words(config))\n",

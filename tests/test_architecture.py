@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from tlcore.architecture import block_names, check_phases, describe_model, without_contradictions
 from tlcore.backbones.registry import BACKBONES, get_backbone
 from tlcore.config import FineTuningConfig, HeadConfig, ModelConfig, RunConfig, TrainingConfig
 from tlcore.errors import RunError
+from tlcore.model.architecture import block_names, check_phases, describe_model, without_contradictions
 
 # Weights without a classifier. Source: `count_params()` of keras.applications with `include_top=False`.
 KERAS_PARAMETERS = {
@@ -112,8 +112,8 @@ def test_a_model_without_classes_is_refused() -> None:
 
 def test_describing_a_model_loads_no_tensorflow() -> None:
     code = (
-        "import sys; from tlcore.architecture import describe_model; from tlcore.config import ModelConfig; "
-        "import tlcore.evaluation; describe_model(ModelConfig(), 2); "
+        "import sys; from tlcore.model.architecture import describe_model; from tlcore.config import ModelConfig; "
+        "import tlcore.results.evaluation; describe_model(ModelConfig(), 2); "
         "print([name for name in ('tensorflow', 'keras', 'sklearn') if name in sys.modules])"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -224,7 +224,7 @@ except ImportError:
 warnings.simplefilter("ignore")
 from tlcore.errors import TransferLabError
 from tlcore.intake.archives import open_archive
-from tlcore.intake.images import read_image
+from tlcore.intake.decoding import read_image
 
 outcomes = {}
 with zipfile.ZipFile(sys.argv[1]) as hostile, tempfile.TemporaryDirectory() as folder:

@@ -12,8 +12,8 @@ from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from pages.asgi import USER_COOKIE, is_user, middleware, send_small_answers_at_once
 from pages.components import state
+from pages.server.asgi import USER_COOKIE, is_user, middleware, send_small_answers_at_once
 from tests.asgi_request import request
 from tlcore.errors import NotFoundError
 

@@ -9,10 +9,10 @@ import skimage.data
 from numpy.typing import NDArray
 from sklearn.datasets import load_sample_images
 
-from tlcore.augmentation import View, apply_view, augment, sample_view
-from tlcore.augmentation_controls import PRESETS
 from tlcore.config import FILL_MODES, AugmentationConfig, FillMode
-from tlcore.resizing import resize_image
+from tlcore.images.augmentation import View, apply_view, augment, sample_view
+from tlcore.images.resizing import resize_image
+from tlcore.settings.augmentation_controls import PRESETS
 
 pytestmark = pytest.mark.filterwarnings("ignore:Please import `affine_transform`:DeprecationWarning")
 

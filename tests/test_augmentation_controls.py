@@ -4,8 +4,8 @@ from dataclasses import fields, replace
 
 import pytest
 
-from tlcore.augmentation_controls import CONTROLS, FILL_MODE_SPECS, PRESET_SPECS, PRESETS, AugmentationSpec
 from tlcore.config import FILL_MODES, AugmentationConfig
+from tlcore.settings.augmentation_controls import CONTROLS, FILL_MODE_SPECS, PRESET_SPECS, PRESETS, AugmentationSpec
 
 NUMBERS = [control for control in CONTROLS if control.kind in ("slider", "range")]
 

@@ -10,23 +10,23 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.components import backbone_overview, offline_panel, weights_download
-from pages.components.backbone_choice import SCRATCH_HEAD, SCRATCH_RATE, with_backbone
-from pages.components.backbone_chooser import backbone_names, recommend
-from pages.components.backbone_overview import OVERVIEW_KEY
-from pages.components.backbone_scatter import BackboneFacts, hover_text, scatter_figure
+from pages.components.figures.backbones import BackboneFacts, hover_text, scatter_figure
+from pages.components.model import backbone_overview, offline_panel, weights_download
+from pages.components.model.backbone_choice import SCRATCH_HEAD, SCRATCH_RATE, with_backbone
+from pages.components.model.backbone_chooser import backbone_names, recommend
+from pages.components.model.backbone_overview import OVERVIEW_KEY
 from pages.components.text import label
 from tests.coloured_pictures import coloured_dataset
 from tests.lab import Lab
 from tests.page_tests import check, texts
 from tlcore.backbones.registry import BACKBONES, BackboneSpec, get_backbone
 from tlcore.backbones.small_cnn import small_cnn_name
-from tlcore.backbones.weights import weights_path, weights_status
+from tlcore.backbones.weights.status import weights_path, weights_status
 from tlcore.config import ModelConfig, RunConfig
-from tlcore.cut import prefix_of
-from tlcore.engines import EngineSpeeds, this_machine, write_engine_speeds
 from tlcore.errors import WeightsError
+from tlcore.features.engines import EngineSpeeds, this_machine, write_engine_speeds
 from tlcore.jobs import control
+from tlcore.model.cut import prefix_of
 from tlcore.storage.database import writing
 from tlcore.storage.jobs import ACTIVE_STATES, claim_job, end_job, get_job, list_jobs, write_job
 from tlcore.storage.projects import update_config
@@ -46,9 +46,9 @@ class ChooserLab(Lab):
 def chooser_page() -> None:
     import streamlit as st
 
-    from pages.components.backbone_chooser import draw_backbone_chooser
-    from pages.components.backbone_overview import draw_backbone_overview
-    from pages.components.offline_panel import draw_offline_panel
+    from pages.components.model.backbone_chooser import draw_backbone_chooser
+    from pages.components.model.backbone_overview import draw_backbone_overview
+    from pages.components.model.offline_panel import draw_offline_panel
     from pages.components.state import read_context
 
     context = read_context(st.query_params["project"])

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tlcore import engines
-from tlcore.backbone_speeds import backbone_milliseconds, measure_backbones
 from tlcore.backbones.registry import BackboneSpec, get_backbone
 from tlcore.config import HeadConfig, ModelConfig
-from tlcore.cut import prefix_of
-from tlcore.engines import EngineSpeeds, read_engine_speeds, this_machine, write_engine_speeds
+from tlcore.features import engines
+from tlcore.features.engines import EngineSpeeds, read_engine_speeds, this_machine, write_engine_speeds
+from tlcore.model.cut import prefix_of
+from tlcore.pricing.backbone_speeds import backbone_milliseconds, measure_backbones
 from tlcore.progress import StopRequested
 
 

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 
 import tests.keras_saving  # noqa: F401
-from tlcore.backbones.brought import bring_weights, brought_path, find_brought
-from tlcore.backbones.brought_check import IMAGENET_MEANS, bake_scaling, keep_brought
 from tlcore.backbones.keras_models import build_backbone
 from tlcore.backbones.registry import get_backbone
-from tlcore.backbones.weights import require_weights, weights_status
-from tlcore.backbones.weights_file import read_layout
+from tlcore.backbones.weights.brought import bring_weights, brought_path, find_brought
+from tlcore.backbones.weights.brought_check import IMAGENET_MEANS, bake_scaling, keep_brought
+from tlcore.backbones.weights.keras_file import read_layout
+from tlcore.backbones.weights.status import require_weights, weights_status
 from tlcore.config import IMAGENET, RANDOM, ModelConfig
-from tlcore.cut import prefix_of
 from tlcore.errors import WeightsError
+from tlcore.model.cut import prefix_of
 
 SPEC = get_backbone("mobilenet_v2_035")
 LIMIT = 100_000_000

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlalchemy as sa
 
-from pages.asgi import USER_COOKIE
+from pages.server.asgi import USER_COOKIE
 from tests.browser import TIMEOUT_SECONDS, PageWatch, open_browser, open_context, take_photo
 from tests.ready_projects import LONG_TRAINING, ReadyProject, begin_run, make_project, wait_for_end, wait_for_phase
 from tests.server import AppServer, prepare_home

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from tests.coloured_pictures import RecordingProgress
-from tlcore.architecture import describe_model
 from tlcore.backbones.keras_models import block_layers
 from tlcore.backbones.registry import get_backbone
-from tlcore.classifier import Classifier, build_classifier, count_parameters, cut_model
 from tlcore.config import RANDOM, HeadConfig, ModelConfig, TrainingConfig
-from tlcore.feature_store import FeatureTable, LabelledFeatures
-from tlcore.training import train_suffix
+from tlcore.features.store import FeatureTable, LabelledFeatures
+from tlcore.model.architecture import describe_model
+from tlcore.model.classifier import Classifier, build_classifier, count_parameters, cut_model
+from tlcore.training.loop import train_suffix
 
 SIZE = 32
 LAST_BLOCKS = {"efficientnet_lite0": "block7a", "mobilenet_v2": "block_16"}

@@ -16,9 +16,9 @@ from PIL import Image
 from tlcore.dataset import MAX_CLASSES, Dataset
 from tlcore.errors import DatasetError
 from tlcore.intake.collection import UNLABELLED, ImportReport, collect
-from tlcore.intake.ready_sets import get_ready_set, open_ready_set
 from tlcore.intake.sources import ArchiveSource, FileSource, FolderSource, ReadySource
 from tlcore.progress import StopRequested
+from tlcore.ready_sets.registry import get_ready_set, open_ready_set
 from tlcore.storage.images import ImageStore
 
 

@@ -6,8 +6,6 @@ from dataclasses import fields, is_dataclass, replace
 
 import pytest
 
-from tlcore.augmentation_controls import PRESETS
-from tlcore.comparison import NOTHING_CHANGED, changes_between, config_changes, differences, verdict
 from tlcore.config import (
     AugmentationConfig,
     FineTuningConfig,
@@ -16,7 +14,9 @@ from tlcore.config import (
     RunConfig,
     TrainingConfig,
 )
-from tlcore.setting_words import field_name, field_value
+from tlcore.results.comparison import NOTHING_CHANGED, changes_between, config_changes, differences, verdict
+from tlcore.settings.augmentation_controls import PRESETS
+from tlcore.settings.words import field_name, field_value
 from tlcore.storage.jobs import JobStatus
 from tlcore.storage.runs import Run, RunSummary
 

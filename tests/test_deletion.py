@@ -26,9 +26,9 @@ from tlcore.storage.deletion import delete_project
 from tlcore.storage.images import ImageStore
 from tlcore.storage.imports import ImportRequest, StagedFile, create_import, make_staging_dir
 from tlcore.storage.jobs import JobState, claim_job, get_job, request_stop
-from tlcore.storage.probes import ProbeRequest, create_probes, probe_dir
 from tlcore.storage.projects import create_project, get_project
 from tlcore.storage.runs import create_run, run_dir
+from tlcore.storage.simple_heads import ProbeRequest, create_probes, probe_dir
 
 RED, BLUE = ("red", "green"), ("blue", "green")
 

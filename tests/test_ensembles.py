@@ -12,7 +12,8 @@ from scipy.optimize import minimize
 from scipy.stats import binomtest
 from sklearn import metrics
 
-from tlcore.ensembles import (
+from tlcore.errors import NotFoundError, RunError
+from tlcore.results.ensembles import (
     EnsemblePredictor,
     compare_answers,
     ensemble_evaluation,
@@ -22,8 +23,7 @@ from tlcore.ensembles import (
     load_validations,
     log_loss,
 )
-from tlcore.errors import NotFoundError, RunError
-from tlcore.evaluation import VALIDATION_FILE_NAME, Evaluation, save_evaluation
+from tlcore.results.evaluation import VALIDATION_FILE_NAME, Evaluation, save_evaluation
 from tlcore.storage.database import open_database
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.ensembles import EnsembleConfig, create_ensemble, delete_ensemble, list_ensembles

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tlcore import environment
-from tlcore.environment import (
+from tlcore.setup import environment
+from tlcore.setup.environment import (
     FOLDER,
     INCOMPLETE,
     check_modules,
@@ -31,9 +31,9 @@ from tlcore.environment import (
     stamp,
     stamp_path,
 )
-from tlcore.installing import SetupError
-from tlcore.progress_line import ProgressLine
-from tlcore.python_version import python_problem
+from tlcore.setup.installing import SetupError
+from tlcore.setup.progress_line import ProgressLine
+from tlcore.setup.python_version import python_problem
 
 ROOT = Path(__file__).resolve().parents[1]
 READ_BY_OLD_PYTHONS = (
@@ -41,9 +41,12 @@ READ_BY_OLD_PYTHONS = (
     "tests/__init__.py",
     "tests/__main__.py",
     "tlcore/__init__.py",
-    "tlcore/python_version.py",
+    "tlcore/setup/python_version.py",
+    "tlcore/setup/__init__.py",
 )
-ENSURE = "from pathlib import Path; from tlcore.environment import ensure_environment; ensure_environment(Path({!r}))"
+ENSURE = (
+    "from pathlib import Path; from tlcore.setup.environment import ensure_environment; ensure_environment(Path({!r}))"
+)
 
 
 @pytest.fixture
@@ -123,7 +126,7 @@ def test_a_real_old_python_says_one_plain_sentence(command: list[str]) -> None:
 
 
 def test_the_environment_is_made_with_the_standard_library_alone() -> None:
-    code = "import sys; sys.path.insert(0, '.'); import tlcore.environment, tests.chromium"
+    code = "import sys; sys.path.insert(0, '.'); import tlcore.setup.environment, tests.chromium"
     subprocess.run([sys.executable, "-I", "-S", "-c", code], cwd=ROOT, check=True)
 
 
@@ -291,8 +294,8 @@ def test_only_one_process_makes_the_environment_at_a_time(tmp_path: Path) -> Non
 def test_the_lock_of_a_killed_process_is_free_again(tmp_path: Path) -> None:
     lock_path = tmp_path / "lock"
     code = (
-        "import sys, time; from pathlib import Path; from tlcore.environment import exclusive\n"
-        "from tlcore.progress_line import ProgressLine\n"
+        "import sys, time; from pathlib import Path; from tlcore.setup.environment import exclusive\n"
+        "from tlcore.setup.progress_line import ProgressLine\n"
         f"with exclusive(Path({str(lock_path)!r}), ProgressLine()):\n"
         "    print('held', flush=True); time.sleep(60)\n"
     )

@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 from sklearn import metrics
 
 from tlcore.errors import RunError
-from tlcore.evaluation import (
+from tlcore.results.evaluation import (
     FILE_NAME,
     Evaluation,
     accuracy_interval,

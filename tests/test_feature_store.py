@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tlcore.cut import Prefix
 from tlcore.errors import StorageError
-from tlcore.feature_store import FeatureSet, FeatureStore, record_key
+from tlcore.features.store import FeatureSet, FeatureStore, record_key
+from tlcore.model.cut import Prefix
 
 PREFIX = Prefix("efficientnet_lite0", "weights", 64, "pooling", (4,))
 KEYS = [record_key(f"picture {number}") for number in range(6)]

@@ -13,21 +13,21 @@ import numpy as np
 import pytest
 
 from tests.coloured_pictures import RecordingProgress, coloured_dataset
-from tlcore import features
-from tlcore.augmentation_controls import PRESETS
-from tlcore.classifier import build_prefix
 from tlcore.config import AugmentationConfig, ModelConfig, TrainingConfig
-from tlcore.cut import prefix_of
-from tlcore.engines import EngineSpeeds, as_stored, compiled_prefix_path, this_machine, write_engine_speeds
 from tlcore.errors import ImageError, RunError
-from tlcore.features import FeatureExtractor
-from tlcore.features_compile import compile_model
+from tlcore.features import extractor as features
+from tlcore.features.compiling import compile_model
+from tlcore.features.engines import EngineSpeeds, as_stored, compiled_prefix_path, this_machine, write_engine_speeds
+from tlcore.features.extractor import FeatureExtractor
+from tlcore.features.litert import CompiledModel
+from tlcore.images.views import ViewRequest, square_pixels, view_of_epoch, view_pixels
 from tlcore.jobs.processes import ROOT_DIR
-from tlcore.litert import CompiledModel
-from tlcore.pipeline import is_compiled
+from tlcore.model.classifier import build_prefix
+from tlcore.model.cut import prefix_of
 from tlcore.progress import StopRequested
+from tlcore.settings.augmentation_controls import PRESETS
 from tlcore.storage.images import ImageStore
-from tlcore.views import ViewRequest, square_pixels, view_of_epoch, view_pixels
+from tlcore.training.run import is_compiled
 
 NO_AUGMENTATION = AugmentationConfig()
 POOLED = ModelConfig(image_size=64)

@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from pages import frontend_files
-from pages.frontend_files import FrontendFiles
+from pages.server import frontend_files
+from pages.server.frontend_files import FrontendFiles
 from tests.asgi_request import request
 
 SCRIPT = b"let answer = 42;\n" * 200

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from tlcore.errors import ImageError
-from tlcore.intake.images import MAX_SIDE, clean_pixels, pixels_of, read_image
-from tlcore.resizing import decode_image
+from tlcore.images.resizing import decode_image
+from tlcore.intake.decoding import MAX_SIDE, clean_pixels, pixels_of, read_image
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:

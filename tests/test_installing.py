@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tlcore.installing import PipOutput, clean_environment, run_watched
-from tlcore.progress_line import ProgressLine, duration
+from tlcore.setup.installing import PipOutput, clean_environment, run_watched
+from tlcore.setup.progress_line import ProgressLine, duration
 
 
 def read(*lines: str) -> PipOutput:

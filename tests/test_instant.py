@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 
 from tests.coloured_pictures import COLOURS, RecordingProgress, coloured_dataset, picture
-from tlcore import instant
 from tlcore.config import AugmentationConfig, ModelConfig
 from tlcore.dataset import Dataset
 from tlcore.errors import RunError
-from tlcore.features import FeatureExtractor
-from tlcore.instant import InstantFeatures, fit_instant, instant_items
+from tlcore.features.extractor import FeatureExtractor
+from tlcore.images.views import ViewRequest
 from tlcore.jobs.processes import ROOT_DIR
+from tlcore.simple_heads import instant
+from tlcore.simple_heads.instant import InstantFeatures, fit_instant, instant_items
 from tlcore.storage.images import ImageStore
-from tlcore.views import ViewRequest
 
 MODEL = ModelConfig(image_size=64)
 
@@ -124,6 +124,6 @@ def test_without_the_compiled_backbone_it_is_said(home: Path) -> None:
 
 
 def test_neither_tensorflow_nor_scikit_learn_is_loaded_before_it_is_needed() -> None:
-    code = "import sys, tlcore.instant; print({'tensorflow', 'keras', 'sklearn'} & set(sys.modules))"
+    code = "import sys, tlcore.simple_heads.instant; print({'tensorflow', 'keras', 'sklearn'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT_DIR, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -9,21 +9,21 @@ import numpy as np
 import pytest
 
 from tests.coloured_pictures import RecordingProgress, coloured_dataset
-from tlcore import steps
-from tlcore.batches import balanced_order
-from tlcore.classifier import build_classifier, cut_model
 from tlcore.config import RANDOM, FineTuningConfig, HeadConfig, ModelConfig, RunConfig, TrainingConfig
 from tlcore.errors import RunError
-from tlcore.evaluation import load_evaluation
-from tlcore.feature_store import FeatureTable, LabelledFeatures
-from tlcore.intake.images import pixels_of
-from tlcore.pipeline import run_pipeline
-from tlcore.prediction import load_predictor
+from tlcore.features.store import FeatureTable, LabelledFeatures
+from tlcore.intake.decoding import pixels_of
+from tlcore.model.classifier import build_classifier, cut_model
 from tlcore.progress import FINE_TUNING, TRAINING, StopRequested
-from tlcore.schedules import learning_rate_at
-from tlcore.steps import class_weights
+from tlcore.results.evaluation import load_evaluation
+from tlcore.results.prediction import load_predictor
 from tlcore.storage.images import ImageStore
-from tlcore.training import train_suffix
+from tlcore.training import steps
+from tlcore.training.batches import balanced_order
+from tlcore.training.loop import train_suffix
+from tlcore.training.run import run_pipeline
+from tlcore.training.schedules import learning_rate_at
+from tlcore.training.steps import class_weights
 
 RANDOM_MODEL = ModelConfig(image_size=64, weights=RANDOM)
 TUNED = RunConfig(

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pages.asgi import USER_COOKIE
+from pages.server.asgi import USER_COOKIE
 from tests.chromium import find_chromium
 from tests.page_tests import ROOT_DIR
 from tlcore.config import RunConfig

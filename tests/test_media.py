@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 from streamlit.runtime.media_file_storage import MediaFileKind, MediaFileStorageError
 
-from pages import media
-from pages.media import LINGER_SECONDS, LingeringMediaStorage
+from pages.server import media
+from pages.server.media import LINGER_SECONDS, LingeringMediaStorage
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.runtime import app_session
 
 import app
-from pages.messages import CompleteMessages
+from pages.server.messages import CompleteMessages
 
 FRAGMENT = "curves"
 

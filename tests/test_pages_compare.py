@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.components.comparison_view import RunCurve, overlaid_figure
-from pages.components.run_view import NEXT_RUN
+from pages.components.results.comparison_view import RunCurve, overlaid_figure
+from pages.components.train.run_view import NEXT_RUN
 from tests.coloured_pictures import coloured_dataset
 from tests.lab import Lab
 from tests.page_tests import check, open_app, texts
 from tlcore.config import RunConfig
 from tlcore.dataset import Dataset
-from tlcore.recipes import OURS, RECIPES
+from tlcore.settings.recipes import OURS, RECIPES
 from tlcore.storage.database import writing
 from tlcore.storage.datasets import commit_version
 from tlcore.storage.jobs import claim_job, end_job
@@ -253,7 +253,7 @@ def test_a_recipe_and_ours_run_one_after_the_other_and_are_compared(lab: Compare
 def pretend_download(tmp_path: Path) -> None:
     """Put a file of the right size where Keras keeps the weights of MobileNetV2; pages look at the size only."""
     from tlcore.backbones.registry import get_backbone
-    from tlcore.backbones.weights import weights_path
+    from tlcore.backbones.weights.status import weights_path
 
     spec = get_backbone("mobilenet_v2")
     path = weights_path(spec)

@@ -17,14 +17,14 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 from streamlit.runtime.scriptrunner_utils.script_run_context import ScriptRunContext
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 
-from pages.components import private_streamlit
-from pages.components.bring import STARTED_IMPORT
 from pages.components.colors import CLASS_COLORS, FROZEN_COLOR, TRAINABLE_COLOR, TRAINING_COLOR, VALIDATION_COLOR
-from pages.components.data_advice import data_advice, is_ready
+from pages.components.data.advice import data_advice, is_ready
+from pages.components.data.bring import STARTED_IMPORT
 from pages.components.text import label, plot_label
+from pages.server import private_streamlit
 from tests.page_tests import OWNER, check, modules_after, open_app, texts
 from tlcore.dataset import ClassLabel, Dataset, Item
-from tlcore.intake.images import clean_pixels
+from tlcore.intake.decoding import clean_pixels
 from tlcore.storage.database import open_database, writing
 from tlcore.storage.datasets import commit_version, get_version, load_dataset
 from tlcore.storage.images import ImageStore
@@ -225,7 +225,7 @@ def test_an_edit_from_an_old_page_is_refused_in_words(engine: sa.Engine, home: P
         return commit_version(*args, **kwargs)
 
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr("pages.components.edits.commit_version", other_tab_first)
+        monkeypatch.setattr("pages.components.data.edits.commit_version", other_tab_first)
         app = check(app.button(key="delete-class-yes-1-id0").click().run())
     assert "changed in another tab" in texts(app)
     assert current(engine, project_id, home).class_names == ("cat", "dog", "bird")

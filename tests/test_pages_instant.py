@@ -8,12 +8,12 @@ import pytest
 import sqlalchemy as sa
 from streamlit.testing.v1 import AppTest
 
-from pages.components import instant_panel
-from pages.components.instant_panel import quality_words
+from pages.components.data import instant_panel
+from pages.components.data.instant_panel import quality_words
 from tests.coloured_pictures import coloured_dataset, picture, png
 from tests.page_tests import OWNER, check, modules_after, open_app, texts
 from tlcore.config import ModelConfig
-from tlcore.instant import InstantClassifier
+from tlcore.simple_heads.instant import InstantClassifier
 from tlcore.storage.database import open_database
 from tlcore.storage.datasets import commit_version
 from tlcore.storage.projects import create_project

@@ -7,13 +7,12 @@ from dataclasses import replace
 import pytest
 
 from pages.components import forms
-from pages.components.network_chart import network_figure
-from pages.components.rate_finder import rate_figure
-from pages.components.weights_form import resized, with_start
+from pages.components.figures.network import network_figure
+from pages.components.model.weights_form import resized, with_start
+from pages.components.train.rate_finder import rate_figure
 from tests.lab import Lab
 from tests.page_tests import check, texts
 from tests.test_pages_train import lab  # noqa: F401 - a fixture
-from tlcore.architecture import describe_model
 from tlcore.config import (
     IMAGENET,
     RANDOM,
@@ -25,10 +24,11 @@ from tlcore.config import (
     to_json,
 )
 from tlcore.errors import StorageError
-from tlcore.rate_search import RateSearch
+from tlcore.model.architecture import describe_model
 from tlcore.storage.database import writing
 from tlcore.storage.jobs import claim_job, end_job
 from tlcore.storage.rate_searches import create_search, last_search, write_search_result
+from tlcore.training.rate_search import RateSearch
 
 FOUND = RateSearch(
     (1e-5, *(10 ** (-4 + step / 8) for step in range(30))), (1.0, *(1 - step / 40 for step in range(30)))

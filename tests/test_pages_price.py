@@ -8,20 +8,23 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.components import price
 from pages.components.amounts import seconds_words
-from pages.components.price import breakdown, price_sentence, total_words
+from pages.components.train import price
+from pages.components.train.price import breakdown, price_sentence, total_words
 from tests.coloured_pictures import coloured_dataset
 from tests.lab import Lab
 from tests.page_tests import check, open_app, texts
-from tlcore.augmentation_controls import PRESETS
 from tlcore.config import ModelConfig, RunConfig, TrainingConfig
-from tlcore.price import PriceTag
-from tlcore.speeds import FeaturePass, RunTimings, TrainingPace, learn_speeds
+from tlcore.features.extractor import FeaturePass
+from tlcore.pricing.price import PriceTag
+from tlcore.pricing.speeds import learn_speeds
+from tlcore.settings.augmentation_controls import PRESETS
 from tlcore.storage.datasets import current_dataset
 from tlcore.storage.jobs import ACTIVE_STATES, JobStatus, claim_job, end_job, get_job, list_jobs
 from tlcore.storage.projects import create_project, update_config
 from tlcore.storage.runs import create_run
+from tlcore.training.stopwatch import TrainingPace
+from tlcore.training.timings import RunTimings
 
 TAG = PriceTag(
     startup_seconds=5.0,

@@ -8,13 +8,13 @@ import pytest
 import sqlalchemy as sa
 from streamlit.testing.v1 import AppTest
 
-from pages.components.bring import STARTED_IMPORT
-from pages.components.sample_cards import CAPS, DEFAULT_CAP
-from pages.components.set_drawings import set_drawings
+from pages.components.data.bring import STARTED_IMPORT
+from pages.components.data.ready_set_cards import CAPS, DEFAULT_CAP
+from pages.components.data.ready_set_drawings import set_drawings
 from tests.page_tests import OWNER, check, open_app, texts
 from tests.test_ready_sets import made_up
-from tlcore.intake.ready_previews import NUM_PICTURES, preview_strip, save_strip
-from tlcore.intake.ready_sets import READY_SETS, get_ready_set
+from tlcore.ready_sets.previews import NUM_PICTURES, preview_strip, save_strip
+from tlcore.ready_sets.registry import READY_SETS, get_ready_set
 from tlcore.storage.database import open_database
 from tlcore.storage.imports import ImportRequest, get_import
 from tlcore.storage.jobs import ACTIVE_STATES, list_jobs
@@ -42,7 +42,7 @@ def network(monkeypatch: pytest.MonkeyPatch, is_there: bool) -> list[str]:
         asked.append(url)
         return is_there
 
-    monkeypatch.setattr("pages.components.sample_cards.is_reachable", answer)
+    monkeypatch.setattr("pages.components.data.ready_set_cards.is_reachable", answer)
     return asked
 
 

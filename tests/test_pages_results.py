@@ -22,26 +22,28 @@ from PIL import Image
 from starlette.applications import Starlette
 from streamlit.testing.v1 import AppTest
 
-from pages.asgi import owner_of
 from pages.components.amounts import chance, file_size, interval_words
-from pages.components.ensemble_views import comparison_words
-from pages.components.prediction_table import defused, prediction_csv
-from pages.components.result_charts import confusion_figure, probability_figure
+from pages.components.figures.results import confusion_figure, probability_figure
+from pages.components.results.ensemble_views import comparison_words
+from pages.components.results.prediction_table import defused, prediction_csv
 from pages.components.state import LOCAL_OWNER
-from pages.downloads import download_route, download_url
+from pages.server.asgi import owner_of
+from pages.server.downloads import download_route, download_url
 from tests.page_tests import modules_after
 from tlcore.config import ModelConfig, RunConfig
 from tlcore.dataset import ClassLabel, Dataset, Item
-from tlcore.evaluation import VALIDATION_FILE_NAME, Evaluation, load_evaluation, save_evaluation
-from tlcore.intake.images import clean_pixels
-from tlcore.prediction_code import prediction_code
-from tlcore.resizing import resize_image
+from tlcore.images.resizing import resize_image
+from tlcore.intake.decoding import clean_pixels
+from tlcore.results.evaluation import VALIDATION_FILE_NAME, Evaluation, load_evaluation, save_evaluation
+from tlcore.results.prediction_code import prediction_code
 from tlcore.storage.database import open_database, writing
 from tlcore.storage.datasets import commit_version
 from tlcore.storage.ensembles import list_ensembles
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import ACTIVE_STATES, claim_job, end_job, list_jobs, request_stop
-from tlcore.storage.probes import (
+from tlcore.storage.projects import create_project
+from tlcore.storage.runs import RunSummary, create_run, run_dir, write_summary
+from tlcore.storage.simple_heads import (
     ProbeRequest,
     ProbeResult,
     create_probes,
@@ -50,8 +52,6 @@ from tlcore.storage.probes import (
     probe_dir,
     write_probe_results,
 )
-from tlcore.storage.projects import create_project
-from tlcore.storage.runs import RunSummary, create_run, run_dir, write_summary
 
 PAGES_DIR = Path(__file__).resolve().parents[1] / "pages"
 OWNER = "o" * 24
@@ -151,7 +151,7 @@ class RedOrGreen:
 
 @pytest.fixture
 def predictor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tlcore.prediction.load_predictor", lambda _folder, _home=None: RedOrGreen())
+    monkeypatch.setattr("tlcore.results.prediction.load_predictor", lambda _folder, _home=None: RedOrGreen())
 
 
 def open_step(step: str, project_id: str, run_id: str | None = None) -> AppTest:
@@ -504,7 +504,7 @@ def test_simple_heads_are_trained_by_a_job_that_is_watched(make_finished, monkey
 
 def test_simple_heads_need_no_network_to_be_trained_first(make_finished, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tlcore.jobs.control.ensure_runner", lambda home=None: None)
-    monkeypatch.setattr("pages.components.training_form.find_obstacle", lambda context: None)
+    monkeypatch.setattr("pages.components.train.training_form.find_obstacle", lambda context: None)
     finished = make_finished()
     page = open_step("train", finished.project_id)
     page.button(key="train-probes").click().run()

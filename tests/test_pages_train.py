@@ -15,18 +15,18 @@ from starlette.responses import Response
 from streamlit.testing.v1 import AppTest
 
 from pages.components.amounts import duration
-from pages.components.curves import curve_figure, thinned
-from pages.components.network_chart import amount, network_figure
-from pages.components.run_view import NEXT_RUN, Pace, progress_of, seconds_left
+from pages.components.figures.curves import curve_figure, thinned
+from pages.components.figures.network import amount, network_figure
 from pages.components.state import Context
-from pages.plotly_script import PLOTLY_ADDRESS, plotly_script, versioned_address
+from pages.components.train.run_view import NEXT_RUN, Pace, progress_of, seconds_left
+from pages.server.plotly_script import PLOTLY_ADDRESS, plotly_script, versioned_address
 from tests.lab import Lab
 from tests.page_tests import OWNER, check, modules_after, texts
-from tlcore import views
-from tlcore.architecture import describe_model
-from tlcore.augmentation_controls import CONTROLS, PRESETS
 from tlcore.config import AugmentationConfig, ModelConfig, RunConfig
 from tlcore.dataset import ClassLabel, Dataset, Item, Split
+from tlcore.images import views
+from tlcore.model.architecture import describe_model
+from tlcore.settings.augmentation_controls import CONTROLS, PRESETS
 from tlcore.storage.database import writing
 from tlcore.storage.datasets import commit_version, get_version, load_dataset
 from tlcore.storage.images import ImageStore

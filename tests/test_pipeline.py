@@ -15,7 +15,6 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 from tests.coloured_pictures import COLOURS, RecordingProgress, coloured_dataset, picture
-from tlcore.architecture import describe_model
 from tlcore.config import (
     RESIZE_MODES,
     HeadConfig,
@@ -26,19 +25,20 @@ from tlcore.config import (
     from_json,
     to_json,
 )
-from tlcore.cut import prefix_of
 from tlcore.dataset import Dataset
-from tlcore.engines import compiled_prefix_path
 from tlcore.errors import DatasetError, RunError, WeightsError
-from tlcore.evaluation import load_evaluation
-from tlcore.intake.images import pixels_of
-from tlcore.pipeline import PipelineResult, run_pipeline
-from tlcore.prediction import Predictor, load_predictor, save_predictor_spec
-from tlcore.prediction import PredictorSpec as Spec
-from tlcore.prediction_code import prediction_code
-from tlcore.resizing import resize_image
+from tlcore.features.engines import compiled_prefix_path
+from tlcore.images.resizing import resize_image
+from tlcore.intake.decoding import pixels_of
+from tlcore.model.architecture import describe_model
+from tlcore.model.cut import prefix_of
+from tlcore.results.evaluation import load_evaluation
+from tlcore.results.prediction import Predictor, load_predictor, save_predictor_spec
+from tlcore.results.prediction import PredictorSpec as Spec
+from tlcore.results.prediction_code import prediction_code
 from tlcore.storage.images import ImageStore
 from tlcore.storage.runs import RunSummary
+from tlcore.training.run import PipelineResult, run_pipeline
 
 CONFIG = RunConfig(
     model=ModelConfig(image_size=64),

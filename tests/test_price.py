@@ -12,18 +12,16 @@ import sqlalchemy as sa
 
 from tests.coloured_pictures import RecordingProgress, coloured_dataset
 from tests.ready_projects import wait_for_end
-from tlcore import price, speeds
-from tlcore.augmentation_controls import PRESETS
-from tlcore.backbones.weights import prepare_embedded
+from tlcore.backbones.weights.status import prepare_embedded
 from tlcore.config import HeadConfig, ModelConfig, RunConfig, TrainingConfig
 from tlcore.dataset import ClassLabel, Dataset, Item, Split
-from tlcore.features import FeatureExtractor
+from tlcore.features.extractor import FeatureExtractor
+from tlcore.images.views import ViewRequest, view_of_epoch
 from tlcore.jobs.control import start_measure, start_run
-from tlcore.measuring import measure
-from tlcore.pipeline import ensure_compiled
-from tlcore.price import MissingRecords, PriceTag, count_missing, price_of, price_of_missing
-from tlcore.progress import StopRequested
-from tlcore.speeds import (
+from tlcore.pricing import price, speeds
+from tlcore.pricing.measuring import measure
+from tlcore.pricing.price import MissingRecords, PriceTag, count_missing, price_of, price_of_missing
+from tlcore.pricing.speeds import (
     FeaturePass,
     PassSpeed,
     RunTimings,
@@ -35,13 +33,15 @@ from tlcore.speeds import (
     read_speeds,
     speeds_key,
 )
+from tlcore.progress import StopRequested
+from tlcore.settings.augmentation_controls import PRESETS
 from tlcore.storage.database import open_database
 from tlcore.storage.datasets import commit_version
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import claim_job, get_job
 from tlcore.storage.measures import MeasureRequest, create_measure, get_measure, last_measure
 from tlcore.storage.projects import create_project
-from tlcore.views import ViewRequest, view_of_epoch
+from tlcore.training.run import ensure_compiled
 
 PACE = TrainingPace(first_epoch_seconds=2.0, epoch_seconds=0.1, step_seconds=0.05, answers_per_second=100.0)
 TRAINING = TrainingSpeed("here", launch_seconds=1.0, startup_seconds=4.0, pace=PACE, finish_seconds=3.0)

@@ -13,22 +13,22 @@ from sklearn.svm import LinearSVC
 
 from tests.coloured_pictures import COLOURS, RecordingProgress, coloured_dataset, picture
 from tests.ready_projects import wait_for_end
-from tlcore import probing
 from tlcore.config import HeadConfig, ModelConfig
 from tlcore.dataset import Dataset
 from tlcore.errors import DatasetError, RunError
-from tlcore.evaluation import load_evaluation
 from tlcore.jobs.control import start_probes
-from tlcore.probe_prediction import load_probe_predictor
-from tlcore.probe_training import PROBES, left_out_similarities, train_class_means, train_probe
-from tlcore.probes import PROBE_FILE, load_probe, save_probe
-from tlcore.probing import train_probes
 from tlcore.progress import StopRequested
+from tlcore.results.evaluation import load_evaluation
+from tlcore.simple_heads import run as probing
+from tlcore.simple_heads.heads import PROBE_FILE, load_probe, save_probe
+from tlcore.simple_heads.prediction import load_probe_predictor
+from tlcore.simple_heads.run import train_probes
+from tlcore.simple_heads.training import PROBES, left_out_similarities, train_class_means, train_probe
 from tlcore.storage.database import open_database
 from tlcore.storage.datasets import commit_version
 from tlcore.storage.deletion import delete_project
-from tlcore.storage.probes import ProbeRequest, create_probes, frozen_backbone, list_probes, probe_dir
 from tlcore.storage.projects import create_project
+from tlcore.storage.simple_heads import ProbeRequest, create_probes, frozen_backbone, list_probes, probe_dir
 
 KINDS = [spec.kind for spec in PROBES]
 MODEL = ModelConfig(image_size=64)

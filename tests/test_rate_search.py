@@ -12,15 +12,15 @@ import pytest
 from tests.coloured_pictures import RecordingProgress, coloured_dataset
 from tests.page_tests import OWNER, ROOT_DIR
 from tlcore.config import ModelConfig, RunConfig, TrainingConfig, from_json
-from tlcore.feature_store import FeatureTable, LabelledFeatures
+from tlcore.features.store import FeatureTable, LabelledFeatures
 from tlcore.progress import StopRequested
-from tlcore.rate_search import RateSearch, smoothed
 from tlcore.storage.database import open_database
 from tlcore.storage.datasets import commit_version
 from tlcore.storage.jobs import claim_job
 from tlcore.storage.projects import create_project
 from tlcore.storage.rate_searches import create_search, last_search
-from tlcore.training import SEARCH_STEPS, search_rates
+from tlcore.training.loop import SEARCH_STEPS, search_rates
+from tlcore.training.rate_search import RateSearch, smoothed
 
 RATES = tuple(np.geomspace(1e-6, 1.0, 61).tolist())
 

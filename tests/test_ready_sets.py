@@ -32,13 +32,14 @@ from tests.published_sets import (
 from tlcore import downloading
 from tlcore.dataset import Dataset
 from tlcore.errors import DatasetError, DownloadError, TransferLabError
-from tlcore.intake import ready_sets
-from tlcore.intake.ready_files import fetch_files
-from tlcore.intake.ready_pictures import ReadyPicture, first_of_each_class, picture_of
-from tlcore.intake.ready_previews import NUM_PICTURES, load_strip
-from tlcore.intake.ready_sets import READY_SETS, ReadySetSpec, get_ready_set, open_ready_set
+from tlcore.intake.sources import ReadyPicture
 from tlcore.jobs import reporting, worker
 from tlcore.jobs.import_worker import import_pictures
+from tlcore.ready_sets import registry as ready_sets
+from tlcore.ready_sets.files import fetch_files
+from tlcore.ready_sets.pictures import first_of_each_class, picture_of
+from tlcore.ready_sets.previews import NUM_PICTURES, load_strip
+from tlcore.ready_sets.registry import READY_SETS, ReadySetSpec, get_ready_set, open_ready_set
 from tlcore.storage.database import open_database
 from tlcore.storage.datasets import current_dataset
 from tlcore.storage.images import ImageStore

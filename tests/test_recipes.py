@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tlcore.architecture import describe_model
-from tlcore.augmentation_controls import PRESETS
 from tlcore.backbones.registry import get_backbone
 from tlcore.config import RunConfig, from_json, to_json
-from tlcore.recipes import OURS, RECIPES, RecipeSpec, find_recipe
+from tlcore.model.architecture import describe_model
+from tlcore.settings.augmentation_controls import PRESETS
+from tlcore.settings.recipes import OURS, RECIPES, RecipeSpec, find_recipe
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)

@@ -7,7 +7,7 @@ from sklearn.datasets import load_digits, load_sample_images
 
 from tlcore.config import RESIZE_MODES, ResizeMode
 from tlcore.errors import ImageError
-from tlcore.resizing import decode_image, resize_image
+from tlcore.images.resizing import decode_image, resize_image
 
 
 def ramp(height: int, width: int) -> np.ndarray:

@@ -24,14 +24,14 @@ from tlcore.jobs import control, reporting, run_worker, worker
 from tlcore.jobs.control import start_import, start_run, stop_job
 from tlcore.jobs.processes import ROOT_DIR, process_start_time
 from tlcore.jobs.reporting import JobProgress
-from tlcore.pipeline import PipelineResult
-from tlcore.prediction import load_predictor
+from tlcore.results.prediction import load_predictor
 from tlcore.storage.database import jobs, open_database, writing
 from tlcore.storage.datasets import commit_version, current_dataset
 from tlcore.storage.imports import ImportRequest, StagedFile, create_import, get_import, make_staging_dir
 from tlcore.storage.jobs import JobStatus, claim_job, end_job, get_job
 from tlcore.storage.projects import create_project
 from tlcore.storage.runs import RunSummary, create_run, get_run, read_metrics, run_dir
+from tlcore.training.run import PipelineResult
 
 CONFIG = RunConfig(
     model=ModelConfig(image_size=64, head=HeadConfig(dropout=0.0)),

@@ -7,8 +7,8 @@ from contextlib import ExitStack
 import numpy as np
 import pytest
 
-from tlcore.intake.ready_sets import READY_SETS, get_ready_set, open_ready_set
-from tlcore.intake.samples import PHOTOS, windows
+from tlcore.ready_sets.embedded import PHOTOS, windows
+from tlcore.ready_sets.registry import READY_SETS, get_ready_set, open_ready_set
 
 EMBEDDED = tuple(spec for spec in READY_SETS if not spec.files)
 

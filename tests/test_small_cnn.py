@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tlcore.architecture import describe_model
 from tlcore.backbones.registry import get_backbone, output_shape, small_cnn_filters, small_cnn_name
-from tlcore.backbones.weights import require_weights, weights_path, weights_status
+from tlcore.backbones.weights.status import require_weights, weights_path, weights_status
 from tlcore.config import RANDOM, ModelConfig
-from tlcore.cut import PIXELS, prefix_of
+from tlcore.model.architecture import describe_model
+from tlcore.model.cut import PIXELS, prefix_of
 
 
 def test_name_and_filters_say_the_same() -> None:

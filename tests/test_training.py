@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from tests.coloured_pictures import RecordingProgress
-from tlcore import training
-from tlcore.batches import Batches
 from tlcore.config import OPTIMIZERS, AugmentationConfig, TrainingConfig
 from tlcore.errors import RunError
-from tlcore.feature_store import FeatureTable, LabelledFeatures
-from tlcore.steps import build_optimizer
-from tlcore.training import TrainingResult, predict_features, train_suffix
-from tlcore.views import view_of_epoch
+from tlcore.features.store import FeatureTable, LabelledFeatures
+from tlcore.images.views import view_of_epoch
+from tlcore.training import loop as training
+from tlcore.training.batches import Batches
+from tlcore.training.loop import TrainingResult, predict_features, train_suffix
+from tlcore.training.steps import build_optimizer
 
 FEATURES = 8
 CONFIG = TrainingConfig(epochs=6, batch_size=10, learning_rate=0.05, patience=None)

@@ -16,11 +16,11 @@ import keras
 import numpy as np
 import pytest
 
-from tlcore.backbones.download import download_weights
 from tlcore.backbones.keras_models import build_backbone, build_network
 from tlcore.backbones.registry import BackboneSpec, get_backbone
 from tlcore.backbones.spec import HDF5_SIGNATURE
-from tlcore.backbones.weights import partial_path, require_weights, weights_path, weights_status
+from tlcore.backbones.weights.download import download_weights
+from tlcore.backbones.weights.status import partial_path, require_weights, weights_path, weights_status
 from tlcore.config import RANDOM
 from tlcore.downloading import hash_of, megabytes
 from tlcore.errors import StorageError, WeightsError
@@ -305,8 +305,8 @@ def test_sizes_are_read_in_megabytes() -> None:
 
 def test_the_light_modules_load_no_tensorflow() -> None:
     code = (
-        "import sys, tlcore.backbones.registry, tlcore.backbones.weights, tlcore.backbones.download;"
-        "import tlcore.backbones.brought;"
+        "import sys, tlcore.backbones.registry, tlcore.backbones.weights.status, tlcore.backbones.weights.download;"
+        "import tlcore.backbones.weights.brought;"
         "sys.exit(bool({'keras', 'tensorflow'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -9,15 +9,15 @@ from pathlib import Path
 from tlcore.config import RunConfig
 from tlcore.dataset import Dataset
 from tlcore.errors import DatasetError, RunError
-from tlcore.evaluation import Evaluation, accuracy_interval, load_evaluation
 from tlcore.home import home_dir
 from tlcore.intake.collection import collect
-from tlcore.intake.images import pixels_of
+from tlcore.intake.decoding import pixels_of
 from tlcore.intake.sources import ArchiveSource, FolderSource
-from tlcore.pipeline import run_pipeline
-from tlcore.prediction import Predictor, load_predictor
 from tlcore.progress import Progress, TerminalProgress
+from tlcore.results.evaluation import Evaluation, accuracy_interval, load_evaluation
+from tlcore.results.prediction import Predictor, load_predictor
 from tlcore.storage.images import ImageStore
+from tlcore.training.run import run_pipeline
 
 
 def read_dataset(path: str | Path, *, seed: int = 0) -> Dataset:

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tlcore.backbones.registry import get_backbone
-from tlcore.backbones.weights import require_weights, weights_status
+from tlcore.backbones.weights.status import require_weights, weights_status
 from tlcore.config import ModelConfig
 from tlcore.errors import TransferLabError
 from tlcore.home import home_dir
 from tlcore.keras_imports import leave_out_of_keras
-from tlcore.pipeline import configure_tensorflow, ensure_compiled, is_compiled
 from tlcore.progress import TerminalProgress
+from tlcore.training.run import configure_tensorflow, ensure_compiled, is_compiled
 
 # Everything frozen; the last block trainable; the last five trainable.
 COMMON_FREEZE_LINES: tuple[str | None, ...] = (None, "block7a", "block6a")

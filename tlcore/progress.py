@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Protocol, TextIO
 
-from tlcore.progress_line import ProgressLine
+from tlcore.setup.progress_line import ProgressLine
 
 REDRAW_SECONDS = 0.1
 

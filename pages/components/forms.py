@@ -10,9 +10,9 @@ import sqlalchemy as sa
 import streamlit as st
 
 from pages.components.text import label
-from tlcore.architecture import without_contradictions
 from tlcore.config import AugmentationConfig, HeadConfig, ModelConfig, RunConfig, TrainingConfig
 from tlcore.errors import TransferLabError
+from tlcore.model.architecture import without_contradictions
 from tlcore.storage.projects import update_config
 
 _FAILED_CHANGE = "failed-change"

@@ -13,9 +13,9 @@ from pages.components.state import Context, link_params, read_context
 from pages.components.text import label
 from tlcore.errors import NotFoundError, TransferLabError
 from tlcore.storage.jobs import ACTIVE_STATES, JobKind, JobStatus, list_jobs, queue_position
-from tlcore.storage.probes import list_probes
 from tlcore.storage.projects import mark_visited
 from tlcore.storage.runs import Run
+from tlcore.storage.simple_heads import list_probes
 
 Step = Literal["data", "augment", "model", "train", "understand", "predict", "export"]
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import sqlalchemy as sa
 import streamlit as st
 
-from pages.asgi import USER_COOKIE, is_user
-from tlcore.architecture import without_contradictions
+from pages.server.asgi import USER_COOKIE, is_user
 from tlcore.dataset import Dataset
 from tlcore.errors import NotFoundError
 from tlcore.home import home_dir
+from tlcore.model.architecture import without_contradictions
 from tlcore.storage.database import open_database
 from tlcore.storage.datasets import get_version, load_dataset
 from tlcore.storage.images import ImageStore

@@ -13,11 +13,11 @@ REQUIREMENTS = {"accuracy": "requirements-dev.txt", "speed": "requirements-bench
 
 def main() -> None:
     """Run the benchmark that the command line names, in the project's own environment."""
-    from tlcore.python_version import check_python
+    from tlcore.setup.python_version import check_python
 
     check_python()
-    from tlcore.environment import clean_environment, ensure_environment
     from tlcore.errors import TransferLabError
+    from tlcore.setup.environment import clean_environment, ensure_environment
 
     parser = argparse.ArgumentParser(prog="python3 -m tests.bench", description="Measure Transfer Lab on this machine.")
     parser.add_argument("benchmark", choices=sorted(REQUIREMENTS))

@@ -10,15 +10,15 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from tests.conftest import SHARED_DATA
-from tlcore.architecture import usual_fine_tuning
 from tlcore.config import ModelConfig, RunConfig
-from tlcore.cut import prefix_of
 from tlcore.dataset import Dataset
-from tlcore.engines import read_engine_speeds
-from tlcore.ensembles import ensemble_evaluation, equal_weights, fit_weights
-from tlcore.evaluation import VALIDATION_FILE_NAME, Evaluation, accuracy_interval, load_evaluation
+from tlcore.features.engines import read_engine_speeds
 from tlcore.home import ENVIRONMENT_VARIABLE
 from tlcore.library import TrainedModel, read_dataset, train
+from tlcore.model.architecture import usual_fine_tuning
+from tlcore.model.cut import prefix_of
+from tlcore.results.ensembles import ensemble_evaluation, equal_weights, fit_weights
+from tlcore.results.evaluation import VALIDATION_FILE_NAME, Evaluation, accuracy_interval, load_evaluation
 
 # How many points thawing the backbone must bring on small pictures that are unlike ImageNet's.
 TUNING_GAIN = 0.05

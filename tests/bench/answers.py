@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from tests.bench.material import PHOTOS, Sizes, photos
 from tests.bench.measures import Measurement, percentile, rounded, seconds_of
-from tlcore.augmentation_controls import PRESETS
 from tlcore.config import ModelConfig, RunConfig, TrainingConfig
-from tlcore.intake.images import pixels_of
+from tlcore.images.views import ViewRequest, square_pixels, view_pixels
+from tlcore.intake.decoding import pixels_of
 from tlcore.library import train
+from tlcore.settings.augmentation_controls import PRESETS
 from tlcore.storage.images import ImageStore
-from tlcore.views import ViewRequest, square_pixels, view_pixels
 
 PREVIEW_VIEWS = 9
 PREVIEW_LIMIT_MS = 30.0

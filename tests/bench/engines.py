@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from tests.bench.material import Sizes, photos, pixels_and_labels, prepare
 from tests.bench.measures import Measurement, interleaved, medians, rounded
-from tlcore.classifier import build_prefix
 from tlcore.config import ModelConfig
-from tlcore.engines import num_compute_threads
-from tlcore.features import fastest_engine
+from tlcore.features.engines import num_compute_threads
+from tlcore.features.extractor import fastest_engine
+from tlcore.model.classifier import build_prefix
 
 PREDICT_BATCH = 32
 ONNX_BATCH = 16

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from tests.conftest import SHARED_DATA
 from tlcore.config import ModelConfig, from_json, to_json
 from tlcore.dataset import Dataset, Item
+from tlcore.images.views import square_pixels
 from tlcore.library import read_dataset
-from tlcore.pipeline import ensure_compiled
 from tlcore.progress import TerminalProgress
 from tlcore.storage.images import ImageStore
-from tlcore.views import square_pixels
+from tlcore.training.run import ensure_compiled
 
 PHOTOS = SHARED_DATA / "cats_dogs.zip"
 

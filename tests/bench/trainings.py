@@ -14,15 +14,15 @@ import numpy as np
 from tests.bench import theirs
 from tests.bench.material import Sizes, photos, pixels_and_labels, prepare
 from tests.bench.measures import Measurement, rounded
-from tlcore.augmentation_controls import PRESETS
-from tlcore.classifier import build_classifier
 from tlcore.config import ModelConfig, RunConfig, TrainingConfig
 from tlcore.dataset import Dataset
-from tlcore.feature_store import LabelledFeatures
-from tlcore.features import FeatureExtractor
+from tlcore.features.extractor import FeatureExtractor
+from tlcore.features.store import LabelledFeatures
+from tlcore.images.views import ViewRequest, view_of_epoch
+from tlcore.model.classifier import build_classifier
+from tlcore.settings.augmentation_controls import PRESETS
 from tlcore.storage.images import ImageStore
-from tlcore.training import predict_features, train_suffix
-from tlcore.views import ViewRequest, view_of_epoch
+from tlcore.training.loop import predict_features, train_suffix
 
 ACCURACY_POINTS = 0.01
 TUNING_RATE = 1e-4

@@ -20,7 +20,7 @@ from tests.bench.measures import Measurement, percentile, rounded
 from tests.page_tests import OWNER
 from tests.ready_projects import LONG_TRAINING, ReadyProject, begin_run, make_project, wait_for_phase
 from tests.server import AppServer, prepare_home
-from tlcore.engines import THREADS_VARIABLE
+from tlcore.features.engines import THREADS_VARIABLE
 from tlcore.storage.database import open_database
 from tlcore.storage.jobs import get_job
 from tlcore.storage.runs import read_metrics

@@ -20,7 +20,7 @@ from tests.bench.measures import Measurement, rounded
 from tests.bench.workers import start_worker
 from tlcore.config import ModelConfig, RunConfig, TrainingConfig
 from tlcore.dataset import Dataset, Item, Split
-from tlcore.resizing import decode_image, resize_image
+from tlcore.images.resizing import decode_image, resize_image
 from tlcore.storage.database import open_database
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import get_job

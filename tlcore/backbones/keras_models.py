@@ -18,7 +18,7 @@ from PIL import Image
 from tlcore.backbones.efficientnet_lite import build_imagenet_classifier, convert_weights, set_weights
 from tlcore.backbones.registry import get_backbone
 from tlcore.backbones.spec import BackboneSpec, PreprocessingSpec, output_shape
-from tlcore.backbones.weights import RANDOM_SEED, is_random, require_weights
+from tlcore.backbones.weights.status import RANDOM_SEED, is_random, require_weights
 from tlcore.config import IMAGENET, RANDOM
 from tlcore.errors import WeightsError
 

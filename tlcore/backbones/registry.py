@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tlcore.backbones.rows_convnext import CONVNEXT_TINY
-from tlcore.backbones.rows_densenet import DENSENET121
-from tlcore.backbones.rows_efficientnet import (
+from tlcore.backbones.rows.convnext import CONVNEXT_TINY
+from tlcore.backbones.rows.densenet import DENSENET121
+from tlcore.backbones.rows.efficientnet import (
     EFFICIENTNET_B0,
     EFFICIENTNET_B1,
     EFFICIENTNET_B2,
@@ -13,8 +13,8 @@ from tlcore.backbones.rows_efficientnet import (
     EFFICIENTNET_V2_B0,
     EFFICIENTNET_V2_B1,
 )
-from tlcore.backbones.rows_inception import INCEPTION_RESNET_V2, INCEPTION_V3
-from tlcore.backbones.rows_mobile import (
+from tlcore.backbones.rows.inception import INCEPTION_RESNET_V2, INCEPTION_V3
+from tlcore.backbones.rows.mobilenet import (
     MOBILENET,
     MOBILENET_V2,
     MOBILENET_V2_035,
@@ -23,11 +23,11 @@ from tlcore.backbones.rows_mobile import (
     MOBILENET_V2_130,
     MOBILENET_V2_140,
 )
-from tlcore.backbones.rows_mobile_v3 import MOBILENET_V3_LARGE, MOBILENET_V3_SMALL
-from tlcore.backbones.rows_nasnet import NASNET_MOBILE
-from tlcore.backbones.rows_resnet import RESNET50, RESNET50_V2, RESNET101
-from tlcore.backbones.rows_vgg import VGG16, VGG19
-from tlcore.backbones.rows_xception import XCEPTION
+from tlcore.backbones.rows.mobilenet_v3 import MOBILENET_V3_LARGE, MOBILENET_V3_SMALL
+from tlcore.backbones.rows.nasnet import NASNET_MOBILE
+from tlcore.backbones.rows.resnet import RESNET50, RESNET50_V2, RESNET101
+from tlcore.backbones.rows.vgg import VGG16, VGG19
+from tlcore.backbones.rows.xception import XCEPTION
 from tlcore.backbones.small_cnn import (
     DEFAULT_FILTERS,
     small_cnn_filters,

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePath
 
+from tlcore.dataset import Split
 from tlcore.errors import ArchiveError, DatasetError, ImageError
 from tlcore.intake.archives import MAX_ENTRY_BYTES, Refusal, open_archive
-from tlcore.intake.images import PICTURE_SUFFIXES, CleanImage, read_image
+from tlcore.intake.decoding import PICTURE_SUFFIXES, CleanImage, read_image
 from tlcore.intake.labels import Label, assign_labels
 from tlcore.intake.names import is_junk, printable, split_path
-from tlcore.intake.ready_pictures import ReadyPicture
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,25 @@ class FolderSource:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadyPicture:
+    """One picture of a ready data set; its pixels are made only when they are wanted.
+
+    Attributes:
+        class_name: The class that it belongs to.
+        split: Fixed by the data set, so that nothing leaks from training into test; `None` where it fixes none.
+        name: A file name that says where it is from.
+        clean: Makes the picture as it is stored; raises `ImageError`. Several threads may call it.
+    """
+
+    class_name: str
+    split: Split | None
+    name: str
+    clean: Callable[[], CleanImage]
+
+
+@dataclass(frozen=True, slots=True)
 class ReadySource:
-    """Pictures of a ready data set, from `tlcore.intake.ready_sets.open_ready_set`."""
+    """Pictures of a ready data set, from `tlcore.ready_sets.registry.open_ready_set`."""
 
     pictures: tuple[ReadyPicture, ...]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from tlcore.backbone_speeds import measure_backbones
 from tlcore.backbones.registry import BACKBONES
 from tlcore.jobs.worker import WorkerContext, work
+from tlcore.pricing.backbone_speeds import measure_backbones
 from tlcore.storage.jobs import JobState
 
 

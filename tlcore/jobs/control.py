@@ -18,9 +18,9 @@ from tlcore.storage.database import writing
 from tlcore.storage.imports import ImportRequest, create_import, remove_upload
 from tlcore.storage.jobs import JobStatus, get_job, insert_job, request_stop
 from tlcore.storage.measures import MeasureRequest, create_measure
-from tlcore.storage.probes import ProbeRequest, create_probes
 from tlcore.storage.rate_searches import create_search
 from tlcore.storage.runs import RunPlan, create_run, create_runs
+from tlcore.storage.simple_heads import ProbeRequest, create_probes
 
 RUNNER_MODULE = "tlcore.jobs.runner"
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from tlcore.config import RunConfig
 from tlcore.errors import ConflictError
 from tlcore.intake.collection import ImportReport, gather
-from tlcore.intake.ready_files import fetch_files
-from tlcore.intake.ready_previews import load_strip, preview_strip, save_strip
-from tlcore.intake.ready_sets import get_ready_set, open_ready_set
 from tlcore.intake.sources import ArchiveSource, FileSource, ReadySource, Source
 from tlcore.jobs.worker import WorkerContext, work
+from tlcore.ready_sets.files import fetch_files
+from tlcore.ready_sets.previews import load_strip, preview_strip, save_strip
+from tlcore.ready_sets.registry import get_ready_set, open_ready_set
 from tlcore.storage.database import writing
 from tlcore.storage.datasets import commit_version, current_dataset
 from tlcore.storage.deletion import remove_unused_pictures

@@ -6,7 +6,7 @@ import sys
 
 from tlcore.jobs.processes import seconds_since_start
 from tlcore.jobs.worker import WorkerContext, work
-from tlcore.measuring import measure
+from tlcore.pricing.measuring import measure
 from tlcore.storage.datasets import get_version, load_dataset
 from tlcore.storage.jobs import JobState, get_job
 from tlcore.storage.measures import get_measure

@@ -8,12 +8,12 @@ import sys
 from tlcore.errors import StorageError
 from tlcore.jobs.processes import seconds_since_start
 from tlcore.jobs.worker import WorkerContext, work
-from tlcore.pipeline import run_pipeline
-from tlcore.speeds import learn_speeds
+from tlcore.pricing.speeds import learn_speeds
 from tlcore.storage.database import writing
 from tlcore.storage.datasets import get_version, load_dataset
 from tlcore.storage.jobs import JobState
 from tlcore.storage.runs import get_run, run_dir, write_summary
+from tlcore.training.run import run_pipeline
 
 
 def train(context: WorkerContext) -> tuple[JobState, str]:

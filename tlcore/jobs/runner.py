@@ -48,7 +48,7 @@ WORKER_MODULES: dict[JobKind, str] = {
     "import": "tlcore.jobs.import_worker",
     "search": "tlcore.jobs.search_worker",
     "measure": "tlcore.jobs.measure_worker",
-    "probe": "tlcore.jobs.probe_worker",
+    "probe": "tlcore.jobs.simple_heads_worker",
     "backbones": "tlcore.jobs.backbones_worker",
 }
 

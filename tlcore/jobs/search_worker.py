@@ -6,11 +6,11 @@ import sys
 
 from tlcore.config import to_json
 from tlcore.jobs.worker import WorkerContext, work
-from tlcore.pipeline import search_learning_rate
 from tlcore.storage.database import writing
 from tlcore.storage.datasets import get_version, load_dataset
 from tlcore.storage.jobs import JobState
 from tlcore.storage.rate_searches import get_search, write_search_result
+from tlcore.training.run import search_learning_rate
 
 
 def search(context: WorkerContext) -> tuple[JobState, str]:

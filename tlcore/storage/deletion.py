@@ -17,8 +17,8 @@ from tlcore.storage.datasets import content_path
 from tlcore.storage.images import ImageStore
 from tlcore.storage.imports import ImportRequest, remove_staging_dir
 from tlcore.storage.jobs import ACTIVE_STATES
-from tlcore.storage.probes import probes_dir
 from tlcore.storage.runs import run_dir
+from tlcore.storage.simple_heads import probes_dir
 
 _IMAGE_KEY = re.compile(rb'"([0-9a-f]{64})"')
 

@@ -17,7 +17,7 @@ class MeasureRequest:
     """What to measure.
 
     Attributes:
-        key: Identifies everything that the result depends on, from `tlcore.speeds.speeds_key`.
+        key: Identifies everything that the result depends on, from `tlcore.pricing.speeds.speeds_key`.
         version: The data set version whose pictures are used.
         config: Everything that was chosen.
     """

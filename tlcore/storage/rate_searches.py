@@ -20,7 +20,7 @@ class StoredSearch:
         job: Its life.
         version: The data set version whose pictures it tries.
         config: The settings that it is for.
-        result: What it found, a `tlcore.rate_search.RateSearch` as JSON; `None` until it has ended well.
+        result: What it found, a `tlcore.training.rate_search.RateSearch` as JSON; `None` until it has ended well.
     """
 
     job: JobStatus

@@ -1,0 +1,79 @@
+"""An import while it works, and what became of the last one."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.components.data.bring import STARTED_IMPORT
+from pages.components.frame import job_progress, show_error
+from pages.components.state import Context
+from pages.components.text import count, label
+from tlcore.errors import NotFoundError, TransferLabError
+from tlcore.jobs.control import ensure_runner, stop_job
+from tlcore.storage.imports import ImportSummary, get_import
+from tlcore.storage.jobs import ENDED_STATES, JobStatus, get_job, list_jobs
+
+POLL_SECONDS = 0.5
+
+
+@st.fragment(run_every=POLL_SECONDS)
+def watch_import(context: Context, job_id: str) -> None:
+    """Show how far an import is and let it be stopped; draw the page anew when it ends."""
+    try:
+        job = get_job(context.engine, job_id)
+        ensure_runner(context.home)  # it may have died with the computer
+    except NotFoundError:
+        st.rerun()
+    except TransferLabError as error:
+        show_error(error)
+        return
+    if job.state in ENDED_STATES:
+        st.rerun()
+    text, fraction = job_progress(context, job)
+    st.progress(fraction, text=text)
+    stopping = job.stop_requested is not None
+    if st.button("Stop", key=f"stop-{job.id}", icon=":material/stop:", disabled=stopping):
+        stop_job(context.engine, job, context.home)
+        st.rerun()
+
+
+def last_import(context: Context) -> JobStatus | None:
+    """Return the project's last import that ended."""
+    jobs = list_jobs(context.engine, states=ENDED_STATES, project_id=context.project.id)
+    return next((job for job in reversed(jobs) if job.kind == "import"), None)
+
+
+def show_import(context: Context, job: JobStatus) -> None:
+    """Show what an import did; open at first when this tab started it, one tap away later."""
+    if job.state == "failed":
+        st.error(label(job.message or "The import failed. Bring the pictures again."), icon=":material/error:")
+        return
+    summary = get_import(context.engine, job.id)[1]
+    if summary is None:
+        if st.session_state.get(STARTED_IMPORT) == job.id:
+            st.info(label(job.message or "The import was stopped. Nothing was added."), icon=":material/info:")
+        return
+    is_new = st.session_state.get(STARTED_IMPORT) == job.id
+    noteworthy = bool(summary.refused or summary.notes)
+    with st.expander(import_headline(summary), expanded=is_new and noteworthy, icon=":material/download_done:"):
+        if not noteworthy:
+            st.markdown("Nothing was refused.")
+        for note in summary.notes:
+            st.markdown(f"- {label(note)}")
+        if summary.refused:
+            st.markdown(f"**Not used: {count(len(summary.refused), 'file')}**")
+            st.dataframe(
+                {"File": [file.name for file in summary.refused], "Why": [file.reason for file in summary.refused]},
+                hide_index=True,
+                column_config={"Why": st.column_config.TextColumn(width="large")},
+            )
+
+
+def import_headline(summary: ImportSummary) -> str:
+    """Say in one line what an import did."""
+    parts = [f"Last import: {count(summary.added, 'picture')} added"]
+    if summary.already_there:
+        parts.append(f"{summary.already_there:,} already there")
+    if summary.refused:
+        parts.append(f"{count(len(summary.refused), 'file')} not used")
+    return ", ".join(parts)

@@ -1,0 +1,123 @@
+"""Ready data sets as cards: what they show, where they are from, and a button that takes or downloads them."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import streamlit as st
+
+from pages.components.amounts import file_size
+from pages.components.data.ready_set_drawings import set_drawings
+from pages.components.text import count
+from tlcore.downloading import is_reachable
+from tlcore.errors import TransferLabError
+from tlcore.ready_sets.previews import NUM_PICTURES, PreviewStrip, load_strip, preview_strip
+from tlcore.ready_sets.registry import READY_SETS, ReadySetSpec, get_ready_set
+from tlcore.storage.imports import ImportRequest
+
+CAPS = (100, 300, 1000, None)
+DEFAULT_CAP = 100
+NETWORK_SECONDS = 3.0
+
+
+def sample_cards(home: Path) -> ImportRequest | None:
+    """Draw a card for each ready data set; return the import of the one that was taken."""
+    cap = st.segmented_control(
+        "Pictures of each class, at most",
+        CAPS,
+        format_func=lambda cap: "All" if cap is None else f"{cap:,}",
+        default=DEFAULT_CAP,
+        required=True,
+        key="per_class",
+        help="Begin with few: they come in within seconds, train fast and often tell enough. Take more later: "
+        "a larger choice contains the smaller one.",
+    )
+    taken = None
+    grid = st.grid(2, min_column_width=280, border=True, key="samples")
+    for spec in READY_SETS:
+        with grid.cell():
+            if _card(spec, cap, home):
+                taken = ImportRequest(sample=spec.name, per_class=cap)
+    return taken
+
+
+def _card(spec: ReadySetSpec, cap: int | None, home: Path) -> bool:
+    """Draw one card; return whether its data set was taken and can be had."""
+    st.markdown(f"**{spec.title}**")
+    _draw_pictures(spec, home)
+    st.markdown(spec.sentence)
+    to_download = spec.download_bytes
+    st.caption(f"{_amount(spec, cap)} · {_where(spec)}")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        text = f"Download {file_size(to_download)} and use" if to_download else "Use these"
+        icon = ":material/download:" if to_download else ":material/add:"
+        pressed = st.button(text, key=f"sample-{spec.name}", icon=icon)
+        with st.popover("About", type="tertiary"):
+            st.markdown(_about(spec))
+    return pressed and (not to_download or _has_network(spec))
+
+
+def _amount(spec: ReadySetSpec, cap: int | None) -> str:
+    """Say how many pictures and classes come in."""
+    chosen = spec.num_chosen(cap)
+    pictures = count(chosen, "picture") if chosen == spec.num_images else f"{chosen:,} of {spec.num_images:,} pictures"
+    return f"{pictures}, {count(len(spec.classes), 'class', 'classes')}"
+
+
+def _where(spec: ReadySetSpec) -> str:
+    if not spec.files:
+        return "ready, no network needed"
+    return "needs a download once" if spec.download_bytes else "on this computer, no network needed"
+
+
+def _about(spec: ReadySetSpec) -> str:
+    """Say what a data set teaches, and all that one must know to use it."""
+    lines = [spec.teaches, spec.parts, f"From: {spec.source}", f"Licence: {spec.licence}"]
+    if spec.files:
+        size = file_size(sum(file.size_bytes for file in spec.files))
+        lines.append(f"The download has {size} and lands in the folder that Keras uses too, so it comes only once.")
+    if not spec.has_published_hash:
+        lines.append(
+            "Nobody published a checksum of this file. Its size is checked, and the checksum of the first copy is kept."
+        )
+    return "\n\n".join(lines)
+
+
+def _has_network(spec: ReadySetSpec) -> bool:
+    """Ask the server, for a few seconds at most; say what is there without it when it is silent."""
+    with st.spinner("Looking for the internet"):
+        missing = next(file for file in spec.files if not file.is_here)
+        if is_reachable(missing.url, NETWORK_SECONDS):
+            return True
+    here = [other.title for other in READY_SETS if not other.download_bytes]
+    st.warning(
+        f"{spec.title} cannot be downloaded now: its server does not answer. Connect this computer to the internet "
+        f"and try again, or use what is ready without: {', '.join(here)}.",
+        icon=":material/cloud_off:",
+    )
+    return False
+
+
+def _draw_pictures(spec: ReadySetSpec, home: Path) -> None:
+    """Show pictures of a data set, or what it is about while there are none on this computer."""
+    try:
+        strip = load_strip(spec, home) if spec.files else _embedded_strip(spec.name)
+    except TransferLabError as error:
+        st.caption(str(error))
+        return
+    grid = st.grid(NUM_PICTURES, min_column_width=36, gap="xsmall")
+    if strip is not None:
+        for preview in strip.pictures:
+            grid.image(preview.image, width="stretch", alt=preview.class_name)
+        return
+    for drawing in set_drawings(spec.name):
+        grid.image(drawing, width="stretch", alt="")
+    st.caption(f":material/{spec.icon}: Drawn; real pictures appear here once you have used it.")
+
+
+@st.cache_data(max_entries=len(READY_SETS), show_spinner=False)
+def _embedded_strip(name: str) -> PreviewStrip:
+    spec = get_ready_set(name)
+    with ExitStack() as stack:
+        return preview_strip(spec, spec.read((), stack))

@@ -1,0 +1,61 @@
+"""A Plotly figure that changes in place: no flicker, and zoom and hidden curves survive every update."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from pages.server.plotly_script import versioned_address
+
+_component = st.components.v2.component(
+    "transfer_lab_live_plot",
+    html="<div class='live-plot' role='img' style='width: 100%'></div>"
+    "<p class='live-plot-notice' hidden>This chart could not be drawn. Reload the page.</p>",
+    js=Path(__file__).with_suffix(".js").read_text(encoding="utf-8"),
+    isolate_styles=False,  # Plotly puts its own styles into the page
+)
+
+
+def live_plot(
+    figure: Mapping[str, Any],
+    *,
+    key: str,
+    height: int,
+    description: str,
+    on_click: Callable[[], None] | None = None,
+    toolbar: bool = True,
+) -> Any:
+    """Draw a figure, or change the one that was drawn under this key.
+
+    `st.plotly_chart` would make a new chart at every change, which flickers and forgets the zoom. Colours of
+    text and grid follow the theme by themselves.
+
+    Args:
+        figure: `data` and `layout` as Plotly's figure reference has them, in JSON types. Set the layout's
+            `uirevision` to keep what the viewer did.
+        key: Tells this chart from others on the page.
+        height: In pixels.
+        description: What the chart shows, for people who cannot see it.
+        on_click: Called when a mark with `customdata` is clicked; `st.session_state[key].clicked` is its first value.
+        toolbar: Whether Plotly's buttons (zoom, save) appear under the pointer.
+
+    Returns:
+        The component's state.
+    """
+    data = {
+        "figure": dict(figure),
+        "address": versioned_address(),
+        "height": height,
+        "description": description,
+        "clickable": on_click is not None,
+        "toolbar": toolbar,
+    }
+    # A height of its own for the element would add a scroll bar; the script sets the height of the drawing.
+    return _component(key=key, data=data, on_clicked_change=on_click or _ignore)
+
+
+def _ignore() -> None:
+    """A chart that is only looked at."""

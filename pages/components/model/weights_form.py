@@ -1,0 +1,145 @@
+"""What the backbone begins with: ImageNet, chance, or a file of one's own; or a small network from scratch."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import streamlit as st
+
+from pages.components.forms import SettingsForm
+from pages.components.frame import show_error
+from pages.components.model.backbone_choice import with_backbone
+from pages.components.state import Context
+from pages.components.text import label
+from pages.server.private_streamlit import remove_uploaded
+from tlcore.backbones.registry import BackboneSpec, get_backbone, small_cnn_filters, small_cnn_name
+from tlcore.backbones.small_cnn import MAX_BLOCKS
+from tlcore.backbones.weights.brought import bring_weights, find_brought
+from tlcore.config import IMAGENET, RANDOM, ModelConfig, RunConfig
+from tlcore.errors import TransferLabError
+
+FILE = "file"
+FILTERS = (4, 8, 16, 32, 64, 128, 256, 512)
+STARTS = {IMAGENET: "ImageNet", RANDOM: "Chance", FILE: "Your file"}
+SENTENCES = {
+    IMAGENET: "It learned on 1.3 million photos and can see already: edges, textures, parts of things. That is what "
+    "makes this transfer learning.",
+    RANDOM: "It knows nothing, as every network does at birth. All blocks learn from your pictures alone; compare the "
+    "result with ImageNet's to see what pre-training is worth.",
+    FILE: "Weights that somebody trained on other pictures, saved by Keras for this very backbone.",
+}
+
+
+def draw_start(context: Context) -> None:
+    """Choose what the backbone begins with, or what the small network looks like."""
+    config = context.project.config
+    spec = get_backbone(config.model.backbone)
+    form = SettingsForm(context.engine, context.project.id, config, "run")
+    filters = small_cnn_filters(config.model.backbone)
+    if filters is not None:
+        _draw_small_network(form, filters)
+        return
+    wants_file = st.session_state.get("begins_with") == FILE
+    weights = config.model.weights
+    present = weights if weights in (IMAGENET, RANDOM) else FILE
+    # "Your file" without one stays chosen for as long as the backbone for which it was tapped.
+    keeps_asking = wants_file and st.session_state.get("file_for") == spec.name
+    if "begins_with" not in st.session_state or not keeps_asking:
+        st.session_state["begins_with"] = present
+
+    def choose() -> None:
+        chosen = st.session_state["begins_with"]
+        st.session_state["file_for"] = spec.name
+        if chosen in (IMAGENET, RANDOM):
+            form.change(lambda run: with_start(run, chosen))
+
+    st.segmented_control(
+        "It begins with", list(STARTS), format_func=STARTS.get, required=True, key="begins_with", on_change=choose
+    )
+    st.caption(SENTENCES[st.session_state["begins_with"]])
+    if st.session_state["begins_with"] == FILE:
+        _draw_file(context, form, spec, config.model)
+
+
+def with_start(config: RunConfig, weights: str) -> RunConfig:
+    """Return the settings with other first weights; without pre-training all blocks learn, with it none at first."""
+    spec = get_backbone(config.model.backbone)
+    was_random = config.model.weights == RANDOM
+    model = replace(config.model, weights=weights)
+    if weights == RANDOM:
+        model = replace(model, first_trainable=spec.block_names[0], also_frozen=())
+    elif was_random:
+        model = replace(model, first_trainable=None, also_frozen=())
+    tuning = None if weights == RANDOM else config.training.fine_tuning
+    return replace(config, model=model, training=replace(config.training, fine_tuning=tuning))
+
+
+def _draw_file(context: Context, form: SettingsForm, spec: BackboneSpec, model: ModelConfig) -> None:
+    if model.weights not in (IMAGENET, RANDOM):
+        brought = find_brought(model.weights, context.home)
+        name = brought.filename if brought is not None else "a file that is not on this computer any more"
+        st.caption(f"In use: {label(name)}")
+    else:
+        st.caption(f"Until you bring one, nothing changes: {STARTS[model.weights]}.")
+    turn = st.session_state.setdefault("weights_turn", 0)
+    file = st.file_uploader(
+        f"Weights of {spec.title} without its classifier (.weights.h5 or .h5)",
+        type=["h5"],
+        key=f"weights_file_{turn}",
+    )
+    if file is None:
+        return
+    with tempfile.TemporaryDirectory(prefix="transfer-lab-") as folder, st.spinner("Comparing it, layer by layer"):
+        path = Path(folder) / "brought.h5"
+        path.write_bytes(file.getbuffer())
+        try:
+            key = bring_weights(spec, path, file.name, context.home)
+        except TransferLabError as error:
+            show_error(error)
+            return
+    remove_uploaded([file])
+    st.session_state["weights_turn"] = turn + 1
+    form.change(lambda run: with_start(run, key))
+    st.rerun()
+
+
+def _draw_small_network(form: SettingsForm, filters: tuple[int, ...]) -> None:
+    st.markdown("A small network of your own, from scratch: it knows nothing before it sees your pictures.")
+
+    def build(chosen: tuple[int, ...]) -> None:
+        form.change(lambda run: with_backbone(run, small_cnn_name(chosen)))
+
+    if st.session_state.get("cnn_blocks") != len(filters):
+        st.session_state["cnn_blocks"] = len(filters)
+    st.segmented_control(
+        "Convolution blocks",
+        list(range(1, MAX_BLOCKS + 1)),
+        required=True,
+        key="cnn_blocks",
+        help="Each block looks for patterns in what the block before found, then halves the picture. More blocks see "
+        "larger patterns.",
+        on_change=lambda: build(resized(filters, st.session_state["cnn_blocks"])),
+    )
+    for index, number in enumerate(filters):
+        key = f"cnn_filters_{index + 1}"
+        if st.session_state.get(key) != number:
+            st.session_state[key] = number
+        st.select_slider(
+            f"Filters of block {index + 1}",
+            sorted({*FILTERS, number}),
+            key=key,
+            help="How many patterns this block looks for." if not index else None,
+            on_change=lambda index=index, key=key: build(
+                (*filters[:index], st.session_state[key], *filters[index + 1 :])
+            ),
+        )
+    st.caption("Dense layers are chosen below, under Head.")
+
+
+def resized(filters: tuple[int, ...], blocks: int) -> tuple[int, ...]:
+    """Return the filters of a network with more or fewer blocks; each further one has twice as many, up to a limit."""
+    while len(filters) < blocks:
+        filters = (*filters, min(2 * filters[-1], FILTERS[-1]))
+    return filters[:blocks]

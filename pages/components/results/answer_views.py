@@ -1,0 +1,97 @@
+"""How answers look: one picture with its bars, many pictures as a grid, refused files with their reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from pages.components.amounts import chance
+from pages.components.figures.results import probability_figure
+from pages.components.results.answers import Answer
+from pages.components.text import count, label, plain
+from pages.components.theme import is_dark
+
+SURE_FROM = 0.8
+"""From this probability on the page says "the model says"; below, that it is not sure."""
+
+ANSWERS_PER_PAGE = 24
+REASONS_AT_ONCE = 5
+
+
+def show_answer(answer: Answer, class_names: Sequence[str], colors: Sequence[str], truth: str | None = None) -> None:
+    """Show a picture beside the probabilities of its classes.
+
+    Args:
+        answer: To a picture that was not refused.
+        class_names: Names in the order of the probabilities.
+        colors: A CSS colour of each class.
+        truth: What the picture really shows, when that is known.
+    """
+    picture, bars = st.columns([2, 3], gap="medium", vertical_alignment="center")
+    with picture:
+        st.image(answer.picture, width="stretch", alt=plain(answer.name))
+    with bars:
+        show_probabilities(answer, class_names, colors, truth)
+
+
+def show_probabilities(
+    answer: Answer, class_names: Sequence[str], colors: Sequence[str], truth: str | None = None
+) -> None:
+    """Show the best answer in words and the probabilities of all classes as bars; arguments as of `show_answer`."""
+    said = class_names[answer.best]
+    probability = answer.probabilities[answer.best]
+    verb = "The model says" if probability >= SURE_FROM else "The model is not sure, but leans towards"
+    st.markdown(f"### {verb} {label(said)}")
+    if truth is not None and truth == said:
+        st.markdown(f":material/check_circle: Right: its class is **{label(truth)}**.")
+    elif truth is not None:
+        st.markdown(f":material/cancel: Wrong: its class is **{label(truth)}**.")
+    st.plotly_chart(
+        probability_figure(answer.probabilities, class_names, colors, dark=is_dark()),
+        config={"displayModeBar": False},
+        key="probabilities",
+        alt=f"Probabilities: {plain(said)} {chance(probability)}",
+    )
+    st.caption(f"{label(answer.name)} · answered in {max(1, round(answer.milliseconds))} ms")
+
+
+def show_all_answers(answers: Sequence[Answer], class_names: Sequence[str], colors: Sequence[str]) -> None:
+    """Show many pictures with the best answer to each; a tap on one opens it with all its probabilities."""
+    usable = [answer for answer in answers if not answer.reason]
+    if len(usable) == 1:
+        show_answer(usable[0], class_names, colors)
+        return
+    st.subheader(f"{count(len(usable), 'picture')}", anchor=False)
+    st.caption("Tap an answer to see all its probabilities.")
+    grid = st.container()
+    num_pages = -(-len(usable) // ANSWERS_PER_PAGE)
+    page = st.pagination(num_pages, key=f"answers-page-{num_pages}") if num_pages > 1 else 1
+    first = (page - 1) * ANSWERS_PER_PAGE
+    with grid, st.grid(min_column_width=130, gap="small", vertical_alignment="bottom"):
+        for index, answer in enumerate(usable[first : first + ANSWERS_PER_PAGE], start=first):
+            with st.container(gap="xxsmall"):
+                st.image(answer.picture, width="stretch", alt=plain(answer.name))
+                said = f"{label(class_names[answer.best])} {chance(answer.probabilities[answer.best])}"
+                if st.button(said, key=f"answer-{index}", width="stretch"):
+                    _open_answer(answer, class_names, colors)
+
+
+@st.dialog("The answer", width="large")
+def _open_answer(answer: Answer, class_names: Sequence[str], colors: Sequence[str]) -> None:
+    show_answer(answer, class_names, colors)
+
+
+def show_refused(answers: Sequence[Answer]) -> None:
+    """Name every file that could not be used, with its reason."""
+    refused = [answer for answer in answers if answer.reason]
+    if not refused:
+        return
+    lines = [f"**{label(answer.name)}**: {label(answer.reason)}" for answer in refused]
+    st.warning(
+        f"{count(len(refused), 'file')} could not be used:\n\n" + "\n\n".join(lines[:REASONS_AT_ONCE]),
+        icon=":material/hide_image:",
+    )
+    if len(lines) > REASONS_AT_ONCE:
+        with st.popover(f"Show the other {len(lines) - REASONS_AT_ONCE}"):
+            st.markdown("\n\n".join(lines[REASONS_AT_ONCE:]))

@@ -1,0 +1,97 @@
+"""A model's answers to pictures: asked for, kept while the page is open, without the pictures' files."""
+
+from __future__ import annotations
+
+import io
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import streamlit as st
+
+from tlcore.dataset import Dataset, Item
+from tlcore.errors import ImageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pages.components.results.trained_models import AnyPredictor
+
+SHOWN_SIDE = 360
+"""Longest side of the copy that is shown, in pixels; nothing larger is kept."""
+
+Source = Literal["files", "camera"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model said to one picture, or why the picture was refused.
+
+    Attributes:
+        name: Name of the file that the person brought.
+        picture: A small JPEG file to look at; empty when refused.
+        probabilities: One per class, in `[0, 1]`; empty when refused.
+        milliseconds: Time that the model took.
+        reason: Why the picture was refused; empty when it was not.
+    """
+
+    name: str
+    picture: bytes = b""
+    probabilities: tuple[float, ...] = ()
+    milliseconds: float = 0.0
+    reason: str = ""
+
+    @property
+    def best(self) -> int:
+        """Index of the most probable class."""
+        return max(range(len(self.probabilities)), key=lambda index: self.probabilities[index])
+
+
+def ask(predictor: AnyPredictor, name: str, data: bytes) -> Answer:
+    """Return the answer to a picture file from anywhere; a file that cannot be used gets its reason."""
+    from tlcore.intake.decoding import pixels_of
+
+    try:
+        return ask_pixels(predictor, name, pixels_of(data))
+    except ImageError as error:
+        return Answer(name, reason=str(error))
+
+
+def ask_pixels(predictor: AnyPredictor, name: str, pixels: NDArray[np.uint8]) -> Answer:
+    """Return the answer to the pixels of a picture, uint8 RGB of shape `(height, width, 3)`."""
+    from PIL import Image
+
+    start = time.perf_counter()
+    probabilities = predictor.predict([pixels])[0]
+    milliseconds = 1000 * (time.perf_counter() - start)
+    shown, buffer = Image.fromarray(pixels), io.BytesIO()
+    shown.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
+    shown.save(buffer, "JPEG", quality=88)
+    return Answer(name, buffer.getvalue(), tuple(float(value) for value in probabilities), milliseconds)
+
+
+def keep_answers(model_id: str, source: Source, answers: Sequence[Answer]) -> None:
+    """Keep answers until the page is closed; they replace those before."""
+    st.session_state[f"answers-{source}"] = (model_id, tuple(answers))
+
+
+def kept_answers(model_id: str, source: Source) -> tuple[Answer, ...]:
+    """Return the answers of this model that were kept last; none of another model."""
+    kept_id, answers = st.session_state.get(f"answers-{source}", ("", ()))
+    return answers if kept_id == model_id else ()
+
+
+def sample_item(dataset: Dataset, model_id: str, number: int) -> Item | None:
+    """Return one of the pictures that the model did not learn from, in a mixed but fixed order.
+
+    Args:
+        dataset: The data set that the model learned from.
+        model_id: The model; each has an order of its own.
+        number: Which one, from 0; begins again after the last.
+    """
+    items = list(dataset.subset("test") or dataset.subset("validation"))
+    random.Random(model_id).shuffle(items)
+    return items[number % len(items)] if items else None

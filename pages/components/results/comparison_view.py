@@ -1,0 +1,207 @@
+"""Runs beside each other: curves in one picture, what they reached, and what was changed between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import sqlalchemy as sa
+import streamlit as st
+
+from pages.components.amounts import accuracy_decimals, duration, percent
+from pages.components.colors import class_color
+from pages.components.figures.curves import CURVE_HEIGHT, MAX_MARKERS, Curve, thinned
+from pages.components.figures.live_plot import live_plot
+from pages.components.figures.network import amount
+from pages.components.frame import show_error
+from pages.components.results.compared_runs import compared_numbers
+from pages.components.state import Context, dataset_of
+from pages.components.text import label, plain
+from pages.components.train.run_list import STATE_BADGES, what_was_trained
+from tlcore.errors import TransferLabError
+from tlcore.results.comparison import changes_between, verdict
+from tlcore.results.evaluation import accuracy_interval
+from tlcore.settings.recipes import find_recipe
+from tlcore.storage.runs import MetricPoint, Run, last_metric, read_metrics
+
+POLL_SECONDS = 1.0
+
+# Colour, dash and marker have lists of different lengths, so that no two of some hundred runs share all three.
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
+SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "star", "cross")
+
+
+@dataclass(frozen=True, slots=True)
+class RunCurve:
+    """The curves of one run that stand in the picture.
+
+    Attributes:
+        number: Of the run.
+        points: All its points.
+    """
+
+    number: int
+    points: tuple[MetricPoint, ...]
+
+
+def draw_comparison(context: Context, shown: Run | None) -> None:
+    """Compare the runs that are ticked, and the one that is shown above; live while one of them works."""
+    runs = context.runs
+    chosen = _chosen(runs, shown)
+    if len(chosen) < 2:
+        if len(runs) > 1:
+            st.caption(
+                "Tick two or more runs to compare them." if shown is None else "Tick a run to compare it with this one."
+            )
+        return
+    is_live = any(run.job.is_active for run in chosen)
+    st.fragment(run_every=POLL_SECONDS if is_live else None)(_draw_comparison)(context, shown, is_live)
+
+
+def _chosen(runs: Sequence[Run], shown: Run | None) -> list[Run]:
+    """Return the runs to compare, the oldest first."""
+    numbers = compared_numbers() | ({shown.number} if shown is not None else set())
+    return sorted((run for run in runs if run.number in numbers), key=lambda run: run.number)
+
+
+def _draw_comparison(context: Context, shown: Run | None, watched: bool) -> None:
+    try:
+        runs = _chosen(context.runs, shown)
+        if watched and not any(run.job.is_active for run in runs):
+            st.rerun()  # once: the list shows what they reached, and the polling ends
+        curves = [_read_curve(context, run) for run in runs]
+    except TransferLabError as error:
+        show_error(error)
+        return
+    *others, last = (str(run.number) for run in runs)
+    st.subheader(f"Runs {', '.join(others)} and {last}", anchor=False)
+    _draw_curves(curves)
+    _draw_table(runs)
+    for before, after in pairwise(runs):
+        st.markdown(f"**From run {before.number} to run {after.number}:** {label(changes_between(before, after))}.")
+        sentence = verdict(before, after, same_test=_test_pictures(context, before) == _test_pictures(context, after))
+        if sentence:
+            st.caption(sentence)
+
+
+def _read_curve(context: Context, run: Run) -> RunCurve:
+    last = last_metric(context.engine, run.id)
+    return RunCurve(run.number, () if last is None else _points(run.id, last, context.engine))
+
+
+# A finished run does not change, and thirty people may look at the same ones.
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _points(run_id: str, last: int, _engine: sa.Engine) -> tuple[MetricPoint, ...]:
+    return tuple(read_metrics(_engine, run_id))
+
+
+def _test_pictures(context: Context, run: Run) -> frozenset[tuple[str, str]]:
+    dataset = dataset_of(context, context.project, run.version)
+    return frozenset((item.image, item.class_id) for item in dataset.subset("test"))
+
+
+def _draw_curves(curves: Sequence[RunCurve]) -> None:
+    if not any(curve.points for curve in curves):
+        st.info("The curves begin with the first epoch.", icon=":material/show_chart:")
+        return
+    unseen = [f"run {curve.number}" for curve in curves if curve.points and not _of(curve, "val_loss")]
+    accuracy, loss = st.columns(2, gap="medium")
+    with accuracy:
+        st.markdown("**Validation accuracy**, higher is better")
+        _plot(curves, "accuracy")
+    with loss:
+        st.markdown("**Validation loss**, lower is better")
+        _plot(curves, "loss")
+    if unseen:
+        st.caption(f"Without validation pictures there is no curve of {' and '.join(unseen)}.")
+
+
+def _plot(curves: Sequence[RunCurve], curve: Curve) -> None:
+    names = " and ".join(f"run {one.number}" for one in curves)
+    live_plot(
+        overlaid_figure(curves, curve),
+        key=f"compared-{curve}",
+        height=CURVE_HEIGHT,
+        description=f"Validation {curve} over the epochs of {names}",
+    )
+
+
+def overlaid_figure(curves: Sequence[RunCurve], curve: Curve) -> dict[str, Any]:
+    """Return the validation curves of some runs in one figure.
+
+    A run keeps its colour, dash and marker whatever it is compared with.
+
+    Args:
+        curves: The runs, in the order of the legend.
+        curve: Which quantity.
+    """
+    is_accuracy = curve == "accuracy"
+    lines = [_line(one, _of(one, f"val_{curve}"), "%{y:.1%}" if is_accuracy else "%{y:.3f}") for one in curves]
+    return {
+        "data": [line for line in lines if line["x"]],
+        "layout": {
+            "uirevision": "keep",
+            "showlegend": True,
+            "margin": {"l": 8, "r": 12, "t": 40, "b": 8},
+            "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+            "hovermode": "x unified",
+            "xaxis": {"title": {"text": "Epoch"}, "rangemode": "tozero"},
+            "yaxis": {"range": [0, 1.02], "tickformat": ".0%"} if is_accuracy else {"rangemode": "tozero"},
+        },
+    }
+
+
+def _of(curve: RunCurve, name: str) -> list[MetricPoint]:
+    return [point for point in curve.points if point.name == name]
+
+
+def _line(curve: RunCurve, points: Sequence[MetricPoint], hover: str) -> dict[str, Any]:
+    place, kept = curve.number - 1, thinned(points)
+    color = class_color(place)
+    return {
+        "type": "scatter",
+        "name": f"Run {curve.number}",
+        "x": [round(point.epoch, 3) for point in kept],
+        "y": [round(point.value, 5) for point in kept],
+        "mode": "lines+markers",
+        "line": {"color": color, "width": 3, "dash": DASHES[place % len(DASHES)]},
+        "marker": {"color": color, "size": 9, "symbol": SYMBOLS[place % len(SYMBOLS)], "maxdisplayed": MAX_MARKERS},
+        "hovertemplate": hover,
+    }
+
+
+def _draw_table(runs: Sequence[Run]) -> None:
+    rows = [table_row(run) for run in runs]
+    if any(run.note for run in runs):
+        for row, run in zip(rows, runs, strict=True):
+            row["Expected"] = run.note
+    st.dataframe(
+        {name: [row[name] for row in rows] for name in rows[0]},
+        hide_index=True,
+        column_config={"Run": st.column_config.TextColumn(pinned=True, width="small")},
+        alt="Test accuracy, its interval, time and weights that learn, of each run",
+    )
+
+
+def table_row(run: Run) -> dict[str, str]:
+    """Return what a run was and reached, by the names of the columns; a dash where there is nothing yet."""
+    summary, recipe = run.summary, find_recipe(run.config)
+    row = {
+        "Run": f"Run {run.number}",
+        "What": plain(recipe.title) if recipe is not None else what_was_trained(run),
+        "Test accuracy": "–",
+        "95 % interval": "–",
+        "Time": STATE_BADGES[run.job.state][0],
+        "Weights that learn": "–",
+    }
+    if summary is None:
+        return row
+    row |= {"Time": duration(summary.seconds), "Weights that learn": amount(summary.trainable_parameters)}
+    if summary.test_total:
+        low, high = accuracy_interval(summary.test_correct, summary.test_total)
+        decimals = accuracy_decimals(summary.test_total)
+        row["Test accuracy"] = percent(summary.test_correct / summary.test_total, decimals)
+        row["95 % interval"] = f"{100 * low:.{decimals}f} to {100 * high:.{decimals}f} %"
+    return row

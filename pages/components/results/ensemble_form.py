@@ -1,0 +1,115 @@
+"""Making a group: which runs answer together, what each one counts, what the group is called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from pages.components.amounts import percent
+from pages.components.frame import show_error
+from pages.components.results.trained_models import Model, model_title
+from pages.components.state import Context
+from tlcore.errors import TransferLabError
+from tlcore.storage.ensembles import MAX_MEMBERS, MIN_MEMBERS, EnsembleConfig, Weighting, create_ensemble
+from tlcore.storage.projects import MAX_NAME_LENGTH
+from tlcore.storage.runs import Run, run_dir
+
+WEIGHTINGS: dict[Weighting, str] = {"equal": "All the same", "validation": "Fitted on validation"}
+
+
+@st.fragment
+def draw_group_form(context: Context, shown: Model) -> None:
+    """Let the person choose runs that were tested on the same pictures as the shown model, and make a group of them."""
+    st.markdown(
+        "Different models make different mistakes. When several answer together, their probabilities are averaged, "
+        "and a mistake that only one makes is often outvoted. The field calls such a group an **ensemble**."
+    )
+    runs = {run.id: run for run in context.runs if run.has_model and run.version == shown.version}
+    if len(runs) < MIN_MEMBERS:
+        st.info(
+            "A group needs two runs on the same pictures. Train once more, with another picture size, another "
+            "freeze line or another seed: the more the two differ, the more the group can gain.",
+            icon=":material/groups:",
+        )
+        return
+    first = [shown.id] if shown.id in runs else []
+    chosen = st.multiselect(
+        f"Which runs? {MIN_MEMBERS} to {MAX_MEMBERS}",
+        list(runs),
+        default=[*first, *(run_id for run_id in runs if run_id not in first)][:MIN_MEMBERS],
+        format_func=lambda run_id: model_title(runs[run_id]),
+        max_selections=MAX_MEMBERS,
+        key=f"group-runs-{shown.version}",
+        help="Runs of the same version of the data set: they were tested on the same pictures. "
+        "Every member adds its time to each answer.",
+    )
+    if len(chosen) < MIN_MEMBERS:
+        st.caption("Choose one more run.")
+        return
+    # As in the list of runs, whatever the order of the taps.
+    members = sorted((runs[run_id] for run_id in chosen), key=lambda run: run.number)
+    try:
+        weighting, weights = _choose_weights(context, members)
+        name = _name(members)
+        typed = st.text_input(
+            "Name of the group", key="group-name", placeholder=name, max_chars=MAX_NAME_LENGTH, width=420
+        )
+        if st.button("Make this group", key="make-group", icon=":material/group_add:"):
+            config = EnsembleConfig(tuple(run.id for run in members), weights, weighting)
+            _make(context, config, typed.strip() or name, shown.version)
+    except TransferLabError as error:
+        show_error(error)
+
+
+def _choose_weights(context: Context, members: Sequence[Run]) -> tuple[Weighting, tuple[float, ...]]:
+    """Let the person choose how the weights come about, and return them."""
+    from tlcore.results.ensembles import equal_weights, fit_weights, load_validations
+
+    equal = equal_weights(len(members))
+    validations = load_validations([run.id for run in members], context.home)
+    if validations is None:
+        st.caption(
+            "All count the same. Weights could be fitted only on answers to validation pictures, and not all of these "
+            "runs kept such answers: they had none, or were trained with an earlier version."
+        )
+        return "equal", equal
+    weighting = st.segmented_control(
+        "What does each one count?",
+        list(WEIGHTINGS),
+        format_func=WEIGHTINGS.get,
+        default="equal",
+        required=True,
+        key="group-weighting",
+        help="Fitted: the weights, none below zero and 100 % in all, with which the group is surest of the right "
+        "answers on the validation pictures (the smallest log loss). The test pictures are not looked at.",
+    )
+    if weighting == "equal":
+        return "equal", equal
+    weights = fit_weights(validations)
+    parts = [f"Run {run.number}: {percent(weight)}" for run, weight in zip(members, weights, strict=True)]
+    st.caption(", ".join(parts) + (". A run that counts nothing is not asked." if 0 in weights else ""))
+    return "validation", weights
+
+
+def _name(members: Sequence[Run]) -> str:
+    *others, last = [str(run.number) for run in members]
+    return f"Runs {', '.join(others)} and {last}"
+
+
+def _make(context: Context, config: EnsembleConfig, name: str, version: int) -> None:
+    from tlcore.results.ensembles import ensemble_evaluation
+    from tlcore.results.evaluation import load_evaluation
+
+    members = [load_evaluation(run_dir(run_id, context.home)) for run_id in config.run_ids]
+    evaluation = ensemble_evaluation(members, config.weights)
+    st.query_params["run"] = create_ensemble(
+        context.engine,
+        context.project.id,
+        name,
+        version,
+        config,
+        test_correct=evaluation.correct,
+        test_total=evaluation.total,
+    )
+    st.rerun()

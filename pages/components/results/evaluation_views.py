@@ -1,0 +1,209 @@
+"""The parts of the Understand page: accuracy, mistakes, confusion matrix, scores per class."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import streamlit as st
+
+from pages.components.amounts import accuracy_decimals, chance, interval_words, percent, points
+from pages.components.figures.results import FEW_CLASSES, accuracy_figure, confusion_figure
+from pages.components.text import count, label, plain
+from pages.components.theme import is_dark
+from tlcore.errors import ImageError
+from tlcore.results.evaluation import (
+    ClassReport,
+    Evaluation,
+    Mistake,
+    accuracy_interval,
+    class_reports,
+    confusion_matrix,
+    mistakes,
+)
+from tlcore.storage.images import ImageStore
+
+FEW_PICTURES = 30
+"""Below this many test pictures a single one moves the accuracy by more than three points."""
+
+MISTAKES_PER_PAGE = 12
+COMMON_PAIRS = 5
+ROWS_AT_ONCE = 25
+
+
+def show_accuracy(evaluation: Evaluation) -> None:
+    """Show the share of right answers with its interval, in words."""
+    correct, total = evaluation.correct, evaluation.total
+    low, high = accuracy_interval(correct, total)
+    value = percent(evaluation.accuracy, accuracy_decimals(total))
+    number, words = st.columns([2, 3], gap="medium", vertical_alignment="center")
+    with number:
+        st.plotly_chart(
+            accuracy_figure(value, evaluation.accuracy, low, high, dark=is_dark()),
+            config={"displayModeBar": False},
+            key="accuracy",
+            alt=f"Test accuracy {value}, {interval_words(low, high, total)}",
+        )
+    with words:
+        st.markdown(f"##### Test accuracy: {correct:,} of {count(total, 'test picture')} right")
+        st.markdown(
+            f"On new pictures like these, expect **{interval_words(low, high, total)}**; one picture = {points(total)}."
+        )
+        with st.popover("What does that mean?", icon=":material/help:", type="tertiary"):
+            st.markdown(_accuracy_explanation(evaluation))
+    if total < FEW_PICTURES:
+        st.warning(
+            f"Only {count(total, 'test picture')}: that is too few to trust the number. "
+            f"Treat it as a first impression, and bring more pictures on Data.",
+            icon=":material/scale:",
+        )
+
+
+def _accuracy_explanation(evaluation: Evaluation) -> str:
+    largest = max(Counter(evaluation.y_true.tolist()).values())
+    return (
+        "**Test accuracy** is the share of right answers on the test pictures. The model never saw them while it "
+        "learned, so this is a fair exam.\n\n"
+        "Another set of test pictures would give a slightly different number. The range is the "
+        "**95 % confidence interval** (Wilson's): made this way, such a range holds the true accuracy in 95 of 100 "
+        "cases. More test pictures make it narrower.\n\n"
+        f"To compare: always saying the most frequent class would be right in {percent(largest / evaluation.total)}."
+    )
+
+
+def show_mistakes(evaluation: Evaluation, images: ImageStore) -> None:
+    """Show the pictures with a wrong answer, the surest wrong answer first."""
+    st.subheader("The mistakes", anchor=False)
+    wrong = mistakes(evaluation)
+    if not wrong:
+        st.success(
+            f"Not one: all {count(evaluation.total, 'test picture')} were answered right. "
+            "Try harder ones on Predict: other backgrounds, other light, drawings.",
+            icon=":material/verified:",
+        )
+        return
+    st.caption("The model was most sure of the first ones. What could have misled it?")
+    wrong = _chosen_pair(evaluation, wrong)
+    num_pages = -(-len(wrong) // MISTAKES_PER_PAGE)
+    grid = st.container()
+    page = 1
+    if num_pages > 1:
+        # A key of its own for each number of pages: a page that no longer exists is never asked for.
+        page = st.pagination(num_pages, key=f"mistakes-page-{num_pages}")
+    with grid, st.grid(min_column_width=150, gap="medium", vertical_alignment="bottom"):
+        for mistake in wrong[(page - 1) * MISTAKES_PER_PAGE : page * MISTAKES_PER_PAGE]:
+            with st.container(gap="xxsmall"):
+                _show_mistake(evaluation, mistake, images)
+
+
+def _chosen_pair(evaluation: Evaluation, wrong: tuple[Mistake, ...]) -> tuple[Mistake, ...]:
+    """Let the person look at one kind of mistake, and return the mistakes of that kind."""
+    pairs = Counter((mistake.y_true, mistake.y_pred) for mistake in wrong).most_common(COMMON_PAIRS)
+    if len(pairs) < 2:
+        return wrong
+    names = evaluation.class_names
+    chosen = st.pills(
+        "Most frequent mix-ups",
+        [pair for pair, _ in pairs],
+        format_func=lambda pair: f"{label(names[pair[0]])} → {label(names[pair[1]])}: {dict(pairs)[pair]}",
+        key="mistakes-pair",
+        help="What it is → what the model said: how many. Tap one to see only these, tap again for all.",
+    )
+    return wrong if chosen is None else tuple(m for m in wrong if (m.y_true, m.y_pred) == tuple(chosen))
+
+
+def _show_mistake(evaluation: Evaluation, mistake: Mistake, images: ImageStore) -> None:
+    is_name, said = evaluation.class_names[mistake.y_true], evaluation.class_names[mistake.y_pred]
+    try:
+        st.image(images.thumbnail(mistake.image), width="stretch", alt=f"{plain(is_name)}, taken for {plain(said)}")
+    except ImageError:
+        st.caption("This picture was deleted.")
+    st.markdown(f"is **{label(is_name)}**,  \nmodel said **{label(said)}** {chance(mistake.probability)}")
+
+
+def show_classes(evaluation: Evaluation) -> None:
+    """Show which class is taken for which, and the scores of each; beside each other when they are small."""
+    if len(evaluation.class_names) <= FEW_CLASSES:
+        matrix, table = st.columns(2, gap="large")
+    else:
+        matrix, table = st.container(), st.container()
+    with matrix:
+        _show_confusion(evaluation)
+    with table:
+        _show_scores(evaluation)
+
+
+def _show_confusion(evaluation: Evaluation) -> None:
+    """Show which class was taken for which."""
+    st.subheader(
+        "What is taken for what",
+        anchor=False,
+        help="The field calls this table the **confusion matrix**. Each row is what the pictures are, each column "
+        "what the model said. On the diagonal they agree; every other cell counts one kind of mistake.",
+    )
+    st.caption("Each number counts test pictures. Those on the diagonal are right.")
+    matrix = confusion_matrix(evaluation)
+    names = evaluation.class_names
+    st.plotly_chart(
+        confusion_figure(matrix, names, dark=is_dark()),
+        config={"displayModeBar": False},
+        key="confusion",
+        alt=f"Confusion matrix of {len(names)} classes: {evaluation.correct} of {evaluation.total} right",
+    )
+
+
+def _show_scores(evaluation: Evaluation) -> None:
+    """Show precision, recall, F1 and support of every class, with the words explained one tap away."""
+    st.subheader("Class by class", anchor=False)
+    reports = class_reports(evaluation)
+    decimals = accuracy_decimals(max((report.support for report in reports), default=0))
+    st.dataframe(
+        {
+            "Class": [plain(report.name) for report in reports],
+            "Precision": [_hundred(report.precision) for report in reports],
+            "Recall": [_hundred(report.recall) for report in reports],
+            "F1": [_hundred(report.f1) for report in reports],
+            "Support": [report.support for report in reports],
+        },
+        hide_index=True,
+        height="content" if len(reports) <= ROWS_AT_ONCE else "auto",
+        placeholder="–",
+        column_config={
+            "Class": st.column_config.TextColumn(pinned=True),
+            **{
+                name: st.column_config.NumberColumn(format=f"%.{decimals}f %%", help=meaning)
+                for name, meaning in SCORE_MEANINGS.items()
+                if name != "Support"
+            },
+            "Support": st.column_config.NumberColumn(help=SCORE_MEANINGS["Support"]),
+        },
+        alt="Precision, recall, F1 and support of each class",
+    )
+    undefined = [sentence for report in reports for sentence in _why_undefined(report)]
+    for sentence in undefined[:COMMON_PAIRS]:
+        st.caption(sentence)
+    if len(undefined) > COMMON_PAIRS:
+        st.caption(f"The same goes for {len(undefined) - COMMON_PAIRS} more.")
+    with st.popover("What do these words mean?", icon=":material/help:", type="tertiary"):
+        for name, meaning in SCORE_MEANINGS.items():
+            st.markdown(f"**{name}**: {meaning}")
+
+
+SCORE_MEANINGS = {
+    "Precision": "of all pictures that the model called this class, how many really are. High: you can believe it.",
+    "Recall": "of all pictures of this class, how many the model found. High: it misses few.",
+    "F1": "precision and recall in one number (their harmonic mean); it is low as soon as one of them is.",
+    "Support": "how many test pictures the class has. The fewer, the less the other numbers say.",
+}
+
+
+def _hundred(fraction: float | None) -> float | None:
+    return None if fraction is None else 100 * fraction
+
+
+def _why_undefined(report: ClassReport) -> list[str]:
+    sentences = []
+    if report.precision is None:
+        sentences.append(f"{label(report.name)} has no precision (–): the model never gave this answer.")
+    if report.recall is None:
+        sentences.append(f"{label(report.name)} has no recall (–): there is no test picture of it.")
+    return sentences

@@ -1,0 +1,57 @@
+"""Which model a result page shows: the newest run, or what the address names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import streamlit as st
+
+from pages.components.results.trained_models import Model, is_run_id, list_models, model_title
+from pages.components.state import Context
+from tlcore.storage.runs import Run
+
+M = TypeVar("M", bound=Model)
+
+
+def choose_model(context: Context) -> Model:
+    """Return the run, group or simple head to show; draw a choice when there are several.
+
+    The page has made sure that there is a model, with `open_page(..., needs_model=True)`. The choice is kept in
+    the address, where it survives a reload and goes along to the next page.
+    """
+    return _choose(
+        list_models(context),
+        "Which model?",
+        "Every time you train, a new run is kept with its model. The newest one stands first, then groups of runs "
+        "and simple heads, which you make on Understand.",
+    )
+
+
+def choose_run(context: Context) -> Run:
+    """Return the run to show, for pages that need the files of one; otherwise as `choose_model`."""
+    if not is_run_id(st.query_params.get("run", "")):
+        st.info(
+            "A group or a simple head has no file of its own to take away; this page shows runs. "
+            "To take a group away, take each of its runs.",
+            icon=":material/info:",
+        )
+    runs = [run for run in context.runs if run.has_model]
+    return _choose(runs, "Which training run?", "Every time you train, a new run is kept. The newest one stands first.")
+
+
+def _choose(models: Sequence[M], question: str, meaning: str) -> M:
+    by_id = {model.id: model for model in models}
+    if len(by_id) == 1:
+        return models[0]
+    ids = list(by_id)
+    in_address = st.query_params.get("run")
+    chosen = st.selectbox(
+        question,
+        ids,
+        index=ids.index(in_address) if in_address in by_id else 0,
+        format_func=lambda model_id: model_title(by_id[model_id]),
+        help=meaning,
+    )
+    st.query_params["run"] = chosen
+    return by_id[chosen]

@@ -1,0 +1,122 @@
+"""What can be looked at and asked: the model of a run, a group of runs, a simple head on frozen features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import streamlit as st
+
+from pages.components.amounts import accuracy_decimals, percent
+from pages.components.state import Context, dataset_of
+from pages.components.text import plain
+from tlcore.backbones.registry import get_backbone
+from tlcore.dataset import Dataset
+from tlcore.storage.ensembles import Ensemble, list_ensembles
+from tlcore.storage.runs import Run, run_dir
+from tlcore.storage.simple_heads import TrainedProbe, list_probes, probe_dir
+
+if TYPE_CHECKING:
+    from tlcore.results.ensembles import EnsemblePredictor
+    from tlcore.results.evaluation import Evaluation
+    from tlcore.results.prediction import Predictor
+
+    AnyPredictor: TypeAlias = Predictor | EnsemblePredictor
+
+Model: TypeAlias = Run | Ensemble | TrainedProbe
+"""All have an `id`, which stands in the address, and the `version` of the data set that they learned from."""
+
+
+def is_run_id(model_id: str) -> bool:
+    """Whether an id from the address can be that of a run; those of groups and simple heads have a dot."""
+    return "." not in model_id
+
+
+def list_models(context: Context) -> list[Model]:
+    """Return the models of the project: runs, groups, simple heads; the newest of each kind first."""
+    runs = [run for run in context.runs if run.has_model]
+    project_id = context.project.id
+    return [*runs, *list_ensembles(context.engine, project_id), *list_probes(context.engine, project_id)]
+
+
+def model_title(model: Model) -> str:
+    """Return a model in a few words, such as `Run 3: 94.0 % right, EfficientNet-Lite0`."""
+    if isinstance(model, Ensemble):
+        return f"Group \u201c{plain(model.name, 40)}\u201d: {_right(model.test_correct, model.test_total)}"
+    if isinstance(model, TrainedProbe):
+        from tlcore.simple_heads.training import find_probe_spec
+
+        right = _right(model.result.test_correct, model.result.test_total)
+        title = find_probe_spec(model.result.kind).title
+        return f"{title}: {right}, on {get_backbone(model.model.backbone).title}"
+    summary = model.summary
+    right = "" if summary is None else _right(summary.test_correct, summary.test_total)
+    return f"Run {model.number}: {', '.join(filter(None, [right, get_backbone(model.config.model.backbone).title]))}"
+
+
+def _right(correct: int, total: int) -> str:
+    return f"{percent(correct / total, accuracy_decimals(total))} right" if total else "not tested"
+
+
+def run_names(context: Context, run_ids: Sequence[str]) -> list[str]:
+    """Return what runs are called; one that was deleted has no number any more."""
+    numbers = {run.id: run.number for run in context.runs}
+    return [f"Run {numbers[run_id]}" if run_id in numbers else "a deleted run" for run_id in run_ids]
+
+
+def dataset_of_model(context: Context, model: Model) -> Dataset:
+    """Return the data set as it was when the model learned; later edits do not change it."""
+    return dataset_of(context, context.project, model.version)
+
+
+def evaluation_of(context: Context, model: Model) -> Evaluation:
+    """Return a model's answers to the test pictures.
+
+    Raises:
+        RunError: If they are missing or damaged.
+    """
+    from tlcore.results.evaluation import load_evaluation
+
+    if isinstance(model, Ensemble):
+        from tlcore.results.ensembles import ensemble_evaluation
+
+        members = [load_evaluation(run_dir(run_id, context.home)) for run_id in model.config.run_ids]
+        return ensemble_evaluation(members, model.config.weights)
+    return load_evaluation(_folder(context, model))
+
+
+def predictor_of(context: Context, model: Model) -> AnyPredictor:
+    """Return a model, ready to answer; loaded once for everybody who looks at it.
+
+    Raises:
+        RunError: If its files are missing or damaged.
+    """
+    if isinstance(model, Ensemble):
+        from tlcore.results.ensembles import EnsemblePredictor
+
+        folders = [run_dir(run_id, context.home) for run_id in model.config.run_ids]
+        members = [_predictor(str(folder), str(context.home)) for folder in folders]
+        return EnsemblePredictor(members, model.config.weights)
+    load = _probe_predictor if isinstance(model, TrainedProbe) else _predictor
+    return load(str(_folder(context, model)), str(context.home))
+
+
+def _folder(context: Context, model: Run | TrainedProbe) -> Path:
+    if isinstance(model, TrainedProbe):
+        return probe_dir(model.job_id, model.result.kind, context.home)
+    return run_dir(model.id, context.home)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _predictor(folder: str, home: str) -> Predictor:
+    from tlcore.results.prediction import load_predictor
+
+    return load_predictor(Path(folder), Path(home))
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _probe_predictor(folder: str, home: str) -> Predictor:
+    from tlcore.simple_heads.prediction import load_probe_predictor
+
+    return load_probe_predictor(Path(folder), Path(home))

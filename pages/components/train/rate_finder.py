@@ -1,0 +1,159 @@
+"""The learning-rate finder: try all rates in a few seconds, see where the loss falls, take the suggestion."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import streamlit as st
+
+from pages.components.colors import TRAINING_COLOR
+from pages.components.figures.live_plot import live_plot
+from pages.components.forms import SettingsForm
+from pages.components.frame import show_error
+from pages.components.state import Context
+from pages.components.text import label
+from tlcore.config import RunConfig, from_json
+from tlcore.errors import TransferLabError
+from tlcore.jobs.control import ensure_runner, start_search, stop_job
+from tlcore.settings.words import decimal
+from tlcore.storage.rate_searches import StoredSearch, last_search
+from tlcore.training.rate_search import RateSearch
+
+POLL_SECONDS = 1.0
+HEIGHT = 260
+WHY = (
+    "It trains for some steps and makes the learning rate larger in each: from one millionth to three. First nothing "
+    "happens, then the loss falls, then it explodes. A good rate is about a tenth of the one where the loss is lowest."
+)
+
+
+def draw_rate_finder(context: Context, *, is_ready: bool) -> None:
+    """Offer the search, show it while it works, and what it found; `is_ready` says whether training could start."""
+    search = last_search(context.engine, context.project.id)
+    active = search is not None and search.job.is_active
+    st.fragment(run_every=POLL_SECONDS if active else None)(_draw)(context, is_ready, active)
+
+
+def _draw(context: Context, is_ready: bool, watched: bool) -> None:
+    search = last_search(context.engine, context.project.id)
+    active = search is not None and search.job.is_active
+    if watched and not active:
+        st.rerun()  # once: the polling ends
+    if active and search is not None:
+        _draw_progress(context, search)
+        return
+    pressed = st.button(
+        "Find a learning rate",
+        key="find_rate",
+        icon=":material/troubleshoot:",
+        disabled=not is_ready,
+        help=WHY,
+    )
+    if pressed:
+        version, config = context.project.version or 0, context.project.config
+        try:
+            start_search(context.engine, context.project.id, version, config, context.home)
+        except TransferLabError as error:
+            show_error(error)
+            return
+        st.rerun()
+    if search is None:
+        st.caption("Takes a few seconds, and longer when the frozen blocks have not seen your pictures yet.")
+    elif search.job.state == "failed":
+        st.error(label(search.job.message), icon=":material/error:")
+    elif search.result is not None:
+        _draw_result(context, search, from_json(search.result, RateSearch))
+
+
+def _draw_progress(context: Context, search: StoredSearch) -> None:
+    try:
+        ensure_runner(context.home)  # it may have died with the computer
+    except TransferLabError as error:
+        show_error(error)
+        return
+    job = search.job
+    fraction = min(1.0, job.done / job.total) if job.total else 0.0
+    st.progress(fraction, text=label(job.phase) if job.phase else "Waits for its turn")
+    if st.button("Stop", key="stop_search", icon=":material/stop_circle:", disabled=job.stop_requested is not None):
+        stop_job(context.engine, job, context.home)
+        st.rerun()
+
+
+def _draw_result(context: Context, search: StoredSearch, found: RateSearch) -> None:
+    config = context.project.config
+    live_plot(
+        rate_figure(found, config.training.learning_rate),
+        key="rate_search",
+        height=HEIGHT,
+        description="Training loss at each learning rate",
+    )
+    if found.suggestion is None:
+        st.info("The loss fell at no rate. Check the pictures, or let more of the model learn.")
+        return
+    if alike(search.config) != alike(config):
+        st.caption("The settings have changed since this search; search again to be sure.")
+    if found.suggestion == config.training.learning_rate:
+        st.caption(f"You use the suggested learning rate, {found.suggestion:g}.")
+        return
+    form = SettingsForm(context.engine, context.project.id, config, "training")
+    st.button(
+        f"Use {decimal(found.suggestion)}",
+        key="use_rate",
+        icon=":material/check:",
+        on_click=lambda: form.change(lambda part: replace(part, learning_rate=found.suggestion)),
+    )
+
+
+def alike(config: RunConfig) -> tuple[object, ...]:
+    """Return the settings that a search depends on."""
+    training = config.training
+    return config.model, config.augmentation, training.optimizer, training.batch_size, training.label_smoothing
+
+
+def rate_figure(found: RateSearch, present: float) -> dict[str, Any]:
+    """Return the figure of a search: the loss over the learning rate, what is suggested and what is set now.
+
+    Args:
+        found: What the search found.
+        present: The learning rate that is set now.
+    """
+    marks = [(present, "now", "#8a8f98")]
+    if found.suggestion is not None and found.suggestion != present:
+        marks.append((found.suggestion, "suggested", TRAINING_COLOR))
+    # Two labels stand on either side of their lines, so that they do not cover each other.
+    sides = ["center"] if len(marks) == 1 else ["right", "left"]
+    line = {"color": TRAINING_COLOR, "width": 3}
+    return {
+        "data": [
+            {
+                "type": "scatter",
+                "x": list(found.rates),
+                "y": [round(value, 4) for value in found.smoothed],
+                "mode": "lines",
+                "line": line,
+                "hovertemplate": "learning rate %{x:.2g}: loss %{y:.3f}<extra></extra>",
+            }
+        ],
+        "layout": {
+            "margin": {"l": 8, "r": 12, "t": 24, "b": 8},
+            "showlegend": False,
+            "xaxis": {"type": "log", "title": {"text": "Learning rate"}, "exponentformat": "none", "nticks": 5},
+            "yaxis": {"title": {"text": "Loss"}, "rangemode": "tozero"},
+            "shapes": [
+                {"type": "line", "x0": rate, "x1": rate, "yref": "paper", "y0": 0, "y1": 1}
+                | {"line": {"color": color, "width": 2, "dash": "dash"}}
+                for rate, _, color in marks
+            ],
+            "annotations": [
+                _mark_label(rate, text, side) for (rate, text, _), side in zip(sorted(marks), sides, strict=True)
+            ],
+        },
+    }
+
+
+def _mark_label(rate: float, text: str, side: str) -> dict[str, Any]:
+    # Plotly places annotations on a logarithmic axis by the exponent.
+    place = {"x": math.log10(rate), "xanchor": side, "y": 1, "yref": "paper", "yanchor": "bottom"}
+    return place | {"showarrow": False, "text": text}

@@ -1,0 +1,94 @@
+"""Recipes as cards: one tap fills the pages, another trains the recipe and our own settings on the same pictures."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.components.forms import SettingsForm
+from pages.components.frame import show_error
+from pages.components.model.weights_download import download_while_waiting
+from pages.components.results.compared_runs import compare_runs
+from pages.components.state import Context
+from pages.components.text import label
+from pages.components.train.run_note import take_note
+from tlcore.backbones.registry import get_backbone
+from tlcore.backbones.weights.status import weights_status
+from tlcore.dataset import check_trainable
+from tlcore.downloading import megabytes
+from tlcore.errors import DatasetError, TransferLabError
+from tlcore.jobs.control import start_runs
+from tlcore.settings.recipes import OURS, RECIPES, RecipeSpec
+from tlcore.storage.runs import RunPlan, get_run
+
+COMPARE_HELP = "Trains this recipe, then our own settings, on the same pictures; their curves come in one picture."
+
+
+def draw_recipes(context: Context) -> None:
+    """Draw a card for each recipe."""
+    with st.expander("Start from a recipe", icon=":material/menu_book:"):
+        st.markdown(
+            "The settings of four well-known tutorials, and ours. A recipe fills Augment, Model and Train; "
+            "change there what you like."
+        )
+        grid = st.grid(2, min_column_width=280, border=True, key="recipes")
+        for recipe in RECIPES:
+            with grid.cell():
+                _draw_card(context, recipe)
+
+
+def _draw_card(context: Context, recipe: RecipeSpec) -> None:
+    spec = get_backbone(recipe.config.model.backbone)
+    status = weights_status(spec, context.home)
+    chosen = recipe.config == context.project.config
+    st.markdown(f"**{label(recipe.title)}**", help=recipe.teaches)
+    st.markdown(label(recipe.sentence))
+    size = megabytes(status.download_bytes)
+    st.caption("Ready, no network needed." if status.ready_offline else f"{spec.title} needs a download of {size}.")
+    form = SettingsForm(context.engine, context.project.id, context.project.config, "run")
+    with st.container(horizontal=True):
+        st.button(
+            "These are your settings" if chosen else "Use these settings",
+            key=f"recipe-{recipe.name}",
+            icon=":material/check:" if chosen else ":material/tune:",
+            disabled=chosen,
+            on_click=form.change,
+            args=(lambda _: recipe.config,),
+        )
+        fetch = compare = False
+        if not status.ready_offline:
+            fetch = st.button(f"Download {size}", key=f"fetch-{recipe.name}", icon=":material/download:")
+        elif recipe is not OURS:
+            compare = st.button(
+                "Compare with ours",
+                key=f"against-ours-{recipe.name}",
+                icon=":material/compare_arrows:",
+                disabled=not _has_data(context),
+                help=COMPARE_HELP,
+            )
+    if fetch:
+        download_while_waiting([spec])
+    if compare:
+        _train_both(context, recipe)
+
+
+def _has_data(context: Context) -> bool:
+    try:
+        check_trainable(context.dataset)
+    except DatasetError:
+        return False
+    return True
+
+
+def _train_both(context: Context, recipe: RecipeSpec) -> None:
+    """Put the recipe and our own settings in line, and show the first of them with both in one picture."""
+    version = context.project.version or 0
+    plans = [RunPlan(version, recipe.config, take_note(context)), RunPlan(version, OURS.config)]
+    try:
+        run_ids = start_runs(context.engine, context.project.id, plans, context.home)
+        numbers = [get_run(context.engine, run_id).number for run_id in run_ids]
+    except TransferLabError as error:
+        show_error(error)
+        return
+    st.query_params["run"] = run_ids[0]
+    compare_runs(numbers)
+    st.rerun()

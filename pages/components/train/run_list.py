@@ -1,0 +1,78 @@
+"""The runs of a project, newest first: what was trained, how good it is, and a way to look at it again."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.components.amounts import accuracy_decimals, percent
+from pages.components.frame import find_step
+from pages.components.results.compared_runs import compare_box
+from pages.components.state import Context, link_params
+from pages.components.text import count, label
+from tlcore.backbones.registry import get_backbone
+from tlcore.results.evaluation import accuracy_interval
+from tlcore.storage.jobs import JobState
+from tlcore.storage.runs import Run
+
+SHOWN_AT_FIRST = 5
+
+STATE_BADGES: dict[JobState, tuple[str, str, str]] = {
+    "queued": ("waiting", ":material/hourglass_empty:", "gray"),
+    "starting": ("starting", ":material/hourglass_top:", "blue"),
+    "running": ("running", ":material/directions_run:", "blue"),
+    "finished": ("finished", ":material/check:", "green"),
+    "stopped": ("stopped", ":material/stop_circle:", "gray"),
+    "failed": ("failed", ":material/error:", "red"),
+}
+
+
+def draw_earlier_runs(context: Context, shown: Run | None) -> None:
+    """List the runs besides the one that is shown."""
+    runs = [run for run in context.runs if shown is None or run.id != shown.id]
+    if not runs:
+        return
+    st.subheader("Your runs" if shown is None else "Other runs", anchor=False)
+    for run in runs[:SHOWN_AT_FIRST]:
+        _draw_row(context, run)
+    if len(runs) > SHOWN_AT_FIRST:
+        with st.expander(f"{count(len(runs) - SHOWN_AT_FIRST, 'older run')}"):
+            for run in runs[SHOWN_AT_FIRST:]:
+                _draw_row(context, run)
+
+
+def _draw_row(context: Context, run: Run) -> None:
+    text, icon, color = STATE_BADGES[run.job.state]
+    with st.container(border=True, key=f"run-row-{run.number}"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            compare_box(run)
+            st.page_link(
+                find_step("train").path,
+                label=f"**Run {run.number}**",
+                query_params=link_params(context.project.id, run.id),
+                width=90,
+            )
+            st.markdown(label(what_was_trained(run)), width=420)
+            st.markdown(result_words(run), width=200)
+            st.badge(text, icon=icon, color=color)
+        if run.note:
+            st.caption(f"Expected: {label(run.note)}")
+
+
+def what_was_trained(run: Run) -> str:
+    """Return a run's model and augmentation in a few words."""
+    model, tuning = run.config.model, run.config.training.fine_tuning
+    line = "head only" if model.first_trainable is None else f"from {model.first_trainable} on"
+    if tuning is not None:
+        line += f", then from {tuning.first_trainable} on"
+    changed = "" if run.config.augmentation.is_identity else ", augmented"
+    return f"{get_backbone(model.backbone).title}, {line}{changed}"
+
+
+def result_words(run: Run) -> str:
+    """Return a run's test accuracy with its 95 % interval, or a dash."""
+    summary = run.summary
+    if summary is None or not summary.test_total:
+        return "–"
+    low, high = accuracy_interval(summary.test_correct, summary.test_total)
+    accuracy = percent(summary.test_correct / summary.test_total, accuracy_decimals(summary.test_total))
+    return f"**{accuracy}** ({100 * low:.0f} to {100 * high:.0f} %)"

@@ -1,0 +1,256 @@
+"""One run on the page: live while it works, and what it reached when it ended."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+import streamlit as st
+
+from pages.components.amounts import accuracy_decimals, duration, interval_words, percent
+from pages.components.figures.curves import CURVE_HEIGHT, curve_figure
+from pages.components.figures.live_plot import live_plot
+from pages.components.frame import find_step, show_error
+from pages.components.state import Context, dataset_of, link_params
+from pages.components.text import count, label
+from pages.components.train.run_settings import run_settings
+from tlcore.config import RunConfig
+from tlcore.errors import TransferLabError
+from tlcore.jobs.control import ensure_runner
+from tlcore.progress import TRAINING_PHASES
+from tlcore.results.evaluation import accuracy_interval
+from tlcore.storage.jobs import JobStatus, queue_position
+from tlcore.storage.runs import Run, RunSummary, get_run, last_metric, read_metrics
+
+POLL_SECONDS = 1.0
+
+NEXT_RUN = "next"
+"""Stands in the address in place of a run's id while the settings of the next one are chosen."""
+
+PHASE_SENTENCES = {
+    "Preparing the backbone": "The frozen blocks are made fast for this computer. The next run does not wait for this.",
+    "Preparing": "Getting the pictures and the backbone ready.",
+    "Computing features": "The frozen blocks look at every picture once; the answers are kept for all epochs.",
+    "Waiting": "Another run computes the same; this one will share it.",
+    "Loading": "Getting the program ready that trains.",
+    "Fine-tuning": "The head has learned; now blocks of the backbone learn too, in small steps from the best epoch on.",
+    "Training": "The trainable part learns, epoch by epoch. Validation pictures show whether it holds for new ones.",
+    "Testing": "The best epoch answers the test pictures, which it has never seen.",
+    "Saving": "Writing the model down.",
+}
+"""What a phase means, by how its name begins; the longer beginning stands first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """When this browser first saw a phase, and how far it was then."""
+
+    since: float
+    done: float
+
+
+def draw_live(context: Context, run_id: str) -> None:
+    """Show a run that waits or works; about once a second only this part of the page runs again."""
+    st.fragment(run_every=POLL_SECONDS)(_draw_live)(context, run_id)
+
+
+def _draw_live(context: Context, run_id: str) -> None:
+    try:
+        run = get_run(context.engine, run_id)
+        if run.job.is_active:
+            # The runner may have died with the computer; whoever looks at a run brings it back.
+            ensure_runner(context.home)
+    except TransferLabError as error:
+        show_error(error)
+        return
+    if not run.job.is_active:
+        st.rerun()  # once: the whole page shows what it reached, and the polling ends
+    st.subheader(f"Run {run.number}", anchor=False)
+    curves = read_curves(context, run)
+    epoch = curves.epoch if curves else 0.0
+    fraction, text = progress_of(context, run, epoch)
+    st.progress(fraction, text=text)
+    st.caption(_phase_sentence(run.job, has_learned=epoch >= 1))
+    draw_curves(run, curves)
+
+
+def progress_of(context: Context, run: Run, epoch: float) -> tuple[float, str]:
+    """Return how much of the present phase is done, in `[0, 1]`, and the same in words with the time left."""
+    job = run.job
+    if job.state == "queued":
+        ahead = queue_position(context.engine, job)
+        return 0.0, f"**Waiting in line**, {count(ahead, 'training')} ahead" if ahead else "**About to start**"
+    if job.stop_requested is not None:
+        return 1.0, "**Stopping**"
+    if not job.phase:
+        return 0.0, "**Starting**"
+    epochs = epochs_asked_for(run.config)
+    trains = job.phase in TRAINING_PHASES
+    if not trains and 0 < epoch < epochs and job.total:
+        # Augmented views are computed between two epochs; the bar keeps showing the whole training.
+        return epoch / epochs, f"**{label(job.phase)}**: {job.done:,} of {job.total:,}, for epoch {int(epoch) + 1}"
+    if job.total <= 0:
+        return 0.0, f"**{label(job.phase)}**"
+    # The curve knows parts of an epoch, the job counts whole ones.
+    done = max(epoch, job.done) if trains else float(job.done)
+    left = seconds_left(_pace(run, done), done, job.total, time.time())
+    if trains:
+        where = f"epoch {min(int(done) + 1, job.total)} of {job.total}"
+        remaining = f", at most {duration(left)} left" if left is not None else ""
+    else:
+        where = f"{job.done:,} of {job.total:,}"
+        remaining = f", {duration(left)} left" if left is not None else ""
+    return min(1.0, done / job.total), f"**{label(job.phase)}**: {where}{remaining}"
+
+
+def epochs_asked_for(config: RunConfig) -> int:
+    """Return how many epochs a run has at most, over all its phases."""
+    return sum(phase.training.epochs for phase in config.phases)
+
+
+def _phase_sentence(job: JobStatus, *, has_learned: bool) -> str:
+    if job.stop_requested is not None:
+        return "The best epoch is tested and kept." if has_learned else "No epoch has ended yet, so nothing is kept."
+    if job.state == "queued":
+        return "One training works at a time. You can close this page; it starts by itself when its turn comes."
+    beginning = next((name for name in PHASE_SENTENCES if job.phase.startswith(name)), None)
+    return PHASE_SENTENCES[beginning] if beginning else "You can close this page; the training goes on."
+
+
+def _pace(run: Run, done: float) -> Pace:
+    """Return what this browser saw first of the present phase, remembered between two looks."""
+    key = f"pace-{run.id}-{run.job.phase}"
+    pace: Pace | None = st.session_state.get(key)
+    if pace is None or done < pace.done:
+        pace = Pace(time.time(), done)
+        st.session_state[key] = pace
+    return pace
+
+
+def seconds_left(pace: Pace, done: float, total: float, now: float) -> float | None:
+    """Return how long the phase will still take at its pace so far; `None` until there is a pace."""
+    seconds, steps = now - pace.since, done - pace.done
+    if seconds < 1 or steps <= 0:
+        return None
+    return max(0.0, total - done) * seconds / steps
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """What is drawn of a run.
+
+    Attributes:
+        epoch: How far the curves go.
+        accuracy: Figure of the accuracy.
+        loss: Figure of the loss.
+    """
+
+    epoch: float
+    accuracy: Any
+    loss: Any
+
+
+def read_curves(context: Context, run: Run) -> Curves | None:
+    """Return the curves of a run; `None` before its first point."""
+    last = last_metric(context.engine, run.id)
+    if last is None:
+        return None
+    best_epoch = run.summary.best_epoch if run.summary else None
+    epochs = epochs_asked_for(run.config) if run.job.is_active else None
+    return _curves(run.id, last, epochs, best_epoch, context.engine)
+
+
+# Thirty people who watch one run see the same figures: they are made once for each new point.
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _curves(run_id: str, last: int, epochs: int | None, best_epoch: int | None, _engine: sa.Engine) -> Curves:
+    points = read_metrics(_engine, run_id)
+    figures = [curve_figure(points, name, epochs=epochs, best_epoch=best_epoch) for name in ("accuracy", "loss")]
+    return Curves(max(point.epoch for point in points), *figures)
+
+
+def draw_curves(run: Run, curves: Curves | None) -> None:
+    """Draw accuracy and loss side by side, or say when they will come."""
+    if curves is None:
+        if run.job.is_active:
+            st.info("The curves begin with the first epoch.", icon=":material/show_chart:")
+        return
+    accuracy, loss = st.columns(2, gap="medium")
+    # Keys by number: an id may hold two underscores in a row, which no key of a component may.
+    with accuracy:
+        st.markdown("**Accuracy**, higher is better", help="The part of the pictures that the model names right.")
+        live_plot(
+            curves.accuracy,
+            key=f"accuracy-{run.number}",
+            height=CURVE_HEIGHT,
+            description="Accuracy on training and validation pictures over the epochs",
+        )
+    with loss:
+        st.markdown(
+            "**Loss**, lower is better",
+            help="How wrong and how sure of it the model is. When the validation loss rises while the training loss "
+            "falls, the model learns its pictures by heart: overfitting.",
+        )
+        live_plot(
+            curves.loss,
+            key=f"loss-{run.number}",
+            height=CURVE_HEIGHT,
+            description="Loss on training and validation pictures over the epochs",
+        )
+
+
+def draw_ended(context: Context, run: Run) -> None:
+    """Show what an ended run reached, or why it did not."""
+    job, summary = run.job, run.summary
+    st.subheader(f"Run {run.number}", anchor=False)
+    if job.state == "failed":
+        st.error(label(job.message), icon=":material/error:")
+    elif job.state == "stopped":
+        st.info(label(job.message or "Stopped."), icon=":material/stop_circle:")
+    elif job.message:
+        st.warning(label(job.message), icon=":material/warning:")
+    if summary is not None:
+        _draw_result(context, run, summary)
+    draw_curves(run, read_curves(context, run))
+    if summary is not None:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.page_link(
+                find_step("understand").path,
+                label="Understand its mistakes",
+                icon=":material/search:",
+                query_params=link_params(context.project.id, run.id),
+            )
+            st.button("Back to the settings", key="train_again", icon=":material/tune:", on_click=leave_run)
+    with st.expander("What was chosen"):
+        st.markdown("\n".join(f"- **{what}**: {label(value)}" for what, value in run_settings(run)))
+
+
+def leave_run() -> None:
+    """Leave the run that is shown, for the settings of the next one."""
+    st.query_params["run"] = NEXT_RUN
+
+
+def _draw_result(context: Context, run: Run, summary: RunSummary) -> None:
+    classes = dataset_of(context, context.project, run.version).num_classes
+    with st.container(border=True, key="result"):
+        if summary.test_total:
+            accuracy = summary.test_correct / summary.test_total
+            low, high = accuracy_interval(summary.test_correct, summary.test_total)
+            st.metric(
+                "Test accuracy",
+                percent(accuracy, accuracy_decimals(summary.test_total)),
+                help="The part of the test pictures that it named right. It has never seen them. With other ones "
+                "the figure would differ a little: 95 of 100 such intervals hold the true value.",
+            )
+            st.markdown(
+                f"**{summary.test_correct:,} of {count(summary.test_total, 'test picture')} right.** On new pictures "
+                f"of this kind expect {interval_words(low, high, summary.test_total)} (95 % interval). "
+                + (f"Guessing gets {percent(1 / classes)}." if classes else "")
+            )
+        else:
+            st.markdown("**No test pictures**, so nobody knows how good it is on new ones. Set some apart on Data.")
+        st.caption(
+            f"Best epoch: {summary.best_epoch} of {summary.epochs}. It took {duration(summary.seconds)}; "
+            f"{summary.trainable_parameters:,} weights learned, {summary.frozen_parameters:,} stayed frozen."
+        )

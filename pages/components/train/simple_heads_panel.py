@@ -1,0 +1,144 @@
+"""Simple heads: train them on the features of a frozen backbone, before a network or beside one, and compare."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.components.amounts import accuracy_decimals, percent, seconds_words
+from pages.components.frame import find_step, job_progress, show_error
+from pages.components.results.trained_models import Model
+from pages.components.state import Context, dataset_of, link_params
+from pages.components.text import label
+from tlcore.backbones.registry import get_backbone
+from tlcore.config import ModelConfig
+from tlcore.errors import TransferLabError
+from tlcore.jobs.control import ensure_runner, start_probes, stop_job
+from tlcore.results.evaluation import accuracy_interval
+from tlcore.storage.jobs import JobStatus, last_job
+from tlcore.storage.runs import Run
+from tlcore.storage.simple_heads import (
+    ProbeRequest,
+    TrainedProbe,
+    frozen_backbone,
+    get_probe_request,
+    list_probes,
+)
+
+POLL_SECONDS = 0.5
+
+
+def draw_simple_heads(context: Context, shown: Model | None = None) -> None:
+    """Draw what simple heads are, how good those on these features became, and the button that trains them.
+
+    Args:
+        context: What the page works on.
+        shown: The model beside which they stand, whose backbone and pictures they use; without one, the backbone
+            that is chosen and the pictures as they are now.
+    """
+    job = last_job(context.engine, context.project.id, "probe")
+    active = job is not None and job.is_active
+    st.fragment(run_every=POLL_SECONDS if active else None)(_draw)(context, shown, active)
+
+
+def _draw(context: Context, shown: Model | None, was_active: bool) -> None:
+    from tlcore.simple_heads.training import PROBES
+
+    job = last_job(context.engine, context.project.id, "probe")
+    if was_active and (job is None or not job.is_active):
+        st.rerun()  # once: the list of models has new ones, and the polling ends
+    version = (context.project.version or 0) if shown is None else shown.version
+    request = ProbeRequest(version, frozen_backbone(_backbone_of(context, shown)))
+    backbone = get_backbone(request.model.backbone).title
+    st.markdown(
+        f"The frozen backbone, {backbone}, turns every picture into a list of numbers, its **features**. Any "
+        "classifier can learn from these, with no network to train, in a second or two. Does training a network do "
+        "better?"
+    )
+    heads = [
+        head
+        for head in list_probes(context.engine, context.project.id)
+        if head.version == request.version and head.model == request.model
+    ]
+    if heads:
+        _show_table(heads, shown)
+    if job is not None and job.is_active:
+        _watch(context, job)
+        return
+    if job is not None and job.state == "failed" and get_probe_request(context.engine, job.id) == request:
+        st.error(label(job.message), icon=":material/error:")
+    if heads:
+        dataset = dataset_of(context, context.project, version)
+        learned_from, training = heads[0].result.trained_on, len(dataset.subset("train"))
+        if learned_from < training:
+            st.caption(f"They learned from {learned_from:,} of the {training:,} training pictures, drawn at random.")
+        if shown is not None:
+            st.caption("Choose one at the top of the page to see its mistakes, or ask it on Predict.")
+            return
+        best = max(heads, key=lambda head: head.result.test_correct)
+        st.page_link(
+            find_step("understand").path,
+            label="Understand their mistakes",
+            icon=":material/search:",
+            query_params=link_params(context.project.id, best.id),
+        )
+        return
+    with st.popover("Which heads are these?", icon=":material/help:", type="tertiary"):
+        for spec in PROBES:
+            st.markdown(f"**{spec.title}**: {spec.sentence}")
+    if st.button("Train three simple heads", key="train-probes", icon=":material/bolt:"):
+        try:
+            start_probes(context.engine, context.project.id, request, context.home)
+        except TransferLabError as error:
+            show_error(error)
+        else:
+            st.rerun()
+
+
+def _backbone_of(context: Context, shown: Model | None) -> ModelConfig:
+    """Return the model whose backbone is used: that of the shown one, of a group the first member's."""
+    if shown is None:
+        return context.project.config.model
+    if isinstance(shown, TrainedProbe):
+        return shown.model
+    if isinstance(shown, Run):
+        return shown.config.model
+    member = next((run for run in context.runs if run.id in shown.config.run_ids), None)
+    return ModelConfig() if member is None else member.config.model
+
+
+def _show_table(heads: list[TrainedProbe], shown: Model | None) -> None:
+    """Show how good the heads became, below the run that is shown, if any."""
+    from tlcore.simple_heads.training import find_probe_spec
+
+    rows = []
+    if isinstance(shown, Run) and shown.summary is not None:
+        summary = shown.summary
+        accuracy = _accuracy(summary.test_correct, summary.test_total)
+        rows.append((f"Run {shown.number}", accuracy, f"{summary.seconds:.0f} s, everything"))
+    for head in heads:
+        result = head.result
+        accuracy = _accuracy(result.test_correct, result.test_total)
+        rows.append((find_probe_spec(result.kind).title, accuracy, seconds_words(result.seconds)))
+    names, accuracies, seconds = zip(*rows, strict=True)
+    st.table({"Model": names, "Test accuracy": accuracies, "Training": seconds}, hide_index=True, border="horizontal")
+
+
+def _accuracy(correct: int, total: int) -> str:
+    if not total:
+        return "–"
+    low, high = accuracy_interval(correct, total)
+    return f"{percent(correct / total, accuracy_decimals(total))} ({100 * low:.0f} to {100 * high:.0f} %)"
+
+
+def _watch(context: Context, job: JobStatus) -> None:
+    """Show how far the job is and let it be stopped."""
+    try:
+        ensure_runner(context.home)  # it may have died with the computer
+    except TransferLabError as error:
+        show_error(error)
+        return
+    text, fraction = job_progress(context, job)
+    st.progress(fraction, text=text)
+    if st.button("Stop", key=f"stop-{job.id}", icon=":material/stop:", disabled=job.stop_requested is not None):
+        stop_job(context.engine, job, context.home)
+        st.rerun()

@@ -1,0 +1,176 @@
+"""How the trainable part learns: the settings of the next run, what they come to, and what stands in the way."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.components.figures.network import amount
+from pages.components.forms import SettingsForm
+from pages.components.model.large_head import warn_of_large_head
+from pages.components.state import Context
+from pages.components.text import count, label
+from pages.components.train.price import draw_price
+from pages.components.train.rate_finder import draw_rate_finder
+from pages.components.train.schedule_form import draw_phases, draw_schedule
+from tlcore.backbones.registry import get_backbone
+from tlcore.backbones.weights.status import is_random, weights_status
+from tlcore.config import OptimizerName, TrainingConfig
+from tlcore.dataset import check_trainable
+from tlcore.downloading import megabytes
+from tlcore.errors import DatasetError
+from tlcore.model.architecture import describe_model
+from tlcore.settings.words import decimal
+
+BATCH_SIZES = (4, 8, 16, 32, 64, 128, 256)
+LEARNING_RATES = (0.00001, 0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)
+DEFAULT_PATIENCE = TrainingConfig().patience or 5
+FINE_TUNING_RATE = 0.0003
+"""Above this, steps are so large that blocks of the backbone forget what they knew."""
+
+OPTIMIZER_CHOICES: dict[OptimizerName, tuple[str, str]] = {
+    "adam": ("Adam", "Finds a good step for every weight by itself."),
+    "sgd": ("SGD with momentum", "Takes plain steps and keeps its swing; wants a larger learning rate, such as 0.01."),
+    "rmsprop": ("RMSprop", "Takes smaller steps where the slope changes a lot."),
+    "adamw": ("AdamW", "Adam that also keeps the weights small."),
+}
+
+
+def draw_training_form(context: Context) -> None:
+    """Draw the settings of the next run; each is stored when it is chosen."""
+    config = context.project.config
+    training = config.training
+    form = SettingsForm(context.engine, context.project.id, config, "training")
+    left, right = st.columns(2, gap="medium")
+    with left:
+        st.number_input(
+            "Epochs, at most",
+            1,
+            1000,
+            help="In one epoch the model sees every training picture once. The best epoch is kept, so too many "
+            "cost time and nothing else.",
+            **form.bind("epochs"),
+        )
+        st.caption("How many times it goes through all pictures.")
+        st.toggle(
+            "Stop early",
+            help="Validation pictures are set apart to see whether it still learns something that "
+            "holds for new pictures. The field's term is early stopping.",
+            **form.bind(
+                "patience",
+                key="early_stopping",
+                shown=lambda patience: patience is not None,
+                stored=lambda wanted: DEFAULT_PATIENCE if wanted else None,
+            ),
+        )
+        if training.patience is None:
+            st.caption("Off: all epochs are trained, and the best one is kept.")
+        else:
+            st.number_input(
+                "Epochs to wait for something better",
+                1,
+                1000,
+                help="The field's term is patience.",
+                **form.bind("patience"),
+            )
+            st.caption("Ends when the validation loss has not become better for so long.")
+    with right:
+        st.select_slider(
+            "Learning rate",
+            sorted({*LEARNING_RATES, training.learning_rate}),
+            format_func=decimal,
+            help="How far the weights move in one step. Too small: it takes forever. Too large: it jumps over the "
+            "goal, and the loss goes up and down or explodes.",
+            **form.bind("learning_rate"),
+        )
+        st.caption("How large its steps are.")
+        st.selectbox(
+            "Optimizer",
+            list(OPTIMIZER_CHOICES),
+            format_func=lambda name: OPTIMIZER_CHOICES[name][0],
+            help="The rule that turns mistakes into steps of the weights.",
+            **form.bind("optimizer"),
+        )
+        st.caption(OPTIMIZER_CHOICES[training.optimizer][1])
+    with st.expander("More settings"):
+        left, right = st.columns(2, gap="medium")
+        with left:
+            st.select_slider(
+                "Batch size",
+                sorted({*BATCH_SIZES, training.batch_size}),
+                help="Larger batches make steadier steps and need more memory; smaller ones make more steps per epoch.",
+                **form.bind("batch_size"),
+            )
+            st.caption("How many pictures it looks at before each step.")
+        with right:
+            st.number_input(
+                "Seed",
+                0,
+                2**31 - 1,
+                help="Chance decides the first weights, the order of the pictures and what dropout switches off. The "
+                "same seed throws the same dice, so the run can be made again.",
+                **form.bind("seed"),
+            )
+            st.caption("Another number gives another throw of the dice.")
+        draw_schedule(context)
+    with st.expander("Find a learning rate"):
+        draw_rate_finder(context, is_ready=find_obstacle(context) is None)
+    draw_phases(context)
+
+
+def draw_summary(context: Context) -> None:
+    """Say what the next run will train, and on what."""
+    config, dataset = context.project.config, context.dataset
+    model = describe_model(config.model, max(dataset.num_classes, 1))
+    pictures, validation = len(dataset.subset("train")), len(dataset.subset("validation"))
+    views = 1 if config.augmentation.is_identity else config.training.views
+    st.subheader("What will be trained", anchor=False)
+    with st.container(horizontal=True, key="summary"):
+        st.metric("Classes", dataset.num_classes, width="content", border=True)
+        st.metric("Training pictures", f"{pictures:,}", width="content", border=True)
+        st.metric("Weights that learn", amount(model.trainable_parameters), width="content", border=True)
+        st.metric("Frozen weights", amount(model.frozen_parameters), width="content", border=True)
+        draw_price(context)
+    first = config.model.first_trainable
+    what = "only the new head learns" if first is None else f"the head and the blocks from {label(first)} on learn"
+    tuning = config.training.fine_tuning
+    if tuning is not None:
+        what += f", then also the blocks from {label(tuning.first_trainable)} on"
+    if config.augmentation.is_identity:
+        changes = "without random changes"
+    elif config.training.new_views_every_epoch:
+        changes = "with new random changes in every epoch"
+    else:
+        changes = f"with {count(views, 'randomly changed view')} of each"
+    st.markdown(
+        f"{label(get_backbone(config.model.backbone).title)} at {config.model.image_size} pixels: {what}, from "
+        f"{count(pictures, 'picture')} {changes}. {count(validation, 'validation picture')} "
+        f"{'chooses' if validation == 1 else 'choose'} the best epoch, and "
+        f"{count(len(dataset.subset('test')), 'test picture')} that it never sees give the final mark."
+    )
+    warn_of_large_head(context, config.model)
+    knows_something = not is_random(get_backbone(config.model.backbone), config.model.weights)
+    if first is not None and knows_something and config.training.learning_rate > FINE_TUNING_RATE:
+        st.info(
+            f"Blocks of the backbone learn too, and a learning rate of {decimal(config.training.learning_rate)} can "
+            f"spoil what they know. {decimal(FINE_TUNING_RATE / 3)} is a good start.",
+            icon=":material/lightbulb:",
+        )
+
+
+def find_obstacle(context: Context) -> str | None:
+    """Return why a run cannot start and what to do about it; `None` when it can."""
+    try:
+        check_trainable(context.dataset)
+    except DatasetError as error:
+        return label(str(error))
+    model = context.project.config.model
+    spec = get_backbone(model.backbone)
+    status = weights_status(spec, context.home, model.weights)
+    if status.state == "bring":
+        return f"Your file of weights for {spec.title} is not on this computer any more. Bring it again on Model."
+    if not status.ready_offline:
+        return (
+            f"The weights of {spec.title} are not on this computer. Download them on Model "
+            f"({megabytes(status.download_bytes)}), or choose another backbone there."
+        )
+    return None

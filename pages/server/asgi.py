@@ -1,0 +1,153 @@
+"""What the web server does around the pages: who is asking, safe headers, routes of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import pkgutil
+import re
+import secrets
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from PIL import Image
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware import Middleware
+from starlette.requests import cookie_parser
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+import pages.components
+from pages.server.downloads import download_route
+from pages.server.frontend_files import FrontendFiles
+from pages.server.plotly_script import plotly_route
+from tlcore.jobs.control import ensure_runner
+from tlcore.storage.database import open_database
+from tlcore.storage.jobs import ACTIVE_STATES, list_jobs
+
+USER_COOKIE = "lab_user"
+USER_BYTES = 18
+"""Random bytes of an identity: 144 bits, 24 characters in the cookie."""
+
+COOKIE_SECONDS = 365 * 24 * 3600
+
+
+class UserCookie:
+    """Give every browser an anonymous identity: one random cookie that scripts cannot read.
+
+    Only answers that are web pages set it, so that the first pictures and scripts of a page do not race for it.
+    Pages read it with `st.context.cookies`.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on and set the cookie on the page that answers it."""
+        if scope["type"] != "http" or is_user(user_of(Headers(scope=scope))):
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_cookie(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                if headers.get("content-type", "").startswith("text/html"):
+                    secure = "; Secure" if scope["scheme"] == "https" else ""
+                    headers.append(
+                        "set-cookie",
+                        f"{USER_COOKIE}={secrets.token_urlsafe(USER_BYTES)}; Path=/; Max-Age={COOKIE_SECONDS}; "
+                        f"HttpOnly; SameSite=Lax{secure}",
+                    )
+            await send(message)
+
+        await self._app(without_conditions(scope), receive, send_with_cookie)
+
+
+class SafeHeaders:
+    """Tell browsers to trust declared types only, and to keep addresses, which hold project ids, to themselves."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on and add the headers to its answer."""
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.setdefault("X-Content-Type-Options", "nosniff")
+                headers.setdefault("Referrer-Policy", "same-origin")
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+
+
+def user_of(headers: Headers) -> str:
+    """Return the identity that a request carries, or an empty string."""
+    # Not Python's own parser: it drops everything after one cookie of another program that it does not understand.
+    return cookie_parser(headers.get("cookie", "")).get(USER_COOKIE, "")
+
+
+def is_user(value: str) -> bool:
+    """Whether a cookie's value has the shape of an identity that this server gave out."""
+    return re.fullmatch(r"[A-Za-z0-9_-]{24}", value) is not None
+
+
+def owner_of(headers: Headers) -> str | None:
+    """Return the browser that asks, `None` when it carries no identity of ours."""
+    value = user_of(headers)
+    return value if is_user(value) else None
+
+
+def without_conditions(scope: Scope) -> Scope:
+    """Return the request without its "only if changed", since an unchanged page is answered without a type."""
+    conditions = (b"if-none-match", b"if-modified-since")
+    return {**scope, "headers": [pair for pair in scope["headers"] if pair[0].lower() not in conditions]}
+
+
+def routes() -> Sequence[BaseRoute]:
+    """Return the addresses that are answered without a page."""
+    return [plotly_route(), download_route(owner_of)]
+
+
+def middleware() -> Sequence[Middleware]:
+    """Return what every request passes through, outermost first."""
+    return [Middleware(SafeHeaders), Middleware(UserCookie), Middleware(FrontendFiles)]
+
+
+def warm_up() -> None:
+    """Import what the pages import, which would otherwise cost the first visitor of each page up to a second."""
+    for module in pkgutil.walk_packages(pages.components.__path__, "pages.components."):
+        importlib.import_module(module.name)
+    Image.preinit()  # Pillow would look for its file formats at the first picture
+
+
+def send_small_answers_at_once(loop: asyncio.AbstractEventLoop) -> None:
+    """Switch off the wait of TCP for more to send, about 40 ms for most scripts and pictures of a page.
+
+    asyncio does so by itself, but not for sockets like the one that Streamlit binds, which do not name their
+    protocol (uvicorn issue 3149). Accepted connections have the setting of the socket that listens.
+    """
+    create_server = loop.create_server
+
+    async def create_prompt_server(*arguments: Any, sock: socket.socket | None = None, **options: Any) -> Any:
+        if sock is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return await create_server(*arguments, sock=sock, **options)
+
+    with suppress(AttributeError):  # other loops, such as uvloop's, cannot be changed and need not be
+        loop.create_server = create_prompt_server  # type: ignore[method-assign]
+
+
+@asynccontextmanager
+async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any] | None]:
+    """Surround the life of the web server: get ready for the first visitor, and look after unfinished jobs."""
+    warm_up()
+    send_small_answers_at_once(asyncio.get_running_loop())
+    engine = open_database()
+    if list_jobs(engine, states=ACTIVE_STATES):
+        ensure_runner()
+    engine.dispose()
+    yield None

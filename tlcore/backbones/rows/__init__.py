@@ -1,0 +1,1 @@
+"""Rows of the registry, one module per family of backbones."""

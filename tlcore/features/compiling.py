@@ -1,0 +1,92 @@
+"""Keras models to LiteRT files and to folded TensorFlow graphs, and which of the two is faster here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import logging
+from numpy.typing import NDArray
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from tlcore.config import ModelConfig
+from tlcore.features.engines import EngineSpeeds, LiteRTEngine, as_stored, pictures_per_second, this_machine
+from tlcore.features.litert import seal
+from tlcore.home import write_atomically
+from tlcore.model.classifier import build_prefix
+
+
+def compile_model(model: keras.Model, path: Path) -> None:
+    """Write a Keras model as a LiteRT file that takes one picture (or its features) at a time.
+
+    Args:
+        model: One input, one output; float32.
+        path: Where the `.tflite` file goes.
+
+    Raises:
+        StorageError: If the disk is full.
+    """
+    frozen = _folded(model, batch_size=1)
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)  # it advises to hand over the variables, which are constants here
+    try:
+        content = tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert()
+    finally:
+        logging.set_verbosity(verbosity)
+    write_atomically(path, lambda temporary: temporary.write_bytes(seal(content)))
+
+
+def _folded(model: keras.Model, batch_size: int | None) -> Callable[[tf.Tensor], Sequence[tf.Tensor]]:
+    """Return a model as one graph with its weights as constants.
+
+    Keras 3 keeps its variables where the LiteRT converter does not look, and the file would come out without
+    weights; as constants they are part of the graph, and TensorFlow can compute with them ahead.
+    """
+    signature = tf.TensorSpec((batch_size, *model.input.shape[1:]), tf.float32, name="input")
+    function = tf.function(lambda values: model(values, training=False), input_signature=[signature])
+    graph: Callable[[tf.Tensor], Sequence[tf.Tensor]] = convert_variables_to_constants_v2(
+        function.get_concrete_function()
+    )
+    return graph
+
+
+class FoldedEngine:
+    """The prefix as a folded TensorFlow graph, in batches; all threads share it."""
+
+    batch_size = 32
+
+    def __init__(self, model: keras.Model) -> None:
+        self._function = _folded(model, batch_size=None)
+
+    def __call__(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.generic]:
+        """Return the features, float16."""
+        (features,) = self._function(tf.constant(np.stack(pictures), tf.float32))
+        return as_stored(features.numpy())
+
+
+def folded_engine(config: ModelConfig, home: Path | None = None) -> FoldedEngine:
+    """Build the frozen prefix of a model as a folded TensorFlow graph.
+
+    Raises:
+        WeightsError: If the backbone's weights are not on this computer.
+    """
+    return FoldedEngine(build_prefix(config, home=home))
+
+
+def measure_engines(model: keras.Model, path: Path) -> EngineSpeeds:
+    """Measure both engines on this machine.
+
+    Args:
+        model: The prefix, from `build_prefix`.
+        path: The same prefix, compiled.
+    """
+    image_size = model.input.shape[1]
+    folded = FoldedEngine(model)
+    return EngineSpeeds(
+        this_machine(),
+        litert=pictures_per_second(lambda: LiteRTEngine(path), image_size),
+        tensorflow=pictures_per_second(lambda: folded, image_size),
+    )

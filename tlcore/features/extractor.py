@@ -1,0 +1,222 @@
+"""The feature pass: pictures through the frozen prefix, once per picture and view, on all cores."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import filelock
+import numpy as np
+from numpy.typing import NDArray
+
+from tlcore.config import AugmentationConfig, ModelConfig, to_json
+from tlcore.features.engines import (
+    Engine,
+    LiteRTEngine,
+    PixelsEngine,
+    compiled_prefix_path,
+    num_compute_threads,
+    read_engine_speeds,
+)
+from tlcore.features.store import FeatureStore, FeatureTable, record_key
+from tlcore.home import storage_error
+from tlcore.images.views import ViewRequest, square_pixels, view_pixels
+from tlcore.model.cut import PIXELS, prefix_of
+from tlcore.progress import Progress
+from tlcore.storage.images import ImageStore
+
+# A pass is committed in pieces, so that what was computed before a stop or a crash is kept.
+SEGMENT_RECORDS = 2048
+LOCK_POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class FeaturePass:
+    """What happened in one feature pass; times are of the clock `time.monotonic`, in seconds.
+
+    Attributes:
+        augmented: Whether it computed augmented views, and not the pictures as they are.
+        pictures: How many records it computed.
+        at_once: How many of them the engines work on at the same time.
+        started: When it began to make its engine ready.
+        first: When the first records were computed.
+        ended: When all were on disk.
+    """
+
+    augmented: bool
+    pictures: int
+    at_once: int
+    started: float
+    first: float
+    ended: float
+
+
+class FeatureExtractor:
+    """Computes and caches the features of one model's frozen prefix.
+
+    Args:
+        config: Backbone, freeze line, picture size and resize mode.
+        augmentation: What a view draws from.
+        images: Where the pictures are.
+        home: The data root; the configured one when not given.
+
+    Attributes:
+        passes: What was computed so far, and when.
+    """
+
+    def __init__(
+        self, config: ModelConfig, augmentation: AugmentationConfig, images: ImageStore, home: Path | None = None
+    ) -> None:
+        self.prefix = prefix_of(config)
+        self._config = config
+        self._augmentation = augmentation
+        self._images = images
+        self._store = FeatureStore(home)
+        self._home = home
+        self._features = self._store.open(self.prefix, self.prefix.features_key(config.resize_mode))
+        self._view_identity = to_json(augmentation)
+        self._made_engine: tuple[Callable[[], Engine], int] | None = None
+        self.passes: list[FeaturePass] = []
+
+    def table(self, requests: Sequence[ViewRequest], progress: Progress, phase: str) -> FeatureTable:
+        """Return the features of all requests, computing those that are not cached.
+
+        Args:
+            requests: The records, in the order in which the table shall have them.
+            progress: Told about every picture.
+            phase: What to call this on screen.
+
+        Raises:
+            StopRequested: If the person asked to stop; the pieces that were complete stay cached.
+            ImageError: If a stored picture is missing or damaged.
+            RunError: If the compiled prefix is missing.
+            StorageError: If the disk is full.
+        """
+        keys = [self._key(request) for request in requests]
+        if self._features.missing(keys):
+            with self._alone(progress):
+                missing = list({keys[i]: i for i in self._features.missing(keys)}.values())
+                if missing:  # none when another run computed them meanwhile
+                    self._compute([(keys[i], requests[i]) for i in missing], progress, phase)
+            self._store.evict()
+        return self._features.table(keys)
+
+    def count_missing(self, requests: Sequence[ViewRequest]) -> int:
+        """Return how many records of these requests would have to be computed; quick, for telling the price."""
+        return self._features.count_missing([self._key(request) for request in requests])
+
+    def _key(self, request: ViewRequest) -> bytes:
+        return record_key(request.image, "" if request.view is None else f"{request.view} {self._view_identity}")
+
+    @contextlib.contextmanager
+    def _alone(self, progress: Progress) -> Iterator[None]:
+        """Hold the lock of this set of features; another run may be computing the same ones."""
+        lock = self._features.lock()
+        while not lock.is_locked:
+            try:
+                lock.acquire(timeout=LOCK_POLL_SECONDS)
+            except filelock.Timeout:
+                progress.phase("Waiting for another run that computes the same features")
+            except OSError as error:
+                raise storage_error(error, Path(lock.lock_file)) from error
+        try:
+            self._features.remove_leftovers()
+            yield
+        finally:
+            lock.release()
+
+    def _compute(self, records: Sequence[tuple[bytes, ViewRequest]], progress: Progress, phase: str) -> None:
+        # OpenCV's own threads would compete with these, which work on one picture per core.
+        cv2.setNumThreads(1)
+        total, done = len(records), 0
+        started = first = time.monotonic()
+        progress.phase(phase, 0, total)
+        if self._made_engine is None:
+            self._made_engine = fastest_engine(self._config, self._home)
+        make_engine, batch_size = self._made_engine
+        local = threading.local()
+
+        def features_of(requests: Sequence[ViewRequest]) -> NDArray[np.generic]:
+            if not hasattr(local, "engine"):
+                local.engine = make_engine()
+            features: NDArray[np.generic] = local.engine([self._pixels(request) for request in requests])
+            return features
+
+        threads = num_compute_threads()
+        ahead = threads * max(2, 4 // batch_size)
+        with ThreadPoolExecutor(threads, thread_name_prefix="features") as pool:
+            for start in range(0, total, SEGMENT_RECORDS):
+                piece = records[start : start + SEGMENT_RECORDS]
+                batches = _batches([request for _, request in piece], batch_size)
+                with (
+                    self._features.writer([key for key, _ in piece]) as writer,
+                    contextlib.closing(_ordered(pool, features_of, batches, ahead)) as computed,
+                ):
+                    for features in computed:
+                        for record in features:
+                            writer.append(record)
+                        if not done:
+                            first = time.monotonic()
+                        done += len(features)
+                        progress.phase(phase, done, total)
+        self._features.refresh()
+        augmented = records[0][1].view is not None
+        self.passes.append(FeaturePass(augmented, total, threads * batch_size, started, first, time.monotonic()))
+
+    def _pixels(self, request: ViewRequest) -> NDArray[np.uint8]:
+        square = square_pixels(self._images.read(request.image), self._config)
+        return view_pixels(square, request, self._augmentation)
+
+
+def fastest_engine(config: ModelConfig, home: Path | None = None) -> tuple[Callable[[], Engine], int]:
+    """Return what makes an engine for each thread of a feature pass, and how many pictures it takes at a time.
+
+    Args:
+        config: Backbone, freeze line and picture size; the prefix is compiled already.
+        home: The data root; the configured one when not given.
+
+    Raises:
+        RunError: If the compiled prefix is missing.
+    """
+    prefix = prefix_of(config)
+    if prefix.cut == PIXELS:
+        return PixelsEngine, PixelsEngine.batch_size
+    speeds = read_engine_speeds(prefix, home)
+    if speeds is not None and speeds.fastest == "tensorflow":
+        from tlcore.features.compiling import folded_engine
+
+        shared = folded_engine(config, home)
+        return lambda: shared, shared.batch_size
+    path = compiled_prefix_path(prefix, home)
+    return lambda: LiteRTEngine(path), LiteRTEngine.batch_size
+
+
+def _batches(requests: Sequence[ViewRequest], size: int) -> list[Sequence[ViewRequest]]:
+    return [requests[start : start + size] for start in range(0, len(requests), size)]
+
+
+def _ordered(
+    pool: ThreadPoolExecutor,
+    function: Callable[[Sequence[ViewRequest]], NDArray[np.generic]],
+    batches: Sequence[Sequence[ViewRequest]],
+    ahead: int,
+) -> Generator[NDArray[np.generic], None, None]:
+    """Yield results in order while at most `ahead` are under way, so that memory stays flat."""
+    waiting: deque[Future[NDArray[np.generic]]] = deque()
+    try:
+        for batch in batches:
+            waiting.append(pool.submit(function, batch))
+            if len(waiting) >= ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()

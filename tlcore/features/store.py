@@ -1,0 +1,293 @@
+"""Features of pictures on disk: written once, checked when read, the least recently used thrown out."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import time
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+import numpy as np
+from numpy.typing import NDArray
+
+from tlcore.home import home_dir, storage_error
+from tlcore.model.cut import Prefix
+
+SIZE_LIMIT_VARIABLE = "TRANSFER_LAB_CACHE_GB"
+DEFAULT_LIMIT_BYTES = 20 * 2**30
+# Segments that were used this recently may belong to a run that is training.
+KEEP_SECONDS = 600.0
+KEY_BYTES = 16
+
+
+def record_key(image: str, view: str = "") -> bytes:
+    """Return the 16 bytes that stand for a picture under a view; `view` is empty for the plain picture."""
+    return hashlib.blake2b(f"{image} {view}".encode(), digest_size=KEY_BYTES).digest()
+
+
+class FeatureTable:
+    """Rows of features that stay on disk until they are taken.
+
+    Args:
+        segments: Memory-mapped arrays of shape `(rows, *shape)`.
+        places: int64 of shape `(n, 2)`: segment and row of each record.
+    """
+
+    def __init__(self, segments: Sequence[NDArray[np.generic]], places: NDArray[np.int64]) -> None:
+        self._segments = segments
+        self._places = places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def take(self, indices: NDArray[np.int64]) -> NDArray[np.generic]:
+        """Return the features of some records, shape `(len(indices), *shape)`, as they are stored."""
+        places = self._places[indices]
+        used = np.unique(places[:, 0])
+        if len(used) == 1:
+            return np.asarray(self._segments[used[0]][places[:, 1]])
+        first = self._segments[0]
+        rows = np.empty((len(indices), *first.shape[1:]), first.dtype)
+        for segment in used:
+            mask = places[:, 0] == segment
+            rows[mask] = self._segments[segment][places[mask, 1]]
+        return rows
+
+    def select(self, indices: NDArray[np.int64]) -> FeatureTable:
+        """Return a table of some of the records, without reading them."""
+        return FeatureTable(self._segments, self._places[indices])
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledFeatures:
+    """Features with their classes.
+
+    Attributes:
+        table: Records of the features.
+        labels: int64 of shape `(len(table),)`, positions among the model's outputs.
+    """
+
+    table: FeatureTable
+    labels: NDArray[np.int64]
+
+
+class _Segment:
+    """One file of records and its index: keys and checksums."""
+
+    def __init__(self, index_path: Path, shape: tuple[int, ...], dtype: str) -> None:
+        self.index_path = index_path
+        self.data_path = index_path.with_suffix(".features")
+        with np.load(index_path, allow_pickle=False) as index:
+            self.keys = [bytes(key) for key in index["keys"]]
+            self._checksums = index["checksums"]
+        self.rows: NDArray[np.generic] = np.memmap(
+            self.data_path, dtype=dtype, mode="r", shape=(len(self._checksums), *shape)
+        )
+        expected = self.rows.nbytes
+        if self.data_path.stat().st_size != expected or len(self.keys) != len(self._checksums):
+            raise ValueError(f"`{self.data_path.name}` must have {expected} bytes")
+
+    def is_whole(self, row: int) -> bool:
+        """Whether a record is what was written."""
+        return zlib.crc32(self.rows[row].tobytes()) == int(self._checksums[row])
+
+    def mark_used(self) -> None:
+        """Note the time, for throwing out the least recently used."""
+        with contextlib.suppress(OSError):
+            os.utime(self.index_path)
+
+
+class FeatureSet:
+    """All cached features of one prefix and resize mode.
+
+    Records never change. A pass adds a segment: a file of records in the order of their keys, and an
+    index that is renamed into place last, so a segment is there as a whole or not at all.
+    """
+
+    def __init__(self, directory: Path, shape: tuple[int, ...], dtype: str) -> None:
+        self._directory = directory
+        self._shape = shape
+        self._dtype = dtype
+        self._segments: list[_Segment] = []
+        self._places: dict[bytes, tuple[int, int]] = {}
+        self._known: set[Path] = set()
+        self._checked: set[bytes] = set()
+
+    def missing(self, keys: Sequence[bytes]) -> list[int]:
+        """Return the positions in `keys` of records that must be computed.
+
+        A segment that is cut, unreadable, or has a record that does not match its checksum is thrown away.
+        """
+        self.refresh()
+        damaged = set()
+        for key in keys:
+            if key in self._places and key not in self._checked:
+                segment, row = self._places[key]
+                if self._segments[segment].is_whole(row):
+                    self._checked.add(key)
+                else:
+                    damaged.add(segment)
+        for segment in damaged:
+            self._discard(self._segments[segment].index_path)
+            self._places = {key: place for key, place in self._places.items() if place[0] != segment}
+        return [position for position, key in enumerate(keys) if key not in self._places]
+
+    def count_missing(self, keys: Sequence[bytes]) -> int:
+        """Return how many different records are not there; a record that is there is not read, it may be damaged."""
+        self.refresh()
+        return sum(key not in self._places for key in set(keys))
+
+    def table(self, keys: Sequence[bytes]) -> FeatureTable:
+        """Return the records of keys that are all there.
+
+        Raises:
+            KeyError: If one is missing.
+        """
+        places = np.array([self._places[key] for key in keys], np.int64).reshape(len(keys), 2)
+        for segment in np.unique(places[:, 0]):
+            self._segments[segment].mark_used()
+        return FeatureTable([segment.rows for segment in self._segments], places)
+
+    @contextlib.contextmanager
+    def writer(self, keys: Sequence[bytes]) -> Iterator[_SegmentWriter]:
+        """Write the records of `keys`, in that order; nothing is kept unless all were written.
+
+        Raises:
+            StorageError: If the disk is full.
+        """
+        writer = None
+        try:
+            writer = _SegmentWriter(self._directory, keys)
+            yield writer
+            writer.commit()
+        except OSError as error:
+            raise storage_error(error, self._directory / "features") from error
+        finally:
+            if writer is not None:
+                writer.clean_up()
+
+    def lock(self) -> filelock.BaseFileLock:
+        """Return the lock that whoever computes records of this set holds.
+
+        Raises:
+            StorageError: If the disk is full or cannot be written.
+        """
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise storage_error(error, self._directory / "lock") from error
+        return filelock.FileLock(self._directory / "lock")
+
+    def remove_leftovers(self) -> None:
+        """Remove what a killed process left half written; only for the holder of the lock."""
+        for path in (*self._directory.glob(".*.writing"), *self._directory.glob("*.features")):
+            if not path.with_suffix(".npz").exists():
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
+
+    def refresh(self) -> None:
+        """Find the segments that were written since the last look."""
+        for index_path in sorted(self._directory.glob("*.npz")):
+            if index_path in self._known:
+                continue
+            try:
+                segment = _Segment(index_path, self._shape, self._dtype)
+            # What numpy and zipfile raise for an index that is cut, overwritten or of another kind.
+            except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
+                self._discard(index_path)
+                continue
+            self._known.add(index_path)
+            self._segments.append(segment)
+            for row, key in enumerate(segment.keys):
+                self._places[key] = (len(self._segments) - 1, row)
+
+    @staticmethod
+    def _discard(index_path: Path) -> None:
+        for path in (index_path, index_path.with_suffix(".features")):
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+
+
+class _SegmentWriter:
+    """Appends records to a temporary file; `commit` makes them a segment."""
+
+    def __init__(self, directory: Path, keys: Sequence[bytes]) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        name = hashlib.blake2b(b"".join(keys) + os.urandom(8), digest_size=12).hexdigest()
+        self._data_path = directory / f"{name}.features"
+        self._index_path = directory / f"{name}.npz"
+        self._temporary_path = directory / f".{name}.writing"
+        self._keys = keys
+        self._checksums: list[int] = []
+        self._file = self._temporary_path.open("wb")
+
+    def append(self, record: NDArray[np.generic]) -> None:
+        """Write the next record."""
+        data = np.ascontiguousarray(record).tobytes()
+        self._file.write(data)
+        self._checksums.append(zlib.crc32(data))
+
+    def commit(self) -> None:
+        """Flush to disk and make the segment visible.
+
+        Raises:
+            ValueError: If records are missing.
+        """
+        if len(self._checksums) != len(self._keys):
+            raise ValueError(f"`append` must be called {len(self._keys)} times. Received: {len(self._checksums)}")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._temporary_path.replace(self._data_path)
+        keys = np.frombuffer(b"".join(self._keys), np.uint8).reshape(-1, KEY_BYTES)
+        with self._temporary_path.open("wb") as file:
+            np.savez(file, keys=keys, checksums=np.array(self._checksums, np.uint32))
+            file.flush()
+            os.fsync(file.fileno())
+        self._temporary_path.replace(self._index_path)
+
+    def clean_up(self) -> None:
+        """Remove what was not committed."""
+        with contextlib.suppress(OSError):
+            self._file.close()
+        self._temporary_path.unlink(missing_ok=True)
+        if not self._index_path.exists():
+            self._data_path.unlink(missing_ok=True)
+
+
+class FeatureStore:
+    """The features of one data root, kept under a size limit."""
+
+    def __init__(self, home: Path | None = None, limit_bytes: int | None = None) -> None:
+        self._directory = (home or home_dir()) / "features"
+        gigabytes = os.environ.get(SIZE_LIMIT_VARIABLE)
+        configured = int(float(gigabytes) * 2**30) if gigabytes else DEFAULT_LIMIT_BYTES
+        self._limit_bytes = configured if limit_bytes is None else limit_bytes
+
+    def open(self, prefix: Prefix, features_key: str) -> FeatureSet:
+        """Return the set of features of a prefix; empty when nothing was computed yet."""
+        return FeatureSet(self._directory / features_key, prefix.shape, prefix.dtype)
+
+    def evict(self) -> int:
+        """Throw out segments, the least recently used first, until the limit holds; return the bytes freed.
+
+        Segments that were used in the last ten minutes stay: a run may be reading them.
+        """
+        segments = []
+        for index_path in self._directory.glob("*/*.npz"):
+            with contextlib.suppress(OSError):
+                size = index_path.stat().st_size + index_path.with_suffix(".features").stat().st_size
+                segments.append((index_path.stat().st_mtime, size, index_path))
+        total, freed = sum(size for _, size, _ in segments), 0
+        for used, size, index_path in sorted(segments):
+            if total - freed <= self._limit_bytes or time.time() - used < KEEP_SECONDS:
+                break
+            FeatureSet._discard(index_path)
+            freed += size
+        return freed

@@ -1,0 +1,175 @@
+"""What a model will look like before it is built: blocks, head, and how many weights are trained."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from tlcore.backbones.registry import get_backbone, output_shape
+from tlcore.backbones.weights.status import is_random
+from tlcore.config import FineTuningConfig, HeadConfig, ModelConfig, RunConfig
+from tlcore.errors import RunError
+from tlcore.model.cut import POOLING, trainable_blocks
+
+# The head's rate is divided by this for the blocks of the backbone.
+GENTLER = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class BlockSummary:
+    """One block of the backbone.
+
+    Attributes:
+        name: Stable name; the freeze line is given by it.
+        output_shape: `(height, width, channels)` of what the next block gets.
+        parameters: Weights in scalars, batch normalization included.
+        trainable: Whether training changes it; its batch normalization stays frozen even then.
+        note: What it typically recognises, in words.
+    """
+
+    name: str
+    output_shape: tuple[int, int, int]
+    parameters: int
+    trainable: bool
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSummary:
+    """One layer of the head, always trainable.
+
+    Attributes:
+        name: Name of the Keras layer.
+        output_shape: Numbers that it gives for one picture.
+        parameters: Weights in scalars; 0 when it has none to learn.
+    """
+
+    name: str
+    output_shape: tuple[int, ...]
+    parameters: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSummary:
+    """A model from the picture to the probabilities.
+
+    Attributes:
+        blocks: Of the backbone, from the picture up.
+        head: The new layers after it, up to the probabilities.
+        trainable_parameters: Weights in scalars that training changes.
+        frozen_parameters: Weights in scalars that it leaves alone.
+    """
+
+    blocks: tuple[BlockSummary, ...]
+    head: tuple[LayerSummary, ...]
+    trainable_parameters: int
+    frozen_parameters: int
+
+
+def block_names(config: ModelConfig) -> tuple[str, ...]:
+    """Return the blocks at which the freeze line can lie, from the picture up.
+
+    Raises:
+        ValueError: If there is no backbone of that name.
+    """
+    return get_backbone(config.backbone).block_names
+
+
+def blocks_to_thaw(config: RunConfig) -> list[str]:
+    """Return the blocks at which the second phase can begin, from the picture up: those frozen in the first."""
+    spec, first = get_backbone(config.model.backbone), config.model.first_trainable
+    return list(spec.block_names if first is None else spec.block_names[: spec.block_index(first)])
+
+
+def without_contradictions(config: RunConfig) -> RunConfig:
+    """Return the settings without what their backbone and its freeze line make impossible or meaningless.
+
+    That is a line at a block that another backbone has, a picture smaller than the backbone sees, a second phase
+    whose block learns in the first one already, and blocks kept frozen where all are.
+    """
+    spec, model, tuning = get_backbone(config.model.backbone), config.model, config.training.fine_tuning
+    first = model.first_trainable
+    if first is not None and first not in spec.block_names:
+        first = spec.block_names[0] if is_random(spec, model.weights) else None
+    behind = () if first is None else spec.block_names[spec.block_index(first) :]
+    model = replace(
+        model,
+        first_trainable=first,
+        also_frozen=tuple(name for name in model.also_frozen if name in behind),
+        image_size=max(model.image_size, spec.minimum_size),
+    )
+    config = replace(config, model=model)
+    if tuning is not None and tuning.first_trainable not in blocks_to_thaw(config):
+        config = replace(config, training=replace(config.training, fine_tuning=None))
+    return config
+
+
+def check_phases(config: RunConfig) -> None:
+    """Check that the second phase, if there is one, thaws something.
+
+    Raises:
+        RunError: If its block learns in the first phase already.
+    """
+    tuning = config.training.fine_tuning
+    if tuning is not None and tuning.first_trainable not in blocks_to_thaw(config):
+        raise RunError(
+            f"The second phase would begin at block {tuning.first_trainable}, which learns in the first phase already. "
+            "Let it begin at an earlier block, or train in one phase."
+        )
+
+
+def usual_fine_tuning(config: RunConfig) -> FineTuningConfig:
+    """Return a second phase that suits most data: the last third of the frozen blocks, in small steps."""
+    thawable = blocks_to_thaw(config)
+    block = thawable[-max(1, round(len(thawable) / 3))]
+    rate = float(f"{config.training.learning_rate / GENTLER:.0e}")
+    return FineTuningConfig(block, learning_rate=rate)
+
+
+def describe_model(config: ModelConfig, num_classes: int) -> ModelSummary:
+    """Describe the model that `tlcore.model.classifier.build_classifier` would build.
+
+    Args:
+        config: Backbone, freeze line and head.
+        num_classes: Number of outputs, at least 1.
+
+    Raises:
+        ValueError: If there is no such backbone or block, or the picture is smaller than the backbone allows.
+    """
+    if num_classes < 1:
+        raise ValueError(f"`num_classes` must be at least 1. Received: num_classes={num_classes}")
+    spec = get_backbone(config.backbone)
+    shapes = output_shape(spec, config.image_size)
+    trainable = trainable_blocks(config)
+    blocks = tuple(
+        BlockSummary(block.name, shapes[block.name], block.parameters, block.name in trainable, spec.sees(block.name))
+        for block in spec.blocks
+    )
+    head = _describe_head(config.head, blocks[-1].output_shape, num_classes)
+    learning = sum(
+        # Without pre-training there are no statistics worth keeping, so batch normalization learns too.
+        block.trainable_parameters + (block.batch_norm_weights if is_random(spec, config.weights) else 0)
+        for block in spec.blocks
+        if block.name in trainable
+    )
+    return ModelSummary(
+        blocks=blocks,
+        head=head,
+        trainable_parameters=learning + sum(layer.parameters for layer in head),
+        frozen_parameters=sum(block.parameters for block in spec.blocks) - learning,
+    )
+
+
+def _describe_head(config: HeadConfig, features: tuple[int, int, int], num_classes: int) -> tuple[LayerSummary, ...]:
+    """Return the layers from the backbone's features, `(height, width, channels)`, to the probabilities."""
+    if config.pooling == "average":
+        layers = [LayerSummary(POOLING, (features[-1],), 0)]
+    else:
+        layers = [LayerSummary("flatten", (math.prod(features),), 0)]
+    for number, units in enumerate((*config.dense_units, num_classes), start=1):
+        (inputs,) = layers[-1].output_shape
+        if config.dropout:
+            layers.append(LayerSummary(f"dropout_{number}", (inputs,), 0))
+        name = f"dense_{number}" if number <= len(config.dense_units) else "probabilities"
+        layers.append(LayerSummary(name, (units,), inputs * units + units))
+    return tuple(layers)

@@ -1,0 +1,162 @@
+"""The model in Keras: backbone and head, frozen up to a block, and its two parts at the cut."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from tlcore.backbones.keras_models import PREPROCESSING_NAME, block_layers, block_output, build_backbone
+from tlcore.backbones.registry import get_backbone
+from tlcore.backbones.weights.status import is_random
+from tlcore.config import HeadConfig, ModelConfig
+from tlcore.model.cut import PIXELS, POOLING, prefix_of, trainable_blocks
+
+PROBABILITIES = "probabilities"
+# Keras's networks keep 99 or 99.9 % of old statistics in each step, for trainings of many thousand steps. In one of
+# hundreds those of the random start would stay, and validation would judge another network than training.
+LEARNED_MOMENTUM = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Classifier:
+    """One network, seen as a whole and as two parts that share its layers and weights.
+
+    Attributes:
+        model: Pixels in `[0, 255]` of shape `(batch, size, size, 3)` to probabilities `(batch, classes)`.
+        prefix: Pixels to the features at the cut; `None` when nothing is frozen.
+        suffix: Features at the cut to probabilities. Training it trains `model`.
+    """
+
+    model: keras.Model
+    prefix: keras.Model | None
+    suffix: keras.Model
+
+
+def build_classifier(
+    config: ModelConfig,
+    num_classes: int,
+    *,
+    seed: int = 0,
+    home: Path | None = None,
+) -> Classifier:
+    """Build backbone and head as one flat network and cut it at the freeze line.
+
+    Flat, because heat maps and cuts inside nested Keras models break.
+
+    Args:
+        config: Backbone, its first weights, freeze line and head.
+        num_classes: Number of outputs.
+        seed: Fixes the head's first weights and its dropout.
+        home: The data root; the configured one when not given.
+
+    Raises:
+        WeightsError: If the backbone's weights are not on this computer.
+    """
+    spec = get_backbone(config.backbone)
+    backbone = build_backbone(spec, config.image_size, config.weights, home=home)
+    features = backbone.output
+    outputs = _head(features, config.head, num_classes, seed)
+    return cut_model(keras.Model(backbone.input, outputs, name="classifier"), config)
+
+
+def cut_model(model: keras.Model, config: ModelConfig) -> Classifier:
+    """Freeze a whole network up to the freeze line and cut it there; its weights stay as they are.
+
+    Args:
+        model: `Classifier.model` of the same backbone and head, whatever was frozen in it before.
+        config: Names the first trainable block.
+    """
+    freeze_until(model, config)
+    cut = prefix_of(config).cut
+    if cut == PIXELS:
+        return Classifier(model, None, model)
+    spec = get_backbone(config.backbone)
+    at_cut = model.get_layer(POOLING).output if cut == POOLING else block_output(model, spec, cut)
+    return Classifier(
+        model,
+        prefix=keras.Model(model.input, at_cut, name="prefix"),
+        suffix=keras.Model(at_cut, model.output, name="suffix"),
+    )
+
+
+def build_prefix(config: ModelConfig, *, home: Path | None = None) -> keras.Model:
+    """Build only the frozen part, to compile it.
+
+    Raises:
+        ValueError: If nothing is frozen.
+        WeightsError: If the backbone's weights are not on this computer.
+    """
+    spec = get_backbone(config.backbone)
+    cut = prefix_of(config).cut
+    if cut == PIXELS:
+        raise ValueError("`config` must freeze at least one block. Received: every block is trainable")
+    backbone = build_backbone(spec, config.image_size, config.weights, home=home)
+    if cut == POOLING:
+        return keras.Model(backbone.input, keras.layers.GlobalAveragePooling2D(name=POOLING)(backbone.output))
+    return keras.Model(backbone.input, block_output(backbone, spec, cut))
+
+
+def _head(features: keras.KerasTensor, config: HeadConfig, num_classes: int, seed: int) -> keras.KerasTensor:
+    """Add the head; return the probabilities."""
+    if config.pooling == "average":
+        x = keras.layers.GlobalAveragePooling2D(name=POOLING)(features)
+    else:
+        x = keras.layers.Flatten(name="flatten")(features)
+    for number, units in enumerate((*config.dense_units, num_classes), start=1):
+        if config.dropout:
+            x = keras.layers.Dropout(config.dropout, seed=seed + number, name=f"dropout_{number}")(x)
+        is_output = number > len(config.dense_units)
+        x = keras.layers.Dense(
+            units,
+            activation="softmax" if is_output else "relu",
+            kernel_initializer=keras.initializers.GlorotUniform(seed=seed + number),
+            kernel_regularizer=keras.regularizers.L2(config.l2) if config.l2 else None,
+            name=PROBABILITIES if is_output else f"dense_{number}",
+        )(x)
+    return x
+
+
+def freeze_until(model: keras.Model, config: ModelConfig) -> None:
+    """Thaw the blocks that shall learn; freeze the others, and the batch normalization of a pre-trained backbone.
+
+    With random weights there are no statistics worth keeping, and batch normalization learns with its block.
+    Otherwise it keeps the statistics of ImageNet only when the layer itself is frozen: Keras 3
+    overrides a `training=False` given when the model was built.
+
+    Args:
+        model: A model from `build_classifier`.
+        config: Names the first trainable block.
+
+    Source:
+        https://keras.io/guides/transfer_learning/, corrected by
+        https://github.com/keras-team/keras/issues/20285
+    """
+    spec, trainable = get_backbone(config.backbone), trainable_blocks(config)
+    keeps_statistics = not is_random(spec, config.weights)
+    for name, layers in block_layers(model, spec).items():
+        for layer in layers:
+            is_norm = isinstance(layer, keras.layers.BatchNormalization)
+            layer.trainable = name in trainable and not (is_norm and keeps_statistics)
+            if is_norm and layer.trainable:
+                layer.momentum = LEARNED_MOMENTUM
+    for layer in model.layers:
+        if layer.name == PREPROCESSING_NAME:
+            layer.trainable = False
+
+
+def count_parameters(model: keras.Model) -> tuple[int, int]:
+    """Return the trainable and the frozen weights of a model, in scalars."""
+    # Not weights of the network: the state of dropout's random generator, and the fixed scaling of pixels.
+    frozen = [
+        variable
+        for variable in model.non_trainable_variables
+        if "seed_generator" not in variable.path and not variable.path.startswith(PREPROCESSING_NAME)
+    ]
+    return _scalars(model.trainable_variables), _scalars(frozen)
+
+
+def _scalars(variables: list[keras.Variable]) -> int:
+    return sum(int(np.prod(variable.shape)) for variable in variables)

@@ -1,0 +1,101 @@
+"""Where a model is cut in two: the frozen prefix, computed once, and the suffix, which is trained."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from tlcore.backbones.registry import BackboneSpec, get_backbone, output_shape
+from tlcore.backbones.weights.status import RANDOM_SEED, is_random
+from tlcore.config import IMAGENET, ModelConfig, ResizeMode, to_json
+
+PIXELS = "pixels"
+POOLING = "pooling"
+
+# Raise it when the meaning of a cached prefix or feature changes; older caches are then left alone and recomputed.
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """The frozen part of a model, from the pixels to the cut.
+
+    Attributes:
+        backbone: Name of the backbone.
+        weights: What identifies its weights.
+        image_size: Side of the square picture, in pixels.
+        cut: `pixels` when nothing is frozen, the name of the last frozen block, or `pooling` when the
+            whole backbone is frozen and averaged.
+        shape: Shape of one picture's features at the cut.
+    """
+
+    backbone: str
+    weights: str
+    image_size: int
+    cut: str
+    shape: tuple[int, ...]
+
+    @property
+    def dtype(self) -> str:
+        """How features are stored: pixels as they are, activations in half precision."""
+        return "uint8" if self.cut == PIXELS else "float16"
+
+    @property
+    def key(self) -> str:
+        """Identifies the compiled prefix: everything that its numbers depend on, besides the picture."""
+        return hashlib.sha256(f"prefix {FORMAT} {to_json(self)}".encode()).hexdigest()[:32]
+
+    def features_key(self, resize_mode: ResizeMode) -> str:
+        """Identify a set of features: the prefix and how a picture became square."""
+        return f"{self.key}-{resize_mode}"
+
+
+def prefix_of(config: ModelConfig) -> Prefix:
+    """Return the frozen prefix of a model.
+
+    Raises:
+        ValueError: If the backbone or the first trainable block is unknown, or the picture is too small.
+    """
+    spec = get_backbone(config.backbone)
+    cut, shape = _cut(spec, config)
+    return Prefix(config.backbone, weights_identity(spec, config.weights), config.image_size, cut, shape)
+
+
+def trainable_blocks(config: ModelConfig) -> tuple[str, ...]:
+    """Return the names of the blocks that training changes, from the picture up.
+
+    Raises:
+        ValueError: If the backbone or one of the named blocks is unknown.
+    """
+    spec = get_backbone(config.backbone)
+    start = len(spec.blocks) if config.first_trainable is None else spec.block_index(config.first_trainable)
+    frozen = {spec.block_index(name) for name in config.also_frozen}
+    return tuple(block.name for index, block in enumerate(spec.blocks) if index >= start and index not in frozen)
+
+
+def weights_identity(spec: BackboneSpec, weights: str) -> str:
+    """Return what tells one set of first weights from another.
+
+    Args:
+        spec: The backbone.
+        weights: `ModelConfig.weights`.
+    """
+    if spec.weights is None or is_random(spec, weights):
+        return f"random {RANDOM_SEED}"
+    if weights != IMAGENET:
+        return f"brought {weights}"
+    return f"{spec.weights.filename} {spec.weights.file_hash}".strip()
+
+
+def _cut(spec: BackboneSpec, config: ModelConfig) -> tuple[str, tuple[int, ...]]:
+    shapes = output_shape(spec, config.image_size)
+    if config.first_trainable is None:
+        last = spec.blocks[-1]
+        if config.head.pooling == "average":
+            return POOLING, (last.channels,)
+        return last.name, shapes[last.name]
+    index = spec.block_index(config.first_trainable)
+    if index == 0:
+        return PIXELS, (config.image_size, config.image_size, 3)
+    name = spec.blocks[index - 1].name
+    return name, shapes[name]

@@ -1,0 +1,1 @@
+"""Ready data sets: what there is, their files, and their pictures."""

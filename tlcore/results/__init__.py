@@ -1,0 +1,1 @@
+"""What a trained model is worth, what it says, and how it leaves."""

@@ -1,0 +1,224 @@
+"""Groups of runs that answer together: averaged probabilities, weights fitted on validation, a fair comparison."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tlcore.errors import RunError
+from tlcore.results.evaluation import VALIDATION_FILE_NAME, Evaluation, load_evaluation
+from tlcore.results.prediction import Predictor, load_predictor
+from tlcore.storage.ensembles import EnsembleConfig
+from tlcore.storage.runs import run_dir
+
+# A member that counts less than this would cost its time in every answer and change next to none.
+SMALLEST_WEIGHT = 0.005
+MAX_STEPS = 2000
+SMALLEST_STEP = 1e-7
+# Keras's own bound: the logarithm of a certain wrong answer stays finite.
+SMALLEST_PROBABILITY = 1e-7
+
+
+def equal_weights(count: int) -> tuple[float, ...]:
+    """Return the weights with which all members count the same."""
+    return (1 / count,) * count
+
+
+def average_probabilities(members: Sequence[NDArray[np.float32]], weights: Sequence[float]) -> NDArray[np.float32]:
+    """Return the weighted average of the members' answers.
+
+    Args:
+        members: For each member float32 of shape `(images, classes)`.
+        weights: One per member, not negative, 1 in all.
+
+    Returns:
+        float32 of shape `(images, classes)`; each row adds up to 1 when those of the members do.
+    """
+    average = np.zeros(members[0].shape, np.float64)
+    for probabilities, weight in zip(members, weights, strict=True):
+        average += weight * probabilities
+    return average.astype(np.float32)
+
+
+def ensemble_evaluation(evaluations: Sequence[Evaluation], weights: Sequence[float]) -> Evaluation:
+    """Return what a group answers on the pictures that its members answered.
+
+    Args:
+        evaluations: One per member, of the same pictures.
+        weights: One per member, not negative, 1 in all.
+
+    Raises:
+        RunError: If the members were asked about different pictures or classes.
+    """
+    first = evaluations[0]
+    _check_same_pictures(evaluations)
+    probabilities = average_probabilities([one.probabilities for one in evaluations], weights)
+    return Evaluation(first.class_names, first.images, first.y_true, probabilities)
+
+
+def log_loss(evaluation: Evaluation) -> float:
+    """Return the mean of `-log(p)` of the right classes, from 0 up, lower is better; `nan` without pictures."""
+    if not evaluation.total:
+        return math.nan
+    right = evaluation.probabilities[np.arange(evaluation.total), evaluation.y_true]
+    return float(-np.log(np.maximum(right, SMALLEST_PROBABILITY)).mean())
+
+
+def fit_weights(validations: Sequence[Evaluation]) -> tuple[float, ...]:
+    """Return the weights with which the average has the smallest log loss on the validation pictures.
+
+    Only the probabilities of the right classes matter, and the loss has a single minimum. It is found by
+    expectation maximization for the shares of a mixture: each step divides every picture among the members by
+    how much they contributed to its right answer, and a member's share becomes its weight.
+
+    Args:
+        validations: Answers of each member to the same validation pictures, at least one.
+
+    Returns:
+        One weight per member, in the same order: not negative, 1 in all.
+
+    Raises:
+        RunError: If the members were asked about different pictures, or there are none.
+
+    Source:
+        Dempster, Laird and Rubin 1977, "Maximum likelihood from incomplete data via the EM algorithm",
+        https://doi.org/10.1111/j.2517-6161.1977.tb01600.x, section 4.3.
+    """
+    first = validations[0]
+    _check_same_pictures(validations)
+    if not first.total:
+        raise RunError("There are no validation pictures to fit weights on. Use equal weights.")
+    rows = np.arange(first.total)
+    right = np.stack([one.probabilities[rows, first.y_true].astype(np.float64) for one in validations], axis=1)
+    right = np.maximum(right, SMALLEST_PROBABILITY)
+    weights = np.full(len(validations), 1 / len(validations))
+    for _ in range(MAX_STEPS):
+        contributions = right * weights
+        fitted = (contributions / contributions.sum(axis=1, keepdims=True)).mean(axis=0)
+        step = float(np.abs(fitted - weights).max())
+        weights = fitted
+        if step < SMALLEST_STEP:
+            break
+    weights[weights < SMALLEST_WEIGHT] = 0
+    return tuple((weights / weights.sum()).tolist())
+
+
+def load_validations(run_ids: Sequence[str], home: Path | None = None) -> list[Evaluation] | None:
+    """Return the answers of some runs to the validation pictures.
+
+    `None` when one of them kept none: it is from an earlier version, or there were no such pictures.
+
+    Raises:
+        RunError: If a file is damaged.
+    """
+    folders = [run_dir(run_id, home) for run_id in run_ids]
+    if not all((folder / VALIDATION_FILE_NAME).is_file() for folder in folders):
+        return None
+    validations = [load_evaluation(folder, VALIDATION_FILE_NAME) for folder in folders]
+    return validations if all(one.total for one in validations) else None
+
+
+def _check_same_pictures(evaluations: Sequence[Evaluation]) -> None:
+    first = evaluations[0]
+    for other in evaluations[1:]:
+        same = first.images == other.images and first.class_names == other.class_names
+        if not (same and np.array_equal(first.y_true, other.y_true)):
+            raise RunError(
+                "These runs were tested on different pictures, so their answers cannot be averaged. "
+                "Choose runs of the same version of the data set."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two models' answers to the same pictures.
+
+    Attributes:
+        only_first: Pictures that the first answered right and the second did not.
+        only_second: The other way round.
+        p_value: How probable a difference at least this large would be if both were equally good, in `[0, 1]`;
+            a small one speaks for a real difference.
+    """
+
+    only_first: int
+    only_second: int
+    p_value: float
+
+
+def compare_answers(first: Evaluation, second: Evaluation) -> Comparison:
+    """Compare two models picture by picture, which tells more than their intervals do.
+
+    Raises:
+        RunError: If they were asked about different pictures.
+
+    Source:
+        The exact form of McNemar's test: McNemar 1947, "Note on the sampling error of the difference between
+        correlated proportions or percentages", https://doi.org/10.1007/BF02295996.
+    """
+    _check_same_pictures((first, second))
+    first_right, second_right = first.y_pred == first.y_true, second.y_pred == second.y_true
+    only_first = int((first_right & ~second_right).sum())
+    only_second = int((second_right & ~first_right).sum())
+    differing = only_first + only_second
+    # Python's integers have no limit, so no tail is too small for this division.
+    tail = sum(math.comb(differing, wins) for wins in range(min(only_first, only_second) + 1))
+    return Comparison(only_first, only_second, min(1.0, 2 * tail / 2**differing))
+
+
+class EnsemblePredictor:
+    """A group for the pages, with the interface of `tlcore.results.prediction.Predictor`.
+
+    Args:
+        members: The models of its runs.
+        weights: What each one counts, in the same order.
+
+    Raises:
+        RunError: If the members know different classes.
+    """
+
+    def __init__(self, members: Sequence[Predictor], weights: Sequence[float]) -> None:
+        if any(member.class_names != members[0].class_names for member in members):
+            raise RunError("The models of this group know different classes. Make a new group of runs that fit.")
+        # A weight of nothing changes nothing; that member need not be asked.
+        self._members = [(member, weight) for member, weight in zip(members, weights, strict=True) if weight > 0]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names in the order of the probabilities."""
+        return self._members[0][0].class_names
+
+    @property
+    def class_colors(self) -> tuple[int, ...]:
+        """Colour numbers in the order of the probabilities."""
+        return self._members[0][0].class_colors
+
+    @property
+    def image_size(self) -> int:
+        """Side of the largest square picture that a member sees, in pixels."""
+        return max(member.image_size for member, _ in self._members)
+
+    def predict(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """Return the probabilities of each class for each picture.
+
+        Args:
+            images: uint8 RGB pixels of shape `(height, width, 3)` each, of any size.
+
+        Returns:
+            float32 of shape `(len(images), classes)`; each row sums to 1.
+        """
+        answers = [member.predict(images) for member, _ in self._members]
+        return average_probabilities(answers, [weight for _, weight in self._members])
+
+
+def load_ensemble(config: EnsembleConfig, home: Path | None = None) -> EnsemblePredictor:
+    """Return the predictor of a group.
+
+    Raises:
+        RunError: If the files of a run are missing or damaged.
+    """
+    return EnsemblePredictor([load_predictor(run_dir(run_id, home), home) for run_id in config.run_ids], config.weights)

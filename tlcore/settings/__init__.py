@@ -1,0 +1,1 @@
+"""Settings beside the configuration itself: their words, their controls, and ready recipes."""

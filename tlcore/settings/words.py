@@ -1,0 +1,207 @@
+"""Settings in words: the name and the value of each field as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Final
+
+from tlcore.backbones.registry import get_backbone
+from tlcore.backbones.weights.status import is_random
+from tlcore.config import (
+    IMAGENET,
+    RANDOM,
+    AugmentationConfig,
+    FineTuningConfig,
+    HeadConfig,
+    ModelConfig,
+    TrainingConfig,
+)
+from tlcore.model.cut import trainable_blocks
+from tlcore.settings.augmentation_controls import CONTROLS, FILL_MODE_SPECS
+
+RESIZE_WORDS: Final[Mapping[str, str]] = {
+    "crop": "the middle is cut out",
+    "stretch": "stretched",
+    "pad": "black borders are added",
+}
+POOLING_WORDS: Final[Mapping[str, str]] = {"average": "global average pooling", "flatten": "flatten"}
+OPTIMIZER_WORDS: Final[Mapping[str, str]] = {
+    "adam": "Adam",
+    "sgd": "SGD with momentum 0.9",
+    "rmsprop": "RMSprop",
+    "adamw": "AdamW",
+}
+SCHEDULE_WORDS: Final[Mapping[str, str]] = {
+    "constant": "constant",
+    "step": "a tenth after each third of the epochs",
+    "cosine": "smoothly down to zero (cosine)",
+}
+BALANCE_WORDS: Final[Mapping[str, str]] = {
+    "none": "as they are",
+    "weights": "rare classes count more (class weights)",
+    "sampling": "each class is drawn equally often (balanced sampling)",
+}
+
+WEIGHTS_WORDS: Final[Mapping[str, str]] = {IMAGENET: "ImageNet", RANDOM: "random"}
+BROUGHT: Final = "a file that was brought"
+
+CHOICE_WORDS: Final[Mapping[str, Mapping[str, str]]] = {
+    "resize_mode": {"crop": "cut", "stretch": "stretched", "pad": "with borders"},
+    "pooling": {"average": "average", "flatten": "flatten"},
+    "optimizer": OPTIMIZER_WORDS,
+    "schedule": SCHEDULE_WORDS,
+    "balance": BALANCE_WORDS,
+    "fill_mode": {row.fill_mode: row.label.lower() for row in FILL_MODE_SPECS},
+}
+
+FIELD_NAMES: Final[Mapping[str, str]] = {
+    "backbone": "backbone",
+    "image_size": "picture size",
+    "resize_mode": "pictures that are not square",
+    "weights": "first weights",
+    "first_trainable": "first block that learns",
+    "dense_units": "dense layers",
+    "l2": "L2 penalty",
+    "epochs": "epochs at most",
+    "patience": "early stopping",
+    "views": "views of each picture",
+    "new_views_every_epoch": "new views in every epoch",
+    "schedule": "learning rate over the epochs",
+    "warmup_epochs": "warm-up",
+    "balance": "uneven classes",
+    "fine_tuning": "second phase",
+    **{row.field: row.label.lower() for row in CONTROLS},
+}
+"""Names of fields that read otherwise than with spaces for underscores."""
+
+DEGREES: Final = frozenset(row.field for row in CONTROLS if row.unit == "°")
+PARTS: Final = frozenset({"dropout", "label_smoothing"})
+
+
+def field_name(field: str) -> str:
+    """Return how a field of the configuration is called; one without a name of its own is read as it is written."""
+    return FIELD_NAMES.get(field, field.replace("_", " "))
+
+
+def field_value(field: str, value: object) -> str:
+    """Return the value of a field in words; fields that have none of their own follow their type."""
+    if field == "backbone":
+        return get_backbone(str(value)).title
+    if field == "weights":
+        return WEIGHTS_WORDS.get(str(value), BROUGHT)
+    if field in CHOICE_WORDS:
+        return CHOICE_WORDS[field].get(str(value), str(value))
+    if isinstance(value, FineTuningConfig):
+        return fine_tuning_words(value)
+    if field == "patience":
+        return f"after {_count(value, 'epoch')}" if isinstance(value, int) else "off"
+    if field == "image_size":
+        return f"{value} pixels"
+    if isinstance(value, int | float) and field in PARTS:
+        return f"{100 * value:.3g} %"
+    if isinstance(value, int | float) and field in DEGREES:
+        return f"{value:g}°"
+    if isinstance(value, tuple) and field == "brightness_range":
+        return f"{value[0]:g}–{value[1]:g}"
+    return _plain_value(value)
+
+
+def _plain_value(value: object) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, float):
+        return decimal(value)
+    if isinstance(value, tuple):
+        return " and ".join(_plain_value(part) for part in value) or "none"
+    return str(value)
+
+
+def decimal(value: float) -> str:
+    """Return a number without an exponent, such as `0.0003`."""
+    return f"{value:.8f}".rstrip("0").rstrip(".")
+
+
+def weights_words(model: ModelConfig) -> str:
+    """Return what the backbone begins with; a network without published weights begins with random ones."""
+    if is_random(get_backbone(model.backbone), model.weights):
+        return WEIGHTS_WORDS[RANDOM]
+    return WEIGHTS_WORDS.get(model.weights, BROUGHT)
+
+
+def trained_words(model: ModelConfig) -> str:
+    """Return which part of the model learns."""
+    blocks = trainable_blocks(model)
+    if not blocks:
+        return "the head only; the whole backbone is frozen (feature extraction)"
+    words = f"the head and the backbone from {blocks[0]} on"
+    behind = [name for name in model.also_frozen if name not in blocks]
+    if behind:
+        words += f" but for {block_words(behind)}"
+    return f"{words} (fine-tuning)"
+
+
+def block_words(names: Sequence[str]) -> str:
+    """Return some blocks in words; many of them by their number, the first and the last."""
+    if len(names) <= 2:
+        return " and ".join(names)
+    return f"{len(names)} blocks from {names[0]} to {names[-1]}"
+
+
+def head_words(head: HeadConfig) -> str:
+    """Return the layers of a head."""
+    parts = [POOLING_WORDS[head.pooling], *(f"dense {units}" for units in head.dense_units)]
+    if head.dropout:
+        parts.append(f"dropout {field_value('dropout', head.dropout)}")
+    if head.l2:
+        parts.append(f"L2 penalty {decimal(head.l2)}")
+    return ", ".join(parts)
+
+
+def augmentation_words(augmentation: AugmentationConfig) -> str:
+    """Return the random changes that differ from none at all, by the names of their controls."""
+    if augmentation.is_identity:
+        return "none"
+    neutral = AugmentationConfig()
+    changed = []
+    for row in fields(augmentation):
+        value = getattr(augmentation, row.name)
+        if value == getattr(neutral, row.name):
+            continue
+        name = field_name(row.name)
+        if value is True:
+            changed.append(name)
+        else:
+            changed.append(f"{name} {field_value(row.name, value)}")
+    return ", ".join(changed)
+
+
+def epoch_words(training: TrainingConfig) -> str:
+    """Return how long the first or only phase lasts."""
+    words = f"at most {training.epochs}"
+    if training.patience is not None:
+        words += f", early stopping after {_count(training.patience, 'epoch')} without getting better"
+    return words
+
+
+def rate_words(training: TrainingConfig) -> str:
+    """Return the learning rate and how it changes."""
+    words = f"learning rate {decimal(training.learning_rate)}"
+    if training.schedule != "constant":
+        words += f", {field_value('schedule', training.schedule)}"
+    if training.warmup_epochs:
+        words += f", {_count(training.warmup_epochs, 'epoch')} of warm-up"
+    return words
+
+
+def fine_tuning_words(tuning: FineTuningConfig) -> str:
+    """Return the second phase."""
+    epochs = _count(tuning.epochs, "epoch")
+    words = f"{epochs} from {tuning.first_trainable} on with learning rate {decimal(tuning.learning_rate)}"
+    return words if tuning.schedule == "constant" else f"{words}, {field_value('schedule', tuning.schedule)}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun if number == 1 else noun + 's'}"

@@ -1,0 +1,1 @@
+"""Simple heads on frozen features: logistic regression and its like, trained in seconds."""

@@ -1,0 +1,45 @@
+"""Pictures to probabilities with LiteRT and a simple head: the compiled frozen backbone, then NumPy."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from tlcore.config import from_json
+from tlcore.errors import RunError
+from tlcore.features.engines import compiled_prefix_path
+from tlcore.features.litert import CompiledModel
+from tlcore.home import home_dir
+from tlcore.results.prediction import SPEC_FILE, Predictor, PredictorSpec
+from tlcore.simple_heads.heads import Probe, load_probe
+
+
+def probe_predictor(
+    spec: PredictorSpec, prefix: CompiledModel, probe: Probe, lock: threading.Lock | None = None
+) -> Predictor:
+    """Return a predictor that puts a simple head behind its compiled backbone.
+
+    Args:
+        spec: Classes, the backbone, and how a picture becomes square.
+        prefix: The compiled backbone.
+        probe: The head.
+        lock: Held while a picture is answered; of its own unless others use the same backbone.
+    """
+    return Predictor(spec, prefix, lambda features: probe.probabilities(features[np.newaxis])[0], lock)
+
+
+def load_probe_predictor(folder: Path, home: Path | None = None) -> Predictor:
+    """Return the predictor of a trained head.
+
+    Raises:
+        RunError: If its files are missing or damaged.
+    """
+    probe = load_probe(folder)
+    try:
+        spec = from_json((folder / SPEC_FILE).read_bytes(), PredictorSpec)
+    except (OSError, ValueError) as error:
+        raise RunError("The files of this simple head are missing or damaged. Train it again.") from error
+    prefix = CompiledModel(compiled_prefix_path(spec.prefix, home or home_dir()))
+    return probe_predictor(spec, prefix, probe)

@@ -1,0 +1,279 @@
+"""Training the suffix on cached features: reports, obeys, and keeps the best epoch."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import chain
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from tlcore.config import TrainingConfig
+from tlcore.errors import RunError
+from tlcore.features.store import FeatureTable, LabelledFeatures
+from tlcore.progress import TRAINING, Progress, StopRequested
+from tlcore.training.batches import Batches, chunks
+from tlcore.training.schedules import learning_rate_at
+from tlcore.training.steps import Steps, build_optimizer, class_weights
+from tlcore.training.stopwatch import Stopwatch, TrainingPace
+
+REPORT_SECONDS = 0.3
+SEARCHED_RATES = (1e-6, 3.0)
+SEARCH_STEPS = 120
+# A loss that is so many times the smallest one will not come back.
+EXPLODED = 6.0
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingResult:
+    """What training reached.
+
+    Attributes:
+        best_epoch: The epoch whose weights the model has now, counted from 1; 0 when none was finished.
+        epochs: Epochs that were finished.
+        validation_accuracy: Fraction of right validation answers at the best epoch; `None` without
+            validation.
+        stopped: Whether the person stopped it.
+        diverged: Whether it ended because the loss became infinite; the best epoch was before that.
+        best_value: What chose the best epoch: its validation loss, or its training loss without validation.
+        pace: How fast it was; `None` when it was too short to tell.
+    """
+
+    best_epoch: int
+    epochs: int
+    validation_accuracy: float | None
+    stopped: bool
+    diverged: bool = False
+    best_value: float = field(default=math.inf, compare=False)
+    pace: TrainingPace | None = field(default=None, compare=False)
+
+
+def train_suffix(
+    suffix: keras.Model,
+    train: Callable[[int], LabelledFeatures],
+    validation: LabelledFeatures | None,
+    config: TrainingConfig,
+    progress: Progress,
+    best_value: float = math.inf,
+) -> TrainingResult:
+    """Train the trainable part of a classifier and leave it with the weights of its best epoch.
+
+    Args:
+        suffix: Features to probabilities, from `build_classifier`.
+        train: Returns the training features of an epoch, counted from 0: another view of each picture
+            every epoch, the same number of records every time.
+        validation: Features that choose the best epoch; without them the training loss does.
+        config: How it learns; its second phase is another call.
+        progress: Gets the curve: `loss`, `accuracy`, `val_loss`, `val_accuracy`.
+        best_value: What an epoch must be better than, as `TrainingResult.best_value` of an earlier phase says;
+            the suffix keeps the weights that it came with when none is.
+
+    Raises:
+        RunError: If the loss became infinite before there was any epoch to keep.
+    """
+    training = _Training(suffix, train(0), validation, config, progress, best_value)
+    stopped = diverged = False
+    try:
+        for epoch in range(config.epochs):
+            training.run_epoch(epoch, train(epoch) if epoch else None)
+            if training.best.is_long_ago(config.patience):
+                break
+    except StopRequested:
+        stopped = True
+    except _InfiniteLossError as error:
+        if math.isinf(training.best.value):
+            raise RunError(
+                "The loss became infinite before the first epoch ended, so there is no model. "
+                "Choose a smaller learning rate, then start again."
+            ) from error
+        diverged = True
+    best = training.best
+    best.restore()
+    accuracy = best.values.get("val_accuracy")
+    pace = training.stopwatch.pace()
+    return TrainingResult(best.epoch, best.epochs, accuracy, stopped, diverged, best.value, pace)
+
+
+def search_rates(
+    suffix: keras.Model, train: LabelledFeatures, config: TrainingConfig, progress: Progress
+) -> tuple[list[float], list[float]]:
+    """Train some steps with a learning rate that grows from tiny to huge, and note the loss of each.
+
+    The weights are of no use afterwards.
+
+    Args:
+        suffix: Features to probabilities, from `build_classifier`.
+        train: Features of the training pictures, walked through again and again.
+        config: Batch size, optimizer, seed; its own learning rate, schedule and epochs are left out.
+        progress: Told about every step; may ask to stop.
+
+    Returns:
+        Learning rates and losses, one of each for every step. It ends early once the loss has exploded.
+
+    Source:
+        L. N. Smith, Cyclical Learning Rates for Training Neural Networks, 2017, section 3.3.
+    """
+    keras.utils.set_random_seed(config.seed)
+    steps = Steps(suffix, build_optimizer(config), np.ones(suffix.output.shape[-1]), config.label_smoothing)
+    batches = Batches(train, config.batch_size, np.random.default_rng(config.seed))
+    records = chain.from_iterable(iter(lambda: iter(batches), None))
+    rates: list[float] = []
+    losses: list[float] = []
+    for number, rate in enumerate(np.geomspace(*SEARCHED_RATES, SEARCH_STEPS).tolist(), start=1):
+        progress.phase("Trying learning rates", number - 1, SEARCH_STEPS)
+        steps.set_learning_rate(rate)
+        loss = float(np.mean(steps.learn(*next(records))[0].numpy()))
+        if not math.isfinite(loss) or loss > EXPLODED * min(losses, default=loss):
+            break
+        rates.append(rate)
+        losses.append(loss)
+    return rates, losses
+
+
+def predict_features(suffix: keras.Model, features: FeatureTable) -> NDArray[np.float32]:
+    """Return the probabilities of all records, float32 of shape `(len(features), classes)`."""
+    pieces = [
+        np.asarray(suffix.predict_on_batch(features.take(indices).astype(np.float32)))
+        for indices in chunks(len(features), _answers_at_once(suffix))
+    ]
+    return np.concatenate(pieces) if pieces else np.zeros((0, suffix.output.shape[-1]), np.float32)
+
+
+class _InfiniteLossError(Exception):
+    """The loss is infinite or not a number any more; nothing that comes after it is of use."""
+
+
+class _Training:
+    """The epochs of one training.
+
+    Not `fit()`, which spends more time around the steps of a small head than in them: it needs a second to begin,
+    and an eighth of a second in every epoch.
+    """
+
+    def __init__(
+        self,
+        suffix: keras.Model,
+        train: LabelledFeatures,
+        validation: LabelledFeatures | None,
+        config: TrainingConfig,
+        progress: Progress,
+        best_value: float,
+    ) -> None:
+        keras.utils.set_random_seed(config.seed)
+        num_classes = suffix.output.shape[-1]
+        weights = class_weights(train.labels, num_classes) if config.balance == "weights" else np.ones(num_classes)
+        self._steps = Steps(suffix, build_optimizer(config), weights, config.label_smoothing)
+        self._config = config
+        self._progress = progress
+        generator = np.random.default_rng(config.seed)
+        self._batches = Batches(train, config.batch_size, generator, balanced=config.balance == "sampling")
+        self._validation = None if validation is None else Batches(validation, _answers_at_once(suffix))
+        self._reported = time.monotonic()
+        self.best = _Best(suffix, "loss" if validation is None else "val_loss", best_value)
+        self.stopwatch = Stopwatch(config.batch_size, 0 if validation is None else len(validation.labels))
+
+    def run_epoch(self, epoch: int, train: LabelledFeatures | None) -> None:
+        """Train on every record once, then look at the validation pictures.
+
+        Args:
+            epoch: Counted from 0.
+            train: The features of this epoch; those of the epoch before when not given.
+        """
+        if train is not None:
+            self._batches.features = train
+        self._progress.phase(TRAINING, epoch, self._config.epochs)
+        self.stopwatch.begin_epoch()
+        values = self._learn(epoch)
+        if self._validation is not None:
+            answers = self._answer(self._validation)
+            values |= {f"val_{name}": value for name, value in answers.items()}
+        self.best.compare(epoch + 1, values)
+        self._progress.metrics(float(epoch + 1), values)
+        self._progress.phase(TRAINING, epoch + 1, self._config.epochs)
+        self.stopwatch.end_epoch()
+
+    def _learn(self, epoch: int) -> dict[str, float]:
+        averages = _Averages()
+        records = iter(self._batches)
+        for number in range(1, len(self._batches) + 1):
+            with self.stopwatch.step():
+                self._steps.set_learning_rate(learning_rate_at(epoch + (number - 1) / len(self._batches), self._config))
+                averages.add(*self._steps.learn(*next(records)))
+                values = averages.values
+                if not math.isfinite(values["loss"]):  # at once: an epoch may last for minutes
+                    raise _InfiniteLossError
+                self._progress.check()
+                if time.monotonic() - self._reported >= REPORT_SECONDS and number < len(self._batches):
+                    self._reported = time.monotonic()
+                    self._progress.metrics(epoch + number / len(self._batches), values)
+        return values
+
+    def _answer(self, batches: Batches) -> dict[str, float]:
+        averages = _Averages()
+        with self.stopwatch.answers():
+            for features, labels in batches:
+                averages.add(*self._steps.answer(features, labels))
+                self._progress.check()
+        return averages.values
+
+
+class _Averages:
+    """Loss and accuracy over the records of an epoch so far."""
+
+    def __init__(self) -> None:
+        self._loss = self._right = self._records = 0.0
+
+    def add(self, losses: tf.Tensor, right: tf.Tensor) -> None:
+        """Add the records of a batch."""
+        self._loss += float(np.sum(losses.numpy(), dtype=np.float64))
+        self._right += float(np.count_nonzero(right.numpy()))
+        self._records += len(losses)
+
+    @property
+    def values(self) -> dict[str, float]:
+        """The two averages, by name."""
+        return {"loss": self._loss / self._records, "accuracy": self._right / self._records}
+
+
+class _Best:
+    """The best epoch so far and its weights; those from before the training as long as no epoch is better."""
+
+    def __init__(self, suffix: keras.Model, monitor: str, value: float) -> None:
+        self._variables = suffix.weights  # with the statistics of batch normalization, where it learns
+        self._monitor = monitor
+        self._weights = self._present_weights()
+        self.value = value
+        self.epoch = 0
+        self.epochs = 0
+        self.values: dict[str, float] = {}
+
+    def compare(self, epoch: int, values: dict[str, float]) -> None:
+        """Remember an epoch, counted from 1, when it is the best one."""
+        if not math.isfinite(values[self._monitor]):
+            raise _InfiniteLossError
+        self.epochs = epoch
+        if values[self._monitor] < self.value:
+            self.value, self.epoch, self.values = values[self._monitor], epoch, values
+            self._weights = self._present_weights()
+
+    def _present_weights(self) -> list[NDArray[np.float32]]:
+        return [variable.numpy() for variable in self._variables]
+
+    def is_long_ago(self, patience: int | None) -> bool:
+        """Whether `patience` epochs were no better."""
+        return patience is not None and self.epochs - self.epoch >= patience
+
+    def restore(self) -> None:
+        """Give the suffix the best epoch's weights."""
+        for variable, value in zip(self._variables, self._weights, strict=True):
+            variable.assign(value)
+
+
+def _answers_at_once(suffix: keras.Model) -> int:
+    """Return how many records go through the suffix together: few when it has layers of the backbone, for memory."""
+    return 256 if len(suffix.input.shape) == 2 else 32
