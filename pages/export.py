@@ -9,7 +9,6 @@ from pages.components.train.run_settings import run_settings
 from pages.server.downloads import ARCHIVE_NAME, MODEL_NAME, RUN_FILES, download_url
 from tlcore.config import to_json
 from tlcore.results.prediction_code import PACKAGES, prediction_code
-from tlcore.storage.runs import run_dir
 
 FILE_WORDS = {
     MODEL_NAME: "the model itself, for Keras 3",
@@ -26,7 +25,7 @@ if not any(run.has_model for run in context.runs):
     next_step("Train a network", "train")
     st.stop()
 run = choose_run(context)
-folder = run_dir(run.id, context.home)
+folder = context.home.run_dir(run.id)
 paths = {name: folder / name for name in RUN_FILES if (folder / name).is_file()}
 if MODEL_NAME not in paths:
     st.error("The files of this run were deleted. Train again to make them anew.", icon=":material/error:")

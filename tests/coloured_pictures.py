@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from tlcore.dataset import Dataset
+from tlcore.home import DataRoot
 from tlcore.intake.collection import collect
 from tlcore.intake.sources import FileSource
 from tlcore.progress import StopRequested
@@ -31,7 +31,7 @@ def png(pixels: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def coloured_dataset(home: Path, per_class: int = 12, colours: tuple[str, ...] = tuple(COLOURS)) -> Dataset:
+def coloured_dataset(home: DataRoot, per_class: int = 12, colours: tuple[str, ...] = tuple(COLOURS)) -> Dataset:
     """Bring `per_class` pictures of each colour into the data root."""
     files = [(f"{colour}/{n}.png", png(picture(colour, n))) for colour in colours for n in range(per_class)]
     return collect([FileSource(tuple(files))], Dataset(), ImageStore(home)).dataset

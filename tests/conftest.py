@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tlcore.config import ModelConfig
-from tlcore.home import ENVIRONMENT_VARIABLE
+from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot
 
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
@@ -17,22 +17,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataRoot:
     """An empty data root, set for this test and the processes that it starts."""
-    root = tmp_path / "home"
-    monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(root))
+    root = DataRoot(tmp_path / "home")
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(root.path))
     return root
 
 
 @pytest.fixture(scope="session")
-def prepared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def prepared_home(tmp_path_factory: pytest.TempPathFactory) -> DataRoot:
     """A data root with the embedded backbone ready for pictures of 64 pixels; for copying, as it is shared."""
-    from tlcore import engines
+    from tlcore.features import engines
     from tlcore.model.cut import prefix_of
     from tlcore.progress import TerminalProgress
     from tlcore.training.run import ensure_compiled
 
-    root, config = tmp_path_factory.mktemp("prepared"), ModelConfig(image_size=64)
+    root, config = DataRoot(tmp_path_factory.mktemp("prepared")), ModelConfig(image_size=64)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(engines, "TRIAL_SECONDS", 0.05)
         ensure_compiled(config, TerminalProgress(), root)
@@ -43,9 +43,9 @@ def prepared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def ready_home(prepared_home: Path, home: Path) -> Path:
+def ready_home(prepared_home: DataRoot, home: DataRoot) -> DataRoot:
     """A data root of this test's own, with the embedded backbone ready for pictures of 64 pixels."""
-    shutil.copytree(prepared_home, home)
+    shutil.copytree(prepared_home.path, home.path)
     return home
 
 

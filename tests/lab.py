@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 import sqlalchemy as sa
@@ -13,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 from tests.page_tests import OWNER, open_app
 from tlcore.config import RunConfig
 from tlcore.dataset import Dataset
+from tlcore.home import DataRoot
 from tlcore.storage.database import open_database
 from tlcore.storage.datasets import commit_version
 from tlcore.storage.projects import create_project, get_project, update_config
@@ -25,12 +25,12 @@ class Lab:
     """A project with pictures."""
 
     engine: sa.Engine
-    home: Path
+    home: DataRoot
     project_id: str
     version: int
 
     @classmethod
-    def make(cls: type[T], home: Path, dataset: Dataset) -> T:
+    def make(cls: type[T], home: DataRoot, dataset: Dataset) -> T:
         """Make a project with a data set whose pictures are in the data root already."""
         engine = open_database(home)
         project = create_project(engine, OWNER, "Pets")

@@ -12,6 +12,8 @@ from streamlit.components.v2 import manifest_scanner
 from streamlit.runtime.scriptrunner import script_runner
 from streamlit.testing.v1 import AppTest
 
+from tlcore.home import DataRoot
+
 ROOT_DIR = Path(__file__).resolve().parents[1]
 PAGES_DIR = ROOT_DIR / "pages"
 OWNER = "local"
@@ -53,7 +55,7 @@ def texts(app: AppTest) -> str:
     return "\n".join(str(part.value) for part in parts)
 
 
-def modules_after(page: str, home: Path, project: str | None = None, run: str | None = None) -> set[str]:
+def modules_after(page: str, home: DataRoot, project: str | None = None, run: str | None = None) -> set[str]:
     """Return the top-level modules in memory after a fresh process has run a page.
 
     Pages must never load `keras` or `tensorflow`: Streamlit clears Keras's state after each run.
@@ -68,7 +70,7 @@ def modules_after(page: str, home: Path, project: str | None = None, run: str | 
     done = subprocess.run(
         [sys.executable, "-c", script],
         cwd=ROOT_DIR,
-        env={**os.environ, "TRANSFER_LAB_HOME": str(home), "PYTHONPATH": str(ROOT_DIR)},
+        env={**os.environ, "TRANSFER_LAB_HOME": str(home.path), "PYTHONPATH": str(ROOT_DIR)},
         capture_output=True,
         text=True,
         timeout=120,

@@ -9,6 +9,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from tlcore.config import TrainingConfig
+from tlcore.home import DataRoot
 from tlcore.jobs.control import start_import, start_run
 from tlcore.storage.imports import ImportRequest, StagedFile, make_staging_dir
 from tlcore.storage.jobs import JobStatus, get_job
@@ -29,7 +30,7 @@ class ReadyProject:
 
 def make_project(
     engine: sa.Engine,
-    home: Path,
+    home: DataRoot,
     owner: str,
     name: str,
     *,
@@ -48,7 +49,7 @@ def make_project(
     return ReadyProject(project.id, owner, run_id)
 
 
-def begin_run(engine: sa.Engine, home: Path, project: ReadyProject, training: TrainingConfig) -> str:
+def begin_run(engine: sa.Engine, home: DataRoot, project: ReadyProject, training: TrainingConfig) -> str:
     """Start a run on the project's pictures with other settings of training; return its id."""
     config = update_config(engine, project.id, lambda config: replace(config, training=training))
     version = get_project(engine, project.id, project.owner).version
@@ -80,7 +81,7 @@ def wait_for_phase(engine: sa.Engine, job_id: str, *phases: str) -> JobStatus:
     return job
 
 
-def _staged(archive: Path, home: Path) -> ImportRequest:
+def _staged(archive: Path, home: DataRoot) -> ImportRequest:
     staging_dir = make_staging_dir(home)
     (staging_dir / "000000").write_bytes(archive.read_bytes())
     return ImportRequest(staging=staging_dir.name, archives=(StagedFile("000000", archive.name),))

@@ -18,6 +18,7 @@ from tests.conftest import SHARED_DATA
 from tests.ready_projects import LONG_TRAINING, ReadyProject, begin_run, make_project, wait_for_end, wait_for_phase
 from tests.server import AppServer, prepare_home
 from tlcore.config import FineTuningConfig, TrainingConfig
+from tlcore.home import DataRoot
 from tlcore.jobs.control import start_probes, start_search
 from tlcore.storage.database import open_database
 from tlcore.storage.datasets import current_dataset
@@ -166,7 +167,7 @@ def photograph_results(
         owner.open(f"/export?project={project.id}&run={run_id}", "export")
 
 
-def learn_more(engine: sa.Engine, home: Path, project: ReadyProject) -> None:
+def learn_more(engine: sa.Engine, home: DataRoot, project: ReadyProject) -> None:
     """Train in two phases, search a learning rate, and train simple heads."""
     tuning = FineTuningConfig(first_trainable="block7a", epochs=3)
     run_id = begin_run(engine, home, project, TrainingConfig(epochs=6, fine_tuning=tuning))
@@ -198,7 +199,7 @@ def photograph_more(owners: list[Photographer], engine: sa.Engine, project: Read
         owner.open(f"/understand?project={project.id}&run={group.id}", "understand-group")
 
 
-def pictures_of(engine: sa.Engine, home: Path, project: ReadyProject) -> list[FilePayload]:
+def pictures_of(engine: sa.Engine, home: DataRoot, project: ReadyProject) -> list[FilePayload]:
     """Return some test pictures of a project, as files to upload."""
     items = current_dataset(engine, project.id, home)[1].subset("test")
     chosen = items[:: max(1, len(items) // SHOWN_PICTURES)][:SHOWN_PICTURES]
@@ -212,7 +213,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where the pictures go")
     folder = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
-    home = Path(tempfile.mkdtemp(prefix="screenshots-"))
+    home = DataRoot(Path(tempfile.mkdtemp(prefix="screenshots-")))
     app = AppServer(home)
     try:
         prepare_home(home)
@@ -221,7 +222,7 @@ def main() -> None:
             photograph_everything(app, browser, folder)
     finally:
         app.clean_up()
-        shutil.rmtree(home, ignore_errors=True)
+        shutil.rmtree(home.path, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from tests.page_tests import ROOT_DIR
-from tlcore.home import ENVIRONMENT_VARIABLE
+from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot
 
 PREPARED_VARIABLE = "TRANSFER_LAB_PREPARED"
 """Names a data root whose prepared backbone is taken over: saves half a minute while one writes tests."""
@@ -28,7 +28,7 @@ JOB_MODULES = "tlcore.jobs."
 class AppServer:
     """`streamlit run app.py` on a free port of this machine."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: DataRoot) -> None:
         self.home = home
         self.port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
@@ -41,13 +41,13 @@ class AppServer:
     @property
     def log(self) -> str:
         """What all servers of this data root have said so far."""
-        return (self.home / "server.log").read_text(encoding="utf-8", errors="replace")
+        return (self.home.path / "server.log").read_text(encoding="utf-8", errors="replace")
 
     def start(self) -> None:
         """Start the server and wait until it is well."""
-        self.home.mkdir(parents=True, exist_ok=True)
+        self.home.path.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true"]
-        with (self.home / "server.log").open("ab") as log:
+        with (self.home.path / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [*command, "--server.port", str(self.port)],
                 cwd=ROOT_DIR,
@@ -78,15 +78,15 @@ class AppServer:
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
                 is_ours = any(JOB_MODULES in part for part in process.cmdline())
-                if is_ours and process.environ().get(ENVIRONMENT_VARIABLE) == str(self.home):
+                if is_ours and process.environ().get(ENVIRONMENT_VARIABLE) == str(self.home.path):
                     process.kill()
 
 
-def prepare_home(home: Path) -> None:
+def prepare_home(home: DataRoot) -> None:
     """Prepare the embedded backbone in a data root, as the first start of the app does."""
     prepared = os.environ.get(PREPARED_VARIABLE)
     for name in ("backbones", "compiled") if prepared else ():
-        shutil.copytree(Path(str(prepared)) / name, home / name)
+        shutil.copytree(Path(str(prepared)) / name, home.path / name)
     command = [sys.executable, "-m", "tlcore.prepare"]
     done = subprocess.run(
         command, cwd=ROOT_DIR, env=_environment(home), capture_output=True, text=True, timeout=PREPARE_SECONDS
@@ -94,8 +94,8 @@ def prepare_home(home: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def _environment(home: Path) -> dict[str, str]:
-    return {**os.environ, ENVIRONMENT_VARIABLE: str(home)}
+def _environment(home: DataRoot) -> dict[str, str]:
+    return {**os.environ, ENVIRONMENT_VARIABLE: str(home.path)}
 
 
 def _free_port() -> int:

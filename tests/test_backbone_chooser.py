@@ -25,6 +25,7 @@ from tlcore.backbones.weights.status import weights_path, weights_status
 from tlcore.config import ModelConfig, RunConfig
 from tlcore.errors import WeightsError
 from tlcore.features.engines import EngineSpeeds, this_machine, write_engine_speeds
+from tlcore.home import DataRoot
 from tlcore.jobs import control
 from tlcore.model.cut import prefix_of
 from tlcore.storage.database import writing
@@ -58,7 +59,7 @@ def chooser_page() -> None:
 
 
 @pytest.fixture
-def lab(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ChooserLab:
+def lab(home: DataRoot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ChooserLab:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     return ChooserLab.make(home, coloured_dataset(home))
 
@@ -69,7 +70,7 @@ def network(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     fetched: list[str] = []
 
     def download(spec: BackboneSpec, *, progress: Callable[[int, int], object]) -> Path:
-        path = weights_path(spec)
+        path = weights_path(spec, DataRoot.configured())
         path.parent.mkdir(parents=True, exist_ok=True)
         progress(spec.download_bytes // 2, spec.download_bytes)
         with path.open("wb") as file:

@@ -12,6 +12,7 @@ from tlcore.backbones.registry import BackboneSpec, get_backbone
 from tlcore.config import HeadConfig, ModelConfig
 from tlcore.features import engines
 from tlcore.features.engines import EngineSpeeds, read_engine_speeds, this_machine, write_engine_speeds
+from tlcore.home import DataRoot
 from tlcore.model.cut import prefix_of
 from tlcore.pricing.backbone_speeds import backbone_milliseconds, measure_backbones
 from tlcore.progress import StopRequested
@@ -45,7 +46,7 @@ def specs(monkeypatch: pytest.MonkeyPatch) -> list[BackboneSpec]:
 
 
 @pytest.mark.parametrize("pooling", ["average", "flatten"])
-def test_a_speed_comes_from_a_measurement_and_from_nowhere_else(home: Path, pooling: str) -> None:
+def test_a_speed_comes_from_a_measurement_and_from_nowhere_else(home: DataRoot, pooling: str) -> None:
     spec = get_backbone("vgg16")
     assert backbone_milliseconds(spec, home) is None
     config = ModelConfig(spec.name, spec.default_size, head=HeadConfig(pooling))  # type: ignore[arg-type]
@@ -53,14 +54,14 @@ def test_a_speed_comes_from_a_measurement_and_from_nowhere_else(home: Path, pool
     assert backbone_milliseconds(spec, home) == pytest.approx(100)
 
 
-def test_speeds_of_another_machine_do_not_count(home: Path) -> None:
+def test_speeds_of_another_machine_do_not_count(home: DataRoot) -> None:
     spec = get_backbone("vgg16")
     config = ModelConfig(spec.name, spec.default_size)
     write_engine_speeds(prefix_of(config), EngineSpeeds("another", litert=8.0, tensorflow=10.0), home)
     assert backbone_milliseconds(spec, home) is None
 
 
-def test_every_backbone_is_measured_once_and_small_ones_first(specs: list[BackboneSpec], home: Path) -> None:
+def test_every_backbone_is_measured_once_and_small_ones_first(specs: list[BackboneSpec], home: DataRoot) -> None:
     notes, again = Notes(), Notes()
     measure_backbones(specs, notes, home)
     assert notes.phases == [(f"Measuring {specs[1].title}", 0, 2), (f"Measuring {specs[0].title}", 1, 2)]
@@ -69,12 +70,12 @@ def test_every_backbone_is_measured_once_and_small_ones_first(specs: list[Backbo
     assert again.phases == []
 
 
-def test_only_the_speed_is_kept(specs: list[BackboneSpec], home: Path) -> None:
+def test_only_the_speed_is_kept(specs: list[BackboneSpec], home: DataRoot) -> None:
     measure_backbones(specs[:1], Notes(), home)
-    assert [path.suffix for path in (home / "compiled").iterdir()] == [".json"]
+    assert [path.suffix for path in (home.path / "compiled").iterdir()] == [".json"]
 
 
-def test_whoever_stops_keeps_what_was_measured(specs: list[BackboneSpec], home: Path) -> None:
+def test_whoever_stops_keeps_what_was_measured(specs: list[BackboneSpec], home: DataRoot) -> None:
     with pytest.raises(StopRequested):
         measure_backbones(specs, Notes(stop_at=f"Measuring {specs[0].title}"), home)
     assert backbone_milliseconds(specs[1], home) is not None
@@ -82,7 +83,7 @@ def test_whoever_stops_keeps_what_was_measured(specs: list[BackboneSpec], home: 
 
 
 def test_a_backbone_of_the_registry_needs_no_weights(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    home: DataRoot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.setattr(engines, "TRIAL_SECONDS", 0.05)

@@ -23,6 +23,7 @@ from tlcore.backbones.weights.status import prepare_embedded, require_weights, w
 from tlcore.backbones.weights.torch_file import MAGIC_NUMBER, PROTOCOL_VERSION, read_tensors
 from tlcore.config import RANDOM
 from tlcore.errors import WeightsError
+from tlcore.home import DataRoot
 
 IMAGENET_CLASSES = {"palace": 698, "daisy": 985, "espresso": 967}
 CATS = (281, 282, 285)
@@ -44,7 +45,7 @@ def kerass_own(spec: BackboneSpec, size: int, **arguments: object) -> keras.Mode
 
 def saved_as_published(spec: BackboneSpec, model: keras.Model) -> BackboneSpec:
     """Save a model as the published file of a row, in the cache of Keras, and return the row with its size."""
-    path = weights_path(spec)
+    path = weights_path(spec, DataRoot.configured())
     path.parent.mkdir(parents=True)
     model.save(path)
     weights = replace(spec.weights, file_hash="", download_bytes=path.stat().st_size)
@@ -59,7 +60,9 @@ def test_a_weights_file_of_keras_fills_the_same_layers(
     spec = get_backbone(name)
     keras.utils.clear_session()
     own = kerass_own(spec, spec.minimum_size, weights=None)
-    loaded = build_backbone(replace(saved_as_published(spec, own), imagenet_variance_factors=None), spec.minimum_size)
+    loaded = build_backbone(
+        replace(saved_as_published(spec, own), imagenet_variance_factors=None), spec.minimum_size, DataRoot.configured()
+    )
     skipped = 1 if spec.preprocessing.is_identity else 2
     assert [layer.name for layer in loaded.layers[skipped:]] == [layer.name for layer in own.layers[1:]]
     for layer in own.layers[1:]:
@@ -78,23 +81,25 @@ def test_efficientnet_with_published_weights_answers_like_kerass_own(
     made.get_layer(next(layer.name for layer in made.layers if "normalization" in layer.name)).set_weights(statistics)
     spec = saved_as_published(spec, made)
     # Keras builds another network when it loads the weights itself, and would fetch them from the network.
-    monkeypatch.setattr("keras.src.utils.file_utils.get_file", lambda *_, **__: str(weights_path(spec)))
+    monkeypatch.setattr(
+        "keras.src.utils.file_utils.get_file", lambda *_, **__: str(weights_path(spec, DataRoot.configured()))
+    )
     own = kerass_own(spec, 64, weights="imagenet")
     pixels = np.asarray(Image.fromarray(skimage_data.coffee()).resize((64, 64)), np.float32)[np.newaxis]
-    ours = build_backbone(spec, 64)(pixels).numpy()
+    ours = build_backbone(spec, 64, DataRoot.configured())(pixels).numpy()
     np.testing.assert_allclose(ours, own(pixels).numpy(), atol=1e-5, rtol=1e-4)
     # Without the scaling the answers differ: the comparison sees it.
-    plain = build_backbone(replace(spec, imagenet_variance_factors=None), 64)(pixels).numpy()
+    plain = build_backbone(replace(spec, imagenet_variance_factors=None), 64, DataRoot.configured())(pixels).numpy()
     assert np.abs(plain - ours).max() > 1e-3 * np.abs(ours).max()
 
 
 def test_random_weights_are_the_same_every_time_and_disturb_nobody(tmp_path: Path) -> None:
     spec = get_backbone("mobilenet_v2_035")
     random.seed(1)
-    first = build_backbone(spec, 32, RANDOM, tmp_path)
+    first = build_backbone(spec, 32, DataRoot(tmp_path), RANDOM)
     drawn = random.random()
     random.seed(2)
-    second = build_backbone(spec, 32, RANDOM, tmp_path)
+    second = build_backbone(spec, 32, DataRoot(tmp_path), RANDOM)
     assert all(map(np.array_equal, first.get_weights(), second.get_weights()))
     random.seed(1)
     assert random.random() == drawn
@@ -108,13 +113,13 @@ def test_a_weights_file_of_another_backbone_is_refused(tmp_path: Path, monkeypat
     other = keras.Model(pixels, keras.layers.Conv2D(2, 3)(pixels))
     spec = saved_as_published(get_backbone("mobilenet_v2"), other)
     with pytest.raises(WeightsError, match="does not hold the weights of MobileNetV2"):
-        build_backbone(spec, 96)
+        build_backbone(spec, 96, DataRoot.configured())
 
 
 def test_missing_weights_are_said_and_not_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     with pytest.raises(WeightsError, match=r"VGG16 are not on this computer.*59 MB"):
-        build_backbone(get_backbone("vgg16"), 64)
+        build_backbone(get_backbone("vgg16"), 64, DataRoot.configured())
     assert not list(tmp_path.iterdir())
 
 
@@ -138,9 +143,9 @@ def test_a_wrong_name_or_size_is_refused_with_the_right_ones() -> None:
     with pytest.raises(ValueError, match="mixed10"):
         spec.block_index("mixed11")
     with pytest.raises(ValueError, match="at least 75"):
-        build_backbone(spec, 74, RANDOM)
+        build_backbone(spec, 74, DataRoot.configured(), RANDOM)
     with pytest.raises(ValueError, match="'imagenet', 'random' or the key"):
-        build_backbone(spec, 75, "../../etc/passwd")
+        build_backbone(spec, 75, DataRoot.configured(), "../../etc/passwd")
 
 
 def test_names_and_files_of_the_rows_are_unique() -> None:
@@ -180,7 +185,7 @@ def test_the_embedded_backbone_recognises_four_photos(photos: np.ndarray) -> Non
     assert cat in CATS
 
 
-def test_the_embedded_weights_are_prepared_once_and_loaded(photos: np.ndarray, home: Path) -> None:
+def test_the_embedded_weights_are_prepared_once_and_loaded(photos: np.ndarray, home: DataRoot) -> None:
     spec = get_backbone("efficientnet_lite0")
     assert weights_status(spec, home).state == "convert"
     assert weights_status(spec, home).ready_offline

@@ -20,6 +20,7 @@ from tlcore.backbones.weights.keras_file import read_layout
 from tlcore.backbones.weights.status import require_weights, weights_status
 from tlcore.config import IMAGENET, RANDOM, ModelConfig
 from tlcore.errors import WeightsError
+from tlcore.home import DataRoot
 from tlcore.model.cut import prefix_of
 
 SPEC = get_backbone("mobilenet_v2_035")
@@ -45,18 +46,18 @@ def file(network: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> Path
     return path
 
 
-def test_a_file_that_fits_becomes_the_weights_of_the_backbone(network: keras.Model, file: Path, home: Path) -> None:
+def test_a_file_that_fits_becomes_the_weights_of_the_backbone(network: keras.Model, file: Path, home: DataRoot) -> None:
     key = bring_weights(SPEC, file, "pets.weights.h5", home)
     assert find_brought(key, home).filename == "pets.weights.h5"
     assert weights_status(SPEC, home, key).state == "ready"
     assert require_weights(SPEC, home, key) == brought_path(key, home)
-    model = build_backbone(SPEC, 32, key, home)
+    model = build_backbone(SPEC, 32, home, key)
     for layer in network.layers[1:]:
         assert all(map(np.array_equal, model.get_layer(layer.name).get_weights(), layer.get_weights()))
 
 
 def test_both_formats_of_the_same_weights_are_kept_once(
-    network: keras.Model, file: Path, home: Path, tmp_path: Path
+    network: keras.Model, file: Path, home: DataRoot, tmp_path: Path
 ) -> None:
     network.save(tmp_path / "older.h5")
     keys = {keep_brought(SPEC, path, path.name, home) for path in (file, tmp_path / "older.h5", file)}
@@ -65,13 +66,13 @@ def test_both_formats_of_the_same_weights_are_kept_once(
     assert kept == [".h5", ".json"]
 
 
-def test_brought_random_and_published_weights_never_share_features(file: Path, home: Path) -> None:
+def test_brought_random_and_published_weights_never_share_features(file: Path, home: DataRoot) -> None:
     key = keep_brought(SPEC, file, file.name, home)
     prefixes = [prefix_of(ModelConfig(backbone=SPEC.name, weights=weights)).key for weights in (IMAGENET, RANDOM, key)]
     assert len(set(prefixes)) == 3
 
 
-def test_scaled_pixels_of_an_efficientnet_from_imagenet_stay_scaled(home: Path, tmp_path: Path) -> None:
+def test_scaled_pixels_of_an_efficientnet_from_imagenet_stay_scaled(home: DataRoot, tmp_path: Path) -> None:
     """Its network had a layer for that, which no file of weights mentions."""
     spec = get_backbone("efficientnet_b0")
     network = keras.applications.EfficientNetB0(include_top=False, weights=None, input_shape=(32, 32, 3))
@@ -94,7 +95,7 @@ def test_pixels_normalized_by_other_pictures_are_not_scaled(
     np.testing.assert_allclose(network.get_weights()[1], np.multiply(DEVIATIONS, factors), rtol=1e-6)
 
 
-def test_a_file_for_another_backbone_is_asked_for_again(file: Path, home: Path) -> None:
+def test_a_file_for_another_backbone_is_asked_for_again(file: Path, home: DataRoot) -> None:
     key = keep_brought(SPEC, file, file.name, home)
     other = get_backbone("mobilenet_v2")
     assert weights_status(other, home, key).state == "bring"
@@ -102,7 +103,7 @@ def test_a_file_for_another_backbone_is_asked_for_again(file: Path, home: Path) 
         require_weights(other, home, key)
 
 
-def test_a_kept_file_that_was_changed_is_not_used(file: Path, home: Path) -> None:
+def test_a_kept_file_that_was_changed_is_not_used(file: Path, home: DataRoot) -> None:
     key = keep_brought(SPEC, file, file.name, home)
     with brought_path(key, home).open("r+b") as kept:
         kept.seek(-1, 2)
@@ -111,7 +112,7 @@ def test_a_kept_file_that_was_changed_is_not_used(file: Path, home: Path) -> Non
         require_weights(SPEC, home, key)
 
 
-def test_no_key_leads_out_of_the_folder(home: Path) -> None:
+def test_no_key_leads_out_of_the_folder(home: DataRoot) -> None:
     for key in ("../../secret", "a" * 63, "A" * 64, "a" * 64 + "\n"):
         with pytest.raises(ValueError, match="key of a brought file"):
             weights_status(SPEC, home, key)
@@ -137,16 +138,16 @@ def test_no_key_leads_out_of_the_folder(home: Path) -> None:
     ids=["wider", "other", "with classifier"],
 )
 def test_a_wrong_network_is_refused_with_what_differs(
-    make: Callable[[], keras.Model], words: str, ending: str, tmp_path: Path, home: Path
+    make: Callable[[], keras.Model], words: str, ending: str, tmp_path: Path, home: DataRoot
 ) -> None:
     path = tmp_path / f"x{ending}"
     make().save_weights(path) if ending == ".weights.h5" else make().save(path)
     with pytest.raises(WeightsError, match=rf"my file does not fit MobileNetV2 0\.35: .*({words})"):
         keep_brought(SPEC, path, "my file", home)
-    assert not list((home / "backbones" / "brought").iterdir())
+    assert not list((home.path / "backbones" / "brought").iterdir())
 
 
-def test_weights_that_are_no_numbers_are_refused(network: keras.Model, tmp_path: Path, home: Path) -> None:
+def test_weights_that_are_no_numbers_are_refused(network: keras.Model, tmp_path: Path, home: DataRoot) -> None:
     clone = keras.models.clone_model(network)
     clone.get_layer("Conv1").set_weights([np.full((3, 3, 3, 16), np.nan)])
     clone.save_weights(tmp_path / "x.weights.h5")
@@ -230,14 +231,14 @@ def test_a_file_with_more_than_plain_numbers_is_not_read(put: Callable[[h5py.Gro
         read_layout(tmp_path / "x.h5", "x", LIMIT)
 
 
-def test_a_huge_array_that_takes_no_room_in_the_file_is_refused_by_its_shape(tmp_path: Path, home: Path) -> None:
+def test_a_huge_array_that_takes_no_room_in_the_file_is_refused_by_its_shape(tmp_path: Path, home: DataRoot) -> None:
     with h5py.File(tmp_path / "x.h5", "w") as file:
         write_layer(file).create_dataset("0", (10**6, 10**6), "f4", chunks=(1000, 1000))
     with pytest.raises(WeightsError, match="does not fit"):
         keep_brought(SPEC, tmp_path / "x.h5", "x", home)
 
 
-def test_the_checking_process_brings_back_the_refusal(tmp_path: Path, home: Path) -> None:
+def test_the_checking_process_brings_back_the_refusal(tmp_path: Path, home: DataRoot) -> None:
     (tmp_path / "x").write_bytes(b"<html>")
     with pytest.raises(WeightsError, match=r"^x\.h5 is a web page"):
         bring_weights(SPEC, tmp_path / "x", "x.h5", home)

@@ -18,11 +18,12 @@ from tests.browser import TIMEOUT_SECONDS, PageWatch, open_browser, open_context
 from tests.ready_projects import LONG_TRAINING, ReadyProject, begin_run, make_project, wait_for_end, wait_for_phase
 from tests.server import AppServer, prepare_home
 from tlcore.config import TrainingConfig
+from tlcore.home import DataRoot
 from tlcore.jobs.processes import kill
 from tlcore.progress import CLOSING_PHASES
 from tlcore.storage.database import open_database
 from tlcore.storage.jobs import ACTIVE_STATES, get_job, list_jobs, request_stop
-from tlcore.storage.runs import get_run, read_metrics, run_dir
+from tlcore.storage.runs import get_run, read_metrics
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Locator, Page
@@ -42,7 +43,7 @@ NOT_HERE = "not here"
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
     """The app with its backbone prepared, on a data root that the tests of this file share."""
-    home = tmp_path_factory.mktemp("browser") / "home"
+    home = DataRoot(tmp_path_factory.mktemp("browser") / "home")
     prepare_home(home)
     server = AppServer(home)
     try:
@@ -208,10 +209,10 @@ def test_the_first_answer_is_at_most_six_clicks_away(app: AppServer, page: Page,
     page.locator(".st-key-probabilities .js-plotly-plot").wait_for()
     watch.check()
     run_id = parameter(page, "run")
-    assert list(run_dir(run_id, app.home).iterdir())
+    assert list(app.home.run_dir(run_id).iterdir())
     delete_only_project(page, app)
     watch.check()
-    assert not run_dir(run_id, app.home).exists()
+    assert not app.home.run_dir(run_id).exists()
 
 
 @pytest.mark.usefixtures("as_owner")

@@ -15,6 +15,7 @@ from PIL import Image
 
 from tlcore.dataset import MAX_CLASSES, Dataset
 from tlcore.errors import DatasetError
+from tlcore.home import DataRoot
 from tlcore.intake.collection import UNLABELLED, ImportReport, collect
 from tlcore.intake.sources import ArchiveSource, FileSource, FolderSource, ReadySource
 from tlcore.progress import StopRequested
@@ -210,7 +211,7 @@ def test_a_thousand_photos_come_in_within_twenty_seconds(tmp_path: Path):
             small.resize((300, 300), Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=90)
             file.writestr(f"{'cat' if number % 2 else 'dog'}/{number}.jpg", buffer.getvalue())
     started, cpu_started = time.monotonic(), time.process_time()
-    report = collect([ArchiveSource(tmp_path / "a.zip")], Dataset(), ImageStore(tmp_path / "home"))
+    report = collect([ArchiveSource(tmp_path / "a.zip")], Dataset(), ImageStore(DataRoot(tmp_path / "home")))
     seconds, cpu_seconds = time.monotonic() - started, time.process_time() - cpu_started
     print(f"1,000 photos of 300 px: {seconds:.1f} s, {cpu_seconds:.1f} s of processor time")
     assert report.added == 1000

@@ -13,6 +13,7 @@ from tests.coloured_pictures import coloured_dataset, picture, png
 from tlcore.config import ModelConfig, RunConfig
 from tlcore.dataset import Dataset
 from tlcore.errors import NotFoundError, StorageError
+from tlcore.home import DataRoot
 from tlcore.intake.collection import collect, gather
 from tlcore.intake.sources import FileSource
 from tlcore.jobs import import_worker, worker
@@ -27,30 +28,30 @@ from tlcore.storage.images import ImageStore
 from tlcore.storage.imports import ImportRequest, StagedFile, create_import, make_staging_dir
 from tlcore.storage.jobs import JobState, claim_job, get_job, request_stop
 from tlcore.storage.projects import create_project, get_project
-from tlcore.storage.runs import create_run, run_dir
+from tlcore.storage.runs import create_run
 from tlcore.storage.simple_heads import ProbeRequest, create_probes, probe_dir
 
 RED, BLUE = ("red", "green"), ("blue", "green")
 
 
 @pytest.fixture
-def engine(home: Path) -> sa.Engine:
+def engine(home: DataRoot) -> sa.Engine:
     return open_database(home)
 
 
-def files_of(home: Path) -> set[str]:
+def files_of(home: DataRoot) -> set[str]:
     """All files of the data root but the database's own."""
-    paths = {str(path.relative_to(home)) for path in home.rglob("*") if path.is_file()}
+    paths = {str(path.relative_to(home.path)) for path in home.path.rglob("*") if path.is_file()}
     return {path for path in paths if not path.startswith("lab.sqlite")}
 
 
-def make_project(engine: sa.Engine, home: Path, dataset: Dataset) -> str:
+def make_project(engine: sa.Engine, home: DataRoot, dataset: Dataset) -> str:
     project_id = create_project(engine, "ann", "Colours").id
     commit_version(engine, project_id, dataset, "made", parent=None, home=home)
     return project_id
 
 
-def staged(home: Path, colour: str, amount: int = 4) -> ImportRequest:
+def staged(home: DataRoot, colour: str, amount: int = 4) -> ImportRequest:
     folder = make_staging_dir(home)
     files = []
     for number in range(amount):
@@ -59,22 +60,22 @@ def staged(home: Path, colour: str, amount: int = 4) -> ImportRequest:
     return ImportRequest(staging=folder.name, files=tuple(files))
 
 
-def test_everything_of_a_project_goes(engine: sa.Engine, home: Path) -> None:
+def test_everything_of_a_project_goes(engine: sa.Engine, home: DataRoot) -> None:
     project_id = make_project(engine, home, coloured_dataset(home, 2))
     commit_version(engine, project_id, coloured_dataset(home, 3), "more", parent=1, home=home)
     run_id = create_run(engine, project_id, 1, RunConfig())
     job_id = create_probes(engine, project_id, ProbeRequest(1, ModelConfig()))
     create_import(engine, project_id, staged(home, "red"))
-    for folder in (run_dir(run_id, home), probe_dir(job_id, "nearest", home)):
+    for folder in (home.run_dir(run_id), probe_dir(job_id, "nearest", home)):
         folder.mkdir(parents=True)
         (folder / "model.keras").write_bytes(b"weights")
     assert len(files_of(home)) > 20
     delete_project(engine, project_id, home)
     assert files_of(home) == set()
-    assert list((home / "runs").iterdir()) == list((home / "imports").iterdir()) == []
+    assert list((home.path / "runs").iterdir()) == list((home.path / "imports").iterdir()) == []
 
 
-def test_other_projects_keep_what_they_share(engine: sa.Engine, home: Path) -> None:
+def test_other_projects_keep_what_they_share(engine: sa.Engine, home: DataRoot) -> None:
     reds = coloured_dataset(home, 2, RED)
     mine, same = (make_project(engine, home, reds) for _ in range(2))
     other = coloured_dataset(home, 2, BLUE)
@@ -90,7 +91,7 @@ def test_other_projects_keep_what_they_share(engine: sa.Engine, home: Path) -> N
     }
 
 
-def test_a_picture_that_an_import_has_just_brought_again_stays(engine: sa.Engine, home: Path) -> None:
+def test_a_picture_that_an_import_has_just_brought_again_stays(engine: sa.Engine, home: DataRoot) -> None:
     dataset = coloured_dataset(home, 2, RED)
     project_id = make_project(engine, home, dataset)
     create_import(engine, create_project(engine, "bob", "Reds").id, ImportRequest())
@@ -101,7 +102,7 @@ def test_a_picture_that_an_import_has_just_brought_again_stays(engine: sa.Engine
     assert [path for path in files_of(home) if path.startswith("images")] == [f"images/{again[:2]}/{again}"]
 
 
-def test_the_same_pictures_can_be_brought_again_afterwards(engine: sa.Engine, home: Path) -> None:
+def test_the_same_pictures_can_be_brought_again_afterwards(engine: sa.Engine, home: DataRoot) -> None:
     for _ in range(2):
         dataset = coloured_dataset(home, 2)
         project_id = make_project(engine, home, dataset)
@@ -111,7 +112,7 @@ def test_the_same_pictures_can_be_brought_again_afterwards(engine: sa.Engine, ho
 
 
 def test_while_another_version_cannot_be_read_its_pictures_stay(
-    engine: sa.Engine, home: Path, monkeypatch: pytest.MonkeyPatch
+    engine: sa.Engine, home: DataRoot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine, other = make_project(engine, home, coloured_dataset(home, 2, RED)), coloured_dataset(home, 2, RED)
     others = make_project(engine, home, other)
@@ -131,7 +132,7 @@ def test_while_another_version_cannot_be_read_its_pictures_stay(
 
 
 def test_a_database_that_cannot_be_written_keeps_all_files(
-    engine: sa.Engine, home: Path, monkeypatch: pytest.MonkeyPatch
+    engine: sa.Engine, home: DataRoot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project_id = make_project(engine, home, coloured_dataset(home, 2))
     before = files_of(home)
@@ -147,7 +148,7 @@ def test_a_database_that_cannot_be_written_keeps_all_files(
 
 
 def test_what_a_worker_still_writes_after_the_deletion_goes_with_it(
-    engine: sa.Engine, home: Path, monkeypatch: pytest.MonkeyPatch
+    engine: sa.Engine, home: DataRoot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project_id = make_project(engine, home, coloured_dataset(home, 2))
     run_id = create_run(engine, project_id, 1, RunConfig())
@@ -158,7 +159,7 @@ def test_what_a_worker_still_writes_after_the_deletion_goes_with_it(
     def train(context: WorkerContext) -> tuple[JobState, str]:
         context.progress.phase("Training")
         delete_project(engine, project_id, home)
-        folder = run_dir(context.job_id, home)
+        folder = home.run_dir(context.job_id)
         folder.mkdir(parents=True)
         (folder / "model.keras").write_bytes(b"weights")
         worked_on.append(context.job_id)
@@ -177,7 +178,7 @@ def test_what_a_worker_still_writes_after_the_deletion_goes_with_it(
 
 @pytest.mark.parametrize("ending", ["stopped", "deleted"])
 def test_an_import_that_does_not_come_in_leaves_no_pictures(
-    engine: sa.Engine, home: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+    engine: sa.Engine, home: DataRoot, monkeypatch: pytest.MonkeyPatch, ending: str
 ) -> None:
     kept = coloured_dataset(home, 1, ("red",))
     make_project(engine, home, kept)
@@ -204,7 +205,7 @@ def test_an_import_that_does_not_come_in_leaves_no_pictures(
     assert files_of(home) == before
 
 
-def test_a_picture_that_is_there_is_not_written_again(home: Path) -> None:
+def test_a_picture_that_is_there_is_not_written_again(home: DataRoot) -> None:
     files = [("red/1.png", png(picture("red", 1)))]
     key = collect([FileSource(tuple(files))], Dataset(), ImageStore(home)).dataset.items[0].image
     inode = ImageStore(home).path(key).stat().st_ino
@@ -213,7 +214,7 @@ def test_a_picture_that_is_there_is_not_written_again(home: Path) -> None:
 
 
 def test_edits_made_meanwhile_do_not_make_an_import_look_again(
-    engine: sa.Engine, home: Path, monkeypatch: pytest.MonkeyPatch
+    engine: sa.Engine, home: DataRoot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project_id = make_project(engine, home, coloured_dataset(home, 2, BLUE))
     job_id = create_import(engine, project_id, staged(home, "red"))

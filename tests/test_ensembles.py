@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from scipy.stats import binomtest
 from sklearn import metrics
 
 from tlcore.errors import NotFoundError, RunError
+from tlcore.home import DataRoot
 from tlcore.results.ensembles import (
     EnsemblePredictor,
     compare_answers,
@@ -28,7 +28,6 @@ from tlcore.storage.database import open_database
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.ensembles import EnsembleConfig, create_ensemble, delete_ensemble, list_ensembles
 from tlcore.storage.projects import create_project
-from tlcore.storage.runs import run_dir
 
 NAMES = ("cat", "dog", "fish")
 PAIR = EnsembleConfig(("a", "b"), (0.5, 0.5))
@@ -117,16 +116,16 @@ def test_a_member_that_only_guesses_gets_no_weight() -> None:
     assert fit_weights([good, wrong]) == (1.0, 0.0)
 
 
-def test_without_validation_pictures_no_weights_are_fitted(home: Path) -> None:
+def test_without_validation_pictures_no_weights_are_fitted(home: DataRoot) -> None:
     empty = Evaluation(NAMES, (), np.zeros(0, np.int64), np.zeros((0, 3), np.float32))
     with pytest.raises(RunError, match="no validation pictures"):
         fit_weights([empty, empty])
-    save_evaluation(answers(1, 1), run_dir("a"), VALIDATION_FILE_NAME)
-    assert load_validations(["a", "b"]) is None
-    save_evaluation(empty, run_dir("b"), VALIDATION_FILE_NAME)
-    assert load_validations(["a", "b"]) is None
-    save_evaluation(answers(1, 2), run_dir("b"), VALIDATION_FILE_NAME)
-    assert [one.total for one in load_validations(["a", "b"]) or []] == [300, 300]
+    save_evaluation(answers(1, 1), home.run_dir("a"), VALIDATION_FILE_NAME)
+    assert load_validations(["a", "b"], home) is None
+    save_evaluation(empty, home.run_dir("b"), VALIDATION_FILE_NAME)
+    assert load_validations(["a", "b"], home) is None
+    save_evaluation(answers(1, 2), home.run_dir("b"), VALIDATION_FILE_NAME)
+    assert [one.total for one in load_validations(["a", "b"], home) or []] == [300, 300]
 
 
 def test_two_models_are_compared_picture_by_picture() -> None:
@@ -156,7 +155,7 @@ def test_models_of_other_classes_are_no_group() -> None:
         EnsemblePredictor([Always(1, 0), other], (0.5, 0.5))
 
 
-def test_a_group_whose_run_lost_its_files_says_so(home: Path) -> None:
+def test_a_group_whose_run_lost_its_files_says_so(home: DataRoot) -> None:
     with pytest.raises(RunError, match="Train again"):
         load_ensemble(PAIR, home)
 
@@ -181,7 +180,7 @@ def keep(engine: sa.Engine, project_id: str, name: str = "Best two", config: Ens
     return create_ensemble(engine, project_id, name, 3, config, test_correct=8, test_total=10)
 
 
-def test_a_group_is_kept_once_and_deleted_without_its_runs(home: Path) -> None:
+def test_a_group_is_kept_once_and_deleted_without_its_runs(home: DataRoot) -> None:
     engine = open_database(home)
     project_id, other_id = (create_project(engine, "ann", name).id for name in ("Cats", "Dogs"))
     group_id = keep(engine, project_id)
@@ -202,11 +201,11 @@ def test_a_group_is_kept_once_and_deleted_without_its_runs(home: Path) -> None:
     assert [one.id for one in list_ensembles(engine, project_id)] == [group_id]
 
 
-def test_groups_go_with_their_project(home: Path) -> None:
+def test_groups_go_with_their_project(home: DataRoot) -> None:
     engine = open_database(home)
     project = create_project(engine, "ann", "Cats")
     keep(engine, project.id)
-    delete_project(engine, project.id)
+    delete_project(engine, project.id, home)
     assert list_ensembles(engine, project.id) == []
     with pytest.raises(NotFoundError, match="deleted"):
         keep(engine, project.id)

@@ -19,6 +19,7 @@ import tests.keras_saving  # noqa: F401
 from tlcore.backbones.keras_models import INPUT_NAME, PREPROCESSING_NAME, block_layers, block_output, build_network
 from tlcore.backbones.registry import BACKBONES, BackboneSpec, get_backbone, output_shape
 from tlcore.config import IMAGENET, RANDOM, HeadConfig, ModelConfig
+from tlcore.home import DataRoot
 from tlcore.model.architecture import describe_model
 from tlcore.model.classifier import PROBABILITIES, build_classifier, count_parameters, cut_model
 
@@ -47,7 +48,7 @@ def built(request: pytest.FixtureRequest) -> Iterator[Built]:
     config = ModelConfig(backbone=spec.name, image_size=size, weights=RANDOM, head=HeadConfig(dropout=0))
     photos = [Image.fromarray(photo).resize((size, size)) for photo in (skimage_data.coffee(), skimage_data.chelsea())]
     pixels = np.stack([np.asarray(photo, np.float32) for photo in photos])
-    model = build_classifier(config, NUM_CLASSES).model
+    model = build_classifier(config, NUM_CLASSES, home=DataRoot.configured()).model
     features, answers = keras.Model(model.input, [model.get_layer("pooling").output, model.output])(pixels)
     yield Built(spec, config, model, pixels, features.numpy(), answers.numpy())
     keras.utils.clear_session()  # collects the garbage, too

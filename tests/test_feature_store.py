@@ -10,6 +10,7 @@ import pytest
 
 from tlcore.errors import StorageError
 from tlcore.features.store import FeatureSet, FeatureStore, record_key
+from tlcore.home import DataRoot
 from tlcore.model.cut import Prefix
 
 PREFIX = Prefix("efficientnet_lite0", "weights", 64, "pooling", (4,))
@@ -17,7 +18,7 @@ KEYS = [record_key(f"picture {number}") for number in range(6)]
 ROWS = np.arange(24, dtype=np.float16).reshape(6, 4)
 
 
-def open_set(home: Path) -> FeatureSet:
+def open_set(home: DataRoot) -> FeatureSet:
     """As a process that was started just now sees it."""
     return FeatureStore(home).open(PREFIX, "set")
 
@@ -28,18 +29,18 @@ def write(features: FeatureSet, keys: Sequence[bytes] = KEYS, rows: np.ndarray =
             writer.append(row)
 
 
-def only_file(home: Path, pattern: str) -> Path:
-    (path,) = (home / "features" / "set").glob(pattern)
+def only_file(home: DataRoot, pattern: str) -> Path:
+    (path,) = (home.path / "features" / "set").glob(pattern)
     return path
 
 
 @pytest.fixture
-def written(tmp_path: Path) -> Path:
-    write(open_set(tmp_path))
-    return tmp_path
+def written(home: DataRoot) -> DataRoot:
+    write(open_set(home))
+    return home
 
 
-def test_what_was_written_is_read_in_any_order(written: Path) -> None:
+def test_what_was_written_is_read_in_any_order(written: DataRoot) -> None:
     features = open_set(written)
     assert features.missing(KEYS) == []
     order = [4, 0, 5]
@@ -49,33 +50,33 @@ def test_what_was_written_is_read_in_any_order(written: Path) -> None:
     assert table.take(np.arange(3)).dtype == np.float16
 
 
-def test_a_table_spans_the_segments_of_several_passes(tmp_path: Path) -> None:
-    features = open_set(tmp_path)
+def test_a_table_spans_the_segments_of_several_passes(home: DataRoot) -> None:
+    features = open_set(home)
     write(features, KEYS[:2], ROWS[:2])
     write(features, KEYS[2:], ROWS[2:])
-    assert open_set(tmp_path).missing(KEYS) == []
+    assert open_set(home).missing(KEYS) == []
     assert features.missing(KEYS) == []
     np.testing.assert_array_equal(features.table(KEYS).take(np.array([5, 0, 3])), ROWS[[5, 0, 3]])
 
 
-def test_only_what_is_not_there_is_missing(written: Path) -> None:
+def test_only_what_is_not_there_is_missing(written: DataRoot) -> None:
     assert open_set(written).missing([KEYS[0], record_key("new"), KEYS[1], record_key(KEYS[0].hex(), "0")]) == [1, 3]
 
 
-def cut_data(home: Path) -> None:
+def cut_data(home: DataRoot) -> None:
     os.truncate(only_file(home, "*.features"), ROWS.nbytes - 3)
 
 
-def lengthen_data(home: Path) -> None:
+def lengthen_data(home: DataRoot) -> None:
     with only_file(home, "*.features").open("ab") as file:
         file.write(b"\0\0")
 
 
-def flip_data(home: Path) -> None:
+def flip_data(home: DataRoot) -> None:
     flip(only_file(home, "*.features"), 17)
 
 
-def flip_index(home: Path) -> None:
+def flip_index(home: DataRoot) -> None:
     path = only_file(home, "*.npz")
     flip(path, path.stat().st_size // 3)
 
@@ -86,24 +87,24 @@ def flip(path: Path, place: int) -> None:
     path.write_bytes(data)
 
 
-def cut_index(home: Path) -> None:
+def cut_index(home: DataRoot) -> None:
     path = only_file(home, "*.npz")
     os.truncate(path, path.stat().st_size - 30)
 
 
-def empty_index(home: Path) -> None:
+def empty_index(home: DataRoot) -> None:
     os.truncate(only_file(home, "*.npz"), 0)
 
 
-def garbage_index(home: Path) -> None:
+def garbage_index(home: DataRoot) -> None:
     only_file(home, "*.npz").write_bytes(b"no index at all " * 20)
 
 
-def foreign_index(home: Path) -> None:
+def foreign_index(home: DataRoot) -> None:
     np.savez(only_file(home, "*.npz"), something=np.arange(3))
 
 
-def drop_data(home: Path) -> None:
+def drop_data(home: DataRoot) -> None:
     only_file(home, "*.features").unlink()
 
 
@@ -121,7 +122,7 @@ DAMAGES = [
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
-def test_a_damaged_segment_is_thrown_away_and_can_be_computed_again(written: Path, damage: object) -> None:
+def test_a_damaged_segment_is_thrown_away_and_can_be_computed_again(written: DataRoot, damage: object) -> None:
     damage(written)  # type: ignore[operator]
     features = open_set(written)
     assert features.missing(KEYS) == list(range(6))
@@ -131,15 +132,15 @@ def test_a_damaged_segment_is_thrown_away_and_can_be_computed_again(written: Pat
     np.testing.assert_array_equal(features.table(KEYS).take(np.arange(6)), ROWS)
 
 
-def test_damage_costs_only_its_own_segment(tmp_path: Path) -> None:
-    features = open_set(tmp_path)
+def test_damage_costs_only_its_own_segment(home: DataRoot) -> None:
+    features = open_set(home)
     write(features, KEYS[:3], ROWS[:3])
-    flip_data(tmp_path)
+    flip_data(home)
     write(features, KEYS[3:], ROWS[3:])
-    assert open_set(tmp_path).missing(KEYS) == [0, 1, 2]
+    assert open_set(home).missing(KEYS) == [0, 1, 2]
 
 
-def test_features_of_another_shape_are_not_used(written: Path) -> None:
+def test_features_of_another_shape_are_not_used(written: DataRoot) -> None:
     other = FeatureSet(written / "features" / "set", (5,), "float16")
     assert other.missing(KEYS) == list(range(6))
 
@@ -154,16 +155,16 @@ def test_another_model_has_another_place(change: dict[str, object]) -> None:
     assert PREFIX.features_key("pad") != PREFIX.features_key("crop")
 
 
-def test_nothing_is_visible_before_all_of_it_is_written(tmp_path: Path) -> None:
-    features = open_set(tmp_path)
+def test_nothing_is_visible_before_all_of_it_is_written(home: DataRoot) -> None:
+    features = open_set(home)
     with features.writer(KEYS) as writer:
         for row in ROWS:
-            assert open_set(tmp_path).missing(KEYS) == list(range(6))
+            assert open_set(home).missing(KEYS) == list(range(6))
             writer.append(row)
-    assert open_set(tmp_path).missing(KEYS) == []
+    assert open_set(home).missing(KEYS) == []
 
 
-def test_what_was_given_up_leaves_nothing(written: Path) -> None:
+def test_what_was_given_up_leaves_nothing(written: DataRoot) -> None:
     def give_up() -> None:
         with open_set(written).writer([record_key("new")]) as writer:
             writer.append(ROWS[0])
@@ -175,13 +176,13 @@ def test_what_was_given_up_leaves_nothing(written: Path) -> None:
     assert sorted((written / "features" / "set").iterdir()) == before
 
 
-def test_a_writer_that_got_too_few_records_is_refused(tmp_path: Path) -> None:
+def test_a_writer_that_got_too_few_records_is_refused(home: DataRoot) -> None:
     with pytest.raises(ValueError, match="6 times"):
-        write(open_set(tmp_path), KEYS, ROWS[:5])
-    assert open_set(tmp_path).missing(KEYS) == list(range(6))
+        write(open_set(home), KEYS, ROWS[:5])
+    assert open_set(home).missing(KEYS) == list(range(6))
 
 
-def test_leftovers_of_a_killed_process_are_removed_and_nothing_else(written: Path) -> None:
+def test_leftovers_of_a_killed_process_are_removed_and_nothing_else(written: DataRoot) -> None:
     directory = written / "features" / "set"
     before = sorted(directory.iterdir())
     (directory / ".0123.writing").write_bytes(b"half")
@@ -207,7 +208,7 @@ class FullFile:
 
 @pytest.mark.parametrize("when", ["open", "write", "flush"])
 def test_a_full_disk_is_said_and_leaves_earlier_features_whole(
-    written: Path, monkeypatch: pytest.MonkeyPatch, when: str
+    written: DataRoot, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
     features = open_set(written)
     real_open = Path.open
@@ -234,23 +235,23 @@ def test_a_full_disk_is_said_and_leaves_earlier_features_whole(
 
 
 @pytest.fixture
-def three_segments(tmp_path: Path) -> tuple[Path, list[Path]]:
+def three_segments(home: DataRoot) -> tuple[DataRoot, list[Path]]:
     """Segments with two records each; the second was used last, then the first, the third longest ago."""
     found: list[Path] = []
     for number in range(3):
-        write(open_set(tmp_path), KEYS[2 * number : 2 * number + 2], ROWS[:2])
-        (new,) = set((tmp_path / "features" / "set").glob("*.npz")) - set(found)
+        write(open_set(home), KEYS[2 * number : 2 * number + 2], ROWS[:2])
+        (new,) = set((home.path / "features" / "set").glob("*.npz")) - set(found)
         found.append(new)
     for path, hours in zip(found, (2, 1, 3), strict=True):
         os.utime(path, (path.stat().st_atime, path.stat().st_mtime - hours * 3600))
-    return tmp_path, found
+    return home, found
 
 
 def segment_bytes(index_path: Path) -> int:
     return index_path.stat().st_size + index_path.with_suffix(".features").stat().st_size
 
 
-def test_the_least_recently_used_features_go_first(three_segments: tuple[Path, list[Path]]) -> None:
+def test_the_least_recently_used_features_go_first(three_segments: tuple[DataRoot, list[Path]]) -> None:
     home, (first, second, third) = three_segments
     size = segment_bytes(first)
     assert FeatureStore(home, limit_bytes=3 * size).evict() == 0
@@ -262,7 +263,7 @@ def test_the_least_recently_used_features_go_first(three_segments: tuple[Path, l
     assert not first.with_suffix(".features").exists()
 
 
-def test_reading_features_makes_them_recent(three_segments: tuple[Path, list[Path]]) -> None:
+def test_reading_features_makes_them_recent(three_segments: tuple[DataRoot, list[Path]]) -> None:
     home, (first, second, third) = three_segments
     features = open_set(home)
     assert features.missing(KEYS[4:]) == []
@@ -271,26 +272,26 @@ def test_reading_features_makes_them_recent(three_segments: tuple[Path, list[Pat
     assert (first.exists(), second.exists(), third.exists()) == (False, False, True)
 
 
-def test_features_of_a_run_that_trains_now_stay_even_above_the_limit(written: Path) -> None:
+def test_features_of_a_run_that_trains_now_stay_even_above_the_limit(written: DataRoot) -> None:
     assert FeatureStore(written, limit_bytes=0).evict() == 0
     assert open_set(written).missing(KEYS) == []
 
 
 def test_the_limit_can_be_set_from_outside(
-    three_segments: tuple[Path, list[Path]], monkeypatch: pytest.MonkeyPatch
+    three_segments: tuple[DataRoot, list[Path]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home, _ = three_segments
     monkeypatch.setenv("TRANSFER_LAB_CACHE_GB", "0")
     FeatureStore(home).evict()
-    assert not list((home / "features").rglob("*.npz"))
+    assert not list((home.path / "features").rglob("*.npz"))
 
 
-def test_a_table_that_is_open_survives_the_eviction_of_its_file(three_segments: tuple[Path, list[Path]]) -> None:
+def test_a_table_that_is_open_survives_the_eviction_of_its_file(three_segments: tuple[DataRoot, list[Path]]) -> None:
     home, _ = three_segments
     features = open_set(home)
     features.missing(KEYS)
     table = features.table(KEYS)
-    for path in (home / "features" / "set").glob("*.npz"):
+    for path in (home.path / "features" / "set").glob("*.npz"):
         os.utime(path, (0, 0))
     FeatureStore(home, limit_bytes=0).evict()
     np.testing.assert_array_equal(table.take(np.array([3])), ROWS[[1]])

@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +19,7 @@ from tlcore.features.compiling import compile_model
 from tlcore.features.engines import EngineSpeeds, as_stored, compiled_prefix_path, this_machine, write_engine_speeds
 from tlcore.features.extractor import FeatureExtractor
 from tlcore.features.litert import CompiledModel
+from tlcore.home import DataRoot
 from tlcore.images.views import ViewRequest, square_pixels, view_of_epoch, view_pixels
 from tlcore.jobs.processes import ROOT_DIR
 from tlcore.model.classifier import build_prefix
@@ -37,12 +37,14 @@ PIXELS = ModelConfig(image_size=32, first_trainable="stem")
 
 
 @pytest.fixture
-def pictures(home: Path) -> list[str]:
+def pictures(home: DataRoot) -> list[str]:
     """Keys of 12 stored pictures."""
     return [item.image for item in coloured_dataset(home, per_class=4).items]
 
 
-def extractor(home: Path, config: ModelConfig, augmentation: AugmentationConfig = NO_AUGMENTATION) -> FeatureExtractor:
+def extractor(
+    home: DataRoot, config: ModelConfig, augmentation: AugmentationConfig = NO_AUGMENTATION
+) -> FeatureExtractor:
     return FeatureExtractor(config, augmentation, ImageStore(home), home)
 
 
@@ -50,31 +52,31 @@ def plain(pictures: Sequence[str]) -> list[ViewRequest]:
     return [ViewRequest(image) for image in pictures]
 
 
-def compute(home: Path, config: ModelConfig, requests: Sequence[ViewRequest], **kwargs: object) -> np.ndarray:
+def compute(home: DataRoot, config: ModelConfig, requests: Sequence[ViewRequest], **kwargs: object) -> np.ndarray:
     table = extractor(home, config, **kwargs).table(requests, RecordingProgress(), "features")
     return table.take(np.arange(len(requests)))
 
 
-def num_computed(home: Path, config: ModelConfig, requests: Sequence[ViewRequest], **kwargs: object) -> int:
+def num_computed(home: DataRoot, config: ModelConfig, requests: Sequence[ViewRequest], **kwargs: object) -> int:
     progress = RecordingProgress()
     extractor(home, config, **kwargs).table(requests, progress, "features")
     return progress.computed
 
 
 def pixels_of_requests(
-    home: Path, config: ModelConfig, requests: Sequence[ViewRequest], **kwargs: object
+    home: DataRoot, config: ModelConfig, requests: Sequence[ViewRequest], **kwargs: object
 ) -> np.ndarray:
     augmentation = kwargs.get("augmentation", NO_AUGMENTATION)
     store = ImageStore(home)
     return np.stack([view_pixels(square_pixels(store.read(r.image), config), r, augmentation) for r in requests])
 
 
-def compile_prefix(config: ModelConfig, home: Path) -> None:
+def compile_prefix(config: ModelConfig, home: DataRoot) -> None:
     compile_model(build_prefix(config, home=home), compiled_prefix_path(prefix_of(config), home))
 
 
 @pytest.mark.parametrize("config", [POOLED, EARLY], ids=["pooled", "cut early"])
-def test_the_compiled_prefix_computes_what_keras_computes(prepared_home: Path, config: ModelConfig) -> None:
+def test_the_compiled_prefix_computes_what_keras_computes(prepared_home: DataRoot, config: ModelConfig) -> None:
     path = compiled_prefix_path(prefix_of(config), prepared_home)
     if not path.exists():
         compile_prefix(config, prepared_home)
@@ -90,7 +92,7 @@ def test_the_compiled_prefix_computes_what_keras_computes(prepared_home: Path, c
 
 
 @pytest.mark.parametrize("engine", ["litert", "tensorflow"])
-def test_features_are_those_of_the_preview_under_every_view(ready_home: Path, engine: str) -> None:
+def test_features_are_those_of_the_preview_under_every_view(ready_home: DataRoot, engine: str) -> None:
     config = POOLED if engine == "litert" else EARLY
     path = compiled_prefix_path(prefix_of(config), ready_home)
     if not path.exists():
@@ -108,7 +110,7 @@ def test_features_are_those_of_the_preview_under_every_view(ready_home: Path, en
     np.testing.assert_allclose(ours, np.stack([compiled(view) for view in shown]), atol=1e-3, rtol=1e-3)
 
 
-def test_when_nothing_is_frozen_the_features_are_the_very_pixels(home: Path, pictures: list[str]) -> None:
+def test_when_nothing_is_frozen_the_features_are_the_very_pixels(home: DataRoot, pictures: list[str]) -> None:
     requests = [ViewRequest(image, view) for image in pictures for view in (None, 3)]
     augmentation = PRESETS["tutorial"]
     ours = compute(home, PIXELS, requests, augmentation=augmentation)
@@ -117,7 +119,9 @@ def test_when_nothing_is_frozen_the_features_are_the_very_pixels(home: Path, pic
 
 
 @pytest.mark.parametrize("other", [replace(PIXELS, resize_mode="pad"), replace(PIXELS, image_size=40)], ids=str)
-def test_another_size_or_resizing_has_features_of_its_own(home: Path, pictures: list[str], other: ModelConfig) -> None:
+def test_another_size_or_resizing_has_features_of_its_own(
+    home: DataRoot, pictures: list[str], other: ModelConfig
+) -> None:
     requests = plain(pictures)
     compute(home, PIXELS, requests)
     assert num_computed(home, other, requests) == 12
@@ -125,21 +129,21 @@ def test_another_size_or_resizing_has_features_of_its_own(home: Path, pictures: 
     assert num_computed(home, PIXELS, requests) == 0
 
 
-def test_changing_ten_pictures_of_thirty_computes_ten(home: Path) -> None:
+def test_changing_ten_pictures_of_thirty_computes_ten(home: DataRoot) -> None:
     pictures = [item.image for item in coloured_dataset(home, per_class=14).items]
     assert num_computed(home, PIXELS, plain(pictures[:30])) == 30
     assert num_computed(home, PIXELS, plain(pictures[:20] + pictures[30:40])) == 10
     assert num_computed(home, PIXELS, plain(pictures[:40])) == 0
 
 
-def test_a_picture_that_comes_twice_is_computed_once(home: Path, pictures: list[str]) -> None:
+def test_a_picture_that_comes_twice_is_computed_once(home: DataRoot, pictures: list[str]) -> None:
     requests = plain([pictures[0], pictures[1], pictures[0]])
     assert num_computed(home, PIXELS, requests) == 2
     np.testing.assert_array_equal(compute(home, PIXELS, requests), pixels_of_requests(home, PIXELS, requests))
 
 
 def epochs_computed(
-    home: Path, pictures: list[str], training: TrainingConfig, augmentation: AugmentationConfig
+    home: DataRoot, pictures: list[str], training: TrainingConfig, augmentation: AugmentationConfig
 ) -> list[int]:
     """Return how many pictures each of six epochs computes."""
     one = extractor(home, PIXELS, augmentation)
@@ -151,22 +155,22 @@ def epochs_computed(
     return counts
 
 
-def test_after_a_walk_through_the_bank_of_views_nothing_is_computed(home: Path, pictures: list[str]) -> None:
+def test_after_a_walk_through_the_bank_of_views_nothing_is_computed(home: DataRoot, pictures: list[str]) -> None:
     counts = epochs_computed(home, pictures, TrainingConfig(views=3), PRESETS["light"])
     assert counts == [12, 12, 12, 0, 0, 0]
 
 
-def test_new_views_are_computed_in_every_epoch_when_chosen(home: Path, pictures: list[str]) -> None:
+def test_new_views_are_computed_in_every_epoch_when_chosen(home: DataRoot, pictures: list[str]) -> None:
     training = TrainingConfig(views=3, new_views_every_epoch=True)
     assert epochs_computed(home, pictures, training, PRESETS["light"]) == [12] * 6
 
 
-def test_without_augmentation_only_the_first_epoch_computes(home: Path, pictures: list[str]) -> None:
+def test_without_augmentation_only_the_first_epoch_computes(home: DataRoot, pictures: list[str]) -> None:
     assert epochs_computed(home, pictures, TrainingConfig(views=3), NO_AUGMENTATION) == [12, 0, 0, 0, 0, 0]
 
 
 def test_a_stop_keeps_the_pieces_that_were_complete(
-    home: Path, pictures: list[str], monkeypatch: pytest.MonkeyPatch
+    home: DataRoot, pictures: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(features, "SEGMENT_RECORDS", 4)
     with pytest.raises(StopRequested):
@@ -174,7 +178,7 @@ def test_a_stop_keeps_the_pieces_that_were_complete(
     assert num_computed(home, PIXELS, plain(pictures)) == 4
 
 
-def test_a_stop_does_not_wait_for_the_other_pictures(home: Path, pictures: list[str]) -> None:
+def test_a_stop_does_not_wait_for_the_other_pictures(home: DataRoot, pictures: list[str]) -> None:
     seen: list[str] = []
 
     class SlowStore(ImageStore):
@@ -190,7 +194,9 @@ def test_a_stop_does_not_wait_for_the_other_pictures(home: Path, pictures: list[
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_only_a_few_pictures_are_in_memory_at_once(home: Path, monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+def test_only_a_few_pictures_are_in_memory_at_once(
+    home: DataRoot, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
     monkeypatch.setenv("TRANSFER_LAB_THREADS", str(threads))
     pictures = [item.image for item in coloured_dataset(home, per_class=14).items]
     lock, read, written, ahead = threading.Lock(), 0, 0, 0
@@ -214,7 +220,7 @@ def test_only_a_few_pictures_are_in_memory_at_once(home: Path, monkeypatch: pyte
     assert 1 <= ahead <= 4 * threads + 1
 
 
-def test_two_threads_that_need_the_same_features_compute_them_once(home: Path, pictures: list[str]) -> None:
+def test_two_threads_that_need_the_same_features_compute_them_once(home: DataRoot, pictures: list[str]) -> None:
     progresses = [RecordingProgress(), RecordingProgress()]
 
     def run(progress: RecordingProgress) -> np.ndarray:
@@ -227,7 +233,7 @@ def test_two_threads_that_need_the_same_features_compute_them_once(home: Path, p
     assert sum(progress.computed for progress in progresses) == 12
 
 
-def test_two_processes_that_need_the_same_features_compute_them_once(home: Path, pictures: list[str]) -> None:
+def test_two_processes_that_need_the_same_features_compute_them_once(home: DataRoot, pictures: list[str]) -> None:
     command = [sys.executable, "-m", "tests.workers.extractor", *pictures]
     with extractor(home, PIXELS)._features.lock():
         processes = [subprocess.Popen(command, cwd=ROOT_DIR, stdout=subprocess.PIPE, text=True) for _ in range(2)]
@@ -238,13 +244,13 @@ def test_two_processes_that_need_the_same_features_compute_them_once(home: Path,
     assert answers == ["0 12\n", "12 12\n"]
 
 
-def test_a_wish_to_stop_is_heard_while_waiting_for_another_run(home: Path, pictures: list[str]) -> None:
+def test_a_wish_to_stop_is_heard_while_waiting_for_another_run(home: DataRoot, pictures: list[str]) -> None:
     waiting = extractor(home, PIXELS)
     with waiting._features.lock(), pytest.raises(StopRequested):
         waiting.table(plain(pictures), RecordingProgress(stop_after=0), "features")
 
 
-def test_a_picture_that_is_gone_is_said_and_the_lock_is_free_again(home: Path, pictures: list[str]) -> None:
+def test_a_picture_that_is_gone_is_said_and_the_lock_is_free_again(home: DataRoot, pictures: list[str]) -> None:
     ImageStore(home).path(pictures[5]).unlink()
     with pytest.raises(ImageError, match="missing"):
         compute(home, PIXELS, plain(pictures))
@@ -253,7 +259,7 @@ def test_a_picture_that_is_gone_is_said_and_the_lock_is_free_again(home: Path, p
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut", "flipped", "empty"])
-def test_a_damaged_compiled_prefix_is_not_used(ready_home: Path, damage: str) -> None:
+def test_a_damaged_compiled_prefix_is_not_used(ready_home: DataRoot, damage: str) -> None:
     path = compiled_prefix_path(prefix_of(POOLED), ready_home)
     data = bytearray(path.read_bytes())
     assert is_compiled(POOLED, ready_home)

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from tlcore.config import AugmentationConfig, ModelConfig
 from tlcore.dataset import Dataset
 from tlcore.errors import RunError
 from tlcore.features.extractor import FeatureExtractor
+from tlcore.home import DataRoot
 from tlcore.images.views import ViewRequest
 from tlcore.jobs.processes import ROOT_DIR
 from tlcore.simple_heads import instant
@@ -29,13 +29,13 @@ def images_of(dataset: Dataset) -> list[str]:
     return [item.image for item in instant_items(dataset)]
 
 
-def test_the_test_pictures_are_not_looked_at(home: Path) -> None:
+def test_the_test_pictures_are_not_looked_at(home: DataRoot) -> None:
     dataset = coloured_dataset(home)
     assert {item.split for item in instant_items(dataset)} == {"train", "validation"}
 
 
 def test_classes_with_one_picture_wait_and_many_pictures_are_shared_out(
-    home: Path, monkeypatch: pytest.MonkeyPatch
+    home: DataRoot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dataset = coloured_dataset(home)
     red = dataset.class_named("red").id
@@ -48,7 +48,7 @@ def test_classes_with_one_picture_wait_and_many_pictures_are_shared_out(
 
 
 def test_features_are_those_of_a_run_and_each_is_computed_once(
-    ready_home: Path, monkeypatch: pytest.MonkeyPatch
+    ready_home: DataRoot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dataset = coloured_dataset(ready_home, per_class=4)
     images = images_of(dataset)
@@ -65,7 +65,7 @@ def test_features_are_those_of_a_run_and_each_is_computed_once(
     assert InstantFeatures(MODEL, ready_home).advance(images, 60) == 0
 
 
-def test_one_run_of_a_page_does_no_more_than_its_share(ready_home: Path) -> None:
+def test_one_run_of_a_page_does_no_more_than_its_share(ready_home: DataRoot) -> None:
     images = images_of(coloured_dataset(ready_home, per_class=14))
     features = InstantFeatures(MODEL, ready_home)
     assert features.advance(images, 0) == len(images) - 1
@@ -74,7 +74,7 @@ def test_one_run_of_a_page_does_no_more_than_its_share(ready_home: Path) -> None
     assert len(features.known(images)) == len(images) - missing
 
 
-def test_only_so_many_features_stay_in_memory(ready_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_so_many_features_stay_in_memory(ready_home: DataRoot, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(instant, "MAX_KNOWN", 5)
     images = images_of(coloured_dataset(ready_home, per_class=4))
     features = InstantFeatures(MODEL, ready_home)
@@ -83,7 +83,7 @@ def test_only_so_many_features_stay_in_memory(ready_home: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize(("per_class", "method"), [(4, "class_means"), (40, "logistic_regression")])
-def test_the_classifier_fits_the_number_of_pictures(ready_home: Path, per_class: int, method: str) -> None:
+def test_the_classifier_fits_the_number_of_pictures(ready_home: DataRoot, per_class: int, method: str) -> None:
     dataset = coloured_dataset(ready_home, per_class=per_class)
     features = InstantFeatures(MODEL, ready_home)
     features.advance(images_of(dataset), 60)
@@ -104,7 +104,7 @@ def test_the_classifier_fits_the_number_of_pictures(ready_home: Path, per_class:
     assert [names[row.argmax()] for row in answers] == list(COLOURS)
 
 
-def test_nothing_is_answered_before_two_classes_are_known(ready_home: Path) -> None:
+def test_nothing_is_answered_before_two_classes_are_known(ready_home: DataRoot) -> None:
     dataset = coloured_dataset(ready_home, per_class=6)
     features = InstantFeatures(MODEL, ready_home)
     items = instant_items(dataset)
@@ -118,7 +118,7 @@ def test_nothing_is_answered_before_two_classes_are_known(ready_home: Path) -> N
     assert classifier.predictor.class_names == ("blue", "green")
 
 
-def test_without_the_compiled_backbone_it_is_said(home: Path) -> None:
+def test_without_the_compiled_backbone_it_is_said(home: DataRoot) -> None:
     with pytest.raises(RunError, match="missing or damaged"):
         InstantFeatures(MODEL, home)
 

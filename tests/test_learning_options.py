@@ -12,6 +12,7 @@ from tests.coloured_pictures import RecordingProgress, coloured_dataset
 from tlcore.config import RANDOM, FineTuningConfig, HeadConfig, ModelConfig, RunConfig, TrainingConfig
 from tlcore.errors import RunError
 from tlcore.features.store import FeatureTable, LabelledFeatures
+from tlcore.home import DataRoot
 from tlcore.intake.decoding import pixels_of
 from tlcore.model.classifier import build_classifier, cut_model
 from tlcore.progress import FINE_TUNING, TRAINING, StopRequested
@@ -148,7 +149,7 @@ def test_a_penalty_keeps_weights_small() -> None:
 
 def test_the_head_gets_the_penalty_that_was_chosen() -> None:
     config = replace(RANDOM_MODEL, head=HeadConfig(dense_units=(4,), l2=0.25))
-    model = build_classifier(config, 3).model
+    model = build_classifier(config, 3, home=DataRoot.configured()).model
     penalized = [layer for layer in model.layers if getattr(layer, "kernel_regularizer", None) is not None]
     assert [float(layer.kernel_regularizer.l2) for layer in penalized] == [0.25, 0.25]
 
@@ -174,7 +175,7 @@ def test_the_phases_of_a_run() -> None:
 
 
 def test_a_model_can_be_cut_again_elsewhere_and_keeps_its_weights() -> None:
-    frozen = build_classifier(RANDOM_MODEL, 3)
+    frozen = build_classifier(RANDOM_MODEL, 3, home=DataRoot.configured())
     assert len(frozen.model.trainable_variables) == 2
     pixels = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype(np.float32)
     expected = frozen.model.predict_on_batch(pixels)
@@ -187,8 +188,8 @@ def test_a_model_can_be_cut_again_elsewhere_and_keeps_its_weights() -> None:
 
 def test_a_block_behind_the_line_can_stay_frozen() -> None:
     config = replace(RANDOM_MODEL, first_trainable="block6d")
-    free = build_classifier(config, 3).model
-    partly = build_classifier(replace(config, also_frozen=("block7a",)), 3).model
+    free = build_classifier(config, 3, home=DataRoot.configured()).model
+    partly = build_classifier(replace(config, also_frozen=("block7a",)), 3, home=DataRoot.configured()).model
     frozen = {variable.path for variable in free.trainable_variables} - {
         variable.path for variable in partly.trainable_variables
     }
@@ -196,7 +197,7 @@ def test_a_block_behind_the_line_can_stay_frozen() -> None:
     assert all("block7a" in path for path in frozen)
 
 
-def test_a_run_in_two_phases_goes_on_from_its_head_and_leaves_one_model(ready_home: Path, tmp_path: Path) -> None:
+def test_a_run_in_two_phases_goes_on_from_its_head_and_leaves_one_model(ready_home: DataRoot, tmp_path: Path) -> None:
     dataset = coloured_dataset(ready_home)
     progress = RecordingProgress()
     result = run_pipeline(dataset, TUNED, tmp_path / "run", progress, ready_home)
@@ -226,7 +227,7 @@ class StopsBetweenPhases(RecordingProgress):
             raise StopRequested
 
 
-def test_a_run_that_is_stopped_between_its_phases_keeps_the_head(ready_home: Path, tmp_path: Path) -> None:
+def test_a_run_that_is_stopped_between_its_phases_keeps_the_head(ready_home: DataRoot, tmp_path: Path) -> None:
     dataset = coloured_dataset(ready_home)
     result = run_pipeline(dataset, TUNED, tmp_path / "run", StopsBetweenPhases(), ready_home)
     assert result.stopped
@@ -241,7 +242,7 @@ def test_a_run_that_is_stopped_between_its_phases_keeps_the_head(ready_home: Pat
     assert len(keras.models.load_model(tmp_path / "run" / "model.keras").trainable_variables) == 2
 
 
-def test_a_second_phase_that_thaws_nothing_is_refused_before_any_work(ready_home: Path, tmp_path: Path) -> None:
+def test_a_second_phase_that_thaws_nothing_is_refused_before_any_work(ready_home: DataRoot, tmp_path: Path) -> None:
     config = replace(TUNED, model=replace(TUNED.model, first_trainable="block7a"))
     with pytest.raises(RunError, match="learns in the first phase already"):
         run_pipeline(coloured_dataset(ready_home), config, tmp_path / "run", RecordingProgress(), ready_home)

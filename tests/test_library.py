@@ -11,6 +11,7 @@ import pytest
 from tests.coloured_pictures import COLOURS, RecordingProgress, picture, png
 from tlcore.config import ModelConfig, RunConfig, TrainingConfig
 from tlcore.errors import DatasetError, ImageError, RunError
+from tlcore.home import DataRoot
 from tlcore.jobs.processes import ROOT_DIR
 from tlcore.library import load_model, read_dataset, train
 
@@ -29,7 +30,7 @@ def write_pictures(folder: Path, per_class: int) -> Path:
 
 
 @pytest.mark.slow
-def test_the_lines_of_the_readme_train_test_and_predict(home: Path, tmp_path: Path) -> None:
+def test_the_lines_of_the_readme_train_test_and_predict(home: DataRoot, tmp_path: Path) -> None:
     if not README_PATH.exists():
         pytest.skip("there is no README.md")
     block = re.search(r"```python\n(.+?)```", README_PATH.read_text("utf-8"), re.DOTALL)
@@ -64,7 +65,7 @@ def test_the_lines_of_the_readme_train_test_and_predict(home: Path, tmp_path: Pa
     assert len(shown) - len(epochs) <= 10, shown
 
 
-def test_a_folder_is_trained_and_its_model_loaded_again(ready_home: Path, tmp_path: Path) -> None:
+def test_a_folder_is_trained_and_its_model_loaded_again(ready_home: DataRoot, tmp_path: Path) -> None:
     dataset = read_dataset(write_pictures(tmp_path / "pictures", 6))
     assert dataset.class_names == tuple(COLOURS)
     model = train(dataset, CONFIG, folder=tmp_path / "model", progress=RecordingProgress())
@@ -80,7 +81,9 @@ def test_a_folder_is_trained_and_its_model_loaded_again(ready_home: Path, tmp_pa
         model.predict(tmp_path / "text.jpg")
 
 
-def test_files_that_cannot_be_used_are_printed(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_that_cannot_be_used_are_printed(
+    home: DataRoot, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = write_pictures(tmp_path / "pictures", 1)
     (folder / "red" / "broken.jpg").write_bytes(b"no picture")
     assert len(read_dataset(folder).items) == 3
@@ -91,7 +94,7 @@ def test_files_that_cannot_be_used_are_printed(home: Path, tmp_path: Path, capsy
     assert "broken.jpg" in shown[1]
 
 
-def test_a_place_without_pictures_is_said(home: Path, tmp_path: Path) -> None:
+def test_a_place_without_pictures_is_said(home: DataRoot, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetError, match="There is no picture in"):
         read_dataset(tmp_path / "empty")

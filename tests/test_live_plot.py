@@ -9,7 +9,6 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from tests.chromium import find_chromium
 from tests.page_tests import ROOT_DIR
 from tlcore.config import RunConfig
 from tlcore.dataset import ClassLabel, Dataset, Item
+from tlcore.home import DataRoot
 from tlcore.jobs.processes import process_start_time
 from tlcore.storage.database import open_database, writing
 from tlcore.storage.datasets import commit_version
@@ -31,13 +31,13 @@ START_SECONDS = 60
 
 
 @pytest.fixture
-def server(home: Path) -> Iterator[str]:
+def server(home: DataRoot) -> Iterator[str]:
     """The address of the app, served from its own data root."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    home.mkdir(parents=True)
-    with (home / "server.log").open("wb") as log:
+    home.path.mkdir(parents=True)
+    with (home.path / "server.log").open("wb") as log:
         options = ["--server.port", str(port), "--server.headless", "true"]
         command = [sys.executable, "-m", "streamlit", "run", "app.py", *options]
         process = subprocess.Popen(command, cwd=ROOT_DIR, stdout=log, stderr=log, env=dict(os.environ))
@@ -79,7 +79,7 @@ def page(server: str) -> Iterator[Any]:
 
 
 @pytest.mark.slow
-def test_curves_grow_in_the_same_drawing_and_keep_the_zoom(server: str, page: Any, home: Path) -> None:
+def test_curves_grow_in_the_same_drawing_and_keep_the_zoom(server: str, page: Any, home: DataRoot) -> None:
     engine = open_database(home)
     project = create_project(engine, OWNER, "Live")
     items = tuple(Item(str(number) * 64, "ab"[number % 2], "train", "x.png") for number in range(4))
@@ -121,7 +121,7 @@ def test_curves_grow_in_the_same_drawing_and_keep_the_zoom(server: str, page: An
 
 
 @pytest.mark.slow
-def test_a_click_on_a_block_moves_the_freeze_line_in_the_same_drawing(server: str, page: Any, home: Path) -> None:
+def test_a_click_on_a_block_moves_the_freeze_line_in_the_same_drawing(server: str, page: Any, home: DataRoot) -> None:
     engine = open_database(home)
     project = create_project(engine, OWNER, "Blocks")
     dataset = Dataset((ClassLabel("a", "cat", 0),), (Item("0" * 64, "a", "train", "x.png"),))

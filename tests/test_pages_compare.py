@@ -15,6 +15,7 @@ from tests.lab import Lab
 from tests.page_tests import check, open_app, texts
 from tlcore.config import RunConfig
 from tlcore.dataset import Dataset
+from tlcore.home import DataRoot
 from tlcore.settings.recipes import OURS, RECIPES
 from tlcore.storage.database import writing
 from tlcore.storage.datasets import commit_version
@@ -50,7 +51,7 @@ class ComparedLab(Lab):
 
 
 @pytest.fixture
-def lab(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ComparedLab:
+def lab(home: DataRoot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ComparedLab:
     monkeypatch.setattr("tlcore.jobs.control.start_module", lambda *_args, **_kwargs: None)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     return ComparedLab.make(home, coloured_dataset(home))
@@ -256,7 +257,7 @@ def pretend_download(tmp_path: Path) -> None:
     from tlcore.backbones.weights.status import weights_path
 
     spec = get_backbone("mobilenet_v2")
-    path = weights_path(spec)
+    path = weights_path(spec, DataRoot.configured())
     assert path.is_relative_to(tmp_path)
     path.parent.mkdir(parents=True)
     with path.open("wb") as file:

@@ -24,11 +24,12 @@ from pages.components.text import label, plot_label
 from pages.server import private_streamlit
 from tests.page_tests import OWNER, check, modules_after, open_app, texts
 from tlcore.dataset import ClassLabel, Dataset, Item
+from tlcore.home import DataRoot
 from tlcore.intake.decoding import clean_pixels
 from tlcore.storage.database import open_database, writing
 from tlcore.storage.datasets import commit_version, get_version, load_dataset
 from tlcore.storage.images import ImageStore
-from tlcore.storage.imports import ImportSummary, RefusedFile, get_import, imports_dir, write_import_summary
+from tlcore.storage.imports import ImportSummary, RefusedFile, get_import, write_import_summary
 from tlcore.storage.jobs import ACTIVE_STATES, claim_job, end_job, list_jobs
 from tlcore.storage.projects import create_project, get_project, list_projects
 
@@ -44,7 +45,7 @@ HOSTILE_NAMES = (
 
 
 @pytest.fixture
-def engine(home: Path, monkeypatch: pytest.MonkeyPatch) -> sa.Engine:
+def engine(home: DataRoot, monkeypatch: pytest.MonkeyPatch) -> sa.Engine:
     # Queued jobs stay queued: no runner process is started by these tests.
     monkeypatch.setattr("tlcore.jobs.control.ensure_runner", lambda home=None: None)
     return open_database(home)
@@ -54,7 +55,7 @@ def picture(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 255, (32, 32, 3), dtype=np.uint8)
 
 
-def make_dataset(home: Path, names: tuple[str, ...], per_class: int = 20) -> Dataset:
+def make_dataset(home: DataRoot, names: tuple[str, ...], per_class: int = 20) -> Dataset:
     store = ImageStore(home)
     classes = tuple(ClassLabel(f"id{i}", name, i) for i, name in enumerate(names))
     splits = ("train", "train", "train", "validation", "test")
@@ -66,14 +67,16 @@ def make_dataset(home: Path, names: tuple[str, ...], per_class: int = 20) -> Dat
     return Dataset(classes, tuple(items))
 
 
-def make_project(engine: sa.Engine, home: Path, names: tuple[str, ...] = ("cat", "dog"), per_class: int = 20) -> str:
+def make_project(
+    engine: sa.Engine, home: DataRoot, names: tuple[str, ...] = ("cat", "dog"), per_class: int = 20
+) -> str:
     project = create_project(engine, OWNER, "Pets")
     dataset = make_dataset(home, names, per_class)
     commit_version(engine, project.id, dataset, f"added {len(dataset.items)} pictures", parent=None, home=home)
     return project.id
 
 
-def current(engine: sa.Engine, project_id: str, home: Path) -> Dataset:
+def current(engine: sa.Engine, project_id: str, home: DataRoot) -> Dataset:
     version = get_project(engine, project_id, OWNER).version
     return Dataset() if version is None else load_dataset(get_version(engine, project_id, version).content, home)
 
@@ -104,7 +107,7 @@ def test_a_new_project_gets_the_typed_name_and_opens(engine: sa.Engine) -> None:
     assert "Bring your first pictures" in texts(app)
 
 
-def test_home_lists_only_the_projects_of_this_browser(engine: sa.Engine, home: Path) -> None:
+def test_home_lists_only_the_projects_of_this_browser(engine: sa.Engine, home: DataRoot) -> None:
     make_project(engine, home)
     create_project(engine, "somebody else", "Secret")
     text = texts(open_app())
@@ -114,14 +117,14 @@ def test_home_lists_only_the_projects_of_this_browser(engine: sa.Engine, home: P
     assert "Secret" not in text
 
 
-def test_delete_asks_first(engine: sa.Engine, home: Path) -> None:
+def test_delete_asks_first(engine: sa.Engine, home: DataRoot) -> None:
     project_id = make_project(engine, home)
     app = check(open_app().button(key=f"delete-{project_id}").click().run())
     assert len(list_projects(engine, OWNER)) == 1
     assert "This cannot be undone" in texts(app)
 
 
-def test_hostile_names_are_shown_literally(engine: sa.Engine, home: Path) -> None:
+def test_hostile_names_are_shown_literally(engine: sa.Engine, home: DataRoot) -> None:
     dataset = make_dataset(home, HOSTILE_NAMES, 5)
     for name in HOSTILE_NAMES:
         project = create_project(engine, OWNER, name)
@@ -152,7 +155,7 @@ def test_the_project_of_another_browser_looks_like_one_that_does_not_exist(engin
     assert texts(open_app("data", project=theirs.id)) == texts(open_app("data", project="nothing"))
 
 
-def test_the_frame_locks_steps_until_they_make_sense_and_keeps_the_project(engine: sa.Engine, home: Path) -> None:
+def test_the_frame_locks_steps_until_they_make_sense_and_keeps_the_project(engine: sa.Engine, home: DataRoot) -> None:
     def links(project_id: str) -> dict[str, tuple[bool, str]]:
         app = open_app("data", project=project_id)
         return {link.proto.label: (link.proto.disabled, link.proto.query_string) for link in app.get("page_link")}
@@ -164,20 +167,20 @@ def test_the_frame_locks_steps_until_they_make_sense_and_keeps_the_project(engin
     assert links(full)["6 Predict"][0]
 
 
-def test_opening_a_step_is_remembered(engine: sa.Engine, home: Path) -> None:
+def test_opening_a_step_is_remembered(engine: sa.Engine, home: DataRoot) -> None:
     project_id = make_project(engine, home)
     open_app("data", project=project_id)
     assert get_project(engine, project_id, OWNER).visited == ("data",)
 
 
-def test_next_goes_to_augment_with_the_project(engine: sa.Engine, home: Path) -> None:
+def test_next_goes_to_augment_with_the_project(engine: sa.Engine, home: DataRoot) -> None:
     project_id = make_project(engine, home)
     app = check(open_app("data", project=project_id).button(key="primary").click().run())
     assert app.title[0].value == "Augment"
     assert app.query_params["project"] == project_id
 
 
-def test_ticked_pictures_are_deleted_and_come_back_with_undo(engine: sa.Engine, home: Path) -> None:
+def test_ticked_pictures_are_deleted_and_come_back_with_undo(engine: sa.Engine, home: DataRoot) -> None:
     project_id = make_project(engine, home)
     app = open_app("data", project=project_id)
     boxes = [box for box in app.checkbox if (box.key or "").startswith("gallery-")]
@@ -192,7 +195,7 @@ def test_ticked_pictures_are_deleted_and_come_back_with_undo(engine: sa.Engine, 
     assert len(current(engine, project_id, home).items) == 40
 
 
-def test_a_class_is_renamed_merged_and_deleted(engine: sa.Engine, home: Path) -> None:
+def test_a_class_is_renamed_merged_and_deleted(engine: sa.Engine, home: DataRoot) -> None:
     project_id = make_project(engine, home, ("cat", "dog", "fish"))
     app = open_app("data", project=project_id)
     app.text_input(key="rename-name-1-id0").set_value("tiger")
@@ -205,7 +208,7 @@ def test_a_class_is_renamed_merged_and_deleted(engine: sa.Engine, home: Path) ->
     assert current(engine, project_id, home).class_names == ("fish",)
 
 
-def test_renaming_to_a_name_that_exists_says_so(engine: sa.Engine, home: Path) -> None:
+def test_renaming_to_a_name_that_exists_says_so(engine: sa.Engine, home: DataRoot) -> None:
     project_id = make_project(engine, home)
     app = open_app("data", project=project_id)
     app.text_input(key="rename-name-1-id0").set_value("dog")
@@ -214,7 +217,7 @@ def test_renaming_to_a_name_that_exists_says_so(engine: sa.Engine, home: Path) -
     assert current(engine, project_id, home).class_names == ("cat", "dog")
 
 
-def test_an_edit_from_an_old_page_is_refused_in_words(engine: sa.Engine, home: Path) -> None:
+def test_an_edit_from_an_old_page_is_refused_in_words(engine: sa.Engine, home: DataRoot) -> None:
     project_id = make_project(engine, home)
     app = open_app("data", project=project_id)
     other_tab = make_dataset(home, ("cat", "dog", "bird"), 5)
@@ -231,7 +234,7 @@ def test_an_edit_from_an_old_page_is_refused_in_words(engine: sa.Engine, home: P
     assert current(engine, project_id, home).class_names == ("cat", "dog", "bird")
 
 
-def test_split_again_shares_out_by_the_chosen_parts(engine: sa.Engine, home: Path) -> None:
+def test_split_again_shares_out_by_the_chosen_parts(engine: sa.Engine, home: DataRoot) -> None:
     project_id = make_project(engine, home)
     app = open_app("data", project=project_id)
     app.slider(key="split-validation").set_value(10)
@@ -241,7 +244,7 @@ def test_split_again_shares_out_by_the_chosen_parts(engine: sa.Engine, home: Pat
     assert [len(dataset.subset(split)) for split in ("train", "validation", "test")] == [24, 4, 12]
 
 
-def test_a_zip_is_staged_on_disk_under_a_name_of_our_own(engine: sa.Engine, home: Path) -> None:
+def test_a_zip_is_staged_on_disk_under_a_name_of_our_own(engine: sa.Engine, home: DataRoot) -> None:
     project = create_project(engine, OWNER, "Pets")
     app = open_app("data", project=project.id)
     app = check(app.segmented_control(key="way").set_value("zip").run())
@@ -253,7 +256,7 @@ def test_a_zip_is_staged_on_disk_under_a_name_of_our_own(engine: sa.Engine, home
     request = get_import(engine, app.session_state[STARTED_IMPORT])[0]
     [staged] = request.archives
     assert staged.name.endswith("evil.zip")
-    assert (imports_dir(home) / request.staging / staged.path).read_bytes() == buffer.getvalue()
+    assert (home.imports_dir / request.staging / staged.path).read_bytes() == buffer.getvalue()
     assert Path(staged.path).name == staged.path
 
 
@@ -268,7 +271,7 @@ def test_uploaded_bytes_leave_the_memory_of_the_server(monkeypatch: pytest.Monke
     assert manager.get_files("session-1", ["file-1"]) == []
 
 
-def test_single_pictures_need_a_class_first_and_then_go_into_it(engine: sa.Engine, home: Path) -> None:
+def test_single_pictures_need_a_class_first_and_then_go_into_it(engine: sa.Engine, home: DataRoot) -> None:
     project_id = make_project(engine, home)
     app = open_app("data", project=project_id)
     app = check(app.segmented_control(key="way").set_value("files").run())
@@ -281,7 +284,7 @@ def test_single_pictures_need_a_class_first_and_then_go_into_it(engine: sa.Engin
     assert [file.name for file in request.files] == ["a.png"]
 
 
-def test_a_webcam_photo_goes_into_the_class_at_once(engine: sa.Engine, home: Path) -> None:
+def test_a_webcam_photo_goes_into_the_class_at_once(engine: sa.Engine, home: DataRoot) -> None:
     project_id = make_project(engine, home)
     app = open_app("data", project=project_id)
     app = check(app.segmented_control(key="way").set_value("webcam").run())
@@ -302,7 +305,7 @@ def test_an_import_that_works_shows_progress_and_can_be_stopped(engine: sa.Engin
     assert list_jobs(engine, states=ACTIVE_STATES, project_id=project.id) == []
 
 
-def test_what_was_refused_is_listed_with_its_reason(engine: sa.Engine, home: Path) -> None:
+def test_what_was_refused_is_listed_with_its_reason(engine: sa.Engine, home: DataRoot) -> None:
     app = check(open_app().button(key="try").click().run())
     [project] = list_projects(engine, OWNER)
     job = claim_job(engine, "import")
@@ -332,11 +335,13 @@ def test_a_failed_import_says_why(engine: sa.Engine) -> None:
         (("cat", "dog"), 3, "The validation part is empty"),
     ],
 )
-def test_too_few_pictures_are_said_in_words(home: Path, names: tuple[str, ...], per_class: int, expected: str) -> None:
+def test_too_few_pictures_are_said_in_words(
+    home: DataRoot, names: tuple[str, ...], per_class: int, expected: str
+) -> None:
     assert any(expected in advice for advice in data_advice(make_dataset(home, names, per_class)))
 
 
-def test_a_good_data_set_gets_no_advice(home: Path) -> None:
+def test_a_good_data_set_gets_no_advice(home: DataRoot) -> None:
     dataset = make_dataset(home, ("cat", "dog"))
     assert data_advice(dataset) == []
     assert is_ready(dataset)
@@ -357,7 +362,7 @@ def test_colours_stand_out_on_light_and_dark() -> None:
         assert contrast(color, "#12151C") >= 3
 
 
-def test_home_and_data_load_no_tensorflow_and_home_no_tables(engine: sa.Engine, home: Path) -> None:
+def test_home_and_data_load_no_tensorflow_and_home_no_tables(engine: sa.Engine, home: DataRoot) -> None:
     project_id = make_project(engine, home)
     at_home = modules_after("home", home)
     at_data = modules_after("data", home, project_id)

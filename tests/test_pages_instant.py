@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import sqlalchemy as sa
 from streamlit.testing.v1 import AppTest
@@ -13,6 +11,7 @@ from pages.components.data.instant_panel import quality_words
 from tests.coloured_pictures import coloured_dataset, picture, png
 from tests.page_tests import OWNER, check, modules_after, open_app, texts
 from tlcore.config import ModelConfig
+from tlcore.home import DataRoot
 from tlcore.simple_heads.instant import InstantClassifier
 from tlcore.storage.database import open_database
 from tlcore.storage.datasets import commit_version
@@ -25,7 +24,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(instant_panel, "ModelConfig", lambda: ModelConfig(image_size=64))
 
 
-def open_project(home: Path, **dataset: object) -> AppTest:
+def open_project(home: DataRoot, **dataset: object) -> AppTest:
     engine: sa.Engine = open_database(home)
     project = create_project(engine, OWNER, "Colours")
     commit_version(engine, project.id, coloured_dataset(home, **dataset), "made", parent=None, home=home)
@@ -36,14 +35,14 @@ def switch_on(page: AppTest) -> AppTest:
     return check(page.toggle(key="instant").set_value(True).run())
 
 
-def test_the_switch_comes_with_the_second_class(home: Path) -> None:
+def test_the_switch_comes_with_the_second_class(home: DataRoot) -> None:
     assert not open_project(home, colours=("red",)).toggle
     page = open_project(home)
     assert not page.toggle(key="instant").value
     assert "right so far" not in texts(page)
 
 
-def test_few_pictures_get_the_nearest_class_mean_and_an_answer_at_once(ready_home: Path, small: None) -> None:
+def test_few_pictures_get_the_nearest_class_mean_and_an_answer_at_once(ready_home: DataRoot, small: None) -> None:
     page = switch_on(open_project(ready_home, per_class=4))
     assert "**9 of 9 pictures right so far**" in texts(page)
     assert "nearest class mean" in texts(page)
@@ -54,7 +53,7 @@ def test_few_pictures_get_the_nearest_class_mean_and_an_answer_at_once(ready_hom
     assert len(page.get("plotly_chart")) == 2
 
 
-def test_a_photo_is_answered(ready_home: Path, small: None) -> None:
+def test_a_photo_is_answered(ready_home: DataRoot, small: None) -> None:
     page = switch_on(open_project(ready_home, per_class=6))
     page = check(page.segmented_control(key="instant-way").set_value("camera").run())
     page.camera_input(key="photo").upload("photo.jpg", png(picture("red", 77)))
@@ -62,7 +61,9 @@ def test_a_photo_is_answered(ready_home: Path, small: None) -> None:
     assert any(line.startswith("### ") and line.endswith("red") for line in texts(page).splitlines())
 
 
-def test_work_is_done_in_small_parts_and_shown(ready_home: Path, small: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_work_is_done_in_small_parts_and_shown(
+    ready_home: DataRoot, small: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(instant_panel, "BUDGET_SECONDS", 0)
     page = switch_on(open_project(ready_home, per_class=4))
     assert page.get("progress")[0].proto.text == "Looking at your pictures, 1 of 9"
@@ -71,7 +72,7 @@ def test_work_is_done_in_small_parts_and_shown(ready_home: Path, small: None, mo
     assert "**9 of 9 pictures right so far**" in texts(check(page.run()))
 
 
-def test_a_class_with_one_picture_is_left_out_by_name(ready_home: Path, small: None) -> None:
+def test_a_class_with_one_picture_is_left_out_by_name(ready_home: DataRoot, small: None) -> None:
     engine = open_database(ready_home)
     project = create_project(engine, OWNER, "Colours")
     dataset = coloured_dataset(ready_home, per_class=6)
@@ -83,7 +84,7 @@ def test_a_class_with_one_picture_is_left_out_by_name(ready_home: Path, small: N
     assert "Not yet with red: too few pictures." in texts(page)
 
 
-def test_without_the_backbone_the_page_says_how_to_get_it(home: Path) -> None:
+def test_without_the_backbone_the_page_says_how_to_get_it(home: DataRoot) -> None:
     page = switch_on(open_project(home))
     assert "not ready on this computer yet" in texts(page)
 
@@ -95,7 +96,7 @@ def test_quality_has_its_interval_and_says_how_it_was_found() -> None:
     assert "leave-one-out" in quality_words(InstantClassifier(None, "class_means", 3, 4, 4))  # type: ignore[arg-type]
 
 
-def test_the_first_paint_of_data_loads_neither_network_nor_classifiers(home: Path) -> None:
+def test_the_first_paint_of_data_loads_neither_network_nor_classifiers(home: DataRoot) -> None:
     engine = open_database(home)
     project = create_project(engine, OWNER, "Colours")
     commit_version(engine, project.id, coloured_dataset(home), "made", parent=None, home=home)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -16,6 +15,7 @@ from tests.lab import Lab
 from tests.page_tests import check, open_app, texts
 from tlcore.config import ModelConfig, RunConfig, TrainingConfig
 from tlcore.features.extractor import FeaturePass
+from tlcore.home import DataRoot
 from tlcore.pricing.price import PriceTag
 from tlcore.pricing.speeds import learn_speeds
 from tlcore.settings.augmentation_controls import PRESETS
@@ -56,7 +56,7 @@ class PriceLab(Lab):
 
 
 @pytest.fixture
-def lab(home: Path, monkeypatch: pytest.MonkeyPatch) -> PriceLab:
+def lab(home: DataRoot, monkeypatch: pytest.MonkeyPatch) -> PriceLab:
     monkeypatch.setattr("tlcore.jobs.control.start_module", lambda *_args, **_kwargs: None)
     monkeypatch.setattr(price, "REST_SECONDS", 0.0)
     return PriceLab.make(home, coloured_dataset(home))
@@ -136,7 +136,7 @@ def test_nothing_is_measured_while_a_training_works(lab: Lab) -> None:
 
 
 def test_a_backbone_without_weights_is_not_measured(lab: PriceLab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KERAS_HOME", str(lab.home / "no-weights"))
+    monkeypatch.setenv("KERAS_HOME", str(lab.home.path / "no-weights"))
     update_config(lab.engine, lab.project_id, lambda config: replace(config, model=ModelConfig(backbone="vgg16")))
     page = check(lab.open("model").run())
     assert "Download the weights first" in texts(page)

@@ -13,6 +13,7 @@ from pages.components.data.ready_set_cards import CAPS, DEFAULT_CAP
 from pages.components.data.ready_set_drawings import set_drawings
 from tests.page_tests import OWNER, check, open_app, texts
 from tests.test_ready_sets import made_up
+from tlcore.home import DataRoot
 from tlcore.ready_sets.previews import NUM_PICTURES, preview_strip, save_strip
 from tlcore.ready_sets.registry import READY_SETS, get_ready_set
 from tlcore.storage.database import open_database
@@ -22,7 +23,7 @@ from tlcore.storage.projects import create_project
 
 
 @pytest.fixture
-def engine(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> sa.Engine:
+def engine(home: DataRoot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> sa.Engine:
     # Queued jobs stay queued: no runner process is started by these tests.
     monkeypatch.setattr("tlcore.jobs.control.ensure_runner", lambda home=None: None)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
@@ -107,7 +108,7 @@ def test_the_choice_of_pictures_per_class_is_shown_and_goes_into_the_import(
 
 
 def test_a_set_that_is_here_needs_no_network_and_shows_its_pictures(
-    engine: sa.Engine, home: Path, project: str, monkeypatch: pytest.MonkeyPatch
+    engine: sa.Engine, home: DataRoot, project: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = network(monkeypatch, is_there=False)
     spec = get_ready_set("mnist")

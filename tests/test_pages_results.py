@@ -32,6 +32,7 @@ from pages.server.downloads import download_route, download_url
 from tests.page_tests import modules_after
 from tlcore.config import ModelConfig, RunConfig
 from tlcore.dataset import ClassLabel, Dataset, Item
+from tlcore.home import DataRoot
 from tlcore.images.resizing import resize_image
 from tlcore.intake.decoding import clean_pixels
 from tlcore.results.evaluation import VALIDATION_FILE_NAME, Evaluation, load_evaluation, save_evaluation
@@ -42,7 +43,7 @@ from tlcore.storage.ensembles import list_ensembles
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import ACTIVE_STATES, claim_job, end_job, list_jobs, request_stop
 from tlcore.storage.projects import create_project
-from tlcore.storage.runs import RunSummary, create_run, run_dir, write_summary
+from tlcore.storage.runs import RunSummary, create_run, write_summary
 from tlcore.storage.simple_heads import (
     ProbeRequest,
     ProbeResult,
@@ -62,7 +63,7 @@ COLORS = ((200, 30, 30), (30, 160, 40))
 @dataclass(frozen=True)
 class Finished:
     engine: sa.Engine
-    home: Path
+    home: DataRoot
     project_id: str
     dataset: Dataset
     version: int
@@ -78,7 +79,7 @@ class Finished:
             said = 1 - truth if index in wrong else truth
             probabilities[index, said] = 0.6 + 0.3 * index / max(1, len(items))
             probabilities[index, 1 - said] = 1 - probabilities[index, said]
-        folder = run_dir(run_id, self.home)
+        folder = self.home.run_dir(run_id)
         save_evaluation(Evaluation(tuple(names), tuple(i.image for i in items), y_true, probabilities), folder)
         (folder / "model.keras").write_bytes(b"K" * 3_000_000)
         (folder / "labels.txt").write_text("".join(f"{name}\n" for name in names), "utf-8")
@@ -92,7 +93,7 @@ class Finished:
 
     def add_validation(self, run_id: str, wrong: Sequence[int] = ()) -> None:
         """Let a run keep answers to the validation pictures, for which the test pictures stand in."""
-        folder = run_dir(run_id, self.home)
+        folder = self.home.run_dir(run_id)
         test = load_evaluation(folder)
         probabilities = np.full(test.probabilities.shape, 0.1, np.float32)
         for index, truth in enumerate(test.y_true):
@@ -116,7 +117,7 @@ class Finished:
 
 
 @pytest.fixture
-def make_finished(home: Path) -> Callable[..., Finished]:
+def make_finished(home: DataRoot) -> Callable[..., Finished]:
     def make(owner: str = LOCAL_OWNER, names: Sequence[str] = NAMES, each: int = 20) -> Finished:
         engine = open_database(home)
         images, random = ImageStore(home), np.random.default_rng(0)
@@ -261,7 +262,7 @@ def test_undefined_scores_are_a_dash_with_the_reason(make_finished) -> None:
 def test_damaged_results_are_explained(make_finished) -> None:
     finished = make_finished()
     run_id = finished.add_run()
-    (run_dir(run_id, finished.home) / "evaluation.npz").write_bytes(b"PK broken")
+    (finished.home.run_dir(run_id) / "evaluation.npz").write_bytes(b"PK broken")
     page = open_step("understand", finished.project_id)
     assert "Train again" in page.error[0].value
     assert "Train again" in [button.label for button in page.button]
@@ -357,7 +358,7 @@ def test_export_names_sizes_settings_and_code(make_finished) -> None:
 
 def test_export_says_so_when_the_files_are_gone(make_finished) -> None:
     finished = make_finished()
-    (run_dir(finished.add_run(), finished.home) / "model.keras").unlink()
+    (finished.home.run_dir(finished.add_run()) / "model.keras").unlink()
     assert "Train again" in open_step("export", finished.project_id).error[0].value
 
 
@@ -434,7 +435,7 @@ def test_a_group_whose_run_lost_its_files_is_explained_and_can_be_deleted(make_f
     first = finished.add_run()
     finished.add_run()
     group_id = make_group(finished, open_step("understand", finished.project_id))
-    (run_dir(first, finished.home) / "evaluation.npz").unlink()
+    (finished.home.run_dir(first) / "evaluation.npz").unlink()
     page = open_step("understand", finished.project_id, group_id)
     assert "Train again" in page.error[0].value
     assert page.button(key=f"delete-{group_id}").label == "Delete"
@@ -556,7 +557,7 @@ Get = Callable[..., Answered]
 
 
 @pytest.fixture
-def get(home: Path) -> Iterator[Get]:
+def get(home: DataRoot) -> Iterator[Get]:
     """Ask a real server, with the address exactly as it is written."""
     server = uvicorn.Server(uvicorn.Config(Starlette(routes=[download_route(owner_of)]), port=0, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)

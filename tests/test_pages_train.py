@@ -24,6 +24,7 @@ from tests.lab import Lab
 from tests.page_tests import OWNER, check, modules_after, texts
 from tlcore.config import AugmentationConfig, ModelConfig, RunConfig
 from tlcore.dataset import ClassLabel, Dataset, Item, Split
+from tlcore.home import DataRoot
 from tlcore.images import views
 from tlcore.model.architecture import describe_model
 from tlcore.settings.augmentation_controls import CONTROLS, PRESETS
@@ -66,7 +67,7 @@ class TrainLab(Lab):
 
 
 @pytest.fixture
-def lab(home: Path, monkeypatch: pytest.MonkeyPatch) -> TrainLab:
+def lab(home: DataRoot, monkeypatch: pytest.MonkeyPatch) -> TrainLab:
     # No process of ours shall take the runs that these tests play themselves.
     monkeypatch.setattr("tlcore.jobs.control.start_module", lambda *_args, **_kwargs: None)
     images, random = ImageStore(home), np.random.default_rng(0)

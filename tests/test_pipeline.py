@@ -28,6 +28,7 @@ from tlcore.config import (
 from tlcore.dataset import Dataset
 from tlcore.errors import DatasetError, RunError, WeightsError
 from tlcore.features.engines import compiled_prefix_path
+from tlcore.home import DataRoot
 from tlcore.images.resizing import resize_image
 from tlcore.intake.decoding import pixels_of
 from tlcore.model.architecture import describe_model
@@ -50,7 +51,7 @@ CONFIG = RunConfig(
 class Trained:
     """A finished run."""
 
-    home: Path
+    home: DataRoot
     run_dir: Path
     dataset: Dataset
     result: PipelineResult
@@ -68,11 +69,11 @@ class Trained:
 
 
 @pytest.fixture(scope="module")
-def trained(prepared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    home = tmp_path_factory.mktemp("pipeline") / "home"
-    shutil.copytree(prepared_home, home)
+def trained(prepared_home: DataRoot, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    home = DataRoot(tmp_path_factory.mktemp("pipeline") / "home")
+    shutil.copytree(prepared_home.path, home.path)
     dataset, progress = coloured_dataset(home), RecordingProgress()
-    run_dir = home / "runs" / "run"
+    run_dir = home.run_dir("run")
     return Trained(home, run_dir, dataset, run_pipeline(dataset, CONFIG, run_dir, progress, home), progress)
 
 
@@ -189,7 +190,7 @@ def test_a_model_can_be_trained_from_its_first_block_and_on_training_pictures_on
     model = ModelConfig(image_size=32, first_trainable="stem", head=HeadConfig(dropout=0.0))
     few = replace(trained.dataset, items=tuple(replace(i, split="train") for i in trained.dataset.items[::3]))
     config = RunConfig(model=model, training=TrainingConfig(epochs=1, batch_size=4, learning_rate=1e-4))
-    run_dir = trained.home / "runs" / "pixels"
+    run_dir = trained.home.path / "runs" / "pixels"
     result = run_pipeline(few, config, run_dir, RecordingProgress(), trained.home)
     assert result.summary is not None
     assert result.summary.trainable_parameters > 3_000_000
@@ -208,7 +209,7 @@ def test_a_model_can_be_trained_from_its_first_block_and_on_training_pictures_on
 @pytest.mark.parametrize("stop_after", [0, 1, 10, 40])
 def test_a_run_that_is_stopped_early_leaves_no_model(trained: Trained, stop_after: int) -> None:
     config = replace(CONFIG, model=replace(CONFIG.model, resize_mode="stretch"))
-    run_dir = trained.home / "runs" / "stopped"
+    run_dir = trained.home.path / "runs" / "stopped"
     progress = RecordingProgress(stop_after)
     assert run_pipeline(trained.dataset, config, run_dir, progress, trained.home) == PipelineResult(None, stopped=True)
     assert not run_dir.exists()
@@ -219,7 +220,9 @@ def test_a_class_without_training_pictures_is_said(trained: Trained) -> None:
     assert red is not None
     items = tuple(replace(i, split="test") if i.class_id == red.id else i for i in trained.dataset.items)
     with pytest.raises(DatasetError, match="The class red has no training pictures"):
-        run_pipeline(replace(trained.dataset, items=items), CONFIG, trained.home, RecordingProgress(), trained.home)
+        run_pipeline(
+            replace(trained.dataset, items=items), CONFIG, trained.home.path, RecordingProgress(), trained.home
+        )
 
 
 def test_without_its_weights_a_run_does_not_start(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -16,6 +15,7 @@ from tlcore.backbones.weights.status import prepare_embedded
 from tlcore.config import HeadConfig, ModelConfig, RunConfig, TrainingConfig
 from tlcore.dataset import ClassLabel, Dataset, Item, Split
 from tlcore.features.extractor import FeatureExtractor
+from tlcore.home import DataRoot
 from tlcore.images.views import ViewRequest, view_of_epoch
 from tlcore.jobs.control import start_measure, start_run
 from tlcore.pricing import price, speeds
@@ -143,23 +143,23 @@ def test_without_any_speed_of_a_pass_that_is_needed_there_is_no_price() -> None:
     assert price_of_missing(settings(), pictures(), unknown, NOTHING) is not None
 
 
-def test_every_picture_counts_before_the_first_run(home: Path) -> None:
+def test_every_picture_counts_before_the_first_run(home: DataRoot) -> None:
     assert count_missing(settings(), pictures(), home) == MissingRecords((64,), 20, 10)
 
 
-def test_a_bank_of_views_is_filled_by_the_first_epochs_and_no_more_than_there_are(home: Path) -> None:
+def test_a_bank_of_views_is_filled_by_the_first_epochs_and_no_more_than_there_are(home: DataRoot) -> None:
     assert count_missing(settings("light", views=4), pictures(), home).training == (64,) * 4
     assert count_missing(settings("light", views=4, epochs=2), pictures(), home).training == (64,) * 2
     fresh = settings("light", views=4, new_views_every_epoch=True)
     assert count_missing(fresh, pictures(), home).training == (64,) * 10
 
 
-def test_a_large_data_set_is_counted_from_a_part_of_it(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_data_set_is_counted_from_a_part_of_it(home: DataRoot, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(price, "MAX_LOOKED_UP", 10)
     assert count_missing(settings(), pictures(), home) == MissingRecords((64,), 20, 10)
 
 
-def test_cached_features_cost_nothing(home: Path) -> None:
+def test_cached_features_cost_nothing(home: DataRoot) -> None:
     dataset, config = coloured_dataset(home), settings("light", views=2)
     extractor = FeatureExtractor(config.model, config.augmentation, ImageStore(home), home)
     items = dataset.subset("train")
@@ -192,7 +192,7 @@ def timings(*passes: FeaturePass, startup: tuple[float, float] = (0.0, 4.0)) -> 
     return RunTimings(0.5, passes, startup, True, PACE, 3.0)
 
 
-def test_a_run_teaches_what_the_next_one_takes(home: Path) -> None:
+def test_a_run_teaches_what_the_next_one_takes(home: DataRoot) -> None:
     dataset, config = pictures(), settings()
     assert read_speeds(config, dataset, home) is None
     learn_speeds(config, dataset, timings(FeaturePass(False, 102, 2, 5.0, 5.1, 15.1)), 1.0, home)
@@ -204,7 +204,7 @@ def test_a_run_teaches_what_the_next_one_takes(home: Path) -> None:
     assert known.training == replace(TRAINING, machine=known.training.machine, launch_seconds=1.5)
 
 
-def test_other_settings_have_speeds_of_their_own(home: Path) -> None:
+def test_other_settings_have_speeds_of_their_own(home: DataRoot) -> None:
     config = settings()
     learn_speeds(config, pictures(), timings(), 1.0, home)
     others = [
@@ -218,13 +218,13 @@ def test_other_settings_have_speeds_of_their_own(home: Path) -> None:
     assert all(read_speeds(other, pictures(), home) is not None for other in same)
 
 
-def test_another_machine_has_speeds_of_its_own(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_machine_has_speeds_of_its_own(home: DataRoot, monkeypatch: pytest.MonkeyPatch) -> None:
     learn_speeds(settings(), pictures(), timings(), 1.0, home)
     monkeypatch.setattr(speeds, "this_machine", lambda: "there")
     assert read_speeds(settings(), pictures(), home) is None
 
 
-def test_a_few_pictures_do_not_change_what_many_taught(home: Path) -> None:
+def test_a_few_pictures_do_not_change_what_many_taught(home: DataRoot) -> None:
     dataset, config = pictures(), settings()
     learn_speeds(config, dataset, timings(FeaturePass(False, 102, 2, 5.0, 5.0, 15.0)), 1.0, home)
     learn_speeds(config, dataset, timings(FeaturePass(False, 3, 2, 5.0, 5.0, 15.0)), 1.0, home)
@@ -234,7 +234,7 @@ def test_a_few_pictures_do_not_change_what_many_taught(home: Path) -> None:
     assert known.plain.pictures_per_second == pytest.approx(10)
 
 
-def test_a_start_beside_a_feature_pass_is_never_taken_for_a_slower_one(home: Path) -> None:
+def test_a_start_beside_a_feature_pass_is_never_taken_for_a_slower_one(home: DataRoot) -> None:
     dataset, config = pictures(), settings()
     learn_speeds(config, dataset, timings(), 1.0, home)
     beside = timings(FeaturePass(False, 102, 2, 0.0, 0.1, 30.0), startup=(0.0, 9.0))
@@ -244,7 +244,7 @@ def test_a_start_beside_a_feature_pass_is_never_taken_for_a_slower_one(home: Pat
     assert known.training.startup_seconds == pytest.approx(4)
 
 
-def test_a_run_that_was_stopped_early_changes_nothing_that_it_did_not_show(home: Path) -> None:
+def test_a_run_that_was_stopped_early_changes_nothing_that_it_did_not_show(home: DataRoot) -> None:
     dataset, config = pictures(), settings()
     learn_speeds(config, dataset, timings(), 1.0, home)
     before = read_speeds(config, dataset, home)
@@ -255,15 +255,15 @@ def test_a_run_that_was_stopped_early_changes_nothing_that_it_did_not_show(home:
     assert read_speeds(config, dataset, home) == before
 
 
-def test_a_damaged_file_of_speeds_is_measured_again(home: Path) -> None:
+def test_a_damaged_file_of_speeds_is_measured_again(home: DataRoot) -> None:
     learn_speeds(settings(), pictures(), timings(), 1.0, home)
-    for path in (home / "speeds").glob("*.json"):
+    for path in (home.path / "speeds").glob("*.json"):
         path.write_text('{"machine": 3')
     assert read_speeds(settings(), pictures(), home) is None
 
 
 @pytest.fixture
-def engine(home: Path) -> sa.Engine:
+def engine(home: DataRoot) -> sa.Engine:
     return open_database(home)
 
 
@@ -305,7 +305,7 @@ def test_a_measurement_is_found_again_for_the_same_pictures_only(engine: sa.Engi
     assert found.state == "stopped"
 
 
-def test_a_measurement_obeys_a_wish_to_stop(ready_home: Path) -> None:
+def test_a_measurement_obeys_a_wish_to_stop(ready_home: DataRoot) -> None:
     dataset = coloured_dataset(ready_home)
     config = replace(settings(), model=ModelConfig(image_size=64))
     with pytest.raises(StopRequested):
@@ -315,10 +315,10 @@ def test_a_measurement_obeys_a_wish_to_stop(ready_home: Path) -> None:
 
 @pytest.mark.slow
 def test_the_price_is_what_then_happens(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    home: DataRoot, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.undo()
-    monkeypatch.setenv("TRANSFER_LAB_HOME", str(home))
+    monkeypatch.setenv("TRANSFER_LAB_HOME", str(home.path))
     config = RunConfig(
         model=ModelConfig(image_size=96, first_trainable="block7a"),
         training=TrainingConfig(epochs=12, batch_size=16, patience=None, learning_rate=1e-4),

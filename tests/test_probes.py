@@ -16,6 +16,7 @@ from tests.ready_projects import wait_for_end
 from tlcore.config import HeadConfig, ModelConfig
 from tlcore.dataset import Dataset
 from tlcore.errors import DatasetError, RunError
+from tlcore.home import DataRoot
 from tlcore.jobs.control import start_probes
 from tlcore.progress import StopRequested
 from tlcore.results.evaluation import load_evaluation
@@ -148,7 +149,9 @@ def test_the_frozen_backbone_of_any_model_is_the_same() -> None:
     assert frozen_backbone(model) == ModelConfig(head=HeadConfig())
 
 
-def test_heads_learn_from_the_pictures_of_a_data_set_and_leave_their_files(ready_home: Path, tmp_path: Path) -> None:
+def test_heads_learn_from_the_pictures_of_a_data_set_and_leave_their_files(
+    ready_home: DataRoot, tmp_path: Path
+) -> None:
     dataset = coloured_dataset(ready_home, per_class=10)
     outcomes = train_probes(dataset, MODEL, RecordingProgress(), folder=tmp_path, home=ready_home)
     assert [one.result.kind for one in outcomes] == KINDS
@@ -165,7 +168,7 @@ def test_heads_learn_from_the_pictures_of_a_data_set_and_leave_their_files(ready
         np.testing.assert_array_equal(saved.probabilities, one.evaluation.probabilities)
 
 
-def test_a_wish_to_stop_is_heard_between_heads(ready_home: Path) -> None:
+def test_a_wish_to_stop_is_heard_between_heads(ready_home: DataRoot) -> None:
     dataset = coloured_dataset(ready_home, per_class=10)
     train_probes(dataset, MODEL, RecordingProgress(), specs=PROBES[:1], home=ready_home)
     progress = RecordingProgress(stop_after=2)
@@ -174,7 +177,7 @@ def test_a_wish_to_stop_is_heard_between_heads(ready_home: Path) -> None:
     assert progress.phase_names[-1].startswith("Training")
 
 
-def test_a_class_without_enough_training_pictures_is_named(home: Path) -> None:
+def test_a_class_without_enough_training_pictures_is_named(home: DataRoot) -> None:
     dataset = coloured_dataset(home, per_class=10)
     red = dataset.class_named("red")
     training = [item for item in dataset.of_class(red.id) if item.split == "train"]
@@ -183,7 +186,7 @@ def test_a_class_without_enough_training_pictures_is_named(home: Path) -> None:
         train_probes(few, MODEL, RecordingProgress(), home=home)
 
 
-def test_of_very_many_pictures_each_class_keeps_its_share(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_very_many_pictures_each_class_keeps_its_share(home: DataRoot, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = coloured_dataset(home, per_class=40)
     monkeypatch.setattr(probing, "MAX_TRAINING_PICTURES", 30)
     drawn = probing._drawn(dataset)
@@ -192,7 +195,7 @@ def test_of_very_many_pictures_each_class_keeps_its_share(home: Path, monkeypatc
     assert probing._drawn(dataset) == drawn
 
 
-def test_a_job_trains_the_heads_and_the_newest_of_each_backbone_are_listed(ready_home: Path) -> None:
+def test_a_job_trains_the_heads_and_the_newest_of_each_backbone_are_listed(ready_home: DataRoot) -> None:
     engine = open_database(ready_home)
     project = create_project(engine, "ann", "Colours")
     dataset = coloured_dataset(ready_home, per_class=10)
@@ -209,5 +212,5 @@ def test_a_job_trains_the_heads_and_the_newest_of_each_backbone_are_listed(ready
     assert [head.id for head in heads] == [f"{again}.{kind}" for kind in KINDS]
     assert all(head.result.test_correct == head.result.test_total > 0 for head in heads)
     assert load_evaluation(probe_dir(again, "linear_svm", ready_home)).total == heads[0].result.test_total
-    delete_project(engine, project.id)
+    delete_project(engine, project.id, DataRoot.configured())
     assert list_probes(engine, project.id) == []

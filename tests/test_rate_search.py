@@ -3,7 +3,6 @@
 import math
 import subprocess
 import sys
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -13,6 +12,7 @@ from tests.coloured_pictures import RecordingProgress, coloured_dataset
 from tests.page_tests import OWNER, ROOT_DIR
 from tlcore.config import ModelConfig, RunConfig, TrainingConfig, from_json
 from tlcore.features.store import FeatureTable, LabelledFeatures
+from tlcore.home import DataRoot
 from tlcore.progress import StopRequested
 from tlcore.storage.database import open_database
 from tlcore.storage.datasets import commit_version
@@ -80,7 +80,7 @@ def test_a_search_ends_when_the_loss_explodes() -> None:
     assert len(rates) == len(losses)
 
 
-def test_the_job_of_a_search_writes_what_it_found(ready_home: Path) -> None:
+def test_the_job_of_a_search_writes_what_it_found(ready_home: DataRoot) -> None:
     dataset = coloured_dataset(ready_home)
     engine = open_database(ready_home)
     project = create_project(engine, OWNER, "Colours")

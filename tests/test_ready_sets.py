@@ -32,6 +32,7 @@ from tests.published_sets import (
 from tlcore import downloading
 from tlcore.dataset import Dataset
 from tlcore.errors import DatasetError, DownloadError, TransferLabError
+from tlcore.home import DataRoot
 from tlcore.intake.sources import ReadyPicture
 from tlcore.jobs import reporting, worker
 from tlcore.jobs.import_worker import import_pictures
@@ -276,13 +277,13 @@ def test_a_larger_choice_contains_the_smaller_one_and_keeps_proportions() -> Non
 
 
 @pytest.fixture
-def engine(home: Path) -> sa.Engine:
+def engine(home: DataRoot) -> sa.Engine:
     return open_database(home)
 
 
 @pytest.fixture
 def import_set(
-    engine: sa.Engine, home: Path, monkeypatch: pytest.MonkeyPatch
+    engine: sa.Engine, home: DataRoot, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., tuple[JobStatus, Dataset]]:
     """Run the import job's own work here, on a registry that holds one row; return the job and the data set."""
     project_id = create_project(engine, "ann", "Ready").id
@@ -302,7 +303,7 @@ def import_set(
 
 @pytest.mark.parametrize("name", ["mnist", "cats_and_dogs", "flower_photos"])
 def test_an_import_keeps_the_sets_own_test_and_takes_validation_from_training(
-    name: str, publisher: Publisher, cache: Path, home: Path, import_set: Callable[..., tuple[JobStatus, Dataset]]
+    name: str, publisher: Publisher, cache: Path, home: DataRoot, import_set: Callable[..., tuple[JobStatus, Dataset]]
 ) -> None:
     spec = publish(publisher, name)
     job, dataset = import_set(spec)
@@ -326,7 +327,7 @@ def test_an_import_keeps_the_sets_own_test_and_takes_validation_from_training(
 
 
 def test_an_import_takes_at_most_so_many_of_each_class_and_more_later(
-    publisher: Publisher, cache: Path, home: Path, import_set: Callable[..., tuple[JobStatus, Dataset]]
+    publisher: Publisher, cache: Path, home: DataRoot, import_set: Callable[..., tuple[JobStatus, Dataset]]
 ) -> None:
     spec = publish(publisher, "cifar10")
     _, few = import_set(spec, 6)

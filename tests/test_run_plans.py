@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import sqlalchemy as sa
 
 from tlcore.config import RunConfig, TrainingConfig
+from tlcore.home import DataRoot
 from tlcore.storage.database import metadata, open_database, run_notes, writing
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.jobs import claim_job, end_job, get_job, queue_position, request_stop
@@ -18,7 +17,7 @@ PLANS = [RunPlan(1, RunConfig(training=TrainingConfig(seed=seed)), f"seed {seed}
 
 
 @pytest.fixture
-def engine(home: Path) -> sa.Engine:
+def engine(home: DataRoot) -> sa.Engine:
     return open_database(home)
 
 
@@ -77,12 +76,12 @@ def test_a_note_ends_after_some_lines(engine: sa.Engine, project_id: str) -> Non
 
 def test_a_note_goes_with_its_project(engine: sa.Engine, project_id: str) -> None:
     create_run(engine, project_id, 1, RunConfig(), "soon gone")
-    delete_project(engine, project_id)
+    delete_project(engine, project_id, DataRoot.configured())
     with engine.begin() as connection:
         assert connection.execute(sa.select(sa.func.count()).select_from(run_notes)).scalar() == 0
 
 
-def test_runs_of_a_database_from_before_notes_are_read_without_one(home: Path) -> None:
+def test_runs_of_a_database_from_before_notes_are_read_without_one(home: DataRoot) -> None:
     engine = open_database(home)
     project_id = create_project(engine, "me", "Old").id
     run_id = create_run(engine, project_id, 1, RunConfig())

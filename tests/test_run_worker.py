@@ -9,7 +9,6 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
@@ -19,7 +18,7 @@ import sqlalchemy as sa
 from tests.coloured_pictures import COLOURS, picture, png
 from tlcore.config import HeadConfig, ModelConfig, RunConfig, TrainingConfig
 from tlcore.errors import StorageError
-from tlcore.home import ENVIRONMENT_VARIABLE
+from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot
 from tlcore.jobs import control, reporting, run_worker, worker
 from tlcore.jobs.control import start_import, start_run, stop_job
 from tlcore.jobs.processes import ROOT_DIR, process_start_time
@@ -30,7 +29,7 @@ from tlcore.storage.datasets import commit_version, current_dataset
 from tlcore.storage.imports import ImportRequest, StagedFile, create_import, get_import, make_staging_dir
 from tlcore.storage.jobs import JobStatus, claim_job, end_job, get_job
 from tlcore.storage.projects import create_project
-from tlcore.storage.runs import RunSummary, create_run, get_run, read_metrics, run_dir
+from tlcore.storage.runs import RunSummary, create_run, get_run, read_metrics
 from tlcore.training.run import PipelineResult
 
 CONFIG = RunConfig(
@@ -44,7 +43,7 @@ ENDLESS = replace(CONFIG, training=replace(CONFIG.training, epochs=1000, learnin
 class Lab:
     """A data root with a project, and the job that brought its pictures."""
 
-    home: Path
+    home: DataRoot
     engine: sa.Engine
     project_id: str
     import_id: str
@@ -80,20 +79,20 @@ def coloured_zip() -> bytes:
     return buffer.getvalue()
 
 
-def staged_zip(home: Path) -> ImportRequest:
+def staged_zip(home: DataRoot) -> ImportRequest:
     staging = make_staging_dir(home)
     (staging / "0").write_bytes(coloured_zip())
     return ImportRequest(staging=staging.name, archives=(StagedFile("0", "colours.zip"),))
 
 
 @pytest.fixture(scope="module")
-def lab(prepared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def lab(prepared_home: DataRoot, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """The pictures of a ZIP file, brought by a real import; whatever process is left is ended."""
-    home = tmp_path_factory.mktemp("worker") / "home"
-    shutil.copytree(prepared_home, home)
+    home = DataRoot(tmp_path_factory.mktemp("worker") / "home")
+    shutil.copytree(prepared_home.path, home.path)
     before = set(psutil.Process().children(recursive=True))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setenv(ENVIRONMENT_VARIABLE, str(home))
+        patched.setenv(ENVIRONMENT_VARIABLE, str(home.path))
         patched.setattr(control, "RUNNER_MODULE", "tests.workers.quick_runner")
         engine = open_database(home)
         project_id = create_project(engine, "ann", "Colours").id
@@ -126,7 +125,7 @@ def test_an_import_commits_a_version_and_lists_what_was_refused(lab: Lab) -> Non
     (refused,) = summary.refused
     assert refused.name.endswith("red/broken.jpg")
     assert refused.reason
-    assert not (lab.home / "imports" / lab.staging).exists()
+    assert not (lab.home.path / "imports" / lab.staging).exists()
 
 
 def test_a_run_trains_to_its_end_and_leaves_a_model(lab: Lab, finished: str) -> None:
@@ -138,7 +137,7 @@ def test_a_run_trains_to_its_end_and_leaves_a_model(lab: Lab, finished: str) -> 
     points = read_metrics(lab.engine, finished)
     for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
         assert [point.epoch for point in points if point.name == name and point.epoch == int(point.epoch)] == [1, 2, 3]
-    predictor = load_predictor(run_dir(finished, lab.home), lab.home)
+    predictor = load_predictor(lab.home.run_dir(finished), lab.home)
     answers = predictor.predict([picture(colour, 500) for colour in COLOURS]).argmax(axis=1)
     assert [predictor.class_names[answer] for answer in answers] == list(COLOURS)
 
@@ -146,7 +145,7 @@ def test_a_run_trains_to_its_end_and_leaves_a_model(lab: Lab, finished: str) -> 
 def test_a_run_with_another_learning_rate_computes_no_features_and_is_stopped_with_its_best_epoch(
     lab: Lab, finished: str
 ) -> None:
-    before = sorted((lab.home / "features").rglob("*.features"))
+    before = sorted((lab.home.path / "features").rglob("*.features"))
     assert before
     run_id = lab.start(ENDLESS)
     phases = set()
@@ -167,7 +166,7 @@ def test_a_run_with_another_learning_rate_computes_no_features_and_is_stopped_wi
     assert run.summary is not None
     assert f"the one of epoch {run.summary.best_epoch}, the best so far" in run.job.message
     assert run.has_model
-    assert sorted((lab.home / "features").rglob("*.features")) == before
+    assert sorted((lab.home.path / "features").rglob("*.features")) == before
 
 
 def test_a_killed_worker_is_noticed_within_ten_seconds_and_explained(lab: Lab) -> None:
@@ -194,7 +193,7 @@ def test_a_data_set_that_allows_no_training_fails_with_what_to_do(lab: Lab) -> N
 
 
 @pytest.fixture
-def engine(home: Path) -> sa.Engine:
+def engine(home: DataRoot) -> sa.Engine:
     return open_database(home)
 
 
@@ -207,7 +206,7 @@ def claimed(engine: sa.Engine) -> JobStatus:
     return job
 
 
-def test_a_worker_says_itself_which_process_it_is(home: Path, engine: sa.Engine) -> None:
+def test_a_worker_says_itself_which_process_it_is(home: DataRoot, engine: sa.Engine) -> None:
     project_id = create_project(engine, "ann", "Colours").id
     create_import(engine, project_id, staged_zip(home))
     job = claim_job(engine, "import")
@@ -292,7 +291,7 @@ def test_something_unexpected_ends_with_words(
     ],
 )
 def test_a_run_ends_with_words_for_the_way_it_ended(
-    home: Path,
+    home: DataRoot,
     engine: sa.Engine,
     claimed: JobStatus,
     monkeypatch: pytest.MonkeyPatch,

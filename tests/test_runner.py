@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
 
 import psutil
 import pytest
@@ -15,17 +14,18 @@ import sqlalchemy as sa
 
 from tlcore.config import RunConfig
 from tlcore.errors import StorageError
+from tlcore.home import DataRoot
 from tlcore.jobs import control, runner
 from tlcore.jobs.control import ensure_runner, runner_lock, start_run, stop_job
 from tlcore.jobs.processes import ROOT_DIR, is_alive, kill, process_start_time
 from tlcore.jobs.runner import Runner
 from tlcore.storage.database import jobs, open_database, writing
 from tlcore.storage.deletion import delete_project
-from tlcore.storage.imports import ImportRequest, create_import, imports_dir, make_staging_dir
+from tlcore.storage.imports import ImportRequest, create_import, make_staging_dir
 from tlcore.storage.jobs import JobStatus, claim_job, get_job, insert_job, queue_position, request_stop
 from tlcore.storage.measures import MeasureRequest, create_measure
 from tlcore.storage.projects import create_project
-from tlcore.storage.runs import create_run, run_dir
+from tlcore.storage.runs import create_run
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +45,7 @@ def sleepers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def engine(home: Path) -> sa.Engine:
+def engine(home: DataRoot) -> sa.Engine:
     return open_database(home)
 
 
@@ -77,13 +77,13 @@ def end_at_once(job: JobStatus) -> None:
 
 
 def test_a_run_is_started_and_ends_by_itself(
-    engine: sa.Engine, home: Path, new_run: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+    engine: sa.Engine, home: DataRoot, new_run: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLEEPER", "finish")
     run_id = new_run()
     working = Runner(engine, home)
     step_until(working, lambda: get_job(engine, run_id).state == "finished")
-    assert (run_dir(run_id, home) / "worker.log").is_file()
+    assert (home.run_dir(run_id) / "worker.log").is_file()
     pid = get_job(engine, run_id).pid
     assert pid is not None
     step_until(working, lambda: not psutil.pid_exists(pid))
@@ -91,7 +91,7 @@ def test_a_run_is_started_and_ends_by_itself(
 
 
 def test_runs_work_one_after_the_other_and_see_their_place(
-    engine: sa.Engine, home: Path, new_run: Callable[[], str]
+    engine: sa.Engine, home: DataRoot, new_run: Callable[[], str]
 ) -> None:
     first, second, third = new_run(), new_run(), new_run()
     working = Runner(engine, home)
@@ -106,7 +106,7 @@ def test_runs_work_one_after_the_other_and_see_their_place(
 
 
 def test_more_slots_let_more_runs_work_at_once(
-    engine: sa.Engine, home: Path, new_run: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+    engine: sa.Engine, home: DataRoot, new_run: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(runner.SLOTS_VARIABLE, "2")
     ids = [new_run() for _ in range(3)]
@@ -114,7 +114,7 @@ def test_more_slots_let_more_runs_work_at_once(
     step_until(working, lambda: [get_job(engine, run_id).state for run_id in ids] == ["running", "running", "queued"])
 
 
-def test_an_import_does_not_wait_for_a_run(engine: sa.Engine, home: Path, new_run: Callable[[], str]) -> None:
+def test_an_import_does_not_wait_for_a_run(engine: sa.Engine, home: DataRoot, new_run: Callable[[], str]) -> None:
     run_id = new_run()
     import_id = create_import(engine, get_job(engine, run_id).project_id, ImportRequest(sample="digits"))
     working = Runner(engine, home)
@@ -127,7 +127,7 @@ def new_measure(engine: sa.Engine, key: str = "key") -> str:
 
 
 def test_a_measurement_waits_until_nothing_else_works(
-    engine: sa.Engine, home: Path, new_run: Callable[[], str]
+    engine: sa.Engine, home: DataRoot, new_run: Callable[[], str]
 ) -> None:
     run_id, measure_id = new_run(), new_measure(engine)
     working = Runner(engine, home)
@@ -136,11 +136,11 @@ def test_a_measurement_waits_until_nothing_else_works(
     assert get_job(engine, measure_id).state == "queued"
     request_stop(engine, run_id)
     step_until(working, lambda: get_job(engine, measure_id).state == "running")
-    assert (home / "speeds" / "worker.log").is_file()
+    assert (home.path / "speeds" / "worker.log").is_file()
 
 
 def test_a_run_does_not_wait_for_a_measurement_and_ends_it(
-    engine: sa.Engine, home: Path, new_run: Callable[[], str]
+    engine: sa.Engine, home: DataRoot, new_run: Callable[[], str]
 ) -> None:
     measure_id = new_measure(engine)
     working = Runner(engine, home)
@@ -158,7 +158,7 @@ def new_backbones(engine: sa.Engine) -> str:
         return insert_job(connection, "backbones", project.id)
 
 
-def test_a_price_goes_before_the_measurement_of_all_backbones(engine: sa.Engine, home: Path) -> None:
+def test_a_price_goes_before_the_measurement_of_all_backbones(engine: sa.Engine, home: DataRoot) -> None:
     backbones_id, measure_id = new_backbones(engine), new_measure(engine)
     working = Runner(engine, home)
     step_until(working, lambda: get_job(engine, measure_id).state == "running")
@@ -170,7 +170,7 @@ def test_a_price_goes_before_the_measurement_of_all_backbones(engine: sa.Engine,
     assert get_job(engine, backbones_id).state == "stopped"
 
 
-def test_one_measurement_works_at_a_time(engine: sa.Engine, home: Path) -> None:
+def test_one_measurement_works_at_a_time(engine: sa.Engine, home: DataRoot) -> None:
     ids = [new_measure(engine, "one"), new_measure(engine, "two")]
     working = Runner(engine, home)
     step_until(working, lambda: get_job(engine, ids[0]).state == "running")
@@ -179,7 +179,7 @@ def test_one_measurement_works_at_a_time(engine: sa.Engine, home: Path) -> None:
 
 
 def test_a_killed_worker_is_noticed_and_put_into_words(
-    engine: sa.Engine, home: Path, new_run: Callable[[], str]
+    engine: sa.Engine, home: DataRoot, new_run: Callable[[], str]
 ) -> None:
     run_id = new_run()
     working = Runner(engine, home)
@@ -194,7 +194,7 @@ def test_a_killed_worker_is_noticed_and_put_into_words(
 
 
 def test_a_worker_that_ends_with_an_error_is_put_into_words(
-    engine: sa.Engine, home: Path, new_run: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+    engine: sa.Engine, home: DataRoot, new_run: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLEEPER", "crash")
     run_id = new_run()
@@ -206,7 +206,7 @@ def test_a_worker_that_ends_with_an_error_is_put_into_words(
 
 
 def test_a_worker_that_does_not_answer_is_stopped_by_force(
-    engine: sa.Engine, home: Path, new_run: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+    engine: sa.Engine, home: DataRoot, new_run: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLEEPER", "deaf")
     monkeypatch.setattr(runner, "STOP_GRACE_SECONDS", 0.5)
@@ -223,7 +223,7 @@ def test_a_worker_that_does_not_answer_is_stopped_by_force(
 
 
 def test_a_stopped_run_has_time_to_save_its_best_epoch(
-    engine: sa.Engine, home: Path, new_run: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+    engine: sa.Engine, home: DataRoot, new_run: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLEEPER", "save")
     monkeypatch.setattr(runner, "STOP_GRACE_SECONDS", 0.0)
@@ -238,17 +238,17 @@ def test_a_stopped_run_has_time_to_save_its_best_epoch(
     step_until(working, lambda: get_job(engine, run_id).state == "stopped")
 
 
-def test_a_worker_of_a_deleted_project_ends(engine: sa.Engine, home: Path, new_run: Callable[[], str]) -> None:
+def test_a_worker_of_a_deleted_project_ends(engine: sa.Engine, home: DataRoot, new_run: Callable[[], str]) -> None:
     run_id = new_run()
     working = Runner(engine, home)
     step_until(working, lambda: get_job(engine, run_id).state == "running")
     job = get_job(engine, run_id)
-    delete_project(engine, job.project_id)
+    delete_project(engine, job.project_id, home)
     step_until(working, lambda: not is_alive(job.pid, job.pid_started))
 
 
 def test_a_killed_runner_leaves_its_worker_to_the_next_one(
-    engine: sa.Engine, home: Path, new_run: Callable[[], str]
+    engine: sa.Engine, home: DataRoot, new_run: Callable[[], str]
 ) -> None:
     run_id = new_run()
     first_runner = subprocess.Popen([sys.executable, "-m", "tests.workers.short_runner"], cwd=ROOT_DIR)
@@ -273,7 +273,7 @@ def test_a_killed_runner_leaves_its_worker_to_the_next_one(
 
 
 def test_a_job_whose_runner_died_before_starting_it_goes_back_in_line(
-    engine: sa.Engine, home: Path, new_run: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+    engine: sa.Engine, home: DataRoot, new_run: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id = new_run()
     claim_job(engine, "run")
@@ -286,7 +286,7 @@ def test_a_job_whose_runner_died_before_starting_it_goes_back_in_line(
 
 
 def test_a_job_that_never_starts_is_given_up(
-    engine: sa.Engine, home: Path, new_run: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+    engine: sa.Engine, home: DataRoot, new_run: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "START_GRACE_SECONDS", 0.0)
     run_id = new_run()
@@ -298,7 +298,7 @@ def test_a_job_that_never_starts_is_given_up(
 
 
 def test_a_job_that_was_stopped_before_its_worker_began_does_not_start_again(
-    engine: sa.Engine, home: Path, new_run: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+    engine: sa.Engine, home: DataRoot, new_run: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "START_GRACE_SECONDS", 0.0)
     run_id = new_run()
@@ -309,9 +309,9 @@ def test_a_job_that_was_stopped_before_its_worker_began_does_not_start_again(
 
 
 def test_a_log_that_cannot_be_written_ends_the_job_and_not_the_runner(
-    engine: sa.Engine, home: Path, new_run: Callable[[], str]
+    engine: sa.Engine, home: DataRoot, new_run: Callable[[], str]
 ) -> None:
-    (home / "runs").write_text("a file where a folder should be")
+    (home.path / "runs").write_text("a file where a folder should be")
     run_id = new_run()
     assert Runner(engine, home).step()
     job = get_job(engine, run_id)
@@ -320,7 +320,7 @@ def test_a_log_that_cannot_be_written_ends_the_job_and_not_the_runner(
 
 
 def test_a_runner_survives_a_full_disk(
-    engine: sa.Engine, home: Path, new_run: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+    engine: sa.Engine, home: DataRoot, new_run: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLEEPER", "finish")
     working = Runner(engine, home)
@@ -378,7 +378,7 @@ def runner_processes() -> list[psutil.Process]:
     return found
 
 
-def is_locked(home: Path) -> bool:
+def is_locked(home: DataRoot) -> bool:
     lock = runner_lock(home)
     try:
         lock.acquire()
@@ -388,7 +388,7 @@ def is_locked(home: Path) -> bool:
     return False
 
 
-def test_many_requests_start_one_runner(engine: sa.Engine, home: Path, new_run: Callable[[], str]) -> None:
+def test_many_requests_start_one_runner(engine: sa.Engine, home: DataRoot, new_run: Callable[[], str]) -> None:
     run_id = new_run()
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(lambda _: ensure_runner(home), range(6)))
@@ -399,7 +399,7 @@ def test_many_requests_start_one_runner(engine: sa.Engine, home: Path, new_run: 
     assert len(runner_processes()) == 1
 
 
-def test_a_run_goes_on_after_its_runner_was_killed_and_started_again(engine: sa.Engine, home: Path) -> None:
+def test_a_run_goes_on_after_its_runner_was_killed_and_started_again(engine: sa.Engine, home: DataRoot) -> None:
     project_id = create_project(engine, "ann", "Cats").id
     run_id = start_run(engine, project_id, 1, RunConfig(), home)
     wait_until(lambda: get_job(engine, run_id).state == "running" and get_job(engine, run_id).pid is not None)
@@ -420,7 +420,7 @@ def test_a_run_goes_on_after_its_runner_was_killed_and_started_again(engine: sa.
 
 
 def test_a_job_that_comes_while_the_runner_leaves_is_not_forgotten(
-    engine: sa.Engine, home: Path, new_run: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+    engine: sa.Engine, home: DataRoot, new_run: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLEEPER", "finish")
     ids: list[str] = []
@@ -437,15 +437,15 @@ def test_a_job_that_comes_while_the_runner_leaves_is_not_forgotten(
     assert get_job(engine, ids[0]).state == "finished"
 
 
-def test_a_second_runner_ends_at_once(home: Path) -> None:
-    home.mkdir()
+def test_a_second_runner_ends_at_once(home: DataRoot) -> None:
+    home.path.mkdir()
     with runner_lock(home):
         runner.main()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
 def test_the_runner_outlives_an_interrupt_of_the_server(
-    engine: sa.Engine, home: Path, new_run: Callable[[], str]
+    engine: sa.Engine, home: DataRoot, new_run: Callable[[], str]
 ) -> None:
     """Ctrl-C goes to the whole process group of the terminal; the runner is in another one."""
     run_id = new_run()
@@ -456,10 +456,10 @@ def test_the_runner_outlives_an_interrupt_of_the_server(
 
 
 @pytest.mark.parametrize("ending", ["stopped in line", "killed"])
-def test_what_an_import_waited_with_goes_when_it_cannot_come_in(engine: sa.Engine, home: Path, ending: str) -> None:
+def test_what_an_import_waited_with_goes_when_it_cannot_come_in(engine: sa.Engine, home: DataRoot, ending: str) -> None:
     project_id = create_project(engine, "ann", "Cats").id
     (make_staging_dir(home) / "000000").write_bytes(b"a large archive")
-    (staging,) = imports_dir(home).iterdir()
+    (staging,) = home.imports_dir.iterdir()
     job_id = create_import(engine, project_id, ImportRequest(staging=staging.name))
     working = Runner(engine, home)
     if ending == "killed":
@@ -471,7 +471,7 @@ def test_what_an_import_waited_with_goes_when_it_cannot_come_in(engine: sa.Engin
     assert not staging.exists()
 
 
-def test_thirty_pages_that_ask_at_once_start_one_runner(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_thirty_pages_that_ask_at_once_start_one_runner(home: DataRoot, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[subprocess.Popen[bytes]] = []
 
     def start(*_arguments: object, **_options: object) -> subprocess.Popen[bytes]:

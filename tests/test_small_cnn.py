@@ -9,6 +9,7 @@ import pytest
 from tlcore.backbones.registry import get_backbone, output_shape, small_cnn_filters, small_cnn_name
 from tlcore.backbones.weights.status import require_weights, weights_path, weights_status
 from tlcore.config import RANDOM, ModelConfig
+from tlcore.home import DataRoot
 from tlcore.model.architecture import describe_model
 from tlcore.model.cut import PIXELS, prefix_of
 
@@ -43,12 +44,12 @@ def test_each_block_halves_the_size() -> None:
 
 def test_it_needs_no_file_of_weights(tmp_path: Path) -> None:
     spec = get_backbone("small_cnn-8")
-    status = weights_status(spec, tmp_path)
+    status = weights_status(spec, DataRoot(tmp_path))
     assert (status.state, status.path, status.ready_offline) == ("ready", None, True)
-    assert require_weights(spec, tmp_path) is None
+    assert require_weights(spec, DataRoot(tmp_path)) is None
     assert not list(tmp_path.iterdir())
     with pytest.raises(ValueError, match="published weights"):
-        weights_path(spec)
+        weights_path(spec, DataRoot.configured())
 
 
 def test_it_is_trained_from_the_pixels_on() -> None:

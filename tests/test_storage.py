@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from tlcore.config import RunConfig, TrainingConfig
 from tlcore.dataset import Dataset, Item, with_class
 from tlcore.errors import ConflictError, ImageError, NotFoundError, StorageError
-from tlcore.home import ENVIRONMENT_VARIABLE, home_dir, write_atomically
+from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot, write_atomically
 from tlcore.jobs.processes import ROOT_DIR
 from tlcore.storage import database
 from tlcore.storage.database import open_database, writing
@@ -31,7 +31,6 @@ from tlcore.storage.imports import (
     StagedFile,
     create_import,
     get_import,
-    imports_dir,
     make_staging_dir,
     remove_staging_dir,
     write_import_summary,
@@ -72,7 +71,7 @@ SUMMARY = RunSummary(2, 5, 0.9, 55, 58, 2562, 3_371_000, 12.5)
 
 
 @pytest.fixture
-def engine(home: Path) -> sa.Engine:
+def engine(home: DataRoot) -> sa.Engine:
     return open_database(home)
 
 
@@ -88,10 +87,10 @@ def start_program(module: str, *arguments: str) -> subprocess.Popen[str]:
 # The data root
 
 
-def test_the_data_root_is_the_configured_one(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert home_dir() == home
+def test_the_data_root_is_the_configured_one(home: DataRoot, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert DataRoot.configured() == home
     monkeypatch.delenv(ENVIRONMENT_VARIABLE)
-    assert home_dir() == Path.home() / ".transfer-lab"
+    assert DataRoot.configured() == DataRoot(Path.home() / ".transfer-lab")
 
 
 def test_a_relative_data_root_means_the_same_folder_for_every_process(
@@ -99,11 +98,11 @@ def test_a_relative_data_root_means_the_same_folder_for_every_process(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(ENVIRONMENT_VARIABLE, "lab")
-    assert home_dir() == tmp_path / "lab"
+    assert DataRoot.configured() == DataRoot(tmp_path / "lab")
 
 
-def test_a_full_disk_leaves_the_old_file_and_no_rest(home: Path) -> None:
-    path = home / "file.bin"
+def test_a_full_disk_leaves_the_old_file_and_no_rest(home: DataRoot) -> None:
+    path = home.path / "file.bin"
     write_atomically(path, lambda temporary: temporary.write_bytes(b"old"))
 
     def write_until_full(temporary: Path) -> None:
@@ -113,12 +112,12 @@ def test_a_full_disk_leaves_the_old_file_and_no_rest(home: Path) -> None:
     with pytest.raises(StorageError, match=r"The disk is full. Free some space"):
         write_atomically(path, write_until_full)
     assert path.read_bytes() == b"old"
-    assert list(home.iterdir()) == [path]
+    assert list(home.path.iterdir()) == [path]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of files")
-def test_a_file_that_the_system_does_not_let_grow_leaves_the_old_one(home: Path) -> None:
-    path = home / "file.bin"
+def test_a_file_that_the_system_does_not_let_grow_leaves_the_old_one(home: DataRoot) -> None:
+    path = home.path / "file.bin"
     write_atomically(path, lambda temporary: temporary.write_bytes(b"old"))
     code = (
         "import resource, signal, sys; from pathlib import Path\n"
@@ -133,20 +132,20 @@ def test_a_file_that_the_system_does_not_let_grow_leaves_the_old_one(home: Path)
     )
     assert "could not be written" in shown.stdout
     assert path.read_bytes() == b"old"
-    assert list(home.iterdir()) == [path]
+    assert list(home.path.iterdir()) == [path]
 
 
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="the superuser may write everywhere")
 def test_a_data_root_without_rights_is_put_into_words(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(StorageError, match="cannot be written"):
-        open_database(tmp_path / "home")
+        open_database(DataRoot(tmp_path / "home"))
 
 
 # The database
 
 
-def test_a_newer_database_is_refused_and_left_alone(home: Path, engine: sa.Engine) -> None:
+def test_a_newer_database_is_refused_and_left_alone(home: DataRoot, engine: sa.Engine) -> None:
     with writing(engine) as connection:
         connection.execute(sa.update(database.schema_version).values(version=database.SCHEMA_VERSION + 1))
         connection.exec_driver_sql("DROP TABLE imports")
@@ -155,34 +154,34 @@ def test_a_newer_database_is_refused_and_left_alone(home: Path, engine: sa.Engin
     assert "imports" not in sa.inspect(engine).get_table_names()
 
 
-def test_a_file_that_is_no_database_is_put_into_words(home: Path) -> None:
-    home.mkdir()
-    (home / "lab.sqlite").write_bytes(b"this is no database " * 100)
+def test_a_file_that_is_no_database_is_put_into_words(home: DataRoot) -> None:
+    home.path.mkdir()
+    (home.path / "lab.sqlite").write_bytes(b"this is no database " * 100)
     with pytest.raises(StorageError, match="cannot be opened"):
         open_database(home)
 
 
 def test_a_data_root_may_have_any_name(tmp_path: Path) -> None:
-    home = tmp_path / "50 % of #1 & Ünï"
+    home = DataRoot(tmp_path / "50 % of #1 & Ünï")
     create_project(open_database(home), "ann", "Cats")
-    assert (home / "lab.sqlite").is_file()
+    assert (home.path / "lab.sqlite").is_file()
     assert [project.name for project in list_projects(open_database(home), "ann")] == ["Cats"]
 
 
-def test_a_new_database_can_be_opened_by_many_at_once(home: Path) -> None:
+def test_a_new_database_can_be_opened_by_many_at_once(home: DataRoot) -> None:
     with ThreadPoolExecutor(12) as pool:
         engines = list(pool.map(open_database, [home] * 12))
     with engines[0].begin() as connection:
         assert connection.execute(sa.select(database.schema_version.c.version)).scalars().all() == [1]
 
 
-def test_a_new_database_is_prepared_by_one_at_a_time(home: Path) -> None:
+def test_a_new_database_is_prepared_by_one_at_a_time(home: DataRoot) -> None:
     with ThreadPoolExecutor(1) as pool:
-        with filelock.FileLock(home / "lab.sqlite.lock"):
+        with filelock.FileLock(home.path / "lab.sqlite.lock"):
             opening = pool.submit(open_database, home)
             with pytest.raises(FutureTimeoutError):
                 opening.result(0.3)
-            assert not (home / "lab.sqlite").exists()
+            assert not (home.path / "lab.sqlite").exists()
         with opening.result(10).connect() as connection:
             assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
 
@@ -268,7 +267,7 @@ def test_two_tabs_keep_each_others_settings(engine: sa.Engine, project: Project)
 
 
 def test_settings_of_a_deleted_project_cannot_be_changed(engine: sa.Engine, project: Project) -> None:
-    delete_project(engine, project.id)
+    delete_project(engine, project.id, DataRoot.configured())
     with pytest.raises(NotFoundError, match="deleted"):
         update_config(engine, project.id, lambda config: config)
 
@@ -282,13 +281,13 @@ def test_visited_steps_are_remembered_once(engine: sa.Engine, project: Project) 
 
 
 def test_deleting_a_project_removes_all_its_rows(engine: sa.Engine, project: Project) -> None:
-    commit_version(engine, project.id, Dataset(), "new", parent=None)
+    commit_version(engine, project.id, Dataset(), "new", parent=None, home=DataRoot.configured())
     run_id = create_run(engine, project.id, 1, RunConfig())
     create_import(engine, project.id, ImportRequest(sample="digits"))
     claim_job(engine, "run")
     with writing(engine) as connection:
         write_metrics(connection, run_id, 1, 1.0, {"loss": 1.0})
-    delete_project(engine, project.id)
+    delete_project(engine, project.id, DataRoot.configured())
     with engine.connect() as connection:
         for table in database.metadata.sorted_tables:
             if table.name != "schema_version":
@@ -303,11 +302,11 @@ def test_deleting_a_project_removes_all_its_rows(engine: sa.Engine, project: Pro
 def test_versions_are_numbered_and_immutable(engine: sa.Engine, project: Project) -> None:
     one, cat = with_class(Dataset(), "cat")
     two = replace(one, items=(Item("1", cat.id, "train", "1.jpg"),))
-    assert commit_version(engine, project.id, one, "class cat", parent=None) == 1
-    assert commit_version(engine, project.id, two, "1 picture", parent=1) == 2
+    assert commit_version(engine, project.id, one, "class cat", parent=None, home=DataRoot.configured()) == 1
+    assert commit_version(engine, project.id, two, "1 picture", parent=1, home=DataRoot.configured()) == 2
     assert get_project(engine, project.id, "ann").version == 2
-    assert load_dataset(get_version(engine, project.id, 1).content) == one
-    assert load_dataset(get_version(engine, project.id, 2).content) == two
+    assert load_dataset(get_version(engine, project.id, 1).content, DataRoot.configured()) == one
+    assert load_dataset(get_version(engine, project.id, 2).content, DataRoot.configured()) == two
     assert get_version(engine, project.id, 2).note == "1 picture"
 
 
@@ -315,22 +314,26 @@ def test_undo_goes_back_and_the_next_edit_gets_a_new_number(engine: sa.Engine, p
     cats, _ = with_class(Dataset(), "cat")
     dogs, _ = with_class(cats, "dog")
     birds, _ = with_class(cats, "bird")
-    commit_version(engine, project.id, cats, "cat", parent=None)
-    commit_version(engine, project.id, dogs, "dog", parent=1)
+    commit_version(engine, project.id, cats, "cat", parent=None, home=DataRoot.configured())
+    commit_version(engine, project.id, dogs, "dog", parent=1, home=DataRoot.configured())
     assert undo_version(engine, project.id, current=2) == 1
-    assert commit_version(engine, project.id, birds, "bird", parent=1) == 3
+    assert commit_version(engine, project.id, birds, "bird", parent=1, home=DataRoot.configured()) == 3
     assert get_version(engine, project.id, 3).parent == 1
-    assert load_dataset(get_version(engine, project.id, 2).content) == dogs
+    assert load_dataset(get_version(engine, project.id, 2).content, DataRoot.configured()) == dogs
     assert undo_version(engine, project.id, current=3) == 1
     assert undo_version(engine, project.id, current=1) is None
     assert get_project(engine, project.id, "ann").version is None
 
 
 def test_of_two_tabs_that_edit_the_same_version_the_second_is_told(engine: sa.Engine, project: Project) -> None:
-    commit_version(engine, project.id, Dataset(), "new", parent=None)
-    commit_version(engine, project.id, with_class(Dataset(), "cat")[0], "first tab", parent=1)
+    commit_version(engine, project.id, Dataset(), "new", parent=None, home=DataRoot.configured())
+    commit_version(
+        engine, project.id, with_class(Dataset(), "cat")[0], "first tab", parent=1, home=DataRoot.configured()
+    )
     with pytest.raises(ConflictError, match="another tab"):
-        commit_version(engine, project.id, with_class(Dataset(), "dog")[0], "second tab", parent=1)
+        commit_version(
+            engine, project.id, with_class(Dataset(), "dog")[0], "second tab", parent=1, home=DataRoot.configured()
+        )
     with pytest.raises(ConflictError, match="another tab"):
         undo_version(engine, project.id, current=1)
     assert get_project(engine, project.id, "ann").version == 2
@@ -339,7 +342,14 @@ def test_of_two_tabs_that_edit_the_same_version_the_second_is_told(engine: sa.En
 def test_of_many_tabs_that_edit_at_once_one_wins(engine: sa.Engine, project: Project) -> None:
     def edit(number: int) -> bool:
         try:
-            commit_version(engine, project.id, with_class(Dataset(), str(number))[0], "edit", parent=None)
+            commit_version(
+                engine,
+                project.id,
+                with_class(Dataset(), str(number))[0],
+                "edit",
+                parent=None,
+                home=DataRoot.configured(),
+            )
         except ConflictError:
             return False
         return True
@@ -348,20 +358,20 @@ def test_of_many_tabs_that_edit_at_once_one_wins(engine: sa.Engine, project: Pro
         assert sum(pool.map(edit, range(8))) == 1
 
 
-def test_a_damaged_version_is_noticed(home: Path, engine: sa.Engine, project: Project) -> None:
-    commit_version(engine, project.id, with_class(Dataset(), "cat")[0], "cat", parent=None)
+def test_a_damaged_version_is_noticed(home: DataRoot, engine: sa.Engine, project: Project) -> None:
+    commit_version(engine, project.id, with_class(Dataset(), "cat")[0], "cat", parent=None, home=home)
     content = get_version(engine, project.id, 1).content
-    path = home / "datasets" / f"{content}.json"
+    path = home.path / "datasets" / f"{content}.json"
     path.write_bytes(path.read_bytes().replace(b"cat", b"dog"))
     with pytest.raises(StorageError, match=r"damaged. Undo"):
-        load_dataset(content)
+        load_dataset(content, home)
     path.unlink()
     with pytest.raises(StorageError, match="missing"):
-        load_dataset(content)
+        load_dataset(content, home)
 
 
 def test_a_version_of_another_project_is_not_found(engine: sa.Engine, project: Project) -> None:
-    commit_version(engine, project.id, Dataset(), "new", parent=None)
+    commit_version(engine, project.id, Dataset(), "new", parent=None, home=DataRoot.configured())
     other = create_project(engine, "ann", "Other")
     with pytest.raises(NotFoundError):
         get_version(engine, other.id, 1)
@@ -370,17 +380,17 @@ def test_a_version_of_another_project_is_not_found(engine: sa.Engine, project: P
 # Pictures
 
 
-def test_the_same_picture_is_kept_once(home: Path) -> None:
+def test_the_same_picture_is_kept_once(home: DataRoot) -> None:
     store = ImageStore(home)
     key = store.add(b"picture", b"thumbnail")
     assert store.add(b"picture", b"another thumbnail") == key
     assert store.add(b"other", b"thumbnail") != key
     assert store.read(key) == b"picture"
     assert store.thumbnail(key) == b"thumbnail"
-    assert len([path for path in (home / "images").rglob("*") if path.is_file()]) == 2
+    assert len([path for path in (home.path / "images").rglob("*") if path.is_file()]) == 2
 
 
-def test_a_picture_that_could_not_be_written_leaves_no_part(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_that_could_not_be_written_leaves_no_part(home: DataRoot, monkeypatch: pytest.MonkeyPatch) -> None:
     store = ImageStore(home)
     write_bytes = Path.write_bytes
 
@@ -391,12 +401,12 @@ def test_a_picture_that_could_not_be_written_leaves_no_part(home: Path, monkeypa
     monkeypatch.setattr(Path, "write_bytes", fill_the_disk)
     with pytest.raises(StorageError, match="disk is full"):
         store.add(b"picture", b"thumbnail")
-    assert [path for path in home.rglob("*") if path.is_file()] == []
+    assert [path for path in home.path.rglob("*") if path.is_file()] == []
     monkeypatch.undo()
     assert store.read(store.add(b"picture", b"thumbnail")) == b"picture"
 
 
-def test_many_threads_may_bring_the_same_picture(home: Path) -> None:
+def test_many_threads_may_bring_the_same_picture(home: DataRoot) -> None:
     store = ImageStore(home)
     data = b"picture" * 10_000
     with ThreadPoolExecutor(8) as pool:
@@ -405,7 +415,7 @@ def test_many_threads_may_bring_the_same_picture(home: Path) -> None:
     assert not keys
 
 
-def test_a_missing_picture_is_put_into_words(home: Path) -> None:
+def test_a_missing_picture_is_put_into_words(home: DataRoot) -> None:
     with pytest.raises(ImageError, match="A stored picture is missing"):
         ImageStore(home).read("0" * 64)
 
@@ -522,7 +532,7 @@ def test_an_import_does_not_keep_a_run_from_waiting_and_projects_do_not_share_ru
 
 
 def test_a_run_of_a_deleted_project_cannot_start(engine: sa.Engine, project: Project) -> None:
-    delete_project(engine, project.id)
+    delete_project(engine, project.id, DataRoot.configured())
     with pytest.raises(NotFoundError, match="deleted"):
         create_run(engine, project.id, 1, RunConfig())
     with pytest.raises(NotFoundError, match="deleted"):
@@ -571,9 +581,9 @@ def test_an_import_keeps_what_was_asked_and_what_became_of_it(engine: sa.Engine,
     assert get_import(engine, job_id) == (request, summary)
 
 
-def test_a_staging_folder_is_removed_with_its_files(home: Path) -> None:
-    folder = make_staging_dir()
+def test_a_staging_folder_is_removed_with_its_files(home: DataRoot) -> None:
+    folder = make_staging_dir(home)
     (folder / "0").write_bytes(b"x")
-    assert folder.parent == imports_dir() == home / "imports"
-    remove_staging_dir(folder.name)
+    assert folder.parent == home.imports_dir
+    remove_staging_dir(folder.name, home)
     assert not folder.exists()

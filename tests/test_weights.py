@@ -24,6 +24,7 @@ from tlcore.backbones.weights.status import partial_path, require_weights, weigh
 from tlcore.config import RANDOM
 from tlcore.downloading import hash_of, megabytes
 from tlcore.errors import StorageError, WeightsError
+from tlcore.home import DataRoot
 
 CONTENT = HDF5_SIGNATURE + bytes(range(256)) * 8000
 
@@ -94,12 +95,19 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BackboneSpec:
 
 
 def names_in_cache(spec: BackboneSpec) -> list[str]:
-    return sorted(path.name for path in weights_path(spec).parent.glob("*") if path.suffix != ".lock")
+    return sorted(
+        path.name for path in weights_path(spec, DataRoot.configured()).parent.glob("*") if path.suffix != ".lock"
+    )
 
 
 def test_a_download_ends_in_kerass_own_cache_with_progress(spec: BackboneSpec, publisher: Publisher) -> None:
     seen: list[tuple[int, int]] = []
-    path = download_weights(spec, base_url=publisher.url, progress=lambda done, total: seen.append((done, total)))
+    path = download_weights(
+        spec,
+        base_url=publisher.url,
+        progress=lambda done, total: seen.append((done, total)),
+        home=DataRoot.configured(),
+    )
     assert path.parent.parts[-2:] == ("keras", "models")
     assert path.read_bytes() == CONTENT
     assert names_in_cache(spec) == [spec.weights.filename]
@@ -110,33 +118,33 @@ def test_a_download_ends_in_kerass_own_cache_with_progress(spec: BackboneSpec, p
 
 
 def test_weights_that_are_there_are_not_fetched_again(spec: BackboneSpec, publisher: Publisher) -> None:
-    download_weights(spec, base_url=publisher.url)
-    download_weights(spec, base_url=publisher.url)
+    download_weights(spec, base_url=publisher.url, home=DataRoot.configured())
+    download_weights(spec, base_url=publisher.url, home=DataRoot.configured())
     assert len(publisher.ranges) == 1
-    assert weights_status(spec).state == "ready"
-    assert require_weights(spec) == weights_path(spec)
+    assert weights_status(spec, DataRoot.configured()).state == "ready"
+    assert require_weights(spec, DataRoot.configured()) == weights_path(spec, DataRoot.configured())
 
 
 def test_a_cut_connection_goes_on_where_it_broke(spec: BackboneSpec, publisher: Publisher) -> None:
     publisher.cut_after = [600_000, 300_000]
-    assert download_weights(spec, base_url=publisher.url).read_bytes() == CONTENT
+    assert download_weights(spec, base_url=publisher.url, home=DataRoot.configured()).read_bytes() == CONTENT
     assert publisher.ranges == [None, "bytes=600000-", "bytes=900000-"]
 
 
 def test_a_download_that_gave_up_goes_on_in_the_next_call(spec: BackboneSpec, publisher: Publisher) -> None:
     publisher.cut_after = [600_000, 0, 0]
     with pytest.raises(WeightsError, match=r"stopped after 0\.6 MB of 2 MB .*it goes on from there"):
-        download_weights(spec, base_url=publisher.url, attempts=2)
+        download_weights(spec, base_url=publisher.url, attempts=2, home=DataRoot.configured())
     assert names_in_cache(spec) == [spec.weights.filename + ".part"]
-    assert weights_status(spec).download_bytes == len(CONTENT) - 600_000
-    assert download_weights(spec, base_url=publisher.url).read_bytes() == CONTENT
+    assert weights_status(spec, DataRoot.configured()).download_bytes == len(CONTENT) - 600_000
+    assert download_weights(spec, base_url=publisher.url, home=DataRoot.configured()).read_bytes() == CONTENT
     assert publisher.ranges[-1] == "bytes=600000-"
 
 
 def test_a_server_that_cannot_resume_sends_everything_again(spec: BackboneSpec, publisher: Publisher) -> None:
     publisher.cut_after = [600_000]
     publisher.supports_ranges = False
-    assert download_weights(spec, base_url=publisher.url).read_bytes() == CONTENT
+    assert download_weights(spec, base_url=publisher.url, home=DataRoot.configured()).read_bytes() == CONTENT
 
 
 def test_a_stopped_download_keeps_what_came(spec: BackboneSpec, publisher: Publisher) -> None:
@@ -145,59 +153,59 @@ def test_a_stopped_download_keeps_what_came(spec: BackboneSpec, publisher: Publi
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        download_weights(spec, base_url=publisher.url, progress=stop_in_the_middle)
-    assert not weights_path(spec).exists()
-    assert partial_path(spec).stat().st_size > 500_000
-    assert download_weights(spec, base_url=publisher.url).read_bytes() == CONTENT
+        download_weights(spec, base_url=publisher.url, progress=stop_in_the_middle, home=DataRoot.configured())
+    assert not weights_path(spec, DataRoot.configured()).exists()
+    assert partial_path(spec, DataRoot.configured()).stat().st_size > 500_000
+    assert download_weights(spec, base_url=publisher.url, home=DataRoot.configured()).read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("content", [CONTENT[:-1] + b"x", b"<html>Please log in</html>", b""])
 def test_a_wrong_file_is_refused_and_removed(spec: BackboneSpec, publisher: Publisher, content: bytes) -> None:
     publisher.content = content
     with pytest.raises(WeightsError, match="not the published file"):
-        download_weights(spec, base_url=publisher.url)
+        download_weights(spec, base_url=publisher.url, home=DataRoot.configured())
     assert names_in_cache(spec) == []
-    assert weights_status(spec).state == "download"
+    assert weights_status(spec, DataRoot.configured()).state == "download"
 
 
 def test_a_partial_file_that_is_too_long_is_removed(spec: BackboneSpec, publisher: Publisher) -> None:
-    partial_path(spec).parent.mkdir(parents=True)
-    partial_path(spec).write_bytes(CONTENT + b"more")
+    partial_path(spec, DataRoot.configured()).parent.mkdir(parents=True)
+    partial_path(spec, DataRoot.configured()).write_bytes(CONTENT + b"more")
     with pytest.raises(WeightsError, match="not the published file"):
-        download_weights(spec, base_url=publisher.url)
-    assert download_weights(spec, base_url=publisher.url).read_bytes() == CONTENT
+        download_weights(spec, base_url=publisher.url, home=DataRoot.configured())
+    assert download_weights(spec, base_url=publisher.url, home=DataRoot.configured()).read_bytes() == CONTENT
 
 
 def test_without_a_published_hash_the_servers_hash_and_the_size_count(spec: BackboneSpec, publisher: Publisher) -> None:
     spec = replace(spec, weights=replace(spec.weights, file_hash=""))
     publisher.headers = {"x-goog-hash": "crc32c=AAAAAA==,md5=AAAAAAAAAAAAAAAAAAAAAA=="}
     with pytest.raises(WeightsError, match="not the published file"):
-        download_weights(spec, base_url=publisher.url)
+        download_weights(spec, base_url=publisher.url, home=DataRoot.configured())
     publisher.headers = {}
     publisher.content = CONTENT + b"more"
     with pytest.raises(WeightsError, match="not the published file"):
-        download_weights(spec, base_url=publisher.url)
+        download_weights(spec, base_url=publisher.url, home=DataRoot.configured())
     publisher.content = CONTENT
-    assert download_weights(spec, base_url=publisher.url).read_bytes() == CONTENT
+    assert download_weights(spec, base_url=publisher.url, home=DataRoot.configured()).read_bytes() == CONTENT
 
 
 def test_without_a_network_nothing_is_left_and_the_way_on_is_said(spec: BackboneSpec, publisher: Publisher) -> None:
     with pytest.raises(WeightsError, match=r"could not be downloaded.*ready offline"):
-        download_weights(spec, base_url="http://127.0.0.1:9", attempts=2)
+        download_weights(spec, base_url="http://127.0.0.1:9", attempts=2, home=DataRoot.configured())
     assert names_in_cache(spec) == []
 
 
 def test_a_file_that_the_server_lacks_is_not_asked_for_again(spec: BackboneSpec, publisher: Publisher) -> None:
     publisher.status = 404
     with pytest.raises(WeightsError, match="answered 404"):
-        download_weights(spec, base_url=publisher.url)
+        download_weights(spec, base_url=publisher.url, home=DataRoot.configured())
     assert len(publisher.ranges) == 1
 
 
 def test_a_busy_server_is_asked_again(spec: BackboneSpec, publisher: Publisher) -> None:
     publisher.status = 503
     with pytest.raises(WeightsError, match="answered 503"):
-        download_weights(spec, base_url=publisher.url, attempts=3)
+        download_weights(spec, base_url=publisher.url, attempts=3, home=DataRoot.configured())
     assert len(publisher.ranges) == 3
 
 
@@ -210,7 +218,7 @@ def test_two_downloads_at_once_fetch_one_file(spec: BackboneSpec, publisher: Pub
     for thread in threads:
         thread.join()
     assert publisher.ranges == [None]
-    assert weights_path(spec).read_bytes() == CONTENT
+    assert weights_path(spec, DataRoot.configured()).read_bytes() == CONTENT
 
 
 def test_a_folder_that_cannot_be_made_is_said(
@@ -219,25 +227,25 @@ def test_a_folder_that_cannot_be_made_is_said(
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "file"))
     with pytest.raises(StorageError, match="could not be written"):
-        download_weights(spec, base_url=publisher.url)
+        download_weights(spec, base_url=publisher.url, home=DataRoot.configured())
 
 
 def test_a_cut_file_in_the_cache_counts_as_missing(spec: BackboneSpec) -> None:
-    weights_path(spec).parent.mkdir(parents=True)
-    weights_path(spec).write_bytes(CONTENT[:1000])
-    assert weights_status(spec).state == "download"
+    weights_path(spec, DataRoot.configured()).parent.mkdir(parents=True)
+    weights_path(spec, DataRoot.configured()).write_bytes(CONTENT[:1000])
+    assert weights_status(spec, DataRoot.configured()).state == "download"
 
 
 def test_damaged_weights_stop_a_run_with_words(spec: BackboneSpec) -> None:
-    weights_path(spec).parent.mkdir(parents=True)
-    weights_path(spec).write_bytes(CONTENT[:-1] + b"x")
+    weights_path(spec, DataRoot.configured()).parent.mkdir(parents=True)
+    weights_path(spec, DataRoot.configured()).write_bytes(CONTENT[:-1] + b"x")
     with pytest.raises(WeightsError, match=r"damaged\. Delete this file"):
-        require_weights(spec)
+        require_weights(spec, DataRoot.configured())
 
 
 def test_the_default_cache_is_kerass_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KERAS_HOME", raising=False)
-    assert weights_path(get_backbone("vgg16")).parent == Path.home() / ".keras" / "models"
+    assert weights_path(get_backbone("vgg16"), DataRoot.configured()).parent == Path.home() / ".keras" / "models"
 
 
 @pytest.fixture(scope="module", params=["mobilenet_v2_035", "mobilenet_v3_small"])
@@ -259,10 +267,10 @@ def test_real_weights_arrive_over_a_cut_connection_and_fill_the_network(
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     half = len(published.content) // 2
     publisher.content, publisher.cut_after = published.content, [half]
-    path = download_weights(published.spec, base_url=publisher.url)
+    path = download_weights(published.spec, base_url=publisher.url, home=DataRoot.configured())
     assert path.read_bytes() == published.content
     assert publisher.ranges == [None, f"bytes={half}-"]
-    model = build_backbone(published.spec, 32)
+    model = build_backbone(published.spec, 32, DataRoot.configured())
     ours = [values for layer in model.layers[1:] if layer.name != "preprocessing" for values in layer.get_weights()]
     theirs = [values for layer in published.network.layers for values in layer.get_weights()]
     assert len(ours) == len(theirs) > 100
@@ -279,7 +287,7 @@ def test_real_weights_with_one_wrong_byte_are_refused_by_their_hash(
     right_md5 = hashlib.md5(published.content, usedforsecurity=False).digest()
     publisher.headers = {"x-goog-hash": f"md5={base64.b64encode(right_md5).decode()}"}
     with pytest.raises(WeightsError, match="not the published file"):
-        download_weights(published.spec, base_url=publisher.url)
+        download_weights(published.spec, base_url=publisher.url, home=DataRoot.configured())
     assert names_in_cache(published.spec) == []
 
 
@@ -288,15 +296,15 @@ def test_without_a_network_real_weights_are_said_to_be_missing(
 ) -> None:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     with pytest.raises(WeightsError, match=r"could not be downloaded.*ready offline"):
-        download_weights(published.spec, base_url="http://127.0.0.1:9", attempts=1)
+        download_weights(published.spec, base_url="http://127.0.0.1:9", attempts=1, home=DataRoot.configured())
     with pytest.raises(WeightsError, match="are not on this computer"):
-        build_backbone(published.spec, 32)
+        build_backbone(published.spec, 32, DataRoot.configured())
 
 
 def test_random_weights_need_no_file(spec: BackboneSpec) -> None:
-    status = weights_status(spec, weights=RANDOM)
+    status = weights_status(spec, weights=RANDOM, home=DataRoot.configured())
     assert (status.state, status.download_bytes, status.path) == ("ready", 0, None)
-    assert require_weights(spec, weights=RANDOM) is None
+    assert require_weights(spec, weights=RANDOM, home=DataRoot.configured()) is None
 
 
 def test_sizes_are_read_in_megabytes() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tlcore.config import RunConfig
 from tlcore.dataset import Dataset
 from tlcore.errors import DatasetError, RunError
-from tlcore.home import home_dir
+from tlcore.home import DataRoot
 from tlcore.intake.collection import collect
 from tlcore.intake.decoding import pixels_of
 from tlcore.intake.sources import ArchiveSource, FolderSource
@@ -38,7 +38,7 @@ def read_dataset(path: str | Path, *, seed: int = 0) -> Dataset:
     report = collect(
         [source],
         Dataset(),
-        ImageStore(),
+        ImageStore(DataRoot.configured()),
         on_progress=lambda done, total: progress.phase(f"Reading {path.name}", done, total),
         seed=seed,
     )
@@ -106,7 +106,7 @@ def train(
     folder = Path(folder) if folder is not None else _new_folder()
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        result = run_pipeline(dataset, config or RunConfig(), folder, progress)
+        result = run_pipeline(dataset, config or RunConfig(), folder, progress, DataRoot.configured())
     finally:
         if isinstance(progress, TerminalProgress):
             progress.close()
@@ -126,10 +126,10 @@ def load_model(folder: str | Path) -> TrainedModel:
         RunError: If its files are missing or damaged.
     """
     folder = Path(folder)
-    return TrainedModel(folder, load_evaluation(folder), load_predictor(folder))
+    return TrainedModel(folder, load_evaluation(folder), load_predictor(folder, DataRoot.configured()))
 
 
 def _new_folder() -> Path:
-    models_dir = home_dir() / "models"
+    models_dir = DataRoot.configured().models_dir
     models_dir.mkdir(parents=True, exist_ok=True)
     return Path(tempfile.mkdtemp(prefix="model-", dir=models_dir))

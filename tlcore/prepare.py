@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 from tlcore.backbones.registry import get_backbone
 from tlcore.backbones.weights.status import require_weights, weights_status
 from tlcore.config import ModelConfig
 from tlcore.errors import TransferLabError
-from tlcore.home import home_dir
+from tlcore.home import DataRoot
 from tlcore.keras_imports import leave_out_of_keras
 from tlcore.progress import TerminalProgress
 from tlcore.training.run import configure_tensorflow, ensure_compiled, is_compiled
@@ -19,7 +18,7 @@ from tlcore.training.run import configure_tensorflow, ensure_compiled, is_compil
 COMMON_FREEZE_LINES: tuple[str | None, ...] = (None, "block7a", "block6a")
 
 
-def missing_cuts(home: Path) -> Iterator[ModelConfig]:
+def missing_cuts(home: DataRoot) -> Iterator[ModelConfig]:
     """Yield the common models whose frozen part is not compiled yet."""
     for first_trainable in COMMON_FREEZE_LINES:
         config = ModelConfig(first_trainable=first_trainable)
@@ -29,7 +28,7 @@ def missing_cuts(home: Path) -> Iterator[ModelConfig]:
 
 def main() -> int:
     """Prepare what is missing; return the exit code."""
-    home = home_dir()
+    home = DataRoot.configured()
     spec = get_backbone(ModelConfig().backbone)
     configs = list(missing_cuts(home))
     if not configs and weights_status(spec, home).state == "ready":

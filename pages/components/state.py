@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import sqlalchemy as sa
 import streamlit as st
@@ -11,7 +10,7 @@ import streamlit as st
 from pages.server.asgi import USER_COOKIE, is_user
 from tlcore.dataset import Dataset
 from tlcore.errors import NotFoundError
-from tlcore.home import home_dir
+from tlcore.home import DataRoot
 from tlcore.model.architecture import without_contradictions
 from tlcore.storage.database import open_database
 from tlcore.storage.datasets import get_version, load_dataset
@@ -34,7 +33,7 @@ class Context:
     """
 
     engine: sa.Engine
-    home: Path
+    home: DataRoot
     owner: str
     project: Project | None
 
@@ -55,13 +54,13 @@ class Context:
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _engine(home: str) -> sa.Engine:
-    return open_database(Path(home))
+def _engine(home: DataRoot) -> sa.Engine:
+    return open_database(home)
 
 
 @st.cache_resource(max_entries=24, show_spinner=False)
-def _dataset(content: str, home: str) -> Dataset:
-    return load_dataset(content, Path(home))
+def _dataset(content: str, home: DataRoot) -> Dataset:
+    return load_dataset(content, home)
 
 
 def dataset_of(context: Context, project: Project | None, version: int | None = None) -> Dataset:
@@ -69,7 +68,7 @@ def dataset_of(context: Context, project: Project | None, version: int | None = 
     number = version if version is not None else project and project.version
     if project is None or number is None:
         return Dataset()
-    return _dataset(get_version(context.engine, project.id, number).content, str(context.home))
+    return _dataset(get_version(context.engine, project.id, number).content, context.home)
 
 
 def read_owner() -> str:
@@ -96,8 +95,8 @@ def read_context(project_id: str | None = None) -> Context:
         NotFoundError: If the project does not exist or belongs to another browser, or this one keeps no cookies.
         StorageError: If the data root cannot be used.
     """
-    home, owner = home_dir(), read_owner()
-    engine = _engine(str(home))
+    home, owner = DataRoot.configured(), read_owner()
+    engine = _engine(home)
     project = get_project(engine, project_id, owner) if project_id else None
     if project is not None:  # a tab with an old page may have stored what does not fit the backbone of another one
         project = replace(project, config=without_contradictions(project.config))

@@ -23,6 +23,7 @@ import pages.components
 from pages.server.downloads import download_route
 from pages.server.frontend_files import FrontendFiles
 from pages.server.plotly_script import plotly_route
+from tlcore.home import DataRoot
 from tlcore.jobs.control import ensure_runner
 from tlcore.storage.database import open_database
 from tlcore.storage.jobs import ACTIVE_STATES, list_jobs
@@ -146,8 +147,9 @@ async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any] | None]:
     """Surround the life of the web server: get ready for the first visitor, and look after unfinished jobs."""
     warm_up()
     send_small_answers_at_once(asyncio.get_running_loop())
-    engine = open_database()
+    home = DataRoot.configured()
+    engine = open_database(home)
     if list_jobs(engine, states=ACTIVE_STATES):
-        ensure_runner()
+        ensure_runner(home)
     engine.dispose()
     yield None

@@ -13,9 +13,10 @@ from starlette.responses import FileResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 from tlcore.errors import NotFoundError
+from tlcore.home import DataRoot
 from tlcore.storage.database import open_database
 from tlcore.storage.projects import get_project
-from tlcore.storage.runs import get_run, run_dir
+from tlcore.storage.runs import get_run
 
 MODEL_NAME = "model.keras"
 RUN_FILES = {
@@ -64,7 +65,8 @@ def _file_answer(folder: Path, file: str) -> Response:
 
 def _owned_run_dir(run_id: str, owner: str) -> Path | None:
     """Return the folder of a run that belongs to that browser; whoever does not own it learns nothing."""
-    engine = open_database()
+    home = DataRoot.configured()
+    engine = open_database(home)
     try:
         run = get_run(engine, run_id)
         get_project(engine, run.job.project_id, owner)
@@ -72,7 +74,7 @@ def _owned_run_dir(run_id: str, owner: str) -> Path | None:
         return None
     finally:
         engine.dispose()
-    return run_dir(run.id)
+    return home.run_dir(run.id)
 
 
 def _not_found() -> Response:

@@ -6,7 +6,6 @@ import itertools
 import statistics
 import zipfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from tests.bench.material import PHOTOS, Sizes, photos
 from tests.bench.measures import Measurement, percentile, rounded, seconds_of
 from tlcore.config import ModelConfig, RunConfig, TrainingConfig
+from tlcore.home import DataRoot
 from tlcore.images.views import ViewRequest, square_pixels, view_pixels
 from tlcore.intake.decoding import pixels_of
 from tlcore.library import train
@@ -28,7 +28,7 @@ REPETITIONS = 10
 JPEG_QUALITY = 95
 
 
-def measure_preview(sizes: Sizes, home: Path) -> Iterator[Measurement]:
+def measure_preview(sizes: Sizes, home: DataRoot) -> Iterator[Measurement]:
     """Read a stored photo and make nine views of it, as the Augment page does; one photo after another."""
     dataset, store = photos(sizes, home), ImageStore(home)
     model, augmentation = ModelConfig(), PRESETS["tutorial"]
@@ -54,7 +54,7 @@ def measure_preview(sizes: Sizes, home: Path) -> Iterator[Measurement]:
     yield Measurement("preview", "ms", _middle_ms(seconds), PREVIEW_LIMIT_MS, limit_on="ours", details=details)
 
 
-def measure_predict(sizes: Sizes, home: Path) -> Iterator[Measurement]:
+def measure_predict(sizes: Sizes, home: DataRoot) -> Iterator[Measurement]:
     """Answer one photo after another, from the bytes that a person brings."""
     config = RunConfig(training=TrainingConfig(epochs=1))
     predictor = train(photos(sizes, home), config).predictor

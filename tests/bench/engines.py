@@ -17,6 +17,7 @@ from tests.bench.measures import Measurement, interleaved, medians, rounded
 from tlcore.config import ModelConfig
 from tlcore.features.engines import num_compute_threads
 from tlcore.features.extractor import fastest_engine
+from tlcore.home import DataRoot
 from tlcore.model.classifier import build_prefix
 
 PREDICT_BATCH = 32
@@ -26,7 +27,7 @@ MATRIX_SIDE = 2048
 PRODUCTS = 5
 
 
-def measure_features(sizes: Sizes, home: Path) -> Iterator[Measurement]:
+def measure_features(sizes: Sizes, home: DataRoot) -> Iterator[Measurement]:
     """Compare the engines on the same pictures and weights."""
     config = ModelConfig()
     dataset = photos(sizes, home)
@@ -37,7 +38,7 @@ def measure_features(sizes: Sizes, home: Path) -> Iterator[Measurement]:
     left, right = np.random.default_rng(0).random((2, MATRIX_SIDE, MATRIX_SIDE), np.float32)
     tf_left, tf_right = tf.constant(left), tf.constant(right)
     ours = our_engine(config, home)
-    onnx = onnx_engine(model, home / "bench-prefix.onnx")
+    onnx = onnx_engine(model, home.path / "bench-prefix.onnx")
     check_same_answers(model, ours, onnx, pictures[:4])
 
     seconds = interleaved(
@@ -81,7 +82,7 @@ def measure_features(sizes: Sizes, home: Path) -> Iterator[Measurement]:
     )
 
 
-def our_engine(config: ModelConfig, home: Path) -> Callable[[NDArray[np.uint8]], list[NDArray[np.generic]]]:
+def our_engine(config: ModelConfig, home: DataRoot) -> Callable[[NDArray[np.uint8]], list[NDArray[np.generic]]]:
     """Return the frozen part as the feature pass runs it: the engine that won on this machine, on all cores."""
     make_engine, batch_size = fastest_engine(config, home)
     local = threading.local()

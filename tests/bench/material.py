@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from tests.conftest import SHARED_DATA
 from tlcore.config import ModelConfig, from_json, to_json
 from tlcore.dataset import Dataset, Item
+from tlcore.home import DataRoot
 from tlcore.images.views import square_pixels
 from tlcore.library import read_dataset
 from tlcore.progress import TerminalProgress
@@ -64,9 +64,9 @@ QUICK = Sizes(
 )
 
 
-def photos(sizes: Sizes, home: Path) -> Dataset:
+def photos(sizes: Sizes, home: DataRoot) -> Dataset:
     """Return the shared photos, stored in the data root: all that are not for testing are for training."""
-    path = home / "bench-photos.json"
+    path = home.path / "bench-photos.json"
     if not path.exists():
         path.write_text(to_json(read_dataset(PHOTOS)), encoding="utf-8")
     dataset = from_json(path.read_bytes(), Dataset)
@@ -77,7 +77,7 @@ def photos(sizes: Sizes, home: Path) -> Dataset:
 
 
 def pixels_and_labels(
-    dataset: Dataset, items: tuple[Item, ...], model: ModelConfig, home: Path
+    dataset: Dataset, items: tuple[Item, ...], model: ModelConfig, home: DataRoot
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Return decoded square pictures, uint8 of shape `(n, size, size, 3)`, and their classes."""
     store, index = ImageStore(home), dataset.class_index()
@@ -85,7 +85,7 @@ def pixels_and_labels(
     return np.stack(pictures), np.array([index[item.class_id] for item in items], np.int64)
 
 
-def prepare(model: ModelConfig, home: Path) -> None:
+def prepare(model: ModelConfig, home: DataRoot) -> None:
     """Compile the frozen part of a model, which happens once on a computer and belongs to no measurement."""
     progress = TerminalProgress()
     ensure_compiled(model, progress, home)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Iterator
-from pathlib import Path
 
 from tests.bench.material import Sizes, photos, prepare
 from tests.bench.measures import Measurement, rounded
 from tests.bench.workers import start_worker
 from tlcore.config import RunConfig, TrainingConfig
 from tlcore.dataset import Dataset
+from tlcore.home import DataRoot
 
 TIMED_WORKER = "tests.bench.timed_worker"
 LIMIT_SECONDS = 1.0
 
 
-def measure_again(sizes: Sizes, home: Path) -> Iterator[Measurement]:
+def measure_again(sizes: Sizes, home: DataRoot) -> Iterator[Measurement]:
     """Run once to fill the cache, then again with other learning rates."""
     dataset = photos(sizes, home)
     prepare(RunConfig().model, home)
@@ -32,7 +32,7 @@ def measure_again(sizes: Sizes, home: Path) -> Iterator[Measurement]:
     yield Measurement("again", "s to the first step", middle, LIMIT_SECONDS, limit_on="ours", details=details)
 
 
-def first_steps(dataset: Dataset, learning_rate: float, home: Path) -> dict[str, float]:
+def first_steps(dataset: Dataset, learning_rate: float, home: DataRoot) -> dict[str, float]:
     """Start a run and return what `timed_worker` says of it, in seconds."""
     config = RunConfig(training=TrainingConfig(learning_rate=learning_rate))
     _, process = start_worker(dataset, config, home, TIMED_WORKER)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.bench.measures import table
-from tlcore.home import ENVIRONMENT_VARIABLE, home_dir
+from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot
 
 MEASUREMENTS = {
     "features": "tests.bench.engines",
@@ -35,18 +35,18 @@ def measure(name: str, *, quick: bool) -> None:
     from tests.bench.material import FULL, QUICK
 
     function = getattr(importlib.import_module(MEASUREMENTS[name]), f"measure_{name}")
-    for measurement in function(QUICK if quick else FULL, home_dir()):
+    for measurement in function(QUICK if quick else FULL, DataRoot.configured()):
         print(measurement.to_json(), flush=True)
 
 
-def run_apart(name: str, home: Path, *, quick: bool) -> tuple[list[dict[str, object]], bool]:
+def run_apart(name: str, home: DataRoot, *, quick: bool) -> tuple[list[dict[str, object]], bool]:
     """Measure one thing in a new process, so that no measurement finds the memory and threads of another.
 
     Returns:
         Its results, and whether it came to its end.
     """
     command = [sys.executable, "-m", "tests.bench.speed", "--here", name, *(["--quick"] if quick else [])]
-    variables = {**os.environ, ENVIRONMENT_VARIABLE: str(home), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    variables = {**os.environ, ENVIRONMENT_VARIABLE: str(home.path), "TF_CPP_MIN_LOG_LEVEL": "3"}
     lines: list[dict[str, object]] = []
     with subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, encoding="utf-8") as process:
         assert process.stdout is not None
@@ -85,10 +85,10 @@ def main(arguments: Sequence[str]) -> int:
         print("The shared data folder is not beside the checkout; there is nothing to measure.", file=sys.stderr)
         return 2
     lines, broken = [], []
-    with tempfile.TemporaryDirectory(prefix="transfer-lab-bench-", ignore_cleanup_errors=True) as home:
+    with tempfile.TemporaryDirectory(prefix="transfer-lab-bench-", ignore_cleanup_errors=True) as folder:
         for name in options.names or MEASUREMENTS:
             print(f"measuring {name}", file=sys.stderr, flush=True)
-            found, is_complete = run_apart(name, Path(home), quick=options.quick)
+            found, is_complete = run_apart(name, DataRoot(Path(folder)), quick=options.quick)
             lines += found
             broken += [] if is_complete else [name]
     print("\n" + table(lines))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -13,9 +12,10 @@ from tensorflow.keras.preprocessing.image import ImageDataGenerator
 from tlcore.backbones.keras_models import block_layers, build_backbone
 from tlcore.backbones.registry import get_backbone
 from tlcore.config import AugmentationConfig, ModelConfig, TrainingConfig
+from tlcore.home import DataRoot
 
 
-def build_model(config: ModelConfig, num_classes: int, home: Path) -> keras.Model:
+def build_model(config: ModelConfig, num_classes: int, home: DataRoot) -> keras.Model:
     """Put a new head on the backbone and freeze what shall not learn.
 
     Batch normalization stays frozen, as in every guide to fine-tuning.

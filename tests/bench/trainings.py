@@ -7,7 +7,6 @@ import statistics
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from tlcore.config import ModelConfig, RunConfig, TrainingConfig
 from tlcore.dataset import Dataset
 from tlcore.features.extractor import FeatureExtractor
 from tlcore.features.store import LabelledFeatures
+from tlcore.home import DataRoot
 from tlcore.images.views import ViewRequest, view_of_epoch
 from tlcore.model.classifier import build_classifier
 from tlcore.settings.augmentation_controls import PRESETS
@@ -69,37 +69,37 @@ class EpochClock:
         """Nobody stops it."""
 
 
-def measure_head(sizes: Sizes, home: Path) -> Iterator[Measurement]:
+def measure_head(sizes: Sizes, home: DataRoot) -> Iterator[Measurement]:
     """Train a head on a frozen backbone."""
     training = TrainingConfig(epochs=sizes.head_epochs, patience=None)
     yield from _all_told("head", RunConfig(training=training), sizes, home, limit=20.0)
 
 
-def measure_head_augmented(sizes: Sizes, home: Path) -> Iterator[Measurement]:
+def measure_head_augmented(sizes: Sizes, home: DataRoot) -> Iterator[Measurement]:
     """Train a head with the tutorials' augmentation: a bank of views against `ImageDataGenerator`."""
     training = TrainingConfig(epochs=sizes.head_epochs, patience=None, views=VIEWS)
     config = RunConfig(PRESETS["tutorial"], training=training)
     yield from _all_told("head_augmented", config, sizes, home, limit=6.0)
 
 
-def measure_finetune_last(sizes: Sizes, home: Path) -> Iterator[Measurement]:
+def measure_finetune_last(sizes: Sizes, home: DataRoot) -> Iterator[Measurement]:
     """Train the last block and the head."""
     yield from _fine_tuning("finetune_last", "block7a", sizes, home, per_epoch_limit=5.0, total_limit=3.0)
 
 
-def measure_finetune_stage(sizes: Sizes, home: Path) -> Iterator[Measurement]:
+def measure_finetune_stage(sizes: Sizes, home: DataRoot) -> Iterator[Measurement]:
     """Train the last five blocks and the head."""
     yield from _fine_tuning("finetune_stage", "block6a", sizes, home, per_epoch_limit=2.0, total_limit=1.5)
 
 
-def _all_told(name: str, config: RunConfig, sizes: Sizes, home: Path, limit: float) -> Iterator[Measurement]:
+def _all_told(name: str, config: RunConfig, sizes: Sizes, home: DataRoot, limit: float) -> Iterator[Measurement]:
     ours, other = _both_sides(config, sizes, home)
     yield _seconds_of(name, ours, other, limit)
     yield _accuracy_of(name, ours, other)
 
 
 def _fine_tuning(
-    name: str, first_trainable: str, sizes: Sizes, home: Path, *, per_epoch_limit: float, total_limit: float
+    name: str, first_trainable: str, sizes: Sizes, home: DataRoot, *, per_epoch_limit: float, total_limit: float
 ) -> Iterator[Measurement]:
     training = TrainingConfig(epochs=sizes.tuning_epochs, learning_rate=TUNING_RATE, patience=None)
     config = RunConfig(model=ModelConfig(first_trainable=first_trainable), training=training)
@@ -110,7 +110,7 @@ def _fine_tuning(
     yield _accuracy_of(name, ours, other)
 
 
-def _both_sides(config: RunConfig, sizes: Sizes, home: Path) -> tuple[list[TrainedSide], TrainedSide]:
+def _both_sides(config: RunConfig, sizes: Sizes, home: DataRoot) -> tuple[list[TrainedSide], TrainedSide]:
     """Train on both sides; ours before and after theirs, each time with an empty cache."""
     dataset = photos(sizes, home)
     prepare(config.model, home)
@@ -136,9 +136,9 @@ def _accuracy_of(name: str, ours: list[TrainedSide], other: TrainedSide) -> Meas
     return Measurement(f"{name}_accuracy", "test accuracy", least, limit, other.accuracy, "more", "ours")
 
 
-def train_ours(dataset: Dataset, config: RunConfig, home: Path) -> TrainedSide:
+def train_ours(dataset: Dataset, config: RunConfig, home: DataRoot) -> TrainedSide:
     """Train from the stored pictures on, decoding included, with nothing cached but the compiled backbone."""
-    shutil.rmtree(home / "features", ignore_errors=True)
+    shutil.rmtree(home.path / "features", ignore_errors=True)
     items = dataset.subset("train")
     index = dataset.class_index()
     labels = np.array([index[item.class_id] for item in items], np.int64)
@@ -165,7 +165,7 @@ def train_ours(dataset: Dataset, config: RunConfig, home: Path) -> TrainedSide:
     return TrainedSide(ended - started, before, tuple(epochs), accuracy)
 
 
-def train_theirs(dataset: Dataset, config: RunConfig, home: Path) -> TrainedSide:
+def train_theirs(dataset: Dataset, config: RunConfig, home: DataRoot) -> TrainedSide:
     """Train as the tutorials do, from pictures that are decoded already."""
     pictures, labels = pixels_and_labels(dataset, dataset.subset("train"), config.model, home)
     test_pictures, test_labels = pixels_and_labels(dataset, dataset.subset("test"), config.model, home)

@@ -8,7 +8,6 @@ import statistics
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import urlencode
 
 import websockets
@@ -21,6 +20,7 @@ from tests.page_tests import OWNER
 from tests.ready_projects import LONG_TRAINING, ReadyProject, begin_run, make_project, wait_for_phase
 from tests.server import AppServer, prepare_home
 from tlcore.features.engines import THREADS_VARIABLE
+from tlcore.home import DataRoot
 from tlcore.storage.database import open_database
 from tlcore.storage.jobs import get_job
 from tlcore.storage.runs import read_metrics
@@ -92,7 +92,7 @@ class Viewer:
         return kind == "script_finished"
 
 
-def measure_pages(sizes: Sizes, home: Path) -> Iterator[Measurement]:
+def measure_pages(sizes: Sizes, home: DataRoot) -> Iterator[Measurement]:
     """Start the app and a training with one thread, and let viewers watch it for a while."""
     os.environ[THREADS_VARIABLE] = "1"  # for the runner and its workers
     prepare_home(home)

@@ -9,7 +9,6 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import psutil
@@ -20,6 +19,7 @@ from tests.bench.measures import Measurement, rounded
 from tests.bench.workers import start_worker
 from tlcore.config import ModelConfig, RunConfig, TrainingConfig
 from tlcore.dataset import Dataset, Item, Split
+from tlcore.home import DataRoot
 from tlcore.images.resizing import decode_image, resize_image
 from tlcore.storage.database import open_database
 from tlcore.storage.images import ImageStore
@@ -51,7 +51,7 @@ class WatchedRun:
     seconds: float
 
 
-def measure_memory(sizes: Sizes, home: Path) -> Iterator[Measurement]:
+def measure_memory(sizes: Sizes, home: DataRoot) -> Iterator[Measurement]:
     """Train with few and with many pictures, each time with an empty feature cache."""
     config = RunConfig(training=TrainingConfig(epochs=EPOCHS, patience=None))
     prepare(config.model, home)
@@ -59,7 +59,7 @@ def measure_memory(sizes: Sizes, home: Path) -> Iterator[Measurement]:
     dataset = repeated_photos(photos(sizes, home), many, home)
     watched = []
     for count in (few, many):
-        shutil.rmtree(home / "features", ignore_errors=True)
+        shutil.rmtree(home.path / "features", ignore_errors=True)
         watched.append(watch_run(Dataset(dataset.classes, dataset.items[:count]), config, home))
     counts = {"images": [few, many]}
     peaks = [run.peak_bytes / MEGABYTE for run in watched]
@@ -76,7 +76,7 @@ def measure_memory(sizes: Sizes, home: Path) -> Iterator[Measurement]:
     )
 
 
-def repeated_photos(dataset: Dataset, count: int, home: Path) -> Dataset:
+def repeated_photos(dataset: Dataset, count: int, home: DataRoot) -> Dataset:
     """Store `count` different pictures: the photos again and again, each time with another corner."""
     store, model = ImageStore(home), ModelConfig()
     sources = [
@@ -99,7 +99,7 @@ def repeated_photos(dataset: Dataset, count: int, home: Path) -> Dataset:
     return Dataset(dataset.classes, tuple(items))
 
 
-def watch_run(dataset: Dataset, config: RunConfig, home: Path) -> WatchedRun:
+def watch_run(dataset: Dataset, config: RunConfig, home: DataRoot) -> WatchedRun:
     """Train in a worker process and watch its memory and its phases."""
     engine = open_database(home)
     run_id, process = start_worker(dataset, config, home)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 from tests.page_tests import OWNER, ROOT_DIR
 from tlcore.config import RunConfig
 from tlcore.dataset import Dataset
-from tlcore.home import ENVIRONMENT_VARIABLE
+from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot
 from tlcore.storage.database import open_database
 from tlcore.storage.datasets import commit_version
 from tlcore.storage.jobs import claim_job
@@ -21,7 +20,7 @@ RUN_WORKER = "tlcore.jobs.run_worker"
 
 
 def start_worker(
-    dataset: Dataset, config: RunConfig, home: Path, module: str = RUN_WORKER
+    dataset: Dataset, config: RunConfig, home: DataRoot, module: str = RUN_WORKER
 ) -> tuple[str, subprocess.Popen[str]]:
     """Make a project with a run, claim the run as the runner would, and start its process.
 
@@ -45,7 +44,7 @@ def start_worker(
     process = subprocess.Popen(
         [sys.executable, "-m", module, run_id, str(job.attempt)],
         cwd=ROOT_DIR,
-        env={**os.environ, ENVIRONMENT_VARIABLE: str(home)},
+        env={**os.environ, ENVIRONMENT_VARIABLE: str(home.path)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

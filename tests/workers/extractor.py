@@ -5,6 +5,7 @@ import sys
 from tests.coloured_pictures import RecordingProgress
 from tlcore.config import AugmentationConfig, ModelConfig
 from tlcore.features.extractor import FeatureExtractor
+from tlcore.home import DataRoot
 from tlcore.images.views import ViewRequest
 from tlcore.storage.images import ImageStore
 
@@ -21,7 +22,7 @@ class WaitingProgress(RecordingProgress):
 def main() -> None:
     config = ModelConfig(image_size=32, first_trainable="stem")
     progress = WaitingProgress()
-    extractor = FeatureExtractor(config, AugmentationConfig(), ImageStore())
+    extractor = FeatureExtractor(config, AugmentationConfig(), ImageStore(DataRoot.configured()), DataRoot.configured())
     table = extractor.table([ViewRequest(image) for image in sys.argv[1:]], progress, "features")
     print(progress.computed, len(table), flush=True)
 

@@ -1,6 +1,6 @@
 """The runner with sleepers for workers, and little patience: `python -m tests.workers.short_runner`."""
 
-from tlcore.home import home_dir
+from tlcore.home import DataRoot
 from tlcore.jobs.control import runner_lock
 from tlcore.jobs.runner import WORKER_MODULES, Runner
 from tlcore.storage.database import open_database
@@ -8,7 +8,7 @@ from tlcore.storage.database import open_database
 
 def main() -> None:
     WORKER_MODULES["run"] = "tests.workers.sleeper"
-    home = home_dir()
+    home = DataRoot.configured()
     with runner_lock(home):
         Runner(open_database(home), home).work(linger_seconds=5.0)
 

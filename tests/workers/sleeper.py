@@ -4,6 +4,7 @@ import os
 import sys
 import time
 
+from tlcore.home import DataRoot
 from tlcore.storage.database import open_database, writing
 from tlcore.storage.jobs import end_job, get_job, write_job
 
@@ -11,7 +12,7 @@ from tlcore.storage.jobs import end_job, get_job, write_job
 def main() -> None:
     manner = os.environ.get("SLEEPER", "obey")
     job_id, attempt = sys.argv[1], int(sys.argv[2])
-    engine = open_database()
+    engine = open_database(DataRoot.configured())
     with writing(engine) as connection:
         write_job(connection, job_id, attempt, state="running", phase="Saving" if manner == "save" else "Sleeping")
     if manner == "crash":

@@ -21,6 +21,7 @@ from tlcore.backbones.spec import BackboneSpec, PreprocessingSpec, output_shape
 from tlcore.backbones.weights.status import RANDOM_SEED, is_random, require_weights
 from tlcore.config import IMAGENET, RANDOM
 from tlcore.errors import WeightsError
+from tlcore.home import DataRoot
 
 INPUT_NAME = "pixels"
 PREPROCESSING_NAME = "preprocessing"
@@ -30,16 +31,14 @@ SWISHES = (keras.activations.silu, keras.activations.hard_silu)
 SMALL = 0.05
 
 
-def build_backbone(
-    spec: BackboneSpec, image_size: int, weights: str = IMAGENET, home: Path | None = None
-) -> keras.Model:
+def build_backbone(spec: BackboneSpec, image_size: int, home: DataRoot, weights: str = IMAGENET) -> keras.Model:
     """Build a backbone without its classifier, flat, from standard Keras layers under their usual names.
 
     Args:
         spec: A row of the registry, or a small network.
         image_size: Side of the square picture, in pixels.
         weights: What it starts with, as in `ModelConfig.weights`. Random weights are the same every time.
-        home: The data root; by default `home_dir()`.
+        home: The data root.
 
     Returns:
         A model from `pixels`, RGB of shape `(batch, image_size, image_size, 3)` in [0, 255] (uint8 or
@@ -171,7 +170,7 @@ def build_lite0_imagenet_classifier() -> keras.Model:
         WeightsError: If the package with the weights is missing or damaged.
     """
     spec = get_backbone("efficientnet_lite0")
-    backbone = build_backbone(spec, spec.default_size, weights=RANDOM)
+    backbone = build_backbone(spec, spec.default_size, DataRoot.configured(), weights=RANDOM)
     model = keras.Model(backbone.input, build_imagenet_classifier(backbone.output), name=f"{spec.name}_imagenet")
     set_weights(model, convert_weights())
     return model

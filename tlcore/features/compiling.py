@@ -15,7 +15,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from tlcore.config import ModelConfig
 from tlcore.features.engines import EngineSpeeds, LiteRTEngine, as_stored, pictures_per_second, this_machine
 from tlcore.features.litert import seal
-from tlcore.home import write_atomically
+from tlcore.home import DataRoot, write_atomically
 from tlcore.model.classifier import build_prefix
 
 
@@ -67,7 +67,7 @@ class FoldedEngine:
         return as_stored(features.numpy())
 
 
-def folded_engine(config: ModelConfig, home: Path | None = None) -> FoldedEngine:
+def folded_engine(config: ModelConfig, home: DataRoot) -> FoldedEngine:
     """Build the frozen prefix of a model as a folded TensorFlow graph.
 
     Raises:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tlcore.config import from_json, to_json
 from tlcore.features.litert import CompiledModel
-from tlcore.home import home_dir, write_atomically
+from tlcore.home import DataRoot, write_atomically
 from tlcore.model.cut import Prefix
 
 EngineName = Literal["litert", "tensorflow"]
@@ -98,16 +98,16 @@ def this_machine() -> str:
     return f"{platform.system()} {platform.machine()} {platform.processor()} {num_compute_threads()} threads"
 
 
-def compiled_prefix_path(prefix: Prefix, home: Path | None = None) -> Path:
+def compiled_prefix_path(prefix: Prefix, home: DataRoot) -> Path:
     """Return where the compiled prefix is, or will be."""
-    return (home or home_dir()) / "compiled" / f"{prefix.key}.tflite"
+    return home.compiled_dir / f"{prefix.key}.tflite"
 
 
-def _speeds_path(prefix: Prefix, home: Path | None) -> Path:
+def _speeds_path(prefix: Prefix, home: DataRoot) -> Path:
     return compiled_prefix_path(prefix, home).with_suffix(".json")
 
 
-def read_engine_speeds(prefix: Prefix, home: Path | None = None) -> EngineSpeeds | None:
+def read_engine_speeds(prefix: Prefix, home: DataRoot) -> EngineSpeeds | None:
     """Return what was measured for a prefix on this machine; `None` when nothing was."""
     try:
         speeds = from_json(_speeds_path(prefix, home).read_bytes(), EngineSpeeds)
@@ -116,7 +116,7 @@ def read_engine_speeds(prefix: Prefix, home: Path | None = None) -> EngineSpeeds
     return speeds if speeds.machine == this_machine() else None
 
 
-def write_engine_speeds(prefix: Prefix, speeds: EngineSpeeds, home: Path | None = None) -> None:
+def write_engine_speeds(prefix: Prefix, speeds: EngineSpeeds, home: DataRoot) -> None:
     """Remember what was measured for a prefix on this machine."""
     write_atomically(_speeds_path(prefix, home), lambda path: path.write_text(to_json(speeds), "utf-8"))
 

@@ -26,7 +26,7 @@ from tlcore.features.engines import (
     read_engine_speeds,
 )
 from tlcore.features.store import FeatureStore, FeatureTable, record_key
-from tlcore.home import storage_error
+from tlcore.home import DataRoot, storage_error
 from tlcore.images.views import ViewRequest, square_pixels, view_pixels
 from tlcore.model.cut import PIXELS, prefix_of
 from tlcore.progress import Progress
@@ -65,14 +65,14 @@ class FeatureExtractor:
         config: Backbone, freeze line, picture size and resize mode.
         augmentation: What a view draws from.
         images: Where the pictures are.
-        home: The data root; the configured one when not given.
+        home: The data root.
 
     Attributes:
         passes: What was computed so far, and when.
     """
 
     def __init__(
-        self, config: ModelConfig, augmentation: AugmentationConfig, images: ImageStore, home: Path | None = None
+        self, config: ModelConfig, augmentation: AugmentationConfig, images: ImageStore, home: DataRoot
     ) -> None:
         self.prefix = prefix_of(config)
         self._config = config
@@ -175,12 +175,12 @@ class FeatureExtractor:
         return view_pixels(square, request, self._augmentation)
 
 
-def fastest_engine(config: ModelConfig, home: Path | None = None) -> tuple[Callable[[], Engine], int]:
+def fastest_engine(config: ModelConfig, home: DataRoot) -> tuple[Callable[[], Engine], int]:
     """Return what makes an engine for each thread of a feature pass, and how many pictures it takes at a time.
 
     Args:
         config: Backbone, freeze line and picture size; the prefix is compiled already.
-        home: The data root; the configured one when not given.
+        home: The data root.
 
     Raises:
         RunError: If the compiled prefix is missing.

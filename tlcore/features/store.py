@@ -16,7 +16,7 @@ import filelock
 import numpy as np
 from numpy.typing import NDArray
 
-from tlcore.home import home_dir, storage_error
+from tlcore.home import DataRoot, storage_error
 from tlcore.model.cut import Prefix
 
 SIZE_LIMIT_VARIABLE = "TRANSFER_LAB_CACHE_GB"
@@ -264,8 +264,8 @@ class _SegmentWriter:
 class FeatureStore:
     """The features of one data root, kept under a size limit."""
 
-    def __init__(self, home: Path | None = None, limit_bytes: int | None = None) -> None:
-        self._directory = (home or home_dir()) / "features"
+    def __init__(self, home: DataRoot, limit_bytes: int | None = None) -> None:
+        self._directory = home.features_dir
         gigabytes = os.environ.get(SIZE_LIMIT_VARIABLE)
         configured = int(float(gigabytes) * 2**30) if gigabytes else DEFAULT_LIMIT_BYTES
         self._limit_bytes = configured if limit_bytes is None else limit_bytes

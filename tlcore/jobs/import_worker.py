@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack
-from pathlib import Path
 
 from tlcore.config import RunConfig
 from tlcore.errors import ConflictError
+from tlcore.home import DataRoot
 from tlcore.intake.collection import ImportReport, gather
 from tlcore.intake.sources import ArchiveSource, FileSource, ReadySource, Source
 from tlcore.jobs.worker import WorkerContext, work
@@ -23,7 +23,6 @@ from tlcore.storage.imports import (
     ImportSummary,
     RefusedFile,
     get_import,
-    imports_dir,
     remove_staging_dir,
     write_import_summary,
 )
@@ -37,7 +36,7 @@ TRIES = 100
 class _NotingStore(ImageStore):
     """A store of pictures that knows what was added through it."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: DataRoot) -> None:
         super().__init__(home)
         self.added: set[str] = set()
 
@@ -105,7 +104,7 @@ def _commit(
 def _sources(context: WorkerContext, request: ImportRequest, stack: ExitStack) -> list[Source]:
     if request.sample is not None:
         return [_ready_source(context, request.sample, request.per_class, stack)]
-    staging = imports_dir(context.home) / (request.staging or "")
+    staging = context.home.imports_dir / (request.staging or "")
     sources: list[Source] = [
         ArchiveSource(staging / archive.path, archive.name, request.class_name) for archive in request.archives
     ]

@@ -12,7 +12,7 @@ from tlcore.pricing.speeds import learn_speeds
 from tlcore.storage.database import writing
 from tlcore.storage.datasets import get_version, load_dataset
 from tlcore.storage.jobs import JobState
-from tlcore.storage.runs import get_run, run_dir, write_summary
+from tlcore.storage.runs import get_run, write_summary
 from tlcore.training.run import run_pipeline
 
 
@@ -21,7 +21,7 @@ def train(context: WorkerContext) -> tuple[JobState, str]:
     run = get_run(context.engine, context.job_id)
     version = get_version(context.engine, run.job.project_id, run.version)
     dataset = load_dataset(version.content, context.home)
-    directory = run_dir(run.id, context.home)
+    directory = context.home.run_dir(run.id)
     launch_seconds = seconds_since_start()
     result = run_pipeline(dataset, run.config, directory, context.progress, context.home)
     if result.timings is not None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from pathlib import Path
 
 import filelock
 import sqlalchemy as sa
 
 from tlcore.errors import StorageError
-from tlcore.home import home_dir, storage_error
+from tlcore.home import DataRoot, storage_error
 from tlcore.jobs.control import runner_lock
 from tlcore.jobs.processes import is_alive, kill, process_start_time, start_module
 from tlcore.progress import CLOSING_PHASES
@@ -30,7 +29,6 @@ from tlcore.storage.jobs import (
     requeue_job,
     write_job,
 )
-from tlcore.storage.runs import run_dir
 
 SLOTS_VARIABLE = "TRANSFER_LAB_SLOTS"
 POLL_SECONDS = 0.1
@@ -65,7 +63,7 @@ GOES_FIRST: dict[JobKind, set[JobKind]] = {
 class Runner:
     """Works through the job table of one data root until nothing has happened for a while."""
 
-    def __init__(self, engine: sa.Engine, home: Path) -> None:
+    def __init__(self, engine: sa.Engine, home: DataRoot) -> None:
         self._engine = engine
         self._home = home
         runs = int(os.environ.get(SLOTS_VARIABLE, "1"))
@@ -115,8 +113,10 @@ class Runner:
                 del self._processes[job_id]
 
     def _start(self, job: JobStatus) -> None:
-        log_dir = run_dir(job.id, self._home) if job.kind == "run" else self._home / LOG_FOLDERS.get(job.kind, "speeds")
-        environment = {"TRANSFER_LAB_HOME": str(self._home), "TF_CPP_MIN_LOG_LEVEL": "3"}
+        log_dir = self._home.path / LOG_FOLDERS.get(job.kind, "speeds")
+        if job.kind == "run":
+            log_dir = self._home.run_dir(job.id)
+        environment = {"TRANSFER_LAB_HOME": str(self._home.path), "TF_CPP_MIN_LOG_LEVEL": "3"}
         try:
             log_dir.mkdir(parents=True, exist_ok=True)
             with (log_dir / "worker.log").open("ab") as log:
@@ -197,7 +197,7 @@ def _death_notice(kind: JobKind, exit_code: int | None) -> str:
 
 def main() -> None:
     """Work as the one runner of the data root; end at once when there is one already."""
-    home = home_dir()
+    home = DataRoot.configured()
     jobs_left = True
     while jobs_left:
         try:

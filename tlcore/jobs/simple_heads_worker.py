@@ -9,7 +9,7 @@ from tlcore.simple_heads.run import train_probes
 from tlcore.storage.database import writing
 from tlcore.storage.datasets import get_version, load_dataset
 from tlcore.storage.jobs import JobState, get_job
-from tlcore.storage.simple_heads import get_probe_request, probes_dir, write_probe_results
+from tlcore.storage.simple_heads import get_probe_request, write_probe_results
 
 
 def train(context: WorkerContext) -> tuple[JobState, str]:
@@ -18,7 +18,7 @@ def train(context: WorkerContext) -> tuple[JobState, str]:
     project_id = get_job(context.engine, context.job_id).project_id
     version = get_version(context.engine, project_id, request.version)
     dataset = load_dataset(version.content, context.home)
-    folder = probes_dir(context.home) / context.job_id
+    folder = context.home.simple_heads_dir / context.job_id
     tested = train_probes(dataset, request.model, context.progress, folder=folder, home=context.home)
     with writing(context.engine) as connection:
         write_probe_results(connection, context.job_id, context.attempt, tuple(one.result for one in tested))

@@ -7,12 +7,11 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import sqlalchemy as sa
 
 from tlcore.errors import StorageError, TransferLabError
-from tlcore.home import home_dir
+from tlcore.home import DataRoot
 from tlcore.jobs.processes import lower_priority
 from tlcore.jobs.reporting import JobProgress
 from tlcore.keras_imports import leave_out_of_keras
@@ -31,7 +30,7 @@ class WorkerContext:
     """What a worker's task gets."""
 
     engine: sa.Engine
-    home: Path
+    home: DataRoot
     job_id: str
     attempt: int
     progress: JobProgress
@@ -46,7 +45,7 @@ def work(task: Task) -> int:
     job_id, attempt = sys.argv[1], int(sys.argv[2])
     lower_priority()
     leave_out_of_keras()
-    home = home_dir()
+    home = DataRoot.configured()
     engine = open_database(home)
     exit_code = _work(task, engine, home, job_id, attempt)
     if not has_job(engine, job_id):  # deleted with its project meanwhile, and so were the files that it had then
@@ -54,7 +53,7 @@ def work(task: Task) -> int:
     return exit_code
 
 
-def _work(task: Task, engine: sa.Engine, home: Path, job_id: str, attempt: int) -> int:
+def _work(task: Task, engine: sa.Engine, home: DataRoot, job_id: str, attempt: int) -> int:
     try:
         progress = JobProgress(engine, job_id, attempt)
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -12,6 +11,7 @@ from tlcore.backbones.keras_models import PREPROCESSING_NAME, block_layers, bloc
 from tlcore.backbones.registry import get_backbone
 from tlcore.backbones.weights.status import is_random
 from tlcore.config import HeadConfig, ModelConfig
+from tlcore.home import DataRoot
 from tlcore.model.cut import PIXELS, POOLING, prefix_of, trainable_blocks
 
 PROBABILITIES = "probabilities"
@@ -40,7 +40,7 @@ def build_classifier(
     num_classes: int,
     *,
     seed: int = 0,
-    home: Path | None = None,
+    home: DataRoot,
 ) -> Classifier:
     """Build backbone and head as one flat network and cut it at the freeze line.
 
@@ -50,13 +50,13 @@ def build_classifier(
         config: Backbone, its first weights, freeze line and head.
         num_classes: Number of outputs.
         seed: Fixes the head's first weights and its dropout.
-        home: The data root; the configured one when not given.
+        home: The data root.
 
     Raises:
         WeightsError: If the backbone's weights are not on this computer.
     """
     spec = get_backbone(config.backbone)
-    backbone = build_backbone(spec, config.image_size, config.weights, home=home)
+    backbone = build_backbone(spec, config.image_size, home, config.weights)
     features = backbone.output
     outputs = _head(features, config.head, num_classes, seed)
     return cut_model(keras.Model(backbone.input, outputs, name="classifier"), config)
@@ -82,7 +82,7 @@ def cut_model(model: keras.Model, config: ModelConfig) -> Classifier:
     )
 
 
-def build_prefix(config: ModelConfig, *, home: Path | None = None) -> keras.Model:
+def build_prefix(config: ModelConfig, *, home: DataRoot) -> keras.Model:
     """Build only the frozen part, to compile it.
 
     Raises:
@@ -93,7 +93,7 @@ def build_prefix(config: ModelConfig, *, home: Path | None = None) -> keras.Mode
     cut = prefix_of(config).cut
     if cut == PIXELS:
         raise ValueError("`config` must freeze at least one block. Received: every block is trainable")
-    backbone = build_backbone(spec, config.image_size, config.weights, home=home)
+    backbone = build_backbone(spec, config.image_size, home, config.weights)
     if cut == POOLING:
         return keras.Model(backbone.input, keras.layers.GlobalAveragePooling2D(name=POOLING)(backbone.output))
     return keras.Model(backbone.input, block_output(backbone, spec, cut))

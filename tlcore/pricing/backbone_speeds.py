@@ -9,6 +9,7 @@ from pathlib import Path
 from tlcore.backbones.registry import BackboneSpec
 from tlcore.config import IMAGENET, RANDOM, HeadConfig, ModelConfig, Pooling
 from tlcore.features.engines import read_engine_speeds, write_engine_speeds
+from tlcore.home import DataRoot
 from tlcore.model.cut import prefix_of
 from tlcore.progress import Progress
 from tlcore.training.run import ensure_compiled
@@ -16,12 +17,12 @@ from tlcore.training.run import ensure_compiled
 POOLINGS: tuple[Pooling, ...] = ("average", "flatten")
 
 
-def backbone_milliseconds(spec: BackboneSpec, home: Path | None = None) -> float | None:
+def backbone_milliseconds(spec: BackboneSpec, home: DataRoot) -> float | None:
     """Return the time for one picture through a whole backbone at its own size, on all cores.
 
     Args:
         spec: A row of the registry.
-        home: The data root; the configured one when not given.
+        home: The data root.
 
     Returns:
         Milliseconds with the faster engine; `None` where this machine never measured it. Every run with a frozen
@@ -37,7 +38,7 @@ def backbone_milliseconds(spec: BackboneSpec, home: Path | None = None) -> float
     return 1000 / fastest if fastest > 0 else None
 
 
-def measure_backbones(specs: Sequence[BackboneSpec], progress: Progress, home: Path) -> None:
+def measure_backbones(specs: Sequence[BackboneSpec], progress: Progress, home: DataRoot) -> None:
     """Measure the backbones that this machine has not measured yet, small ones first; needs no weights.
 
     Args:
@@ -56,8 +57,9 @@ def measure_backbones(specs: Sequence[BackboneSpec], progress: Progress, home: P
         config = ModelConfig(spec.name, spec.default_size, weights=RANDOM)
         # The compiled network is of no use afterwards, only its speed.
         with tempfile.TemporaryDirectory(prefix="transfer-lab-", ignore_cleanup_errors=True) as folder:
-            ensure_compiled(config, _Counted(progress, f"Measuring {spec.title}", number, len(missing)), Path(folder))
-            speeds = read_engine_speeds(prefix_of(config), Path(folder))
+            scratch = DataRoot(Path(folder))
+            ensure_compiled(config, _Counted(progress, f"Measuring {spec.title}", number, len(missing)), scratch)
+            speeds = read_engine_speeds(prefix_of(config), scratch)
         if speeds is not None:
             write_engine_speeds(prefix_of(config), speeds, home)
 

@@ -15,7 +15,7 @@ from tlcore.config import RunConfig
 from tlcore.dataset import Dataset, Item, Split, check_trainable
 from tlcore.features.engines import read_engine_speeds
 from tlcore.features.extractor import FeatureExtractor, FeaturePass
-from tlcore.home import home_dir
+from tlcore.home import DataRoot
 from tlcore.images.views import ViewRequest, view_of_epoch
 from tlcore.model.cut import PIXELS, prefix_of
 from tlcore.pricing.speeds import learn_speeds
@@ -33,9 +33,7 @@ MAX_EPOCH_SECONDS = 15.0
 MIN_STEPS = 3
 
 
-def measure(
-    dataset: Dataset, config: RunConfig, progress: Progress, launch_seconds: float, home: Path | None = None
-) -> None:
+def measure(dataset: Dataset, config: RunConfig, progress: Progress, launch_seconds: float, home: DataRoot) -> None:
     """Measure the parts of a run and remember their speeds.
 
     Features that are computed for this stay cached, so the run itself has that much less to do.
@@ -45,7 +43,7 @@ def measure(
         config: Everything that was chosen.
         progress: Told what happens; may ask to stop.
         launch_seconds: From the start of this process to this call.
-        home: The data root; the configured one when not given.
+        home: The data root.
 
     Raises:
         StopRequested: If the person asked to stop.
@@ -53,7 +51,6 @@ def measure(
         WeightsError: If the backbone's weights are not on this computer.
         StorageError: If the disk is full.
     """
-    home = home or home_dir()
     check_trainable(dataset)
     import_seconds = _make_ready(config, progress, home)
     extractor = FeatureExtractor(config.model, config.augmentation, ImageStore(home), home)
@@ -77,7 +74,7 @@ def measure(
     learn_speeds(config, dataset, replace(timings, passes=passes or timings.passes), launch_seconds, home)
 
 
-def _make_ready(config: RunConfig, progress: Progress, home: Path) -> float:
+def _make_ready(config: RunConfig, progress: Progress, home: DataRoot) -> float:
     """Compile the frozen part when it is not yet; return how long TensorFlow's import for that took."""
     spec = get_backbone(config.model.backbone)
     if is_compiled(config.model, home) and weights_status(spec, home, config.model.weights).state != "convert":
@@ -93,7 +90,7 @@ def _make_ready(config: RunConfig, progress: Progress, home: Path) -> float:
     return import_seconds
 
 
-def _overlaps_import(config: RunConfig, home: Path) -> bool:
+def _overlaps_import(config: RunConfig, home: DataRoot) -> bool:
     """Whether the feature pass needs no TensorFlow: then it is measured on its own, before the import begins."""
     prefix = prefix_of(config.model)
     speeds = read_engine_speeds(prefix, home)

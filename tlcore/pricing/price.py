@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from tlcore.config import RunConfig
 from tlcore.dataset import Dataset, Item
 from tlcore.features.engines import num_compute_threads
 from tlcore.features.extractor import FeatureExtractor
+from tlcore.home import DataRoot
 from tlcore.images.views import ViewRequest, view_of_epoch
 from tlcore.pricing.speeds import PassSpeed, Speeds
 from tlcore.storage.images import ImageStore
@@ -58,14 +58,14 @@ class MissingRecords:
     test: int
 
 
-def price_of(config: RunConfig, dataset: Dataset, speeds: Speeds, home: Path | None = None) -> PriceTag | None:
+def price_of(config: RunConfig, dataset: Dataset, speeds: Speeds, home: DataRoot) -> PriceTag | None:
     """Return what a run will take; `None` when it needs a feature pass whose speed is not known.
 
     Args:
         config: Everything that was chosen.
         dataset: What it shall be trained on.
         speeds: From `tlcore.pricing.speeds.read_speeds`, for the same settings and data set.
-        home: The data root; the configured one when not given.
+        home: The data root.
     """
     return price_of_missing(config, dataset, speeds, count_missing(config, dataset, home))
 
@@ -77,7 +77,7 @@ def total_of_phases(tags: Sequence[PriceTag]) -> float:
     return sum(tag.total_seconds for tag in tags) - starts_again - ends_before
 
 
-def count_missing(config: RunConfig, dataset: Dataset, home: Path | None = None) -> MissingRecords:
+def count_missing(config: RunConfig, dataset: Dataset, home: DataRoot) -> MissingRecords:
     """Return how many records a run must compute, without reading any that are cached."""
     extractor = FeatureExtractor(config.model, config.augmentation, ImageStore(home), home)
     passes = _passes_of_training(config)

@@ -12,7 +12,7 @@ from tlcore.config import RunConfig, from_json, to_json
 from tlcore.dataset import Dataset
 from tlcore.features.engines import num_compute_threads, this_machine
 from tlcore.features.extractor import FeaturePass
-from tlcore.home import home_dir, write_atomically
+from tlcore.home import DataRoot, write_atomically
 from tlcore.model.cut import prefix_of
 from tlcore.storage.images import ImageStore
 from tlcore.training.stopwatch import TrainingPace
@@ -73,7 +73,7 @@ class Speeds:
     training: TrainingSpeed
 
 
-def pass_key(config: RunConfig, dataset: Dataset, home: Path | None = None, *, augmented: bool) -> str:
+def pass_key(config: RunConfig, dataset: Dataset, home: DataRoot, *, augmented: bool) -> str:
     """Identify what the speed of a feature pass depends on."""
     return _key("pass", prefix_of(config.model).key, _size_of_files(dataset, home), augmented)
 
@@ -91,7 +91,7 @@ def training_key(config: RunConfig, num_classes: int) -> str:
     )
 
 
-def speeds_key(config: RunConfig, dataset: Dataset, home: Path | None = None) -> str:
+def speeds_key(config: RunConfig, dataset: Dataset, home: DataRoot) -> str:
     """Identify everything that a measurement for these settings and this data set would find."""
     return _key(
         training_key(config, dataset.num_classes),
@@ -100,7 +100,7 @@ def speeds_key(config: RunConfig, dataset: Dataset, home: Path | None = None) ->
     )
 
 
-def read_speeds(config: RunConfig, dataset: Dataset, home: Path | None = None) -> Speeds | None:
+def read_speeds(config: RunConfig, dataset: Dataset, home: DataRoot) -> Speeds | None:
     """Return what is known about these settings on this machine; `None` when the training was never measured."""
     training = _read(training_key(config, dataset.num_classes), TrainingSpeed, home)
     if training is None:
@@ -111,7 +111,7 @@ def read_speeds(config: RunConfig, dataset: Dataset, home: Path | None = None) -
 
 
 def learn_speeds(
-    config: RunConfig, dataset: Dataset, timings: RunTimings, launch_seconds: float, home: Path | None = None
+    config: RunConfig, dataset: Dataset, timings: RunTimings, launch_seconds: float, home: DataRoot
 ) -> None:
     """Remember what happened in a run; what it did not show stays as it was.
 
@@ -120,7 +120,7 @@ def learn_speeds(
         dataset: What it was trained on.
         timings: What happened.
         launch_seconds: From the start of the worker process to the start of the run.
-        home: The data root; the configured one when not given.
+        home: The data root.
 
     Raises:
         StorageError: If the disk is full.
@@ -177,9 +177,9 @@ def _overlap(one: FeaturePass, stretch: tuple[float, float]) -> float:
     return max(0.0, min(one.ended, stretch[1]) - max(one.started, stretch[0]))
 
 
-def _size_of_files(dataset: Dataset, home: Path | None) -> int:
+def _size_of_files(dataset: Dataset, home: DataRoot) -> int:
     """Return how large a picture is on disk, as a power of two: decoding takes longer for larger ones."""
-    images, items = ImageStore(home or home_dir()), dataset.items
+    images, items = ImageStore(home), dataset.items
     sizes = []
     for item in items[:: max(1, len(items) // SIZED_PICTURES)][:SIZED_PICTURES]:
         path = images.path(item.image)
@@ -192,16 +192,16 @@ def _key(*parts: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _path(key: str, home: Path | None) -> Path:
-    return (home or home_dir()) / "speeds" / f"{key}.json"
+def _path(key: str, home: DataRoot) -> Path:
+    return home.speeds_dir / f"{key}.json"
 
 
-def _read(key: str, kind: type[T], home: Path | None) -> T | None:
+def _read(key: str, kind: type[T], home: DataRoot) -> T | None:
     try:
         return from_json(_path(key, home).read_bytes(), kind)
     except (OSError, ValueError):
         return None
 
 
-def _write(key: str, value: PassSpeed | TrainingSpeed, home: Path | None) -> None:
+def _write(key: str, value: PassSpeed | TrainingSpeed, home: DataRoot) -> None:
     write_atomically(_path(key, home), lambda path: path.write_text(to_json(value), "utf-8"))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tlcore.config import from_json, to_json
 from tlcore.errors import ImageError
-from tlcore.home import home_dir, write_atomically
+from tlcore.home import DataRoot, write_atomically
 from tlcore.intake.sources import ReadyPicture
 from tlcore.ready_sets.pictures import spread_over_classes
 from tlcore.ready_sets.registry import ReadySetSpec
@@ -51,7 +51,7 @@ def preview_strip(spec: ReadySetSpec, pictures: Iterable[ReadyPicture]) -> Previ
     return PreviewStrip(tuple(previews))
 
 
-def save_strip(spec: ReadySetSpec, strip: PreviewStrip, home: Path | None = None) -> None:
+def save_strip(spec: ReadySetSpec, strip: PreviewStrip, home: DataRoot) -> None:
     """Keep the strip of a data set that was downloaded, so that no page must open its large files.
 
     Raises:
@@ -61,7 +61,7 @@ def save_strip(spec: ReadySetSpec, strip: PreviewStrip, home: Path | None = None
     write_atomically(_path(spec, home), lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def load_strip(spec: ReadySetSpec, home: Path | None = None) -> PreviewStrip | None:
+def load_strip(spec: ReadySetSpec, home: DataRoot) -> PreviewStrip | None:
     """Return the kept strip; `None` before the data set was taken for the first time."""
     try:
         return from_json(_path(spec, home).read_text(encoding="utf-8"), PreviewStrip)
@@ -75,5 +75,5 @@ def _preview(picture: ReadyPicture) -> Preview:
     return Preview(picture.class_name, clean.data if is_tiny else clean.thumbnail)
 
 
-def _path(spec: ReadySetSpec, home: Path | None) -> Path:
-    return (home or home_dir()) / "ready_sets" / f"{spec.name}.json"
+def _path(spec: ReadySetSpec, home: DataRoot) -> Path:
+    return home.ready_sets_dir / f"{spec.name}.json"

@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tlcore.errors import RunError
+from tlcore.home import DataRoot
 from tlcore.results.evaluation import VALIDATION_FILE_NAME, Evaluation, load_evaluation
 from tlcore.results.prediction import Predictor, load_predictor
 from tlcore.storage.ensembles import EnsembleConfig
-from tlcore.storage.runs import run_dir
 
 # A member that counts less than this would cost its time in every answer and change next to none.
 SMALLEST_WEIGHT = 0.005
@@ -108,7 +107,7 @@ def fit_weights(validations: Sequence[Evaluation]) -> tuple[float, ...]:
     return tuple((weights / weights.sum()).tolist())
 
 
-def load_validations(run_ids: Sequence[str], home: Path | None = None) -> list[Evaluation] | None:
+def load_validations(run_ids: Sequence[str], home: DataRoot) -> list[Evaluation] | None:
     """Return the answers of some runs to the validation pictures.
 
     `None` when one of them kept none: it is from an earlier version, or there were no such pictures.
@@ -116,7 +115,7 @@ def load_validations(run_ids: Sequence[str], home: Path | None = None) -> list[E
     Raises:
         RunError: If a file is damaged.
     """
-    folders = [run_dir(run_id, home) for run_id in run_ids]
+    folders = [home.run_dir(run_id) for run_id in run_ids]
     if not all((folder / VALIDATION_FILE_NAME).is_file() for folder in folders):
         return None
     validations = [load_evaluation(folder, VALIDATION_FILE_NAME) for folder in folders]
@@ -215,10 +214,10 @@ class EnsemblePredictor:
         return average_probabilities(answers, [weight for _, weight in self._members])
 
 
-def load_ensemble(config: EnsembleConfig, home: Path | None = None) -> EnsemblePredictor:
+def load_ensemble(config: EnsembleConfig, home: DataRoot) -> EnsemblePredictor:
     """Return the predictor of a group.
 
     Raises:
         RunError: If the files of a run are missing or damaged.
     """
-    return EnsemblePredictor([load_predictor(run_dir(run_id, home), home) for run_id in config.run_ids], config.weights)
+    return EnsemblePredictor([load_predictor(home.run_dir(run_id), home) for run_id in config.run_ids], config.weights)

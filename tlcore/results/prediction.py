@@ -15,7 +15,7 @@ from tlcore.config import ResizeMode, from_json, to_json
 from tlcore.errors import RunError
 from tlcore.features.engines import compiled_prefix_path
 from tlcore.features.litert import CompiledModel
-from tlcore.home import home_dir, write_atomically
+from tlcore.home import DataRoot, write_atomically
 from tlcore.images.resizing import resize_image
 from tlcore.model.cut import PIXELS, Prefix
 
@@ -100,7 +100,7 @@ class Predictor:
         return np.stack(rows) if rows else np.zeros((0, len(self.class_names)), np.float32)
 
 
-def load_predictor(run_dir: Path, home: Path | None = None) -> Predictor:
+def load_predictor(run_dir: Path, home: DataRoot) -> Predictor:
     """Return the predictor of a run that ended with a model.
 
     Raises:
@@ -113,5 +113,5 @@ def load_predictor(run_dir: Path, home: Path | None = None) -> Predictor:
     threads = min(2, os.cpu_count() or 1)
     prefix = None
     if spec.prefix.cut != PIXELS:
-        prefix = CompiledModel(compiled_prefix_path(spec.prefix, home or home_dir()), threads)
+        prefix = CompiledModel(compiled_prefix_path(spec.prefix, home), threads)
     return Predictor(spec, prefix, CompiledModel(run_dir / SUFFIX_FILE, threads))

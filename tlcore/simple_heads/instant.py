@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -17,7 +16,7 @@ from tlcore.dataset import Dataset, Item
 from tlcore.features.engines import as_stored, compiled_prefix_path
 from tlcore.features.litert import CompiledModel
 from tlcore.features.store import FeatureStore, record_key
-from tlcore.home import home_dir
+from tlcore.home import DataRoot
 from tlcore.images.views import square_pixels
 from tlcore.model.cut import prefix_of
 from tlcore.results.prediction import Predictor, PredictorSpec
@@ -46,14 +45,13 @@ class InstantFeatures:
 
     Args:
         model: Backbone, picture size and resize mode; everything must be frozen and averaged.
-        home: The data root; the configured one when not given.
+        home: The data root.
 
     Raises:
         RunError: If the compiled backbone is missing or damaged.
     """
 
-    def __init__(self, model: ModelConfig, home: Path | None = None) -> None:
-        home = home or home_dir()
+    def __init__(self, model: ModelConfig, home: DataRoot) -> None:
         self.model = model
         self.prefix = prefix_of(model)
         self._images = ImageStore(home)

@@ -11,7 +11,7 @@ from tlcore.config import from_json
 from tlcore.errors import RunError
 from tlcore.features.engines import compiled_prefix_path
 from tlcore.features.litert import CompiledModel
-from tlcore.home import home_dir
+from tlcore.home import DataRoot
 from tlcore.results.prediction import SPEC_FILE, Predictor, PredictorSpec
 from tlcore.simple_heads.heads import Probe, load_probe
 
@@ -30,7 +30,7 @@ def probe_predictor(
     return Predictor(spec, prefix, lambda features: probe.probabilities(features[np.newaxis])[0], lock)
 
 
-def load_probe_predictor(folder: Path, home: Path | None = None) -> Predictor:
+def load_probe_predictor(folder: Path, home: DataRoot) -> Predictor:
     """Return the predictor of a trained head.
 
     Raises:
@@ -41,5 +41,5 @@ def load_probe_predictor(folder: Path, home: Path | None = None) -> Predictor:
         spec = from_json((folder / SPEC_FILE).read_bytes(), PredictorSpec)
     except (OSError, ValueError) as error:
         raise RunError("The files of this simple head are missing or damaged. Train it again.") from error
-    prefix = CompiledModel(compiled_prefix_path(spec.prefix, home or home_dir()))
+    prefix = CompiledModel(compiled_prefix_path(spec.prefix, home))
     return probe_predictor(spec, prefix, probe)

@@ -18,7 +18,7 @@ from tlcore.dataset import Dataset, Item, check_trainable
 from tlcore.errors import DatasetError
 from tlcore.features.engines import num_compute_threads
 from tlcore.features.extractor import FeatureExtractor
-from tlcore.home import home_dir
+from tlcore.home import DataRoot
 from tlcore.images.views import ViewRequest
 from tlcore.progress import Progress
 from tlcore.results.evaluation import Evaluation, save_evaluation
@@ -55,7 +55,7 @@ def train_probes(
     *,
     folder: Path | None = None,
     specs: Sequence[ProbeSpec] = PROBES,
-    home: Path | None = None,
+    home: DataRoot,
 ) -> list[ProbeOutcome]:
     """Train simple heads on the training pictures and test them.
 
@@ -68,7 +68,7 @@ def train_probes(
         progress: Told what happens; may ask to stop.
         folder: Each head leaves its files in a folder of its kind in here; nothing is written when not given.
         specs: Which heads.
-        home: The data root; the configured one when not given.
+        home: The data root.
 
     Raises:
         StopRequested: If the person asked to stop.
@@ -76,7 +76,6 @@ def train_probes(
         WeightsError: If the backbone's weights are not on this computer.
         StorageError: If the disk is full.
     """
-    home = home or home_dir()
     configure_tensorflow()
     _check_enough(dataset, specs)
     model = frozen_backbone(model)

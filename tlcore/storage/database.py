@@ -13,7 +13,7 @@ import filelock
 import sqlalchemy as sa
 
 from tlcore.errors import StorageError
-from tlcore.home import home_dir, storage_error
+from tlcore.home import DataRoot, storage_error
 
 SCHEMA_VERSION = 1
 
@@ -153,10 +153,10 @@ def _set_pragmas(connection: Any, _record: object) -> None:
     cursor.close()
 
 
-def _prepare_file(home: Path) -> Path:
-    file = home / "lab.sqlite"
+def _prepare_file(home: DataRoot) -> Path:
+    file = home.database_path
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        home.path.mkdir(parents=True, exist_ok=True)
         # The file remembers its journal mode, so one switch is enough. Two at the same time would fail at once
         # whatever the busy timeout: SQLite does not wait where each could wait for the other.
         with filelock.FileLock(f"{file}.lock"), closing(sqlite3.connect(file, BUSY_SECONDS)) as connection:
@@ -175,17 +175,16 @@ def _begin_immediately(connection: sa.Connection) -> None:
         connection.exec_driver_sql("BEGIN")
 
 
-def open_database(home: Path | None = None, url: str | sa.URL | None = None) -> sa.Engine:
+def open_database(home: DataRoot, url: str | sa.URL | None = None) -> sa.Engine:
     """Open the database of a data root, making its tables when it is new.
 
     Args:
-        home: The data root; the configured one when not given.
+        home: The data root.
         url: An SQLAlchemy address instead of the SQLite file, such as one of PostgreSQL.
 
     Raises:
         StorageError: If the data root cannot be written or is from a newer version.
     """
-    home = home or home_dir()
     try:
         if url is None:
             url = sa.URL.create("sqlite", database=str(_prepare_file(home)))
@@ -230,7 +229,7 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
             yield connection
     except sa.exc.OperationalError as error:
         raise StorageError(
-            f"Nothing was saved: the database in {home_dir()} cannot be written ({error.orig}). "
+            f"Nothing was saved: the database in {DataRoot.configured()} cannot be written ({error.orig}). "
             "Free some space on the disk, check that the folder can be written, then try again."
         ) from error
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from tlcore.config import from_json, to_json
 from tlcore.dataset import Dataset
 from tlcore.errors import ConflictError, NotFoundError, StorageError
-from tlcore.home import home_dir, write_atomically
+from tlcore.home import DataRoot, write_atomically
 from tlcore.storage.database import dataset_versions, now, projects, writing
 
 
@@ -26,13 +26,13 @@ class Version:
     created: float
 
 
-def content_path(content: str, home: Path | None = None) -> Path:
+def content_path(content: str, home: DataRoot) -> Path:
     """Return where the list of pictures of a version lies."""
-    return (home or home_dir()) / "datasets" / f"{content}.json"
+    return home.versions_dir / f"{content}.json"
 
 
 def commit_version(
-    engine: sa.Engine, project_id: str, dataset: Dataset, note: str, *, parent: int | None, home: Path | None = None
+    engine: sa.Engine, project_id: str, dataset: Dataset, note: str, *, parent: int | None, home: DataRoot
 ) -> int:
     """Store a data set as the project's next version and make it the current one.
 
@@ -42,7 +42,7 @@ def commit_version(
         dataset: The new content.
         note: What changed, in words.
         parent: The version that the edit started from.
-        home: The data root; the configured one when not given.
+        home: The data root.
 
     Returns:
         The number of the new version.
@@ -91,7 +91,7 @@ def get_version(engine: sa.Engine, project_id: str, number: int) -> Version:
     return Version(**row._mapping)
 
 
-def load_dataset(content: str, home: Path | None = None) -> Dataset:
+def load_dataset(content: str, home: DataRoot) -> Dataset:
     """Return the data set that a version holds, by its content key.
 
     Raises:
@@ -128,7 +128,7 @@ def undo_version(engine: sa.Engine, project_id: str, *, current: int) -> int | N
     return version.parent
 
 
-def current_dataset(engine: sa.Engine, project_id: str, home: Path | None = None) -> tuple[int | None, Dataset]:
+def current_dataset(engine: sa.Engine, project_id: str, home: DataRoot) -> tuple[int | None, Dataset]:
     """Return the number of a project's current version and its content; `None` and empty before the first.
 
     Raises:

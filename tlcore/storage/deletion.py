@@ -6,24 +6,21 @@ import re
 import shutil
 from collections.abc import Iterable
 from contextlib import suppress
-from pathlib import Path
 
 import sqlalchemy as sa
 
 from tlcore.config import from_json
-from tlcore.home import home_dir
+from tlcore.home import DataRoot
 from tlcore.storage.database import dataset_versions, imports, jobs, now, projects, writing
 from tlcore.storage.datasets import content_path
 from tlcore.storage.images import ImageStore
 from tlcore.storage.imports import ImportRequest, remove_staging_dir
 from tlcore.storage.jobs import ACTIVE_STATES
-from tlcore.storage.runs import run_dir
-from tlcore.storage.simple_heads import probes_dir
 
 _IMAGE_KEY = re.compile(rb'"([0-9a-f]{64})"')
 
 
-def delete_project(engine: sa.Engine, project_id: str, home: Path | None = None) -> None:
+def delete_project(engine: sa.Engine, project_id: str, home: DataRoot) -> None:
     """Remove a project: its rows, its models and results, and the pictures that no other project has.
 
     A worker of the project notices at its next report that its job is gone, and ends; see `remove_job_files`.
@@ -31,7 +28,7 @@ def delete_project(engine: sa.Engine, project_id: str, home: Path | None = None)
     Args:
         engine: The database.
         project_id: The project; nothing happens if it is not there.
-        home: The data root; the configured one when not given.
+        home: The data root.
 
     Raises:
         StorageError: If the database cannot be written; nothing is deleted then.
@@ -60,21 +57,21 @@ def delete_project(engine: sa.Engine, project_id: str, home: Path | None = None)
     remove_unused_pictures(engine, keys, home)
 
 
-def remove_job_files(job_id: str, home: Path | None = None) -> None:
+def remove_job_files(job_id: str, home: DataRoot) -> None:
     """Remove what a run or a training of simple heads has written."""
-    for folder in (run_dir(job_id, home), probes_dir(home) / job_id):
+    for folder in (home.run_dir(job_id), home.simple_heads_dir / job_id):
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def remove_unused_pictures(
-    engine: sa.Engine, keys: Iterable[str], home: Path | None = None, *, import_id: str | None = None
+    engine: sa.Engine, keys: Iterable[str], home: DataRoot, *, import_id: str | None = None
 ) -> None:
     """Remove those of some pictures that are in no version of any project and that no import has just brought.
 
     Args:
         engine: The database.
         keys: Keys of pictures.
-        home: The data root; the configured one when not given.
+        home: The data root.
         import_id: An import that gives up what it has brought.
     """
     importing = sa.select(sa.func.min(jobs.c.created)).where(jobs.c.kind == "import", jobs.c.state.in_(ACTIVE_STATES))
@@ -87,12 +84,12 @@ def remove_unused_pictures(
         used = _image_keys(contents, home)
     except OSError:
         return  # a version that cannot be read now may need any of them
-    images = ImageStore(home or home_dir())
+    images = ImageStore(home)
     for key in set(keys) - used:
         images.remove(key, brought_before=since if earliest is None else min(since, earliest))
 
 
-def _image_keys(contents: Iterable[str], home: Path | None) -> set[str]:
+def _image_keys(contents: Iterable[str], home: DataRoot) -> set[str]:
     """Return the keys in the files of versions, not read as whole data sets: there may be thousands.
 
     A file that is not there belongs to a version that was deleted just now or that nobody can open.

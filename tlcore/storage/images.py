@@ -8,16 +8,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from tlcore.errors import ImageError
-from tlcore.home import home_dir, storage_error, write_atomically
+from tlcore.home import DataRoot, storage_error, write_atomically
 
 
 class ImageStore:
     """Clean pictures of one data root; the same picture is kept once, whoever brought it."""
 
-    def __init__(self, home: Path | None = None) -> None:
-        home = home or home_dir()
-        self._images_dir = home / "images"
-        self._thumbnails_dir = home / "thumbnails"
+    def __init__(self, home: DataRoot) -> None:
+        self._images_dir = home.images_dir
+        self._thumbnails_dir = home.thumbnails_dir
 
     def add(self, data: bytes, thumbnail: bytes) -> str:
         """Store a clean picture with its thumbnail and return its key, 64 hexadecimal digits.

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from tlcore.config import from_json, to_json
 from tlcore.errors import NotFoundError
-from tlcore.home import home_dir, storage_error
+from tlcore.home import DataRoot, storage_error
 from tlcore.storage.database import imports, writing
 from tlcore.storage.jobs import insert_job, write_job
 
@@ -75,18 +75,13 @@ class ImportSummary:
     notes: tuple[str, ...]
 
 
-def imports_dir(home: Path | None = None) -> Path:
-    """Return the folder in which imports wait."""
-    return (home or home_dir()) / "imports"
-
-
-def make_staging_dir(home: Path | None = None) -> Path:
+def make_staging_dir(home: DataRoot) -> Path:
     """Make a fresh folder for what a person brings; its name goes into the `ImportRequest`.
 
     Raises:
         StorageError: If the disk is full or cannot be written.
     """
-    parent = imports_dir(home)
+    parent = home.imports_dir
     try:
         parent.mkdir(parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(prefix="import-", dir=parent))
@@ -94,12 +89,12 @@ def make_staging_dir(home: Path | None = None) -> Path:
         raise storage_error(error, parent / "import") from error
 
 
-def remove_staging_dir(name: str, home: Path | None = None) -> None:
+def remove_staging_dir(name: str, home: DataRoot) -> None:
     """Remove what waited, after it was imported or given up."""
-    shutil.rmtree(imports_dir(home) / name, ignore_errors=True)
+    shutil.rmtree(home.imports_dir / name, ignore_errors=True)
 
 
-def remove_upload(engine: sa.Engine, job_id: str, home: Path | None = None) -> None:
+def remove_upload(engine: sa.Engine, job_id: str, home: DataRoot) -> None:
     """Remove what an import waited with; for one that ended and whose worker could not do it."""
     try:
         request, _ = get_import(engine, job_id)

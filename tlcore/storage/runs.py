@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import sqlalchemy as sa
 
 from tlcore.config import RunConfig, from_json, to_json
 from tlcore.errors import NotFoundError
-from tlcore.home import home_dir
 from tlcore.storage.database import jobs, metrics, run_notes, runs, writing
 from tlcore.storage.jobs import ENDED_STATES, JobStatus, insert_job, write_job
 
@@ -82,11 +80,6 @@ class MetricPoint:
     epoch: float
     name: str
     value: float
-
-
-def run_dir(run_id: str, home: Path | None = None) -> Path:
-    """Return the folder of a run's files."""
-    return (home or home_dir()) / "runs" / run_id
 
 
 @dataclass(frozen=True, slots=True)

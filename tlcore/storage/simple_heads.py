@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from tlcore.config import HeadConfig, ModelConfig, from_json, to_json
 from tlcore.errors import NotFoundError
-from tlcore.home import home_dir
+from tlcore.home import DataRoot
 from tlcore.storage.database import jobs, probes, writing
 from tlcore.storage.jobs import ACTIVE_STATES, insert_job, write_job
 
@@ -76,14 +76,9 @@ def frozen_backbone(model: ModelConfig) -> ModelConfig:
     return replace(model, first_trainable=None, also_frozen=(), head=HeadConfig(pooling="average"))
 
 
-def probes_dir(home: Path | None = None) -> Path:
-    """Return the folder of all simple heads."""
-    return (home or home_dir()) / "probes"
-
-
-def probe_dir(job_id: str, kind: ProbeKind, home: Path | None = None) -> Path:
+def probe_dir(job_id: str, kind: ProbeKind, home: DataRoot) -> Path:
     """Return the folder of one head's files."""
-    return probes_dir(home) / job_id / kind
+    return home.simple_heads_dir / job_id / kind
 
 
 def create_probes(engine: sa.Engine, project_id: str, request: ProbeRequest) -> str:

@@ -24,7 +24,7 @@ from tlcore.features.engines import compiled_prefix_path, num_compute_threads, r
 from tlcore.features.extractor import FeatureExtractor, FeaturePass
 from tlcore.features.litert import is_whole
 from tlcore.features.store import FeatureTable, LabelledFeatures
-from tlcore.home import home_dir, storage_error
+from tlcore.home import DataRoot, storage_error
 from tlcore.images.views import ViewRequest, view_of_epoch
 from tlcore.model.architecture import check_phases
 from tlcore.model.cut import PIXELS, prefix_of
@@ -67,7 +67,7 @@ class PipelineResult:
 
 
 def run_pipeline(
-    dataset: Dataset, config: RunConfig, run_dir: Path, progress: Progress, home: Path | None = None
+    dataset: Dataset, config: RunConfig, run_dir: Path, progress: Progress, home: DataRoot
 ) -> PipelineResult:
     """Train a classifier and leave its files in `run_dir`.
 
@@ -78,7 +78,7 @@ def run_pipeline(
         config: Everything that was chosen.
         run_dir: Where model, labels, evaluation and the compiled suffix go.
         progress: Told what happens; may ask to stop.
-        home: The data root; the configured one when not given.
+        home: The data root.
 
     Raises:
         DatasetError: If the data set allows no training.
@@ -86,7 +86,6 @@ def run_pipeline(
         RunError: If the second phase has nothing to thaw, or the loss became infinite before the first epoch ended.
         StorageError: If the disk is full.
     """
-    home = home or home_dir()
     configure_tensorflow()
     started = time.monotonic()
     check_trainable(dataset)
@@ -111,9 +110,7 @@ def run_pipeline(
     return PipelineResult(summary, result.stopped, result.diverged, timings)
 
 
-def search_learning_rate(
-    dataset: Dataset, config: RunConfig, progress: Progress, home: Path | None = None
-) -> RateSearch:
+def search_learning_rate(dataset: Dataset, config: RunConfig, progress: Progress, home: DataRoot) -> RateSearch:
     """Find out which learning rates suit a model and its pictures.
 
     Features that are computed for this stay cached for the run.
@@ -122,7 +119,7 @@ def search_learning_rate(
         dataset: Pictures of the data root, with classes and splits.
         config: Everything that was chosen; the first phase is looked at.
         progress: Told what happens.
-        home: The data root; the configured one when not given.
+        home: The data root.
 
     Raises:
         StopRequested: If the person asked to stop.
@@ -130,7 +127,6 @@ def search_learning_rate(
         WeightsError: If the backbone's weights are not on this computer.
         StorageError: If the disk is full.
     """
-    home = home or home_dir()
     configure_tensorflow()
     check_trainable(dataset)
     require_weights(get_backbone(config.model.backbone), home, config.model.weights)
@@ -140,7 +136,7 @@ def search_learning_rate(
 class _PipelineRun:
     """The steps of one run and what they share."""
 
-    def __init__(self, dataset: Dataset, config: RunConfig, progress: Progress, home: Path) -> None:
+    def __init__(self, dataset: Dataset, config: RunConfig, progress: Progress, home: DataRoot) -> None:
         self._dataset = dataset
         self._config = config
         self._progress = progress
@@ -383,7 +379,7 @@ def configure_tensorflow() -> None:
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", str(num_compute_threads()))
 
 
-def is_compiled(config: ModelConfig, home: Path) -> bool:
+def is_compiled(config: ModelConfig, home: DataRoot) -> bool:
     """Whether the frozen prefix of a model, if it has one, is compiled, whole, and measured on this machine."""
     prefix = prefix_of(config)
     if prefix.cut == PIXELS:
@@ -391,7 +387,7 @@ def is_compiled(config: ModelConfig, home: Path) -> bool:
     return is_whole(compiled_prefix_path(prefix, home)) and read_engine_speeds(prefix, home) is not None
 
 
-def ensure_compiled(config: ModelConfig, progress: Progress, home: Path) -> None:
+def ensure_compiled(config: ModelConfig, progress: Progress, home: DataRoot) -> None:
     """Compile the frozen prefix of a model unless it was compiled before on this computer.
 
     Raises:
@@ -407,7 +403,7 @@ def ensure_compiled(config: ModelConfig, progress: Progress, home: Path) -> None
         _wait_for(compiled, progress, "Preparing the backbone, once on this computer")
 
 
-def _compile(config: ModelConfig, home: Path) -> None:
+def _compile(config: ModelConfig, home: DataRoot) -> None:
     from tlcore.features.compiling import compile_model, measure_engines
     from tlcore.model.classifier import build_prefix
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -20,6 +19,7 @@ from pages.components.text import count, label
 from tlcore.config import ModelConfig
 from tlcore.dataset import Dataset, Item
 from tlcore.errors import RunError, TransferLabError
+from tlcore.home import DataRoot
 from tlcore.results.evaluation import accuracy_interval
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _draw(context: Context, dataset: Dataset) -> None:
         st.info(f"It begins with {MIN_PICTURES} pictures of two classes each, besides those for the test.")
         return
     try:
-        features = _features(str(context.home))
+        features = _features(context.home)
     except RunError:
         st.info(
             "The network that this needs is not ready on this computer yet. Starting the app with `python3 app.py` "
@@ -133,10 +133,10 @@ def quality_words(classifier: InstantClassifier) -> str:
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
-def _features(home: str) -> InstantFeatures:
+def _features(home: DataRoot) -> InstantFeatures:
     from tlcore.simple_heads.instant import InstantFeatures
 
-    return InstantFeatures(ModelConfig(), Path(home))
+    return InstantFeatures(ModelConfig(), home)
 
 
 def _fingerprint(dataset: Dataset, items: Sequence[Item], features: InstantFeatures) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from pathlib import Path
 
 import streamlit as st
 
@@ -12,6 +11,7 @@ from pages.components.data.ready_set_drawings import set_drawings
 from pages.components.text import count
 from tlcore.downloading import is_reachable
 from tlcore.errors import TransferLabError
+from tlcore.home import DataRoot
 from tlcore.ready_sets.previews import NUM_PICTURES, PreviewStrip, load_strip, preview_strip
 from tlcore.ready_sets.registry import READY_SETS, ReadySetSpec, get_ready_set
 from tlcore.storage.imports import ImportRequest
@@ -21,7 +21,7 @@ DEFAULT_CAP = 100
 NETWORK_SECONDS = 3.0
 
 
-def sample_cards(home: Path) -> ImportRequest | None:
+def sample_cards(home: DataRoot) -> ImportRequest | None:
     """Draw a card for each ready data set; return the import of the one that was taken."""
     cap = st.segmented_control(
         "Pictures of each class, at most",
@@ -42,7 +42,7 @@ def sample_cards(home: Path) -> ImportRequest | None:
     return taken
 
 
-def _card(spec: ReadySetSpec, cap: int | None, home: Path) -> bool:
+def _card(spec: ReadySetSpec, cap: int | None, home: DataRoot) -> bool:
     """Draw one card; return whether its data set was taken and can be had."""
     st.markdown(f"**{spec.title}**")
     _draw_pictures(spec, home)
@@ -99,7 +99,7 @@ def _has_network(spec: ReadySetSpec) -> bool:
     return False
 
 
-def _draw_pictures(spec: ReadySetSpec, home: Path) -> None:
+def _draw_pictures(spec: ReadySetSpec, home: DataRoot) -> None:
     """Show pictures of a data set, or what it is about while there are none on this computer."""
     try:
         strip = load_strip(spec, home) if spec.files else _embedded_strip(spec.name)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from pages.components.colors import FROZEN_COLOR, TRAINABLE_COLOR
 from pages.components.figures.network import amount
 from tlcore.backbones.registry import BackboneSpec
 from tlcore.backbones.weights.status import weights_status
+from tlcore.home import DataRoot
 from tlcore.pricing.backbone_speeds import backbone_milliseconds
 
 Axis = Literal["speed", "size"]
@@ -38,7 +38,7 @@ class BackboneFacts:
     is_ready: bool
 
 
-def read_facts(spec: BackboneSpec, home: Path) -> BackboneFacts:
+def read_facts(spec: BackboneSpec, home: DataRoot) -> BackboneFacts:
     """Return what is known of a backbone; nothing is measured and nothing guessed."""
     return BackboneFacts(spec, backbone_milliseconds(spec, home), weights_status(spec, home).ready_offline)
 

@@ -144,7 +144,7 @@ def offer_download(spec: BackboneSpec, context: Context) -> None:
         icon=":material/cloud_download:",
     )
     if st.button(f"Download {megabytes(status.download_bytes)}", icon=":material/download:", key="download"):
-        download_while_waiting([spec])
+        download_while_waiting([spec], context.home)
 
 
 def _draw_recommendation(context: Context, recommendation: Recommendation, *, is_chosen: bool) -> None:

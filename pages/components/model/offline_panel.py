@@ -41,4 +41,4 @@ def draw_offline_panel(context: Context) -> None:
         total = sum(missing[name][1] for name in ticked)
         text = f"Download {count(len(ticked), 'backbone')}, {megabytes(total)}" if ticked else "Download"
         if st.button(text, key="download_ticked", icon=":material/download:", disabled=not ticked):
-            download_while_waiting([missing[name][0] for name in ticked])
+            download_while_waiting([missing[name][0] for name in ticked], context.home)

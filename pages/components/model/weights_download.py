@@ -13,16 +13,17 @@ from tlcore.backbones.weights.download import download_weights
 from tlcore.backbones.weights.status import published_weights, weights_status
 from tlcore.downloading import is_reachable, megabytes
 from tlcore.errors import TransferLabError
+from tlcore.home import DataRoot
 
 
-def download_while_waiting(specs: Sequence[BackboneSpec]) -> None:
+def download_while_waiting(specs: Sequence[BackboneSpec], home: DataRoot) -> None:
     """Fetch the weights of some backbones, one after the other, and draw the page anew when all are there.
 
     Leaving the page pauses it, and the next try goes on from there.
     """
     bar = st.progress(0.0, text="Looking for the publisher")
     for number, spec in enumerate(specs, start=1):
-        if weights_status(spec).ready_offline:
+        if weights_status(spec, home).ready_offline:
             continue
         where = f" ({number} of {len(specs)})" if len(specs) > 1 else ""
 
@@ -36,7 +37,7 @@ def download_while_waiting(specs: Sequence[BackboneSpec]) -> None:
                 bar.empty()
                 _say_offline(spec, number - 1)
                 return
-            download_weights(spec, progress=show)
+            download_weights(spec, home, progress=show)
         except TransferLabError as error:
             bar.empty()
             show_error(error)

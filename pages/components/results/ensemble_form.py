@@ -13,7 +13,7 @@ from pages.components.state import Context
 from tlcore.errors import TransferLabError
 from tlcore.storage.ensembles import MAX_MEMBERS, MIN_MEMBERS, EnsembleConfig, Weighting, create_ensemble
 from tlcore.storage.projects import MAX_NAME_LENGTH
-from tlcore.storage.runs import Run, run_dir
+from tlcore.storage.runs import Run
 
 WEIGHTINGS: dict[Weighting, str] = {"equal": "All the same", "validation": "Fitted on validation"}
 
@@ -101,7 +101,7 @@ def _make(context: Context, config: EnsembleConfig, name: str, version: int) -> 
     from tlcore.results.ensembles import ensemble_evaluation
     from tlcore.results.evaluation import load_evaluation
 
-    members = [load_evaluation(run_dir(run_id, context.home)) for run_id in config.run_ids]
+    members = [load_evaluation(context.home.run_dir(run_id)) for run_id in config.run_ids]
     evaluation = ensemble_evaluation(members, config.weights)
     st.query_params["run"] = create_ensemble(
         context.engine,

@@ -10,7 +10,6 @@ from pages.components.state import Context
 from pages.components.text import count
 from tlcore.results.evaluation import Evaluation, accuracy_interval, load_evaluation
 from tlcore.storage.ensembles import Ensemble, delete_ensemble
-from tlcore.storage.runs import run_dir
 
 UNLIKELY = 0.05
 """A difference that chance alone makes less often than this is taken for real, as everywhere in the field."""
@@ -20,7 +19,7 @@ def show_group(context: Context, ensemble: Ensemble, evaluation: Evaluation) -> 
     """Show the members beside the group, and compare it with the best of them."""
     config = ensemble.config
     names = run_names(context, config.run_ids)
-    members = [load_evaluation(run_dir(run_id, context.home)) for run_id in config.run_ids]
+    members = [load_evaluation(context.home.run_dir(run_id)) for run_id in config.run_ids]
     st.subheader(
         "The group and its members",
         anchor=False,

@@ -13,8 +13,9 @@ from pages.components.state import Context, dataset_of
 from pages.components.text import plain
 from tlcore.backbones.registry import get_backbone
 from tlcore.dataset import Dataset
+from tlcore.home import DataRoot
 from tlcore.storage.ensembles import Ensemble, list_ensembles
-from tlcore.storage.runs import Run, run_dir
+from tlcore.storage.runs import Run
 from tlcore.storage.simple_heads import TrainedProbe, list_probes, probe_dir
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def evaluation_of(context: Context, model: Model) -> Evaluation:
     if isinstance(model, Ensemble):
         from tlcore.results.ensembles import ensemble_evaluation
 
-        members = [load_evaluation(run_dir(run_id, context.home)) for run_id in model.config.run_ids]
+        members = [load_evaluation(context.home.run_dir(run_id)) for run_id in model.config.run_ids]
         return ensemble_evaluation(members, model.config.weights)
     return load_evaluation(_folder(context, model))
 
@@ -95,28 +96,28 @@ def predictor_of(context: Context, model: Model) -> AnyPredictor:
     if isinstance(model, Ensemble):
         from tlcore.results.ensembles import EnsemblePredictor
 
-        folders = [run_dir(run_id, context.home) for run_id in model.config.run_ids]
-        members = [_predictor(str(folder), str(context.home)) for folder in folders]
+        folders = [context.home.run_dir(run_id) for run_id in model.config.run_ids]
+        members = [_predictor(str(folder), context.home) for folder in folders]
         return EnsemblePredictor(members, model.config.weights)
     load = _probe_predictor if isinstance(model, TrainedProbe) else _predictor
-    return load(str(_folder(context, model)), str(context.home))
+    return load(str(_folder(context, model)), context.home)
 
 
 def _folder(context: Context, model: Run | TrainedProbe) -> Path:
     if isinstance(model, TrainedProbe):
         return probe_dir(model.job_id, model.result.kind, context.home)
-    return run_dir(model.id, context.home)
+    return context.home.run_dir(model.id)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _predictor(folder: str, home: str) -> Predictor:
+def _predictor(folder: str, home: DataRoot) -> Predictor:
     from tlcore.results.prediction import load_predictor
 
-    return load_predictor(Path(folder), Path(home))
+    return load_predictor(Path(folder), home)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _probe_predictor(folder: str, home: str) -> Predictor:
+def _probe_predictor(folder: str, home: DataRoot) -> Predictor:
     from tlcore.simple_heads.prediction import load_probe_predictor
 
-    return load_probe_predictor(Path(folder), Path(home))
+    return load_probe_predictor(Path(folder), home)

@@ -66,7 +66,7 @@ def _draw_card(context: Context, recipe: RecipeSpec) -> None:
                 help=COMPARE_HELP,
             )
     if fetch:
-        download_while_waiting([spec])
+        download_while_waiting([spec], context.home)
     if compare:
         _train_both(context, recipe)
 

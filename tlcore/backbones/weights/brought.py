@@ -13,7 +13,7 @@ from tlcore.backbones.spec import BackboneSpec
 from tlcore.config import from_json
 from tlcore.downloading import size_of
 from tlcore.errors import StorageError, WeightsError
-from tlcore.home import home_dir
+from tlcore.home import DataRoot
 
 ROOT_DIR = Path(__file__).resolve().parents[3]
 CHECK_SECONDS = 300
@@ -45,7 +45,7 @@ class CheckAnswer:
     storage_problem: str = ""
 
 
-def brought_path(key: str, home: Path | None = None) -> Path:
+def brought_path(key: str, home: DataRoot) -> Path:
     """Return where a brought file of weights is kept.
 
     Raises:
@@ -55,10 +55,10 @@ def brought_path(key: str, home: Path | None = None) -> Path:
         raise ValueError(
             f"`weights` must be 'imagenet', 'random' or the key of a brought file. Received: weights={key!r}"
         )
-    return (home or home_dir()) / "backbones" / "brought" / f"{key}.weights.h5"
+    return home.brought_weights_dir / f"{key}.weights.h5"
 
 
-def description_path(key: str, home: Path | None = None) -> Path:
+def description_path(key: str, home: DataRoot) -> Path:
     """Return where it is written down what a brought file is.
 
     Raises:
@@ -68,7 +68,7 @@ def description_path(key: str, home: Path | None = None) -> Path:
     return path.with_name(f"{key}.json")
 
 
-def find_brought(key: str, home: Path | None = None) -> BroughtWeights | None:
+def find_brought(key: str, home: DataRoot) -> BroughtWeights | None:
     """Return what is known about a brought file, `None` when it is not on this computer.
 
     Raises:
@@ -83,7 +83,7 @@ def find_brought(key: str, home: Path | None = None) -> BroughtWeights | None:
         return None
 
 
-def bring_weights(spec: BackboneSpec, file: Path, filename: str, home: Path | None = None) -> str:
+def bring_weights(spec: BackboneSpec, file: Path, filename: str, home: DataRoot) -> str:
     """Check a person's file of weights against a backbone, layer by layer, and keep a clean copy.
 
     The file is opened in a process of its own, which takes some seconds: nothing in it is executed, and should
@@ -94,7 +94,7 @@ def bring_weights(spec: BackboneSpec, file: Path, filename: str, home: Path | No
         file: The file, as `model.save_weights` writes it without a classifier: `.weights.h5`, or `.h5` of
             earlier versions.
         filename: Its name on the person's computer.
-        home: The data root; by default `home_dir()`.
+        home: The data root.
 
     Returns:
         The key for `ModelConfig.weights`.
@@ -117,7 +117,7 @@ def bring_weights(spec: BackboneSpec, file: Path, filename: str, home: Path | No
     path = os.pathsep.join([str(ROOT_DIR), *filter(None, [os.environ.get("PYTHONPATH")])])
     try:
         finished = subprocess.run(
-            [*command, str(home or home_dir())],
+            [*command, str(home.path)],
             cwd=ROOT_DIR,
             env={**os.environ, "PYTHONPATH": path},
             stdin=subprocess.DEVNULL,

@@ -18,7 +18,7 @@ from tlcore.backbones.weights.keras_file import ADVICE, LayerWeights, WeightsLay
 from tlcore.config import to_json
 from tlcore.downloading import hash_of
 from tlcore.errors import StorageError, WeightsError
-from tlcore.home import storage_error, write_atomically
+from tlcore.home import DataRoot, storage_error, write_atomically
 
 # A file may hold more than the weights themselves: double precision, or the optimizer's memory of each weight.
 MAX_BYTES_PER_PARAMETER = 16
@@ -28,7 +28,7 @@ MAX_BYTES_BESIDES = 64_000_000
 IMAGENET_MEANS = (0.485, 0.456, 0.406)
 
 
-def keep_brought(spec: BackboneSpec, file: Path, filename: str, home: Path) -> str:
+def keep_brought(spec: BackboneSpec, file: Path, filename: str, home: DataRoot) -> str:
     """Check a file of weights layer by layer, load it, and keep what was loaded as a file of our own.
 
     Args:
@@ -140,7 +140,7 @@ def bake_scaling(network: Any, factors: tuple[float, float, float] | None) -> No
         scale_pixel_variances(network, factors)
 
 
-def _keep(network: Any, spec: BackboneSpec, filename: str, workspace: Path, home: Path) -> str:
+def _keep(network: Any, spec: BackboneSpec, filename: str, workspace: Path, home: DataRoot) -> str:
     clean = workspace / "clean.weights.h5"
     network.save_weights(clean)
     key = hash_of(clean, "sha256")
@@ -154,7 +154,7 @@ def main(arguments: list[str]) -> None:
     """Check the file that the arguments name and print the answer as one line of JSON."""
     backbone, file, filename, home = arguments
     try:
-        answer = CheckAnswer(key=keep_brought(get_backbone(backbone), Path(file), filename, Path(home)))
+        answer = CheckAnswer(key=keep_brought(get_backbone(backbone), Path(file), filename, DataRoot(Path(home))))
     except WeightsError as error:
         answer = CheckAnswer(refusal=str(error))
     except StorageError as error:

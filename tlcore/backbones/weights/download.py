@@ -8,10 +8,12 @@ from tlcore.backbones.spec import HDF5_SIGNATURE, BackboneSpec
 from tlcore.backbones.weights.status import published_weights, weights_path, weights_status
 from tlcore.downloading import Progress, RemoteFile, fetch
 from tlcore.errors import DownloadError, WeightsError
+from tlcore.home import DataRoot
 
 
 def download_weights(
     spec: BackboneSpec,
+    home: DataRoot,
     *,
     progress: Progress | None = None,
     base_url: str | None = None,
@@ -22,6 +24,7 @@ def download_weights(
 
     Args:
         spec: The backbone.
+        home: The data root.
         progress: Called with `(bytes so far, bytes in total)`, the total 0 when unknown. What it raises
             ends the download; what came so far is kept.
         base_url: Folder to fetch from instead of the publisher's, for a mirror in a school.
@@ -36,8 +39,8 @@ def download_weights(
         WeightsError: If there is no network, or the file that came is not the right one.
         StorageError: If the file cannot be written.
     """
-    published, path = published_weights(spec), weights_path(spec)
-    if weights_status(spec).ready_offline:
+    published, path = published_weights(spec), weights_path(spec, home)
+    if weights_status(spec, home).ready_offline:
         return path
     file = RemoteFile(
         title=spec.title,

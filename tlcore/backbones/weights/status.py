@@ -11,7 +11,7 @@ from tlcore.backbones.weights.brought import brought_path, find_brought
 from tlcore.config import IMAGENET, RANDOM
 from tlcore.downloading import has_hash, keras_cache_dir, megabytes, partial_of, size_of
 from tlcore.errors import WeightsError
-from tlcore.home import home_dir, write_atomically
+from tlcore.home import DataRoot, write_atomically
 
 # Random weights are the same in every run and process, so that cached features of them stay valid.
 RANDOM_SEED = 0
@@ -51,19 +51,19 @@ def is_random(spec: BackboneSpec, weights: str) -> bool:
     return spec.weights is None or weights == RANDOM
 
 
-def weights_path(spec: BackboneSpec, home: Path | None = None) -> Path:
+def weights_path(spec: BackboneSpec, home: DataRoot) -> Path:
     """Return where the published weights of a backbone are, or will be.
 
     Args:
         spec: The backbone.
-        home: The data root; by default `home_dir()`. Only embedded weights lie there.
+        home: The data root. Only embedded weights lie there.
 
     Raises:
         ValueError: If the backbone has no published weights.
     """
     published = published_weights(spec)
     if published.embedded:
-        return (home or home_dir()) / "backbones" / published.filename
+        return home.backbones_dir / published.filename
     return keras_cache_dir() / "models" / published.filename
 
 
@@ -78,17 +78,17 @@ def published_weights(spec: BackboneSpec) -> WeightsSpec:
     return spec.weights
 
 
-def partial_path(spec: BackboneSpec, home: Path | None = None) -> Path:
+def partial_path(spec: BackboneSpec, home: DataRoot) -> Path:
     """Return where an unfinished download is kept, so that the next try goes on from there."""
     return partial_of(weights_path(spec, home))
 
 
-def weights_status(spec: BackboneSpec, home: Path | None = None, weights: str = IMAGENET) -> WeightsStatus:
+def weights_status(spec: BackboneSpec, home: DataRoot, weights: str = IMAGENET) -> WeightsStatus:
     """Return whether the weights are there; looks at the file's size only, so it is fast enough for a page.
 
     Args:
         spec: The backbone.
-        home: The data root; by default `home_dir()`.
+        home: The data root.
         weights: `ModelConfig.weights`.
 
     Raises:
@@ -108,12 +108,12 @@ def weights_status(spec: BackboneSpec, home: Path | None = None, weights: str = 
     return WeightsStatus("download", max(0, spec.download_bytes - size_of(partial_path(spec, home))), path)
 
 
-def require_weights(spec: BackboneSpec, home: Path | None = None, weights: str = IMAGENET) -> Path | None:
+def require_weights(spec: BackboneSpec, home: DataRoot, weights: str = IMAGENET) -> Path | None:
     """Return the file of weights after checking it; embedded weights are prepared when they are not yet.
 
     Args:
         spec: The backbone.
-        home: The data root; by default `home_dir()`.
+        home: The data root.
         weights: `ModelConfig.weights`.
 
     Returns:
@@ -145,7 +145,7 @@ def require_weights(spec: BackboneSpec, home: Path | None = None, weights: str =
     return status.path
 
 
-def prepare_embedded(home: Path | None = None) -> Path:
+def prepare_embedded(home: DataRoot) -> Path:
     """Put the embedded weights into Keras's format under the data root, once.
 
     Loads Keras when there is something to do: call it from the launcher or a worker, never from a page.
