@@ -69,8 +69,8 @@ def network(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Let every download end at once with an empty file of the right size; return what was fetched."""
     fetched: list[str] = []
 
-    def download(spec: BackboneSpec, *, progress: Callable[[int, int], object]) -> Path:
-        path = weights_path(spec, DataRoot.configured())
+    def download(spec: BackboneSpec, home: DataRoot, *, progress: Callable[[int, int], object]) -> Path:
+        path = weights_path(spec, home)
         path.parent.mkdir(parents=True, exist_ok=True)
         progress(spec.download_bytes // 2, spec.download_bytes)
         with path.open("wb") as file:
@@ -254,10 +254,10 @@ def test_a_download_that_fails_is_explained_and_the_earlier_ones_stay(
 ) -> None:
     works = weights_download.download_weights
 
-    def breaks(spec: BackboneSpec, *, progress: Callable[[int, int], object]) -> Path:
+    def breaks(spec: BackboneSpec, home: DataRoot, *, progress: Callable[[int, int], object]) -> Path:
         if spec.name == "vgg16":
             raise WeightsError("The download of VGG16 stopped after 3 MB of 59 MB. Check the network and try again.")
-        return works(spec, progress=progress)
+        return works(spec, home, progress=progress)
 
     monkeypatch.setattr(weights_download, "download_weights", breaks)
     page = lab.draw()

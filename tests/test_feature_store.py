@@ -126,7 +126,7 @@ def test_a_damaged_segment_is_thrown_away_and_can_be_computed_again(written: Dat
     damage(written)  # type: ignore[operator]
     features = open_set(written)
     assert features.missing(KEYS) == list(range(6))
-    assert not [path for path in (written / "features" / "set").iterdir() if path.suffix in (".npz", ".features")]
+    assert not [path for path in (written.path / "features" / "set").iterdir() if path.suffix in (".npz", ".features")]
     write(features)
     assert features.missing(KEYS) == []
     np.testing.assert_array_equal(features.table(KEYS).take(np.arange(6)), ROWS)
@@ -141,7 +141,7 @@ def test_damage_costs_only_its_own_segment(home: DataRoot) -> None:
 
 
 def test_features_of_another_shape_are_not_used(written: DataRoot) -> None:
-    other = FeatureSet(written / "features" / "set", (5,), "float16")
+    other = FeatureSet(written.path / "features" / "set", (5,), "float16")
     assert other.missing(KEYS) == list(range(6))
 
 
@@ -170,10 +170,10 @@ def test_what_was_given_up_leaves_nothing(written: DataRoot) -> None:
             writer.append(ROWS[0])
             raise KeyboardInterrupt
 
-    before = sorted((written / "features" / "set").iterdir())
+    before = sorted((written.path / "features" / "set").iterdir())
     with pytest.raises(KeyboardInterrupt):
         give_up()
-    assert sorted((written / "features" / "set").iterdir()) == before
+    assert sorted((written.path / "features" / "set").iterdir()) == before
 
 
 def test_a_writer_that_got_too_few_records_is_refused(home: DataRoot) -> None:
@@ -183,7 +183,7 @@ def test_a_writer_that_got_too_few_records_is_refused(home: DataRoot) -> None:
 
 
 def test_leftovers_of_a_killed_process_are_removed_and_nothing_else(written: DataRoot) -> None:
-    directory = written / "features" / "set"
+    directory = written.path / "features" / "set"
     before = sorted(directory.iterdir())
     (directory / ".0123.writing").write_bytes(b"half")
     (directory / "0123.features").write_bytes(b"its index was never written")
@@ -228,7 +228,7 @@ def test_a_full_disk_is_said_and_leaves_earlier_features_whole(
             patched.setattr(os, "fsync", full_fsync)
         with pytest.raises(StorageError, match="disk is full"):
             write(features, [record_key("new")], ROWS[:1])
-    assert sorted(path.suffix for path in (written / "features" / "set").iterdir()) == [".features", ".npz"]
+    assert sorted(path.suffix for path in (written.path / "features" / "set").iterdir()) == [".features", ".npz"]
     fresh = open_set(written)
     assert fresh.missing(KEYS) == []
     np.testing.assert_array_equal(fresh.table(KEYS).take(np.arange(6)), ROWS)
