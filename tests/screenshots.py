@@ -19,7 +19,7 @@ from tests.ready_projects import LONG_TRAINING, ReadyProject, begin_run, make_pr
 from tests.server import AppServer, prepare_home
 from tlcore.config import FineTuningConfig, TrainingConfig
 from tlcore.home import DataRoot
-from tlcore.jobs.control import start_probes, start_search
+from tlcore.jobs.control import start_search, start_simple_heads
 from tlcore.storage.database import open_database
 from tlcore.storage.datasets import current_dataset
 from tlcore.storage.ensembles import list_ensembles
@@ -27,7 +27,7 @@ from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import request_stop
 from tlcore.storage.projects import create_project
 from tlcore.storage.runs import get_run, read_metrics
-from tlcore.storage.simple_heads import ProbeRequest, frozen_backbone
+from tlcore.storage.simple_heads import SimpleHeadsRequest, frozen_backbone
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -174,8 +174,8 @@ def learn_more(engine: sa.Engine, home: DataRoot, project: ReadyProject) -> None
     wait_for_end(engine, run_id)
     run = get_run(engine, run_id)
     wait_for_end(engine, start_search(engine, project.id, run.version, run.config, home))
-    request = ProbeRequest(run.version, frozen_backbone(run.config.model))
-    wait_for_end(engine, start_probes(engine, project.id, request, home))
+    request = SimpleHeadsRequest(run.version, frozen_backbone(run.config.model))
+    wait_for_end(engine, start_simple_heads(engine, project.id, request, home))
 
 
 def photograph_more(owners: list[Photographer], engine: sa.Engine, project: ReadyProject) -> None:

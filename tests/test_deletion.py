@@ -29,7 +29,7 @@ from tlcore.storage.imports import ImportRequest, StagedFile, create_import, mak
 from tlcore.storage.jobs import JobState, claim_job, get_job, request_stop
 from tlcore.storage.projects import create_project, get_project
 from tlcore.storage.runs import create_run
-from tlcore.storage.simple_heads import ProbeRequest, create_probes, probe_dir
+from tlcore.storage.simple_heads import SimpleHeadsRequest, create_simple_heads, simple_head_dir
 
 RED, BLUE = ("red", "green"), ("blue", "green")
 
@@ -64,9 +64,9 @@ def test_everything_of_a_project_goes(engine: sa.Engine, home: DataRoot) -> None
     project_id = make_project(engine, home, coloured_dataset(home, 2))
     commit_version(engine, project_id, coloured_dataset(home, 3), "more", parent=1, home=home)
     run_id = create_run(engine, project_id, 1, RunConfig())
-    job_id = create_probes(engine, project_id, ProbeRequest(1, ModelConfig()))
+    job_id = create_simple_heads(engine, project_id, SimpleHeadsRequest(1, ModelConfig()))
     create_import(engine, project_id, staged(home, "red"))
-    for folder in (home.run_dir(run_id), probe_dir(job_id, "nearest", home)):
+    for folder in (home.run_dir(run_id), simple_head_dir(job_id, "nearest", home)):
         folder.mkdir(parents=True)
         (folder / "model.keras").write_bytes(b"weights")
     assert len(files_of(home)) > 20

@@ -45,13 +45,13 @@ from tlcore.storage.jobs import ACTIVE_STATES, claim_job, end_job, list_jobs, re
 from tlcore.storage.projects import create_project
 from tlcore.storage.runs import RunSummary, create_run, write_summary
 from tlcore.storage.simple_heads import (
-    ProbeRequest,
-    ProbeResult,
-    create_probes,
+    SimpleHeadResult,
+    SimpleHeadsRequest,
+    create_simple_heads,
     frozen_backbone,
-    get_probe_request,
-    probe_dir,
-    write_probe_results,
+    get_simple_heads_request,
+    simple_head_dir,
+    write_simple_head_results,
 )
 
 PAGES_DIR = Path(__file__).resolve().parents[1] / "pages"
@@ -102,16 +102,18 @@ class Finished:
 
     def add_head(self) -> str:
         """Make a trained simple head that answers one test picture wrong; return its id."""
-        job_id = create_probes(self.engine, self.project_id, ProbeRequest(self.version, frozen_backbone(ModelConfig())))
+        job_id = create_simple_heads(
+            self.engine, self.project_id, SimpleHeadsRequest(self.version, frozen_backbone(ModelConfig()))
+        )
         job = claim_job(self.engine, "probe")
         items = self.dataset.subset("test")
         y_true = np.array([self.dataset.class_index()[item.class_id] for item in items], dtype=np.int64)
         said = np.where(np.arange(len(items)) == 5, 1 - y_true, y_true)
         evaluation = Evaluation(NAMES, tuple(i.image for i in items), y_true, np.eye(2, dtype=np.float32)[said])
-        save_evaluation(evaluation, probe_dir(job_id, "linear_svm", self.home))
+        save_evaluation(evaluation, simple_head_dir(job_id, "linear_svm", self.home))
         with writing(self.engine) as connection:
-            result = ProbeResult("linear_svm", len(items) - 1, len(items), 100, 0.25)
-            write_probe_results(connection, job_id, job.attempt, (result,))
+            result = SimpleHeadResult("linear_svm", len(items) - 1, len(items), 100, 0.25)
+            write_simple_head_results(connection, job_id, job.attempt, (result,))
         end_job(self.engine, job_id, job.attempt, "finished")
         return f"{job_id}.linear_svm"
 
@@ -496,7 +498,7 @@ def test_simple_heads_are_trained_by_a_job_that_is_watched(make_finished, monkey
     page.button(key="train-probes").click().run()
     assert not page.exception
     (job,) = list_jobs(finished.engine, states=ACTIVE_STATES, project_id=finished.project_id)
-    assert get_probe_request(finished.engine, job.id) == ProbeRequest(finished.version, ModelConfig())
+    assert get_simple_heads_request(finished.engine, job.id) == SimpleHeadsRequest(finished.version, ModelConfig())
     assert "Simple heads" in page.get("progress")[0].proto.text
     page.button(key=f"stop-{job.id}").click().run()
     assert not list_jobs(finished.engine, states=ACTIVE_STATES, project_id=finished.project_id)
@@ -511,7 +513,7 @@ def test_simple_heads_need_no_network_to_be_trained_first(make_finished, monkeyp
     page.button(key="train-probes").click().run()
     assert not page.exception
     (job,) = list_jobs(finished.engine, states=ACTIVE_STATES, project_id=finished.project_id)
-    assert get_probe_request(finished.engine, job.id) == ProbeRequest(finished.version, ModelConfig())
+    assert get_simple_heads_request(finished.engine, job.id) == SimpleHeadsRequest(finished.version, ModelConfig())
     request_stop(finished.engine, job.id)
     head_id = finished.add_head()
     rows = open_step("train", finished.project_id).table[0].value

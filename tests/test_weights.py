@@ -211,7 +211,10 @@ def test_a_busy_server_is_asked_again(spec: BackboneSpec, publisher: Publisher) 
 
 def test_two_downloads_at_once_fetch_one_file(spec: BackboneSpec, publisher: Publisher) -> None:
     threads = [
-        threading.Thread(target=download_weights, args=(spec, DataRoot.configured()), kwargs={"base_url": publisher.url}) for _ in "ab"
+        threading.Thread(
+            target=download_weights, args=(spec, DataRoot.configured()), kwargs={"base_url": publisher.url}
+        )
+        for _ in "ab"
     ]
     for thread in threads:
         thread.start()

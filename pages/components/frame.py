@@ -15,7 +15,7 @@ from tlcore.errors import NotFoundError, TransferLabError
 from tlcore.storage.jobs import ACTIVE_STATES, JobKind, JobStatus, list_jobs, queue_position
 from tlcore.storage.projects import mark_visited
 from tlcore.storage.runs import Run
-from tlcore.storage.simple_heads import list_probes
+from tlcore.storage.simple_heads import list_simple_heads
 
 Step = Literal["data", "augment", "model", "train", "understand", "predict", "export"]
 
@@ -83,7 +83,7 @@ def open_page(step: Step, *, needs_data: bool = False, needs_model: bool = False
         mark_visited(context.engine, context.project, step)
         runs = context.runs
         has_data = bool(context.dataset.items)
-        has_model = any(run.has_model for run in runs) or bool(list_probes(context.engine, project_id))
+        has_model = any(run.has_model for run in runs) or bool(list_simple_heads(context.engine, project_id))
         jobs = list_jobs(context.engine, states=ACTIVE_STATES, project_id=project_id)
     except NotFoundError as error:
         _dead_end(str(error))

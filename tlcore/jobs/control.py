@@ -19,7 +19,7 @@ from tlcore.storage.jobs import JobStatus, get_job, insert_job, request_stop
 from tlcore.storage.measures import MeasureRequest, create_measure
 from tlcore.storage.rate_searches import create_search
 from tlcore.storage.runs import RunPlan, create_run, create_runs
-from tlcore.storage.simple_heads import ProbeRequest, create_probes
+from tlcore.storage.simple_heads import SimpleHeadsRequest, create_simple_heads
 
 RUNNER_MODULE = "tlcore.jobs.runner"
 
@@ -102,9 +102,9 @@ def start_search(engine: sa.Engine, project_id: str, version: int, config: RunCo
     return job_id
 
 
-def start_probes(engine: sa.Engine, project_id: str, request: ProbeRequest, home: DataRoot) -> str:
+def start_simple_heads(engine: sa.Engine, project_id: str, request: SimpleHeadsRequest, home: DataRoot) -> str:
     """Put the training of simple heads in line, see that someone works on it, and return its job id."""
-    job_id = create_probes(engine, project_id, request)
+    job_id = create_simple_heads(engine, project_id, request)
     ensure_runner(home)
     return job_id
 

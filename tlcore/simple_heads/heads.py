@@ -1,4 +1,4 @@
-"""Simple heads on pooled features (probes): from features to probabilities with nothing but NumPy, and their files."""
+"""Simple heads on pooled features: from features to probabilities with nothing but NumPy, and their files."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from tlcore.errors import RunError
 from tlcore.home import write_atomically
 
-PROBE_FILE = "probe.npz"
+SIMPLE_HEAD_FILE = "probe.npz"
 # A picture that lies this close counts as the same; its vote would be infinite otherwise.
 SMALLEST_DISTANCE = 1e-6
 # Rows of the table of distances that are in memory at once.
 CHUNK_ROWS = 512
 
 
-class Probe(Protocol):
+class SimpleHead(Protocol):
     """A trained head."""
 
     def probabilities(self, features: NDArray[np.generic]) -> NDArray[np.float32]:
@@ -39,7 +39,7 @@ class Probe(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class LinearProbe:
+class LinearHead:
     """One score per class, a weighted sum of the features, and softmax: logistic regression, linear SVM.
 
     Attributes:
@@ -61,7 +61,7 @@ class LinearProbe:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class NeighbourProbe:
+class NeighboursHead:
     """The training pictures that are most alike vote, nearer ones with more weight.
 
     Nothing is learned: the features of all training pictures are kept. How far apart two pictures are is the
@@ -104,7 +104,7 @@ class NeighbourProbe:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ClassMeansProbe:
+class ClassMeansHead:
     """The class whose mean picture is most alike: good from two pictures of each class on.
 
     Attributes:
@@ -138,7 +138,7 @@ def unit_length(features: NDArray[np.generic]) -> NDArray[np.float32]:
     return np.asarray(np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0))
 
 
-def save_probe(probe: Probe, folder: Path) -> None:
+def save_simple_head(head: SimpleHead, folder: Path) -> None:
     """Write a head into its folder, whole or not at all.
 
     Raises:
@@ -147,26 +147,26 @@ def save_probe(probe: Probe, folder: Path) -> None:
 
     def write(temporary_path: Path) -> None:
         with temporary_path.open("wb") as file:
-            np.savez(file, allow_pickle=False, **probe.arrays())
+            np.savez(file, allow_pickle=False, **head.arrays())
 
-    write_atomically(folder / PROBE_FILE, write)
+    write_atomically(folder / SIMPLE_HEAD_FILE, write)
 
 
-def load_probe(folder: Path) -> Probe:
-    """Read back what `save_probe` wrote.
+def load_simple_head(folder: Path) -> SimpleHead:
+    """Read back what `save_simple_head` wrote.
 
     Raises:
         RunError: If the file is missing or damaged.
     """
     try:
-        with np.load(folder / PROBE_FILE, allow_pickle=False) as file:
+        with np.load(folder / SIMPLE_HEAD_FILE, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         if "weights" in arrays:
-            return LinearProbe(arrays["weights"], arrays["bias"])
+            return LinearHead(arrays["weights"], arrays["bias"])
         if "means" in arrays:
-            return ClassMeansProbe(arrays["means"], float(arrays["temperature"]))
+            return ClassMeansHead(arrays["means"], float(arrays["temperature"]))
         num_classes, num_neighbours = map(int, arrays["sizes"])
-        return NeighbourProbe(arrays["features"], arrays["labels"], num_classes, num_neighbours)
+        return NeighboursHead(arrays["features"], arrays["labels"], num_classes, num_neighbours)
     # What numpy and zipfile raise for a file that is cut, overwritten or of another kind.
     except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise RunError("The files of this simple head are missing or damaged. Train it again.") from error

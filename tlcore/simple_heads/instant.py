@@ -20,8 +20,8 @@ from tlcore.home import DataRoot
 from tlcore.images.views import square_pixels
 from tlcore.model.cut import prefix_of
 from tlcore.results.prediction import Predictor, PredictorSpec
-from tlcore.simple_heads.heads import Probe
-from tlcore.simple_heads.prediction import probe_predictor
+from tlcore.simple_heads.heads import SimpleHead
+from tlcore.simple_heads.prediction import simple_head_predictor
 from tlcore.simple_heads.training import left_out_similarities, train_class_means, train_logistic_regression
 from tlcore.storage.images import ImageStore
 
@@ -164,18 +164,18 @@ def fit_instant(
     is_training = np.array([item.split == "train" for item in ready])
     validation = int((~is_training).sum())
     enough = np.bincount(labels[is_training], minlength=len(classes)).min() >= ENOUGH_TRAINING
-    probe: Probe
+    head: SimpleHead
     if enough and validation >= ENOUGH_VALIDATION:
         method: Method = "logistic_regression"
-        probe = train_logistic_regression(rows[is_training], labels[is_training], len(classes))
-        y_pred = probe.probabilities(rows[~is_training]).argmax(axis=1)
+        head = train_logistic_regression(rows[is_training], labels[is_training], len(classes))
+        y_pred = head.probabilities(rows[~is_training]).argmax(axis=1)
         correct, total, learned_from = int((y_pred == labels[~is_training]).sum()), validation, int(is_training.sum())
     else:
         method = "class_means"
-        probe = train_class_means(rows, labels, len(classes))
+        head = train_class_means(rows, labels, len(classes))
         y_pred = left_out_similarities(rows, labels, len(classes)).argmax(axis=1)
         correct, total, learned_from = int((y_pred == labels).sum()), len(labels), len(labels)
     names, colors = tuple(label.name for label in classes), tuple(label.color for label in classes)
     spec = PredictorSpec(features.prefix, features.model.resize_mode, names, colors)
-    predictor = probe_predictor(spec, features.compiled, probe, features.lock)
+    predictor = simple_head_predictor(spec, features.compiled, head, features.lock)
     return InstantClassifier(predictor, method, correct, total, learned_from)

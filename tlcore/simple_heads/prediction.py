@@ -13,33 +13,33 @@ from tlcore.features.engines import compiled_prefix_path
 from tlcore.features.litert import CompiledModel
 from tlcore.home import DataRoot
 from tlcore.results.prediction import SPEC_FILE, Predictor, PredictorSpec
-from tlcore.simple_heads.heads import Probe, load_probe
+from tlcore.simple_heads.heads import SimpleHead, load_simple_head
 
 
-def probe_predictor(
-    spec: PredictorSpec, prefix: CompiledModel, probe: Probe, lock: threading.Lock | None = None
+def simple_head_predictor(
+    spec: PredictorSpec, prefix: CompiledModel, head: SimpleHead, lock: threading.Lock | None = None
 ) -> Predictor:
     """Return a predictor that puts a simple head behind its compiled backbone.
 
     Args:
         spec: Classes, the backbone, and how a picture becomes square.
         prefix: The compiled backbone.
-        probe: The head.
+        head: The head.
         lock: Held while a picture is answered; of its own unless others use the same backbone.
     """
-    return Predictor(spec, prefix, lambda features: probe.probabilities(features[np.newaxis])[0], lock)
+    return Predictor(spec, prefix, lambda features: head.probabilities(features[np.newaxis])[0], lock)
 
 
-def load_probe_predictor(folder: Path, home: DataRoot) -> Predictor:
+def load_simple_head_predictor(folder: Path, home: DataRoot) -> Predictor:
     """Return the predictor of a trained head.
 
     Raises:
         RunError: If its files are missing or damaged.
     """
-    probe = load_probe(folder)
+    head = load_simple_head(folder)
     try:
         spec = from_json((folder / SPEC_FILE).read_bytes(), PredictorSpec)
     except (OSError, ValueError) as error:
         raise RunError("The files of this simple head are missing or damaged. Train it again.") from error
     prefix = CompiledModel(compiled_prefix_path(spec.prefix, home))
-    return probe_predictor(spec, prefix, probe)
+    return simple_head_predictor(spec, prefix, head)

@@ -23,10 +23,10 @@ from tlcore.images.views import ViewRequest
 from tlcore.progress import Progress
 from tlcore.results.evaluation import Evaluation, save_evaluation
 from tlcore.results.prediction import PredictorSpec, save_predictor_spec
-from tlcore.simple_heads.heads import Probe, save_probe
-from tlcore.simple_heads.training import PROBES, ProbeSpec
+from tlcore.simple_heads.heads import SimpleHead, save_simple_head
+from tlcore.simple_heads.training import SIMPLE_HEADS, SimpleHeadSpec
 from tlcore.storage.images import ImageStore
-from tlcore.storage.simple_heads import ProbeResult, frozen_backbone
+from tlcore.storage.simple_heads import SimpleHeadResult, frozen_backbone
 from tlcore.training.run import configure_tensorflow, ensure_compiled
 
 # Half of these take the slowest head about three seconds of computing, and its time grows with their number.
@@ -34,29 +34,29 @@ MAX_TRAINING_PICTURES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class ProbeOutcome:
+class SimpleHeadOutcome:
     """A simple head that was trained and tested.
 
     Attributes:
-        probe: Features to probabilities.
+        head: Features to probabilities.
         evaluation: Its answers to the test pictures.
         result: The same in numbers.
     """
 
-    probe: Probe
+    head: SimpleHead
     evaluation: Evaluation
-    result: ProbeResult
+    result: SimpleHeadResult
 
 
-def train_probes(
+def train_simple_heads(
     dataset: Dataset,
     model: ModelConfig,
     progress: Progress,
     *,
     folder: Path | None = None,
-    specs: Sequence[ProbeSpec] = PROBES,
+    specs: Sequence[SimpleHeadSpec] = SIMPLE_HEADS,
     home: DataRoot,
-) -> list[ProbeOutcome]:
+) -> list[SimpleHeadOutcome]:
     """Train simple heads on the training pictures and test them.
 
     Features that are not cached are computed first; that takes as long as the first epoch of a run. Of more than
@@ -95,21 +95,21 @@ def train_probes(
         progress.phase(f"Training: {spec.title}", number, len(specs))
         started = time.monotonic()
         with threadpool_limits(num_compute_threads()):
-            probe = spec.train(features, labels, dataset.num_classes)
+            head = spec.train(features, labels, dataset.num_classes)
         seconds = time.monotonic() - started
-        evaluation = Evaluation(dataset.class_names, images, y_true, probe.probabilities(test_features))
-        result = ProbeResult(spec.kind, evaluation.correct, evaluation.total, len(labels), seconds)
-        tested.append(ProbeOutcome(probe, evaluation, result))
+        evaluation = Evaluation(dataset.class_names, images, y_true, head.probabilities(test_features))
+        result = SimpleHeadResult(spec.kind, evaluation.correct, evaluation.total, len(labels), seconds)
+        tested.append(SimpleHeadOutcome(head, evaluation, result))
         if folder is not None:
             colors = tuple(label.color for label in dataset.classes)
             predictor_spec = PredictorSpec(extractor.prefix, model.resize_mode, dataset.class_names, colors)
-            save_probe(probe, folder / spec.kind)
+            save_simple_head(head, folder / spec.kind)
             save_evaluation(evaluation, folder / spec.kind)
             save_predictor_spec(predictor_spec, folder / spec.kind)
     return tested
 
 
-def _check_enough(dataset: Dataset, specs: Sequence[ProbeSpec]) -> None:
+def _check_enough(dataset: Dataset, specs: Sequence[SimpleHeadSpec]) -> None:
     check_trainable(dataset)
     counts = dataset.counts()
     for spec in specs:

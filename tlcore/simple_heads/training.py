@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlcore.errors import DatasetError
-from tlcore.simple_heads.heads import ClassMeansProbe, LinearProbe, NeighbourProbe, Probe, softmax, unit_length
-from tlcore.storage.simple_heads import ProbeKind
+from tlcore.simple_heads.heads import ClassMeansHead, LinearHead, NeighboursHead, SimpleHead, softmax, unit_length
+from tlcore.storage.simple_heads import SimpleHeadKind
 
 NUM_NEIGHBOURS = 5
 # Inverse strength of the L2 penalty times the number of pictures, for features of mean 0 and deviation 1. Chosen on
@@ -29,7 +29,7 @@ TEMPERATURES = np.geomspace(0.01, 10, 100)
 
 
 @dataclass(frozen=True, slots=True)
-class ProbeSpec:
+class SimpleHeadSpec:
     """A kind of simple head.
 
     Attributes:
@@ -41,16 +41,14 @@ class ProbeSpec:
         min_pictures: Training pictures of each class that it needs.
     """
 
-    kind: ProbeKind
+    kind: SimpleHeadKind
     title: str
     sentence: str
-    train: Callable[[NDArray[np.generic], NDArray[np.int64], int], Probe]
+    train: Callable[[NDArray[np.generic], NDArray[np.int64], int], SimpleHead]
     min_pictures: int = 1
 
 
-def train_logistic_regression(
-    features: NDArray[np.generic], labels: NDArray[np.int64], num_classes: int
-) -> LinearProbe:
+def train_logistic_regression(features: NDArray[np.generic], labels: NDArray[np.int64], num_classes: int) -> LinearHead:
     """Fit the probabilities directly: softmax of weighted sums with the smallest log loss and an L2 penalty.
 
     Args:
@@ -64,10 +62,10 @@ def train_logistic_regression(
     scaled, mean, deviation = _standardized(features)
     strength = LOGISTIC_REGRESSION_STRENGTH / len(labels)
     model = LogisticRegression(C=strength, tol=LOGISTIC_REGRESSION_TOLERANCE, max_iter=MAX_STEPS).fit(scaled, labels)
-    return _linear_probe(model.coef_, model.intercept_, mean, deviation)
+    return _linear_head(model.coef_, model.intercept_, mean, deviation)
 
 
-def train_linear_svm(features: NDArray[np.generic], labels: NDArray[np.int64], num_classes: int) -> LinearProbe:
+def train_linear_svm(features: NDArray[np.generic], labels: NDArray[np.int64], num_classes: int) -> LinearHead:
     """Fit one line per class that keeps it apart from the rest with the widest margin, then find its probabilities.
 
     A support vector machine has scores, not probabilities. The softmax of the scores, divided by one temperature,
@@ -96,12 +94,12 @@ def train_linear_svm(features: NDArray[np.generic], labels: NDArray[np.int64], n
     scores = machine.fit(scaled[seen], labels[seen]).decision_function(scaled[unseen])
     temperature = best_temperature(scores if num_classes > 2 else _both_sides(scores), labels[unseen])
     machine.fit(scaled, labels)
-    return _linear_probe(machine.coef_ / temperature, machine.intercept_ / temperature, mean, deviation)
+    return _linear_head(machine.coef_ / temperature, machine.intercept_ / temperature, mean, deviation)
 
 
 def train_nearest_neighbours(
     features: NDArray[np.generic], labels: NDArray[np.int64], num_classes: int
-) -> NeighbourProbe:
+) -> NeighboursHead:
     """Keep the training pictures; the five most alike will vote.
 
     Args:
@@ -110,10 +108,10 @@ def train_nearest_neighbours(
         num_classes: Number of classes.
     """
     kept = unit_length(features).astype(np.float16)
-    return NeighbourProbe(kept, labels, num_classes, min(NUM_NEIGHBOURS, len(labels)))
+    return NeighboursHead(kept, labels, num_classes, min(NUM_NEIGHBOURS, len(labels)))
 
 
-def train_class_means(features: NDArray[np.generic], labels: NDArray[np.int64], num_classes: int) -> ClassMeansProbe:
+def train_class_means(features: NDArray[np.generic], labels: NDArray[np.int64], num_classes: int) -> ClassMeansHead:
     """Take the mean of each class; the temperature has the smallest log loss when each picture is left out in turn.
 
     Args:
@@ -128,7 +126,7 @@ def train_class_means(features: NDArray[np.generic], labels: NDArray[np.int64], 
     similarities = left_out_similarities(features, labels, num_classes)
     sums = _class_sums(unit_length(features), labels, num_classes)
     temperature = min(LARGEST_MEANS_TEMPERATURE, best_temperature(similarities, labels))
-    return ClassMeansProbe(unit_length(sums), temperature)
+    return ClassMeansHead(unit_length(sums), temperature)
 
 
 def left_out_similarities(
@@ -150,20 +148,20 @@ def left_out_similarities(
     return similarities
 
 
-PROBES: tuple[ProbeSpec, ...] = (
-    ProbeSpec(
+SIMPLE_HEADS: tuple[SimpleHeadSpec, ...] = (
+    SimpleHeadSpec(
         "logistic_regression",
         "Logistic regression",
         "Weighs every feature for every class, as the smallest head of a network does, and finds the best weights.",
         train_logistic_regression,
     ),
-    ProbeSpec(
+    SimpleHeadSpec(
         "nearest_neighbours",
         "k nearest neighbours",
         f"Learns nothing: it remembers all training pictures, and the {NUM_NEIGHBOURS} most alike vote.",
         train_nearest_neighbours,
     ),
-    ProbeSpec(
+    SimpleHeadSpec(
         "linear_svm",
         "Linear SVM",
         "Draws a line between each class and the rest, with the widest margin it can get (support vector machine).",
@@ -173,19 +171,21 @@ PROBES: tuple[ProbeSpec, ...] = (
 )
 
 
-def find_probe_spec(kind: str) -> ProbeSpec:
+def find_simple_head_spec(kind: str) -> SimpleHeadSpec:
     """Return the row of a kind of simple head.
 
     Raises:
         ValueError: If there is none.
     """
-    for spec in PROBES:
+    for spec in SIMPLE_HEADS:
         if spec.kind == kind:
             return spec
-    raise ValueError(f"`kind` must be one of {', '.join(spec.kind for spec in PROBES)}. Received: kind={kind!r}")
+    raise ValueError(f"`kind` must be one of {', '.join(spec.kind for spec in SIMPLE_HEADS)}. Received: kind={kind!r}")
 
 
-def train_probe(kind: ProbeKind, features: NDArray[np.generic], labels: NDArray[np.int64], num_classes: int) -> Probe:
+def train_simple_head(
+    kind: SimpleHeadKind, features: NDArray[np.generic], labels: NDArray[np.int64], num_classes: int
+) -> SimpleHead:
     """Train a simple head on features of a frozen backbone, in a second or two.
 
     Args:
@@ -199,7 +199,7 @@ def train_probe(kind: ProbeKind, features: NDArray[np.generic], labels: NDArray[
         ValueError: If the kind is unknown.
         DatasetError: If a class has too few pictures for it.
     """
-    return find_probe_spec(kind).train(features, labels, num_classes)
+    return find_simple_head_spec(kind).train(features, labels, num_classes)
 
 
 def best_temperature(scores: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
@@ -230,17 +230,17 @@ def _standardized(
     return (rows - mean) / deviation, mean, deviation
 
 
-def _linear_probe(
+def _linear_head(
     coefficients: NDArray[np.float64],
     intercepts: NDArray[np.float64],
     mean: NDArray[np.float32],
     deviation: NDArray[np.float32],
-) -> LinearProbe:
+) -> LinearHead:
     """Fold the scaling of the features into the weights."""
     if len(coefficients) == 1:  # scikit-learn has one row for two classes: the score of the second
         coefficients, intercepts = _both_sides(coefficients[0]).T, _both_sides(intercepts)[0]
     weights = coefficients / deviation
-    return LinearProbe(weights.T.astype(np.float32), (intercepts - weights @ mean).astype(np.float32))
+    return LinearHead(weights.T.astype(np.float32), (intercepts - weights @ mean).astype(np.float32))
 
 
 def _both_sides(second: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -125,7 +125,7 @@ ensembles = sa.Table(
     sa.Column("created", sa.Float, nullable=False),
 )
 
-probes = sa.Table(
+simple_heads = sa.Table(
     "probes",
     metadata,
     sa.Column("job_id", sa.String, sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),

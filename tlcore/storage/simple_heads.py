@@ -11,14 +11,14 @@ import sqlalchemy as sa
 from tlcore.config import HeadConfig, ModelConfig, from_json, to_json
 from tlcore.errors import NotFoundError
 from tlcore.home import DataRoot
-from tlcore.storage.database import jobs, probes, writing
+from tlcore.storage.database import jobs, simple_heads, writing
 from tlcore.storage.jobs import ACTIVE_STATES, insert_job, write_job
 
-ProbeKind = Literal["logistic_regression", "nearest_neighbours", "linear_svm"]
+SimpleHeadKind = Literal["logistic_regression", "nearest_neighbours", "linear_svm"]
 
 
 @dataclass(frozen=True, slots=True)
-class ProbeRequest:
+class SimpleHeadsRequest:
     """What to train on.
 
     Attributes:
@@ -31,7 +31,7 @@ class ProbeRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class ProbeResult:
+class SimpleHeadResult:
     """How good one head became.
 
     Attributes:
@@ -42,7 +42,7 @@ class ProbeResult:
         seconds: What its training took, once the features were there.
     """
 
-    kind: ProbeKind
+    kind: SimpleHeadKind
     test_correct: int
     test_total: int
     trained_on: int
@@ -50,7 +50,7 @@ class ProbeResult:
 
 
 @dataclass(frozen=True, slots=True)
-class TrainedProbe:
+class TrainedSimpleHead:
     """A simple head that can be looked at and asked like a run's model.
 
     Attributes:
@@ -63,7 +63,7 @@ class TrainedProbe:
     job_id: str
     version: int
     model: ModelConfig
-    result: ProbeResult
+    result: SimpleHeadResult
 
     @property
     def id(self) -> str:
@@ -76,12 +76,12 @@ def frozen_backbone(model: ModelConfig) -> ModelConfig:
     return replace(model, first_trainable=None, also_frozen=(), head=HeadConfig(pooling="average"))
 
 
-def probe_dir(job_id: str, kind: ProbeKind, home: DataRoot) -> Path:
+def simple_head_dir(job_id: str, kind: SimpleHeadKind, home: DataRoot) -> Path:
     """Return the folder of one head's files."""
     return home.simple_heads_dir / job_id / kind
 
 
-def create_probes(engine: sa.Engine, project_id: str, request: ProbeRequest) -> str:
+def create_simple_heads(engine: sa.Engine, project_id: str, request: SimpleHeadsRequest) -> str:
     """Put the training of simple heads in line and return its job id.
 
     While one of the project waits or works, that one is returned instead: a double click never starts two.
@@ -95,44 +95,46 @@ def create_probes(engine: sa.Engine, project_id: str, request: ProbeRequest) -> 
             return str(existing)
         job_id = insert_job(connection, "probe", project_id)
         connection.execute(
-            sa.insert(probes).values(job_id=job_id, version=request.version, model=to_json(request.model))
+            sa.insert(simple_heads).values(job_id=job_id, version=request.version, model=to_json(request.model))
         )
     return job_id
 
 
-def get_probe_request(engine: sa.Engine, job_id: str) -> ProbeRequest:
+def get_simple_heads_request(engine: sa.Engine, job_id: str) -> SimpleHeadsRequest:
     """Return what a job shall train on.
 
     Raises:
         NotFoundError: If there is no such job.
     """
     with engine.begin() as connection:
-        row = connection.execute(sa.select(probes).where(probes.c.job_id == job_id)).one_or_none()
+        row = connection.execute(sa.select(simple_heads).where(simple_heads.c.job_id == job_id)).one_or_none()
     if row is None:
         raise NotFoundError("These simple heads are not here any more; their project was deleted.")
-    return ProbeRequest(row.version, from_json(row.model, ModelConfig))
+    return SimpleHeadsRequest(row.version, from_json(row.model, ModelConfig))
 
 
-def write_probe_results(connection: sa.Connection, job_id: str, attempt: int, results: tuple[ProbeResult, ...]) -> None:
+def write_simple_head_results(
+    connection: sa.Connection, job_id: str, attempt: int, results: tuple[SimpleHeadResult, ...]
+) -> None:
     """Store how good the heads became, as the worker of that attempt."""
     write_job(connection, job_id, attempt)
-    connection.execute(sa.update(probes).where(probes.c.job_id == job_id).values(results=to_json(results)))
+    connection.execute(sa.update(simple_heads).where(simple_heads.c.job_id == job_id).values(results=to_json(results)))
 
 
-def list_probes(engine: sa.Engine, project_id: str) -> list[TrainedProbe]:
+def list_simple_heads(engine: sa.Engine, project_id: str) -> list[TrainedSimpleHead]:
     """Return the trained heads of a project, newest first; of those on the same pictures and backbone the last."""
     query = (
-        sa.select(probes)
-        .join(jobs, jobs.c.id == probes.c.job_id)
-        .where(jobs.c.project_id == project_id, probes.c.results.is_not(None))
+        sa.select(simple_heads)
+        .join(jobs, jobs.c.id == simple_heads.c.job_id)
+        .where(jobs.c.project_id == project_id, simple_heads.c.results.is_not(None))
         .order_by(jobs.c.created.desc(), jobs.c.id)
     )
     with engine.begin() as connection:
         rows = connection.execute(query).all()
-    newest: dict[tuple[int, str], list[TrainedProbe]] = {}
+    newest: dict[tuple[int, str], list[TrainedSimpleHead]] = {}
     for row in rows:
         model = from_json(row.model, ModelConfig)
-        results = from_json(row.results, tuple[ProbeResult, ...])
-        heads = [TrainedProbe(row.job_id, row.version, model, result) for result in results]
+        results = from_json(row.results, tuple[SimpleHeadResult, ...])
+        heads = [TrainedSimpleHead(row.job_id, row.version, model, result) for result in results]
         newest.setdefault((row.version, row.model), heads)
     return [head for heads in newest.values() for head in heads]

@@ -16,7 +16,7 @@ from tlcore.dataset import Dataset
 from tlcore.home import DataRoot
 from tlcore.storage.ensembles import Ensemble, list_ensembles
 from tlcore.storage.runs import Run
-from tlcore.storage.simple_heads import TrainedProbe, list_probes, probe_dir
+from tlcore.storage.simple_heads import TrainedSimpleHead, list_simple_heads, simple_head_dir
 
 if TYPE_CHECKING:
     from tlcore.results.ensembles import EnsemblePredictor
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     AnyPredictor: TypeAlias = Predictor | EnsemblePredictor
 
-Model: TypeAlias = Run | Ensemble | TrainedProbe
+Model: TypeAlias = Run | Ensemble | TrainedSimpleHead
 """All have an `id`, which stands in the address, and the `version` of the data set that they learned from."""
 
 
@@ -38,18 +38,18 @@ def list_models(context: Context) -> list[Model]:
     """Return the models of the project: runs, groups, simple heads; the newest of each kind first."""
     runs = [run for run in context.runs if run.has_model]
     project_id = context.project.id
-    return [*runs, *list_ensembles(context.engine, project_id), *list_probes(context.engine, project_id)]
+    return [*runs, *list_ensembles(context.engine, project_id), *list_simple_heads(context.engine, project_id)]
 
 
 def model_title(model: Model) -> str:
     """Return a model in a few words, such as `Run 3: 94.0 % right, EfficientNet-Lite0`."""
     if isinstance(model, Ensemble):
         return f"Group \u201c{plain(model.name, 40)}\u201d: {_right(model.test_correct, model.test_total)}"
-    if isinstance(model, TrainedProbe):
-        from tlcore.simple_heads.training import find_probe_spec
+    if isinstance(model, TrainedSimpleHead):
+        from tlcore.simple_heads.training import find_simple_head_spec
 
         right = _right(model.result.test_correct, model.result.test_total)
-        title = find_probe_spec(model.result.kind).title
+        title = find_simple_head_spec(model.result.kind).title
         return f"{title}: {right}, on {get_backbone(model.model.backbone).title}"
     summary = model.summary
     right = "" if summary is None else _right(summary.test_correct, summary.test_total)
@@ -99,13 +99,13 @@ def predictor_of(context: Context, model: Model) -> AnyPredictor:
         folders = [context.home.run_dir(run_id) for run_id in model.config.run_ids]
         members = [_predictor(str(folder), context.home) for folder in folders]
         return EnsemblePredictor(members, model.config.weights)
-    load = _probe_predictor if isinstance(model, TrainedProbe) else _predictor
+    load = _simple_head_predictor if isinstance(model, TrainedSimpleHead) else _predictor
     return load(str(_folder(context, model)), context.home)
 
 
-def _folder(context: Context, model: Run | TrainedProbe) -> Path:
-    if isinstance(model, TrainedProbe):
-        return probe_dir(model.job_id, model.result.kind, context.home)
+def _folder(context: Context, model: Run | TrainedSimpleHead) -> Path:
+    if isinstance(model, TrainedSimpleHead):
+        return simple_head_dir(model.job_id, model.result.kind, context.home)
     return context.home.run_dir(model.id)
 
 
@@ -117,7 +117,7 @@ def _predictor(folder: str, home: DataRoot) -> Predictor:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _probe_predictor(folder: str, home: DataRoot) -> Predictor:
-    from tlcore.simple_heads.prediction import load_probe_predictor
+def _simple_head_predictor(folder: str, home: DataRoot) -> Predictor:
+    from tlcore.simple_heads.prediction import load_simple_head_predictor
 
-    return load_probe_predictor(Path(folder), home)
+    return load_simple_head_predictor(Path(folder), home)

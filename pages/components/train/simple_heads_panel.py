@@ -12,16 +12,16 @@ from pages.components.text import label
 from tlcore.backbones.registry import get_backbone
 from tlcore.config import ModelConfig
 from tlcore.errors import TransferLabError
-from tlcore.jobs.control import ensure_runner, start_probes, stop_job
+from tlcore.jobs.control import ensure_runner, start_simple_heads, stop_job
 from tlcore.results.evaluation import accuracy_interval
 from tlcore.storage.jobs import JobStatus, last_job
 from tlcore.storage.runs import Run
 from tlcore.storage.simple_heads import (
-    ProbeRequest,
-    TrainedProbe,
+    SimpleHeadsRequest,
+    TrainedSimpleHead,
     frozen_backbone,
-    get_probe_request,
-    list_probes,
+    get_simple_heads_request,
+    list_simple_heads,
 )
 
 POLL_SECONDS = 0.5
@@ -41,13 +41,13 @@ def draw_simple_heads(context: Context, shown: Model | None = None) -> None:
 
 
 def _draw(context: Context, shown: Model | None, was_active: bool) -> None:
-    from tlcore.simple_heads.training import PROBES
+    from tlcore.simple_heads.training import SIMPLE_HEADS
 
     job = last_job(context.engine, context.project.id, "probe")
     if was_active and (job is None or not job.is_active):
         st.rerun()  # once: the list of models has new ones, and the polling ends
     version = (context.project.version or 0) if shown is None else shown.version
-    request = ProbeRequest(version, frozen_backbone(_backbone_of(context, shown)))
+    request = SimpleHeadsRequest(version, frozen_backbone(_backbone_of(context, shown)))
     backbone = get_backbone(request.model.backbone).title
     st.markdown(
         f"The frozen backbone, {backbone}, turns every picture into a list of numbers, its **features**. Any "
@@ -56,7 +56,7 @@ def _draw(context: Context, shown: Model | None, was_active: bool) -> None:
     )
     heads = [
         head
-        for head in list_probes(context.engine, context.project.id)
+        for head in list_simple_heads(context.engine, context.project.id)
         if head.version == request.version and head.model == request.model
     ]
     if heads:
@@ -64,7 +64,7 @@ def _draw(context: Context, shown: Model | None, was_active: bool) -> None:
     if job is not None and job.is_active:
         _watch(context, job)
         return
-    if job is not None and job.state == "failed" and get_probe_request(context.engine, job.id) == request:
+    if job is not None and job.state == "failed" and get_simple_heads_request(context.engine, job.id) == request:
         st.error(label(job.message), icon=":material/error:")
     if heads:
         dataset = dataset_of(context, context.project, version)
@@ -83,11 +83,11 @@ def _draw(context: Context, shown: Model | None, was_active: bool) -> None:
         )
         return
     with st.popover("Which heads are these?", icon=":material/help:", type="tertiary"):
-        for spec in PROBES:
+        for spec in SIMPLE_HEADS:
             st.markdown(f"**{spec.title}**: {spec.sentence}")
     if st.button("Train three simple heads", key="train-probes", icon=":material/bolt:"):
         try:
-            start_probes(context.engine, context.project.id, request, context.home)
+            start_simple_heads(context.engine, context.project.id, request, context.home)
         except TransferLabError as error:
             show_error(error)
         else:
@@ -98,7 +98,7 @@ def _backbone_of(context: Context, shown: Model | None) -> ModelConfig:
     """Return the model whose backbone is used: that of the shown one, of a group the first member's."""
     if shown is None:
         return context.project.config.model
-    if isinstance(shown, TrainedProbe):
+    if isinstance(shown, TrainedSimpleHead):
         return shown.model
     if isinstance(shown, Run):
         return shown.config.model
@@ -106,9 +106,9 @@ def _backbone_of(context: Context, shown: Model | None) -> ModelConfig:
     return ModelConfig() if member is None else member.config.model
 
 
-def _show_table(heads: list[TrainedProbe], shown: Model | None) -> None:
+def _show_table(heads: list[TrainedSimpleHead], shown: Model | None) -> None:
     """Show how good the heads became, below the run that is shown, if any."""
-    from tlcore.simple_heads.training import find_probe_spec
+    from tlcore.simple_heads.training import find_simple_head_spec
 
     rows = []
     if isinstance(shown, Run) and shown.summary is not None:
@@ -118,7 +118,7 @@ def _show_table(heads: list[TrainedProbe], shown: Model | None) -> None:
     for head in heads:
         result = head.result
         accuracy = _accuracy(result.test_correct, result.test_total)
-        rows.append((find_probe_spec(result.kind).title, accuracy, seconds_words(result.seconds)))
+        rows.append((find_simple_head_spec(result.kind).title, accuracy, seconds_words(result.seconds)))
     names, accuracies, seconds = zip(*rows, strict=True)
     st.table({"Model": names, "Test accuracy": accuracies, "Training": seconds}, hide_index=True, border="horizontal")
 

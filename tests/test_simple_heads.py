@@ -17,21 +17,27 @@ from tlcore.config import HeadConfig, ModelConfig
 from tlcore.dataset import Dataset
 from tlcore.errors import DatasetError, RunError
 from tlcore.home import DataRoot
-from tlcore.jobs.control import start_probes
+from tlcore.jobs.control import start_simple_heads
 from tlcore.progress import StopRequested
 from tlcore.results.evaluation import load_evaluation
-from tlcore.simple_heads import run as probing
-from tlcore.simple_heads.heads import PROBE_FILE, load_probe, save_probe
-from tlcore.simple_heads.prediction import load_probe_predictor
-from tlcore.simple_heads.run import train_probes
-from tlcore.simple_heads.training import PROBES, left_out_similarities, train_class_means, train_probe
+from tlcore.simple_heads import run as simple_heads_run
+from tlcore.simple_heads.heads import SIMPLE_HEAD_FILE, load_simple_head, save_simple_head
+from tlcore.simple_heads.prediction import load_simple_head_predictor
+from tlcore.simple_heads.run import train_simple_heads
+from tlcore.simple_heads.training import SIMPLE_HEADS, left_out_similarities, train_class_means, train_simple_head
 from tlcore.storage.database import open_database
 from tlcore.storage.datasets import commit_version
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.projects import create_project
-from tlcore.storage.simple_heads import ProbeRequest, create_probes, frozen_backbone, list_probes, probe_dir
+from tlcore.storage.simple_heads import (
+    SimpleHeadsRequest,
+    create_simple_heads,
+    frozen_backbone,
+    list_simple_heads,
+    simple_head_dir,
+)
 
-KINDS = [spec.kind for spec in PROBES]
+KINDS = [spec.kind for spec in SIMPLE_HEADS]
 MODEL = ModelConfig(image_size=64)
 
 
@@ -51,8 +57,8 @@ def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
 def test_every_head_answers_new_pictures_with_probabilities(digits, kind: str, num_classes: int) -> None:
     features, labels, new, truth = digits
     few, new_few = labels < num_classes, truth < num_classes
-    probe = train_probe(kind, features[few], labels[few], num_classes)
-    probabilities = probe.probabilities(new[new_few])
+    head = train_simple_head(kind, features[few], labels[few], num_classes)
+    probabilities = head.probabilities(new[new_few])
     assert probabilities.shape == (new_few.sum(), num_classes)
     assert probabilities.dtype == np.float32
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
@@ -67,7 +73,7 @@ def test_logistic_regression_is_that_of_scikit_learn(digits) -> None:
     mean, deviation = features.mean(axis=0), features.std(axis=0)
     deviation[deviation == 0] = 1
     theirs = LogisticRegression(C=20 / len(labels), tol=1e-2, max_iter=300).fit((features - mean) / deviation, labels)
-    ours = train_probe("logistic_regression", features, labels, 10).probabilities(new)
+    ours = train_simple_head("logistic_regression", features, labels, 10).probabilities(new)
     np.testing.assert_allclose(ours, theirs.predict_proba((new - mean) / deviation), atol=1e-3)
 
 
@@ -76,7 +82,7 @@ def test_the_linear_svm_answers_as_that_of_scikit_learn(digits) -> None:
     mean, deviation = features.mean(axis=0), features.std(axis=0)
     deviation[deviation == 0] = 1
     theirs = LinearSVC(C=0.3 / len(labels), tol=0.1, random_state=0).fit((features - mean) / deviation, labels)
-    ours = train_probe("linear_svm", features, labels, 10).probabilities(new).argmax(axis=1)
+    ours = train_simple_head("linear_svm", features, labels, 10).probabilities(new).argmax(axis=1)
     assert (ours == theirs.predict((new - mean) / deviation)).mean() > 0.995
 
 
@@ -84,7 +90,7 @@ def test_the_linear_svm_answers_as_that_of_scikit_learn(digits) -> None:
 def test_the_linear_svm_is_as_sure_as_it_is_right(digits, num_classes: int) -> None:
     features, labels, new, truth = digits
     few, new_few = labels < num_classes, truth < num_classes
-    probabilities = train_probe("linear_svm", features[few], labels[few], num_classes).probabilities(new[new_few])
+    probabilities = train_simple_head("linear_svm", features[few], labels[few], num_classes).probabilities(new[new_few])
     sureness = float(probabilities.max(axis=1).mean())
     assert sureness == pytest.approx(accuracy(probabilities, truth[new_few]), abs=0.08)
 
@@ -92,7 +98,7 @@ def test_the_linear_svm_is_as_sure_as_it_is_right(digits, num_classes: int) -> N
 def test_nearest_neighbours_are_those_of_scikit_learn(digits) -> None:
     features, labels, new, _ = digits
     theirs = KNeighborsClassifier(5, weights="distance", metric="cosine").fit(features, labels).predict_proba(new)
-    ours = train_probe("nearest_neighbours", features, labels, 10).probabilities(new)
+    ours = train_simple_head("nearest_neighbours", features, labels, 10).probabilities(new)
     # Ours are kept in half precision, so the fifth may give way to a sixth that is as near.
     same = np.abs(ours - theirs).max(axis=1) < 0.02
     assert same.mean() > 0.995
@@ -101,8 +107,8 @@ def test_nearest_neighbours_are_those_of_scikit_learn(digits) -> None:
 def test_the_mean_of_a_class_is_found_from_two_pictures_and_judged_without_each(digits) -> None:
     features, labels, new, truth = digits
     first = np.concatenate([np.flatnonzero(labels == digit)[:2] for digit in range(10)])
-    probe = train_class_means(features[first], labels[first], 10)
-    assert accuracy(probe.probabilities(new), truth) > 0.6
+    head = train_class_means(features[first], labels[first], 10)
+    assert accuracy(head.probabilities(new), truth) > 0.6
     similarities = left_out_similarities(features[first], labels[first], 10)
     for left_out, position in ((7, labels[first][7]), (12, labels[first][12])):
         rest = np.delete(first, left_out)
@@ -115,33 +121,33 @@ def test_the_mean_of_a_class_is_found_from_two_pictures_and_judged_without_each(
 def test_a_class_with_too_few_pictures_is_refused_in_words(digits, kind: str) -> None:
     features, labels, *_ = digits
     with pytest.raises(DatasetError, match="at least"):
-        train_probe(kind, features[labels < 2], labels[labels < 2], 3)
+        train_simple_head(kind, features[labels < 2], labels[labels < 2], 3)
 
 
 def test_an_unknown_head_is_refused() -> None:
     with pytest.raises(ValueError, match="`kind` must be one of logistic_regression"):
-        train_probe("forest", np.zeros((2, 2)), np.zeros(2, np.int64), 2)  # type: ignore[arg-type]
+        train_simple_head("forest", np.zeros((2, 2)), np.zeros(2, np.int64), 2)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_saved_head_answers_the_same(digits, kind: str, tmp_path: Path) -> None:
     features, labels, new, _ = digits
-    probe = train_probe(kind, features, labels, 10)
-    save_probe(probe, tmp_path)
-    np.testing.assert_array_equal(load_probe(tmp_path).probabilities(new), probe.probabilities(new))
+    head = train_simple_head(kind, features, labels, 10)
+    save_simple_head(head, tmp_path)
+    np.testing.assert_array_equal(load_simple_head(tmp_path).probabilities(new), head.probabilities(new))
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut", "other"])
 def test_a_damaged_head_is_said(digits, damage: str, tmp_path: Path) -> None:
     features, labels, *_ = digits
-    save_probe(train_probe("nearest_neighbours", features, labels, 10), tmp_path)
-    path = tmp_path / PROBE_FILE
+    save_simple_head(train_simple_head("nearest_neighbours", features, labels, 10), tmp_path)
+    path = tmp_path / SIMPLE_HEAD_FILE
     data = path.read_bytes()
     path.write_bytes({"gone": b"", "cut": data[: len(data) // 2], "other": b"PK not a head"}[damage])
     if damage == "gone":
         path.unlink()
     with pytest.raises(RunError, match="Train it again"):
-        load_probe(tmp_path)
+        load_simple_head(tmp_path)
 
 
 def test_the_frozen_backbone_of_any_model_is_the_same() -> None:
@@ -153,13 +159,13 @@ def test_heads_learn_from_the_pictures_of_a_data_set_and_leave_their_files(
     ready_home: DataRoot, tmp_path: Path
 ) -> None:
     dataset = coloured_dataset(ready_home, per_class=10)
-    outcomes = train_probes(dataset, MODEL, RecordingProgress(), folder=tmp_path, home=ready_home)
+    outcomes = train_simple_heads(dataset, MODEL, RecordingProgress(), folder=tmp_path, home=ready_home)
     assert [one.result.kind for one in outcomes] == KINDS
     for one in outcomes:
         assert one.evaluation.accuracy == 1
         assert one.evaluation.images == tuple(item.image for item in dataset.subset("test"))
         assert one.result.trained_on == len(dataset.subset("train"))
-        predictor = load_probe_predictor(tmp_path / one.result.kind, ready_home)
+        predictor = load_simple_head_predictor(tmp_path / one.result.kind, ready_home)
         assert predictor.class_names == dataset.class_names
         assert predictor.image_size == 64
         answers = predictor.predict([picture(colour, 99) for colour in COLOURS])
@@ -170,10 +176,10 @@ def test_heads_learn_from_the_pictures_of_a_data_set_and_leave_their_files(
 
 def test_a_wish_to_stop_is_heard_between_heads(ready_home: DataRoot) -> None:
     dataset = coloured_dataset(ready_home, per_class=10)
-    train_probes(dataset, MODEL, RecordingProgress(), specs=PROBES[:1], home=ready_home)
+    train_simple_heads(dataset, MODEL, RecordingProgress(), specs=SIMPLE_HEADS[:1], home=ready_home)
     progress = RecordingProgress(stop_after=2)
     with pytest.raises(StopRequested):
-        train_probes(dataset, MODEL, progress, home=ready_home)
+        train_simple_heads(dataset, MODEL, progress, home=ready_home)
     assert progress.phase_names[-1].startswith("Training")
 
 
@@ -183,16 +189,16 @@ def test_a_class_without_enough_training_pictures_is_named(home: DataRoot) -> No
     training = [item for item in dataset.of_class(red.id) if item.split == "train"]
     few = Dataset(dataset.classes, tuple(item for item in dataset.items if item not in training[1:]))
     with pytest.raises(DatasetError, match="Linear SVM needs at least 2 training pictures of each class; red has 1"):
-        train_probes(few, MODEL, RecordingProgress(), home=home)
+        train_simple_heads(few, MODEL, RecordingProgress(), home=home)
 
 
 def test_of_very_many_pictures_each_class_keeps_its_share(home: DataRoot, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = coloured_dataset(home, per_class=40)
-    monkeypatch.setattr(probing, "MAX_TRAINING_PICTURES", 30)
-    drawn = probing._drawn(dataset)
+    monkeypatch.setattr(simple_heads_run, "MAX_TRAINING_PICTURES", 30)
+    drawn = simple_heads_run._drawn(dataset)
     counts = [sum(item.class_id == label.id for item in drawn) for label in dataset.classes]
     assert counts == [10, 10, 10]
-    assert probing._drawn(dataset) == drawn
+    assert simple_heads_run._drawn(dataset) == drawn
 
 
 def test_a_job_trains_the_heads_and_the_newest_of_each_backbone_are_listed(ready_home: DataRoot) -> None:
@@ -200,17 +206,17 @@ def test_a_job_trains_the_heads_and_the_newest_of_each_backbone_are_listed(ready
     project = create_project(engine, "ann", "Colours")
     dataset = coloured_dataset(ready_home, per_class=10)
     version = commit_version(engine, project.id, dataset, "made", parent=None, home=ready_home)
-    request = ProbeRequest(version, frozen_backbone(MODEL))
-    job_id = create_probes(engine, project.id, request)
-    assert create_probes(engine, project.id, request) == job_id
-    assert list_probes(engine, project.id) == []
-    assert start_probes(engine, project.id, request, ready_home) == job_id
+    request = SimpleHeadsRequest(version, frozen_backbone(MODEL))
+    job_id = create_simple_heads(engine, project.id, request)
+    assert create_simple_heads(engine, project.id, request) == job_id
+    assert list_simple_heads(engine, project.id) == []
+    assert start_simple_heads(engine, project.id, request, ready_home) == job_id
     assert wait_for_end(engine, job_id).state == "finished"
-    again = start_probes(engine, project.id, request, ready_home)
+    again = start_simple_heads(engine, project.id, request, ready_home)
     wait_for_end(engine, again)
-    heads = list_probes(engine, project.id)
+    heads = list_simple_heads(engine, project.id)
     assert [head.id for head in heads] == [f"{again}.{kind}" for kind in KINDS]
     assert all(head.result.test_correct == head.result.test_total > 0 for head in heads)
-    assert load_evaluation(probe_dir(again, "linear_svm", ready_home)).total == heads[0].result.test_total
+    assert load_evaluation(simple_head_dir(again, "linear_svm", ready_home)).total == heads[0].result.test_total
     delete_project(engine, project.id, DataRoot.configured())
-    assert list_probes(engine, project.id) == []
+    assert list_simple_heads(engine, project.id) == []
