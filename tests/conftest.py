@@ -28,17 +28,17 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataRoot:
 def prepared_home(tmp_path_factory: pytest.TempPathFactory) -> DataRoot:
     """A data root with the embedded backbone ready for pictures of 64 pixels; for copying, as it is shared."""
     from tlcore.features import engines
-    from tlcore.model.cut import prefix_of
+    from tlcore.features.compiled import ensure_compiled
+    from tlcore.model.cut import plan_model
     from tlcore.progress import TerminalProgress
-    from tlcore.training.run import ensure_compiled
 
     root, config = DataRoot(tmp_path_factory.mktemp("prepared")), ModelConfig(image_size=64)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(engines, "TRIAL_SECONDS", 0.05)
-        ensure_compiled(config, TerminalProgress(), root)
+        ensure_compiled(plan_model(config), TerminalProgress(), root)
     # Not the faster engine of a busy moment, but always the one that needs no TensorFlow.
     always = engines.EngineSpeeds(engines.this_machine(), litert=2, tensorflow=1)
-    engines.write_engine_speeds(prefix_of(config), always, root)
+    engines.write_engine_speeds(plan_model(config).prefix, always, root)
     return root
 
 

@@ -27,7 +27,7 @@ from tlcore.errors import WeightsError
 from tlcore.features.engines import EngineSpeeds, this_machine, write_engine_speeds
 from tlcore.home import DataRoot
 from tlcore.jobs import control
-from tlcore.model.cut import prefix_of
+from tlcore.model.cut import plan_model
 from tlcore.storage.database import writing
 from tlcore.storage.jobs import ACTIVE_STATES, claim_job, end_job, get_job, list_jobs, write_job
 from tlcore.storage.projects import update_config
@@ -188,7 +188,7 @@ def test_a_head_for_learning_from_scratch_goes_with_the_small_network() -> None:
 def test_all_backbones_stand_in_the_table_with_what_is_known(lab: Lab) -> None:
     spec = get_backbone("vgg16")
     config = ModelConfig(spec.name, spec.default_size)
-    write_engine_speeds(prefix_of(config), EngineSpeeds(this_machine(), litert=8.0, tensorflow=10.0), lab.home)
+    write_engine_speeds(plan_model(config).prefix, EngineSpeeds(this_machine(), litert=8.0, tensorflow=10.0), lab.home)
     page = lab.draw()
     rows = page.dataframe[0].value.set_index("Backbone")
     assert set(rows.index) == {one.title for one in BACKBONES}

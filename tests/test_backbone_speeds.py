@@ -13,7 +13,7 @@ from tlcore.config import HeadConfig, ModelConfig
 from tlcore.features import engines
 from tlcore.features.engines import EngineSpeeds, read_engine_speeds, this_machine, write_engine_speeds
 from tlcore.home import DataRoot
-from tlcore.model.cut import prefix_of
+from tlcore.model.cut import plan_model
 from tlcore.pricing.backbone_speeds import backbone_milliseconds, measure_backbones
 from tlcore.progress import StopRequested
 
@@ -50,14 +50,14 @@ def test_a_speed_comes_from_a_measurement_and_from_nowhere_else(home: DataRoot, 
     spec = get_backbone("vgg16")
     assert backbone_milliseconds(spec, home) is None
     config = ModelConfig(spec.name, spec.default_size, head=HeadConfig(pooling))  # type: ignore[arg-type]
-    write_engine_speeds(prefix_of(config), EngineSpeeds(this_machine(), litert=8.0, tensorflow=10.0), home)
+    write_engine_speeds(plan_model(config).prefix, EngineSpeeds(this_machine(), litert=8.0, tensorflow=10.0), home)
     assert backbone_milliseconds(spec, home) == pytest.approx(100)
 
 
 def test_speeds_of_another_machine_do_not_count(home: DataRoot) -> None:
     spec = get_backbone("vgg16")
     config = ModelConfig(spec.name, spec.default_size)
-    write_engine_speeds(prefix_of(config), EngineSpeeds("another", litert=8.0, tensorflow=10.0), home)
+    write_engine_speeds(plan_model(config).prefix, EngineSpeeds("another", litert=8.0, tensorflow=10.0), home)
     assert backbone_milliseconds(spec, home) is None
 
 
@@ -90,4 +90,6 @@ def test_a_backbone_of_the_registry_needs_no_weights(
     spec = replace(get_backbone("mobilenet"), default_size=32)
     measure_backbones([spec], Notes(), home)
     assert backbone_milliseconds(spec, home) is not None
-    assert read_engine_speeds(prefix_of(ModelConfig(spec.name, 32)), home) is None  # its weights were never here
+    assert (
+        read_engine_speeds(plan_model(ModelConfig(spec.name, 32)).prefix, home) is None
+    )  # its weights were never here

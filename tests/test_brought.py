@@ -21,7 +21,7 @@ from tlcore.backbones.weights.status import require_weights, weights_status
 from tlcore.config import IMAGENET, RANDOM, ModelConfig
 from tlcore.errors import WeightsError
 from tlcore.home import DataRoot
-from tlcore.model.cut import prefix_of
+from tlcore.model.cut import plan_model
 
 SPEC = get_backbone("mobilenet_v2_035")
 LIMIT = 100_000_000
@@ -68,7 +68,9 @@ def test_both_formats_of_the_same_weights_are_kept_once(
 
 def test_brought_random_and_published_weights_never_share_features(file: Path, home: DataRoot) -> None:
     key = keep_brought(SPEC, file, file.name, home)
-    prefixes = [prefix_of(ModelConfig(backbone=SPEC.name, weights=weights)).key for weights in (IMAGENET, RANDOM, key)]
+    prefixes = [
+        plan_model(ModelConfig(backbone=SPEC.name, weights=weights)).prefix.key for weights in (IMAGENET, RANDOM, key)
+    ]
     assert len(set(prefixes)) == 3
 
 

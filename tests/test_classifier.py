@@ -17,6 +17,7 @@ from tlcore.features.store import FeatureTable, LabelledFeatures
 from tlcore.home import DataRoot
 from tlcore.model.architecture import describe_model
 from tlcore.model.classifier import Classifier, build_classifier, count_parameters, cut_model
+from tlcore.model.cut import plan_model
 from tlcore.training.loop import train_suffix
 
 SIZE = 32
@@ -34,10 +35,9 @@ FREEZE_LINES = [
 def random_classifier(config: ModelConfig, num_classes: int = 3, seed: int = 0) -> Classifier:
     """Build a classifier with random weights, frozen and cut as one with ImageNet's."""
     keras.utils.set_random_seed(1)
-    return cut_model(
-        build_classifier(replace(config, weights=RANDOM), num_classes, seed=seed, home=DataRoot.configured()).model,
-        config,
-    )
+    random = plan_model(replace(config, weights=RANDOM))
+    model = build_classifier(random, num_classes, DataRoot.configured(), seed=seed).model
+    return cut_model(model, plan_model(config))
 
 
 def answers(model: keras.Model, examples: np.ndarray) -> np.ndarray:
@@ -166,7 +166,7 @@ def test_the_seed_decides_the_first_weights_of_the_head() -> None:
 
 def test_without_pre_training_batch_normalization_learns_with_its_block() -> None:
     config = ModelConfig(backbone="mobilenet_v2", image_size=SIZE, first_trainable="block_12", weights=RANDOM)
-    model = build_classifier(config, 3, home=DataRoot.configured()).model
+    model = build_classifier(plan_model(config), 3, DataRoot.configured()).model
     norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     learning = [layer for layer in norms if layer.trainable]
     assert 0 < len(learning) < len(norms)
@@ -176,7 +176,7 @@ def test_without_pre_training_batch_normalization_learns_with_its_block() -> Non
 def test_what_learns_from_scratch_is_judged_as_it_was_trained() -> None:
     # A part of the network, because preparing its steps takes TensorFlow a while for each layer.
     config = ModelConfig(backbone="mobilenet_v2", image_size=SIZE, first_trainable="block_15", weights=RANDOM)
-    suffix = build_classifier(config, 2, home=DataRoot.configured()).suffix
+    suffix = build_classifier(plan_model(config), 2, DataRoot.configured()).suffix
     labels = np.arange(32) % 2
     features = np.random.default_rng(0).normal(20, 1, (32, *suffix.input.shape[1:])).astype(np.float16)
     features[labels == 1, ..., ::2] += 1

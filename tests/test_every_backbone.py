@@ -22,6 +22,7 @@ from tlcore.config import IMAGENET, RANDOM, HeadConfig, ModelConfig
 from tlcore.home import DataRoot
 from tlcore.model.architecture import describe_model
 from tlcore.model.classifier import PROBABILITIES, build_classifier, count_parameters, cut_model
+from tlcore.model.cut import plan_model
 
 NUM_CLASSES = 3
 
@@ -48,7 +49,7 @@ def built(request: pytest.FixtureRequest) -> Iterator[Built]:
     config = ModelConfig(backbone=spec.name, image_size=size, weights=RANDOM, head=HeadConfig(dropout=0))
     photos = [Image.fromarray(photo).resize((size, size)) for photo in (skimage_data.coffee(), skimage_data.chelsea())]
     pixels = np.stack([np.asarray(photo, np.float32) for photo in photos])
-    model = build_classifier(config, NUM_CLASSES, home=DataRoot.configured()).model
+    model = build_classifier(plan_model(config), NUM_CLASSES, DataRoot.configured()).model
     features, answers = keras.Model(model.input, [model.get_layer("pooling").output, model.output])(pixels)
     yield Built(spec, config, model, pixels, features.numpy(), answers.numpy())
     keras.utils.clear_session()  # collects the garbage, too
@@ -123,7 +124,7 @@ def test_the_freeze_line_leaves_as_many_weights_to_train_as_the_page_says(
     # Nothing is loaded here: of which kind the first weights are decides whether batch normalization learns.
     config = replace(built.config, first_trainable=line, weights=weights)
     summary = describe_model(config, NUM_CLASSES)
-    cut_model(built.model, config)
+    cut_model(built.model, plan_model(config))
     assert count_parameters(built.model) == (summary.trainable_parameters, summary.frozen_parameters)
     if place == "above":
         assert {weight.path.split("/")[0] for weight in built.model.trainable_variables} == {PROBABILITIES}
@@ -147,7 +148,7 @@ def test_a_saved_model_says_the_same_after_loading(built: Built, tmp_path: Path)
 def test_one_training_step_changes_the_first_block_and_no_batch_normalization(built: Built) -> None:
     """Last in this file: it changes the weights."""
     config = replace(built.config, first_trainable=built.spec.block_names[0], weights=IMAGENET)
-    model = cut_model(built.model, config).model
+    model = cut_model(built.model, plan_model(config)).model
     first = block_layers(model, built.spec)[built.spec.block_names[0]]
     learning = next(weight for layer in first for weight in layer.trainable_weights)
     still = [w for x in model.layers if isinstance(x, keras.layers.BatchNormalization) for w in x.weights]

@@ -15,6 +15,7 @@ from tests.coloured_pictures import RecordingProgress, coloured_dataset
 from tlcore.config import AugmentationConfig, ModelConfig, TrainingConfig
 from tlcore.errors import ImageError, RunError
 from tlcore.features import extractor as features
+from tlcore.features.compiled import is_compiled
 from tlcore.features.compiling import compile_model
 from tlcore.features.engines import EngineSpeeds, as_stored, compiled_prefix_path, this_machine, write_engine_speeds
 from tlcore.features.extractor import FeatureExtractor
@@ -23,11 +24,10 @@ from tlcore.home import DataRoot
 from tlcore.images.views import ViewRequest, square_pixels, view_of_epoch, view_pixels
 from tlcore.jobs.processes import ROOT_DIR
 from tlcore.model.classifier import build_prefix
-from tlcore.model.cut import prefix_of
+from tlcore.model.cut import plan_model
 from tlcore.progress import StopRequested
 from tlcore.settings.augmentation_controls import PRESETS
 from tlcore.storage.images import ImageStore
-from tlcore.training.run import is_compiled
 
 NO_AUGMENTATION = AugmentationConfig()
 POOLED = ModelConfig(image_size=64)
@@ -45,7 +45,7 @@ def pictures(home: DataRoot) -> list[str]:
 def extractor(
     home: DataRoot, config: ModelConfig, augmentation: AugmentationConfig = NO_AUGMENTATION
 ) -> FeatureExtractor:
-    return FeatureExtractor(config, augmentation, ImageStore(home), home)
+    return FeatureExtractor(plan_model(config), augmentation, home)
 
 
 def plain(pictures: Sequence[str]) -> list[ViewRequest]:
@@ -72,15 +72,15 @@ def pixels_of_requests(
 
 
 def compile_prefix(config: ModelConfig, home: DataRoot) -> None:
-    compile_model(build_prefix(config, home=home), compiled_prefix_path(prefix_of(config), home))
+    compile_model(build_prefix(plan_model(config), home), compiled_prefix_path(plan_model(config).prefix, home))
 
 
 @pytest.mark.parametrize("config", [POOLED, EARLY], ids=["pooled", "cut early"])
 def test_the_compiled_prefix_computes_what_keras_computes(prepared_home: DataRoot, config: ModelConfig) -> None:
-    path = compiled_prefix_path(prefix_of(config), prepared_home)
+    path = compiled_prefix_path(plan_model(config).prefix, prepared_home)
     if not path.exists():
         compile_prefix(config, prepared_home)
-    prefix = build_prefix(config, home=prepared_home)
+    prefix = build_prefix(plan_model(config), prepared_home)
     rng = np.random.default_rng(0)
     smooth = np.kron(rng.integers(0, 256, (3, 8, 8, 3)), np.ones((1, 8, 8, 1)))
     expected = np.asarray(prefix(smooth.astype(np.float32), training=False))
@@ -94,11 +94,11 @@ def test_the_compiled_prefix_computes_what_keras_computes(prepared_home: DataRoo
 @pytest.mark.parametrize("engine", ["litert", "tensorflow"])
 def test_features_are_those_of_the_preview_under_every_view(ready_home: DataRoot, engine: str) -> None:
     config = POOLED if engine == "litert" else EARLY
-    path = compiled_prefix_path(prefix_of(config), ready_home)
+    path = compiled_prefix_path(plan_model(config).prefix, ready_home)
     if not path.exists():
         compile_prefix(config, ready_home)
     speeds = {"litert": 1.0, "tensorflow": 1.0, engine: 2.0}
-    write_engine_speeds(prefix_of(config), EngineSpeeds(this_machine(), **speeds), ready_home)
+    write_engine_speeds(plan_model(config).prefix, EngineSpeeds(this_machine(), **speeds), ready_home)
     pictures = [item.image for item in coloured_dataset(ready_home, per_class=1).items]
     augmentation = PRESETS["strong"]
     requests = [ViewRequest(image, view) for image in pictures for view in (None, 0, 1)]
@@ -187,7 +187,7 @@ def test_a_stop_does_not_wait_for_the_other_pictures(home: DataRoot, pictures: l
             time.sleep(0.05)
             return super().read(key)
 
-    slow = FeatureExtractor(PIXELS, NO_AUGMENTATION, SlowStore(home), home)
+    slow = FeatureExtractor(plan_model(PIXELS), NO_AUGMENTATION, home, SlowStore(home))
     with pytest.raises(StopRequested):
         slow.table(plain(pictures), RecordingProgress(stop_after=2), "features")
     assert len(seen) < len(pictures)
@@ -215,7 +215,9 @@ def test_only_a_few_pictures_are_in_memory_at_once(
             written = done
             time.sleep(0.002)
 
-    FeatureExtractor(PIXELS, NO_AUGMENTATION, CountingStore(home), home).table(plain(pictures), SlowDisk(), "features")
+    FeatureExtractor(plan_model(PIXELS), NO_AUGMENTATION, home, CountingStore(home)).table(
+        plain(pictures), SlowDisk(), "features"
+    )
     assert read == len(pictures)
     assert 1 <= ahead <= 4 * threads + 1
 
@@ -260,15 +262,15 @@ def test_a_picture_that_is_gone_is_said_and_the_lock_is_free_again(home: DataRoo
 
 @pytest.mark.parametrize("damage", ["gone", "cut", "flipped", "empty"])
 def test_a_damaged_compiled_prefix_is_not_used(ready_home: DataRoot, damage: str) -> None:
-    path = compiled_prefix_path(prefix_of(POOLED), ready_home)
+    path = compiled_prefix_path(plan_model(POOLED).prefix, ready_home)
     data = bytearray(path.read_bytes())
-    assert is_compiled(POOLED, ready_home)
+    assert is_compiled(plan_model(POOLED), ready_home)
     if damage == "gone":
         path.unlink()
     else:
         data[len(data) // 2] ^= 1
         path.write_bytes({"cut": data[:-100], "flipped": data, "empty": b""}[damage])
-    assert not is_compiled(POOLED, ready_home)
+    assert not is_compiled(plan_model(POOLED), ready_home)
     with pytest.raises(RunError, match="missing or damaged"):
         CompiledModel(path)
 

@@ -18,6 +18,7 @@ from tlcore.features.extractor import FeatureExtractor
 from tlcore.home import DataRoot
 from tlcore.images.views import ViewRequest
 from tlcore.jobs.processes import ROOT_DIR
+from tlcore.model.cut import plan_model
 from tlcore.simple_heads import instant
 from tlcore.simple_heads.instant import InstantFeatures, fit_instant, instant_items
 from tlcore.storage.images import ImageStore
@@ -55,7 +56,7 @@ def test_features_are_those_of_a_run_and_each_is_computed_once(
     features = InstantFeatures(MODEL, ready_home)
     assert features.advance(images, 60) == 0
     known = features.known(images)
-    extractor = FeatureExtractor(MODEL, AugmentationConfig(), ImageStore(ready_home), ready_home)
+    extractor = FeatureExtractor(plan_model(MODEL), AugmentationConfig(), ready_home)
     table = extractor.table([ViewRequest(image) for image in images], RecordingProgress(), "features")
     np.testing.assert_allclose(np.stack(list(known.values())), table.take(np.arange(len(images))), atol=1e-3)
 

@@ -15,6 +15,7 @@ from tlcore.features.store import FeatureTable, LabelledFeatures
 from tlcore.home import DataRoot
 from tlcore.intake.decoding import pixels_of
 from tlcore.model.classifier import build_classifier, cut_model
+from tlcore.model.cut import plan_model
 from tlcore.progress import FINE_TUNING, TRAINING, StopRequested
 from tlcore.results.evaluation import load_evaluation
 from tlcore.results.prediction import load_predictor
@@ -22,7 +23,7 @@ from tlcore.storage.images import ImageStore
 from tlcore.training import steps
 from tlcore.training.batches import balanced_order
 from tlcore.training.loop import train_suffix
-from tlcore.training.run import run_pipeline
+from tlcore.training.run import train_classifier
 from tlcore.training.schedules import learning_rate_at
 from tlcore.training.steps import class_weights
 
@@ -149,7 +150,7 @@ def test_a_penalty_keeps_weights_small() -> None:
 
 def test_the_head_gets_the_penalty_that_was_chosen() -> None:
     config = replace(RANDOM_MODEL, head=HeadConfig(dense_units=(4,), l2=0.25))
-    model = build_classifier(config, 3, home=DataRoot.configured()).model
+    model = build_classifier(plan_model(config), 3, DataRoot.configured()).model
     penalized = [layer for layer in model.layers if getattr(layer, "kernel_regularizer", None) is not None]
     assert [float(layer.kernel_regularizer.l2) for layer in penalized] == [0.25, 0.25]
 
@@ -175,11 +176,11 @@ def test_the_phases_of_a_run() -> None:
 
 
 def test_a_model_can_be_cut_again_elsewhere_and_keeps_its_weights() -> None:
-    frozen = build_classifier(RANDOM_MODEL, 3, home=DataRoot.configured())
+    frozen = build_classifier(plan_model(RANDOM_MODEL), 3, DataRoot.configured())
     assert len(frozen.model.trainable_variables) == 2
     pixels = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype(np.float32)
     expected = frozen.model.predict_on_batch(pixels)
-    tuned = cut_model(frozen.model, replace(RANDOM_MODEL, first_trainable="block7a"))
+    tuned = cut_model(frozen.model, plan_model(replace(RANDOM_MODEL, first_trainable="block7a")))
     assert tuned.prefix is not None
     assert len(tuned.model.trainable_variables) > 2
     features = tuned.prefix.predict_on_batch(pixels)
@@ -188,8 +189,8 @@ def test_a_model_can_be_cut_again_elsewhere_and_keeps_its_weights() -> None:
 
 def test_a_block_behind_the_line_can_stay_frozen() -> None:
     config = replace(RANDOM_MODEL, first_trainable="block6d")
-    free = build_classifier(config, 3, home=DataRoot.configured()).model
-    partly = build_classifier(replace(config, also_frozen=("block7a",)), 3, home=DataRoot.configured()).model
+    free = build_classifier(plan_model(config), 3, DataRoot.configured()).model
+    partly = build_classifier(plan_model(replace(config, also_frozen=("block7a",))), 3, DataRoot.configured()).model
     frozen = {variable.path for variable in free.trainable_variables} - {
         variable.path for variable in partly.trainable_variables
     }
@@ -200,7 +201,7 @@ def test_a_block_behind_the_line_can_stay_frozen() -> None:
 def test_a_run_in_two_phases_goes_on_from_its_head_and_leaves_one_model(ready_home: DataRoot, tmp_path: Path) -> None:
     dataset = coloured_dataset(ready_home)
     progress = RecordingProgress()
-    result = run_pipeline(dataset, TUNED, tmp_path / "run", progress, ready_home)
+    result = train_classifier(dataset, TUNED, tmp_path / "run", progress, ready_home)
     assert result.summary is not None
     assert result.summary.epochs == 5
     whole = [epoch for epoch, _ in progress.curve if epoch == int(epoch)]
@@ -229,7 +230,7 @@ class StopsBetweenPhases(RecordingProgress):
 
 def test_a_run_that_is_stopped_between_its_phases_keeps_the_head(ready_home: DataRoot, tmp_path: Path) -> None:
     dataset = coloured_dataset(ready_home)
-    result = run_pipeline(dataset, TUNED, tmp_path / "run", StopsBetweenPhases(), ready_home)
+    result = train_classifier(dataset, TUNED, tmp_path / "run", StopsBetweenPhases(), ready_home)
     assert result.stopped
     assert result.summary is not None
     assert result.summary.epochs == 3
@@ -245,4 +246,4 @@ def test_a_run_that_is_stopped_between_its_phases_keeps_the_head(ready_home: Dat
 def test_a_second_phase_that_thaws_nothing_is_refused_before_any_work(ready_home: DataRoot, tmp_path: Path) -> None:
     config = replace(TUNED, model=replace(TUNED.model, first_trainable="block7a"))
     with pytest.raises(RunError, match="learns in the first phase already"):
-        run_pipeline(coloured_dataset(ready_home), config, tmp_path / "run", RecordingProgress(), ready_home)
+        train_classifier(coloured_dataset(ready_home), config, tmp_path / "run", RecordingProgress(), ready_home)

@@ -32,14 +32,14 @@ from tlcore.home import DataRoot
 from tlcore.images.resizing import resize_image
 from tlcore.intake.decoding import pixels_of
 from tlcore.model.architecture import describe_model
-from tlcore.model.cut import prefix_of
+from tlcore.model.cut import plan_model
 from tlcore.results.evaluation import load_evaluation
 from tlcore.results.prediction import Predictor, load_predictor, save_predictor_spec
 from tlcore.results.prediction import PredictorSpec as Spec
 from tlcore.results.prediction_code import prediction_code
 from tlcore.storage.images import ImageStore
 from tlcore.storage.runs import RunSummary
-from tlcore.training.run import PipelineResult, run_pipeline
+from tlcore.training.run import RunResult, train_classifier
 
 CONFIG = RunConfig(
     model=ModelConfig(image_size=64),
@@ -54,7 +54,7 @@ class Trained:
     home: DataRoot
     run_dir: Path
     dataset: Dataset
-    result: PipelineResult
+    result: RunResult
     progress: RecordingProgress
 
     def predictor(self, resize_mode: ResizeMode = "crop") -> Predictor:
@@ -64,7 +64,9 @@ class Trained:
         other_dir = self.run_dir.with_name(f"run-{resize_mode}")
         shutil.copytree(self.run_dir, other_dir, dirs_exist_ok=True)
         names = self.dataset.class_names
-        save_predictor_spec(Spec(prefix_of(CONFIG.model), resize_mode, names, tuple(range(len(names)))), other_dir)
+        save_predictor_spec(
+            Spec(plan_model(CONFIG.model).prefix, resize_mode, names, tuple(range(len(names)))), other_dir
+        )
         return load_predictor(other_dir, self.home)
 
 
@@ -74,7 +76,7 @@ def trained(prepared_home: DataRoot, tmp_path_factory: pytest.TempPathFactory) -
     shutil.copytree(prepared_home.path, home.path)
     dataset, progress = coloured_dataset(home), RecordingProgress()
     run_dir = home.run_dir("run")
-    return Trained(home, run_dir, dataset, run_pipeline(dataset, CONFIG, run_dir, progress, home), progress)
+    return Trained(home, run_dir, dataset, train_classifier(dataset, CONFIG, run_dir, progress, home), progress)
 
 
 @pytest.fixture(scope="module")
@@ -191,14 +193,14 @@ def test_a_model_can_be_trained_from_its_first_block_and_on_training_pictures_on
     few = replace(trained.dataset, items=tuple(replace(i, split="train") for i in trained.dataset.items[::3]))
     config = RunConfig(model=model, training=TrainingConfig(epochs=1, batch_size=4, learning_rate=1e-4))
     run_dir = trained.home.path / "runs" / "pixels"
-    result = run_pipeline(few, config, run_dir, RecordingProgress(), trained.home)
+    result = train_classifier(few, config, run_dir, RecordingProgress(), trained.home)
     assert result.summary is not None
     assert result.summary.trainable_parameters > 3_000_000
     assert (result.summary.test_correct, result.summary.test_total) == (0, 0)
     assert result.summary.validation_accuracy is None
     assert from_json(to_json(result.summary), RunSummary) == result.summary
     assert load_evaluation(run_dir).total == 0
-    assert not compiled_prefix_path(prefix_of(model), trained.home).exists()
+    assert not compiled_prefix_path(plan_model(model).prefix, trained.home).exists()
 
     photo = load_sample_image("flower.jpg")
     exported = keras.saving.load_model(run_dir / "model.keras")
@@ -211,7 +213,7 @@ def test_a_run_that_is_stopped_early_leaves_no_model(trained: Trained, stop_afte
     config = replace(CONFIG, model=replace(CONFIG.model, resize_mode="stretch"))
     run_dir = trained.home.path / "runs" / "stopped"
     progress = RecordingProgress(stop_after)
-    assert run_pipeline(trained.dataset, config, run_dir, progress, trained.home) == PipelineResult(None, stopped=True)
+    assert train_classifier(trained.dataset, config, run_dir, progress, trained.home) == RunResult(None, stopped=True)
     assert not run_dir.exists()
 
 
@@ -220,7 +222,7 @@ def test_a_class_without_training_pictures_is_said(trained: Trained) -> None:
     assert red is not None
     items = tuple(replace(i, split="test") if i.class_id == red.id else i for i in trained.dataset.items)
     with pytest.raises(DatasetError, match="The class red has no training pictures"):
-        run_pipeline(
+        train_classifier(
             replace(trained.dataset, items=items), CONFIG, trained.home.path, RecordingProgress(), trained.home
         )
 
@@ -232,7 +234,7 @@ def test_without_its_weights_a_run_does_not_start(
     config = replace(CONFIG, model=ModelConfig("vgg16", 64))
     progress = RecordingProgress()
     with pytest.raises(WeightsError, match="Download them on the Model page"):
-        run_pipeline(trained.dataset, config, tmp_path / "run", progress, trained.home)
+        train_classifier(trained.dataset, config, tmp_path / "run", progress, trained.home)
     assert progress.phase_names == ["Preparing"]
     assert not (tmp_path / "run").exists()
 

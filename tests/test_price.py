@@ -14,10 +14,12 @@ from tests.ready_projects import wait_for_end
 from tlcore.backbones.weights.status import prepare_embedded
 from tlcore.config import HeadConfig, ModelConfig, RunConfig, TrainingConfig
 from tlcore.dataset import ClassLabel, Dataset, Item, Split
+from tlcore.features.compiled import ensure_compiled
 from tlcore.features.extractor import FeatureExtractor
 from tlcore.home import DataRoot
 from tlcore.images.views import ViewRequest, view_of_epoch
 from tlcore.jobs.control import start_measure, start_run
+from tlcore.model.cut import plan_model
 from tlcore.pricing import price, speeds
 from tlcore.pricing.measuring import measure
 from tlcore.pricing.price import MissingRecords, PriceTag, count_missing, price_of, price_of_missing
@@ -37,11 +39,9 @@ from tlcore.progress import StopRequested
 from tlcore.settings.augmentation_controls import PRESETS
 from tlcore.storage.database import open_database
 from tlcore.storage.datasets import commit_version
-from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import claim_job, get_job
 from tlcore.storage.measures import MeasureRequest, create_measure, get_measure, last_measure
 from tlcore.storage.projects import create_project
-from tlcore.training.run import ensure_compiled
 
 PACE = TrainingPace(first_epoch_seconds=2.0, epoch_seconds=0.1, step_seconds=0.05, answers_per_second=100.0)
 TRAINING = TrainingSpeed("here", launch_seconds=1.0, startup_seconds=4.0, pace=PACE, finish_seconds=3.0)
@@ -161,7 +161,7 @@ def test_a_large_data_set_is_counted_from_a_part_of_it(home: DataRoot, monkeypat
 
 def test_cached_features_cost_nothing(home: DataRoot) -> None:
     dataset, config = coloured_dataset(home), settings("light", views=2)
-    extractor = FeatureExtractor(config.model, config.augmentation, ImageStore(home), home)
+    extractor = FeatureExtractor(plan_model(config.model), config.augmentation, home)
     items = dataset.subset("train")
     views = [view_of_epoch(item.image, 0, config.augmentation, config.training) for item in items]
     extractor.table(views, RecordingProgress(), "features")
@@ -324,7 +324,7 @@ def test_the_price_is_what_then_happens(
         training=TrainingConfig(epochs=12, batch_size=16, patience=None, learning_rate=1e-4),
     )
     prepare_embedded(home)
-    ensure_compiled(config.model, RecordingProgress(), home)
+    ensure_compiled(plan_model(config.model), RecordingProgress(), home)
     engine = open_database(home)
     project = create_project(engine, "ann", "Colours")
     dataset = coloured_dataset(home, per_class=60)

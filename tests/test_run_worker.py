@@ -30,7 +30,7 @@ from tlcore.storage.imports import ImportRequest, StagedFile, create_import, get
 from tlcore.storage.jobs import JobStatus, claim_job, end_job, get_job
 from tlcore.storage.projects import create_project
 from tlcore.storage.runs import RunSummary, create_run, get_run, read_metrics
-from tlcore.training.run import PipelineResult
+from tlcore.training.run import RunResult
 
 CONFIG = RunConfig(
     model=ModelConfig(image_size=64, head=HeadConfig(dropout=0.0)),
@@ -284,10 +284,10 @@ def test_something_unexpected_ends_with_words(
 @pytest.mark.parametrize(
     ("result", "state", "words"),
     [
-        (PipelineResult(None, stopped=True), "stopped", "before the first epoch"),
-        (PipelineResult(RunSummary(4, 6, 0.9, 1, 1, 1, 1, 1.0), stopped=True), "stopped", "epoch 4"),
-        (PipelineResult(RunSummary(4, 6, 0.9, 1, 1, 1, 1, 1.0), False, diverged=True), "finished", "smaller learning"),
-        (PipelineResult(RunSummary(4, 6, 0.9, 1, 1, 1, 1, 1.0), stopped=False), "finished", ""),
+        (RunResult(None, stopped=True), "stopped", "before the first epoch"),
+        (RunResult(RunSummary(4, 6, 0.9, 1, 1, 1, 1, 1.0), stopped=True), "stopped", "epoch 4"),
+        (RunResult(RunSummary(4, 6, 0.9, 1, 1, 1, 1, 1.0), False, diverged=True), "finished", "smaller learning"),
+        (RunResult(RunSummary(4, 6, 0.9, 1, 1, 1, 1, 1.0), stopped=False), "finished", ""),
     ],
 )
 def test_a_run_ends_with_words_for_the_way_it_ended(
@@ -295,13 +295,13 @@ def test_a_run_ends_with_words_for_the_way_it_ended(
     engine: sa.Engine,
     claimed: JobStatus,
     monkeypatch: pytest.MonkeyPatch,
-    result: PipelineResult,
+    result: RunResult,
     state: str,
     words: str,
 ) -> None:
     monkeypatch.setattr(run_worker, "get_version", lambda *_: SimpleNamespace(content=""))
     monkeypatch.setattr(run_worker, "load_dataset", lambda *_: None)
-    monkeypatch.setattr(run_worker, "run_pipeline", lambda *_: result)
+    monkeypatch.setattr(run_worker, "train_classifier", lambda *_: result)
     progress = JobProgress(engine, claimed.id, claimed.attempt)
     ended, message = run_worker.train(worker.WorkerContext(engine, home, claimed.id, claimed.attempt, progress))
     assert ended == state

@@ -11,7 +11,7 @@ from tlcore.backbones.weights.status import require_weights, weights_path, weigh
 from tlcore.config import RANDOM, ModelConfig
 from tlcore.home import DataRoot
 from tlcore.model.architecture import describe_model
-from tlcore.model.cut import PIXELS, prefix_of
+from tlcore.model.cut import PIXELS, plan_model
 
 
 def test_name_and_filters_say_the_same() -> None:
@@ -54,7 +54,7 @@ def test_it_needs_no_file_of_weights(tmp_path: Path) -> None:
 
 def test_it_is_trained_from_the_pixels_on() -> None:
     config = ModelConfig(backbone="small_cnn-8-16", image_size=64, first_trainable="conv1")
-    assert prefix_of(config).cut == PIXELS
+    assert plan_model(config).prefix.cut == PIXELS
     summary = describe_model(config, num_classes=2)
     assert summary.frozen_parameters == 0
     assert summary.trainable_parameters == (3 * 9 * 8 + 8) + (8 * 9 * 16 + 16) + (16 * 2 + 2)
@@ -62,4 +62,7 @@ def test_it_is_trained_from_the_pixels_on() -> None:
 
 def test_its_features_are_of_random_weights_whatever_was_chosen() -> None:
     chosen = ModelConfig(backbone="small_cnn-8-16", image_size=64)
-    assert prefix_of(chosen) == prefix_of(ModelConfig(backbone="small_cnn-8-16", image_size=64, weights=RANDOM))
+    assert (
+        plan_model(chosen).prefix
+        == plan_model(ModelConfig(backbone="small_cnn-8-16", image_size=64, weights=RANDOM)).prefix
+    )

@@ -17,7 +17,7 @@ from tlcore.progress import Progress, TerminalProgress
 from tlcore.results.evaluation import Evaluation, accuracy_interval, load_evaluation
 from tlcore.results.prediction import Predictor, load_predictor
 from tlcore.storage.images import ImageStore
-from tlcore.training.run import run_pipeline
+from tlcore.training.run import train_classifier
 
 
 def read_dataset(path: str | Path, *, seed: int = 0) -> Dataset:
@@ -106,7 +106,7 @@ def train(
     folder = Path(folder) if folder is not None else _new_folder()
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        result = run_pipeline(dataset, config or RunConfig(), folder, progress, DataRoot.configured())
+        result = train_classifier(dataset, config or RunConfig(), folder, progress, DataRoot.configured())
     finally:
         if isinstance(progress, TerminalProgress):
             progress.close()

@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 
 from tlcore.backbones.registry import get_backbone
 from tlcore.backbones.weights.status import require_weights, weights_status
 from tlcore.config import ModelConfig
 from tlcore.errors import TransferLabError
+from tlcore.features.compiled import configure_tensorflow, ensure_compiled, is_compiled
 from tlcore.home import DataRoot
 from tlcore.keras_imports import leave_out_of_keras
+from tlcore.model.cut import ModelPlan, plan_model
 from tlcore.progress import TerminalProgress
-from tlcore.training.run import configure_tensorflow, ensure_compiled, is_compiled
 
 # Everything frozen; the last block trainable; the last five trainable.
 COMMON_FREEZE_LINES: tuple[str | None, ...] = (None, "block7a", "block6a")
 
 
-def missing_cuts(home: DataRoot) -> Iterator[ModelConfig]:
-    """Yield the common models whose frozen part is not compiled yet."""
-    for first_trainable in COMMON_FREEZE_LINES:
-        config = ModelConfig(first_trainable=first_trainable)
-        if not is_compiled(config, home):
-            yield config
+def missing_plans(home: DataRoot) -> list[ModelPlan]:
+    """Return the common models whose frozen part is not compiled yet."""
+    plans = [plan_model(ModelConfig(first_trainable=block)) for block in COMMON_FREEZE_LINES]
+    return [plan for plan in plans if not is_compiled(plan, home)]
 
 
 def main() -> int:
     """Prepare what is missing; return the exit code."""
     home = DataRoot.configured()
     spec = get_backbone(ModelConfig().backbone)
-    configs = list(missing_cuts(home))
-    if not configs and weights_status(spec, home).state == "ready":
+    plans = missing_plans(home)
+    if not plans and weights_status(spec, home).state == "ready":
         return 0
     configure_tensorflow()
     leave_out_of_keras()
@@ -40,9 +38,9 @@ def main() -> int:
     try:
         progress.phase("Converting its weights")
         require_weights(spec, home)
-        for number, config in enumerate(configs, start=1):
-            ensure_compiled(config, progress, home)
-            progress.line(f"{number} of {len(configs)} common freeze lines are ready")
+        for number, plan in enumerate(plans, start=1):
+            ensure_compiled(plan, progress, home)
+            progress.line(f"{number} of {len(plans)} common freeze lines are ready")
     except TransferLabError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
 import time
-from collections.abc import Mapping
-from typing import Protocol, TextIO
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Protocol, TextIO, TypeVar
 
 from tlcore.setup.progress_line import ProgressLine
 
 REDRAW_SECONDS = 0.1
+WAIT_SECONDS = 0.2
+
+T = TypeVar("T")
 
 TRAINING = "Training"
 FINE_TUNING = "Fine-tuning"
@@ -42,6 +47,24 @@ class Progress(Protocol):
 
     def check(self) -> None:
         """Raise `StopRequested` if the person asked to stop."""
+
+
+@contextlib.contextmanager
+def background() -> Iterator[ThreadPoolExecutor]:
+    """Open one thread for slow calls into a library; an error or a wish to stop does not wait for them."""
+    pool = ThreadPoolExecutor(1, thread_name_prefix="background")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False)
+
+
+def wait_for(future: Future[T], progress: Progress, phase: str) -> T:
+    """Return what a background call returns, and notice a wish to stop meanwhile."""
+    while not future.done():
+        progress.phase(phase)
+        wait([future], timeout=WAIT_SECONDS)
+    return future.result()
 
 
 class TerminalProgress:

@@ -16,7 +16,7 @@ from tlcore.features.engines import read_engine_speeds
 from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot
 from tlcore.library import TrainedModel, read_dataset, train
 from tlcore.model.architecture import usual_fine_tuning
-from tlcore.model.cut import prefix_of
+from tlcore.model.cut import plan_model
 from tlcore.results.ensembles import ensemble_evaluation, equal_weights, fit_weights
 from tlcore.results.evaluation import VALIDATION_FILE_NAME, Evaluation, accuracy_interval, load_evaluation
 
@@ -71,7 +71,7 @@ def measure_sizes_cifar10() -> bool:
     for image_size in (*SMALLER_SIZES, usual.image_size):
         model = replace(usual, image_size=image_size)
         evaluation = train(dataset, RunConfig(model=model)).evaluation
-        speeds = read_engine_speeds(prefix_of(model), DataRoot.configured())
+        speeds = read_engine_speeds(plan_model(model).prefix, DataRoot.configured())
         milliseconds = None if speeds is None else round(1000 / max(speeds.litert, speeds.tensorflow), 2)
         report(f"cifar10_at_{image_size}", evaluation, limit=0, milliseconds_per_picture=milliseconds)
         accuracies[image_size] = evaluation.accuracy

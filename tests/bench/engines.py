@@ -19,6 +19,7 @@ from tlcore.features.engines import num_compute_threads
 from tlcore.features.extractor import fastest_engine
 from tlcore.home import DataRoot
 from tlcore.model.classifier import build_prefix
+from tlcore.model.cut import plan_model
 
 PREDICT_BATCH = 32
 ONNX_BATCH = 16
@@ -33,7 +34,7 @@ def measure_features(sizes: Sizes, home: DataRoot) -> Iterator[Measurement]:
     dataset = photos(sizes, home)
     pictures, _ = pixels_and_labels(dataset, dataset.items[: sizes.pictures], config, home)
     prepare(config, home)
-    model = build_prefix(config, home=home)
+    model = build_prefix(plan_model(config), home)
     floats = pictures.astype(np.float32)  # the peers get what they take without another step
     left, right = np.random.default_rng(0).random((2, MATRIX_SIDE, MATRIX_SIDE), np.float32)
     tf_left, tf_right = tf.constant(left), tf.constant(right)
@@ -59,7 +60,7 @@ def measure_features(sizes: Sizes, home: DataRoot) -> Iterator[Measurement]:
     sgemm = {name: product_gflop / middle[name] for name in ("sgemm_numpy", "sgemm_tensorflow")}
     peers = {
         "onnxruntime": rounded(rates["onnxruntime"]),
-        "our_engine": type(fastest_engine(config, home)[0]()).__name__,
+        "our_engine": type(fastest_engine(plan_model(config), home)[0]()).__name__,
     }
     spread = {"ours_range": _range(len(pictures), seconds["ours"]), "rounds": sizes.rounds}
 
@@ -84,7 +85,7 @@ def measure_features(sizes: Sizes, home: DataRoot) -> Iterator[Measurement]:
 
 def our_engine(config: ModelConfig, home: DataRoot) -> Callable[[NDArray[np.uint8]], list[NDArray[np.generic]]]:
     """Return the frozen part as the feature pass runs it: the engine that won on this machine, on all cores."""
-    make_engine, batch_size = fastest_engine(config, home)
+    make_engine, batch_size = fastest_engine(plan_model(config), home)
     local = threading.local()
 
     def features_of(batch: NDArray[np.uint8]) -> NDArray[np.generic]:

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from tests.conftest import SHARED_DATA
 from tlcore.config import ModelConfig, from_json, to_json
 from tlcore.dataset import Dataset, Item
+from tlcore.features.compiled import ensure_compiled
 from tlcore.home import DataRoot
 from tlcore.images.views import square_pixels
 from tlcore.library import read_dataset
+from tlcore.model.cut import plan_model
 from tlcore.progress import TerminalProgress
 from tlcore.storage.images import ImageStore
-from tlcore.training.run import ensure_compiled
 
 PHOTOS = SHARED_DATA / "cats_dogs.zip"
 
@@ -88,5 +89,5 @@ def pixels_and_labels(
 def prepare(model: ModelConfig, home: DataRoot) -> None:
     """Compile the frozen part of a model, which happens once on a computer and belongs to no measurement."""
     progress = TerminalProgress()
-    ensure_compiled(model, progress, home)
+    ensure_compiled(plan_model(model), progress, home)
     progress.close()

@@ -20,8 +20,8 @@ from tlcore.features.store import LabelledFeatures
 from tlcore.home import DataRoot
 from tlcore.images.views import ViewRequest, view_of_epoch
 from tlcore.model.classifier import build_classifier
+from tlcore.model.cut import plan_model
 from tlcore.settings.augmentation_controls import PRESETS
-from tlcore.storage.images import ImageStore
 from tlcore.training.loop import predict_features, train_suffix
 
 ACCURACY_POINTS = 0.01
@@ -142,11 +142,11 @@ def train_ours(dataset: Dataset, config: RunConfig, home: DataRoot) -> TrainedSi
     items = dataset.subset("train")
     index = dataset.class_index()
     labels = np.array([index[item.class_id] for item in items], np.int64)
-    suffix = build_classifier(config.model, dataset.num_classes, seed=config.training.seed, home=home).suffix
+    suffix = build_classifier(plan_model(config.model), dataset.num_classes, home, seed=config.training.seed).suffix
     clock = EpochClock()
 
     started = time.perf_counter()
-    extractor = FeatureExtractor(config.model, config.augmentation, ImageStore(home), home)
+    extractor = FeatureExtractor(plan_model(config.model), config.augmentation, home)
 
     def features_of_epoch(epoch: int) -> LabelledFeatures:
         requests = [view_of_epoch(item.image, epoch, config.augmentation, config.training) for item in items]

@@ -7,7 +7,7 @@ from tlcore.config import AugmentationConfig, ModelConfig
 from tlcore.features.extractor import FeatureExtractor
 from tlcore.home import DataRoot
 from tlcore.images.views import ViewRequest
-from tlcore.storage.images import ImageStore
+from tlcore.model.cut import plan_model
 
 
 class WaitingProgress(RecordingProgress):
@@ -22,7 +22,7 @@ class WaitingProgress(RecordingProgress):
 def main() -> None:
     config = ModelConfig(image_size=32, first_trainable="stem")
     progress = WaitingProgress()
-    extractor = FeatureExtractor(config, AugmentationConfig(), ImageStore(DataRoot.configured()), DataRoot.configured())
+    extractor = FeatureExtractor(plan_model(config), AugmentationConfig(), DataRoot.configured())
     table = extractor.table([ViewRequest(image) for image in sys.argv[1:]], progress, "features")
     print(progress.computed, len(table), flush=True)
 

@@ -12,11 +12,11 @@ from absl import logging
 from numpy.typing import NDArray
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from tlcore.config import ModelConfig
 from tlcore.features.engines import EngineSpeeds, LiteRTEngine, as_stored, pictures_per_second, this_machine
 from tlcore.features.litert import seal
 from tlcore.home import DataRoot, write_atomically
 from tlcore.model.classifier import build_prefix
+from tlcore.model.cut import ModelPlan
 
 
 def compile_model(model: keras.Model, path: Path) -> None:
@@ -67,13 +67,13 @@ class FoldedEngine:
         return as_stored(features.numpy())
 
 
-def folded_engine(config: ModelConfig, home: DataRoot) -> FoldedEngine:
+def folded_engine(plan: ModelPlan, home: DataRoot) -> FoldedEngine:
     """Build the frozen prefix of a model as a folded TensorFlow graph.
 
     Raises:
         WeightsError: If the backbone's weights are not on this computer.
     """
-    return FoldedEngine(build_prefix(config, home=home))
+    return FoldedEngine(build_prefix(plan, home))
 
 
 def measure_engines(model: keras.Model, path: Path) -> EngineSpeeds:

@@ -16,7 +16,7 @@ import filelock
 import numpy as np
 from numpy.typing import NDArray
 
-from tlcore.config import AugmentationConfig, ModelConfig, to_json
+from tlcore.config import AugmentationConfig, to_json
 from tlcore.features.engines import (
     Engine,
     LiteRTEngine,
@@ -28,7 +28,7 @@ from tlcore.features.engines import (
 from tlcore.features.store import FeatureStore, FeatureTable, record_key
 from tlcore.home import DataRoot, storage_error
 from tlcore.images.views import ViewRequest, square_pixels, view_pixels
-from tlcore.model.cut import PIXELS, prefix_of
+from tlcore.model.cut import PIXELS, ModelPlan
 from tlcore.progress import Progress
 from tlcore.storage.images import ImageStore
 
@@ -62,25 +62,25 @@ class FeatureExtractor:
     """Computes and caches the features of one model's frozen prefix.
 
     Args:
-        config: Backbone, freeze line, picture size and resize mode.
+        plan: Backbone, freeze line, picture size and resize mode.
         augmentation: What a view draws from.
-        images: Where the pictures are.
         home: The data root.
+        images: Where the pictures are; those of the data root when not given.
 
     Attributes:
         passes: What was computed so far, and when.
     """
 
     def __init__(
-        self, config: ModelConfig, augmentation: AugmentationConfig, images: ImageStore, home: DataRoot
+        self, plan: ModelPlan, augmentation: AugmentationConfig, home: DataRoot, images: ImageStore | None = None
     ) -> None:
-        self.prefix = prefix_of(config)
-        self._config = config
+        self.prefix = plan.prefix
+        self._plan = plan
         self._augmentation = augmentation
-        self._images = images
+        self._images = images or ImageStore(home)
         self._store = FeatureStore(home)
         self._home = home
-        self._features = self._store.open(self.prefix, self.prefix.features_key(config.resize_mode))
+        self._features = self._store.open(self.prefix, self.prefix.features_key(plan.config.resize_mode))
         self._view_identity = to_json(augmentation)
         self._made_engine: tuple[Callable[[], Engine], int] | None = None
         self.passes: list[FeaturePass] = []
@@ -139,7 +139,7 @@ class FeatureExtractor:
         started = first = time.monotonic()
         progress.phase(phase, 0, total)
         if self._made_engine is None:
-            self._made_engine = fastest_engine(self._config, self._home)
+            self._made_engine = fastest_engine(self._plan, self._home)
         make_engine, batch_size = self._made_engine
         local = threading.local()
 
@@ -171,28 +171,28 @@ class FeatureExtractor:
         self.passes.append(FeaturePass(augmented, total, threads * batch_size, started, first, time.monotonic()))
 
     def _pixels(self, request: ViewRequest) -> NDArray[np.uint8]:
-        square = square_pixels(self._images.read(request.image), self._config)
+        square = square_pixels(self._images.read(request.image), self._plan.config)
         return view_pixels(square, request, self._augmentation)
 
 
-def fastest_engine(config: ModelConfig, home: DataRoot) -> tuple[Callable[[], Engine], int]:
+def fastest_engine(plan: ModelPlan, home: DataRoot) -> tuple[Callable[[], Engine], int]:
     """Return what makes an engine for each thread of a feature pass, and how many pictures it takes at a time.
 
     Args:
-        config: Backbone, freeze line and picture size; the prefix is compiled already.
+        plan: Backbone, freeze line and picture size; the prefix is compiled already.
         home: The data root.
 
     Raises:
         RunError: If the compiled prefix is missing.
     """
-    prefix = prefix_of(config)
+    prefix = plan.prefix
     if prefix.cut == PIXELS:
         return PixelsEngine, PixelsEngine.batch_size
     speeds = read_engine_speeds(prefix, home)
     if speeds is not None and speeds.fastest == "tensorflow":
         from tlcore.features.compiling import folded_engine
 
-        shared = folded_engine(config, home)
+        shared = folded_engine(plan, home)
         return lambda: shared, shared.batch_size
     path = compiled_prefix_path(prefix, home)
     return lambda: LiteRTEngine(path), LiteRTEngine.batch_size

@@ -13,7 +13,7 @@ from tlcore.storage.database import writing
 from tlcore.storage.datasets import get_version, load_dataset
 from tlcore.storage.jobs import JobState
 from tlcore.storage.runs import get_run, write_summary
-from tlcore.training.run import run_pipeline
+from tlcore.training.run import train_classifier
 
 
 def train(context: WorkerContext) -> tuple[JobState, str]:
@@ -23,7 +23,7 @@ def train(context: WorkerContext) -> tuple[JobState, str]:
     dataset = load_dataset(version.content, context.home)
     directory = context.home.run_dir(run.id)
     launch_seconds = seconds_since_start()
-    result = run_pipeline(dataset, run.config, directory, context.progress, context.home)
+    result = train_classifier(dataset, run.config, directory, context.progress, context.home)
     if result.timings is not None:
         # The next price tag is of use; without it the run is as good.
         with contextlib.suppress(StorageError):

@@ -9,7 +9,7 @@ from tlcore.backbones.registry import get_backbone, output_shape
 from tlcore.backbones.weights.status import is_random
 from tlcore.config import FineTuningConfig, HeadConfig, ModelConfig, RunConfig
 from tlcore.errors import RunError
-from tlcore.model.cut import POOLING, trainable_blocks
+from tlcore.model.cut import POOLING, plan_model
 
 # The head's rate is divided by this for the blocks of the backbone.
 GENTLER = 30.0
@@ -138,9 +138,9 @@ def describe_model(config: ModelConfig, num_classes: int) -> ModelSummary:
     """
     if num_classes < 1:
         raise ValueError(f"`num_classes` must be at least 1. Received: num_classes={num_classes}")
-    spec = get_backbone(config.backbone)
+    plan = plan_model(config)
+    spec, trainable = plan.backbone, plan.trainable_blocks
     shapes = output_shape(spec, config.image_size)
-    trainable = trainable_blocks(config)
     blocks = tuple(
         BlockSummary(block.name, shapes[block.name], block.parameters, block.name in trainable, spec.sees(block.name))
         for block in spec.blocks
@@ -148,7 +148,7 @@ def describe_model(config: ModelConfig, num_classes: int) -> ModelSummary:
     head = _describe_head(config.head, blocks[-1].output_shape, num_classes)
     learning = sum(
         # Without pre-training there are no statistics worth keeping, so batch normalization learns too.
-        block.trainable_parameters + (block.batch_norm_weights if is_random(spec, config.weights) else 0)
+        block.trainable_parameters + (block.batch_norm_weights if plan.is_random else 0)
         for block in spec.blocks
         if block.name in trainable
     )

@@ -8,11 +8,9 @@ import keras
 import numpy as np
 
 from tlcore.backbones.keras_models import PREPROCESSING_NAME, block_layers, block_output, build_backbone
-from tlcore.backbones.registry import get_backbone
-from tlcore.backbones.weights.status import is_random
-from tlcore.config import HeadConfig, ModelConfig
+from tlcore.config import HeadConfig
 from tlcore.home import DataRoot
-from tlcore.model.cut import PIXELS, POOLING, prefix_of, trainable_blocks
+from tlcore.model.cut import PIXELS, POOLING, ModelPlan
 
 PROBABILITIES = "probabilities"
 # Keras's networks keep 99 or 99.9 % of old statistics in each step, for trainings of many thousand steps. In one of
@@ -36,45 +34,42 @@ class Classifier:
 
 
 def build_classifier(
-    config: ModelConfig,
+    plan: ModelPlan,
     num_classes: int,
+    home: DataRoot,
     *,
     seed: int = 0,
-    home: DataRoot,
 ) -> Classifier:
     """Build backbone and head as one flat network and cut it at the freeze line.
 
     Flat, because heat maps and cuts inside nested Keras models break.
 
     Args:
-        config: Backbone, its first weights, freeze line and head.
+        plan: Backbone, its first weights, freeze line and head.
         num_classes: Number of outputs.
-        seed: Fixes the head's first weights and its dropout.
         home: The data root.
+        seed: Fixes the head's first weights and its dropout.
 
     Raises:
         WeightsError: If the backbone's weights are not on this computer.
     """
-    spec = get_backbone(config.backbone)
-    backbone = build_backbone(spec, config.image_size, home, config.weights)
-    features = backbone.output
-    outputs = _head(features, config.head, num_classes, seed)
-    return cut_model(keras.Model(backbone.input, outputs, name="classifier"), config)
+    backbone = build_backbone(plan.backbone, plan.config.image_size, home, plan.config.weights)
+    outputs = _head(backbone.output, plan.config.head, num_classes, seed)
+    return cut_model(keras.Model(backbone.input, outputs, name="classifier"), plan)
 
 
-def cut_model(model: keras.Model, config: ModelConfig) -> Classifier:
+def cut_model(model: keras.Model, plan: ModelPlan) -> Classifier:
     """Freeze a whole network up to the freeze line and cut it there; its weights stay as they are.
 
     Args:
         model: `Classifier.model` of the same backbone and head, whatever was frozen in it before.
-        config: Names the first trainable block.
+        plan: Names the first trainable block.
     """
-    freeze_until(model, config)
-    cut = prefix_of(config).cut
+    freeze_until(model, plan)
+    cut = plan.prefix.cut
     if cut == PIXELS:
         return Classifier(model, None, model)
-    spec = get_backbone(config.backbone)
-    at_cut = model.get_layer(POOLING).output if cut == POOLING else block_output(model, spec, cut)
+    at_cut = model.get_layer(POOLING).output if cut == POOLING else block_output(model, plan.backbone, cut)
     return Classifier(
         model,
         prefix=keras.Model(model.input, at_cut, name="prefix"),
@@ -82,21 +77,20 @@ def cut_model(model: keras.Model, config: ModelConfig) -> Classifier:
     )
 
 
-def build_prefix(config: ModelConfig, *, home: DataRoot) -> keras.Model:
+def build_prefix(plan: ModelPlan, home: DataRoot) -> keras.Model:
     """Build only the frozen part, to compile it.
 
     Raises:
         ValueError: If nothing is frozen.
         WeightsError: If the backbone's weights are not on this computer.
     """
-    spec = get_backbone(config.backbone)
-    cut = prefix_of(config).cut
+    cut = plan.prefix.cut
     if cut == PIXELS:
-        raise ValueError("`config` must freeze at least one block. Received: every block is trainable")
-    backbone = build_backbone(spec, config.image_size, home, config.weights)
+        raise ValueError("`plan` must freeze at least one block. Received: every block is trainable")
+    backbone = build_backbone(plan.backbone, plan.config.image_size, home, plan.config.weights)
     if cut == POOLING:
         return keras.Model(backbone.input, keras.layers.GlobalAveragePooling2D(name=POOLING)(backbone.output))
-    return keras.Model(backbone.input, block_output(backbone, spec, cut))
+    return keras.Model(backbone.input, block_output(backbone, plan.backbone, cut))
 
 
 def _head(features: keras.KerasTensor, config: HeadConfig, num_classes: int, seed: int) -> keras.KerasTensor:
@@ -119,7 +113,7 @@ def _head(features: keras.KerasTensor, config: HeadConfig, num_classes: int, see
     return x
 
 
-def freeze_until(model: keras.Model, config: ModelConfig) -> None:
+def freeze_until(model: keras.Model, plan: ModelPlan) -> None:
     """Thaw the blocks that shall learn; freeze the others, and the batch normalization of a pre-trained backbone.
 
     With random weights there are no statistics worth keeping, and batch normalization learns with its block.
@@ -128,18 +122,16 @@ def freeze_until(model: keras.Model, config: ModelConfig) -> None:
 
     Args:
         model: A model from `build_classifier`.
-        config: Names the first trainable block.
+        plan: Names the first trainable block.
 
     Source:
         https://keras.io/guides/transfer_learning/, corrected by
         https://github.com/keras-team/keras/issues/20285
     """
-    spec, trainable = get_backbone(config.backbone), trainable_blocks(config)
-    keeps_statistics = not is_random(spec, config.weights)
-    for name, layers in block_layers(model, spec).items():
+    for name, layers in block_layers(model, plan.backbone).items():
         for layer in layers:
             is_norm = isinstance(layer, keras.layers.BatchNormalization)
-            layer.trainable = name in trainable and not (is_norm and keeps_statistics)
+            layer.trainable = name in plan.trainable_blocks and (plan.is_random or not is_norm)
             if is_norm and layer.trainable:
                 layer.momentum = LEARNED_MOMENTUM
     for layer in model.layers:

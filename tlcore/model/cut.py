@@ -50,27 +50,41 @@ class Prefix:
         return f"{self.key}-{resize_mode}"
 
 
-def prefix_of(config: ModelConfig) -> Prefix:
-    """Return the frozen prefix of a model.
+@dataclass(frozen=True, slots=True)
+class ModelPlan:
+    """A chosen model with all that follows from the choice before anything is built.
+
+    Attributes:
+        config: What was chosen.
+        backbone: Its row of the registry.
+        prefix: The frozen part.
+        trainable_blocks: Names of the blocks that training changes, from the picture up.
+    """
+
+    config: ModelConfig
+    backbone: BackboneSpec
+    prefix: Prefix
+    trainable_blocks: tuple[str, ...]
+
+    @property
+    def is_random(self) -> bool:
+        """Whether the backbone starts with random weights, and so knows nothing that is worth keeping."""
+        return is_random(self.backbone, self.config.weights)
+
+
+def plan_model(config: ModelConfig) -> ModelPlan:
+    """Look up the backbone, and see where the model is cut.
 
     Raises:
-        ValueError: If the backbone or the first trainable block is unknown, or the picture is too small.
+        ValueError: If the backbone or one of the named blocks is unknown, or the picture is too small.
     """
     spec = get_backbone(config.backbone)
     cut, shape = _cut(spec, config)
-    return Prefix(config.backbone, weights_identity(spec, config.weights), config.image_size, cut, shape)
-
-
-def trainable_blocks(config: ModelConfig) -> tuple[str, ...]:
-    """Return the names of the blocks that training changes, from the picture up.
-
-    Raises:
-        ValueError: If the backbone or one of the named blocks is unknown.
-    """
-    spec = get_backbone(config.backbone)
+    prefix = Prefix(config.backbone, weights_identity(spec, config.weights), config.image_size, cut, shape)
     start = len(spec.blocks) if config.first_trainable is None else spec.block_index(config.first_trainable)
     frozen = {spec.block_index(name) for name in config.also_frozen}
-    return tuple(block.name for index, block in enumerate(spec.blocks) if index >= start and index not in frozen)
+    trainable = tuple(block.name for index, block in enumerate(spec.blocks) if index >= start and index not in frozen)
+    return ModelPlan(config, spec, prefix, trainable)
 
 
 def weights_identity(spec: BackboneSpec, weights: str) -> str:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from tlcore.backbones.registry import BackboneSpec
 from tlcore.config import IMAGENET, RANDOM, HeadConfig, ModelConfig, Pooling
+from tlcore.features.compiled import ensure_compiled
 from tlcore.features.engines import read_engine_speeds, write_engine_speeds
 from tlcore.home import DataRoot
-from tlcore.model.cut import prefix_of
+from tlcore.model.cut import plan_model
 from tlcore.progress import Progress
-from tlcore.training.run import ensure_compiled
 
 POOLINGS: tuple[Pooling, ...] = ("average", "flatten")
 
@@ -33,7 +33,7 @@ def backbone_milliseconds(spec: BackboneSpec, home: DataRoot) -> float | None:
         for pooling in POOLINGS
         for weights in (IMAGENET, RANDOM)
     ]
-    speeds = [found for config in configs if (found := read_engine_speeds(prefix_of(config), home)) is not None]
+    speeds = [found for config in configs if (found := read_engine_speeds(plan_model(config).prefix, home)) is not None]
     fastest = max((max(found.litert, found.tensorflow) for found in speeds), default=0.0)
     return 1000 / fastest if fastest > 0 else None
 
@@ -54,14 +54,14 @@ def measure_backbones(specs: Sequence[BackboneSpec], progress: Progress, home: D
         (spec for spec in specs if backbone_milliseconds(spec, home) is None), key=lambda spec: spec.parameters
     )
     for number, spec in enumerate(missing):
-        config = ModelConfig(spec.name, spec.default_size, weights=RANDOM)
+        plan = plan_model(ModelConfig(spec.name, spec.default_size, weights=RANDOM))
         # The compiled network is of no use afterwards, only its speed.
         with tempfile.TemporaryDirectory(prefix="transfer-lab-", ignore_cleanup_errors=True) as folder:
             scratch = DataRoot(Path(folder))
-            ensure_compiled(config, _Counted(progress, f"Measuring {spec.title}", number, len(missing)), scratch)
-            speeds = read_engine_speeds(prefix_of(config), scratch)
+            ensure_compiled(plan, _Counted(progress, f"Measuring {spec.title}", number, len(missing)), scratch)
+            speeds = read_engine_speeds(plan.prefix, scratch)
         if speeds is not None:
-            write_engine_speeds(prefix_of(config), speeds, home)
+            write_engine_speeds(plan.prefix, speeds, home)
 
 
 class _Counted:

@@ -9,19 +9,18 @@ from dataclasses import replace
 from itertools import chain, cycle, islice, zip_longest
 from pathlib import Path
 
-from tlcore.backbones.registry import get_backbone
 from tlcore.backbones.weights.status import require_weights, weights_status
 from tlcore.config import RunConfig
 from tlcore.dataset import Dataset, Item, Split, check_trainable
+from tlcore.features.compiled import configure_tensorflow, ensure_compiled, is_compiled
 from tlcore.features.engines import read_engine_speeds
 from tlcore.features.extractor import FeatureExtractor, FeaturePass
 from tlcore.home import DataRoot
 from tlcore.images.views import ViewRequest, view_of_epoch
-from tlcore.model.cut import PIXELS, prefix_of
+from tlcore.model.cut import PIXELS, ModelPlan, plan_model
 from tlcore.pricing.speeds import learn_speeds
 from tlcore.progress import Progress, StopRequested
-from tlcore.storage.images import ImageStore
-from tlcore.training.run import configure_tensorflow, ensure_compiled, is_compiled, run_pipeline
+from tlcore.training.run import train_classifier
 
 TRAINING_PICTURES = 32
 OTHER_PICTURES = 16
@@ -52,19 +51,20 @@ def measure(dataset: Dataset, config: RunConfig, progress: Progress, launch_seco
         StorageError: If the disk is full.
     """
     check_trainable(dataset)
-    import_seconds = _make_ready(config, progress, home)
-    extractor = FeatureExtractor(config.model, config.augmentation, ImageStore(home), home)
+    plan = plan_model(config.model)
+    import_seconds = _make_ready(plan, progress, home)
+    extractor = FeatureExtractor(plan, config.augmentation, home)
     # One view of each picture is enough for all epochs, and a part of every bank.
     training = replace(config.training, epochs=EPOCHS, views=1, new_views_every_epoch=False, patience=None)
     tiny = replace(config, training=replace(training, learning_rate=1e-4))
     sample = _sample(dataset, tiny, extractor)
     passes: tuple[FeaturePass, ...] = ()
-    if _overlaps_import(config, home):
+    if _overlaps_import(plan, home):
         _compute(sample, tiny, extractor, progress)
         passes = tuple(extractor.passes)
     brief = _BriefProgress(progress)
     with tempfile.TemporaryDirectory(prefix="transfer-lab-") as folder:
-        result = run_pipeline(_repeated(sample, config.training.batch_size), tiny, Path(folder), brief, home)
+        result = train_classifier(_repeated(sample, config.training.batch_size), tiny, Path(folder), brief, home)
     if result.timings is None or (result.stopped and not brief.is_over):
         raise StopRequested
     timings = result.timings
@@ -74,10 +74,10 @@ def measure(dataset: Dataset, config: RunConfig, progress: Progress, launch_seco
     learn_speeds(config, dataset, replace(timings, passes=passes or timings.passes), launch_seconds, home)
 
 
-def _make_ready(config: RunConfig, progress: Progress, home: DataRoot) -> float:
+def _make_ready(plan: ModelPlan, progress: Progress, home: DataRoot) -> float:
     """Compile the frozen part when it is not yet; return how long TensorFlow's import for that took."""
-    spec = get_backbone(config.model.backbone)
-    if is_compiled(config.model, home) and weights_status(spec, home, config.model.weights).state != "convert":
+    spec, weights = plan.backbone, plan.config.weights
+    if is_compiled(plan, home) and weights_status(spec, home, weights).state != "convert":
         return 0.0
     configure_tensorflow()
     progress.phase("Preparing the backbone, once on this computer")
@@ -85,14 +85,14 @@ def _make_ready(config: RunConfig, progress: Progress, home: DataRoot) -> float:
     from tlcore.model import classifier  # noqa: F401 - imported to see how long it takes
 
     import_seconds = time.monotonic() - started
-    require_weights(spec, home, config.model.weights)
-    ensure_compiled(config.model, progress, home)
+    require_weights(spec, home, weights)
+    ensure_compiled(plan, progress, home)
     return import_seconds
 
 
-def _overlaps_import(config: RunConfig, home: DataRoot) -> bool:
+def _overlaps_import(plan: ModelPlan, home: DataRoot) -> bool:
     """Whether the feature pass needs no TensorFlow: then it is measured on its own, before the import begins."""
-    prefix = prefix_of(config.model)
+    prefix = plan.prefix
     speeds = read_engine_speeds(prefix, home)
     return prefix.cut == PIXELS or speeds is None or speeds.fastest == "litert"
 

@@ -11,8 +11,8 @@ from tlcore.features.engines import num_compute_threads
 from tlcore.features.extractor import FeatureExtractor
 from tlcore.home import DataRoot
 from tlcore.images.views import ViewRequest, view_of_epoch
+from tlcore.model.cut import plan_model
 from tlcore.pricing.speeds import PassSpeed, Speeds
-from tlcore.storage.images import ImageStore
 
 # Of more records than this a part is looked up in the cache, and the rest is taken to be alike.
 MAX_LOOKED_UP = 10_000
@@ -79,7 +79,7 @@ def total_of_phases(tags: Sequence[PriceTag]) -> float:
 
 def count_missing(config: RunConfig, dataset: Dataset, home: DataRoot) -> MissingRecords:
     """Return how many records a run must compute, without reading any that are cached."""
-    extractor = FeatureExtractor(config.model, config.augmentation, ImageStore(home), home)
+    extractor = FeatureExtractor(plan_model(config.model), config.augmentation, home)
     passes = _passes_of_training(config)
 
     def count(items: Sequence[Item], request: Callable[[Item], ViewRequest]) -> int:

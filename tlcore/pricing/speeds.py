@@ -13,7 +13,7 @@ from tlcore.dataset import Dataset
 from tlcore.features.engines import num_compute_threads, this_machine
 from tlcore.features.extractor import FeaturePass
 from tlcore.home import DataRoot, write_atomically
-from tlcore.model.cut import prefix_of
+from tlcore.model.cut import plan_model
 from tlcore.storage.images import ImageStore
 from tlcore.training.stopwatch import TrainingPace
 from tlcore.training.timings import RunTimings
@@ -75,7 +75,7 @@ class Speeds:
 
 def pass_key(config: RunConfig, dataset: Dataset, home: DataRoot, *, augmented: bool) -> str:
     """Identify what the speed of a feature pass depends on."""
-    return _key("pass", prefix_of(config.model).key, _size_of_files(dataset, home), augmented)
+    return _key("pass", plan_model(config.model).prefix.key, _size_of_files(dataset, home), augmented)
 
 
 def training_key(config: RunConfig, num_classes: int) -> str:
@@ -83,7 +83,7 @@ def training_key(config: RunConfig, num_classes: int) -> str:
     model, training = config.model, config.training
     return _key(
         "training",
-        prefix_of(model).key,
+        plan_model(model).prefix.key,
         to_json(model.head),
         training.batch_size,
         training.optimizer,

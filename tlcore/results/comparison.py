@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 
 from tlcore.config import AugmentationConfig, ModelConfig, RunConfig
-from tlcore.model.cut import trainable_blocks
+from tlcore.model.cut import plan_model
 from tlcore.results.evaluation import accuracy_interval
 from tlcore.settings.words import augmentation_words, block_words, field_name, field_value
 from tlcore.storage.runs import Run
@@ -87,7 +87,7 @@ def _augmentation_change(before: AugmentationConfig, after: AugmentationConfig) 
 
 def _freezing_change(before: ModelConfig, after: ModelConfig) -> list[str]:
     """Name the blocks that thawed or froze; those of another backbone cannot be compared one by one."""
-    learned, learn = trainable_blocks(before), trainable_blocks(after)
+    learned, learn = plan_model(before).trainable_blocks, plan_model(after).trainable_blocks
     if before.backbone != after.backbone:
         if not learn:
             return ["now only the head learns"] if learned else []

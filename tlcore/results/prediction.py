@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlcore.config import ResizeMode, from_json, to_json
+from tlcore.dataset import Dataset
 from tlcore.errors import RunError
 from tlcore.features.engines import compiled_prefix_path
 from tlcore.features.litert import CompiledModel
 from tlcore.home import DataRoot, write_atomically
 from tlcore.images.resizing import resize_image
-from tlcore.model.cut import PIXELS, Prefix
+from tlcore.model.cut import PIXELS, ModelPlan, Prefix
 
 SPEC_FILE = "predictor.json"
 SUFFIX_FILE = "suffix.tflite"
@@ -38,6 +39,12 @@ class PredictorSpec:
     resize_mode: ResizeMode
     class_names: tuple[str, ...]
     class_colors: tuple[int, ...]
+
+    @classmethod
+    def of(cls, plan: ModelPlan, dataset: Dataset) -> PredictorSpec:
+        """Return that of a model which was trained on a data set."""
+        colors = tuple(label.color for label in dataset.classes)
+        return cls(plan.prefix, plan.config.resize_mode, dataset.class_names, colors)
 
 
 def save_predictor_spec(spec: PredictorSpec, run_dir: Path) -> None:

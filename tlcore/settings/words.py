@@ -17,7 +17,7 @@ from tlcore.config import (
     ModelConfig,
     TrainingConfig,
 )
-from tlcore.model.cut import trainable_blocks
+from tlcore.model.cut import plan_model
 from tlcore.settings.augmentation_controls import CONTROLS, FILL_MODE_SPECS
 
 RESIZE_WORDS: Final[Mapping[str, str]] = {
@@ -133,7 +133,7 @@ def weights_words(model: ModelConfig) -> str:
 
 def trained_words(model: ModelConfig) -> str:
     """Return which part of the model learns."""
-    blocks = trainable_blocks(model)
+    blocks = plan_model(model).trainable_blocks
     if not blocks:
         return "the head only; the whole backbone is frozen (feature extraction)"
     words = f"the head and the backbone from {blocks[0]} on"

@@ -18,7 +18,7 @@ from tlcore.features.litert import CompiledModel
 from tlcore.features.store import FeatureStore, record_key
 from tlcore.home import DataRoot
 from tlcore.images.views import square_pixels
-from tlcore.model.cut import prefix_of
+from tlcore.model.cut import plan_model
 from tlcore.results.prediction import Predictor, PredictorSpec
 from tlcore.simple_heads.heads import SimpleHead
 from tlcore.simple_heads.prediction import simple_head_predictor
@@ -53,7 +53,7 @@ class InstantFeatures:
 
     def __init__(self, model: ModelConfig, home: DataRoot) -> None:
         self.model = model
-        self.prefix = prefix_of(model)
+        self.prefix = plan_model(model).prefix
         self._images = ImageStore(home)
         self._features = FeatureStore(home).open(self.prefix, self.prefix.features_key(model.resize_mode))
         self.compiled = CompiledModel(compiled_prefix_path(self.prefix, home))

@@ -11,23 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from tlcore.backbones.registry import get_backbone
 from tlcore.backbones.weights.status import require_weights
 from tlcore.config import AugmentationConfig, ModelConfig
 from tlcore.dataset import Dataset, Item, check_trainable
 from tlcore.errors import DatasetError
+from tlcore.features.compiled import configure_tensorflow, ensure_compiled
 from tlcore.features.engines import num_compute_threads
-from tlcore.features.extractor import FeatureExtractor
 from tlcore.home import DataRoot
-from tlcore.images.views import ViewRequest
+from tlcore.model.cut import ModelPlan, plan_model
 from tlcore.progress import Progress
 from tlcore.results.evaluation import Evaluation, save_evaluation
 from tlcore.results.prediction import PredictorSpec, save_predictor_spec
 from tlcore.simple_heads.heads import SimpleHead, save_simple_head
 from tlcore.simple_heads.training import SIMPLE_HEADS, SimpleHeadSpec
-from tlcore.storage.images import ImageStore
 from tlcore.storage.simple_heads import SimpleHeadResult, frozen_backbone
-from tlcore.training.run import configure_tensorflow, ensure_compiled
+from tlcore.training.split_features import SplitFeatures
 
 # Half of these take the slowest head about three seconds of computing, and its time grows with their number.
 MAX_TRAINING_PICTURES = 10_000
@@ -78,14 +76,14 @@ def train_simple_heads(
     """
     configure_tensorflow()
     _check_enough(dataset, specs)
-    model = frozen_backbone(model)
     progress.phase("Preparing")
-    require_weights(get_backbone(model.backbone), home, model.weights)
-    ensure_compiled(model, progress, home)
-    extractor = FeatureExtractor(model, AugmentationConfig(), ImageStore(home), home)
-    train, test = _drawn(dataset), dataset.subset("test")
-    features, labels = _features(train, dataset, extractor, progress)
-    test_features, y_true = _features(test, dataset, extractor, progress)
+    plan = plan_model(frozen_backbone(model))
+    require_weights(plan.backbone, home, model.weights)
+    ensure_compiled(plan, progress, home)
+    split_features = SplitFeatures(dataset, plan, AugmentationConfig(), home)
+    test = dataset.subset("test")
+    features, labels = _features(split_features, _drawn(dataset), plan, progress)
+    test_features, y_true = _features(split_features, test, plan, progress)
     images = tuple(item.image for item in test)
     # The first import takes longer than the training, whose seconds are told.
     from sklearn import linear_model, model_selection, svm  # noqa: F401
@@ -101,11 +99,9 @@ def train_simple_heads(
         result = SimpleHeadResult(spec.kind, evaluation.correct, evaluation.total, len(labels), seconds)
         tested.append(SimpleHeadOutcome(head, evaluation, result))
         if folder is not None:
-            colors = tuple(label.color for label in dataset.classes)
-            predictor_spec = PredictorSpec(extractor.prefix, model.resize_mode, dataset.class_names, colors)
             save_simple_head(head, folder / spec.kind)
             save_evaluation(evaluation, folder / spec.kind)
-            save_predictor_spec(predictor_spec, folder / spec.kind)
+            save_predictor_spec(PredictorSpec.of(plan, dataset), folder / spec.kind)
     return tested
 
 
@@ -137,12 +133,10 @@ def _drawn(dataset: Dataset) -> tuple[Item, ...]:
 
 
 def _features(
-    items: Sequence[Item], dataset: Dataset, extractor: FeatureExtractor, progress: Progress
+    features: SplitFeatures, items: Sequence[Item], plan: ModelPlan, progress: Progress
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Return the features of some pictures, float32 of shape `(pictures, channels)`, and their classes."""
-    index = dataset.class_index()
-    labels = np.array([index[item.class_id] for item in items], np.int64)
-    if not items:
-        return np.zeros((0, *extractor.prefix.shape), np.float32), labels
-    table = extractor.table([ViewRequest(item.image) for item in items], progress, "Computing features")
-    return table.take(np.arange(len(items))).astype(np.float32), labels
+    found = features.plain(items, progress, "Computing features")
+    if found is None:
+        return np.zeros((0, *plan.prefix.shape), np.float32), np.zeros(0, np.int64)
+    return found.table.take(np.arange(len(items))).astype(np.float32), found.labels

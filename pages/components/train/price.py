@@ -19,7 +19,7 @@ from tlcore.config import RunConfig
 from tlcore.dataset import check_trainable
 from tlcore.errors import DatasetError, TransferLabError
 from tlcore.jobs.control import ensure_runner, start_measure
-from tlcore.model.cut import PIXELS, prefix_of
+from tlcore.model.cut import PIXELS, plan_model
 from tlcore.pricing.price import PriceTag, price_of, total_of_phases
 from tlcore.pricing.speeds import read_speeds, speeds_key
 from tlcore.storage.jobs import ACTIVE_STATES, list_jobs
@@ -160,7 +160,7 @@ def price_sentence(tag: PriceTag, config: RunConfig) -> str:
     if not tag.new_pictures:
         return f"The frozen blocks have seen all pictures already: {epoch}."
     seen = seconds_words(tag.features_seconds)
-    if prefix_of(config.model).cut == PIXELS:
+    if plan_model(config.model).prefix.cut == PIXELS:
         return f"{seen} to read the pictures, then {epoch}."
     what = "the pictures" if config.augmentation.is_identity else "the pictures and their views"
     return f"{seen} to look at {what} once, then {epoch}."

@@ -1,0 +1,55 @@
+"""Features and classes of the parts of a data set: what is trained on, validated on and tested on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tlcore.config import AugmentationConfig, TrainingConfig
+from tlcore.dataset import Dataset, Item
+from tlcore.features.extractor import FeatureExtractor, FeaturePass
+from tlcore.features.store import LabelledFeatures
+from tlcore.home import DataRoot
+from tlcore.images.views import ViewRequest, view_of_epoch
+from tlcore.model.cut import ModelPlan
+from tlcore.progress import Progress
+
+
+class SplitFeatures:
+    """The features of a data set through the frozen part of one model; computed when asked for, and cached.
+
+    Args:
+        dataset: Pictures of the data root, with classes and splits.
+        plan: Whose frozen part it is.
+        augmentation: What views are drawn from.
+        home: The data root.
+    """
+
+    def __init__(self, dataset: Dataset, plan: ModelPlan, augmentation: AugmentationConfig, home: DataRoot) -> None:
+        self._dataset = dataset
+        self._augmentation = augmentation
+        self._class_index = dataset.class_index()
+        self._extractor = FeatureExtractor(plan, augmentation, home)
+
+    @property
+    def passes(self) -> tuple[FeaturePass, ...]:
+        """What was computed so far, and when."""
+        return tuple(self._extractor.passes)
+
+    def views(self, epoch: int, config: TrainingConfig, progress: Progress) -> LabelledFeatures:
+        """Return the training features of an epoch, counted from 0: each picture under its view of that epoch."""
+        items = self._dataset.subset("train")
+        requests = [view_of_epoch(item.image, epoch, self._augmentation, config) for item in items]
+        what = "Computing features" if self._augmentation.is_identity else "Computing features of augmented views"
+        return self._labelled(items, requests, progress, what)
+
+    def plain(self, items: Sequence[Item], progress: Progress, phase: str) -> LabelledFeatures | None:
+        """Return the features of pictures as they are; `None` when there are none."""
+        return self._labelled(items, [ViewRequest(item.image) for item in items], progress, phase) if items else None
+
+    def _labelled(
+        self, items: Sequence[Item], requests: Sequence[ViewRequest], progress: Progress, phase: str
+    ) -> LabelledFeatures:
+        labels = np.array([self._class_index[item.class_id] for item in items], np.int64)
+        return LabelledFeatures(self._extractor.table(requests, progress, phase), labels)
