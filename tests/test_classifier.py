@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from tests.coloured_pictures import RecordingProgress
+from tests.keras_parameters import count_parameters
 from tlcore.backbones.keras_models import block_layers
 from tlcore.backbones.registry import get_backbone
 from tlcore.config import RANDOM, HeadConfig, ModelConfig, TrainingConfig
 from tlcore.features.store import FeatureTable, LabelledFeatures
 from tlcore.home import DataRoot
 from tlcore.model.architecture import describe_model
-from tlcore.model.classifier import Classifier, build_classifier, count_parameters, cut_model
+from tlcore.model.classifier import Classifier, build_classifier, cut_model
 from tlcore.model.cut import plan_model
 from tlcore.training.loop import train_suffix
 

@@ -171,9 +171,13 @@ def test_too_many_classes_are_refused_before_anything_is_read(store: MemoryStore
 
 
 def test_stop_is_obeyed_at_once(store: MemoryStore):
+    def stop(done: int, total: int) -> None:
+        if done:
+            raise StopRequested
+
     source = FileSource(tuple((f"cat/{i}.png", picture(i)) for i in range(300)))
     with pytest.raises(StopRequested):
-        collect([source], Dataset(), store, should_stop=lambda: True)
+        collect([source], Dataset(), store, on_progress=stop)
     assert len(store.pictures) < 100
 
 

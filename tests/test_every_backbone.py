@@ -16,12 +16,13 @@ from PIL import Image
 from skimage import data as skimage_data
 
 import tests.keras_saving  # noqa: F401
+from tests.keras_parameters import count_parameters
 from tlcore.backbones.keras_models import INPUT_NAME, PREPROCESSING_NAME, block_layers, block_output, build_network
 from tlcore.backbones.registry import BACKBONES, BackboneSpec, get_backbone, output_shape
 from tlcore.config import IMAGENET, RANDOM, HeadConfig, ModelConfig
 from tlcore.home import DataRoot
 from tlcore.model.architecture import describe_model
-from tlcore.model.classifier import PROBABILITIES, build_classifier, count_parameters, cut_model
+from tlcore.model.classifier import PROBABILITIES, build_classifier, cut_model
 from tlcore.model.cut import plan_model
 
 NUM_CLASSES = 3

@@ -46,7 +46,6 @@ def test_what_was_written_is_read_in_any_order(written: DataRoot) -> None:
     order = [4, 0, 5]
     table = features.table([KEYS[position] for position in order])
     np.testing.assert_array_equal(table.take(np.arange(3)), ROWS[order])
-    np.testing.assert_array_equal(table.select(np.array([2, 0])).take(np.array([1])), ROWS[[4]])
     assert table.take(np.arange(3)).dtype == np.float16
 
 

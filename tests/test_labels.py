@@ -2,12 +2,12 @@
 
 import pytest
 
-from tlcore.intake.labels import Label, assign_labels
+from tlcore.intake.labels import Label, assign_labels, similar_names
 
 
 def labels_of(*paths: str) -> list[tuple[str | None, str | None]]:
     labelled = assign_labels([tuple(path.split("/")) for path in paths])
-    return [(label.class_name, label.split) for label in labelled.labels]
+    return [(label.class_name, label.split) for label in labelled]
 
 
 def test_folder_is_the_class():
@@ -74,19 +74,19 @@ def test_folder_with_pictures_is_the_class_of_what_lies_deeper():
 
 def test_names_that_look_alike_stay_apart_and_are_reported():
     labelled = assign_labels([(name, "1.jpg") for name in ("Cat", "cat", "cat ", "dog", "cafe\u0301", "caf\u00e9")])
-    names = [label.class_name for label in labelled.labels]
+    names = [label.class_name for label in labelled]
     assert names == ["Cat", "cat", "cat (2)", "dog", "caf\u00e9 (2)", "caf\u00e9"]
-    assert labelled.similar_names == (("caf\u00e9", "caf\u00e9 (2)"), ("Cat", "cat", "cat (2)"))
+    assert similar_names(names) == (("caf\u00e9", "caf\u00e9 (2)"), ("Cat", "cat", "cat (2)"))
 
 
 def test_odd_folder_names_become_usable_class_names():
     labelled = assign_labels([(name, "1.jpg") for name in ("\x1b\x07", "x" * 300, "a\nb", "01", "1", "=1+1")])
-    names = [str(label.class_name) for label in labelled.labels]
+    names = [str(label.class_name) for label in labelled]
     assert len(set(names)) == 6
     assert all(0 < len(name) <= 100 and name.isprintable() for name in names)
     assert names[3:] == ["01", "1", "=1+1"]
 
 
 def test_no_pictures_no_labels():
-    assert assign_labels([]).labels == ()
-    assert assign_labels([("1.jpg",)]).labels == (Label(None, None),)
+    assert assign_labels([]) == ()
+    assert assign_labels([("1.jpg",)]) == (Label(None, None),)

@@ -24,7 +24,7 @@ from tlcore.simple_heads import run as simple_heads_run
 from tlcore.simple_heads.heads import SIMPLE_HEAD_FILE, load_simple_head, save_simple_head
 from tlcore.simple_heads.prediction import load_simple_head_predictor
 from tlcore.simple_heads.run import train_simple_heads
-from tlcore.simple_heads.training import SIMPLE_HEADS, left_out_similarities, train_class_means, train_simple_head
+from tlcore.simple_heads.training import SIMPLE_HEADS, find_simple_head_spec, left_out_similarities, train_class_means
 from tlcore.storage.database import open_database
 from tlcore.storage.datasets import commit_version
 from tlcore.storage.deletion import delete_project
@@ -57,7 +57,7 @@ def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
 def test_every_head_answers_new_pictures_with_probabilities(digits, kind: str, num_classes: int) -> None:
     features, labels, new, truth = digits
     few, new_few = labels < num_classes, truth < num_classes
-    head = train_simple_head(kind, features[few], labels[few], num_classes)
+    head = find_simple_head_spec(kind).train(features[few], labels[few], num_classes)
     probabilities = head.probabilities(new[new_few])
     assert probabilities.shape == (new_few.sum(), num_classes)
     assert probabilities.dtype == np.float32
@@ -73,7 +73,7 @@ def test_logistic_regression_is_that_of_scikit_learn(digits) -> None:
     mean, deviation = features.mean(axis=0), features.std(axis=0)
     deviation[deviation == 0] = 1
     theirs = LogisticRegression(C=20 / len(labels), tol=1e-2, max_iter=300).fit((features - mean) / deviation, labels)
-    ours = train_simple_head("logistic_regression", features, labels, 10).probabilities(new)
+    ours = find_simple_head_spec("logistic_regression").train(features, labels, 10).probabilities(new)
     np.testing.assert_allclose(ours, theirs.predict_proba((new - mean) / deviation), atol=1e-3)
 
 
@@ -82,7 +82,7 @@ def test_the_linear_svm_answers_as_that_of_scikit_learn(digits) -> None:
     mean, deviation = features.mean(axis=0), features.std(axis=0)
     deviation[deviation == 0] = 1
     theirs = LinearSVC(C=0.3 / len(labels), tol=0.1, random_state=0).fit((features - mean) / deviation, labels)
-    ours = train_simple_head("linear_svm", features, labels, 10).probabilities(new).argmax(axis=1)
+    ours = find_simple_head_spec("linear_svm").train(features, labels, 10).probabilities(new).argmax(axis=1)
     assert (ours == theirs.predict((new - mean) / deviation)).mean() > 0.995
 
 
@@ -90,7 +90,9 @@ def test_the_linear_svm_answers_as_that_of_scikit_learn(digits) -> None:
 def test_the_linear_svm_is_as_sure_as_it_is_right(digits, num_classes: int) -> None:
     features, labels, new, truth = digits
     few, new_few = labels < num_classes, truth < num_classes
-    probabilities = train_simple_head("linear_svm", features[few], labels[few], num_classes).probabilities(new[new_few])
+    probabilities = (
+        find_simple_head_spec("linear_svm").train(features[few], labels[few], num_classes).probabilities(new[new_few])
+    )
     sureness = float(probabilities.max(axis=1).mean())
     assert sureness == pytest.approx(accuracy(probabilities, truth[new_few]), abs=0.08)
 
@@ -98,7 +100,7 @@ def test_the_linear_svm_is_as_sure_as_it_is_right(digits, num_classes: int) -> N
 def test_nearest_neighbours_are_those_of_scikit_learn(digits) -> None:
     features, labels, new, _ = digits
     theirs = KNeighborsClassifier(5, weights="distance", metric="cosine").fit(features, labels).predict_proba(new)
-    ours = train_simple_head("nearest_neighbours", features, labels, 10).probabilities(new)
+    ours = find_simple_head_spec("nearest_neighbours").train(features, labels, 10).probabilities(new)
     # Ours are kept in half precision, so the fifth may give way to a sixth that is as near.
     same = np.abs(ours - theirs).max(axis=1) < 0.02
     assert same.mean() > 0.995
@@ -121,18 +123,18 @@ def test_the_mean_of_a_class_is_found_from_two_pictures_and_judged_without_each(
 def test_a_class_with_too_few_pictures_is_refused_in_words(digits, kind: str) -> None:
     features, labels, *_ = digits
     with pytest.raises(DatasetError, match="at least"):
-        train_simple_head(kind, features[labels < 2], labels[labels < 2], 3)
+        find_simple_head_spec(kind).train(features[labels < 2], labels[labels < 2], 3)
 
 
 def test_an_unknown_head_is_refused() -> None:
     with pytest.raises(ValueError, match="`kind` must be one of logistic_regression"):
-        train_simple_head("forest", np.zeros((2, 2)), np.zeros(2, np.int64), 2)  # type: ignore[arg-type]
+        find_simple_head_spec("forest")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_saved_head_answers_the_same(digits, kind: str, tmp_path: Path) -> None:
     features, labels, new, _ = digits
-    head = train_simple_head(kind, features, labels, 10)
+    head = find_simple_head_spec(kind).train(features, labels, 10)
     save_simple_head(head, tmp_path)
     np.testing.assert_array_equal(load_simple_head(tmp_path).probabilities(new), head.probabilities(new))
 
@@ -140,7 +142,7 @@ def test_a_saved_head_answers_the_same(digits, kind: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize("damage", ["gone", "cut", "other"])
 def test_a_damaged_head_is_said(digits, damage: str, tmp_path: Path) -> None:
     features, labels, *_ = digits
-    save_simple_head(train_simple_head("nearest_neighbours", features, labels, 10), tmp_path)
+    save_simple_head(find_simple_head_spec("nearest_neighbours").train(features, labels, 10), tmp_path)
     path = tmp_path / SIMPLE_HEAD_FILE
     data = path.read_bytes()
     path.write_bytes({"gone": b"", "cut": data[: len(data) // 2], "other": b"PK not a head"}[damage])

@@ -59,10 +59,6 @@ class FeatureTable:
             rows[mask] = self._segments[segment][places[mask, 1]]
         return rows
 
-    def select(self, indices: NDArray[np.int64]) -> FeatureTable:
-        """Return a table of some of the records, without reading them."""
-        return FeatureTable(self._segments, self._places[indices])
-
 
 @dataclass(frozen=True, slots=True)
 class LabelledFeatures:

@@ -18,7 +18,6 @@ from tlcore.intake.labels import similar_names
 from tlcore.intake.names import printable
 from tlcore.intake.sources import Candidate, Source, candidates
 from tlcore.intake.splitting import NewItem, assign_splits
-from tlcore.progress import StopRequested
 
 UNLABELLED = "unlabelled"
 _MAX_THREADS = 8
@@ -86,7 +85,6 @@ def collect(
     image_store: PictureStore,
     *,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
-    should_stop: Callable[[], bool] = lambda: False,
     seed: int = 0,
 ) -> ImportReport:
     """Decode and store every picture of the sources and put them into the data set: `gather`, then `into`.
@@ -99,15 +97,13 @@ def collect(
         dataset: What is there already; its pictures keep their class and split.
         image_store: Where clean pictures go.
         on_progress: Called in this thread with the number of files done and of all; it may raise.
-        should_stop: Asked after each file.
         seed: Decides which pictures are kept for validation and test.
 
     Raises:
         DatasetError: If there would be too many classes.
         StorageError: If the disk is full or cannot be written.
-        StopRequested: If `should_stop` said so.
     """
-    gathered = gather(sources, dataset, image_store, on_progress=on_progress, should_stop=should_stop)
+    gathered = gather(sources, dataset, image_store, on_progress=on_progress)
     return gathered.into(dataset, seed=seed)
 
 
@@ -117,7 +113,6 @@ def gather(
     image_store: PictureStore,
     *,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
-    should_stop: Callable[[], bool] = lambda: False,
 ) -> Gathered:
     """Decode and store every picture of the sources; arguments and errors as in `collect`.
 
@@ -140,8 +135,6 @@ def gather(
             else:
                 stored.append(outcome)
             on_progress(done, len(found))
-            if should_stop():
-                raise StopRequested
     return Gathered(tuple(stored), tuple(folders), tuple(refused))
 
 

@@ -35,20 +35,6 @@ class Label:
     split: Split | None
 
 
-@dataclass(frozen=True, slots=True)
-class Labelled:
-    """What the folders say.
-
-    Attributes:
-        labels: One per path, in the same order.
-        similar_names: Groups of class names that look alike (`Cat`, `cat`). They stay separate classes
-            until a person says that they are one.
-    """
-
-    labels: tuple[Label, ...]
-    similar_names: tuple[tuple[str, ...], ...]
-
-
 @dataclass(slots=True)
 class _Place:
     """The folders of a path that are left to look at, and the split found so far."""
@@ -57,7 +43,7 @@ class _Place:
     split: Split | None = None
 
 
-def assign_labels(paths: Sequence[tuple[str, ...]]) -> Labelled:
+def assign_labels(paths: Sequence[tuple[str, ...]]) -> tuple[Label, ...]:
     """Decide the class name and the split of each picture by its folders.
 
     A folder around everything is passed over. Folders called train, validation or test right below count as
@@ -74,8 +60,7 @@ def assign_labels(paths: Sequence[tuple[str, ...]]) -> Labelled:
     _take_containers(places)
     holders = {place.folders for place in places}
     names = _class_names(_class_folder(place.folders, holders) for place in places)
-    labels = tuple(Label(names.get(_class_folder(place.folders, holders)), place.split) for place in places)
-    return Labelled(labels, similar_names(names.values()))
+    return tuple(Label(names.get(_class_folder(place.folders, holders)), place.split) for place in places)
 
 
 def similar_names(names: Iterable[str]) -> tuple[tuple[str, ...], ...]:

@@ -145,11 +145,11 @@ def candidates(
             parts = split_path(name) or (re.split(r"[/\\]", name)[-1] or "picture",)
             if not is_junk(parts):
                 files.append((parts, partial(_read_file, place)))
-    labelled = assign_labels([parts for parts, _ in files] + [(*folder, "") for folder in empty])
-    for (parts, read), label in zip(files, labelled.labels, strict=False):
+    labels = assign_labels([parts for parts, _ in files] + [(*folder, "") for folder in empty])
+    for (parts, read), label in zip(files, labels, strict=False):
         named = replace(label, class_name=label.class_name or fallback)
         yield Candidate(parts, named, partial(_read_clean, read))
-    empty_classes += [label.class_name for label in labelled.labels[len(files) :] if label.class_name]
+    empty_classes += [label.class_name for label in labels[len(files) :] if label.class_name]
 
 
 def _walk(folder: Path) -> Iterator[tuple[tuple[str, ...], Path]]:

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from tlcore.errors import RunError
 from tlcore.home import DataRoot
 from tlcore.results.evaluation import VALIDATION_FILE_NAME, Evaluation, load_evaluation
-from tlcore.results.prediction import Predictor, load_predictor
-from tlcore.storage.ensembles import EnsembleConfig
+from tlcore.results.prediction import Predictor
 
 # A member that counts less than this would cost its time in every answer and change next to none.
 SMALLEST_WEIGHT = 0.005
@@ -58,14 +57,6 @@ def ensemble_evaluation(evaluations: Sequence[Evaluation], weights: Sequence[flo
     _check_same_pictures(evaluations)
     probabilities = average_probabilities([one.probabilities for one in evaluations], weights)
     return Evaluation(first.class_names, first.images, first.y_true, probabilities)
-
-
-def log_loss(evaluation: Evaluation) -> float:
-    """Return the mean of `-log(p)` of the right classes, from 0 up, lower is better; `nan` without pictures."""
-    if not evaluation.total:
-        return math.nan
-    right = evaluation.probabilities[np.arange(evaluation.total), evaluation.y_true]
-    return float(-np.log(np.maximum(right, SMALLEST_PROBABILITY)).mean())
 
 
 def fit_weights(validations: Sequence[Evaluation]) -> tuple[float, ...]:
@@ -212,12 +203,3 @@ class EnsemblePredictor:
         """
         answers = [member.predict(images) for member, _ in self._members]
         return average_probabilities(answers, [weight for _, weight in self._members])
-
-
-def load_ensemble(config: EnsembleConfig, home: DataRoot) -> EnsemblePredictor:
-    """Return the predictor of a group.
-
-    Raises:
-        RunError: If the files of a run are missing or damaged.
-    """
-    return EnsemblePredictor([load_predictor(home.run_dir(run_id), home) for run_id in config.run_ids], config.weights)

@@ -183,25 +183,6 @@ def find_simple_head_spec(kind: str) -> SimpleHeadSpec:
     raise ValueError(f"`kind` must be one of {', '.join(spec.kind for spec in SIMPLE_HEADS)}. Received: kind={kind!r}")
 
 
-def train_simple_head(
-    kind: SimpleHeadKind, features: NDArray[np.generic], labels: NDArray[np.int64], num_classes: int
-) -> SimpleHead:
-    """Train a simple head on features of a frozen backbone, in a second or two.
-
-    Args:
-        kind: `logistic_regression`, `nearest_neighbours` or `linear_svm`.
-        features: Float of shape `(pictures, channels)`, from a `FeatureExtractor` with everything
-            frozen and average pooling.
-        labels: int64 of shape `(pictures,)`, positions among the classes.
-        num_classes: Number of classes.
-
-    Raises:
-        ValueError: If the kind is unknown.
-        DatasetError: If a class has too few pictures for it.
-    """
-    return find_simple_head_spec(kind).train(features, labels, num_classes)
-
-
 def best_temperature(scores: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
     """Return the temperature at which the softmax of scores has the smallest log loss.
 

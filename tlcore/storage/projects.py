@@ -93,12 +93,6 @@ def list_projects(engine: sa.Engine, owner: str) -> list[Project]:
         return [_project(row) for row in connection.execute(query)]
 
 
-def rename_project(engine: sa.Engine, project_id: str, name: str) -> None:
-    """Give a project another name."""
-    with writing(engine) as connection:
-        connection.execute(sa.update(projects).where(projects.c.id == project_id).values(name=clean_name(name)))
-
-
 def update_config(engine: sa.Engine, project_id: str, change: Callable[[RunConfig], RunConfig]) -> RunConfig:
     """Change the settings for the next run in one transaction, so that two tabs keep each other's edits.
 
