@@ -14,7 +14,17 @@ from tlcore.errors import StorageError
 ENVIRONMENT_VARIABLE = "TRANSFER_LAB_HOME"
 
 
-@dataclass(frozen=True, slots=True)
+class _Below:
+    """A place below the data root."""
+
+    def __init__(self, *names: str) -> None:
+        self._names = names
+
+    def __get__(self, home: DataRoot, _owner: type[DataRoot]) -> Path:
+        return home.path.joinpath(*self._names)
+
+
+@dataclass(frozen=True)
 class DataRoot:
     """The folder in which everything is kept; it knows what lies where in it.
 
@@ -24,6 +34,39 @@ class DataRoot:
 
     path: Path
 
+    database_path = _Below("lab.sqlite")
+    """Projects, versions, jobs, runs and their curves."""
+    images_dir = _Below("images")
+    """Pictures, named by their content."""
+    thumbnails_dir = _Below("thumbnails")
+    """Their thumbnails, under the same names."""
+    versions_dir = _Below("datasets")
+    """The list of pictures of each data set version, named by its content."""
+    imports_dir = _Below("imports")
+    """What people brought and was not imported yet."""
+    runs_dir = _Below("runs")
+    """A folder for each training run: model, results, log."""
+    simple_heads_dir = _Below("probes")
+    """A folder for each job that trained simple heads."""
+    backbones_dir = _Below("backbones")
+    """The embedded backbone's weights, converted."""
+    brought_weights_dir = _Below("backbones", "brought")
+    """Weights that people brought, named by their content."""
+    models_dir = _Below("models")
+    """Models that `tlcore.library.train` made."""
+    compiled_dir = _Below("compiled")
+    """Compiled frozen parts and how fast they are; made again when missing."""
+    features_dir = _Below("features")
+    """The cache of features; may be deleted while nothing runs."""
+    speeds_dir = _Below("speeds")
+    """What runs take on this machine; measured again when missing."""
+    ready_sets_dir = _Below("ready_sets")
+    """Small pictures of downloaded ready data sets, for their cards."""
+    runner_lock_path = _Below("runner.lock")
+    """Held by the one runner while it works."""
+    runner_log_path = _Below("runner.log")
+    """What the runner said."""
+
     @classmethod
     def configured(cls) -> DataRoot:
         """Return the one that people use: `TRANSFER_LAB_HOME` or `~/.transfer-lab`."""
@@ -31,89 +74,9 @@ class DataRoot:
         # Absolute, because the processes that inherit the variable work in another folder.
         return cls(Path(chosen).expanduser().absolute() if chosen else Path.home() / ".transfer-lab")
 
-    @property
-    def database_path(self) -> Path:
-        """Projects, versions, jobs and runs."""
-        return self.path / "lab.sqlite"
-
-    @property
-    def images_dir(self) -> Path:
-        """Pictures, named by their content."""
-        return self.path / "images"
-
-    @property
-    def thumbnails_dir(self) -> Path:
-        """Their thumbnails, under the same names."""
-        return self.path / "thumbnails"
-
-    @property
-    def versions_dir(self) -> Path:
-        """Lists of pictures, one per data set version, named by their content."""
-        return self.path / "datasets"
-
-    @property
-    def imports_dir(self) -> Path:
-        """What a person brought and was not imported yet."""
-        return self.path / "imports"
-
-    @property
-    def runs_dir(self) -> Path:
-        """One folder per training run: model, results, log."""
-        return self.path / "runs"
-
     def run_dir(self, run_id: str) -> Path:
-        """The files of one training run."""
+        """Return the folder of a training run's files."""
         return self.runs_dir / run_id
-
-    @property
-    def simple_heads_dir(self) -> Path:
-        """One folder per job that trained simple heads."""
-        return self.path / "probes"
-
-    @property
-    def features_dir(self) -> Path:
-        """The cache of features; may be deleted."""
-        return self.path / "features"
-
-    @property
-    def compiled_dir(self) -> Path:
-        """Compiled frozen parts and how fast they are; made again when missing."""
-        return self.path / "compiled"
-
-    @property
-    def speeds_dir(self) -> Path:
-        """What runs take on this machine."""
-        return self.path / "speeds"
-
-    @property
-    def backbones_dir(self) -> Path:
-        """Weights of the embedded backbone, converted."""
-        return self.path / "backbones"
-
-    @property
-    def brought_weights_dir(self) -> Path:
-        """Weights that people brought, named by their content."""
-        return self.backbones_dir / "brought"
-
-    @property
-    def ready_sets_dir(self) -> Path:
-        """Small pictures of downloaded ready data sets."""
-        return self.path / "ready_sets"
-
-    @property
-    def models_dir(self) -> Path:
-        """Models that `tlcore.library.train` made."""
-        return self.path / "models"
-
-    @property
-    def runner_lock_path(self) -> Path:
-        """Held by the one runner while it works."""
-        return self.path / "runner.lock"
-
-    @property
-    def runner_log_path(self) -> Path:
-        """What the runner said."""
-        return self.path / "runner.log"
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tlcore.dataset import Dataset, Item, Split
+from tlcore.dataset import SPLITS, Dataset, Item, Split
 
 VALIDATION_FRACTION = 0.15
 TEST_FRACTION = 0.15
@@ -70,38 +70,39 @@ def assign_splits(
             "`validation` and `test` must be at least 0 and together at most 0.9. "
             f"Received: validation={validation}, test={test}"
         )
-    known: dict[str, Split] = {item.image: item.split for item in existing.items}
-    by_class = _by_class(items)
-    given = _given(items, by_class.values())
-    fixed = {image: split for image, split in given.items() if image not in known}
-    brought = set(fixed.values())
-    if "train" in brought:
-        # Leave open what may be carved: all of "train" when validation or test is missing.
-        open_splits: set[Split] = {split for split in HELD_BACK if split not in brought}
-        if open_splits:
-            fixed = {image: split for image, split in fixed.items() if split != "train"}
-    else:
-        open_splits = set(HELD_BACK)
-    carved = {image for image, split in given.items() if split == "train"} - known.keys()
-    decided = known | fixed
     fractions: dict[Split, float] = {"validation": validation, "test": test}
-    closed: dict[Split, float] = {s: f if s in open_splits else 0.0 for s, f in fractions.items()}
+    by_class = _by_class(items)
+    decided: dict[str, Split] = {item.image: item.split for item in existing.items}
+    given = {image: split for image, split in _given(items, by_class.values()).items() if image not in decided}
+    trained = {image for image, split in given.items() if split == "train"}
+    lacking = set(HELD_BACK) - set(given.values()) if trained else set(HELD_BACK)
+    # What the folders lack is carved out of their training pictures, which are open until then.
+    decided |= {image: split for image, split in given.items() if not lacking or split != "train"}
+    old = _by_class(existing.items)
+    carved = {split: fraction for split, fraction in fractions.items() if split in lacking}
     for class_id, images in sorted(by_class.items()):
-        have: defaultdict[Split, int] = defaultdict(int)
-        for image in {i.image for i in existing.items if i.class_id == class_id} | images:
-            if image in decided:
-                have[decided[image]] += 1
-        # Pictures of splits that are given and closed do not count when the rest is carved.
-        have_open: dict[Split, int] = {s: n for s, n in have.items() if s == "train" or s in open_splits}
-        for group, counted, share in ((images & carved, have_open, closed), (images - carved, have, fractions)):
-            free = sorted(group - decided.keys(), key=lambda image: _rank(image, seed))
-            start = 0
-            for split, count in _counts(len(free), counted, share).items():
-                for image in free[start : start + count]:
-                    decided[image] = split
-                have[split] += count
-                start += count
+        whole = images | old.get(class_id, set())
+        # Pictures of splits that the folders gave do not count when the rest is carved.
+        have = Counter(
+            {split: n for split, n in _count(whole, decided).items() if split == "train" or split in lacking}
+        )
+        _share_out(images & trained, have, carved, decided, seed)
+        _share_out(images - trained, _count(whole, decided), fractions, decided, seed)
     return tuple(Item(item.image, item.class_id, decided[item.image], item.name) for item in items)
+
+
+def _count(images: set[str], decided: Mapping[str, Split]) -> Counter[Split]:
+    return Counter(decided[image] for image in images if image in decided)
+
+
+def _share_out(
+    images: set[str], have: Counter[Split], fractions: Mapping[Split, float], decided: dict[str, Split], seed: int
+) -> None:
+    """Decide about those of a class's pictures that nothing has decided yet, given how many are where already."""
+    free = sorted(images - decided.keys(), key=lambda image: _rank(image, seed))
+    for split, count in _counts(len(free), have, fractions).items():
+        decided.update(dict.fromkeys(free[:count], split))
+        free = free[count:]
 
 
 def resplit(
@@ -115,12 +116,11 @@ def resplit(
 
 def _given(items: Iterable[NewItem], groups: Iterable[set[str]]) -> dict[str, Split]:
     """Return one split per picture whose folders said one."""
-    order: tuple[Split, ...] = ("train", "validation", "test")
     said: defaultdict[str, set[Split]] = defaultdict(set)
     for item in items:
         if item.split is not None:
             said[item.image].add(item.split)
-    given = {image: max(splits, key=order.index) for image, splits in said.items()}
+    given = {image: max(splits, key=SPLITS.index) for image, splits in said.items()}
     for images in groups:
         disputed = {image for image in images if len(said[image]) > 1}
         if disputed and not any(given.get(image, "train") == "train" for image in images):
@@ -128,7 +128,7 @@ def _given(items: Iterable[NewItem], groups: Iterable[set[str]]) -> dict[str, Sp
     return given
 
 
-def _by_class(items: Iterable[NewItem]) -> dict[str, set[str]]:
+def _by_class(items: Iterable[NewItem | Item]) -> dict[str, set[str]]:
     images: dict[str, set[str]] = {}
     for item in items:
         images.setdefault(item.class_id, set()).add(item.image)
@@ -139,17 +139,18 @@ def _rank(image: str, seed: int) -> bytes:
     return hashlib.sha256(f"{seed}:{image}".encode()).digest()
 
 
-def _counts(num_free: int, have: dict[Split, int], share: dict[Split, float]) -> dict[Split, int]:
+def _counts(num_free: int, have: Counter[Split], fractions: Mapping[Split, float]) -> dict[Split, int]:
     """Return how many of the free pictures of a class go where, given how many are there already."""
-    total = num_free + sum(have.values())
+    total = num_free + have.total()
     counts: dict[Split, int] = {"train": 0, "test": 0, "validation": 0}
     left = num_free
-    if left and not have.get("train", 0):
+    if left and not have["train"]:
         counts["train"] = 1
         left -= 1
     for split in HELD_BACK:
-        wanted = max(1, int(total * share[split] + 0.5)) if share[split] > 0 else 0
-        counts[split] = min(left, max(0, wanted - have.get(split, 0)))
+        fraction = fractions.get(split, 0.0)
+        wanted = max(1, int(total * fraction + 0.5)) if fraction > 0 else 0
+        counts[split] = min(left, max(0, wanted - have[split]))
         left -= counts[split]
     counts["train"] += left
     return counts
