@@ -11,11 +11,12 @@ from tlcore.features.litert import is_whole
 from tlcore.home import DataRoot, storage_error
 from tlcore.model.cut import PIXELS, ModelPlan
 from tlcore.progress import Progress, background, wait_for
+from tlcore.quiet import silence_tensorflow
 
 
 def configure_tensorflow() -> None:
     """Keep TensorFlow to the cores that a run may use, and its notes off the terminal; call it before the import."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    silence_tensorflow()
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(num_compute_threads()))
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", str(num_compute_threads()))
 

@@ -10,6 +10,7 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from tlcore.errors import RunError
+from tlcore.quiet import without_notes
 
 DIGEST_BYTES = 32
 
@@ -49,8 +50,9 @@ class CompiledModel:
             content = _unseal(path.read_bytes())
             if content is None:
                 raise ValueError("`path` must be a whole file")
-            self._interpreter = Interpreter(model_content=content, num_threads=num_threads)
-            self._interpreter.allocate_tensors()
+            with without_notes():
+                self._interpreter = Interpreter(model_content=content, num_threads=num_threads)
+                self._interpreter.allocate_tensors()
         except (OSError, ValueError, RuntimeError) as error:
             raise RunError("A compiled model file is missing or damaged. Train again to make a new one.") from error
         self._input = self._interpreter.get_input_details()[0]["index"]
