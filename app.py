@@ -18,7 +18,8 @@ def start(arguments: "list[str]") -> int:
     Returns:
         The exit code, where this process does not turn into the server.
     """
-    from tlcore.setup.environment import clean_environment, ensure_environment
+    from tlcore.setup.environment import ensure_environment
+    from tlcore.setup.installing import clean_environment
 
     parser = argparse.ArgumentParser(
         prog="app.py",
@@ -91,9 +92,7 @@ else:
     import streamlit as st
 
     from pages.server.asgi import lifespan, middleware, routes
-    from pages.server.media import keep_pictures_a_while
-    from pages.server.messages import keep_messages_of_fragments
+    from pages.server.private_streamlit import patch
 
-    keep_pictures_a_while()
-    keep_messages_of_fragments()
+    patch()
     app = st.App(ROOT / "pages" / "router.py", routes=routes(), middleware=middleware(), lifespan=lifespan)

@@ -7,7 +7,7 @@ from pages.components.frame import next_step, open_page
 from pages.components.results.run_choice import choose_run
 from pages.components.train.run_settings import run_settings
 from pages.server.downloads import ARCHIVE_NAME, MODEL_NAME, RUN_FILES, download_url
-from tlcore.config import to_json
+from tlcore.documents import to_json
 from tlcore.results.prediction_code import PACKAGES, prediction_code
 
 FILE_WORDS = {

@@ -9,14 +9,15 @@ import streamlit as st
 
 from pages.components.amounts import accuracy_decimals, percent
 from pages.components.frame import find_step, go_to, primary_action, show_error
-from pages.components.state import Context, dataset_of, link_params, read_context
+from pages.components.state import Visit, link_params, read_visit
 from pages.components.text import count, label
 from tlcore.errors import TransferLabError
-from tlcore.jobs.control import start_import
+from tlcore.jobs.control import start_job
+from tlcore.storage.configs import Unreadable
 from tlcore.storage.deletion import delete_project
-from tlcore.storage.imports import ImportRequest
 from tlcore.storage.jobs import ACTIVE_STATES, list_jobs
-from tlcore.storage.projects import Project, create_project, list_projects
+from tlcore.storage.projects import Project, create_project, list_projects, list_unreadable_projects, reset_config
+from tlcore.storage.requests import ImportRequest
 from tlcore.storage.runs import list_runs
 
 TRY_SAMPLE = "surfaces"
@@ -24,9 +25,9 @@ PICTURE_PATH = Path(__file__).resolve().parent / "components" / "welcome.png"
 
 
 @st.dialog("Delete this project?")
-def confirm_delete(context: Context, project: Project) -> None:
+def confirm_delete(visit: Visit, project_id: str, name: str) -> None:
     """Ask once more, then delete the project with all that belongs to it."""
-    st.markdown(f"**{label(project.name)}** goes away with its pictures, trained models and results.")
+    st.markdown(f"**{label(name)}** goes away with its pictures, trained models and results.")
     st.markdown("This cannot be undone.")
     with st.container(horizontal=True, horizontal_alignment="right"):
         if st.button("Keep it", key="delete-no"):
@@ -35,17 +36,17 @@ def confirm_delete(context: Context, project: Project) -> None:
     if wants:
         try:
             with st.spinner("Deleting"):
-                delete_project(context.engine, project.id, context.home)
+                delete_project(visit.engine, project_id, visit.home)
         except TransferLabError as error:
             show_error(error)
         else:
             st.rerun()
 
 
-def data_summary(context: Context, project: Project) -> str:
+def data_summary(visit: Visit, project: Project) -> str:
     """Say in a few words what pictures a project has."""
     try:
-        dataset = dataset_of(context, project)
+        dataset = visit.dataset_of(project)
     except TransferLabError as error:
         return label(str(error))
     if not dataset.items:
@@ -53,24 +54,25 @@ def data_summary(context: Context, project: Project) -> str:
     return f"{count(len(dataset.items), 'picture')} in {count(dataset.num_classes, 'class', 'classes')}"
 
 
-def result_summary(context: Context, project: Project, working: set[str]) -> str:
+def result_summary(visit: Visit, project: Project, working: set[str]) -> str:
     """Say in a few words what a project's last model reached, or what is going on."""
     if project.id in working:
         return "Working right now"
-    run = next((run for run in list_runs(context.engine, project.id) if run.summary is not None), None)
-    if run is None:
-        return "Not trained yet"
-    total = run.summary.test_total
-    if not total:
-        return f"Run {run.number}: trained, no test pictures"
-    correct = percent(run.summary.test_correct / total, accuracy_decimals(total))
-    return f"Run {run.number}: {correct} of {count(total, 'test picture')} right"
+    for run in list_runs(visit.engine, project.id):
+        if run.summary is None:
+            continue
+        total = run.summary.test_total
+        if not total:
+            return f"Run {run.number}: trained, no test pictures"
+        correct = percent(run.summary.test_correct / total, accuracy_decimals(total))
+        return f"Run {run.number}: {correct} of {count(total, 'test picture')} right"
+    return "Not trained yet"
 
 
-def project_card(context: Context, project: Project, working: set[str]) -> None:
+def project_card(visit: Visit, project: Project, working: set[str]) -> None:
     """Draw one project of the list."""
     st.markdown(f"**{label(project.name)}**")
-    st.markdown(f"{data_summary(context, project)}  \n{result_summary(context, project, working)}")
+    st.markdown(f"{data_summary(visit, project)}  \n{result_summary(visit, project, working)}")
     st.caption(f"Made on {datetime.fromtimestamp(project.created):%d %B %Y}")
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.page_link(
@@ -81,13 +83,27 @@ def project_card(context: Context, project: Project, working: set[str]) -> None:
             help=f"Go to {label(project.name)}.",
         )
         if st.button("Delete", key=f"delete-{project.id}", type="tertiary", icon=":material/delete:"):
-            confirm_delete(context, project)
+            confirm_delete(visit, project.id, project.name)
+
+
+def unreadable_card(visit: Visit, project: Unreadable) -> None:
+    """Draw a project whose settings this version cannot read, with the ways on."""
+    st.markdown(f"**{label(project.title)}**")
+    st.warning(f"Its settings cannot be read. {label(project.reason)}", icon=":material/warning:")
+    st.caption("Its pictures, runs and results are still here.")
+    with st.container(horizontal=True, horizontal_alignment="distribute"):
+        if st.button("Begin with new settings", key=f"reset-{project.id}", icon=":material/restart_alt:"):
+            reset_config(visit.engine, project.id)
+            st.rerun()
+        if st.button("Delete", key=f"delete-{project.id}", type="tertiary", icon=":material/delete:"):
+            confirm_delete(visit, project.id, project.title)
 
 
 try:
-    context = read_context()
-    projects = list_projects(context.engine, context.owner)
-    working = {job.project_id for job in list_jobs(context.engine, states=ACTIVE_STATES) if job.kind != "measure"}
+    visit = read_visit()
+    projects = list_projects(visit.engine, visit.owner)
+    unreadable = list_unreadable_projects(visit.engine, visit.owner)
+    working = {job.project_id for job in list_jobs(visit.engine, states=ACTIVE_STATES) if job.kind != "measure"}
 except TransferLabError as error:
     show_error(error)
     st.stop()
@@ -98,7 +114,7 @@ st.markdown(
     "you show it a few more, of the things that matter to you."
 )
 
-if not projects:
+if not projects and not unreadable:
     st.image(str(PICTURE_PATH), width=960, alt="Pictures go through blue blocks and an orange one, and become bars.")
     show, learn, ask = st.columns(3, gap="medium")
     show.markdown("**1 Show**  \nBring pictures of two or more things: photos, a ZIP, or your webcam.")
@@ -112,7 +128,10 @@ else:
     grid = st.grid(3, min_column_width=290, border=True, key="projects")
     for project in projects:
         with grid.cell():
-            project_card(context, project, working)
+            project_card(visit, project, working)
+    for one in unreadable:
+        with grid.cell():
+            unreadable_card(visit, one)
 
 with (
     st.form("new-project", border=False, clear_on_submit=True),
@@ -121,9 +140,9 @@ with (
     name = st.text_input("A project of your own", placeholder="For example: leaves in our park", width=360)
     wants_new = st.form_submit_button("New project", icon=":material/add:", key="new")
 if wants_new:
-    go_to("data", project=create_project(context.engine, context.owner, name).id)
+    go_to("data", project=create_project(visit.engine, visit.owner, name).id)
 
 if primary_action("Try it now", key="try", icon=":material/play_arrow:", help="Makes a project with ready pictures."):
-    project = create_project(context.engine, context.owner, "Surfaces")
-    start_import(context.engine, project.id, ImportRequest(sample=TRY_SAMPLE), context.home)
+    project = create_project(visit.engine, visit.owner, "Surfaces")
+    start_job(visit.engine, visit.home, "import", project.id, ImportRequest(sample=TRY_SAMPLE))
     go_to("data", project=project.id)

@@ -83,7 +83,7 @@ def draw_head(context: Context, form: SettingsForm, config: ModelConfig) -> None
     st.segmented_control(
         "Dense layers before the answer",
         [0, 1, 2],
-        format_func={0: "None", 1: "One", 2: "Two"}.get,
+        format_func=lambda number: ("None", "One", "Two")[number],
         required=True,
         help="A dense layer mixes all its inputs. Without one the head can only draw straight lines between classes, "
         "which is nearly always enough on top of a good backbone.",
@@ -96,19 +96,7 @@ def draw_head(context: Context, form: SettingsForm, config: ModelConfig) -> None
     )
     st.caption(DENSE_SENTENCES[layers])
     for index in range(layers):
-        st.select_slider(
-            f"Units of dense layer {index + 1}",
-            sorted({*UNITS, config.head.dense_units[index]}),
-            help="How many numbers the layer passes on.",
-            **form.bind(
-                "dense_units",
-                key=f"dense_units_{index + 1}",
-                shown=lambda units, index=index: units[index],
-                stored=lambda chosen, index=index: tuple(
-                    chosen if position == index else units for position, units in enumerate(config.head.dense_units)
-                ),
-            ),
-        )
+        _draw_units(form, config.head.dense_units, index)
     st.slider(
         "Dropout",
         0.0,
@@ -130,6 +118,21 @@ def draw_head(context: Context, form: SettingsForm, config: ModelConfig) -> None
     )
     st.caption("Keeps every single weight of the head small.")
     warn_of_large_head(context, config)
+
+
+def _draw_units(form: SettingsForm, dense_units: tuple[int, ...], index: int) -> None:
+    """Choose the units of one dense layer."""
+    st.select_slider(
+        f"Units of dense layer {index + 1}",
+        sorted({*UNITS, dense_units[index]}),
+        help="How many numbers the layer passes on.",
+        **form.bind(
+            "dense_units",
+            key=f"dense_units_{index + 1}",
+            shown=lambda units: units[index],
+            stored=lambda chosen: (*dense_units[:index], chosen, *dense_units[index + 1 :]),
+        ),
+    )
 
 
 def draw_picture(context: Context, form: SettingsForm, config: ModelConfig) -> None:

@@ -13,7 +13,8 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from pages.components import state
-from pages.server.asgi import USER_COOKIE, is_user, middleware, send_small_answers_at_once
+from pages.server import private_asyncio
+from pages.server.asgi import USER_COOKIE, is_user, middleware
 from tests.asgi_request import request
 from tlcore.errors import NotFoundError
 
@@ -96,7 +97,7 @@ def test_small_answers_do_not_wait_for_more() -> None:
                 ours = transport.get_extra_info("socket")
                 accepted.set_result(ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
 
-        send_small_answers_at_once(loop)
+        private_asyncio.patch(loop)
         async with await loop.create_server(Answer, sock=listening):
             _, writer = await asyncio.open_connection(*listening.getsockname())
             no_delay = await accepted

@@ -17,9 +17,9 @@ from skimage import data as skimage_data
 from sklearn.datasets import load_sample_image
 
 from tlcore.backbones.efficientnet_lite import convert_weights
-from tlcore.backbones.keras_models import build_backbone, build_lite0_imagenet_classifier
+from tlcore.backbones.keras_models import build_backbone, build_lite0_imagenet_classifier, prepare_embedded
 from tlcore.backbones.registry import BACKBONES, BackboneSpec, get_backbone, output_shape
-from tlcore.backbones.weights.status import prepare_embedded, require_weights, weights_path, weights_status
+from tlcore.backbones.weights.status import require_weights, weights_path, weights_status
 from tlcore.backbones.weights.torch_file import MAGIC_NUMBER, PROTOCOL_VERSION, read_tensors
 from tlcore.config import RANDOM
 from tlcore.errors import WeightsError

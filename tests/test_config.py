@@ -6,16 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from tlcore.config import (
-    AugmentationConfig,
-    HeadConfig,
-    ModelConfig,
-    RunConfig,
-    TrainingConfig,
-    from_json,
-    to_json,
-)
+from tlcore.config import AugmentationConfig, HeadConfig, ModelConfig, RunConfig, TrainingConfig
 from tlcore.dataset import ClassLabel, Dataset, Item
+from tlcore.documents import from_json, to_json
 
 CHOSEN = RunConfig(
     augmentation=AugmentationConfig(

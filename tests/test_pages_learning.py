@@ -13,16 +13,8 @@ from pages.components.train.rate_finder import rate_figure
 from tests.lab import Lab
 from tests.page_tests import check, texts
 from tests.test_pages_train import lab  # noqa: F401 - a fixture
-from tlcore.config import (
-    IMAGENET,
-    RANDOM,
-    FineTuningConfig,
-    HeadConfig,
-    ModelConfig,
-    RunConfig,
-    TrainingConfig,
-    to_json,
-)
+from tlcore.config import IMAGENET, RANDOM, FineTuningConfig, HeadConfig, ModelConfig, RunConfig, TrainingConfig
+from tlcore.documents import to_json
 from tlcore.errors import StorageError
 from tlcore.model.architecture import describe_model
 from tlcore.storage.database import writing

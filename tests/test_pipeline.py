@@ -15,17 +15,9 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 from tests.coloured_pictures import COLOURS, RecordingProgress, coloured_dataset, picture
-from tlcore.config import (
-    RESIZE_MODES,
-    HeadConfig,
-    ModelConfig,
-    ResizeMode,
-    RunConfig,
-    TrainingConfig,
-    from_json,
-    to_json,
-)
+from tlcore.config import RESIZE_MODES, HeadConfig, ModelConfig, ResizeMode, RunConfig, TrainingConfig
 from tlcore.dataset import Dataset
+from tlcore.documents import from_json, to_json
 from tlcore.errors import DatasetError, RunError, WeightsError
 from tlcore.features.engines import compiled_prefix_path
 from tlcore.home import DataRoot

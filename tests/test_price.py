@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from tests.coloured_pictures import RecordingProgress, coloured_dataset
 from tests.ready_projects import wait_for_end
-from tlcore.backbones.weights.status import prepare_embedded
+from tlcore.backbones.keras_models import prepare_embedded
 from tlcore.config import HeadConfig, ModelConfig, RunConfig, TrainingConfig
 from tlcore.dataset import ClassLabel, Dataset, Item, Split
 from tlcore.features.compiled import ensure_compiled

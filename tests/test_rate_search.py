@@ -10,7 +10,8 @@ import pytest
 
 from tests.coloured_pictures import RecordingProgress, coloured_dataset
 from tests.page_tests import OWNER, ROOT_DIR
-from tlcore.config import ModelConfig, RunConfig, TrainingConfig, from_json
+from tlcore.config import ModelConfig, RunConfig, TrainingConfig
+from tlcore.documents import from_json
 from tlcore.features.store import FeatureTable, LabelledFeatures
 from tlcore.home import DataRoot
 from tlcore.progress import StopRequested

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tlcore.backbones.registry import get_backbone
-from tlcore.config import RunConfig, from_json, to_json
+from tlcore.config import RunConfig
+from tlcore.documents import from_json, to_json
 from tlcore.model.architecture import describe_model
 from tlcore.settings.augmentation_controls import PRESETS
 from tlcore.settings.recipes import OURS, RECIPES, RecipeSpec, find_recipe

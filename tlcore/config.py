@@ -1,11 +1,9 @@
-"""What a person chose: one tree of frozen dataclasses, checked on creation, JSON both ways."""
+"""What a person chose: one tree of frozen dataclasses, checked on creation."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeVar, get_args
-
-import msgspec
+from typing import Literal, get_args
 
 FillMode = Literal["nearest", "constant", "reflect", "wrap"]
 ResizeMode = Literal["crop", "stretch", "pad"]
@@ -243,42 +241,3 @@ class RunConfig:
         )
         model = replace(self.model, first_trainable=tuning.first_trainable)
         return first, replace(first, model=model, training=training)
-
-
-T = TypeVar("T")
-
-
-def to_json(value: object) -> str:
-    """Return any configuration or data set as JSON text."""
-    return msgspec.json.encode(value).decode()
-
-
-def from_json(text: str | bytes, kind: type[T]) -> T:
-    """Read back what `to_json` wrote, with every check of the constructor.
-
-    Raises:
-        ValueError: If the text is not JSON, or a field is missing, unknown to `kind` or out of range.
-    """
-    try:
-        value = msgspec.json.decode(text, type=kind)
-    except msgspec.MsgspecError as error:
-        raise ValueError(f"`text` must be a {kind.__name__} as JSON. Received: {error}") from error
-    unknown = _unknown_field(msgspec.json.decode(text), msgspec.to_builtins(value))
-    if unknown is not None:
-        raise ValueError(f"`text` must be a {kind.__name__} as JSON. Received: unknown field `{unknown}`")
-    return value
-
-
-def _unknown_field(given: object, understood: object) -> str | None:
-    """Return a field that msgspec left out in silence: it can forbid them in its own classes only."""
-    if isinstance(given, dict) and isinstance(understood, dict):
-        for name, value in given.items():
-            unknown = _unknown_field(value, understood[name]) if name in understood else name
-            if unknown is not None:
-                return str(unknown)
-    elif isinstance(given, list) and isinstance(understood, list | tuple):
-        for value, same in zip(given, understood, strict=True):
-            unknown = _unknown_field(value, same)
-            if unknown is not None:
-                return unknown
-    return None

@@ -39,3 +39,7 @@ class NotFoundError(TransferLabError):
 
 class ConflictError(TransferLabError):
     """Someone else, or another tab, changed the same thing first."""
+
+
+class UnreadableError(TransferLabError, ValueError):
+    """Something stored is damaged, of a newer version, or holds what this version does not know."""

@@ -34,6 +34,10 @@ class DataRoot:
 
     path: Path
 
+    def __str__(self) -> str:
+        """Return the folder, for messages."""
+        return str(self.path)
+
     database_path = _Below("lab.sqlite")
     """Projects, versions, jobs, runs and their curves."""
     images_dir = _Below("images")
@@ -46,7 +50,7 @@ class DataRoot:
     """What people brought and was not imported yet."""
     runs_dir = _Below("runs")
     """A folder for each training run: model, results, log."""
-    simple_heads_dir = _Below("probes")
+    simple_heads_dir = _Below("simple_heads")
     """A folder for each job that trained simple heads."""
     backbones_dir = _Below("backbones")
     """The embedded backbone's weights, converted."""
@@ -62,6 +66,8 @@ class DataRoot:
     """What runs take on this machine; measured again when missing."""
     ready_sets_dir = _Below("ready_sets")
     """Small pictures of downloaded ready data sets, for their cards."""
+    logs_dir = _Below("logs")
+    """What workers said, by the kind of their jobs; that of a run lies with the run."""
     runner_lock_path = _Below("runner.lock")
     """Held by the one runner while it works."""
     runner_log_path = _Below("runner.log")

@@ -39,7 +39,7 @@ def read_dataset(path: str | Path, *, seed: int = 0) -> Dataset:
         [source],
         Dataset(),
         ImageStore(DataRoot.configured()),
-        on_progress=lambda done, total: progress.phase(f"Reading {path.name}", done, total),
+        on_progress=lambda done, total: progress.phase("reading", done, total, path.name),
         seed=seed,
     )
     progress.close()

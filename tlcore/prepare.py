@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from tlcore.backbones.registry import get_backbone
-from tlcore.backbones.weights.status import require_weights, weights_status
+from tlcore.backbones.weights.status import weights_status
 from tlcore.config import ModelConfig
 from tlcore.errors import TransferLabError
 from tlcore.features.compiled import configure_tensorflow, ensure_compiled, is_compiled
@@ -36,8 +36,10 @@ def main() -> int:
     progress = TerminalProgress(sys.stdout)
     progress.line("Preparing the embedded backbone, once on this computer (about half a minute)")
     try:
-        progress.phase("Converting its weights")
-        require_weights(spec, home)
+        progress.phase("converting")
+        from tlcore.backbones.keras_models import prepare_embedded
+
+        prepare_embedded(home)
         for number, plan in enumerate(plans, start=1):
             ensure_compiled(plan, progress, home)
             progress.line(f"{number} of {len(plans)} common freeze lines are ready")

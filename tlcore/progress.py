@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Protocol, TextIO, TypeVar
+from typing import Literal, Protocol, TextIO, TypeVar
 
 from tlcore.setup.progress_line import ProgressLine
 
@@ -17,15 +17,68 @@ WAIT_SECONDS = 0.2
 
 T = TypeVar("T")
 
-TRAINING = "Training"
-FINE_TUNING = "Fine-tuning"
-TRAINING_PHASES = (TRAINING, FINE_TUNING)
-"""What a run calls its epochs: those of the first phase, and those of the second."""
+Phase = Literal[
+    "preparing",
+    "converting",
+    "compiling",
+    "loading",
+    "features",
+    "view_features",
+    "validation_features",
+    "few_features",
+    "waiting_for_features",
+    "training",
+    "fine_tuning",
+    "training_head",
+    "testing",
+    "saving",
+    "trying_rates",
+    "measuring",
+    "reading",
+    "looking",
+    "downloading",
+    "checking_files",
+    "checking_weights",
+    "opening",
+]
+"""What long work may be doing."""
 
-TESTING = "Testing"
-SAVING = "Saving"
-CLOSING_PHASES = (TESTING, SAVING)
+PHASE_WORDS: dict[Phase, str] = {
+    "preparing": "Preparing",
+    "converting": "Converting the weights",
+    "compiling": "Preparing the backbone, once on this computer",
+    "loading": "Loading TensorFlow",
+    "features": "Computing features",
+    "view_features": "Computing features of augmented views",
+    "validation_features": "Computing features of the validation pictures",
+    "few_features": "Computing features of a few pictures",
+    "waiting_for_features": "Waiting for another run that computes the same features",
+    "training": "Training",
+    "fine_tuning": "Fine-tuning",
+    "training_head": "Training: {subject}",
+    "testing": "Testing",
+    "saving": "Saving",
+    "trying_rates": "Trying learning rates",
+    "measuring": "Measuring {subject}",
+    "reading": "Reading {subject}",
+    "looking": "Looking at the pictures",
+    "downloading": "Downloading {subject} (MB)",
+    "checking_files": "Checking the files of {subject}",
+    "checking_weights": "Checking {subject}",
+    "opening": "Opening {subject}",
+}
+"""The same for people."""
+
+TRAINING_PHASES: tuple[Phase, ...] = ("training", "fine_tuning")
+"""The epochs of a run: those of its first phase, and those of the second."""
+
+CLOSING_PHASES: tuple[Phase, ...] = ("testing", "saving")
 """What a run still does after training. A wish to stop is fulfilled by then, and what was learned must be kept."""
+
+
+def phase_words(phase: Phase, subject: str = "") -> str:
+    """Return what is being done, in words."""
+    return PHASE_WORDS[phase].format(subject=subject)
 
 
 class StopRequested(Exception):  # noqa: N818 - not an error: a wish of the person
@@ -35,8 +88,14 @@ class StopRequested(Exception):  # noqa: N818 - not an error: a wish of the pers
 class Progress(Protocol):
     """What long work calls often; implementations decide how often to act on it."""
 
-    def phase(self, name: str, done: int = 0, total: int = 0) -> None:
+    def phase(self, name: Phase, done: int = 0, total: int = 0, subject: str = "") -> None:
         """Say what is being done and how far it is.
+
+        Args:
+            name: What is being done.
+            done: Steps that are done.
+            total: All steps; 0 when not known.
+            subject: With what, such as the name of a backbone.
 
         Raises:
             StopRequested: If the person asked to stop.
@@ -59,7 +118,7 @@ def background() -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(wait=False)
 
 
-def wait_for(future: Future[T], progress: Progress, phase: str) -> T:
+def wait_for(future: Future[T], progress: Progress, phase: Phase) -> T:
     """Return what a background call returns, and notice a wish to stop meanwhile."""
     while not future.done():
         progress.phase(phase)
@@ -82,14 +141,15 @@ class TerminalProgress:
         self._text = ""
         self._last = -math.inf
 
-    def phase(self, name: str, done: int = 0, total: int = 0) -> None:
+    def phase(self, name: Phase, done: int = 0, total: int = 0, subject: str = "") -> None:
         """Show a new phase at once, and how far it is at most ten times a second."""
-        if name != self._phase:
+        words = phase_words(name, subject)
+        if words != self._phase:
             self.close()
-            self._phase, self._last = name, -math.inf
+            self._phase, self._last = words, -math.inf
             if not self._moves:
-                self.line(name)
-        self._text = f"{name} {done}/{total}" if total else name
+                self.line(words)
+        self._text = f"{words} {done}/{total}" if total else words
         if self._moves and time.monotonic() - self._last >= REDRAW_SECONDS:
             self._last = time.monotonic()
             self._line.show(self._text)

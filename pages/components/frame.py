@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn
 
 import streamlit as st
 
@@ -12,6 +12,7 @@ from pages.components.forms import show_failed_change
 from pages.components.state import Context, link_params, read_context
 from pages.components.text import label
 from tlcore.errors import NotFoundError, TransferLabError
+from tlcore.progress import phase_words
 from tlcore.storage.jobs import ACTIVE_STATES, JobKind, JobStatus, list_jobs, queue_position
 from tlcore.storage.projects import mark_visited
 from tlcore.storage.runs import Run
@@ -28,9 +29,21 @@ JOB_NAMES: dict[JobKind, str] = {
     "import": "Import",
     "search": "Learning-rate search",
     "measure": "Measurement",
-    "probe": "Simple heads",
+    "simple_heads": "Simple heads",
     "backbones": "Measurement of all backbones",
+    "weights_download": "Download of weights",
+    "weights_check": "Check of your weights",
 }
+
+
+JOB_STEPS: dict[JobKind, tuple[Step, ...]] = {
+    "import": ("data",),
+    "simple_heads": ("train", "understand"),
+    "backbones": ("model",),
+    "weights_download": ("model", "train"),
+    "weights_check": ("model",),
+}
+"""On whose pages jobs are watched, the first choice first; the others on Train."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +120,7 @@ def open_page(step: Step, *, needs_data: bool = False, needs_model: bool = False
 
 def job_steps(job: JobStatus) -> tuple[Step, ...]:
     """Return the steps on whose pages a job is watched, the first choice first."""
-    if job.kind == "probe":
-        return "train", "understand"
-    if job.kind == "backbones":
-        return ("model",)
-    return ("data",) if job.kind == "import" else ("train",)
+    return JOB_STEPS.get(job.kind, ("train",))
 
 
 def show_error(error: TransferLabError) -> None:
@@ -232,7 +241,9 @@ def job_progress(context: Context, job: JobStatus) -> tuple[str, float]:
         return f"{name} is stopping", 0.0
     if not job.phase:
         return f"{name} is starting", 0.0
-    text = f"Import: {job.phase}" if job.kind == "import" else job.phase
+    text = phase_words(job.phase, job.subject)
+    if job.kind == "import":
+        text = f"Import: {text}"
     if job.total <= 0:
         return text, 0.0
     return f"{text}, {job.done:,} of {job.total:,}", min(1.0, job.done / job.total)
@@ -244,7 +255,7 @@ def _hint(text: str, action: str, step: Step, context: Context) -> None:
     st.stop()
 
 
-def _dead_end(text: str) -> None:
+def _dead_end(text: str) -> NoReturn:
     st.title("Nothing here", anchor=False)
     st.info(label(text), icon=":material/travel_explore:")
     if primary_action("Go to Home", icon=":material/home:"):

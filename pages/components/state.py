@@ -22,20 +22,36 @@ LOCAL_OWNER = "local"
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
-    """What a page works on, as it was when the page began.
+class Visit:
+    """Who looks at a page, and at what data root.
 
     Attributes:
         engine: The database.
         home: The data root.
         owner: The browser that looks at the page.
-        project: The project in the address; `None` on Home only.
     """
 
     engine: sa.Engine
     home: DataRoot
     owner: str
-    project: Project | None
+
+    def dataset_of(self, project: Project, version: int | None = None) -> Dataset:
+        """Return a version of a project's data set, the current one when no number is given."""
+        number = project.version if version is None else version
+        if number is None:
+            return Dataset()
+        return _dataset(get_version(self.engine, project.id, number).content, self.home)
+
+
+@dataclass(frozen=True, slots=True)
+class Context(Visit):
+    """What the page of a project works on, as it was when the page began.
+
+    Attributes:
+        project: The project in the address.
+    """
+
+    project: Project
 
     @property
     def images(self) -> ImageStore:
@@ -45,12 +61,12 @@ class Context:
     @property
     def dataset(self) -> Dataset:
         """The project's current data set; empty before the first pictures. Costs nothing on a rerun."""
-        return dataset_of(self, self.project)
+        return self.dataset_of(self.project)
 
     @property
     def runs(self) -> list[Run]:
         """The project's runs, newest first."""
-        return list_runs(self.engine, self.project.id) if self.project else []
+        return list_runs(self.engine, self.project.id)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -61,14 +77,6 @@ def _engine(home: DataRoot) -> sa.Engine:
 @st.cache_resource(max_entries=24, show_spinner=False)
 def _dataset(content: str, home: DataRoot) -> Dataset:
     return load_dataset(content, home)
-
-
-def dataset_of(context: Context, project: Project | None, version: int | None = None) -> Dataset:
-    """Return a version of a project's data set, the current one when no number is given."""
-    number = version if version is not None else project and project.version
-    if project is None or number is None:
-        return Dataset()
-    return _dataset(get_version(context.engine, project.id, number).content, context.home)
 
 
 def read_owner() -> str:
@@ -88,19 +96,29 @@ def read_owner() -> str:
     return LOCAL_OWNER
 
 
-def read_context(project_id: str | None = None) -> Context:
-    """Open the data root and, when an id is given, the project.
+def read_visit() -> Visit:
+    """Open the data root.
 
     Raises:
-        NotFoundError: If the project does not exist or belongs to another browser, or this one keeps no cookies.
+        NotFoundError: If this browser keeps no cookies.
         StorageError: If the data root cannot be used.
     """
     home, owner = DataRoot.configured(), read_owner()
-    engine = _engine(home)
-    project = get_project(engine, project_id, owner) if project_id else None
-    if project is not None:  # a tab with an old page may have stored what does not fit the backbone of another one
-        project = replace(project, config=without_contradictions(project.config))
-    return Context(engine, home, owner, project)
+    return Visit(_engine(home), home, owner)
+
+
+def read_context(project_id: str) -> Context:
+    """Open the data root and a project; errors as of `read_visit`.
+
+    Raises:
+        NotFoundError: If the project does not exist or belongs to another browser.
+        UnreadableError: If this version cannot read its settings.
+    """
+    visit = read_visit()
+    project = get_project(visit.engine, project_id, visit.owner)
+    # A tab with an old page may have stored what does not fit the backbone of another one.
+    project = replace(project, config=without_contradictions(project.config))
+    return Context(visit.engine, visit.home, visit.owner, project)
 
 
 def link_params(project_id: str, run_id: str | None = None) -> dict[str, str]:

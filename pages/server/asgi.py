@@ -7,9 +7,8 @@ import importlib
 import pkgutil
 import re
 import secrets
-import socket
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 from PIL import Image
@@ -20,6 +19,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import pages.components
+from pages.server import private_asyncio, private_streamlit
 from pages.server.downloads import download_route
 from pages.server.frontend_files import FrontendFiles
 from pages.server.plotly_script import plotly_route
@@ -125,28 +125,12 @@ def warm_up() -> None:
     Image.preinit()  # Pillow would look for its file formats at the first picture
 
 
-def send_small_answers_at_once(loop: asyncio.AbstractEventLoop) -> None:
-    """Switch off the wait of TCP for more to send, about 40 ms for most scripts and pictures of a page.
-
-    asyncio does so by itself, but not for sockets like the one that Streamlit binds, which do not name their
-    protocol (uvicorn issue 3149). Accepted connections have the setting of the socket that listens.
-    """
-    create_server = loop.create_server
-
-    async def create_prompt_server(*arguments: Any, sock: socket.socket | None = None, **options: Any) -> Any:
-        if sock is not None:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return await create_server(*arguments, sock=sock, **options)
-
-    with suppress(AttributeError):  # other loops, such as uvloop's, cannot be changed and need not be
-        loop.create_server = create_prompt_server  # type: ignore[method-assign]
-
-
 @asynccontextmanager
 async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any] | None]:
     """Surround the life of the web server: get ready for the first visitor, and look after unfinished jobs."""
+    private_streamlit.check()
     warm_up()
-    send_small_answers_at_once(asyncio.get_running_loop())
+    private_asyncio.patch(asyncio.get_running_loop())
     home = DataRoot.configured()
     engine = open_database(home)
     if list_jobs(engine, states=ACTIVE_STATES):

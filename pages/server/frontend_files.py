@@ -73,7 +73,8 @@ class FrontendFiles:
         async def stay() -> Message:
             # Not the browser's own messages: a file that is sent ends in the middle when its browser goes away, and
             # half a script would be kept for all others.
-            return await sleep_forever()
+            await sleep_forever()
+            raise AssertionError("unreachable")
 
         await self._app({**scope, "extensions": {}}, stay, take)
         start, *bodies = messages

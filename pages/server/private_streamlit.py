@@ -1,11 +1,109 @@
-"""The one place for Streamlit calls that are not public; each has a fallback and a test."""
+"""Every patch of Streamlit and every call into its private parts, seen to work with Streamlit 1.67.
+
+| what | why | how it is seen to work |
+|---|---|---|
+| `MemoryMediaFileStorage` replaced | pictures of an interrupted run would be gone for the browser | `check` at start |
+| `ForwardMsgQueue` replaced | charts of a fragment vanish when it runs right after the page | `check` at start |
+| `uploaded_file_mgr.remove_file` | uploads stay in memory until the session ends | `check` at start |
+
+`check` is asked when the server starts, so that a newer Streamlit that takes another way is noticed at once and not by
+a person whose pictures are broken.
+"""
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterable
 
+from streamlit.runtime import Runtime, app_session, get_instance, memory_media_file_storage
+from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
+from streamlit.runtime.media_file_storage import MediaFileKind
+from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.typing import UploadedFile
+
+LINGER_SECONDS = 60
+"""How long a browser may take to ask for a picture; a page that is drawn again and again needs it no longer."""
+
+
+class LingeringMediaStorage(MemoryMediaFileStorage):
+    """Streamlit's store of pictures, which deletes a picture a while after it is told to.
+
+    Streamlit lets go of all pictures that an interrupted run of a page has not drawn yet, though the next run draws
+    the same ones a moment later. A browser that asks in between would show a broken picture from then on, since the
+    address stays the same (Streamlit issue 1294).
+    """
+
+    def __init__(self, media_endpoint: str) -> None:
+        super().__init__(media_endpoint)
+        self._unused_since: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def load_and_get_id(
+        self, path_or_data: str | bytes, mimetype: str, kind: MediaFileKind, filename: str | None = None
+    ) -> str:
+        """Store a picture, or keep one that was to be deleted, and return its id."""
+        with self._lock:
+            file_id = super().load_and_get_id(path_or_data, mimetype, kind, filename)
+            self._unused_since.pop(file_id, None)
+        return file_id
+
+    def delete_file(self, file_id: str) -> None:
+        """Note that a picture is unused, and delete those that have been so for `LINGER_SECONDS`."""
+        with self._lock:
+            now = time.monotonic()
+            self._unused_since.setdefault(file_id, now)
+            for old in [x for x, since in self._unused_since.items() if now - since >= LINGER_SECONDS]:
+                del self._unused_since[old]
+                super().delete_file(old)
+
+
+class CompleteMessages(ForwardMsgQueue):
+    """Streamlit's queue of messages to a browser, which drops none because a fragment begins.
+
+    A fragment that runs every second often begins right after a run of the whole page. If the page's messages still
+    wait then, Streamlit drops those about the fragment, but keeps the one that the page is complete: the browser takes
+    away the fragment's charts, which it holds for gone, and draws them anew a moment later, with all zoom lost.
+    """
+
+    def clear(self, retain_lifecycle_msgs: bool = False, fragment_ids_this_run: list[str] | None = None) -> None:
+        """Drop the messages of the run before a new one begins, but for a run of fragments alone."""
+        if fragment_ids_this_run is None:
+            super().clear(retain_lifecycle_msgs)
+        else:
+            # From here on, a message follows an older one about the same place instead of replacing it: what comes
+            # before the message that a run begins counts as drawn by the run before.
+            self._delta_index_map = {}
+
+
+def patch() -> None:
+    """Make Streamlit use our classes for the server and the sessions that begin after this; it has no setting for it."""
+    memory_media_file_storage.MemoryMediaFileStorage = LingeringMediaStorage  # type: ignore[misc]
+    app_session.ForwardMsgQueue = CompleteMessages  # type: ignore[attr-defined]
+
+
+def lost_effects(runtime: Runtime) -> list[str]:
+    """Return what no longer takes effect in a server that has started, in words; empty when all does."""
+    lost = []
+    if not isinstance(getattr(runtime._media_file_mgr, "_storage", None), LingeringMediaStorage):
+        lost.append("pictures of interrupted pages are kept a while (MemoryMediaFileStorage)")
+    if getattr(app_session, "ForwardMsgQueue", None) is not CompleteMessages:
+        lost.append("messages of a page outlive the start of its fragments (ForwardMsgQueue)")
+    if not callable(getattr(runtime._uploaded_file_mgr, "remove_file", None)):
+        lost.append("uploaded files are freed once they are on disk (uploaded_file_mgr.remove_file)")
+    return lost
+
+
+def check() -> None:
+    """Check that all of it takes effect in the server that has just started.
+
+    Raises:
+        RuntimeError: If something does not.
+    """
+    lost = lost_effects(get_instance())
+    if lost:
+        raise RuntimeError(f"This Streamlit works otherwise than 1.67; lost: {'; '.join(lost)}.")
 
 
 def remove_uploaded(files: Iterable[UploadedFile]) -> None:
@@ -15,7 +113,7 @@ def remove_uploaded(files: Iterable[UploadedFile]) -> None:
     """
     context = get_script_run_ctx()
     manager = getattr(context, "uploaded_file_mgr", None)
-    if context is None or manager is None:
+    if context is None or manager is None:  # a page that a test runs without a server
         return
     for file in files:
         manager.remove_file(context.session_id, file.file_id)

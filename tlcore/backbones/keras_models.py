@@ -18,10 +18,11 @@ from PIL import Image
 from tlcore.backbones.efficientnet_lite import build_imagenet_classifier, convert_weights, set_weights
 from tlcore.backbones.registry import get_backbone
 from tlcore.backbones.spec import BackboneSpec, PreprocessingSpec, output_shape
-from tlcore.backbones.weights.status import RANDOM_SEED, is_random, require_weights
+from tlcore.backbones.weights.status import RANDOM_SEED, is_random, require_weights, weights_path
 from tlcore.config import IMAGENET, RANDOM
+from tlcore.downloading import size_of
 from tlcore.errors import WeightsError
-from tlcore.home import DataRoot
+from tlcore.home import DataRoot, write_atomically
 
 INPUT_NAME = "pixels"
 PREPROCESSING_NAME = "preprocessing"
@@ -51,6 +52,8 @@ def build_backbone(spec: BackboneSpec, image_size: int, home: DataRoot, weights:
     """
     output_shape(spec, image_size)
     path = require_weights(spec, home, weights)
+    if path is not None and spec.embedded and weights == IMAGENET:
+        path = prepare_embedded(home)
     pixels = keras.Input((image_size, image_size, 3), name=INPUT_NAME, dtype="float32")
     preprocessed = _preprocess(pixels, spec.preprocessing)
     with _fixed_draws() if is_random(spec, weights) else nullcontext():
@@ -142,12 +145,23 @@ def block_layers(model: keras.Model, spec: BackboneSpec) -> dict[str, list[keras
     return blocks
 
 
-def save_embedded_weights(path: Path) -> None:
-    """Write the embedded weights of EfficientNet-Lite0 in Keras's format.
+def prepare_embedded(home: DataRoot) -> Path:
+    """Put the embedded weights of EfficientNet-Lite0 into Keras's format under the data root, once.
+
+    Returns:
+        The file.
 
     Raises:
         WeightsError: If the package with the weights is missing or damaged.
+        StorageError: If the data root cannot be written.
     """
+    path = weights_path(get_backbone("efficientnet_lite0"), home)
+    if not size_of(path):
+        write_atomically(path, _save_embedded)
+    return path
+
+
+def _save_embedded(path: Path) -> None:
     spec = get_backbone("efficientnet_lite0")
     model = build_network(spec, spec.default_size)
     set_weights(model, convert_weights())

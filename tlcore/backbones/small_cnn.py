@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tlcore.backbones.spec import ZERO_TO_ONE, BackboneSpec, BlockSpec, Window, conv_parameters
+from tlcore.backbones.spec import ZERO_TO_ONE, BackboneSpec, BlockSpec
 
 PREFIX = "small_cnn"
 MAX_BLOCKS = 6
@@ -57,8 +57,9 @@ def small_cnn_spec(filters: tuple[int, ...]) -> BackboneSpec:
                 name=f"conv{number}",
                 last_layer=f"pool{number}",
                 channels=channels_out,
-                parameters=conv_parameters(channels, channels_out, 9, bias=True),
-                windows=(Window(2, 2, "valid"),),
+                parameters=9 * channels * channels_out + channels_out,
+                window=2,
+                stride=2,
             )
         )
         channels = channels_out

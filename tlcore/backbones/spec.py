@@ -3,37 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-Padding = Literal["same", "valid"] | int
+BlockEnds = tuple[tuple[str, str], ...]
+"""Regular expressions of the last layers of blocks, and what the block is called."""
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 """How every file of Keras weights begins."""
 
 KERAS_APPLICATIONS = "https://keras.io/api/applications/"
 KERAS_STORAGE = "https://storage.googleapis.com/tensorflow/keras-applications"
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A convolution or pooling that can change the height and width.
-
-    Attributes:
-        kernel: Side of the window, in positions.
-        stride: Step of the window, in positions.
-        padding: `same` and `valid` as in Keras, or the positions added at each border.
-    """
-
-    kernel: int
-    stride: int = 1
-    padding: Padding = "same"
-
-    def output_size(self, size: int) -> int:
-        """Return the side after the window passed over a side of `size` positions."""
-        if self.padding == "same":
-            return -(-size // self.stride)
-        border = 0 if self.padding == "valid" else self.padding
-        return (size + 2 * border - self.kernel) // self.stride + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +28,9 @@ class BlockSpec:
         batch_norm_scale: Whether its batch normalization has a scale besides the offset.
         pixel_statistics: The part of `parameters` that describes the pixels of the pre-training (mean,
             variance, count); no training changes it.
-        windows: What changes the height and width, in order.
+        window: With `stride`, how the block changes the height and width: `(size - window) // stride + 1`. All its
+            convolutions, poolings and paddings come to one such window.
+        stride: How many times smaller the output is than the input, along one side.
     """
 
     name: str
@@ -59,8 +39,9 @@ class BlockSpec:
     parameters: int
     batch_norm_parameters: int = 0
     batch_norm_scale: bool = True
-    windows: tuple[Window, ...] = ()
     pixel_statistics: int = 0
+    window: int = 1
+    stride: int = 1
 
     @property
     def trainable_parameters(self) -> int:
@@ -72,19 +53,9 @@ class BlockSpec:
         """Offsets and scales of batch normalization; the rest of its parameters are means and variances."""
         return self.batch_norm_parameters // 2 if self.batch_norm_scale else self.batch_norm_parameters // 3
 
-    @property
-    def stride(self) -> int:
-        """How many times smaller the output is than the input, along one side."""
-        stride = 1
-        for window in self.windows:
-            stride *= window.stride
-        return stride
-
     def output_size(self, size: int) -> int:
         """Return the output's side for an input of `size` positions."""
-        for window in self.windows:
-            size = window.output_size(size)
-        return size
+        return (size - self.window) // self.stride + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +122,17 @@ class WeightsSpec:
 
 
 def keras_weights(
-    folder: str, filename: str, download_bytes: int, file_hash: str = "", *, size_is_exact: bool = True
+    folder: str,
+    filename: str,
+    download_bytes: int,
+    file_hash: str = "",
+    *,
+    size_is_exact: bool = True,
+    published_name: str = "",
 ) -> WeightsSpec:
     """Return the weights without classifier that Keras Applications publishes in one of its folders."""
-    return WeightsSpec(filename, download_bytes, f"{KERAS_STORAGE}/{folder}/{filename}", file_hash, size_is_exact)
+    url = f"{KERAS_STORAGE}/{folder}/{published_name or filename}"
+    return WeightsSpec(filename, download_bytes, url, file_hash, size_is_exact)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +151,7 @@ class BackboneSpec:
         minimum_size: Smallest side that it works with, in pixels.
         preprocessing: From pixels to the network's input.
         weights: The file of pre-trained weights; `None` when there is none and it starts from random ones.
+        block_ends: Where its blocks end; of several layers that end a block, the last one does.
         blocks: From the picture to the output.
         arguments: Keyword arguments for the builder.
         imagenet_variance_factors: What the variances of the network's own pixel normalization are multiplied
@@ -188,7 +167,8 @@ class BackboneSpec:
     minimum_size: int
     preprocessing: PreprocessingSpec
     weights: WeightsSpec | None
-    blocks: tuple[BlockSpec, ...]
+    block_ends: BlockEnds = ()
+    blocks: tuple[BlockSpec, ...] = ()
     arguments: tuple[tuple[str, float | bool | str | tuple[int, ...]], ...] = ()
     imagenet_variance_factors: tuple[float, float, float] | None = None
 
@@ -225,19 +205,6 @@ class BackboneSpec:
             )
         return self.block_names.index(block_name)
 
-    def count_parameters(self, first_trainable: str | None) -> ParameterCount:
-        """Return how many weights stay frozen and how many are trained.
-
-        Args:
-            first_trainable: Name of the first trainable block, `None` when all are frozen.
-
-        Raises:
-            ValueError: If there is no block of that name.
-        """
-        start = len(self.blocks) if first_trainable is None else self.block_index(first_trainable)
-        trainable = sum(block.trainable_parameters for block in self.blocks[start:])
-        return ParameterCount(frozen=self.parameters - trainable, trainable=trainable)
-
     def sees(self, block_name: str) -> str:
         """Say what a block typically recognises; derived from how far it has zoomed out.
 
@@ -254,14 +221,6 @@ class BackboneSpec:
         if stride <= 16:
             return "parts of things"
         return "whole things"
-
-
-@dataclass(frozen=True, slots=True)
-class ParameterCount:
-    """Weights of a backbone in scalars, on both sides of the line."""
-
-    frozen: int
-    trainable: int
 
 
 def output_shape(spec: BackboneSpec, size: int) -> dict[str, tuple[int, int, int]]:
@@ -281,8 +240,3 @@ def output_shape(spec: BackboneSpec, size: int) -> dict[str, tuple[int, int, int
         size = block.output_size(size)
         shapes[block.name] = (size, size, block.channels)
     return shapes
-
-
-def conv_parameters(channels_in: int, channels_out: int, area: int, *, bias: bool = False) -> int:
-    """Return the weights of a convolution whose kernel covers `area` positions."""
-    return channels_in * channels_out * area + (channels_out if bias else 0)

@@ -42,7 +42,7 @@ def ensure_compiled(plan: ModelPlan, progress: Progress, home: DataRoot) -> None
     configure_tensorflow()
     with background() as pool:
         compiled = pool.submit(_compile, plan, home)
-        wait_for(compiled, progress, "Preparing the backbone, once on this computer")
+        wait_for(compiled, progress, "compiling")
 
 
 def _compile(plan: ModelPlan, home: DataRoot) -> None:

@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tlcore.config import from_json, to_json
+from tlcore.documents import read_document, write_document
 from tlcore.features.litert import CompiledModel
 from tlcore.home import DataRoot, write_atomically
 from tlcore.model.cut import Prefix
@@ -110,7 +110,7 @@ def _speeds_path(prefix: Prefix, home: DataRoot) -> Path:
 def read_engine_speeds(prefix: Prefix, home: DataRoot) -> EngineSpeeds | None:
     """Return what was measured for a prefix on this machine; `None` when nothing was."""
     try:
-        speeds = from_json(_speeds_path(prefix, home).read_bytes(), EngineSpeeds)
+        speeds = read_document(_speeds_path(prefix, home).read_bytes(), EngineSpeeds)
     except (OSError, ValueError):
         return None
     return speeds if speeds.machine == this_machine() else None
@@ -118,7 +118,7 @@ def read_engine_speeds(prefix: Prefix, home: DataRoot) -> EngineSpeeds | None:
 
 def write_engine_speeds(prefix: Prefix, speeds: EngineSpeeds, home: DataRoot) -> None:
     """Remember what was measured for a prefix on this machine."""
-    write_atomically(_speeds_path(prefix, home), lambda path: path.write_text(to_json(speeds), "utf-8"))
+    write_atomically(_speeds_path(prefix, home), lambda path: path.write_text(write_document(speeds), "utf-8"))
 
 
 def pictures_per_second(make_engine: Callable[[], Engine], image_size: int) -> float:

@@ -16,7 +16,8 @@ import filelock
 import numpy as np
 from numpy.typing import NDArray
 
-from tlcore.config import AugmentationConfig, to_json
+from tlcore.config import AugmentationConfig
+from tlcore.documents import to_json
 from tlcore.features.engines import (
     Engine,
     LiteRTEngine,
@@ -29,7 +30,7 @@ from tlcore.features.store import FeatureStore, FeatureTable, record_key
 from tlcore.home import DataRoot, storage_error
 from tlcore.images.views import ViewRequest, square_pixels, view_pixels
 from tlcore.model.cut import PIXELS, ModelPlan
-from tlcore.progress import Progress
+from tlcore.progress import Phase, Progress
 from tlcore.storage.images import ImageStore
 
 # A pass is committed in pieces, so that what was computed before a stop or a crash is kept.
@@ -85,13 +86,13 @@ class FeatureExtractor:
         self._made_engine: tuple[Callable[[], Engine], int] | None = None
         self.passes: list[FeaturePass] = []
 
-    def table(self, requests: Sequence[ViewRequest], progress: Progress, phase: str) -> FeatureTable:
+    def table(self, requests: Sequence[ViewRequest], progress: Progress, phase: Phase) -> FeatureTable:
         """Return the features of all requests, computing those that are not cached.
 
         Args:
             requests: The records, in the order in which the table shall have them.
             progress: Told about every picture.
-            phase: What to call this on screen.
+            phase: What this is for.
 
         Raises:
             StopRequested: If the person asked to stop; the pieces that were complete stay cached.
@@ -123,7 +124,7 @@ class FeatureExtractor:
             try:
                 lock.acquire(timeout=LOCK_POLL_SECONDS)
             except filelock.Timeout:
-                progress.phase("Waiting for another run that computes the same features")
+                progress.phase("waiting_for_features")
             except OSError as error:
                 raise storage_error(error, Path(lock.lock_file)) from error
         try:
@@ -132,7 +133,7 @@ class FeatureExtractor:
         finally:
             lock.release()
 
-    def _compute(self, records: Sequence[tuple[bytes, ViewRequest]], progress: Progress, phase: str) -> None:
+    def _compute(self, records: Sequence[tuple[bytes, ViewRequest]], progress: Progress, phase: Phase) -> None:
         # OpenCV's own threads would compete with these, which work on one picture per core.
         cv2.setNumThreads(1)
         total, done = len(records), 0

@@ -6,20 +6,18 @@ import subprocess
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 import filelock
 import sqlalchemy as sa
 
-from tlcore.config import RunConfig
+from tlcore.errors import NotFoundError, UnreadableError
 from tlcore.home import DataRoot, storage_error
 from tlcore.jobs.processes import start_module
-from tlcore.storage.database import writing
-from tlcore.storage.imports import ImportRequest, create_import, remove_upload
-from tlcore.storage.jobs import JobStatus, get_job, insert_job, request_stop
-from tlcore.storage.measures import MeasureRequest, create_measure
-from tlcore.storage.rate_searches import create_search
-from tlcore.storage.runs import RunPlan, create_run, create_runs
-from tlcore.storage.simple_heads import SimpleHeadsRequest, create_simple_heads
+from tlcore.storage.jobs import JobKind, JobStatus, create_job, get_job, read_request, request_stop
+from tlcore.storage.requests import ImportRequest, WeightsCheckRequest
+from tlcore.storage.runs import RunPlan, create_runs
+from tlcore.storage.staging import remove_staging_dir
 
 RUNNER_MODULE = "tlcore.jobs.runner"
 
@@ -67,11 +65,20 @@ def _start_runner(home: DataRoot) -> None:
     _started[home] = process, time.monotonic()
 
 
-def start_run(engine: sa.Engine, project_id: str, version: int, config: RunConfig, home: DataRoot) -> str:
-    """Put a training run in line and see that someone works on it; return its id."""
-    run_id = create_run(engine, project_id, version, config)
+def start_job(
+    engine: sa.Engine,
+    home: DataRoot,
+    kind: JobKind,
+    project_id: str,
+    request: object | None = None,
+    *,
+    key: str | None = None,
+    replaces_waiting: bool = False,
+) -> str:
+    """Put a job in line and see that someone works on it; arguments and answer as of `create_job`."""
+    job_id = create_job(engine, kind, project_id, request, key=key, replaces_waiting=replaces_waiting)
     ensure_runner(home)
-    return run_id
+    return job_id
 
 
 def start_runs(engine: sa.Engine, project_id: str, plans: Sequence[RunPlan], home: DataRoot) -> list[str]:
@@ -81,51 +88,22 @@ def start_runs(engine: sa.Engine, project_id: str, plans: Sequence[RunPlan], hom
     return run_ids
 
 
-def start_import(engine: sa.Engine, project_id: str, request: ImportRequest, home: DataRoot) -> str:
-    """Put an import in line and see that someone works on it; return its job id."""
-    job_id = create_import(engine, project_id, request)
-    ensure_runner(home)
-    return job_id
-
-
-def start_measure(engine: sa.Engine, project_id: str, request: MeasureRequest, home: DataRoot) -> str:
-    """Put a measurement in line, see that someone works on it, and return its job id."""
-    job_id = create_measure(engine, project_id, request)
-    ensure_runner(home)
-    return job_id
-
-
-def start_search(engine: sa.Engine, project_id: str, version: int, config: RunConfig, home: DataRoot) -> str:
-    """Put a learning-rate search in line, see that someone works on it, and return its job id."""
-    job_id = create_search(engine, project_id, version, config)
-    ensure_runner(home)
-    return job_id
-
-
-def start_simple_heads(engine: sa.Engine, project_id: str, request: SimpleHeadsRequest, home: DataRoot) -> str:
-    """Put the training of simple heads in line, see that someone works on it, and return its job id."""
-    job_id = create_simple_heads(engine, project_id, request)
-    ensure_runner(home)
-    return job_id
-
-
-def start_backbone_measure(engine: sa.Engine, project_id: str, home: DataRoot) -> str:
-    """Put the measurement of all backbones in line, see that someone works on it, and return its job id.
-
-    Args:
-        engine: The database.
-        project_id: The project on whose page it was asked for; the speeds are for all projects.
-        home: The data root.
-    """
-    with writing(engine) as connection:
-        job_id = insert_job(connection, "backbones", project_id)
-    ensure_runner(home)
-    return job_id
-
-
 def stop_job(engine: sa.Engine, job: JobStatus, home: DataRoot) -> None:
     """Ask a job to stop; a run keeps its best epoch so far."""
     request_stop(engine, job.id)
-    if job.kind == "import" and not get_job(engine, job.id).is_active:  # it still waited, so no worker cleans up
-        remove_upload(engine, job.id, home)
+    if not get_job(engine, job.id).is_active:  # it still waited, so no worker cleans up
+        remove_staged(engine, job, home)
     ensure_runner(home)
+
+
+def remove_staged(engine: sa.Engine, job: JobStatus, home: DataRoot) -> None:
+    """Remove what a job waited with, where it ended and its worker could not do it."""
+    with suppress(NotFoundError, UnreadableError):
+        if job.kind == "import":
+            request: ImportRequest | WeightsCheckRequest = read_request(engine, job.id, ImportRequest)
+        elif job.kind == "weights_check":
+            request = read_request(engine, job.id, WeightsCheckRequest)
+        else:
+            return
+        if request.staging is not None:
+            remove_staging_dir(request.staging, home)

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from tlcore.errors import StorageError
 from tlcore.jobs.processes import process_start_time
-from tlcore.progress import StopRequested
+from tlcore.progress import Phase, StopRequested
 from tlcore.storage.database import jobs, writing
 from tlcore.storage.jobs import write_job
 from tlcore.storage.runs import write_metrics
@@ -32,7 +32,7 @@ class JobProgress:
         self._engine = engine
         self._job_id = job_id
         self._attempt = attempt
-        self._phase = ""
+        self._phase: tuple[str, str] = "", ""
         self._last_write = 0.0
         self._last_check = 0.0
         self._points: list[tuple[float, Mapping[str, float]]] = []
@@ -40,12 +40,12 @@ class JobProgress:
         self._write(state="running", pid=os.getpid(), pid_started=process_start_time(os.getpid()))
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
-    def phase(self, name: str, done: int = 0, total: int = 0) -> None:
+    def phase(self, name: Phase, done: int = 0, total: int = 0, subject: str = "") -> None:
         """Write where the work is; at once when the phase is new or complete, else a few times a second."""
         complete = total > 0 and done >= total
-        if name != self._phase or complete or self._is_due():
-            self._phase = name
-            self._write(phase=name, done=done, total=total)
+        if (name, subject) != self._phase or complete or self._is_due():
+            self._phase = name, subject
+            self._write(phase=name, done=done, total=total, subject=subject)
         # Last, so that a phase is known even when the person has asked to stop: the runner looks at it.
         self.check()
 

@@ -11,11 +11,11 @@ import sqlalchemy as sa
 
 from tlcore.errors import StorageError
 from tlcore.home import DataRoot, storage_error
-from tlcore.jobs.control import runner_lock
+from tlcore.jobs.control import remove_staged, runner_lock
 from tlcore.jobs.processes import is_alive, kill, process_start_time, start_module
+from tlcore.jobs.specs import JOBS, JobSpec
 from tlcore.progress import CLOSING_PHASES
 from tlcore.storage.database import open_database, writing
-from tlcore.storage.imports import remove_upload
 from tlcore.storage.jobs import (
     ACTIVE_STATES,
     JobKind,
@@ -41,23 +41,7 @@ CLOSING_GRACE_SECONDS = 300.0
 START_GRACE_SECONDS = 8.0
 MAX_ATTEMPTS = 3
 
-WORKER_MODULES: dict[JobKind, str] = {
-    "run": "tlcore.jobs.run_worker",
-    "import": "tlcore.jobs.import_worker",
-    "search": "tlcore.jobs.search_worker",
-    "measure": "tlcore.jobs.measure_worker",
-    "probe": "tlcore.jobs.simple_heads_worker",
-    "backbones": "tlcore.jobs.backbones_worker",
-}
-
-LOG_FOLDERS: dict[JobKind, str] = {"import": "imports", "probe": "probes"}
-"""Where the words of workers go that belong to no run; those of the others go to `speeds`."""
-
-GOES_FIRST: dict[JobKind, set[JobKind]] = {
-    "measure": {"run"},
-    "backbones": {kind for kind in WORKER_MODULES if kind != "backbones"},
-}
-"""Measurements begin when nothing else works, and end for these; all backbones take minutes, a price a few seconds."""
+WORKER_MODULE = "tlcore.jobs.worker"
 
 
 class Runner:
@@ -67,7 +51,7 @@ class Runner:
         self._engine = engine
         self._home = home
         runs = int(os.environ.get(SLOTS_VARIABLE, "1"))
-        self._slots: dict[JobKind, int] = {kind: runs if kind == "run" else 1 for kind in WORKER_MODULES}
+        self._slots: dict[JobKind, int] = {kind: runs if kind == "run" else 1 for kind in JOBS}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def work(self, linger_seconds: float = LINGER_SECONDS) -> None:
@@ -103,7 +87,7 @@ class Runner:
         """Stop a measurement when something comes that goes first: figures taken beside it would be wrong."""
         coming = {job.kind for job in active}
         for job in working:
-            if job.stop_requested is None and coming & GOES_FIRST.get(job.kind, set()):
+            if job.stop_requested is None and any(JOBS[job.kind].gives_way_to(kind) for kind in coming):
                 request_stop(self._engine, job.id)
 
     def _collect_ended(self, active: list[JobStatus]) -> None:
@@ -113,16 +97,12 @@ class Runner:
                 del self._processes[job_id]
 
     def _start(self, job: JobStatus) -> None:
-        log_dir = self._home.path / LOG_FOLDERS.get(job.kind, "speeds")
-        if job.kind == "run":
-            log_dir = self._home.run_dir(job.id)
-        environment = {"TRANSFER_LAB_HOME": str(self._home.path), "TF_CPP_MIN_LOG_LEVEL": "3"}
+        log_dir = self._home.run_dir(job.id) if job.kind == "run" else self._home.logs_dir / job.kind
+        environment = {"TRANSFER_LAB_HOME": str(self._home.path)}
         try:
             log_dir.mkdir(parents=True, exist_ok=True)
             with (log_dir / "worker.log").open("ab") as log:
-                process = start_module(
-                    WORKER_MODULES[job.kind], job.id, str(job.attempt), log=log, environment=environment
-                )
+                process = start_module(WORKER_MODULE, job.id, str(job.attempt), log=log, environment=environment)
         except OSError as error:
             self._end(job, "failed", str(storage_error(error, log_dir / "worker.log")))
             return
@@ -151,47 +131,43 @@ class Runner:
                 kill(job.pid or 0, job.pid_started or 0.0)
                 self._end(job, "stopped", "Stopped by force; it did not answer in time.")
                 return False
+            if time.time() - (job.started or 0) > JOBS[job.kind].max_seconds:
+                kill(job.pid or 0, job.pid_started or 0.0)
+                self._end(job, "failed", _death_notice(JOBS[job.kind], None))
+                return False
             return True
         exit_code = process.poll() if process is not None else None
         self._processes.pop(job.id, None)
-        self._end(job, "failed", _death_notice(job.kind, exit_code))
+        self._end(job, "failed", _death_notice(JOBS[job.kind], exit_code))
         return False
 
     def _end(self, job: JobStatus, state: JobState, message: str) -> None:
         """End a job whose worker cannot do it any more, and clean up in its place."""
         end_job(self._engine, job.id, job.attempt, state, message)
-        if job.kind == "import":
-            remove_upload(self._engine, job.id, self._home)
+        remove_staged(self._engine, job, self._home)
 
 
 def _must_wait(kind: JobKind, active: list[JobStatus], working: list[JobStatus]) -> bool:
     """Whether jobs of a kind may not begin now: a measurement waits until nothing else works."""
-    # All backbones, while they wait, wait for the prices; so no price may wait for them.
-    ahead = [job for job in active if job.kind != "backbones" or job in working]
-    return kind in GOES_FIRST and any(job.kind != kind for job in ahead)
+    # What gives way to all waits for prices while it waits; so no price may wait for it.
+    ahead = [job for job in active if JOBS[job.kind].gives_way != "all" or job in working]
+    return JOBS[kind].gives_way != "nothing" and any(job.kind != kind for job in ahead)
 
 
-def _death_notice(kind: JobKind, exit_code: int | None) -> str:
+def _death_notice(spec: JobSpec, exit_code: int | None) -> str:
     """Say what a worker's death means and what to do.
 
     Args:
-        kind: What it worked on.
+        spec: What it worked on.
         exit_code: As of `subprocess`: negative for a signal; `None` when it was not our child.
     """
-    program = {
-        "run": "training",
-        "import": "import",
-        "measure": "measuring",
-        "search": "searching",
-        "probe": "simple heads",
-        "backbones": "measuring",
-    }[kind]
+    if spec.death_notice:
+        return spec.death_notice
     if exit_code is not None and exit_code > 0:
-        return f"The {program} program ended with an error. Start again; if it fails again, tell your teacher."
-    remedy = "bring fewer pictures at a time" if kind == "import" else "choose a smaller batch or backbone"
+        return f"The {spec.program} program ended with an error. Start again; if it fails again, tell your teacher."
     return (
-        f"The {program} program was ended from outside, most often because the computer's memory ran out. "
-        f"Close other programs or {remedy}, then start again."
+        f"The {spec.program} program was ended from outside, most often because the computer's memory ran out. "
+        f"Close other programs or {spec.remedy}, then start again."
     )
 
 

@@ -1,12 +1,12 @@
-"""What every worker process does around its work: open storage, end the job with a state and words."""
+"""The process of one job: `python -m tlcore.jobs.worker JOB ATTEMPT`; it runs the task of the job's kind."""
 
 from __future__ import annotations
 
 import sys
 import time
 import traceback
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import sqlalchemy as sa
 
@@ -14,15 +14,19 @@ from tlcore.errors import StorageError, TransferLabError
 from tlcore.home import DataRoot
 from tlcore.jobs.processes import lower_priority
 from tlcore.jobs.reporting import JobProgress
+from tlcore.jobs.specs import JOBS
 from tlcore.keras_imports import leave_out_of_keras
 from tlcore.progress import StopRequested
-from tlcore.storage.database import open_database
+from tlcore.quiet import silence_tensorflow
+from tlcore.storage.database import open_database, writing
 from tlcore.storage.deletion import remove_job_files
-from tlcore.storage.jobs import JobState, LostJobError, end_job, has_job
+from tlcore.storage.jobs import JobState, LostJobError, end_job, get_job, has_job, read_request, write_result
 
 # A full disk may have space again when the last words are written: the work that filled it has cleaned up.
 END_TRIES = 5
 END_RETRY_SECONDS = 1.0
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,28 +39,34 @@ class WorkerContext:
     attempt: int
     progress: JobProgress
 
+    def request(self, kind: type[T]) -> T:
+        """Return what the job is asked for."""
+        return read_request(self.engine, self.job_id, kind)
 
-# Does the work and returns how the job ended, with words for the person.
-Task = Callable[[WorkerContext], tuple[JobState, str]]
+    def answer(self, result: object) -> None:
+        """Store what the job answers."""
+        with writing(self.engine) as connection:
+            write_result(connection, self.job_id, self.attempt, result)
 
 
-def work(task: Task) -> int:
-    """Run a task for the job that the command line names (`JOB ATTEMPT`); return the exit code."""
-    job_id, attempt = sys.argv[1], int(sys.argv[2])
+def work(job_id: str, attempt: int) -> int:
+    """Run the task of a job; return the exit code."""
     lower_priority()
+    silence_tensorflow()
     leave_out_of_keras()
     home = DataRoot.configured()
     engine = open_database(home)
-    exit_code = _work(task, engine, home, job_id, attempt)
+    exit_code = _work(engine, home, job_id, attempt)
     if not has_job(engine, job_id):  # deleted with its project meanwhile, and so were the files that it had then
         remove_job_files(job_id, home)
     return exit_code
 
 
-def _work(task: Task, engine: sa.Engine, home: DataRoot, job_id: str, attempt: int) -> int:
+def _work(engine: sa.Engine, home: DataRoot, job_id: str, attempt: int) -> int:
     try:
         progress = JobProgress(engine, job_id, attempt)
         try:
+            task = JOBS[get_job(engine, job_id).kind].load_task()
             state, message = task(WorkerContext(engine, home, job_id, attempt, progress))
         finally:
             progress.flush()
@@ -91,3 +101,7 @@ def _end(engine: sa.Engine, job_id: str, attempt: int, state: JobState, message:
         else:
             return True
     return False
+
+
+if __name__ == "__main__":
+    sys.exit(work(sys.argv[1], int(sys.argv[2])))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from tlcore.backbones.registry import get_backbone, output_shape
 from tlcore.backbones.weights.status import is_random
-from tlcore.config import FineTuningConfig, HeadConfig, ModelConfig, RunConfig
+from tlcore.config import RANDOM, FineTuningConfig, HeadConfig, ModelConfig, RunConfig
 from tlcore.errors import RunError
 from tlcore.model.cut import POOLING, plan_model
 
@@ -102,6 +102,19 @@ def without_contradictions(config: RunConfig) -> RunConfig:
     if tuning is not None and tuning.first_trainable not in blocks_to_thaw(config):
         config = replace(config, training=replace(config.training, fine_tuning=None))
     return config
+
+
+def with_weights(config: RunConfig, weights: str) -> RunConfig:
+    """Return the settings with other first weights; without pre-training all blocks learn, with it none at first."""
+    spec = get_backbone(config.model.backbone)
+    was_random = config.model.weights == RANDOM
+    model = replace(config.model, weights=weights)
+    if weights == RANDOM:
+        model = replace(model, first_trainable=spec.block_names[0], also_frozen=())
+    elif was_random:
+        model = replace(model, first_trainable=None, also_frozen=())
+    tuning = None if weights == RANDOM else config.training.fine_tuning
+    return replace(config, model=model, training=replace(config.training, fine_tuning=tuning))
 
 
 def check_phases(config: RunConfig) -> None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from tlcore.backbones.registry import BackboneSpec, get_backbone, output_shape
 from tlcore.backbones.weights.status import RANDOM_SEED, is_random
-from tlcore.config import IMAGENET, ModelConfig, ResizeMode, to_json
+from tlcore.config import IMAGENET, ModelConfig, ResizeMode
+from tlcore.documents import to_json
 
 PIXELS = "pixels"
 POOLING = "pooling"

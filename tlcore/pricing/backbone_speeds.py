@@ -12,7 +12,7 @@ from tlcore.features.compiled import ensure_compiled
 from tlcore.features.engines import read_engine_speeds, write_engine_speeds
 from tlcore.home import DataRoot
 from tlcore.model.cut import plan_model
-from tlcore.progress import Progress
+from tlcore.progress import Phase, Progress
 
 POOLINGS: tuple[Pooling, ...] = ("average", "flatten")
 
@@ -58,7 +58,7 @@ def measure_backbones(specs: Sequence[BackboneSpec], progress: Progress, home: D
         # The compiled network is of no use afterwards, only its speed.
         with tempfile.TemporaryDirectory(prefix="transfer-lab-", ignore_cleanup_errors=True) as folder:
             scratch = DataRoot(Path(folder))
-            ensure_compiled(plan, _Counted(progress, f"Measuring {spec.title}", number, len(missing)), scratch)
+            ensure_compiled(plan, _Counted(progress, spec.title, number, len(missing)), scratch)
             speeds = read_engine_speeds(plan.prefix, scratch)
         if speeds is not None:
             write_engine_speeds(plan.prefix, speeds, home)
@@ -67,12 +67,12 @@ def measure_backbones(specs: Sequence[BackboneSpec], progress: Progress, home: D
 class _Counted:
     """Says which backbone of how many is being measured, whatever is being done with it."""
 
-    def __init__(self, progress: Progress, name: str, done: int, total: int) -> None:
+    def __init__(self, progress: Progress, title: str, done: int, total: int) -> None:
         self._progress = progress
-        self._name, self._done, self._total = name, done, total
+        self._title, self._done, self._total = title, done, total
 
-    def phase(self, name: str, done: int = 0, total: int = 0) -> None:
-        self._progress.phase(self._name, self._done, self._total)
+    def phase(self, name: Phase, done: int = 0, total: int = 0, subject: str = "") -> None:
+        self._progress.phase("measuring", self._done, self._total, self._title)
 
     def metrics(self, epoch: float, values: Mapping[str, float]) -> None:
         self._progress.metrics(epoch, values)

@@ -19,7 +19,7 @@ from tlcore.home import DataRoot
 from tlcore.images.views import ViewRequest, view_of_epoch
 from tlcore.model.cut import PIXELS, ModelPlan, plan_model
 from tlcore.pricing.speeds import learn_speeds
-from tlcore.progress import Progress, StopRequested
+from tlcore.progress import Phase, Progress, StopRequested
 from tlcore.training.run import train_classifier
 
 TRAINING_PICTURES = 32
@@ -80,7 +80,7 @@ def _make_ready(plan: ModelPlan, progress: Progress, home: DataRoot) -> float:
     if is_compiled(plan, home) and weights_status(spec, home, weights).state != "convert":
         return 0.0
     configure_tensorflow()
-    progress.phase("Preparing the backbone, once on this computer")
+    progress.phase("compiling")
     started = time.monotonic()
     from tlcore.model import classifier  # noqa: F401 - imported to see how long it takes
 
@@ -124,7 +124,7 @@ def _compute(sample: Dataset, config: RunConfig, extractor: FeatureExtractor, pr
     requests = [_request(item, config) for item in sample.items]
     for augmented in (False, True):
         alike = [request for request in requests if (request.view is not None) == augmented]
-        extractor.table(alike, progress, "Computing features of a few pictures")
+        extractor.table(alike, progress, "few_features")
 
 
 def _repeated(sample: Dataset, batch_size: int) -> Dataset:
@@ -146,10 +146,10 @@ class _BriefProgress:
         self._checks = self._epochs = 0
         self.is_over = False
 
-    def phase(self, name: str, done: int = 0, total: int = 0) -> None:
-        if name == "Training" and self._training_since is None:
+    def phase(self, name: Phase, done: int = 0, total: int = 0, subject: str = "") -> None:
+        if name == "training" and self._training_since is None:
             self._training_since = time.monotonic()
-        self._progress.phase(name, done, total)
+        self._progress.phase(name, done, total, subject)
 
     def metrics(self, epoch: float, values: Mapping[str, float]) -> None:
         self._epochs = int(epoch)

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from tlcore.config import RunConfig, from_json, to_json
+from tlcore.config import RunConfig
 from tlcore.dataset import Dataset
+from tlcore.documents import read_document, to_json, write_document
 from tlcore.features.engines import num_compute_threads, this_machine
 from tlcore.features.extractor import FeaturePass
 from tlcore.home import DataRoot, write_atomically
@@ -198,10 +199,10 @@ def _path(key: str, home: DataRoot) -> Path:
 
 def _read(key: str, kind: type[T], home: DataRoot) -> T | None:
     try:
-        return from_json(_path(key, home).read_bytes(), kind)
+        return read_document(_path(key, home).read_bytes(), kind)
     except (OSError, ValueError):
         return None
 
 
 def _write(key: str, value: PassSpeed | TrainingSpeed, home: DataRoot) -> None:
-    write_atomically(_path(key, home), lambda path: path.write_text(to_json(value), "utf-8"))
+    write_atomically(_path(key, home), lambda path: path.write_text(write_document(value), "utf-8"))

@@ -93,9 +93,11 @@ class ReadyFile:
         except OSError as error:
             raise StorageError(f"The damaged file {path} cannot be deleted ({error.strerror}). Delete it.") from error
         remote = RemoteFile(title, self.url, path, self.size_bytes, self.file_hash, self.signature, INSTEAD)
-        phase = f"Downloading {title} (MB)"
         return fetch(
-            remote, progress=lambda done, _: progress.phase(phase, (before + done) // 10**6, max(1, total // 10**6))
+            remote,
+            progress=lambda done, _: progress.phase(
+                "downloading", (before + done) // 10**6, max(1, total // 10**6), title
+            ),
         )
 
     def _paths(self) -> list[Path]:
@@ -127,7 +129,7 @@ def fetch_files(files: Sequence[ReadyFile], title: str, progress: Progress) -> t
     paths = []
     before, total = 0, sum(file.size_bytes for file in files)
     for file in files:
-        progress.phase(f"Checking the files of {title}")
+        progress.phase("checking_files", subject=title)
         path = file.sound_path() or file.fetch_anew(title, progress, before, total)
         file.remember(path)
         paths.append(path)

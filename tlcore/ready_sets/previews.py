@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tlcore.config import from_json, to_json
+from tlcore.documents import read_document, write_document
 from tlcore.errors import ImageError
 from tlcore.home import DataRoot, write_atomically
 from tlcore.intake.sources import ReadyPicture
@@ -57,14 +57,14 @@ def save_strip(spec: ReadySetSpec, strip: PreviewStrip, home: DataRoot) -> None:
     Raises:
         StorageError: If the disk is full or cannot be written.
     """
-    text = to_json(strip)
+    text = write_document(strip)
     write_atomically(_path(spec, home), lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def load_strip(spec: ReadySetSpec, home: DataRoot) -> PreviewStrip | None:
     """Return the kept strip; `None` before the data set was taken for the first time."""
     try:
-        return from_json(_path(spec, home).read_text(encoding="utf-8"), PreviewStrip)
+        return read_document(_path(spec, home).read_text(encoding="utf-8"), PreviewStrip)
     except FileNotFoundError:
         return None
 

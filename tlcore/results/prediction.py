@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tlcore.config import ResizeMode, from_json, to_json
+from tlcore.config import ResizeMode
 from tlcore.dataset import Dataset
+from tlcore.documents import read_document, write_document
 from tlcore.errors import RunError
 from tlcore.features.engines import compiled_prefix_path
 from tlcore.features.litert import CompiledModel
@@ -49,7 +50,7 @@ class PredictorSpec:
 
 def save_predictor_spec(spec: PredictorSpec, run_dir: Path) -> None:
     """Write the description beside the run's compiled suffix."""
-    write_atomically(run_dir / SPEC_FILE, lambda path: path.write_text(to_json(spec), "utf-8"))
+    write_atomically(run_dir / SPEC_FILE, lambda path: path.write_text(write_document(spec), "utf-8"))
 
 
 class Predictor:
@@ -114,7 +115,7 @@ def load_predictor(run_dir: Path, home: DataRoot) -> Predictor:
         RunError: If its files are missing or damaged.
     """
     try:
-        spec = from_json((run_dir / SPEC_FILE).read_bytes(), PredictorSpec)
+        spec = read_document((run_dir / SPEC_FILE).read_bytes(), PredictorSpec)
     except (OSError, ValueError) as error:
         raise RunError("The model of this run is missing or damaged. Train again to make a new one.") from error
     threads = min(2, os.cpu_count() or 1)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tlcore.config import from_json
+from tlcore.documents import read_document
 from tlcore.errors import RunError
 from tlcore.features.engines import compiled_prefix_path
 from tlcore.features.litert import CompiledModel
@@ -38,7 +38,7 @@ def load_simple_head_predictor(folder: Path, home: DataRoot) -> Predictor:
     """
     head = load_simple_head(folder)
     try:
-        spec = from_json((folder / SPEC_FILE).read_bytes(), PredictorSpec)
+        spec = read_document((folder / SPEC_FILE).read_bytes(), PredictorSpec)
     except (OSError, ValueError) as error:
         raise RunError("The files of this simple head are missing or damaged. Train it again.") from error
     prefix = CompiledModel(compiled_prefix_path(spec.prefix, home))

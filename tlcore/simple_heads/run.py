@@ -24,7 +24,8 @@ from tlcore.results.evaluation import Evaluation, save_evaluation
 from tlcore.results.prediction import PredictorSpec, save_predictor_spec
 from tlcore.simple_heads.heads import SimpleHead, save_simple_head
 from tlcore.simple_heads.training import SIMPLE_HEADS, SimpleHeadSpec
-from tlcore.storage.simple_heads import SimpleHeadResult, frozen_backbone
+from tlcore.storage.requests import SimpleHeadResult
+from tlcore.storage.simple_heads import frozen_backbone
 from tlcore.training.split_features import SplitFeatures
 
 # Half of these take the slowest head about three seconds of computing, and its time grows with their number.
@@ -76,7 +77,7 @@ def train_simple_heads(
     """
     configure_tensorflow()
     _check_enough(dataset, specs)
-    progress.phase("Preparing")
+    progress.phase("preparing")
     plan = plan_model(frozen_backbone(model))
     require_weights(plan.backbone, home, model.weights)
     ensure_compiled(plan, progress, home)
@@ -90,7 +91,7 @@ def train_simple_heads(
 
     tested = []
     for number, spec in enumerate(specs):
-        progress.phase(f"Training: {spec.title}", number, len(specs))
+        progress.phase("training_head", number, len(specs), spec.title)
         started = time.monotonic()
         with threadpool_limits(num_compute_threads()):
             head = spec.train(features, labels, dataset.num_classes)
@@ -136,7 +137,7 @@ def _features(
     features: SplitFeatures, items: Sequence[Item], plan: ModelPlan, progress: Progress
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Return the features of some pictures, float32 of shape `(pictures, channels)`, and their classes."""
-    found = features.plain(items, progress, "Computing features")
+    found = features.plain(items, progress, "features")
     if found is None:
         return np.zeros((0, *plan.prefix.shape), np.float32), np.zeros(0, np.int64)
     return found.table.take(np.arange(len(items))).astype(np.float32), found.labels

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tlcore.errors import DatasetError
 from tlcore.simple_heads.heads import ClassMeansHead, LinearHead, NeighboursHead, SimpleHead, softmax, unit_length
-from tlcore.storage.simple_heads import SimpleHeadKind
+from tlcore.storage.requests import SimpleHeadKind
 
 NUM_NEIGHBOURS = 5
 # Inverse strength of the L2 penalty times the number of pictures, for features of mean 0 and deviation 1. Chosen on

@@ -14,8 +14,9 @@ import sqlalchemy as sa
 
 from tlcore.errors import StorageError
 from tlcore.home import DataRoot, storage_error
+from tlcore.storage.migrations import MIGRATIONS, migrate
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = len(MIGRATIONS) + 1
 
 BUSY_SECONDS = 30
 """How long a connection waits for another that writes."""
@@ -66,6 +67,10 @@ jobs = sa.Table(
     sa.Column("created", sa.Float, nullable=False),
     sa.Column("started", sa.Float),
     sa.Column("ended", sa.Float),
+    sa.Column("subject", sa.String, nullable=False, default="", server_default=""),
+    sa.Column("key", sa.String, index=True),
+    sa.Column("request", sa.Text),
+    sa.Column("result", sa.Text),
 )
 
 runs = sa.Table(
@@ -95,23 +100,6 @@ metrics = sa.Table(
     sa.Column("value", sa.Float, nullable=False),
 )
 
-imports = sa.Table(
-    "imports",
-    metadata,
-    sa.Column("job_id", sa.String, sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
-    sa.Column("request", sa.Text, nullable=False),
-    sa.Column("report", sa.Text),
-)
-
-measures = sa.Table(
-    "measures",
-    metadata,
-    sa.Column("job_id", sa.String, sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
-    sa.Column("key", sa.String, nullable=False, index=True),
-    sa.Column("version", sa.Integer, nullable=False),
-    sa.Column("config", sa.Text, nullable=False),
-)
-
 ensembles = sa.Table(
     "ensembles",
     metadata,
@@ -123,24 +111,6 @@ ensembles = sa.Table(
     sa.Column("test_correct", sa.Integer, nullable=False),
     sa.Column("test_total", sa.Integer, nullable=False),
     sa.Column("created", sa.Float, nullable=False),
-)
-
-simple_heads = sa.Table(
-    "probes",
-    metadata,
-    sa.Column("job_id", sa.String, sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
-    sa.Column("version", sa.Integer, nullable=False),
-    sa.Column("model", sa.Text, nullable=False),
-    sa.Column("results", sa.Text),
-)
-
-rate_searches = sa.Table(
-    "rate_searches",
-    metadata,
-    sa.Column("job_id", sa.String, sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
-    sa.Column("version", sa.Integer, nullable=False),
-    sa.Column("config", sa.Text, nullable=False),
-    sa.Column("result", sa.Text),
 )
 
 
@@ -193,7 +163,7 @@ def open_database(home: DataRoot, url: str | sa.URL | None = None) -> sa.Engine:
             sa.event.listen(engine, "connect", _set_pragmas)
             sa.event.listen(engine, "connect", lambda connection, _record: setattr(connection, "isolation_level", None))
             sa.event.listen(engine, "begin", _begin_immediately)
-        _make_tables(engine)
+        _make_tables(engine, home)
     except (sa.exc.DatabaseError, sqlite3.DatabaseError) as error:
         raise StorageError(
             f"The database in {home} cannot be opened ({getattr(error, 'orig', error)}). "
@@ -202,7 +172,7 @@ def open_database(home: DataRoot, url: str | sa.URL | None = None) -> sa.Engine:
     return engine
 
 
-def _make_tables(engine: sa.Engine) -> None:
+def _make_tables(engine: sa.Engine, home: DataRoot) -> None:
     with writing(engine) as connection:
         schema_version.create(connection, checkfirst=True)
         found = connection.execute(sa.select(sa.func.max(schema_version.c.version))).scalar()
@@ -212,9 +182,12 @@ def _make_tables(engine: sa.Engine) -> None:
                 f"These projects were made by a newer Transfer Lab (format {found}, this one knows {SCHEMA_VERSION}). "
                 "Update Transfer Lab, or choose another folder with TRANSFER_LAB_HOME."
             )
-        metadata.create_all(connection)
         if found is None:
             connection.execute(sa.insert(schema_version).values(version=SCHEMA_VERSION))
+        elif found < SCHEMA_VERSION:
+            migrate(connection, found, home)
+            connection.execute(sa.update(schema_version).values(version=SCHEMA_VERSION))
+        metadata.create_all(connection)
 
 
 @contextmanager

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from tlcore.config import from_json, to_json
 from tlcore.dataset import Dataset
+from tlcore.documents import read_document, write_document
 from tlcore.errors import ConflictError, NotFoundError, StorageError
 from tlcore.home import DataRoot, write_atomically
 from tlcore.storage.database import dataset_versions, now, projects, writing
@@ -51,7 +51,7 @@ def commit_version(
         ConflictError: If the current version is no longer `parent`, because another tab changed it.
         StorageError: If the disk is full.
     """
-    data = to_json(dataset).encode()
+    data = write_document(dataset).encode()
     content = hashlib.sha256(data).hexdigest()
     path = content_path(content, home)
     with writing(engine) as connection:
@@ -106,7 +106,7 @@ def load_dataset(content: str, home: DataRoot) -> Dataset:
         raise StorageError(
             "The list of pictures of this project is missing or damaged. Undo the last change, or bring them again."
         )
-    return from_json(data, Dataset)
+    return read_document(data, Dataset)
 
 
 def undo_version(engine: sa.Engine, project_id: str, *, current: int) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Iterable
@@ -9,13 +10,12 @@ from contextlib import suppress
 
 import sqlalchemy as sa
 
-from tlcore.config import from_json
 from tlcore.home import DataRoot
-from tlcore.storage.database import dataset_versions, imports, jobs, now, projects, writing
+from tlcore.storage.database import dataset_versions, jobs, now, projects, writing
 from tlcore.storage.datasets import content_path
 from tlcore.storage.images import ImageStore
-from tlcore.storage.imports import ImportRequest, remove_staging_dir
 from tlcore.storage.jobs import ACTIVE_STATES
+from tlcore.storage.staging import remove_staging_dir
 
 _IMAGE_KEY = re.compile(rb'"([0-9a-f]{64})"')
 
@@ -35,11 +35,11 @@ def delete_project(engine: sa.Engine, project_id: str, home: DataRoot) -> None:
     """
     versions = sa.select(dataset_versions.c.content).distinct()
     of_project = sa.select(jobs.c.id).where(jobs.c.project_id == project_id)
-    requests = sa.select(imports.c.request).where(imports.c.job_id.in_(of_project))
+    requests = sa.select(jobs.c.request).where(jobs.c.project_id == project_id, jobs.c.request.is_not(None))
     with writing(engine) as connection:
         contents = set(connection.execute(versions.where(dataset_versions.c.project_id == project_id)).scalars())
         job_ids = list(connection.execute(of_project).scalars())
-        waiting = [from_json(text, ImportRequest) for text in connection.execute(requests).scalars()]
+        staged = {json.loads(text).get("staging") for text in connection.execute(requests).scalars()}
         connection.execute(sa.delete(projects).where(projects.c.id == project_id))
     try:
         keys = _image_keys(contents, home)
@@ -51,9 +51,8 @@ def delete_project(engine: sa.Engine, project_id: str, home: DataRoot) -> None:
             content_path(content, home).unlink(missing_ok=True)
     for job_id in job_ids:
         remove_job_files(job_id, home)
-    for request in waiting:
-        if request.staging is not None:
-            remove_staging_dir(request.staging, home)
+    for name in filter(None, staged):
+        remove_staging_dir(name, home)
     remove_unused_pictures(engine, keys, home)
 
 

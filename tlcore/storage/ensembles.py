@@ -9,8 +9,9 @@ from typing import Literal
 
 import sqlalchemy as sa
 
-from tlcore.config import from_json, to_json
-from tlcore.errors import NotFoundError
+from tlcore.documents import read_document, write_document
+from tlcore.errors import NotFoundError, UnreadableError
+from tlcore.storage.configs import Unreadable
 from tlcore.storage.database import ensembles, now, projects, writing
 from tlcore.storage.projects import clean_name
 
@@ -88,7 +89,7 @@ def create_ensemble(
     Raises:
         NotFoundError: If the project was deleted meanwhile.
     """
-    values = {"project_id": project_id, "name": clean_name(name, "My group"), "config": to_json(config)}
+    values = {"project_id": project_id, "name": clean_name(name, "My group"), "config": write_document(config)}
     with writing(engine) as connection:
         if connection.execute(sa.select(projects.c.id).where(projects.c.id == project_id)).scalar() is None:
             raise NotFoundError("This project was deleted. Go to Home to see your projects.")
@@ -112,10 +113,25 @@ def create_ensemble(
 
 def list_ensembles(engine: sa.Engine, project_id: str) -> list[Ensemble]:
     """Return the groups of a project, newest first."""
+    return _read_all(engine, project_id)[0]
+
+
+def list_unreadable_ensembles(engine: sa.Engine, project_id: str) -> list[Unreadable]:
+    """Return the groups of a project that this version cannot read."""
+    return _read_all(engine, project_id)[1]
+
+
+def _read_all(engine: sa.Engine, project_id: str) -> tuple[list[Ensemble], list[Unreadable]]:
     query = sa.select(ensembles).where(ensembles.c.project_id == project_id)
     with engine.begin() as connection:
         rows = connection.execute(query.order_by(ensembles.c.created.desc(), ensembles.c.id)).mappings().all()
-    return [Ensemble(**{**row, "config": from_json(row["config"], EnsembleConfig)}) for row in rows]
+    readable, unreadable = [], []
+    for row in rows:
+        try:
+            readable.append(Ensemble(**{**row, "config": read_document(row["config"], EnsembleConfig)}))
+        except UnreadableError as error:
+            unreadable.append(Unreadable(row["id"], row["name"], str(error)))
+    return readable, unreadable
 
 
 def delete_ensemble(engine: sa.Engine, ensemble_id: str) -> None:

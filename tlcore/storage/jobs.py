@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Literal, TypeVar
 
 import sqlalchemy as sa
 
+from tlcore.documents import read_document, write_document
 from tlcore.errors import NotFoundError, RunError
+from tlcore.progress import Phase
 from tlcore.storage.database import jobs, now, projects, writing
 
-JobKind = Literal["run", "import", "measure", "search", "probe", "backbones"]
+JobKind = Literal[
+    "run", "import", "measure", "search", "simple_heads", "backbones", "weights_download", "weights_check"
+]
 JobState = Literal["queued", "starting", "running", "finished", "stopped", "failed"]
 
 ACTIVE_STATES: tuple[JobState, ...] = ("queued", "starting", "running")
 CLAIMED_STATES: tuple[JobState, ...] = ("starting", "running")
+GONE = "This job is not here any more; its project was deleted."
+
+T = TypeVar("T")
+
 ENDED_STATES: tuple[JobState, ...] = ("finished", "stopped", "failed")
 
 
@@ -25,11 +33,11 @@ class JobStatus:
 
     Attributes:
         id: Unguessable.
-        kind: `run`, `import`, `search` for a learning rate, `measure`: how long a run will take, `probe`: simple
-            heads on frozen features, or `backbones`: how fast each backbone is.
+        kind: What it does; a row of `tlcore.jobs.specs`.
         project_id: The project that it belongs to.
         state: Where it is in its life.
-        phase: What it is doing, in words.
+        phase: What it is doing, a name of `tlcore.progress`; empty before it began.
+        subject: With what, such as the name of a backbone.
         done: Steps of this phase that are done.
         total: Steps of this phase; 0 when not known.
         message: Why it ended the way it did, in words.
@@ -47,7 +55,8 @@ class JobStatus:
     kind: JobKind
     project_id: str
     state: JobState
-    phase: str
+    phase: Phase | Literal[""]
+    subject: str
     done: int
     total: int
     message: str
@@ -70,19 +79,92 @@ class LostJobError(RunError):
     """The job was taken away from this worker; it must end without writing."""
 
 
-def insert_job(connection: sa.Connection, kind: JobKind, project_id: str) -> str:
-    """Put a job in line, as a part of the caller's transaction, and return its id.
+STATUS_COLUMNS = tuple(jobs.c[field.name] for field in fields(JobStatus))
+"""Not what a job was asked for, which may be long."""
+
+
+def _status(row: sa.Row[tuple[object, ...]]) -> JobStatus:
+    return JobStatus(**row._mapping)
+
+
+def create_job(
+    engine: sa.Engine,
+    kind: JobKind,
+    project_id: str,
+    request: object | None = None,
+    *,
+    key: str | None = None,
+    replaces_waiting: bool = False,
+) -> str:
+    """Put a job in line and return its id.
+
+    Args:
+        engine: The database.
+        kind: What it does.
+        project_id: The project on whose page it was asked for.
+        request: What it is asked for, a dataclass of `tlcore.storage.requests`.
+        key: What makes two jobs of a kind the same: while one of that key waits or works, that one is returned.
+        replaces_waiting: Stop the others of this kind in this project that still wait: nobody looks at them any more.
+
+    Raises:
+        NotFoundError: If the project was deleted meanwhile.
+    """
+    with writing(engine) as connection:
+        existing = None
+        if key is not None:
+            same = sa.select(jobs.c.id).where(jobs.c.kind == kind, jobs.c.key == key, jobs.c.state.in_(ACTIVE_STATES))
+            existing = connection.execute(same.where(jobs.c.stop_requested.is_(None))).scalar()
+        if replaces_waiting:
+            of_kind = sa.update(jobs).where(jobs.c.kind == kind, jobs.c.project_id == project_id)
+            others = of_kind.where(jobs.c.state == "queued", jobs.c.id != (existing or ""))
+            connection.execute(others.values(state="stopped", message="Other settings were chosen.", ended=now()))
+        return str(existing or insert_job(connection, kind, project_id, request, key))
+
+
+def insert_job(
+    connection: sa.Connection, kind: JobKind, project_id: str, request: object | None = None, key: str | None = None
+) -> str:
+    """Put a job in line, as a part of the caller's transaction, and return its id; arguments as in `create_job`.
 
     Raises:
         NotFoundError: If the project was deleted meanwhile.
     """
     if connection.execute(sa.select(projects.c.id).where(projects.c.id == project_id)).scalar() is None:
         raise NotFoundError("This project was deleted. Go to Home to see your projects.")
-    job_id = secrets.token_urlsafe(12)
-    connection.execute(
-        sa.insert(jobs).values(id=job_id, kind=kind, project_id=project_id, state="queued", created=now())
-    )
-    return job_id
+    values = {"id": secrets.token_urlsafe(12), "kind": kind, "project_id": project_id, "key": key}
+    document = None if request is None else write_document(request)
+    connection.execute(sa.insert(jobs).values(**values, state="queued", created=now(), request=document))
+    return str(values["id"])
+
+
+def read_request(engine: sa.Engine, job_id: str, kind: type[T]) -> T:
+    """Return what a job was asked for.
+
+    Raises:
+        NotFoundError: If there is no such job.
+        UnreadableError: If it was asked for something that this version does not know.
+    """
+    with engine.begin() as connection:
+        document = connection.execute(sa.select(jobs.c.request).where(jobs.c.id == job_id)).scalar()
+    if document is None:
+        raise NotFoundError(GONE)
+    return read_document(document, kind)
+
+
+def read_result(engine: sa.Engine, job_id: str, kind: type[T]) -> T | None:
+    """Return what a job has answered; `None` until it has ended well.
+
+    Raises:
+        UnreadableError: If it has answered something that this version does not know.
+    """
+    with engine.begin() as connection:
+        document = connection.execute(sa.select(jobs.c.result).where(jobs.c.id == job_id)).scalar()
+    return None if document is None else read_document(document, kind)
+
+
+def write_result(connection: sa.Connection, job_id: str, attempt: int, result: object) -> None:
+    """Store what a job answers, as the worker of that attempt."""
+    write_job(connection, job_id, attempt, result=write_document(result))
 
 
 def get_job(engine: sa.Engine, job_id: str) -> JobStatus:
@@ -92,10 +174,10 @@ def get_job(engine: sa.Engine, job_id: str) -> JobStatus:
         NotFoundError: If there is none.
     """
     with engine.begin() as connection:
-        row = connection.execute(sa.select(jobs).where(jobs.c.id == job_id)).one_or_none()
+        row = connection.execute(sa.select(*STATUS_COLUMNS).where(jobs.c.id == job_id)).one_or_none()
     if row is None:
-        raise NotFoundError("This job is not here any more; its project was deleted.")
-    return JobStatus(**row._mapping)
+        raise NotFoundError(GONE)
+    return _status(row)
 
 
 def has_job(engine: sa.Engine, job_id: str) -> bool:
@@ -106,19 +188,29 @@ def has_job(engine: sa.Engine, job_id: str) -> bool:
 
 def list_jobs(engine: sa.Engine, *, states: tuple[JobState, ...], project_id: str | None = None) -> list[JobStatus]:
     """Return the jobs in some states, oldest first."""
-    query = sa.select(jobs).where(jobs.c.state.in_(states)).order_by(jobs.c.created, jobs.c.id)
+    query = sa.select(*STATUS_COLUMNS).where(jobs.c.state.in_(states)).order_by(jobs.c.created, jobs.c.id)
     if project_id is not None:
         query = query.where(jobs.c.project_id == project_id)
     with engine.begin() as connection:
-        return [JobStatus(**row._mapping) for row in connection.execute(query)]
+        return [_status(row) for row in connection.execute(query)]
 
 
 def last_job(engine: sa.Engine, project_id: str, kind: JobKind) -> JobStatus | None:
     """Return the newest job of a kind in a project."""
-    query = sa.select(jobs).where(jobs.c.project_id == project_id, jobs.c.kind == kind)
+    return _newest(engine, jobs.c.project_id == project_id, jobs.c.kind == kind)
+
+
+def last_job_of_key(engine: sa.Engine, project_id: str, kind: JobKind, key: str) -> JobStatus | None:
+    """Return the newest job of a kind with that key: any that waits or works, else one of this project."""
+    known = sa.or_(jobs.c.state.in_(ACTIVE_STATES), jobs.c.project_id == project_id)
+    return _newest(engine, jobs.c.kind == kind, jobs.c.key == key, known)
+
+
+def _newest(engine: sa.Engine, *conditions: sa.ColumnElement[bool]) -> JobStatus | None:
+    query = sa.select(*STATUS_COLUMNS).where(*conditions).order_by(jobs.c.created.desc(), jobs.c.id)
     with engine.begin() as connection:
-        row = connection.execute(query.order_by(jobs.c.created.desc(), jobs.c.id).limit(1)).one_or_none()
-    return None if row is None else JobStatus(**row._mapping)
+        row = connection.execute(query.limit(1)).one_or_none()
+    return None if row is None else _status(row)
 
 
 def queue_position(engine: sa.Engine, job: JobStatus) -> int:
@@ -144,11 +236,11 @@ def claim_job(engine: sa.Engine, kind: JobKind) -> JobStatus | None:
         sa.update(jobs)
         .where(jobs.c.id == oldest, jobs.c.state == "queued")
         .values(state="starting", attempt=jobs.c.attempt + 1, started=now(), heartbeat=now(), pid=None)
-        .returning(jobs)
+        .returning(*STATUS_COLUMNS)
     )
     with writing(engine) as connection:
         row = connection.execute(statement).one_or_none()
-    return None if row is None else JobStatus(**row._mapping)
+    return None if row is None else _status(row)
 
 
 def requeue_job(engine: sa.Engine, job_id: str, attempt: int) -> bool:

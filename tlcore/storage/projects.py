@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from tlcore.config import RunConfig, from_json, to_json
-from tlcore.errors import NotFoundError
+from tlcore.config import RunConfig
+from tlcore.documents import write_document
+from tlcore.errors import NotFoundError, UnreadableError
+from tlcore.storage.configs import Unreadable, read_config
 from tlcore.storage.database import now, projects, writing
 
 MAX_NAME_LENGTH = 80
@@ -40,7 +42,7 @@ class Project:
 
 def _project(row: sa.Row[tuple[object, ...]]) -> Project:
     fields = dict(row._mapping)
-    fields["config"] = from_json(fields["config"], RunConfig)
+    fields["config"] = read_config(fields["config"])
     fields["visited"] = tuple(filter(None, fields["visited"].split(",")))
     return Project(**fields)
 
@@ -56,7 +58,7 @@ def create_project(engine: sa.Engine, owner: str, name: str) -> Project:
                 name=clean_name(name),
                 created=now(),
                 version=None,
-                config=to_json(RunConfig()),
+                config=write_document(RunConfig()),
                 visited="",
             )
         )
@@ -88,9 +90,32 @@ def get_project(engine: sa.Engine, project_id: str, owner: str) -> Project:
 
 def list_projects(engine: sa.Engine, owner: str) -> list[Project]:
     """Return the projects of an owner, newest first."""
+    return _read_all(engine, owner)[0]
+
+
+def list_unreadable_projects(engine: sa.Engine, owner: str) -> list[Unreadable]:
+    """Return the projects of an owner that this version cannot read."""
+    return _read_all(engine, owner)[1]
+
+
+def _read_all(engine: sa.Engine, owner: str) -> tuple[list[Project], list[Unreadable]]:
     query = sa.select(projects).where(projects.c.owner == owner).order_by(projects.c.created.desc())
     with engine.begin() as connection:
-        return [_project(row) for row in connection.execute(query)]
+        rows = connection.execute(query).all()
+    readable, unreadable = [], []
+    for row in rows:
+        try:
+            readable.append(_project(row))
+        except UnreadableError as error:
+            unreadable.append(Unreadable(row.id, row.name, str(error)))
+    return readable, unreadable
+
+
+def reset_config(engine: sa.Engine, project_id: str) -> None:
+    """Give a project the settings of a new one; its pictures, runs and results stay."""
+    with writing(engine) as connection:
+        statement = sa.update(projects).where(projects.c.id == project_id)
+        connection.execute(statement.values(config=write_document(RunConfig())))
 
 
 def update_config(engine: sa.Engine, project_id: str, change: Callable[[RunConfig], RunConfig]) -> RunConfig:
@@ -108,8 +133,8 @@ def update_config(engine: sa.Engine, project_id: str, change: Callable[[RunConfi
         text = connection.execute(sa.select(projects.c.config).where(projects.c.id == project_id)).scalar()
         if text is None:
             raise NotFoundError("This project was deleted. Go to Home to see your projects.")
-        config = change(from_json(text, RunConfig))
-        connection.execute(sa.update(projects).where(projects.c.id == project_id).values(config=to_json(config)))
+        config = change(read_config(text))
+        connection.execute(sa.update(projects).where(projects.c.id == project_id).values(config=write_document(config)))
     return config
 
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from tlcore.config import RunConfig, from_json, to_json
-from tlcore.errors import NotFoundError
+from tlcore.config import RunConfig
+from tlcore.documents import read_document, write_document
+from tlcore.errors import NotFoundError, UnreadableError
+from tlcore.storage.configs import Unreadable, read_config
 from tlcore.storage.database import jobs, metrics, run_notes, runs, writing
-from tlcore.storage.jobs import ENDED_STATES, JobStatus, insert_job, write_job
+from tlcore.storage.jobs import ENDED_STATES, STATUS_COLUMNS, JobStatus, insert_job, write_job
 
 MAX_NOTE_LENGTH = 200
 
@@ -127,7 +129,7 @@ def _find_same(connection: sa.Connection, project_id: str, plan: RunPlan) -> str
         sa.select(jobs.c.id)
         .join(runs, runs.c.job_id == jobs.c.id)
         .where(jobs.c.project_id == project_id, jobs.c.state.not_in(ENDED_STATES), jobs.c.stop_requested.is_(None))
-        .where(runs.c.version == plan.version, runs.c.config == to_json(plan.config))
+        .where(runs.c.version == plan.version, runs.c.config == write_document(plan.config))
     )
     found = connection.execute(query).scalar()
     return None if found is None else str(found)
@@ -138,7 +140,7 @@ def _insert_run(connection: sa.Connection, project_id: str, plan: RunPlan) -> st
     number = connection.execute(last.where(jobs.c.project_id == project_id)).scalar_one() + 1
     job_id = insert_job(connection, "run", project_id)
     connection.execute(
-        sa.insert(runs).values(job_id=job_id, number=number, version=plan.version, config=to_json(plan.config))
+        sa.insert(runs).values(job_id=job_id, number=number, version=plan.version, config=write_document(plan.config))
     )
     note = clean_note(plan.note)
     if note:
@@ -153,13 +155,13 @@ def clean_note(note: str) -> str:
 
 def _run(row: sa.Row[tuple[object, ...]]) -> Run:
     fields = dict(row._mapping)
-    own = {name: fields.pop(name) for name in ("number", "version", "config", "summary", "job_id", "note")}
+    own = {name: fields.pop(name) for name in ("number", "version", "config", "summary", "note")}
     return Run(
         job=JobStatus(**fields),
         number=own["number"],
         version=own["version"],
-        config=from_json(own["config"], RunConfig),
-        summary=None if own["summary"] is None else from_json(own["summary"], RunSummary),
+        config=read_config(own["config"]),
+        summary=None if own["summary"] is None else read_document(own["summary"], RunSummary),
         note=own["note"] or "",
     )
 
@@ -167,7 +169,8 @@ def _run(row: sa.Row[tuple[object, ...]]) -> Run:
 def _select_runs() -> sa.Select[tuple[object, ...]]:
     with_job = jobs.join(runs, runs.c.job_id == jobs.c.id)
     with_note = with_job.outerjoin(run_notes, run_notes.c.job_id == jobs.c.id)
-    return sa.select(jobs, runs, run_notes.c.note).select_from(with_note)
+    own = (column for column in runs.c if column.name != "job_id")
+    return sa.select(*STATUS_COLUMNS, *own, run_notes.c.note).select_from(with_note)
 
 
 def get_run(engine: sa.Engine, run_id: str) -> Run:
@@ -187,9 +190,25 @@ def get_run(engine: sa.Engine, run_id: str) -> Run:
 
 def list_runs(engine: sa.Engine, project_id: str) -> list[Run]:
     """Return the runs of a project, newest first."""
+    return _read_all(engine, project_id)[0]
+
+
+def list_unreadable_runs(engine: sa.Engine, project_id: str) -> list[Unreadable]:
+    """Return the runs of a project that this version cannot read."""
+    return _read_all(engine, project_id)[1]
+
+
+def _read_all(engine: sa.Engine, project_id: str) -> tuple[list[Run], list[Unreadable]]:
     query = _select_runs().where(jobs.c.project_id == project_id).order_by(runs.c.number.desc())
     with engine.begin() as connection:
-        return [_run(row) for row in connection.execute(query)]
+        rows = connection.execute(query).all()
+    readable, unreadable = [], []
+    for row in rows:
+        try:
+            readable.append(_run(row))
+        except UnreadableError as error:
+            unreadable.append(Unreadable(row.id, f"Run {row.number}", str(error)))
+    return readable, unreadable
 
 
 def write_metrics(
@@ -225,4 +244,4 @@ def read_metrics(engine: sa.Engine, run_id: str) -> list[MetricPoint]:
 def write_summary(connection: sa.Connection, run_id: str, attempt: int, summary: RunSummary) -> None:
     """Store what a run reached, as the worker of that attempt."""
     write_job(connection, run_id, attempt)
-    connection.execute(sa.update(runs).where(runs.c.job_id == run_id).values(summary=to_json(summary)))
+    connection.execute(sa.update(runs).where(runs.c.job_id == run_id).values(summary=write_document(summary)))

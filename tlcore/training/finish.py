@@ -14,7 +14,7 @@ from tlcore.features.compiling import compile_model
 from tlcore.model.architecture import describe_model
 from tlcore.model.classifier import Classifier
 from tlcore.model.cut import ModelPlan
-from tlcore.progress import CLOSING_PHASES, SAVING, TESTING, Progress, StopRequested
+from tlcore.progress import CLOSING_PHASES, Phase, Progress, StopRequested
 from tlcore.results.evaluation import VALIDATION_FILE_NAME, Evaluation, save_evaluation
 from tlcore.results.export import save_export
 from tlcore.results.prediction import SUFFIX_FILE, PredictorSpec, save_predictor_spec
@@ -56,7 +56,7 @@ def finish_run(
 
     def evaluate(split: Split) -> Evaluation:
         items = dataset.subset(split)
-        found = features.plain(items, progress, TESTING)
+        found = features.plain(items, progress, "testing")
         if found is None:
             probabilities, labels = np.zeros((0, dataset.num_classes), np.float32), np.zeros(0, np.int64)
         else:
@@ -64,7 +64,7 @@ def finish_run(
         return Evaluation(dataset.class_names, tuple(item.image for item in items), labels, probabilities)
 
     evaluation, validation = evaluate("test"), evaluate("validation")
-    progress.phase(SAVING)
+    progress.phase("saving")
     save_evaluation(evaluation, run_dir)
     save_evaluation(validation, run_dir, VALIDATION_FILE_NAME)
     save_export(classifier.model, plan.config, dataset.class_names, run_dir)
@@ -89,10 +89,10 @@ class _Unstoppable:
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
 
-    def phase(self, name: str, done: int = 0, total: int = 0) -> None:
+    def phase(self, name: Phase, done: int = 0, total: int = 0, subject: str = "") -> None:
         with contextlib.suppress(StopRequested):
             # Only the closing phases tell the runner that the end may take its time.
-            self._progress.phase(name if name in CLOSING_PHASES else TESTING, done, total)
+            self._progress.phase(name if name in CLOSING_PHASES else "testing", done, total)
 
     def metrics(self, epoch: float, values: Mapping[str, float]) -> None:
         with contextlib.suppress(StopRequested):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tlcore.config import TrainingConfig
 from tlcore.errors import RunError
 from tlcore.features.store import FeatureTable, LabelledFeatures
-from tlcore.progress import TRAINING, Progress, StopRequested
+from tlcore.progress import Progress, StopRequested
 from tlcore.training.batches import Batches, chunks
 from tlcore.training.schedules import learning_rate_at
 from tlcore.training.steps import Steps, build_optimizer, class_weights
@@ -125,7 +125,7 @@ def search_rates(
     rates: list[float] = []
     losses: list[float] = []
     for number, rate in enumerate(np.geomspace(*SEARCHED_RATES, SEARCH_STEPS).tolist(), start=1):
-        progress.phase("Trying learning rates", number - 1, SEARCH_STEPS)
+        progress.phase("trying_rates", number - 1, SEARCH_STEPS)
         steps.set_learning_rate(rate)
         loss = float(np.mean(steps.learn(*next(records))[0].numpy()))
         if not math.isfinite(loss) or loss > EXPLODED * min(losses, default=loss):
@@ -186,7 +186,7 @@ class _Training:
         """
         if train is not None:
             self._batches.features = train
-        self._progress.phase(TRAINING, epoch, self._config.epochs)
+        self._progress.phase("training", epoch, self._config.epochs)
         self.stopwatch.begin_epoch()
         values = self._learn(epoch)
         if self._validation is not None:
@@ -194,7 +194,7 @@ class _Training:
             values |= {f"val_{name}": value for name, value in answers.items()}
         self.best.compare(epoch + 1, values)
         self._progress.metrics(float(epoch + 1), values)
-        self._progress.phase(TRAINING, epoch + 1, self._config.epochs)
+        self._progress.phase("training", epoch + 1, self._config.epochs)
         self.stopwatch.end_epoch()
 
     def _learn(self, epoch: int) -> dict[str, float]:

@@ -18,7 +18,7 @@ from tlcore.features.store import LabelledFeatures
 from tlcore.home import DataRoot
 from tlcore.model.architecture import check_phases
 from tlcore.model.cut import ModelPlan, plan_model
-from tlcore.progress import FINE_TUNING, Progress, StopRequested, background, wait_for
+from tlcore.progress import Phase, Progress, StopRequested, background, wait_for
 from tlcore.storage.runs import RunSummary
 from tlcore.training.rate_search import RateSearch
 from tlcore.training.split_features import SplitFeatures
@@ -28,8 +28,6 @@ from tlcore.training.timings import RunTimings
 if TYPE_CHECKING:
     from tlcore.model.classifier import Classifier
     from tlcore.training.loop import TrainingResult
-
-VALIDATION_FEATURES = "Computing features of the validation pictures"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +70,7 @@ def train_classifier(
     started = time.monotonic()
     check_phases(config)
     try:
-        progress.phase("Preparing")
+        progress.phase("preparing")
     except StopRequested:
         return RunResult(None, stopped=True)
     run = _TrainingRun(dataset, config, progress, home)
@@ -177,11 +175,11 @@ class _TrainingRun:
             classifier = pool.submit(self._build_classifier)
             self.features.views(0, self._first.training, self._progress)
             validation = self._validation()
-            self.classifier = wait_for(classifier, self._progress, "Loading TensorFlow")
+            self.classifier = wait_for(classifier, self._progress, "loading")
         return validation
 
     def _validation(self) -> LabelledFeatures | None:
-        return self.features.plain(self._dataset.subset("validation"), self._progress, VALIDATION_FEATURES)
+        return self.features.plain(self._dataset.subset("validation"), self._progress, "validation_features")
 
     def _go_on_or_stop(self, config: RunConfig, before: TrainingResult) -> TrainingResult:
         """Go on with the second phase; stopped before it has begun, the first one's best epoch is what there is."""
@@ -255,8 +253,8 @@ class _LaterPhase:
         self._progress = progress
         self._epochs_before = epochs_before
 
-    def phase(self, name: str, done: int = 0, total: int = 0) -> None:
-        self._progress.phase(FINE_TUNING, self._epochs_before + done, self._epochs_before + total)
+    def phase(self, name: Phase, done: int = 0, total: int = 0, subject: str = "") -> None:
+        self._progress.phase("fine_tuning", self._epochs_before + done, self._epochs_before + total)
 
     def metrics(self, epoch: float, values: Mapping[str, float]) -> None:
         self._progress.metrics(self._epochs_before + epoch, values)

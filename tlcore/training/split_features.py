@@ -13,7 +13,7 @@ from tlcore.features.store import LabelledFeatures
 from tlcore.home import DataRoot
 from tlcore.images.views import ViewRequest, view_of_epoch
 from tlcore.model.cut import ModelPlan
-from tlcore.progress import Progress
+from tlcore.progress import Phase, Progress
 
 
 class SplitFeatures:
@@ -41,15 +41,15 @@ class SplitFeatures:
         """Return the training features of an epoch, counted from 0: each picture under its view of that epoch."""
         items = self._dataset.subset("train")
         requests = [view_of_epoch(item.image, epoch, self._augmentation, config) for item in items]
-        what = "Computing features" if self._augmentation.is_identity else "Computing features of augmented views"
+        what: Phase = "features" if self._augmentation.is_identity else "view_features"
         return self._labelled(items, requests, progress, what)
 
-    def plain(self, items: Sequence[Item], progress: Progress, phase: str) -> LabelledFeatures | None:
+    def plain(self, items: Sequence[Item], progress: Progress, phase: Phase) -> LabelledFeatures | None:
         """Return the features of pictures as they are; `None` when there are none."""
         return self._labelled(items, [ViewRequest(item.image) for item in items], progress, phase) if items else None
 
     def _labelled(
-        self, items: Sequence[Item], requests: Sequence[ViewRequest], progress: Progress, phase: str
+        self, items: Sequence[Item], requests: Sequence[ViewRequest], progress: Progress, phase: Phase
     ) -> LabelledFeatures:
         labels = np.array([self._class_index[item.class_id] for item in items], np.int64)
         return LabelledFeatures(self._extractor.table(requests, progress, phase), labels)

@@ -19,8 +19,9 @@ from tlcore.errors import DatasetError, TransferLabError
 from tlcore.home import storage_error
 from tlcore.intake.collection import collect
 from tlcore.intake.sources import FileSource
-from tlcore.jobs.control import start_import
-from tlcore.storage.imports import ImportRequest, StagedFile, make_staging_dir, remove_staging_dir
+from tlcore.jobs.control import start_job
+from tlcore.storage.requests import ImportRequest, StagedFile
+from tlcore.storage.staging import make_staging_dir, remove_staging_dir
 
 WAYS = {
     "samples": ":material/auto_awesome_mosaic: Ready set",
@@ -37,7 +38,12 @@ _GENERATION = "bring-generation"
 def bring_pictures(context: Context) -> None:
     """Draw the choice of ways, and the chosen one."""
     way = st.segmented_control(
-        "Where are your pictures?", list(WAYS), format_func=WAYS.get, default="samples", required=True, key="way"
+        "Where are your pictures?",
+        list(WAYS),
+        format_func=lambda name: WAYS[name],
+        default="samples",
+        required=True,
+        key="way",
     )
     {
         "samples": _bring_sample,
@@ -114,7 +120,8 @@ def _bring_photo(context: Context) -> None:
     if report.refused:
         st.error(label(report.refused[0].reason), icon=":material/error:")
         return
-    total = len(report.dataset.of_class(report.dataset.class_named(name).id))
+    label_of_class = report.dataset.class_named(name)
+    total = len(report.dataset.of_class(label_of_class.id)) if label_of_class else 0
     st.toast(f"{label(name)}: {count(total, 'picture')}", icon=":material/photo_camera:")
     save_edit(context, report.dataset, f"photo into {name}")
 
@@ -190,7 +197,9 @@ def _stage(
 
 def _start(context: Context, request: ImportRequest) -> None:
     try:
-        st.session_state[STARTED_IMPORT] = start_import(context.engine, context.project.id, request, context.home)
+        st.session_state[STARTED_IMPORT] = start_job(
+            context.engine, context.home, "import", context.project.id, request
+        )
     except TransferLabError as error:
         if request.staging is not None:
             remove_staging_dir(request.staging, context.home)

@@ -72,11 +72,17 @@ def _choose_class(dataset: Dataset) -> ClassLabel:
     if len(ids) <= MAX_PILLS:
         names = {c.id: f"{label(plain(c.name, _NAME_LENGTH))}  {totals[c.id]:,}" for c in dataset.classes}
         chosen = st.pills(
-            "Class", ids, format_func=names.get, default=ids[0], required=True, key=key, label_visibility="collapsed"
+            "Class",
+            ids,
+            format_func=lambda class_id: names[class_id],
+            default=ids[0],
+            required=True,
+            key=key,
+            label_visibility="collapsed",
         )
     else:
         names = {c.id: f"{plain(c.name)} ({totals[c.id]:,})" for c in dataset.classes}
-        chosen = st.selectbox("Class", ids, format_func=names.get, key=key, width=420)
+        chosen = st.selectbox("Class", ids, format_func=lambda class_id: names[class_id], key=key, width=420)
     return dataset.find_class(chosen)
 
 
@@ -102,7 +108,7 @@ def _merge(context: Context, dataset: Dataset, chosen: ClassLabel) -> None:
         into = st.selectbox(
             "Into",
             list(others),
-            format_func=others.get,
+            format_func=lambda class_id: others[class_id],
             key=_key("merge-into", context, chosen),
             label_visibility="collapsed",
         )
@@ -131,7 +137,7 @@ def _move_pictures(context: Context, dataset: Dataset, chosen: ClassLabel, ticke
             placeholder="Choose, or type a new name",
             key=_key("move-to", context, chosen),
         )
-        if st.button("Move", key=_key("move-yes", context, chosen), disabled=not target):
+        if st.button("Move", key=_key("move-yes", context, chosen), disabled=not target) and target:
             try:
                 extended, into = with_class(dataset, target)
             except TransferLabError as error:

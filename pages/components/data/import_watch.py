@@ -8,10 +8,10 @@ from pages.components.data.bring import STARTED_IMPORT
 from pages.components.frame import job_progress, show_error
 from pages.components.state import Context
 from pages.components.text import count, label
-from tlcore.errors import NotFoundError, TransferLabError
+from tlcore.errors import NotFoundError, TransferLabError, UnreadableError
 from tlcore.jobs.control import ensure_runner, stop_job
-from tlcore.storage.imports import ImportSummary, get_import
-from tlcore.storage.jobs import ENDED_STATES, JobStatus, get_job, list_jobs
+from tlcore.storage.jobs import ENDED_STATES, JobStatus, get_job, list_jobs, read_result
+from tlcore.storage.requests import ImportSummary
 
 POLL_SECONDS = 0.5
 
@@ -48,7 +48,11 @@ def show_import(context: Context, job: JobStatus) -> None:
     if job.state == "failed":
         st.error(label(job.message or "The import failed. Bring the pictures again."), icon=":material/error:")
         return
-    summary = get_import(context.engine, job.id)[1]
+    try:
+        summary = read_result(context.engine, job.id, ImportSummary)
+    except UnreadableError as error:
+        st.caption(f"What the last import did cannot be shown. {label(str(error))}")
+        return
     if summary is None:
         if st.session_state.get(STARTED_IMPORT) == job.id:
             st.info(label(job.message or "The import was stopped. Nothing was added."), icon=":material/info:")

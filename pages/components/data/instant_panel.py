@@ -96,7 +96,12 @@ def _draw_answers(dataset: Dataset, classifier: InstantClassifier, fingerprint: 
         st.caption(f"Not yet with {label(', '.join(left_out))}: too few pictures.")
     colors = [class_color(color) for color in classifier.predictor.class_colors]
     way = st.segmented_control(
-        "Ask it about", list(WAYS), format_func=WAYS.get, default="files", required=True, key="instant-way"
+        "Ask it about",
+        list(WAYS),
+        format_func=lambda name: WAYS[name],
+        default="files",
+        required=True,
+        key="instant-way",
     )
     model_id = f"instant.{fingerprint}"
     if way == "camera":

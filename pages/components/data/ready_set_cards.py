@@ -14,7 +14,7 @@ from tlcore.errors import TransferLabError
 from tlcore.home import DataRoot
 from tlcore.ready_sets.previews import NUM_PICTURES, PreviewStrip, load_strip, preview_strip
 from tlcore.ready_sets.registry import READY_SETS, ReadySetSpec, get_ready_set
-from tlcore.storage.imports import ImportRequest
+from tlcore.storage.requests import ImportRequest
 
 CAPS = (100, 300, 1000, None)
 DEFAULT_CAP = 100

@@ -15,7 +15,7 @@ from pages.components.state import Context
 from pages.components.text import label
 from tlcore.backbones.registry import BACKBONES
 from tlcore.errors import TransferLabError
-from tlcore.jobs.control import ensure_runner, start_backbone_measure, stop_job
+from tlcore.jobs.control import ensure_runner, start_job, stop_job
 from tlcore.storage.jobs import ACTIVE_STATES, JobStatus, last_job, list_jobs
 
 SCATTER_HEIGHT = 420
@@ -45,13 +45,14 @@ def _draw_overview(context: Context) -> None:
     axis: Axis = "size"
     if len(axes) > 1:
         st.session_state.setdefault(AXIS_KEY, "speed" if len(measured) > 1 else "size")
-        axis = st.segmented_control(
+        chosen_axis: Axis | None = st.segmented_control(
             "Compare the accuracy with",
             axes,
-            format_func=AXIS_TITLES.get,
+            format_func=lambda name: AXIS_TITLES[name],
             required=True,
             key=AXIS_KEY,
         )
+        axis = chosen_axis or axis
 
     def take_clicked() -> None:
         name = st.session_state["backbones"].clicked
@@ -121,7 +122,7 @@ def _offer_measurement(context: Context, unmeasured: int, total: int) -> None:
         st.error(label(last.message), icon=":material/error:")
     if st.button(button, key="measure_backbones", icon=":material/timer:", on_click=_show_speed):
         try:
-            start_backbone_measure(context.engine, context.project.id, context.home)
+            start_job(context.engine, context.home, "backbones", context.project.id)
         except TransferLabError as error:
             show_error(error)
         else:

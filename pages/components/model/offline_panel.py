@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components.model.weights_download import download_while_waiting
+from pages.components.model.weights_download import start_download, watch_downloads
 from pages.components.state import Context
 from pages.components.text import count
 from tlcore.backbones.registry import BACKBONES
@@ -26,6 +26,7 @@ def draw_offline_panel(context: Context) -> None:
             "They stay on this computer, for all projects."
         )
         st.caption(f"Ready: {', '.join(ready) or 'none'}.")
+        works = watch_downloads(context)
         if not missing:
             st.success("All backbones are on this computer.", icon=":material/check_circle:")
             return
@@ -40,5 +41,5 @@ def draw_offline_panel(context: Context) -> None:
         )
         total = sum(missing[name][1] for name in ticked)
         text = f"Download {count(len(ticked), 'backbone')}, {megabytes(total)}" if ticked else "Download"
-        if st.button(text, key="download_ticked", icon=":material/download:", disabled=not ticked):
-            download_while_waiting([missing[name][0] for name in ticked], context.home)
+        if st.button(text, key="download_ticked", icon=":material/download:", disabled=works or not ticked):
+            start_download(context, [missing[name][0] for name in ticked])

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import tempfile
-from dataclasses import replace
-from pathlib import Path
-
 import streamlit as st
+from streamlit.typing import UploadedFile
 
 from pages.components.forms import SettingsForm
-from pages.components.frame import show_error
+from pages.components.frame import job_progress, show_error
 from pages.components.model.backbone_choice import with_backbone
 from pages.components.state import Context
 from pages.components.text import label
 from pages.server.private_streamlit import remove_uploaded
 from tlcore.backbones.registry import BackboneSpec, get_backbone, small_cnn_filters, small_cnn_name
 from tlcore.backbones.small_cnn import MAX_BLOCKS
-from tlcore.backbones.weights.brought import bring_weights, find_brought
-from tlcore.config import IMAGENET, RANDOM, ModelConfig, RunConfig
-from tlcore.errors import TransferLabError
+from tlcore.backbones.weights.brought import find_brought
+from tlcore.config import IMAGENET, RANDOM, ModelConfig
+from tlcore.errors import NotFoundError, TransferLabError
+from tlcore.home import write_atomically
+from tlcore.jobs.control import ensure_runner, start_job, stop_job
+from tlcore.model.architecture import with_weights
+from tlcore.storage.jobs import get_job, last_job
+from tlcore.storage.requests import WeightsCheckRequest
+from tlcore.storage.staging import make_staging_dir, remove_staging_dir
 
 FILE = "file"
+POLL_SECONDS = 0.5
 FILTERS = (4, 8, 16, 32, 64, 128, 256, 512)
 STARTS = {IMAGENET: "ImageNet", RANDOM: "Chance", FILE: "Your file"}
 SENTENCES = {
@@ -53,27 +57,19 @@ def draw_start(context: Context) -> None:
         chosen = st.session_state["begins_with"]
         st.session_state["file_for"] = spec.name
         if chosen in (IMAGENET, RANDOM):
-            form.change(lambda run: with_start(run, chosen))
+            form.change(lambda run: with_weights(run, chosen))
 
     st.segmented_control(
-        "It begins with", list(STARTS), format_func=STARTS.get, required=True, key="begins_with", on_change=choose
+        "It begins with",
+        list(STARTS),
+        format_func=lambda name: STARTS[name],
+        required=True,
+        key="begins_with",
+        on_change=choose,
     )
     st.caption(SENTENCES[st.session_state["begins_with"]])
     if st.session_state["begins_with"] == FILE:
         _draw_file(context, form, spec, config.model)
-
-
-def with_start(config: RunConfig, weights: str) -> RunConfig:
-    """Return the settings with other first weights; without pre-training all blocks learn, with it none at first."""
-    spec = get_backbone(config.model.backbone)
-    was_random = config.model.weights == RANDOM
-    model = replace(config.model, weights=weights)
-    if weights == RANDOM:
-        model = replace(model, first_trainable=spec.block_names[0], also_frozen=())
-    elif was_random:
-        model = replace(model, first_trainable=None, also_frozen=())
-    tuning = None if weights == RANDOM else config.training.fine_tuning
-    return replace(config, model=model, training=replace(config.training, fine_tuning=tuning))
 
 
 def _draw_file(context: Context, form: SettingsForm, spec: BackboneSpec, model: ModelConfig) -> None:
@@ -89,20 +85,51 @@ def _draw_file(context: Context, form: SettingsForm, spec: BackboneSpec, model: 
         type=["h5"],
         key=f"weights_file_{turn}",
     )
-    if file is None:
+    job = last_job(context.engine, context.project.id, "weights_check")
+    if job is not None and job.is_active:
+        _watch_check(context, job.id)
+    elif file is not None:
+        _start_check(context, spec, file)
+    elif job is not None and job.state == "failed":
+        st.error(label(job.message), icon=":material/error:")
+
+
+def _start_check(context: Context, spec: BackboneSpec, file: UploadedFile) -> None:
+    """Put the file aside for its check, which also lets the project begin with it."""
+    staging = None
+    try:
+        staging = make_staging_dir(context.home)
+        write_atomically(staging / "weights", lambda path: path.write_bytes(file.getbuffer()))
+        request = WeightsCheckRequest(spec.name, staging.name, file.name)
+        start_job(context.engine, context.home, "weights_check", context.project.id, request)
+    except TransferLabError as error:
+        if staging is not None:
+            remove_staging_dir(staging.name, context.home)
+        show_error(error)
         return
-    with tempfile.TemporaryDirectory(prefix="transfer-lab-") as folder, st.spinner("Comparing it, layer by layer"):
-        path = Path(folder) / "brought.h5"
-        path.write_bytes(file.getbuffer())
-        try:
-            key = bring_weights(spec, path, file.name, context.home)
-        except TransferLabError as error:
-            show_error(error)
-            return
     remove_uploaded([file])
-    st.session_state["weights_turn"] = turn + 1
-    form.change(lambda run: with_start(run, key))
+    st.session_state["weights_turn"] += 1
     st.rerun()
+
+
+@st.fragment(run_every=POLL_SECONDS)
+def _watch_check(context: Context, job_id: str) -> None:
+    try:
+        job = get_job(context.engine, job_id)
+        ensure_runner(context.home)  # it may have died with the computer
+    except NotFoundError:
+        st.rerun()
+    except TransferLabError as error:
+        show_error(error)
+        return
+    if not job.is_active:
+        st.session_state.pop("begins_with", None)
+        st.rerun()
+    text, fraction = job_progress(context, job)
+    st.progress(fraction, text=label(text))
+    if st.button("Stop", key="stop_check", icon=":material/stop:", disabled=job.stop_requested is not None):
+        stop_job(context.engine, job, context.home)
+        st.rerun()
 
 
 def _draw_small_network(form: SettingsForm, filters: tuple[int, ...]) -> None:

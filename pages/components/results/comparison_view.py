@@ -17,7 +17,7 @@ from pages.components.figures.live_plot import live_plot
 from pages.components.figures.network import amount
 from pages.components.frame import show_error
 from pages.components.results.compared_runs import compared_numbers
-from pages.components.state import Context, dataset_of
+from pages.components.state import Context
 from pages.components.text import label, plain
 from pages.components.train.run_list import STATE_BADGES, what_was_trained
 from tlcore.errors import TransferLabError
@@ -98,7 +98,7 @@ def _points(run_id: str, last: int, _engine: sa.Engine) -> tuple[MetricPoint, ..
 
 
 def _test_pictures(context: Context, run: Run) -> frozenset[tuple[str, str]]:
-    dataset = dataset_of(context, context.project, run.version)
+    dataset = context.dataset_of(context.project, run.version)
     return frozenset((item.image, item.class_id) for item in dataset.subset("test"))
 
 

@@ -77,7 +77,7 @@ def _choose_weights(context: Context, members: Sequence[Run]) -> tuple[Weighting
     weighting = st.segmented_control(
         "What does each one count?",
         list(WEIGHTINGS),
-        format_func=WEIGHTINGS.get,
+        format_func=lambda name: WEIGHTINGS[name],
         default="equal",
         required=True,
         key="group-weighting",

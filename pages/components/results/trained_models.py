@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import streamlit as st
 
 from pages.components.amounts import accuracy_decimals, percent
-from pages.components.state import Context, dataset_of
+from pages.components.state import Context
 from pages.components.text import plain
 from tlcore.backbones.registry import get_backbone
 from tlcore.dataset import Dataset
@@ -68,7 +68,7 @@ def run_names(context: Context, run_ids: Sequence[str]) -> list[str]:
 
 def dataset_of_model(context: Context, model: Model) -> Dataset:
     """Return the data set as it was when the model learned; later edits do not change it."""
-    return dataset_of(context, context.project, model.version)
+    return context.dataset_of(context.project, model.version)
 
 
 def evaluation_of(context: Context, model: Model) -> Evaluation:

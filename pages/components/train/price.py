@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,13 +18,14 @@ from tlcore.backbones.registry import get_backbone
 from tlcore.backbones.weights.status import weights_status
 from tlcore.config import RunConfig
 from tlcore.dataset import check_trainable
-from tlcore.errors import DatasetError, TransferLabError
-from tlcore.jobs.control import ensure_runner, start_measure
+from tlcore.errors import DatasetError, TransferLabError, UnreadableError
+from tlcore.jobs.control import ensure_runner, start_job
 from tlcore.model.cut import PIXELS, plan_model
 from tlcore.pricing.price import PriceTag, price_of, total_of_phases
 from tlcore.pricing.speeds import read_speeds, speeds_key
-from tlcore.storage.jobs import ACTIVE_STATES, list_jobs
-from tlcore.storage.measures import MeasureRequest, last_measure
+from tlcore.progress import phase_words
+from tlcore.storage.jobs import ACTIVE_STATES, JobStatus, last_job_of_key, list_jobs, read_request
+from tlcore.storage.requests import SettingsRequest
 
 POLL_SECONDS = 1.0
 # Whoever still moves the freeze line does not start a measurement at every stop on the way.
@@ -84,12 +86,12 @@ def _look_up_measure(context: Context, phase: RunConfig) -> Price:
     key = speeds_key(phase, context.dataset, context.home)
     if any(job.kind == "run" for job in list_jobs(context.engine, states=ACTIVE_STATES)):
         return Price("busy", key)
-    job = last_measure(context.engine, key, context.project.id, context.project.version or 0)
-    if job is None or job.state == "stopped":
+    job = last_job_of_key(context.engine, context.project.id, "measure", key)
+    if job is None or job.state == "stopped" or not (job.is_active or _is_of_these_pictures(context, job)):
         return Price("wanted", key, phase=phase)
     if job.is_active:
         # One that is being stopped is begun again once it has ended.
-        return Price("measuring", key, detail=job.phase if job.stop_requested is None else "")
+        return Price("measuring", key, detail=_measured_part(job))
     if job.state == "failed":
         return Price("failed", key, detail=job.message, phase=phase)
     return Price("unknown", key, phase=phase)
@@ -194,6 +196,25 @@ def _has_rested(key: str) -> bool:
     return time.monotonic() - since >= REST_SECONDS
 
 
+def _is_of_these_pictures(context: Context, job: JobStatus) -> bool:
+    with suppress(UnreadableError):
+        request: SettingsRequest = read_request(context.engine, job.id, SettingsRequest)
+        return request.version == context.project.version
+    return False
+
+
+def _measured_part(job: JobStatus) -> str:
+    return phase_words(job.phase, job.subject) if job.phase and job.stop_requested is None else ""
+
+
 def _measure(context: Context, price: Price) -> None:
-    request = MeasureRequest(price.key, context.project.version or 0, price.phase or context.project.config)
-    start_measure(context.engine, context.project.id, request, context.home)
+    request = SettingsRequest(context.project.version or 0, price.phase or context.project.config)
+    start_job(
+        context.engine,
+        context.home,
+        "measure",
+        context.project.id,
+        request,
+        key=price.key,
+        replaces_waiting=True,
+    )

@@ -14,11 +14,13 @@ from pages.components.forms import SettingsForm
 from pages.components.frame import show_error
 from pages.components.state import Context
 from pages.components.text import label
-from tlcore.config import RunConfig, from_json
-from tlcore.errors import TransferLabError
-from tlcore.jobs.control import ensure_runner, start_search, stop_job
+from tlcore.config import RunConfig
+from tlcore.errors import TransferLabError, UnreadableError
+from tlcore.jobs.control import ensure_runner, start_job, stop_job
+from tlcore.progress import phase_words
 from tlcore.settings.words import decimal
-from tlcore.storage.rate_searches import StoredSearch, last_search
+from tlcore.storage.jobs import JobStatus, last_job, read_request, read_result
+from tlcore.storage.requests import SettingsRequest
 from tlcore.training.rate_search import RateSearch
 
 POLL_SECONDS = 1.0
@@ -31,14 +33,14 @@ WHY = (
 
 def draw_rate_finder(context: Context, *, is_ready: bool) -> None:
     """Offer the search, show it while it works, and what it found; `is_ready` says whether training could start."""
-    search = last_search(context.engine, context.project.id)
-    active = search is not None and search.job.is_active
+    search = last_job(context.engine, context.project.id, "search")
+    active = search is not None and search.is_active
     st.fragment(run_every=POLL_SECONDS if active else None)(_draw)(context, is_ready, active)
 
 
 def _draw(context: Context, is_ready: bool, watched: bool) -> None:
-    search = last_search(context.engine, context.project.id)
-    active = search is not None and search.job.is_active
+    search = last_job(context.engine, context.project.id, "search")
+    active = search is not None and search.is_active
     if watched and not active:
         st.rerun()  # once: the polling ends
     if active and search is not None:
@@ -52,36 +54,45 @@ def _draw(context: Context, is_ready: bool, watched: bool) -> None:
         help=WHY,
     )
     if pressed:
-        version, config = context.project.version or 0, context.project.config
+        request = SettingsRequest(context.project.version or 0, context.project.config)
         try:
-            start_search(context.engine, context.project.id, version, config, context.home)
+            start_job(context.engine, context.home, "search", context.project.id, request)
         except TransferLabError as error:
             show_error(error)
             return
         st.rerun()
     if search is None:
         st.caption("Takes a few seconds, and longer when the frozen blocks have not seen your pictures yet.")
-    elif search.job.state == "failed":
-        st.error(label(search.job.message), icon=":material/error:")
-    elif search.result is not None:
-        _draw_result(context, search, from_json(search.result, RateSearch))
+    elif search.state == "failed":
+        st.error(label(search.message), icon=":material/error:")
+    else:
+        _draw_last_result(context, search)
 
 
-def _draw_progress(context: Context, search: StoredSearch) -> None:
+def _draw_last_result(context: Context, search: JobStatus) -> None:
+    """Draw what the last search found, if it ended well and this version can read it."""
+    try:
+        found = read_result(context.engine, search.id, RateSearch)
+        if found is not None:
+            _draw_result(context, read_request(context.engine, search.id, SettingsRequest), found)
+    except UnreadableError as error:
+        st.caption(f"The last search cannot be shown. {label(str(error))}")
+
+
+def _draw_progress(context: Context, job: JobStatus) -> None:
     try:
         ensure_runner(context.home)  # it may have died with the computer
     except TransferLabError as error:
         show_error(error)
         return
-    job = search.job
     fraction = min(1.0, job.done / job.total) if job.total else 0.0
-    st.progress(fraction, text=label(job.phase) if job.phase else "Waits for its turn")
+    st.progress(fraction, text=phase_words(job.phase, job.subject) if job.phase else "Waits for its turn")
     if st.button("Stop", key="stop_search", icon=":material/stop_circle:", disabled=job.stop_requested is not None):
         stop_job(context.engine, job, context.home)
         st.rerun()
 
 
-def _draw_result(context: Context, search: StoredSearch, found: RateSearch) -> None:
+def _draw_result(context: Context, request: SettingsRequest, found: RateSearch) -> None:
     config = context.project.config
     live_plot(
         rate_figure(found, config.training.learning_rate),
@@ -92,7 +103,7 @@ def _draw_result(context: Context, search: StoredSearch, found: RateSearch) -> N
     if found.suggestion is None:
         st.info("The loss fell at no rate. Check the pictures, or let more of the model learn.")
         return
-    if alike(search.config) != alike(config):
+    if alike(request.config) != alike(config):
         st.caption("The settings have changed since this search; search again to be sure.")
     if found.suggestion == config.training.learning_rate:
         st.caption(f"You use the suggested learning rate, {found.suggestion:g}.")

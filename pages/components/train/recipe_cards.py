@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages.components.forms import SettingsForm
 from pages.components.frame import show_error
-from pages.components.model.weights_download import download_while_waiting
+from pages.components.model.weights_download import start_download
 from pages.components.results.compared_runs import compare_runs
 from pages.components.state import Context
 from pages.components.text import label
@@ -66,7 +66,7 @@ def _draw_card(context: Context, recipe: RecipeSpec) -> None:
                 help=COMPARE_HELP,
             )
     if fetch:
-        download_while_waiting([spec], context.home)
+        start_download(context, [spec])
     if compare:
         _train_both(context, recipe)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import streamlit as st
 
 from pages.components.amounts import accuracy_decimals, percent
@@ -16,7 +18,7 @@ from tlcore.storage.runs import Run
 
 SHOWN_AT_FIRST = 5
 
-STATE_BADGES: dict[JobState, tuple[str, str, str]] = {
+STATE_BADGES: dict[JobState, tuple[str, str, Literal["gray", "blue", "green", "red"]]] = {
     "queued": ("waiting", ":material/hourglass_empty:", "gray"),
     "starting": ("starting", ":material/hourglass_top:", "blue"),
     "running": ("running", ":material/directions_run:", "blue"),

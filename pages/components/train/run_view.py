@@ -13,13 +13,13 @@ from pages.components.amounts import accuracy_decimals, duration, interval_words
 from pages.components.figures.curves import CURVE_HEIGHT, curve_figure
 from pages.components.figures.live_plot import live_plot
 from pages.components.frame import find_step, show_error
-from pages.components.state import Context, dataset_of, link_params
+from pages.components.state import Context, link_params
 from pages.components.text import count, label
 from pages.components.train.run_settings import run_settings
 from tlcore.config import RunConfig
 from tlcore.errors import TransferLabError
 from tlcore.jobs.control import ensure_runner
-from tlcore.progress import TRAINING_PHASES
+from tlcore.progress import TRAINING_PHASES, Phase, phase_words
 from tlcore.results.evaluation import accuracy_interval
 from tlcore.storage.jobs import JobStatus, queue_position
 from tlcore.storage.runs import Run, RunSummary, get_run, last_metric, read_metrics
@@ -29,18 +29,21 @@ POLL_SECONDS = 1.0
 NEXT_RUN = "next"
 """Stands in the address in place of a run's id while the settings of the next one are chosen."""
 
-PHASE_SENTENCES = {
-    "Preparing the backbone": "The frozen blocks are made fast for this computer. The next run does not wait for this.",
-    "Preparing": "Getting the pictures and the backbone ready.",
-    "Computing features": "The frozen blocks look at every picture once; the answers are kept for all epochs.",
-    "Waiting": "Another run computes the same; this one will share it.",
-    "Loading": "Getting the program ready that trains.",
-    "Fine-tuning": "The head has learned; now blocks of the backbone learn too, in small steps from the best epoch on.",
-    "Training": "The trainable part learns, epoch by epoch. Validation pictures show whether it holds for new ones.",
-    "Testing": "The best epoch answers the test pictures, which it has never seen.",
-    "Saving": "Writing the model down.",
+FEATURES_SENTENCE = "The frozen blocks look at every picture once; the answers are kept for all epochs."
+PHASE_SENTENCES: dict[Phase, str] = {
+    "compiling": "The frozen blocks are made fast for this computer. The next run does not wait for this.",
+    "preparing": "Getting the pictures and the backbone ready.",
+    "features": FEATURES_SENTENCE,
+    "view_features": FEATURES_SENTENCE,
+    "validation_features": FEATURES_SENTENCE,
+    "waiting_for_features": "Another run computes the same; this one will share it.",
+    "loading": "Getting the program ready that trains.",
+    "fine_tuning": "The head has learned; now blocks of the backbone learn too, in small steps from the best epoch on.",
+    "training": "The trainable part learns, epoch by epoch. Validation pictures show whether it holds for new ones.",
+    "testing": "The best epoch answers the test pictures, which it has never seen.",
+    "saving": "Writing the model down.",
 }
-"""What a phase means, by how its name begins; the longer beginning stands first."""
+"""What a phase of a run means."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +89,17 @@ def progress_of(context: Context, run: Run, epoch: float) -> tuple[float, str]:
         return 1.0, "**Stopping**"
     if not job.phase:
         return 0.0, "**Starting**"
+    words = label(phase_words(job.phase, job.subject))
     epochs = epochs_asked_for(run.config)
     trains = job.phase in TRAINING_PHASES
     if not trains and 0 < epoch < epochs and job.total:
         # Augmented views are computed between two epochs; the bar keeps showing the whole training.
-        return epoch / epochs, f"**{label(job.phase)}**: {job.done:,} of {job.total:,}, for epoch {int(epoch) + 1}"
+        return (
+            epoch / epochs,
+            f"**{words}**: {job.done:,} of {job.total:,}, for epoch {int(epoch) + 1}",
+        )
     if job.total <= 0:
-        return 0.0, f"**{label(job.phase)}**"
+        return 0.0, f"**{words}**"
     # The curve knows parts of an epoch, the job counts whole ones.
     done = max(epoch, job.done) if trains else float(job.done)
     left = seconds_left(_pace(run, done), done, job.total, time.time())
@@ -102,7 +109,7 @@ def progress_of(context: Context, run: Run, epoch: float) -> tuple[float, str]:
     else:
         where = f"{job.done:,} of {job.total:,}"
         remaining = f", {duration(left)} left" if left is not None else ""
-    return min(1.0, done / job.total), f"**{label(job.phase)}**: {where}{remaining}"
+    return min(1.0, done / job.total), f"**{words}**: {where}{remaining}"
 
 
 def epochs_asked_for(config: RunConfig) -> int:
@@ -115,8 +122,8 @@ def _phase_sentence(job: JobStatus, *, has_learned: bool) -> str:
         return "The best epoch is tested and kept." if has_learned else "No epoch has ended yet, so nothing is kept."
     if job.state == "queued":
         return "One training works at a time. You can close this page; it starts by itself when its turn comes."
-    beginning = next((name for name in PHASE_SENTENCES if job.phase.startswith(name)), None)
-    return PHASE_SENTENCES[beginning] if beginning else "You can close this page; the training goes on."
+    usual = "You can close this page; the training goes on."
+    return PHASE_SENTENCES.get(job.phase, usual) if job.phase else usual
 
 
 def _pace(run: Run, done: float) -> Pace:
@@ -232,7 +239,7 @@ def leave_run() -> None:
 
 
 def _draw_result(context: Context, run: Run, summary: RunSummary) -> None:
-    classes = dataset_of(context, context.project, run.version).num_classes
+    classes = context.dataset_of(context.project, run.version).num_classes
     with st.container(border=True, key="result"):
         if summary.test_total:
             accuracy = summary.test_correct / summary.test_total

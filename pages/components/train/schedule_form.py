@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import streamlit as st
 
@@ -91,7 +92,7 @@ def draw_phases(context: Context) -> None:
         )
 
 
-def _bind(form: SettingsForm, tuning: FineTuningConfig, field: str, key: str) -> dict[str, object]:
+def _bind(form: SettingsForm, tuning: FineTuningConfig, field: str, key: str) -> dict[str, Any]:
     """Tie a widget to a field of the second phase."""
     return form.bind(
         "fine_tuning",

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import streamlit as st
 
 from pages.components.amounts import accuracy_decimals, percent, seconds_words
 from pages.components.frame import find_step, job_progress, show_error
 from pages.components.results.trained_models import Model
-from pages.components.state import Context, dataset_of, link_params
+from pages.components.state import Context, link_params
 from pages.components.text import label
 from tlcore.backbones.registry import get_backbone
 from tlcore.config import ModelConfig
-from tlcore.errors import TransferLabError
-from tlcore.jobs.control import ensure_runner, start_simple_heads, stop_job
+from tlcore.errors import TransferLabError, UnreadableError
+from tlcore.jobs.control import ensure_runner, start_job, stop_job
 from tlcore.results.evaluation import accuracy_interval
-from tlcore.storage.jobs import JobStatus, last_job
+from tlcore.storage.jobs import JobStatus, last_job, read_request
+from tlcore.storage.requests import SimpleHeadsRequest
 from tlcore.storage.runs import Run
 from tlcore.storage.simple_heads import (
-    SimpleHeadsRequest,
     TrainedSimpleHead,
     frozen_backbone,
-    get_simple_heads_request,
     list_simple_heads,
 )
 
@@ -35,7 +36,7 @@ def draw_simple_heads(context: Context, shown: Model | None = None) -> None:
         shown: The model beside which they stand, whose backbone and pictures they use; without one, the backbone
             that is chosen and the pictures as they are now.
     """
-    job = last_job(context.engine, context.project.id, "probe")
+    job = last_job(context.engine, context.project.id, "simple_heads")
     active = job is not None and job.is_active
     st.fragment(run_every=POLL_SECONDS if active else None)(_draw)(context, shown, active)
 
@@ -43,7 +44,7 @@ def draw_simple_heads(context: Context, shown: Model | None = None) -> None:
 def _draw(context: Context, shown: Model | None, was_active: bool) -> None:
     from tlcore.simple_heads.training import SIMPLE_HEADS
 
-    job = last_job(context.engine, context.project.id, "probe")
+    job = last_job(context.engine, context.project.id, "simple_heads")
     if was_active and (job is None or not job.is_active):
         st.rerun()  # once: the list of models has new ones, and the polling ends
     version = (context.project.version or 0) if shown is None else shown.version
@@ -64,10 +65,10 @@ def _draw(context: Context, shown: Model | None, was_active: bool) -> None:
     if job is not None and job.is_active:
         _watch(context, job)
         return
-    if job is not None and job.state == "failed" and get_simple_heads_request(context.engine, job.id) == request:
+    if job is not None and job.state == "failed" and _asked_for(context, job) == request:
         st.error(label(job.message), icon=":material/error:")
     if heads:
-        dataset = dataset_of(context, context.project, version)
+        dataset = context.dataset_of(context.project, version)
         learned_from, training = heads[0].result.trained_on, len(dataset.subset("train"))
         if learned_from < training:
             st.caption(f"They learned from {learned_from:,} of the {training:,} training pictures, drawn at random.")
@@ -87,11 +88,17 @@ def _draw(context: Context, shown: Model | None, was_active: bool) -> None:
             st.markdown(f"**{spec.title}**: {spec.sentence}")
     if st.button("Train three simple heads", key="train-probes", icon=":material/bolt:"):
         try:
-            start_simple_heads(context.engine, context.project.id, request, context.home)
+            start_job(context.engine, context.home, "simple_heads", context.project.id, request, key=context.project.id)
         except TransferLabError as error:
             show_error(error)
         else:
             st.rerun()
+
+
+def _asked_for(context: Context, job: JobStatus) -> SimpleHeadsRequest | None:
+    with suppress(UnreadableError):
+        return read_request(context.engine, job.id, SimpleHeadsRequest)
+    return None
 
 
 def _backbone_of(context: Context, shown: Model | None) -> ModelConfig:

@@ -1,4 +1,4 @@
-"""Check brought weights: `python -m tlcore.backbones.weights.brought_check BACKBONE FILE NAME HOME`."""
+"""Check a person's file of weights against a backbone, layer by layer; in a process of its own, as it may break."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 
 from tlcore.backbones.keras_models import build_network, pixel_means, scale_pixel_variances
-from tlcore.backbones.registry import get_backbone
 from tlcore.backbones.spec import BackboneSpec
-from tlcore.backbones.weights.brought import BroughtWeights, CheckAnswer, brought_path, description_path
+from tlcore.backbones.weights.brought import BroughtWeights, brought_path, description_path
 from tlcore.backbones.weights.keras_file import ADVICE, LayerWeights, WeightsLayout, read_layout, shape_words
-from tlcore.config import to_json
+from tlcore.documents import write_document
 from tlcore.downloading import hash_of
-from tlcore.errors import StorageError, WeightsError
+from tlcore.errors import WeightsError
 from tlcore.home import DataRoot, storage_error, write_atomically
 
 # A file may hold more than the weights themselves: double precision, or the optimizer's memory of each weight.
@@ -144,23 +143,7 @@ def _keep(network: Any, spec: BackboneSpec, filename: str, workspace: Path, home
     clean = workspace / "clean.weights.h5"
     network.save_weights(clean)
     key = hash_of(clean, "sha256")
-    description = to_json(BroughtWeights(key, spec.name, filename))
+    description = write_document(BroughtWeights(key, spec.name, filename))
     write_atomically(description_path(key, home), lambda path: path.write_text(description, "utf-8"))
     write_atomically(brought_path(key, home), lambda path: shutil.copyfile(clean, path))
     return key
-
-
-def main(arguments: list[str]) -> None:
-    """Check the file that the arguments name and print the answer as one line of JSON."""
-    backbone, file, filename, home = arguments
-    try:
-        answer = CheckAnswer(key=keep_brought(get_backbone(backbone), Path(file), filename, DataRoot(Path(home))))
-    except WeightsError as error:
-        answer = CheckAnswer(refusal=str(error))
-    except StorageError as error:
-        answer = CheckAnswer(storage_problem=str(error))
-    print(to_json(answer), flush=True)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -11,7 +11,7 @@ from tlcore.backbones.weights.brought import brought_path, find_brought
 from tlcore.config import IMAGENET, RANDOM
 from tlcore.downloading import has_hash, keras_cache_dir, megabytes, partial_of, size_of
 from tlcore.errors import WeightsError
-from tlcore.home import DataRoot, write_atomically
+from tlcore.home import DataRoot
 
 # Random weights are the same in every run and process, so that cached features of them stay valid.
 RANDOM_SEED = 0
@@ -109,7 +109,7 @@ def weights_status(spec: BackboneSpec, home: DataRoot, weights: str = IMAGENET) 
 
 
 def require_weights(spec: BackboneSpec, home: DataRoot, weights: str = IMAGENET) -> Path | None:
-    """Return the file of weights after checking it; embedded weights are prepared when they are not yet.
+    """Return the file of weights after checking it; only embedded weights may still have to be written there.
 
     Args:
         spec: The backbone.
@@ -124,10 +124,8 @@ def require_weights(spec: BackboneSpec, home: DataRoot, weights: str = IMAGENET)
         WeightsError: If the weights must be downloaded or brought first, or the file is damaged.
     """
     status = weights_status(spec, home, weights)
-    if status.path is None:
-        return None
-    if status.state == "convert":
-        return prepare_embedded(home)
+    if status.path is None or status.state == "convert":
+        return status.path
     if status.state == "download":
         raise WeightsError(
             f"The weights of {spec.title} are not on this computer. Download them on the Model page "
@@ -143,24 +141,3 @@ def require_weights(spec: BackboneSpec, home: DataRoot, weights: str = IMAGENET)
         way_on = "download it again" if weights == IMAGENET else "bring it again on the Model page"
         raise WeightsError(f"The weights of {spec.title} in {status.path} are damaged. Delete this file and {way_on}.")
     return status.path
-
-
-def prepare_embedded(home: DataRoot) -> Path:
-    """Put the embedded weights into Keras's format under the data root, once.
-
-    Loads Keras when there is something to do: call it from the launcher or a worker, never from a page.
-
-    Returns:
-        The file.
-
-    Raises:
-        WeightsError: If the package with the weights is missing or damaged.
-        StorageError: If the data root cannot be written.
-    """
-    from tlcore.backbones.keras_models import save_embedded_weights
-    from tlcore.backbones.registry import get_backbone
-
-    path = weights_path(get_backbone("efficientnet_lite0"), home)
-    if not size_of(path):
-        write_atomically(path, save_embedded_weights)
-    return path

@@ -1,8 +1,7 @@
-"""The process of one import: `python -m tlcore.jobs.import_worker IMPORT ATTEMPT`."""
+"""What the worker of an import does."""
 
 from __future__ import annotations
 
-import sys
 from contextlib import ExitStack
 
 from tlcore.config import RunConfig
@@ -10,25 +9,17 @@ from tlcore.errors import ConflictError
 from tlcore.home import DataRoot
 from tlcore.intake.collection import ImportReport, gather
 from tlcore.intake.sources import ArchiveSource, FileSource, ReadySource, Source
-from tlcore.jobs.worker import WorkerContext, work
+from tlcore.jobs.worker import WorkerContext
 from tlcore.ready_sets.files import fetch_files
 from tlcore.ready_sets.previews import load_strip, preview_strip, save_strip
 from tlcore.ready_sets.registry import get_ready_set, open_ready_set
-from tlcore.storage.database import writing
 from tlcore.storage.datasets import commit_version, current_dataset
 from tlcore.storage.deletion import remove_unused_pictures
 from tlcore.storage.images import ImageStore
-from tlcore.storage.imports import (
-    ImportRequest,
-    ImportSummary,
-    RefusedFile,
-    get_import,
-    remove_staging_dir,
-    write_import_summary,
-)
 from tlcore.storage.jobs import JobState, get_job
+from tlcore.storage.requests import ImportRequest, ImportSummary, RefusedFile
+from tlcore.storage.staging import remove_staging_dir
 
-PHASE = "Looking at the pictures"
 TRIES = 100
 """Putting pictures into a changed data set takes milliseconds, so a person cannot keep this busy."""
 
@@ -49,7 +40,7 @@ class _NotingStore(ImageStore):
 
 def import_pictures(context: WorkerContext) -> tuple[JobState, str]:
     """Bring in what the job's row asks for, as the project's next data set version."""
-    request, _ = get_import(context.engine, context.job_id)
+    request = context.request(ImportRequest)
     project_id = get_job(context.engine, context.job_id).project_id
     try:
         with ExitStack() as stack:
@@ -60,8 +51,7 @@ def import_pictures(context: WorkerContext) -> tuple[JobState, str]:
             remove_staging_dir(request.staging, context.home)
     refused = tuple(RefusedFile(refusal.name, refusal.reason) for refusal in report.refused)
     summary = ImportSummary(report.added, report.already_there, refused, report.notes)
-    with writing(context.engine) as connection:
-        write_import_summary(connection, context.job_id, context.attempt, summary)
+    context.answer(summary)
     return "finished", ""
 
 
@@ -83,7 +73,7 @@ def _commit(
 ) -> ImportReport:
     _, dataset = current_dataset(context.engine, project_id, context.home)
     gathered = gather(
-        sources, dataset, images, on_progress=lambda done, total: context.progress.phase(PHASE, done, total)
+        sources, dataset, images, on_progress=lambda done, total: context.progress.phase("looking", done, total)
     )
     for attempt in range(1, TRIES + 1):
         number, dataset = current_dataset(context.engine, project_id, context.home)
@@ -118,7 +108,7 @@ def _ready_source(context: WorkerContext, name: str, per_class: int | None, stac
     """Download what is missing of a ready data set, and open it."""
     spec = get_ready_set(name)
     paths = fetch_files(spec.files, spec.title, context.progress)
-    context.progress.phase(f"Opening {spec.title}")
+    context.progress.phase("opening", subject=spec.title)
     pictures = open_ready_set(spec, paths, stack, per_class)
     if spec.files and load_strip(spec, context.home) is None:
         save_strip(spec, preview_strip(spec, pictures), context.home)
@@ -128,7 +118,3 @@ def _ready_source(context: WorkerContext, name: str, per_class: int | None, stac
 def _note(request: ImportRequest) -> str | None:
     """Say what a version added that came from a ready data set, for the undo button."""
     return None if request.sample is None else f"added the data set {get_ready_set(request.sample).title}"
-
-
-if __name__ == "__main__":
-    sys.exit(work(import_pictures))

@@ -1,0 +1,123 @@
+"""Private parts of Streamlit: pictures stay a while, messages of a page arrive whole, and a loss is noticed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.runtime import app_session
+from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
+from streamlit.runtime.media_file_storage import MediaFileKind, MediaFileStorageError
+
+import app
+from pages.server import private_streamlit
+from pages.server.private_streamlit import LINGER_SECONDS, CompleteMessages, LingeringMediaStorage, lost_effects
+
+
+@pytest.fixture
+def storage() -> LingeringMediaStorage:
+    return LingeringMediaStorage("/media")
+
+
+@pytest.fixture
+def wait(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Let time pass only when the test says so."""
+    now = [0.0]
+    monkeypatch.setattr(private_streamlit.time, "monotonic", lambda: now[0])
+
+    def advance(seconds: float) -> None:
+        now[0] += seconds
+
+    return advance
+
+
+def add(storage: LingeringMediaStorage, content: bytes) -> str:
+    return storage.load_and_get_id(content, "image/jpeg", MediaFileKind.MEDIA)
+
+
+def test_a_picture_that_no_page_shows_is_there_until_its_time_is_over(
+    storage: LingeringMediaStorage, wait: Callable[[float], None]
+) -> None:
+    cat, dog = add(storage, b"cat"), add(storage, b"dog")
+    storage.delete_file(cat)
+    wait(LINGER_SECONDS - 1)
+    storage.delete_file(dog)
+    assert storage.get_file(f"{cat}.jpg").content == b"cat"
+    wait(1)
+    storage.delete_file(dog)
+    with pytest.raises(MediaFileStorageError):
+        storage.get_file(f"{cat}.jpg")
+    assert storage.get_file(f"{dog}.jpg").content == b"dog"
+
+
+def test_a_picture_that_is_drawn_again_stays(storage: LingeringMediaStorage, wait: Callable[[float], None]) -> None:
+    cat, dog = add(storage, b"cat"), add(storage, b"dog")
+    storage.delete_file(cat)
+    assert add(storage, b"cat") == cat
+    wait(LINGER_SECONDS)
+    storage.delete_file(dog)
+    assert storage.get_file(f"{cat}.jpg").content == b"cat"
+
+
+FRAGMENT = "curves"
+
+
+def drawn(text: str, place: int, fragment: str = "") -> ForwardMsg:
+    message = ForwardMsg()
+    message.metadata.delta_path[:] = [0, place]
+    message.delta.new_element.markdown.body = text
+    message.delta.fragment_id = fragment
+    return message
+
+
+def finished() -> ForwardMsg:
+    message = ForwardMsg()
+    message.script_finished = ForwardMsg.FINISHED_SUCCESSFULLY
+    return message
+
+
+def told(queue: CompleteMessages) -> list[str]:
+    """What the browser would get, in order."""
+    return [
+        message.delta.new_element.markdown.body if message.HasField("delta") else "finished"
+        for message in queue.flush()
+    ]
+
+
+def a_page_with_a_fragment() -> CompleteMessages:
+    queue = CompleteMessages()
+    for message in (drawn("title", 0), drawn("chart", 1, FRAGMENT), finished()):
+        queue.enqueue(message)
+    return queue
+
+
+def test_a_page_arrives_whole_before_its_fragment_runs_again() -> None:
+    queue = a_page_with_a_fragment()
+    queue.clear(retain_lifecycle_msgs=True, fragment_ids_this_run=[FRAGMENT])
+    queue.enqueue(drawn("newer chart", 1, FRAGMENT))
+    assert told(queue) == ["title", "chart", "finished", "newer chart"]
+
+
+def test_a_new_run_of_the_whole_page_replaces_what_still_waits() -> None:
+    queue = a_page_with_a_fragment()
+    queue.clear(retain_lifecycle_msgs=True)
+    queue.enqueue(drawn("new title", 0))
+    assert told(queue) == ["finished", "new title"]
+
+
+def runtime(storage: object, uploads: object) -> SimpleNamespace:
+    return SimpleNamespace(_media_file_mgr=SimpleNamespace(_storage=storage), _uploaded_file_mgr=uploads)
+
+
+def test_a_newer_streamlit_that_takes_another_way_is_noticed(
+    storage: LingeringMediaStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert app.app is not None  # importing it patches
+    uploads = SimpleNamespace(remove_file=lambda *_: None)
+    assert lost_effects(runtime(storage, uploads)) == []
+    assert "MemoryMediaFileStorage" in lost_effects(runtime(object(), uploads))[0]
+    assert "remove_file" in lost_effects(runtime(storage, object()))[0]
+    monkeypatch.setattr(app_session, "ForwardMsgQueue", ForwardMsgQueue)
+    assert "ForwardMsgQueue" in lost_effects(runtime(storage, uploads))[0]

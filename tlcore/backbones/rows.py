@@ -1,0 +1,313 @@
+"""The rows of the registry: what is known about each backbone besides its blocks, which are measured once."""
+
+from __future__ import annotations
+
+from tlcore.backbones.spec import (
+    CAFFE,
+    EFFICIENTNET_LITE,
+    KERAS_APPLICATIONS,
+    MINUS_ONE_TO_ONE,
+    RAW_PIXELS,
+    TORCH,
+    BackboneSpec,
+    BlockEnds,
+    PreprocessingSpec,
+    WeightsSpec,
+    keras_weights,
+)
+
+EFFICIENTNET_ENDS: BlockEnds = (
+    ("stem_activation", "stem"),
+    (r"(block\d[a-z])_(?:project_bn|project_activation|add)", r"\1"),
+    ("top_activation", "top"),
+)
+MOBILENET_V2_ENDS: BlockEnds = (
+    ("Conv1_relu", "Conv1"),
+    (r"(expanded_conv|block_\d+)_(?:project_BN|add)", r"\1"),
+    ("out_relu", "Conv_1"),
+)
+MOBILENET_V3_ENDS: BlockEnds = (
+    ("activation", "conv"),
+    (r"(expanded_conv(?:_\d+)?)_(?:project_bn|add)", r"\1"),
+    (r"activation_\d+", "conv_1"),
+)
+VGG_ENDS: BlockEnds = ((r"(block\d)_pool", r"\1"),)
+RESNET_ENDS: BlockEnds = (("pool1_pool", "conv1"), (r"(conv\d_block\d+)_out", r"\1"))
+CONVNEXT_TINY_DEPTHS = (3, 3, 9, 3)
+CONVNEXT_TINY_BLOCKS = [
+    f"stage_{stage}_block_{number}" for stage, depth in enumerate(CONVNEXT_TINY_DEPTHS) for number in range(depth)
+]
+
+# Keras divides the normalized pixels by the roots of these, but only when it loads the ImageNet weights itself.
+# Source: `IMAGENET_STDDEV_RGB` of keras/src/applications/efficientnet.py, and
+# https://github.com/tensorflow/tensorflow/issues/49930
+IMAGENET_DEVIATIONS = (0.229, 0.224, 0.225)
+MOBILENET_V2_WIDTHS = "https://www.tensorflow.org/api_docs/python/tf/keras/applications/mobilenet_v2"
+
+
+def _keras(
+    name: str,
+    builder: str,
+    top1: float,
+    preprocessing: PreprocessingSpec,
+    weights: WeightsSpec,
+    block_ends: BlockEnds,
+    *,
+    title: str = "",
+    size: int = 224,
+    minimum_size: int = 32,
+    source: str = KERAS_APPLICATIONS,
+    alpha: float | None = None,
+    variance_factors: tuple[float, float, float] | None = None,
+) -> BackboneSpec:
+    """Return the row of a network of `keras.applications`."""
+    return BackboneSpec(
+        name=name,
+        title=title or builder,
+        builder=f"keras.applications:{builder}",
+        imagenet_top1=top1,
+        imagenet_source=source,
+        default_size=size,
+        minimum_size=minimum_size,
+        preprocessing=preprocessing,
+        weights=weights,
+        block_ends=block_ends,
+        arguments=() if alpha is None else (("alpha", alpha),),
+        imagenet_variance_factors=variance_factors,
+    )
+
+
+def _tf_kernels(name: str, download_bytes: int, md5: str, folder: str = "") -> WeightsSpec:
+    """Return weights under the name that most networks of Keras have."""
+    filename = f"{name}_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    return keras_weights(folder or name, filename, download_bytes, md5)
+
+
+def _mobilenet_v2(
+    width: str, alpha: float, top1: float, download_bytes: int, *, source: str = MOBILENET_V2_WIDTHS
+) -> BackboneSpec:
+    """Return the row of one width; of all but the usual one the size of the file is that of its numbers."""
+    filename = f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{alpha}_224_no_top.h5"
+    weights = keras_weights("mobilenet_v2", filename, download_bytes, size_is_exact=not width)
+    name, title = f"mobilenet_v2{width}", f"MobileNetV2 {alpha}" if width else "MobileNetV2"
+    ends = MOBILENET_V2_ENDS
+    return _keras(name, "MobileNetV2", top1, MINUS_ONE_TO_ONE, weights, ends, title=title, source=source, alpha=alpha)
+
+
+def _efficientnet(number: int, size: int, top1: float, download_bytes: int, md5: str) -> BackboneSpec:
+    # Keras keeps these, and only these, outside its usual folder.
+    filename = f"efficientnetb{number}_notop.h5"
+    url = f"https://storage.googleapis.com/keras-applications/{filename}"
+    return _keras(
+        f"efficientnet_b{number}",
+        f"EfficientNetB{number}",
+        top1,
+        RAW_PIXELS,
+        WeightsSpec(filename, download_bytes, url, md5),
+        EFFICIENTNET_ENDS,
+        size=size,
+        variance_factors=IMAGENET_DEVIATIONS,
+    )
+
+
+def _efficientnet_v2(number: int, size: int, top1: float, download_bytes: int, md5: str) -> BackboneSpec:
+    weights = keras_weights("efficientnet_v2", f"efficientnetv2-b{number}_notop.h5", download_bytes, md5)
+    name, builder = f"efficientnet_v2_b{number}", f"EfficientNetV2B{number}"
+    return _keras(name, builder, top1, RAW_PIXELS, weights, EFFICIENTNET_ENDS, size=size)
+
+
+ROWS: tuple[BackboneSpec, ...] = (
+    BackboneSpec(
+        name="efficientnet_lite0",
+        title="EfficientNet-Lite0",
+        builder="tlcore.backbones.efficientnet_lite:build_efficientnet_lite0",
+        imagenet_top1=0.751,
+        imagenet_source="https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite",
+        default_size=224,
+        minimum_size=32,
+        preprocessing=EFFICIENTNET_LITE,
+        weights=WeightsSpec("efficientnet_lite0.weights.h5"),
+        block_ends=EFFICIENTNET_ENDS,
+    ),
+    _keras(
+        "mobilenet",
+        "MobileNet",
+        0.704,
+        MINUS_ONE_TO_ONE,
+        # As published: far more than 4 bytes for each number.
+        keras_weights("mobilenet", "mobilenet_1_0_224_tf_no_top.h5", 17_225_924),
+        (("conv1_relu", "conv1"), (r"conv_pw_(\d+)_relu", r"block_\1")),
+    ),
+    _mobilenet_v2("_035", 0.35, 0.603, 1_640_832),
+    _mobilenet_v2("_050", 0.5, 0.654, 2_824_896),
+    _mobilenet_v2("_075", 0.75, 0.698, 5_528_256),
+    _mobilenet_v2("", 1.0, 0.713, 9_406_464, source=KERAS_APPLICATIONS),
+    _mobilenet_v2("_130", 1.3, 0.744, 15_064_192),
+    _mobilenet_v2("_140", 1.4, 0.75, 17_454_848),
+    _keras(
+        "mobilenet_v3_small",
+        "MobileNetV3Small",
+        0.681,
+        RAW_PIXELS,
+        keras_weights(
+            "mobilenet_v3",
+            "weights_mobilenet_v3_small_224_1.0_float_no_top_v2.h5",
+            4_334_752,
+            "d3e8ec802a04aa4fc771ee12a9a9b836",
+        ),
+        MOBILENET_V3_ENDS,
+        title="MobileNetV3 Small",
+        source="https://keras.io/api/applications/mobilenet/",
+    ),
+    _keras(
+        "mobilenet_v3_large",
+        "MobileNetV3Large",
+        0.756,
+        RAW_PIXELS,
+        keras_weights(
+            "mobilenet_v3",
+            "weights_mobilenet_v3_large_224_1.0_float_no_top_v2.h5",
+            12_683_000,
+            "07fb09a5933dd0c8eaafa16978110389",
+        ),
+        MOBILENET_V3_ENDS,
+        title="MobileNetV3 Large",
+        source="https://keras.io/api/applications/mobilenet/",
+    ),
+    _keras(
+        "vgg16",
+        "VGG16",
+        0.713,
+        CAFFE,
+        _tf_kernels("vgg16", 58_889_256, "6d6bbae143d832006294945121d1f1fc"),
+        VGG_ENDS,
+    ),
+    _keras(
+        "vgg19",
+        "VGG19",
+        0.713,
+        CAFFE,
+        _tf_kernels("vgg19", 80_134_624, "253f8cb515780f3b799900260a226db6"),
+        VGG_ENDS,
+    ),
+    _keras(
+        "resnet50",
+        "ResNet50",
+        0.749,
+        CAFFE,
+        _tf_kernels("resnet50", 94_765_736, "4d473c1dd8becc155b73f8504c6f6626", "resnet"),
+        RESNET_ENDS,
+    ),
+    _keras(
+        "resnet101",
+        "ResNet101",
+        0.764,
+        CAFFE,
+        _tf_kernels("resnet101", 171_446_536, "88cf7a10940856eca736dc7b7e228a21", "resnet"),
+        RESNET_ENDS,
+    ),
+    _keras(
+        "resnet50_v2",
+        "ResNet50V2",
+        0.76,
+        MINUS_ONE_TO_ONE,
+        _tf_kernels("resnet50v2", 94_668_760, "fac2f116257151a9d068a22e544a4917", "resnet"),
+        # The normalization after the whole network is no block of its own: it has nothing to train.
+        (*RESNET_ENDS, ("post_relu", "conv5_block3")),
+    ),
+    _keras(
+        "inception_v3",
+        "InceptionV3",
+        0.779,
+        MINUS_ONE_TO_ONE,
+        _tf_kernels("inception_v3", 87_910_968, "bcbd6486424b2319ff4ef7d526e38f63"),
+        (("max_pooling2d_1", "stem"), (r"(mixed\d+)", r"\1")),
+        size=299,
+        minimum_size=75,
+    ),
+    _keras(
+        "inception_resnet_v2",
+        "InceptionResNetV2",
+        0.803,
+        MINUS_ONE_TO_ONE,
+        _tf_kernels("inception_resnet_v2", 219_055_592, "d19885ff4a710c122648d3b5c3b684e4"),
+        (
+            ("max_pooling2d_1", "stem"),
+            (r"(mixed_\d[ab])", r"\1"),
+            (r"(block\d+_\d+)_ac", r"\1"),
+            ("custom_scale_layer_39", "block8_10"),
+            ("conv_7b_ac", "conv_7b"),
+        ),
+        size=299,
+        minimum_size=75,
+    ),
+    _keras(
+        "xception",
+        "Xception",
+        0.79,
+        MINUS_ONE_TO_ONE,
+        _tf_kernels("xception", 83_683_744, "b0042744bf5b25fce3cb969f33bebb97"),
+        (
+            ("block1_conv2_act", "block1"),
+            ("add", "block2"),
+            *((f"add_{number}", f"block{number + 2}") for number in range(1, 12)),
+            ("block14_sepconv2_act", "block14"),
+        ),
+        size=299,
+        minimum_size=71,
+    ),
+    _keras(
+        "densenet121",
+        "DenseNet121",
+        0.75,
+        TORCH,
+        _tf_kernels("densenet121", 29_084_464, "30ee3e1110167f948a6b9946edeeb738", "densenet"),
+        (
+            ("pool1", "conv1"),
+            (r"(conv[234])_block\d+_concat", r"\1"),
+            (r"(pool\d)_pool", r"\1"),
+            ("relu", "conv5"),
+        ),
+    ),
+    _efficientnet(0, 224, 0.771, 16_705_208, "50bc09e76180e00e4465e1a485ddc09d"),
+    _efficientnet(1, 240, 0.791, 27_018_416, "74c4e6b3e1f6a1eea24c589628592432"),
+    _efficientnet(2, 260, 0.801, 31_790_344, "111f8e2ac8aa800a7a99e3239f7bfb39"),
+    _efficientnet(3, 300, 0.816, 43_941_136, "af6d107764bb5b1abb91932881670226"),
+    _efficientnet_v2(0, 224, 0.787, 24_274_472, "893217f2bb855e2983157299931e43ff"),
+    _efficientnet_v2(1, 240, 0.798, 28_456_008, "0e80663031ca32d657f9caa404b6ec37"),
+    _keras(
+        "nasnet_mobile",
+        "NASNetMobile",
+        0.744,
+        MINUS_ONE_TO_ONE,
+        # Keras saves the file under another name than it is published.
+        keras_weights(
+            "nasnet",
+            "nasnet_mobile_no_top.h5",
+            19_993_432,
+            "1ed92395b5b598bdda52abe5c0dbfd63",
+            published_name="NASNet-mobile-no-top.h5",
+        ),
+        # Each cell gets what the two cells before it hand over, so that there is no place to cut between them.
+        (("stem_bn1", "stem"), ("activation_187", "cells")),
+    ),
+    _keras(
+        "convnext_tiny",
+        "ConvNeXtTiny",
+        0.813,
+        RAW_PIXELS,
+        keras_weights(
+            "convnext",
+            "convnext_tiny_notop.h5",
+            111_650_432,
+            "d547c096cabd03329d7be5562c5e14798aa39ed24b474157cef5e85ab9e49ef1",
+        ),
+        (
+            ("convnext_tiny_stem", "stem"),
+            ("add", CONVNEXT_TINY_BLOCKS[0]),
+            *((f"add_{number}", name) for number, name in enumerate(CONVNEXT_TINY_BLOCKS[1:], start=1)),
+            ("layer_normalization", CONVNEXT_TINY_BLOCKS[-1]),
+        ),
+    ),
+)
+"""In the order in which they are offered. A new one is a row here and one run of `measure_blocks`."""

@@ -1,1 +1,0 @@
-"""Rows of the registry, one module per family of backbones."""

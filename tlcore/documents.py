@@ -1,0 +1,93 @@
+"""Values as JSON: plain, and as stored documents, which carry the number of their format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+
+from tlcore.errors import UnreadableError
+
+FORMAT_FIELD = "format"
+
+Lift = Callable[[dict[str, Any]], dict[str, Any]]
+
+LIFTS: dict[str, tuple[Lift, ...]] = {}
+"""What changed in a stored type, by its name: the first lifts a document of format 1 to format 2, and so on.
+
+A renamed field, a removed one or another meaning is a lift here, and nothing else: documents without a number are of
+format 1, and a type without a lift is still in that format.
+"""
+
+T = TypeVar("T")
+
+
+def to_json(value: object) -> str:
+    """Return any configuration or data set as JSON text; the same value gives the same text in every version."""
+    return msgspec.json.encode(value).decode()
+
+
+def from_json(text: str | bytes, kind: type[T]) -> T:
+    """Read back what `to_json` wrote, with every check of the constructor.
+
+    Raises:
+        ValueError: If the text is not JSON, or a field is missing, unknown to `kind` or out of range.
+    """
+    try:
+        return _convert(msgspec.json.decode(text), kind)
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"`text` must be a {kind.__name__} as JSON. Received: {error}") from error
+
+
+def write_document(value: object) -> str:
+    """Return a dataclass as it is stored."""
+    return to_json({FORMAT_FIELD: format_of(type(value)), **msgspec.to_builtins(value)})
+
+
+def read_document(text: str | bytes, kind: type[T]) -> T:
+    """Read a stored document, of this version or an earlier one.
+
+    Raises:
+        UnreadableError: If it is damaged, of a newer version, or holds what this version does not know.
+    """
+    try:
+        fields = msgspec.json.decode(text, type=dict[str, Any])
+        found = fields.pop(FORMAT_FIELD, 1)
+        if not isinstance(found, int) or found > format_of(kind):
+            raise UnreadableError("A newer Transfer Lab has written it. Update Transfer Lab to open it.")
+        for lift in LIFTS.get(kind.__name__, ())[found - 1 :]:
+            fields = lift(fields)
+        return _convert(fields, kind)
+    except (msgspec.MsgspecError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, UnreadableError):
+            raise
+        raise UnreadableError(f"This version of Transfer Lab cannot read it: {error}.") from error
+
+
+def format_of(kind: type) -> int:
+    """Return the format in which a type is stored now."""
+    return len(LIFTS.get(kind.__name__, ())) + 1
+
+
+def _convert(fields: Any, kind: type[T]) -> T:
+    value = msgspec.convert(fields, kind, str_keys=True)
+    unknown = _unknown_field(fields, msgspec.to_builtins(value))
+    if unknown is not None:
+        raise ValueError(f"`text` must be a {kind.__name__} as JSON. Received: unknown field `{unknown}`")
+    return value
+
+
+def _unknown_field(given: object, understood: object) -> str | None:
+    """Return a field that msgspec left out in silence: it can forbid them in its own classes only."""
+    if isinstance(given, dict) and isinstance(understood, dict):
+        for name, value in given.items():
+            unknown = _unknown_field(value, understood[name]) if name in understood else name
+            if unknown is not None:
+                return str(unknown)
+    elif isinstance(given, list) and isinstance(understood, list | tuple):
+        for value, same in zip(given, understood, strict=True):
+            unknown = _unknown_field(value, same)
+            if unknown is not None:
+                return unknown
+    return None

@@ -1,0 +1,78 @@
+"""Every kind of job: one row each, with the task that does the work and what it gives way to."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, cast
+
+from tlcore.storage.jobs import JobKind, JobState
+
+if TYPE_CHECKING:
+    from tlcore.jobs.worker import WorkerContext
+
+Task = Callable[["WorkerContext"], tuple[JobState, str]]
+"""Does the work and returns how the job ended, with words for the person."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """A kind of job.
+
+    Attributes:
+        kind: Its name in the table.
+        task: `module:function` of its task; imported by the worker alone.
+        gives_way: What it ends for, and does not begin beside: `runs`, or `all` others. Figures that are measured
+            beside other work would be wrong.
+        program: What people call the program that does it.
+        remedy: What a person can do when it was ended from outside, for want of memory.
+        death_notice: What its death means, where that is more than the end of a program.
+        max_seconds: After which it is ended by force.
+    """
+
+    kind: JobKind
+    task: str
+    gives_way: Literal["nothing", "runs", "all"] = "nothing"
+    program: str = "training"
+    remedy: str = "choose a smaller batch or backbone"
+    death_notice: str = ""
+    max_seconds: float = math.inf
+
+    def gives_way_to(self, kind: JobKind) -> bool:
+        """Whether a job of this kind ends when one of another comes."""
+        return kind != self.kind and (self.gives_way == "all" or (self.gives_way == "runs" and kind == "run"))
+
+    def load_task(self) -> Task:
+        """Import the task."""
+        module, _, name = self.task.partition(":")
+        return cast(Task, getattr(importlib.import_module(module), name))
+
+
+JOBS: Mapping[JobKind, JobSpec] = {
+    spec.kind: spec
+    for spec in (
+        JobSpec("run", "tlcore.jobs.tasks:train"),
+        JobSpec(
+            "import",
+            "tlcore.jobs.import_task:import_pictures",
+            program="import",
+            remedy="bring fewer pictures at a time",
+        ),
+        JobSpec("search", "tlcore.jobs.tasks:search_rates", program="searching"),
+        JobSpec("measure", "tlcore.jobs.tasks:measure_speeds", "runs", program="measuring"),
+        JobSpec("simple_heads", "tlcore.jobs.tasks:train_heads", program="simple heads"),
+        # All backbones take minutes, a price a few seconds: so this one gives way to prices too.
+        JobSpec("backbones", "tlcore.jobs.tasks:measure_all_backbones", "all", program="measuring"),
+        JobSpec("weights_download", "tlcore.jobs.weights_tasks:download", program="download"),
+        JobSpec(
+            "weights_check",
+            "tlcore.jobs.weights_tasks:check",
+            # A file from anybody: it may break its reader, or keep it busy for ever.
+            death_notice="The file could not be read: the program that checks it gave up. Save the weights again with "
+            "`model.save_weights` and bring that file.",
+            max_seconds=300.0,
+        ),
+    )
+}

@@ -1,0 +1,63 @@
+"""What the workers do that fetch published weights and check those that a person brings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tlcore.backbones.registry import get_backbone
+from tlcore.backbones.spec import BackboneSpec
+from tlcore.backbones.weights.download import download_weights
+from tlcore.backbones.weights.status import published_weights, weights_status
+from tlcore.downloading import is_reachable
+from tlcore.errors import WeightsError
+from tlcore.jobs.worker import WorkerContext
+from tlcore.model.architecture import with_weights
+from tlcore.storage.jobs import JobState, get_job
+from tlcore.storage.projects import update_config
+from tlcore.storage.requests import WeightsCheckRequest, WeightsCheckResult, WeightsDownloadRequest
+from tlcore.storage.staging import remove_staging_dir
+
+
+def download(context: WorkerContext) -> tuple[JobState, str]:
+    """Fetch the weights that the request names, one file after the other; a stop keeps what has come."""
+    specs = [get_backbone(name) for name in context.request(WeightsDownloadRequest).backbones]
+    for number, spec in enumerate(specs):
+        if weights_status(spec, context.home).ready_offline:
+            continue
+        # Without a network some computers take minutes to say so; this takes seconds.
+        if not is_reachable(published_weights(spec).url):
+            here = f" {number} of {len(specs)} are here." if number else ""
+            raise WeightsError(
+                f"The weights of {spec.title} cannot be fetched: there is no way to the internet from this "
+                f"computer.{here} Connect it and try again, or choose a backbone that is ready offline."
+            )
+        download_weights(spec, context.home, progress=_report(context, spec))
+    return "finished", ""
+
+
+def _report(context: WorkerContext, spec: BackboneSpec) -> Callable[[int, int], None]:
+    def report(done: int, total: int) -> None:
+        context.progress.phase("downloading", done // 10**6, max(1, total // 10**6), spec.title)
+
+    return report
+
+
+def check(context: WorkerContext) -> tuple[JobState, str]:
+    """Check a person's file against its backbone, keep it, and let the project begin with it."""
+    from tlcore.backbones.weights.brought_check import keep_brought
+
+    request = context.request(WeightsCheckRequest)
+    context.progress.phase("checking_weights", subject=request.filename)
+    file = context.home.imports_dir / request.staging / "weights"
+    try:
+        key = keep_brought(get_backbone(request.backbone), file, request.filename, context.home)
+    finally:
+        remove_staging_dir(request.staging, context.home)
+    context.answer(WeightsCheckResult(key))
+    project_id = get_job(context.engine, context.job_id).project_id
+    update_config(
+        context.engine,
+        project_id,
+        lambda config: with_weights(config, key) if config.model.backbone == request.backbone else config,
+    )
+    return "finished", ""

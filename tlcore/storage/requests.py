@@ -1,0 +1,145 @@
+"""What jobs are asked for and what they answer, as stored with them; the words of a training run are in `runs`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tlcore.config import ModelConfig, RunConfig
+
+SimpleHeadKind = Literal["logistic_regression", "nearest_neighbours", "linear_svm"]
+
+
+@dataclass(frozen=True, slots=True)
+class StagedFile:
+    """A file that waits to be imported.
+
+    Attributes:
+        path: Where its bytes are, inside the staging folder.
+        name: What it was called; text only. It may name folders: `cat/1.jpg`.
+    """
+
+    path: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImportRequest:
+    """What to import.
+
+    Attributes:
+        staging: Folder under `imports` of the data root; `None` for a ready data set.
+        archives: ZIP files.
+        files: Pictures.
+        class_name: The class for pictures without a folder.
+        sample: Name of a ready data set.
+        per_class: At most so many pictures of each class of the ready data set; `None` for all.
+    """
+
+    staging: str | None = None
+    archives: tuple[StagedFile, ...] = ()
+    files: tuple[StagedFile, ...] = ()
+    class_name: str | None = None
+    sample: str | None = None
+    per_class: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedFile:
+    """A file that could not be used, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImportSummary:
+    """What an import did.
+
+    Attributes:
+        added: Pictures that are new in the data set.
+        already_there: Pictures that their class had before.
+        refused: Files that could not be used.
+        notes: Things worth knowing, in words.
+    """
+
+    added: int
+    already_there: int
+    refused: tuple[RefusedFile, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsRequest:
+    """What to measure, or to search a learning rate for: settings, and the data set version whose pictures are used."""
+
+    version: int
+    config: RunConfig
+
+
+@dataclass(frozen=True, slots=True)
+class SimpleHeadsRequest:
+    """What to train simple heads on.
+
+    Attributes:
+        version: The data set version.
+        model: The backbone, picture size and resize mode; all of it is frozen, and its features are averaged.
+    """
+
+    version: int
+    model: ModelConfig
+
+
+@dataclass(frozen=True, slots=True)
+class SimpleHeadResult:
+    """How good one head became.
+
+    Attributes:
+        kind: Which one.
+        test_correct: Test pictures that it answers right.
+        test_total: Test pictures.
+        trained_on: Training pictures that it learned from; no more than a limit.
+        seconds: What its training took, once the features were there.
+    """
+
+    kind: SimpleHeadKind
+    test_correct: int
+    test_total: int
+    trained_on: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class SimpleHeadsResult:
+    """How good the heads of one job became."""
+
+    heads: tuple[SimpleHeadResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsDownloadRequest:
+    """Whose published weights to fetch, by the names of the backbones."""
+
+    backbones: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsCheckRequest:
+    """A person's file of weights that waits to be checked.
+
+    Attributes:
+        backbone: Name of the backbone that it shall be for.
+        staging: Folder under `imports` of the data root.
+        filename: Its name on the person's computer; text only.
+    """
+
+    backbone: str
+    staging: str
+    filename: str
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsCheckResult:
+    """The key of the weights that were kept, for `ModelConfig.weights`."""
+
+    key: str

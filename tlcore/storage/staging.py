@@ -1,0 +1,28 @@
+"""What a person brought and that waits for its job, in folders of its own below the data root."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from tlcore.home import DataRoot, storage_error
+
+
+def make_staging_dir(home: DataRoot) -> Path:
+    """Make a fresh folder for what a person brings; its name goes into the request of the job.
+
+    Raises:
+        StorageError: If the disk is full or cannot be written.
+    """
+    parent = home.imports_dir
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix="import-", dir=parent))
+    except OSError as error:
+        raise storage_error(error, parent / "import") from error
+
+
+def remove_staging_dir(name: str, home: DataRoot) -> None:
+    """Remove what waited, after it was used or given up."""
+    shutil.rmtree(home.imports_dir / name, ignore_errors=True)
