@@ -12,7 +12,7 @@ from tlcore.dataset import Dataset
 from tlcore.home import DataRoot
 from tlcore.intake.collection import collect
 from tlcore.intake.sources import FileSource
-from tlcore.progress import StopRequested
+from tlcore.progress import Phase, StopRequested
 from tlcore.storage.images import ImageStore
 
 COLOURS = {"blue": (40, 60, 200), "green": (50, 180, 60), "red": (210, 50, 40)}
@@ -49,7 +49,7 @@ class RecordingProgress:
         self.phases: list[tuple[str, int, int]] = []
         self.curve: list[tuple[float, dict[str, float]]] = []
 
-    def phase(self, name: str, done: int = 0, total: int = 0) -> None:
+    def phase(self, name: Phase, done: int = 0, total: int = 0, subject: str = "") -> None:
         self.phases.append((name, done, total))
         self.check()
 
@@ -70,4 +70,4 @@ class RecordingProgress:
     @property
     def computed(self) -> int:
         """Pictures that feature passes computed."""
-        return sum(done > 0 for name, done, _ in self.phases if name != "Training")
+        return sum(done > 0 for name, done, _ in self.phases if name != "training")

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from tlcore.config import TrainingConfig
+from tlcore.config import RunConfig, TrainingConfig
 from tlcore.home import DataRoot
-from tlcore.jobs.control import start_import, start_run
-from tlcore.storage.imports import ImportRequest, StagedFile, make_staging_dir
+from tlcore.jobs.control import start_job, start_runs
 from tlcore.storage.jobs import JobStatus, get_job
 from tlcore.storage.projects import create_project, get_project, update_config
+from tlcore.storage.requests import ImportRequest, StagedFile
+from tlcore.storage.runs import RunPlan
+from tlcore.storage.staging import make_staging_dir
 
 JOB_SECONDS = 180
 LONG_TRAINING = TrainingConfig(epochs=1000, patience=None)
@@ -41,12 +43,17 @@ def make_project(
     """Make a project with the pictures of a ready set or a ZIP file, and train it when told how."""
     project = create_project(engine, owner, name)
     request = ImportRequest(sample=sample) if archive is None else _staged(archive, home)
-    wait_for_end(engine, start_import(engine, project.id, request, home))
+    wait_for_end(engine, start_job(engine, home, "import", project.id, request))
     if training is None:
         return ReadyProject(project.id, owner, None)
     run_id = begin_run(engine, home, ReadyProject(project.id, owner, None), training)
     wait_for_end(engine, run_id)
     return ReadyProject(project.id, owner, run_id)
+
+
+def start_run(engine: sa.Engine, project_id: str, version: int, config: RunConfig, home: DataRoot) -> str:
+    """Put a run in line and see that someone works on it; return its id."""
+    return start_runs(engine, project_id, [RunPlan(version, config)], home)[0]
 
 
 def begin_run(engine: sa.Engine, home: DataRoot, project: ReadyProject, training: TrainingConfig) -> str:

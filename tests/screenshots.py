@@ -19,15 +19,16 @@ from tests.ready_projects import LONG_TRAINING, ReadyProject, begin_run, make_pr
 from tests.server import AppServer, prepare_home
 from tlcore.config import FineTuningConfig, TrainingConfig
 from tlcore.home import DataRoot
-from tlcore.jobs.control import start_search, start_simple_heads
+from tlcore.jobs.control import start_job
 from tlcore.storage.database import open_database
 from tlcore.storage.datasets import current_dataset
 from tlcore.storage.ensembles import list_ensembles
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import request_stop
 from tlcore.storage.projects import create_project
+from tlcore.storage.requests import SettingsRequest, SimpleHeadsRequest
 from tlcore.storage.runs import get_run, read_metrics
-from tlcore.storage.simple_heads import SimpleHeadsRequest, frozen_backbone
+from tlcore.storage.simple_heads import frozen_backbone
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -121,7 +122,7 @@ def photograph_everything(app: AppServer, browser: Browser, folder: Path) -> Non
             owner.open(f"/data?project={project.id}", "data")
             owner.open(f"/train?project={project.id}", "train-before")
         run_id = begin_run(engine, app.home, project, LONG_TRAINING)
-        wait_for_phase(engine, run_id, "Training")
+        wait_for_phase(engine, run_id, "training")
         while not read_metrics(engine, run_id):
             time.sleep(0.2)
         for owner in owners:
@@ -173,9 +174,9 @@ def learn_more(engine: sa.Engine, home: DataRoot, project: ReadyProject) -> None
     run_id = begin_run(engine, home, project, TrainingConfig(epochs=6, fine_tuning=tuning))
     wait_for_end(engine, run_id)
     run = get_run(engine, run_id)
-    wait_for_end(engine, start_search(engine, project.id, run.version, run.config, home))
+    wait_for_end(engine, start_job(engine, home, "search", project.id, SettingsRequest(run.version, run.config)))
     request = SimpleHeadsRequest(run.version, frozen_backbone(run.config.model))
-    wait_for_end(engine, start_simple_heads(engine, project.id, request, home))
+    wait_for_end(engine, start_job(engine, home, "simple_heads", project.id, request))
 
 
 def photograph_more(owners: list[Photographer], engine: sa.Engine, project: ReadyProject) -> None:

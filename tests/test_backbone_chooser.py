@@ -26,10 +26,12 @@ from tlcore.config import ModelConfig, RunConfig
 from tlcore.errors import WeightsError
 from tlcore.features.engines import EngineSpeeds, this_machine, write_engine_speeds
 from tlcore.home import DataRoot
-from tlcore.jobs import control
+from tlcore.jobs import control, weights_tasks
+from tlcore.jobs.reporting import JobProgress
+from tlcore.jobs.worker import WorkerContext
 from tlcore.model.cut import plan_model
 from tlcore.storage.database import writing
-from tlcore.storage.jobs import ACTIVE_STATES, claim_job, end_job, get_job, list_jobs, write_job
+from tlcore.storage.jobs import ACTIVE_STATES, JobStatus, claim_job, end_job, get_job, list_jobs, write_job
 from tlcore.storage.projects import update_config
 
 
@@ -42,6 +44,18 @@ class ChooserLab(Lab):
         page.query_params["project"] = self.project_id
         page.session_state[OVERVIEW_KEY] = True  # as after a click on it
         return check(page.run())
+
+    def download(self) -> JobStatus:
+        """Do the work of the download that waits, and return how it ended."""
+        job = claim_job(self.engine, "weights_download")
+        assert job is not None
+        progress = JobProgress(self.engine, job.id, job.attempt)
+        context = WorkerContext(self.engine, self.home, job.id, job.attempt, progress)
+        try:
+            end_job(self.engine, job.id, job.attempt, *weights_tasks.download(context))
+        except WeightsError as error:
+            end_job(self.engine, job.id, job.attempt, "failed", str(error))
+        return get_job(self.engine, job.id)
 
 
 def chooser_page() -> None:
@@ -78,8 +92,10 @@ def network(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         fetched.append(spec.name)
         return path
 
-    monkeypatch.setattr(weights_download, "is_reachable", lambda _url: True)
-    monkeypatch.setattr(weights_download, "download_weights", download)
+    monkeypatch.setattr(weights_tasks, "is_reachable", lambda _url: True)
+    monkeypatch.setattr(weights_tasks, "download_weights", download)
+    monkeypatch.setattr(control, "ensure_runner", lambda _home: None)
+    monkeypatch.setattr(weights_download, "ensure_runner", lambda _home: None)
     return fetched
 
 
@@ -213,7 +229,7 @@ def test_all_backbones_are_measured_at_a_tap_and_the_page_watches(
     assert "measure_backbones" not in {button.key for button in page.button}
     assert claim_job(lab.engine, "backbones") is not None
     with writing(lab.engine) as connection:
-        write_job(connection, job.id, 1, state="running", phase="Measuring VGG16", done=3, total=25)
+        write_job(connection, job.id, 1, state="running", phase="measuring", subject="VGG16", done=3, total=25)
     assert page.run().get("progress")[0].proto.text == label("Measuring VGG16, 3 of 25")
     check(page.button(key="stop_backbones").click().run())
     assert get_job(lab.engine, job.id).stop_requested is not None
@@ -230,41 +246,55 @@ def test_ticked_backbones_are_fetched_for_a_lesson_without_internet(lab: Chooser
     button = page.button(key="download_ticked")
     assert button.label == "Download 2 backbones, 68 MB"
     check(button.click().run())
+    assert network == []
+    assert [bar.label for bar in lab.draw().get("progress")]
+    assert lab.download().state == "finished"
     assert network == ["mobilenet_v2", "vgg16"]
     assert weights_status(get_backbone("vgg16"), lab.home).ready_offline
+    page = lab.draw()
     assert not page.error
     (pills,) = [group for group in page.button_group if group.key == "offline"]
-    assert list(pills.value) == []
+    assert list(pills.value or ()) == []
     assert page.button(key="download_ticked").disabled
 
 
-def test_without_internet_the_download_says_so_at_once(
+def test_whoever_wants_the_same_file_waits_for_the_same_download(lab: ChooserLab, network: list[str]) -> None:
+    check(lab.draw().selectbox(key="backbone").set_value("vgg16").run())
+    check(lab.draw().button(key="download").click().run())
+    page = lab.draw()
+    assert not [button for button in page.button if button.key == "download"]
+    (job,) = list_jobs(lab.engine, states=ACTIVE_STATES)
+    assert (job.kind, job.state) == ("weights_download", "queued")
+
+
+def test_without_internet_the_download_says_so(
     lab: ChooserLab, network: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(weights_download, "is_reachable", lambda _url: False)
+    monkeypatch.setattr(weights_tasks, "is_reachable", lambda _url: False)
     check(lab.draw().selectbox(key="backbone").set_value("vgg16").run())
-    page = lab.draw()
-    check(page.button(key="download").click().run())
-    assert "there is no way to the internet from this computer" in page.error[0].value
+    check(lab.draw().button(key="download").click().run())
+    assert lab.download().state == "failed"
+    assert "there is no way to the internet from this computer" in lab.draw().error[0].value
     assert network == []
 
 
 def test_a_download_that_fails_is_explained_and_the_earlier_ones_stay(
     lab: ChooserLab, network: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    works = weights_download.download_weights
+    works = weights_tasks.download_weights
 
     def breaks(spec: BackboneSpec, home: DataRoot, *, progress: Callable[[int, int], object]) -> Path:
         if spec.name == "vgg16":
             raise WeightsError("The download of VGG16 stopped after 3 MB of 59 MB. Check the network and try again.")
         return works(spec, home, progress=progress)
 
-    monkeypatch.setattr(weights_download, "download_weights", breaks)
+    monkeypatch.setattr(weights_tasks, "download_weights", breaks)
     page = lab.draw()
     (pills,) = [group for group in page.button_group if group.key == "offline"]
     pills.set_value(["mobilenet_v2", "vgg16"]).run()
     check(page.button(key="download_ticked").click().run())
-    assert "stopped after 3 MB" in page.error[0].value
+    lab.download()
+    assert "stopped after 3 MB" in lab.draw().error[0].value
     assert network == ["mobilenet_v2"]
 
 

@@ -15,7 +15,7 @@ from tlcore.features.engines import EngineSpeeds, read_engine_speeds, this_machi
 from tlcore.home import DataRoot
 from tlcore.model.cut import plan_model
 from tlcore.pricing.backbone_speeds import backbone_milliseconds, measure_backbones
-from tlcore.progress import StopRequested
+from tlcore.progress import Phase, StopRequested
 
 
 class Notes:
@@ -25,7 +25,7 @@ class Notes:
         self.phases: list[tuple[str, int, int]] = []
         self._stop_at = stop_at
 
-    def phase(self, name: str, done: int = 0, total: int = 0) -> None:
+    def phase(self, name: Phase, done: int = 0, total: int = 0, subject: str = "") -> None:
         if (name, done, total) not in self.phases:
             self.phases.append((name, done, total))
         if name == self._stop_at:

@@ -123,13 +123,6 @@ def test_missing_weights_are_said_and_not_downloaded(tmp_path: Path, monkeypatch
     assert not list(tmp_path.iterdir())
 
 
-def test_frozen_and_trainable_parameters_are_counted_at_the_line() -> None:
-    spec = get_backbone("vgg16")
-    assert spec.count_parameters(None).trainable == 0
-    assert spec.count_parameters("block1").frozen == 0
-    assert spec.count_parameters("block5").trainable == 3 * (512 * 512 * 9 + 512)
-
-
 def test_the_embedded_backbone_can_be_cut_before_its_last_block_and_after_its_fifth_stage() -> None:
     shapes = output_shape(get_backbone("efficientnet_lite0"), 224)
     assert shapes["block6d"] == (7, 7, 192)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import pickle
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -12,9 +16,10 @@ import numpy as np
 import pytest
 
 import tests.keras_saving  # noqa: F401
+from tests.page_tests import ROOT_DIR
 from tlcore.backbones.keras_models import build_backbone
 from tlcore.backbones.registry import get_backbone
-from tlcore.backbones.weights.brought import bring_weights, brought_path, find_brought
+from tlcore.backbones.weights.brought import brought_path, find_brought
 from tlcore.backbones.weights.brought_check import IMAGENET_MEANS, bake_scaling, keep_brought
 from tlcore.backbones.weights.keras_file import read_layout
 from tlcore.backbones.weights.status import require_weights, weights_status
@@ -22,6 +27,11 @@ from tlcore.config import IMAGENET, RANDOM, ModelConfig
 from tlcore.errors import WeightsError
 from tlcore.home import DataRoot
 from tlcore.model.cut import plan_model
+from tlcore.storage.database import open_database
+from tlcore.storage.jobs import JobStatus, claim_job, create_job, get_job, read_result
+from tlcore.storage.projects import create_project, get_project, update_config
+from tlcore.storage.requests import WeightsCheckRequest, WeightsCheckResult
+from tlcore.storage.staging import make_staging_dir
 
 SPEC = get_backbone("mobilenet_v2_035")
 LIMIT = 100_000_000
@@ -47,7 +57,7 @@ def file(network: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 def test_a_file_that_fits_becomes_the_weights_of_the_backbone(network: keras.Model, file: Path, home: DataRoot) -> None:
-    key = bring_weights(SPEC, file, "pets.weights.h5", home)
+    key = keep_brought(SPEC, file, "pets.weights.h5", home)
     assert find_brought(key, home).filename == "pets.weights.h5"
     assert weights_status(SPEC, home, key).state == "ready"
     assert require_weights(SPEC, home, key) == brought_path(key, home)
@@ -240,9 +250,45 @@ def test_a_huge_array_that_takes_no_room_in_the_file_is_refused_by_its_shape(tmp
         keep_brought(SPEC, tmp_path / "x.h5", "x", home)
 
 
-def test_the_checking_process_brings_back_the_refusal(tmp_path: Path, home: DataRoot) -> None:
+@pytest.fixture
+def check_job(home: DataRoot) -> Callable[[Path, str], JobStatus]:
+    """Check a file as a job of a project does, in a worker of its own; return how that ended."""
+    engine = open_database(home)
+    project = create_project(engine, "ann", "Pets")
+    update_config(engine, project.id, lambda config: replace(config, model=ModelConfig(SPEC.name, 96)))
+
+    def check(file: Path, filename: str) -> JobStatus:
+        staging = make_staging_dir(home)
+        shutil.copyfile(file, staging / "weights")
+        request = WeightsCheckRequest(SPEC.name, staging.name, filename)
+        job_id = create_job(engine, "weights_check", project.id, request)
+        job = claim_job(engine, "weights_check")
+        assert job is not None
+        command = [sys.executable, "-m", "tlcore.jobs.worker", job_id, str(job.attempt)]
+        assert subprocess.run(command, cwd=ROOT_DIR, timeout=120).returncode == 0
+        assert not staging.exists()
+        return get_job(engine, job_id)
+
+    return check
+
+
+def test_a_job_checks_a_file_and_lets_the_project_begin_with_it(
+    check_job: Callable[[Path, str], JobStatus], file: Path, home: DataRoot
+) -> None:
+    job = check_job(file, "pets.weights.h5")
+    assert (job.state, job.message) == ("finished", "")
+    engine = open_database(home)
+    result = read_result(engine, job.id, WeightsCheckResult)
+    assert result is not None
+    assert get_project(engine, job.project_id, "ann").config.model.weights == result.key
+    assert find_brought(result.key, home).filename == "pets.weights.h5"
+
+
+def test_a_job_says_why_a_file_is_refused_and_changes_nothing(
+    check_job: Callable[[Path, str], JobStatus], tmp_path: Path, home: DataRoot
+) -> None:
     (tmp_path / "x").write_bytes(b"<html>")
-    with pytest.raises(WeightsError, match=r"^x\.h5 is a web page"):
-        bring_weights(SPEC, tmp_path / "x", "x.h5", home)
-    with pytest.raises(ValueError, match="takes weights"):
-        bring_weights(get_backbone("small_cnn-8"), tmp_path / "x", "x.h5", home)
+    job = check_job(tmp_path / "x", "x.h5")
+    assert job.state == "failed"
+    assert job.message.startswith("x.h5 is a web page")
+    assert get_project(open_database(home), job.project_id, "ann").config.model.weights == IMAGENET

@@ -64,7 +64,7 @@ OTHER = RunConfig(
 
 
 def make_run(number: int, config: RunConfig | None = None, *, version: int = 1, correct: int | None = None) -> Run:
-    job = JobStatus("id", "run", "p", "finished", "", 0, 0, "", 1, None, None, None, None, 0.0, 0.0, 1.0)
+    job = JobStatus("id", "run", "p", "finished", "", "", 0, 0, "", 1, None, None, None, None, 0.0, 0.0, 1.0)
     summary = None if correct is None else RunSummary(4, 5, 0.9, correct, 100, 2562, 3_370_000, 12.0)
     return Run(job, number, version, config or RunConfig(), summary)
 

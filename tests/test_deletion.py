@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,8 +15,8 @@ from tlcore.errors import NotFoundError, StorageError
 from tlcore.home import DataRoot
 from tlcore.intake.collection import collect, gather
 from tlcore.intake.sources import FileSource
-from tlcore.jobs import import_worker, worker
-from tlcore.jobs.import_worker import import_pictures
+from tlcore.jobs import import_task, worker
+from tlcore.jobs.import_task import import_pictures
 from tlcore.jobs.worker import WorkerContext
 from tlcore.progress import StopRequested
 from tlcore.storage import deletion
@@ -25,11 +24,12 @@ from tlcore.storage.database import open_database
 from tlcore.storage.datasets import commit_version, content_path, current_dataset, get_version
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.images import ImageStore
-from tlcore.storage.imports import ImportRequest, StagedFile, create_import, make_staging_dir
-from tlcore.storage.jobs import JobState, claim_job, get_job, request_stop
+from tlcore.storage.jobs import JobState, claim_job, create_job, get_job, request_stop
 from tlcore.storage.projects import create_project, get_project
+from tlcore.storage.requests import ImportRequest, SimpleHeadsRequest, StagedFile
 from tlcore.storage.runs import create_run
-from tlcore.storage.simple_heads import SimpleHeadsRequest, create_simple_heads, simple_head_dir
+from tlcore.storage.simple_heads import simple_head_dir
+from tlcore.storage.staging import make_staging_dir
 
 RED, BLUE = ("red", "green"), ("blue", "green")
 
@@ -64,9 +64,9 @@ def test_everything_of_a_project_goes(engine: sa.Engine, home: DataRoot) -> None
     project_id = make_project(engine, home, coloured_dataset(home, 2))
     commit_version(engine, project_id, coloured_dataset(home, 3), "more", parent=1, home=home)
     run_id = create_run(engine, project_id, 1, RunConfig())
-    job_id = create_simple_heads(engine, project_id, SimpleHeadsRequest(1, ModelConfig()))
-    create_import(engine, project_id, staged(home, "red"))
-    for folder in (home.run_dir(run_id), simple_head_dir(job_id, "nearest", home)):
+    job_id = create_job(engine, "simple_heads", project_id, SimpleHeadsRequest(1, ModelConfig()))
+    create_job(engine, "import", project_id, staged(home, "red"))
+    for folder in (home.run_dir(run_id), simple_head_dir(job_id, "nearest_neighbours", home)):
         folder.mkdir(parents=True)
         (folder / "model.keras").write_bytes(b"weights")
     assert len(files_of(home)) > 20
@@ -94,7 +94,7 @@ def test_other_projects_keep_what_they_share(engine: sa.Engine, home: DataRoot) 
 def test_a_picture_that_an_import_has_just_brought_again_stays(engine: sa.Engine, home: DataRoot) -> None:
     dataset = coloured_dataset(home, 2, RED)
     project_id = make_project(engine, home, dataset)
-    create_import(engine, create_project(engine, "bob", "Reds").id, ImportRequest())
+    create_job(engine, "import", create_project(engine, "bob", "Reds").id, ImportRequest())
     claim_job(engine, "import")
     again = coloured_dataset(home, 1, ("red",)).items[0].image
     delete_project(engine, project_id, home)
@@ -157,19 +157,18 @@ def test_what_a_worker_still_writes_after_the_deletion_goes_with_it(
     worked_on: list[str] = []
 
     def train(context: WorkerContext) -> tuple[JobState, str]:
-        context.progress.phase("Training")
+        context.progress.phase("training")
         delete_project(engine, project_id, home)
         folder = home.run_dir(context.job_id)
         folder.mkdir(parents=True)
         (folder / "model.keras").write_bytes(b"weights")
         worked_on.append(context.job_id)
-        context.progress.phase("Testing")
+        context.progress.phase("testing")
         raise AssertionError("the job is gone")
 
-    monkeypatch.setattr(sys, "argv", ["worker", run_id, str(job.attempt)])
     monkeypatch.setattr(worker, "lower_priority", lambda: None)
     monkeypatch.setattr(worker, "leave_out_of_keras", lambda: None)
-    assert worker.work(train) == 0
+    assert worker.work(run_id, job.attempt, train) == 0
     assert worked_on == [run_id]
     assert files_of(home) == set()
     with pytest.raises(NotFoundError):
@@ -184,7 +183,7 @@ def test_an_import_that_does_not_come_in_leaves_no_pictures(
     make_project(engine, home, kept)
     before = files_of(home)
     project_id = create_project(engine, "bob", "Reds").id
-    job_id = create_import(engine, project_id, staged(home, "red"))
+    job_id = create_job(engine, "import", project_id, staged(home, "red"))
     job = claim_job(engine, "import")
     assert job is not None
 
@@ -197,11 +196,10 @@ def test_an_import_that_does_not_come_in_leaves_no_pictures(
         request_stop(engine, job_id)
         raise StopRequested
 
-    monkeypatch.setattr(import_worker, "gather", gather_and_end)
-    monkeypatch.setattr(sys, "argv", ["worker", job_id, str(job.attempt)])
+    monkeypatch.setattr(import_task, "gather", gather_and_end)
     monkeypatch.setattr(worker, "lower_priority", lambda: None)
     monkeypatch.setattr(worker, "leave_out_of_keras", lambda: None)
-    worker.work(import_pictures)
+    worker.work(job_id, job.attempt, import_pictures)
     assert files_of(home) == before
 
 
@@ -217,7 +215,7 @@ def test_edits_made_meanwhile_do_not_make_an_import_look_again(
     engine: sa.Engine, home: DataRoot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project_id = make_project(engine, home, coloured_dataset(home, 2, BLUE))
-    job_id = create_import(engine, project_id, staged(home, "red"))
+    job_id = create_job(engine, "import", project_id, staged(home, "red"))
     job = claim_job(engine, "import")
     assert job is not None
     looked = 0
@@ -229,11 +227,10 @@ def test_edits_made_meanwhile_do_not_make_an_import_look_again(
         commit_version(engine, project_id, coloured_dataset(home, 3, BLUE), "edited", parent=1, home=home)
         return gathered
 
-    monkeypatch.setattr(import_worker, "gather", gather_while_others_edit)
-    monkeypatch.setattr(sys, "argv", ["worker", job_id, str(job.attempt)])
+    monkeypatch.setattr(import_task, "gather", gather_while_others_edit)
     monkeypatch.setattr(worker, "lower_priority", lambda: None)
     monkeypatch.setattr(worker, "leave_out_of_keras", lambda: None)
-    assert worker.work(import_pictures) == 0
+    assert worker.work(job_id, job.attempt, import_pictures) == 0
     number, dataset = current_dataset(engine, project_id, home)
     assert (looked, number, len(dataset.items)) == (1, 3, 10)
     assert sorted(dataset.class_names) == ["blue", "green", "red"]

@@ -25,7 +25,7 @@ from tlcore.images.views import ViewRequest, square_pixels, view_of_epoch, view_
 from tlcore.jobs.processes import ROOT_DIR
 from tlcore.model.classifier import build_prefix
 from tlcore.model.cut import plan_model
-from tlcore.progress import StopRequested
+from tlcore.progress import Phase, StopRequested
 from tlcore.settings.augmentation_controls import PRESETS
 from tlcore.storage.images import ImageStore
 
@@ -210,7 +210,7 @@ def test_only_a_few_pictures_are_in_memory_at_once(
             return super().read(key)
 
     class SlowDisk(RecordingProgress):
-        def phase(self, name: str, done: int = 0, total: int = 0) -> None:
+        def phase(self, name: Phase, done: int = 0, total: int = 0, subject: str = "") -> None:
             nonlocal written
             written = done
             time.sleep(0.002)

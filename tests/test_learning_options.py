@@ -16,7 +16,7 @@ from tlcore.home import DataRoot
 from tlcore.intake.decoding import pixels_of
 from tlcore.model.classifier import build_classifier, cut_model
 from tlcore.model.cut import plan_model
-from tlcore.progress import FINE_TUNING, TRAINING, StopRequested
+from tlcore.progress import StopRequested
 from tlcore.results.evaluation import load_evaluation
 from tlcore.results.prediction import load_predictor
 from tlcore.storage.images import ImageStore
@@ -206,7 +206,7 @@ def test_a_run_in_two_phases_goes_on_from_its_head_and_leaves_one_model(ready_ho
     assert result.summary.epochs == 5
     whole = [epoch for epoch, _ in progress.curve if epoch == int(epoch)]
     assert whole == [1, 2, 3, 4, 5]
-    assert progress.phase_names.index(FINE_TUNING) > progress.phase_names.index(TRAINING)
+    assert progress.phase_names.index("fine_tuning") > progress.phase_names.index("training")
     assert ("Fine-tuning", 5, 5) in progress.phases
     # Steps this small change nothing, so the second phase shows where it began: at the best epoch of the first.
     losses = [values["val_loss"] for epoch, values in progress.curve if epoch == int(epoch)]
@@ -224,7 +224,7 @@ class StopsBetweenPhases(RecordingProgress):
     """Asks to stop as soon as the second phase gets ready."""
 
     def check(self) -> None:
-        if self.curve and self.phases[-1][0] not in (TRAINING, FINE_TUNING):
+        if self.curve and self.phases[-1][0] not in ("training", "fine_tuning"):
             raise StopRequested
 
 

@@ -94,7 +94,7 @@ def test_curves_grow_in_the_same_drawing_and_keep_the_zoom(server: str, page: An
             # This process plays the worker, so that the runner finds it alive.
             worker = {"pid": os.getpid(), "pid_started": process_start_time(os.getpid())}
             write_job(
-                connection, run_id, job.attempt, **worker, state="running", phase="Training", done=epoch, total=20
+                connection, run_id, job.attempt, **worker, state="running", phase="training", done=epoch, total=20
             )
             values = {"loss": 1 / epoch, "accuracy": 0.5, "val_loss": 1.1 / epoch, "val_accuracy": 0.5}
             write_metrics(connection, run_id, job.attempt, epoch, values)

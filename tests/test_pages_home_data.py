@@ -29,9 +29,9 @@ from tlcore.intake.decoding import clean_pixels
 from tlcore.storage.database import open_database, writing
 from tlcore.storage.datasets import commit_version, get_version, load_dataset
 from tlcore.storage.images import ImageStore
-from tlcore.storage.imports import ImportSummary, RefusedFile, get_import, write_import_summary
-from tlcore.storage.jobs import ACTIVE_STATES, claim_job, end_job, list_jobs
+from tlcore.storage.jobs import ACTIVE_STATES, claim_job, end_job, list_jobs, read_request, write_result
 from tlcore.storage.projects import create_project, get_project, list_projects
+from tlcore.storage.requests import ImportRequest, ImportSummary, RefusedFile
 
 HOSTILE_NAMES = (
     "![t](http://evil.example/x.png)",
@@ -92,7 +92,7 @@ def test_try_it_now_makes_a_project_on_the_ready_set_and_goes_to_data(engine: sa
     app = check(open_app().button(key="try").click().run())
     [project] = list_projects(engine, OWNER)
     [job] = list_jobs(engine, states=ACTIVE_STATES, project_id=project.id)
-    assert get_import(engine, job.id)[0].sample == "surfaces"
+    assert read_request(engine, job.id, ImportRequest).sample == "surfaces"
     assert app.title[0].value == "Data"
     assert app.query_params["project"] == project.id
     assert app.button(key="primary").disabled
@@ -253,7 +253,7 @@ def test_a_zip_is_staged_on_disk_under_a_name_of_our_own(engine: sa.Engine, home
         archive.writestr("cat/1.png", b"x")
     app.file_uploader[0].upload("../../evil.zip", buffer.getvalue())
     app = check(app.run())
-    request = get_import(engine, app.session_state[STARTED_IMPORT])[0]
+    request = read_request(engine, app.session_state[STARTED_IMPORT], ImportRequest)
     [staged] = request.archives
     assert staged.name.endswith("evil.zip")
     assert (home.imports_dir / request.staging / staged.path).read_bytes() == buffer.getvalue()
@@ -279,7 +279,7 @@ def test_single_pictures_need_a_class_first_and_then_go_into_it(engine: sa.Engin
     app = check(app.selectbox(key="bring-class").set_value("dog").run())
     app.file_uploader[0].upload("a.png", b"x")
     app = check(app.run())
-    request = get_import(engine, app.session_state[STARTED_IMPORT])[0]
+    request = read_request(engine, app.session_state[STARTED_IMPORT], ImportRequest)
     assert request.class_name == "dog"
     assert [file.name for file in request.files] == ["a.png"]
 
@@ -312,7 +312,7 @@ def test_what_was_refused_is_listed_with_its_reason(engine: sa.Engine, home: Dat
     commit_version(engine, project.id, make_dataset(home, ("cat", "dog")), "added", parent=None, home=home)
     summary = ImportSummary(40, 3, (RefusedFile("cat/a.pdf", "This is a PDF."),), ("Classes look *alike*.",))
     with writing(engine) as connection:
-        write_import_summary(connection, job.id, job.attempt, summary)
+        write_result(connection, job.id, job.attempt, summary)
     end_job(engine, job.id, job.attempt, "finished")
     app = check(app.run())
     assert app.expander[0].label == "Last import: 40 pictures added, 3 already there, 1 file not used"

@@ -8,18 +8,17 @@ import pytest
 
 from pages.components import forms
 from pages.components.figures.network import network_figure
-from pages.components.model.weights_form import resized, with_start
+from pages.components.model.weights_form import resized
 from pages.components.train.rate_finder import rate_figure
 from tests.lab import Lab
 from tests.page_tests import check, texts
 from tests.test_pages_train import lab  # noqa: F401 - a fixture
 from tlcore.config import IMAGENET, RANDOM, FineTuningConfig, HeadConfig, ModelConfig, RunConfig, TrainingConfig
-from tlcore.documents import to_json
 from tlcore.errors import StorageError
-from tlcore.model.architecture import describe_model
+from tlcore.model.architecture import describe_model, with_weights
 from tlcore.storage.database import writing
-from tlcore.storage.jobs import claim_job, end_job
-from tlcore.storage.rate_searches import create_search, last_search, write_search_result
+from tlcore.storage.jobs import claim_job, create_job, end_job, last_job, write_result
+from tlcore.storage.requests import SettingsRequest
 from tlcore.training.rate_search import RateSearch
 
 FOUND = RateSearch(
@@ -68,7 +67,7 @@ def test_chance_instead_of_imagenet_lets_everything_learn(project: Lab) -> None:
 
 def test_without_pre_training_there_is_no_second_phase() -> None:
     config = RunConfig(training=TrainingConfig(fine_tuning=FineTuningConfig("block7a")))
-    assert with_start(config, RANDOM).training.fine_tuning is None
+    assert with_weights(config, RANDOM).training.fine_tuning is None
 
 
 def test_the_small_network_is_edited_block_by_block(project: Lab) -> None:
@@ -200,14 +199,14 @@ def test_schedule_balance_and_smoothing_are_saved(project: Lab) -> None:
 def test_a_search_is_started_shown_and_its_suggestion_taken_with_one_tap(project: Lab) -> None:
     page = project.open("train")
     page.button(key="find_rate").click().run()
-    search = last_search(project.engine, project.project_id)
+    search = last_job(project.engine, project.project_id, "search")
     assert search is not None
     job = claim_job(project.engine, "search")
     assert job is not None
-    assert job.id == search.job.id
+    assert job.id == search.id
     assert any(button.key == "stop_search" for button in project.open("train").button)
     with writing(project.engine) as connection:
-        write_search_result(connection, job.id, job.attempt, to_json(FOUND))
+        write_result(connection, job.id, job.attempt, FOUND)
     end_job(project.engine, job.id, job.attempt, "finished")
     page = project.open("train")
     page.button(key="use_rate").click().run()
@@ -215,7 +214,7 @@ def test_a_search_is_started_shown_and_its_suggestion_taken_with_one_tap(project
 
 
 def test_a_failed_search_says_why(project: Lab) -> None:
-    job_id = create_search(project.engine, project.project_id, project.version, project.config)
+    job_id = create_job(project.engine, "search", project.project_id, SettingsRequest(project.version, project.config))
     job = claim_job(project.engine, "search")
     assert job is not None
     end_job(project.engine, job_id, job.attempt, "failed", "The disk is full.")

@@ -17,9 +17,9 @@ from tlcore.home import DataRoot
 from tlcore.ready_sets.previews import NUM_PICTURES, preview_strip, save_strip
 from tlcore.ready_sets.registry import READY_SETS, get_ready_set
 from tlcore.storage.database import open_database
-from tlcore.storage.imports import ImportRequest, get_import
-from tlcore.storage.jobs import ACTIVE_STATES, list_jobs
+from tlcore.storage.jobs import ACTIVE_STATES, list_jobs, read_request
 from tlcore.storage.projects import create_project
+from tlcore.storage.requests import ImportRequest
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_without_a_network_the_page_says_so_at_once_and_offers_what_is_there(
     assert asked == [get_ready_set("cifar10").files[0].url]
     assert list_jobs(engine, states=ACTIVE_STATES, project_id=project) == []
     app = check(button_of(app, "digits").click().run())
-    assert get_import(engine, app.session_state[STARTED_IMPORT])[0] == ImportRequest(
+    assert read_request(engine, app.session_state[STARTED_IMPORT], ImportRequest) == ImportRequest(
         sample="digits", per_class=DEFAULT_CAP
     )
 
@@ -88,7 +88,7 @@ def test_with_a_network_the_download_becomes_an_import(
 ) -> None:
     network(monkeypatch, is_there=True)
     app = check(button_of(open_app("data", project=project), "mnist").click().run())
-    request = get_import(engine, app.session_state[STARTED_IMPORT])[0]
+    request = read_request(engine, app.session_state[STARTED_IMPORT], ImportRequest)
     assert request == ImportRequest(sample="mnist", per_class=DEFAULT_CAP)
     assert not app.warning
 
@@ -104,7 +104,7 @@ def test_the_choice_of_pictures_per_class_is_shown_and_goes_into_the_import(
     app = check(app.segmented_control(key="per_class").set_value(cap).run())
     assert f"\n{words} pictures, 5 classes" in texts(app)
     app = check(button_of(app, "flower_photos").click().run())
-    assert get_import(engine, app.session_state[STARTED_IMPORT])[0].per_class == cap
+    assert read_request(engine, app.session_state[STARTED_IMPORT], ImportRequest).per_class == cap
 
 
 def test_a_set_that_is_here_needs_no_network_and_shows_its_pictures(

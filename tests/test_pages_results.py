@@ -41,18 +41,20 @@ from tlcore.storage.database import open_database, writing
 from tlcore.storage.datasets import commit_version
 from tlcore.storage.ensembles import list_ensembles
 from tlcore.storage.images import ImageStore
-from tlcore.storage.jobs import ACTIVE_STATES, claim_job, end_job, list_jobs, request_stop
-from tlcore.storage.projects import create_project
-from tlcore.storage.runs import RunSummary, create_run, write_summary
-from tlcore.storage.simple_heads import (
-    SimpleHeadResult,
-    SimpleHeadsRequest,
-    create_simple_heads,
-    frozen_backbone,
-    get_simple_heads_request,
-    simple_head_dir,
-    write_simple_head_results,
+from tlcore.storage.jobs import (
+    ACTIVE_STATES,
+    claim_job,
+    create_job,
+    end_job,
+    list_jobs,
+    read_request,
+    request_stop,
+    write_result,
 )
+from tlcore.storage.projects import create_project
+from tlcore.storage.requests import SimpleHeadResult, SimpleHeadsRequest, SimpleHeadsResult
+from tlcore.storage.runs import RunSummary, create_run, write_summary
+from tlcore.storage.simple_heads import frozen_backbone, simple_head_dir
 
 PAGES_DIR = Path(__file__).resolve().parents[1] / "pages"
 OWNER = "o" * 24
@@ -102,10 +104,9 @@ class Finished:
 
     def add_head(self) -> str:
         """Make a trained simple head that answers one test picture wrong; return its id."""
-        job_id = create_simple_heads(
-            self.engine, self.project_id, SimpleHeadsRequest(self.version, frozen_backbone(ModelConfig()))
-        )
-        job = claim_job(self.engine, "probe")
+        request = SimpleHeadsRequest(self.version, frozen_backbone(ModelConfig()))
+        job_id = create_job(self.engine, "simple_heads", self.project_id, request)
+        job = claim_job(self.engine, "simple_heads")
         items = self.dataset.subset("test")
         y_true = np.array([self.dataset.class_index()[item.class_id] for item in items], dtype=np.int64)
         said = np.where(np.arange(len(items)) == 5, 1 - y_true, y_true)
@@ -113,7 +114,7 @@ class Finished:
         save_evaluation(evaluation, simple_head_dir(job_id, "linear_svm", self.home))
         with writing(self.engine) as connection:
             result = SimpleHeadResult("linear_svm", len(items) - 1, len(items), 100, 0.25)
-            write_simple_head_results(connection, job_id, job.attempt, (result,))
+            write_result(connection, job_id, job.attempt, SimpleHeadsResult((result,)))
         end_job(self.engine, job_id, job.attempt, "finished")
         return f"{job_id}.linear_svm"
 
@@ -498,7 +499,9 @@ def test_simple_heads_are_trained_by_a_job_that_is_watched(make_finished, monkey
     page.button(key="train-probes").click().run()
     assert not page.exception
     (job,) = list_jobs(finished.engine, states=ACTIVE_STATES, project_id=finished.project_id)
-    assert get_simple_heads_request(finished.engine, job.id) == SimpleHeadsRequest(finished.version, ModelConfig())
+    assert read_request(finished.engine, job.id, SimpleHeadsRequest) == SimpleHeadsRequest(
+        finished.version, ModelConfig()
+    )
     assert "Simple heads" in page.get("progress")[0].proto.text
     page.button(key=f"stop-{job.id}").click().run()
     assert not list_jobs(finished.engine, states=ACTIVE_STATES, project_id=finished.project_id)
@@ -513,7 +516,9 @@ def test_simple_heads_need_no_network_to_be_trained_first(make_finished, monkeyp
     page.button(key="train-probes").click().run()
     assert not page.exception
     (job,) = list_jobs(finished.engine, states=ACTIVE_STATES, project_id=finished.project_id)
-    assert get_simple_heads_request(finished.engine, job.id) == SimpleHeadsRequest(finished.version, ModelConfig())
+    assert read_request(finished.engine, job.id, SimpleHeadsRequest) == SimpleHeadsRequest(
+        finished.version, ModelConfig()
+    )
     request_stop(finished.engine, job.id)
     head_id = finished.add_head()
     rows = open_step("train", finished.project_id).table[0].value

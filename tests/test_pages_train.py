@@ -259,12 +259,12 @@ def test_a_waiting_run_says_its_place(lab: Lab) -> None:
 
 def test_a_working_run_shows_phase_progress_curves_and_stop(lab: Lab) -> None:
     run_id, attempt = lab.begin_run()
-    lab.work(run_id, attempt, state="running", phase="Computing features", done=5, total=12)
+    lab.work(run_id, attempt, state="running", phase="features", done=5, total=12)
     page = lab.open("train")
     assert "**Computing features**: 5 of 12" in progress_text(page)
     assert not page.get("bidi_component")
     lab.learn(run_id, attempt, 3)
-    lab.work(run_id, attempt, phase="Training", done=3, total=20)
+    lab.work(run_id, attempt, phase="training", done=3, total=20)
     page.run()
     assert "epoch 4 of 20" in progress_text(page)
     assert len(page.get("bidi_component")) == 2

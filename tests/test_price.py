@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.coloured_pictures import RecordingProgress, coloured_dataset
-from tests.ready_projects import wait_for_end
+from tests.ready_projects import start_run, wait_for_end
 from tlcore.backbones.keras_models import prepare_embedded
 from tlcore.config import HeadConfig, ModelConfig, RunConfig, TrainingConfig
 from tlcore.dataset import ClassLabel, Dataset, Item, Split
@@ -18,7 +18,7 @@ from tlcore.features.compiled import ensure_compiled
 from tlcore.features.extractor import FeatureExtractor
 from tlcore.home import DataRoot
 from tlcore.images.views import ViewRequest, view_of_epoch
-from tlcore.jobs.control import start_measure, start_run
+from tlcore.jobs.control import start_job
 from tlcore.model.cut import plan_model
 from tlcore.pricing import price, speeds
 from tlcore.pricing.measuring import measure
@@ -33,15 +33,14 @@ from tlcore.pricing.speeds import (
     learn_speeds,
     pass_speed,
     read_speeds,
-    speeds_key,
 )
 from tlcore.progress import StopRequested
 from tlcore.settings.augmentation_controls import PRESETS
 from tlcore.storage.database import open_database
 from tlcore.storage.datasets import commit_version
-from tlcore.storage.jobs import claim_job, get_job
-from tlcore.storage.measures import MeasureRequest, create_measure, get_measure, last_measure
+from tlcore.storage.jobs import claim_job, create_job, get_job, last_job_of_key, read_request
 from tlcore.storage.projects import create_project
+from tlcore.storage.requests import SettingsRequest
 
 PACE = TrainingPace(first_epoch_seconds=2.0, epoch_seconds=0.1, step_seconds=0.05, answers_per_second=100.0)
 TRAINING = TrainingSpeed("here", launch_seconds=1.0, startup_seconds=4.0, pace=PACE, finish_seconds=3.0)
@@ -267,40 +266,41 @@ def engine(home: DataRoot) -> sa.Engine:
     return open_database(home)
 
 
-def request(key: str = "key", version: int = 1) -> MeasureRequest:
-    return MeasureRequest(key, version, settings())
+def measure_job(engine: sa.Engine, project_id: str, key: str = "key", version: int = 1) -> str:
+    request = SettingsRequest(version, settings())
+    return create_job(engine, "measure", project_id, request, key=key, replaces_waiting=True)
 
 
 def test_one_measurement_per_key_waits_or_works(engine: sa.Engine) -> None:
     project, other = create_project(engine, "ann", "Cats").id, create_project(engine, "bob", "Dogs").id
-    first = create_measure(engine, project, request())
-    assert create_measure(engine, other, request()) == first
-    assert get_measure(engine, first) == request()
+    first = measure_job(engine, project)
+    assert measure_job(engine, other) == first
+    assert read_request(engine, first, SettingsRequest) == SettingsRequest(1, settings())
     claimed = claim_job(engine, "measure")
     assert claimed is not None
-    assert create_measure(engine, project, request()) == claimed.id == first
+    assert measure_job(engine, project) == claimed.id == first
 
 
 def test_other_settings_replace_a_measurement_that_waits_and_not_one_that_works(engine: sa.Engine) -> None:
     project, other = create_project(engine, "ann", "Cats").id, create_project(engine, "bob", "Dogs").id
-    ids = [create_measure(engine, other, request("theirs")), create_measure(engine, project, request("first"))]
-    ids += [create_measure(engine, project, request("second"))]
+    ids = [measure_job(engine, other, "theirs"), measure_job(engine, project, "first")]
+    ids += [measure_job(engine, project, "second")]
     assert [get_job(engine, job_id).state for job_id in ids] == ["queued", "stopped", "queued"]
     claim_job(engine, "measure")
-    ids += [create_measure(engine, other, request("fourth"))]
+    ids += [measure_job(engine, other, "fourth")]
     assert [get_job(engine, job_id).state for job_id in ids] == ["starting", "stopped", "queued", "queued"]
 
 
-def test_a_measurement_is_found_again_for_the_same_pictures_only(engine: sa.Engine) -> None:
-    project = create_project(engine, "ann", "Cats").id
-    job_id = create_measure(engine, project, request())
-    assert last_measure(engine, "other", project, 1) is None
-    found = last_measure(engine, "key", project, 2)
+def test_a_measurement_is_found_by_its_key_while_it_works_and_by_its_project_later(engine: sa.Engine) -> None:
+    project, other = create_project(engine, "ann", "Cats").id, create_project(engine, "bob", "Dogs").id
+    job_id = measure_job(engine, project)
+    assert last_job_of_key(engine, project, "measure", "other") is None
+    found = last_job_of_key(engine, other, "measure", "key")
     assert found is not None
     assert found.id == job_id
-    create_measure(engine, project, request("other"))  # stops the first
-    assert last_measure(engine, "key", project, 2) is None
-    found = last_measure(engine, "key", project, 1)
+    measure_job(engine, project, "other")  # stops the first
+    assert last_job_of_key(engine, other, "measure", "key") is None
+    found = last_job_of_key(engine, project, "measure", "key")
     assert found is not None
     assert found.state == "stopped"
 
@@ -330,8 +330,8 @@ def test_the_price_is_what_then_happens(
     dataset = coloured_dataset(home, per_class=60)
     version = commit_version(engine, project.id, dataset, "made", parent=None, home=home)
 
-    asked = MeasureRequest(speeds_key(config, dataset, home), version, config)
-    wait_for_end(engine, start_measure(engine, project.id, asked, home))
+    asked = SettingsRequest(version, config)
+    wait_for_end(engine, start_job(engine, home, "measure", project.id, asked))
     known = read_speeds(config, dataset, home)
     assert known is not None
     tag = price_of(config, dataset, known, home)

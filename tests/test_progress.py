@@ -15,12 +15,12 @@ class Terminal(io.StringIO):
 
 def tell(progress: TerminalProgress) -> None:
     for done in range(41):
-        progress.phase("Computing features", done, 40)
-    progress.phase("Training", 0, 2)
+        progress.phase("features", done, 40)
+    progress.phase("training", 0, 2)
     progress.metrics(0.5, {"loss": 9.0})
     progress.metrics(1.0, {"loss": 0.5, "accuracy": 0.75})
-    progress.phase("Training", 1, 2)
-    progress.phase("Saving")
+    progress.phase("training", 1, 2)
+    progress.phase("saving")
     progress.close()
 
 
@@ -59,13 +59,13 @@ def test_a_terminal_is_redrawn_at_most_ten_times_a_second(monkeypatch: pytest.Mo
     clock = iter(range(1000))
     monkeypatch.setattr(progress_module.time, "monotonic", lambda: next(clock) / 100)
     for done in range(100):
-        progress.phase("Reading", done, 100)
+        progress.phase("reading", done, 100, "pets.zip")
     assert 5 <= stream.getvalue().count("\r") <= 25
 
 
 def test_a_long_line_is_covered_by_a_shorter_one() -> None:
     stream = Terminal()
     progress = TerminalProgress(stream)
-    progress.phase("A phase with quite a long name", 0, 10)
+    progress.phase("waiting_for_features", 0, 10)
     progress.line("short")
     assert screen(stream.getvalue()) == ["short", ""]

@@ -11,15 +11,14 @@ import pytest
 from tests.coloured_pictures import RecordingProgress, coloured_dataset
 from tests.page_tests import OWNER, ROOT_DIR
 from tlcore.config import ModelConfig, RunConfig, TrainingConfig
-from tlcore.documents import from_json
 from tlcore.features.store import FeatureTable, LabelledFeatures
 from tlcore.home import DataRoot
 from tlcore.progress import StopRequested
 from tlcore.storage.database import open_database
 from tlcore.storage.datasets import commit_version
-from tlcore.storage.jobs import claim_job
+from tlcore.storage.jobs import claim_job, create_job, last_job, read_result
 from tlcore.storage.projects import create_project
-from tlcore.storage.rate_searches import create_search, last_search
+from tlcore.storage.requests import SettingsRequest
 from tlcore.training.loop import SEARCH_STEPS, search_rates
 from tlcore.training.rate_search import RateSearch, smoothed
 
@@ -67,7 +66,7 @@ def test_a_real_search_finds_a_rate_that_learns() -> None:
     suggestion = RateSearch(tuple(rates), tuple(losses)).suggestion
     assert suggestion is not None
     assert 1e-3 <= suggestion <= 0.5
-    assert progress.phases[0] == ("Trying learning rates", 0, SEARCH_STEPS)
+    assert progress.phases[0] == ("trying_rates", 0, SEARCH_STEPS)
 
 
 def test_a_search_obeys_a_wish_to_stop() -> None:
@@ -86,16 +85,18 @@ def test_the_job_of_a_search_writes_what_it_found(ready_home: DataRoot) -> None:
     engine = open_database(ready_home)
     project = create_project(engine, OWNER, "Colours")
     version = commit_version(engine, project.id, dataset, "brought", parent=None, home=ready_home)
-    job_id = create_search(engine, project.id, version, RunConfig(model=ModelConfig(image_size=64)))
+    request = SettingsRequest(version, RunConfig(model=ModelConfig(image_size=64)))
+    job_id = create_job(engine, "search", project.id, request)
     job = claim_job(engine, "search")
     assert job is not None
-    command = [sys.executable, "-m", "tlcore.jobs.search_worker", job_id, str(job.attempt)]
+    command = [sys.executable, "-m", "tlcore.jobs.worker", job_id, str(job.attempt)]
     done = subprocess.run(command, cwd=ROOT_DIR, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    search = last_search(engine, project.id)
+    search = last_job(engine, project.id, "search")
     assert search is not None
-    assert (search.job.id, search.job.state, search.job.message) == (job_id, "finished", "")
-    found = from_json(search.result or "", RateSearch)
+    assert (search.id, search.state, search.message) == (job_id, "finished", "")
+    found = read_result(engine, job_id, RateSearch)
+    assert found is not None
     assert found.suggestion is not None
     assert 1e-5 < found.suggestion < 0.5
     engine.dispose()

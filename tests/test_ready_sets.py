@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import io
 import pickle
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -35,7 +34,7 @@ from tlcore.errors import DatasetError, DownloadError, TransferLabError
 from tlcore.home import DataRoot
 from tlcore.intake.sources import ReadyPicture
 from tlcore.jobs import reporting, worker
-from tlcore.jobs.import_worker import import_pictures
+from tlcore.jobs.import_task import import_pictures
 from tlcore.ready_sets import registry as ready_sets
 from tlcore.ready_sets.files import fetch_files
 from tlcore.ready_sets.pictures import first_of_each_class, picture_of
@@ -44,9 +43,9 @@ from tlcore.ready_sets.registry import READY_SETS, ReadySetSpec, get_ready_set, 
 from tlcore.storage.database import open_database
 from tlcore.storage.datasets import current_dataset
 from tlcore.storage.images import ImageStore
-from tlcore.storage.imports import ImportRequest, create_import
-from tlcore.storage.jobs import ACTIVE_STATES, JobStatus, claim_job, get_job, list_jobs, request_stop
+from tlcore.storage.jobs import ACTIVE_STATES, JobStatus, claim_job, create_job, get_job, list_jobs, request_stop
 from tlcore.storage.projects import create_project
+from tlcore.storage.requests import ImportRequest
 
 DOWNLOADED = tuple(spec.name for spec in READY_SETS if spec.files)
 
@@ -291,11 +290,10 @@ def import_set(
 
     def run(spec: ReadySetSpec, per_class: int | None = None) -> tuple[JobStatus, Dataset]:
         monkeypatch.setattr(ready_sets, "READY_SETS", (spec,))
-        job_id = create_import(engine, project_id, ImportRequest(sample=spec.name, per_class=per_class))
+        job_id = create_job(engine, "import", project_id, ImportRequest(sample=spec.name, per_class=per_class))
         claimed = claim_job(engine, "import")
         assert claimed is not None
-        monkeypatch.setattr(sys, "argv", ["worker", job_id, str(claimed.attempt)])
-        assert worker.work(import_pictures) == 0
+        assert worker.work(job_id, claimed.attempt, import_pictures) == 0
         return get_job(engine, job_id), current_dataset(engine, project_id, home)[1]
 
     return run

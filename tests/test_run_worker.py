@@ -16,20 +16,22 @@ import pytest
 import sqlalchemy as sa
 
 from tests.coloured_pictures import COLOURS, picture, png
+from tests.ready_projects import start_run
 from tlcore.config import HeadConfig, ModelConfig, RunConfig, TrainingConfig
 from tlcore.errors import StorageError
 from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot
-from tlcore.jobs import control, reporting, run_worker, worker
-from tlcore.jobs.control import start_import, start_run, stop_job
+from tlcore.jobs import control, reporting, tasks, worker
+from tlcore.jobs.control import start_job, stop_job
 from tlcore.jobs.processes import ROOT_DIR, process_start_time
 from tlcore.jobs.reporting import JobProgress
 from tlcore.results.prediction import load_predictor
 from tlcore.storage.database import jobs, open_database, writing
 from tlcore.storage.datasets import commit_version, current_dataset
-from tlcore.storage.imports import ImportRequest, StagedFile, create_import, get_import, make_staging_dir
-from tlcore.storage.jobs import JobStatus, claim_job, end_job, get_job
+from tlcore.storage.jobs import JobStatus, claim_job, create_job, end_job, get_job, read_result
 from tlcore.storage.projects import create_project
+from tlcore.storage.requests import ImportRequest, ImportSummary, StagedFile
 from tlcore.storage.runs import RunSummary, create_run, get_run, read_metrics
+from tlcore.storage.staging import make_staging_dir
 from tlcore.training.run import RunResult
 
 CONFIG = RunConfig(
@@ -97,7 +99,7 @@ def lab(prepared_home: DataRoot, tmp_path_factory: pytest.TempPathFactory) -> It
         engine = open_database(home)
         project_id = create_project(engine, "ann", "Colours").id
         request = staged_zip(home)
-        import_id = start_import(engine, project_id, request, home)
+        import_id = start_job(engine, home, "import", project_id, request)
         wait_for_end(engine, import_id)
         yield Lab(home, engine, project_id, import_id, request.staging or "")
     for process in set(psutil.Process().children(recursive=True)) - before:
@@ -119,7 +121,7 @@ def test_an_import_commits_a_version_and_lists_what_was_refused(lab: Lab) -> Non
     assert (job.state, job.message) == ("finished", "")
     number, dataset = current_dataset(lab.engine, lab.project_id, lab.home)
     assert (number, len(dataset.items), set(dataset.class_names)) == (1, 24, set(COLOURS))
-    _, summary = get_import(lab.engine, lab.import_id)
+    summary = read_result(lab.engine, lab.import_id, ImportSummary)
     assert summary is not None
     assert summary.added == 24
     (refused,) = summary.refused
@@ -208,10 +210,10 @@ def claimed(engine: sa.Engine) -> JobStatus:
 
 def test_a_worker_says_itself_which_process_it_is(home: DataRoot, engine: sa.Engine) -> None:
     project_id = create_project(engine, "ann", "Colours").id
-    create_import(engine, project_id, staged_zip(home))
+    create_job(engine, "import", project_id, staged_zip(home))
     job = claim_job(engine, "import")
     assert job is not None
-    command = [sys.executable, "-m", "tlcore.jobs.import_worker", job.id, str(job.attempt)]
+    command = [sys.executable, "-m", "tlcore.jobs.worker", job.id, str(job.attempt)]
     process = subprocess.Popen(command, cwd=ROOT_DIR)
     started = process_start_time(process.pid)
     assert process.wait(30) == 0
@@ -261,8 +263,7 @@ def test_the_last_words_wait_for_space_on_the_disk(
     monkeypatch.setattr(worker, "end_job", end_later)
     monkeypatch.setattr(worker, "END_RETRY_SECONDS", 0.01)
     monkeypatch.setattr(worker, "lower_priority", lambda: None)
-    monkeypatch.setattr(sys, "argv", ["worker", claimed.id, str(claimed.attempt)])
-    assert worker.work(task) == code  # type: ignore[arg-type]
+    assert worker.work(claimed.id, claimed.attempt, task) == code  # type: ignore[arg-type]
     job = get_job(engine, claimed.id)
     assert job.state == state
     assert job.message == ("The disk is full." if code == 0 else "")
@@ -275,8 +276,7 @@ def test_something_unexpected_ends_with_words(
         raise ZeroDivisionError
 
     monkeypatch.setattr(worker, "lower_priority", lambda: None)
-    monkeypatch.setattr(sys, "argv", ["worker", claimed.id, str(claimed.attempt)])
-    assert worker.work(task) == 0  # type: ignore[arg-type]
+    assert worker.work(claimed.id, claimed.attempt, task) == 0  # type: ignore[arg-type]
     assert "worker.log" in get_job(engine, claimed.id).message
     assert "Traceback" in capsys.readouterr().err
 
@@ -299,11 +299,11 @@ def test_a_run_ends_with_words_for_the_way_it_ended(
     state: str,
     words: str,
 ) -> None:
-    monkeypatch.setattr(run_worker, "get_version", lambda *_: SimpleNamespace(content=""))
-    monkeypatch.setattr(run_worker, "load_dataset", lambda *_: None)
-    monkeypatch.setattr(run_worker, "train_classifier", lambda *_: result)
+    monkeypatch.setattr(tasks, "get_version", lambda *_: SimpleNamespace(content=""))
+    monkeypatch.setattr(tasks, "load_dataset", lambda *_: None)
+    monkeypatch.setattr(tasks, "train_classifier", lambda *_: result)
     progress = JobProgress(engine, claimed.id, claimed.attempt)
-    ended, message = run_worker.train(worker.WorkerContext(engine, home, claimed.id, claimed.attempt, progress))
+    ended, message = tasks.train(worker.WorkerContext(engine, home, claimed.id, claimed.attempt, progress))
     assert ended == state
     assert words in message
     assert get_run(engine, claimed.id).summary == result.summary

@@ -12,30 +12,28 @@ import psutil
 import pytest
 import sqlalchemy as sa
 
+from tests.ready_projects import start_run
 from tlcore.config import RunConfig
 from tlcore.errors import StorageError
 from tlcore.home import DataRoot
 from tlcore.jobs import control, runner
-from tlcore.jobs.control import ensure_runner, runner_lock, start_run, stop_job
+from tlcore.jobs.control import ensure_runner, runner_lock, stop_job
 from tlcore.jobs.processes import ROOT_DIR, is_alive, kill, process_start_time
 from tlcore.jobs.runner import Runner
 from tlcore.storage.database import jobs, open_database, writing
 from tlcore.storage.deletion import delete_project
-from tlcore.storage.imports import ImportRequest, create_import, make_staging_dir
-from tlcore.storage.jobs import JobStatus, claim_job, get_job, insert_job, queue_position, request_stop
-from tlcore.storage.measures import MeasureRequest, create_measure
+from tlcore.storage.jobs import JobStatus, claim_job, create_job, get_job, insert_job, queue_position, request_stop
 from tlcore.storage.projects import create_project
+from tlcore.storage.requests import ImportRequest, SettingsRequest
 from tlcore.storage.runs import create_run
+from tlcore.storage.staging import make_staging_dir
 
 
 @pytest.fixture(autouse=True)
 def sleepers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Workers that sleep; whatever process a test leaves is ended."""
     before = set(psutil.Process().children(recursive=True))
-    monkeypatch.setitem(runner.WORKER_MODULES, "run", "tests.workers.sleeper")
-    monkeypatch.setitem(runner.WORKER_MODULES, "import", "tests.workers.sleeper")
-    monkeypatch.setitem(runner.WORKER_MODULES, "measure", "tests.workers.sleeper")
-    monkeypatch.setitem(runner.WORKER_MODULES, "backbones", "tests.workers.sleeper")
+    monkeypatch.setattr(runner, "WORKER_MODULE", "tests.workers.sleeper")
     monkeypatch.setattr(control, "RUNNER_MODULE", "tests.workers.short_runner")
     yield
     for process in set(psutil.Process().children(recursive=True)) - before:
@@ -116,14 +114,21 @@ def test_more_slots_let_more_runs_work_at_once(
 
 def test_an_import_does_not_wait_for_a_run(engine: sa.Engine, home: DataRoot, new_run: Callable[[], str]) -> None:
     run_id = new_run()
-    import_id = create_import(engine, get_job(engine, run_id).project_id, ImportRequest(sample="digits"))
+    import_id = create_job(engine, "import", get_job(engine, run_id).project_id, ImportRequest(sample="digits"))
     working = Runner(engine, home)
     step_until(working, lambda: {get_job(engine, each).state for each in (run_id, import_id)} == {"running"})
 
 
 def new_measure(engine: sa.Engine, key: str = "key") -> str:
     """Put a measurement of a project of its own in line."""
-    return create_measure(engine, create_project(engine, "ann", "Dogs").id, MeasureRequest(key, 1, RunConfig()))
+    return create_job(
+        engine,
+        "measure",
+        create_project(engine, "ann", "Dogs").id,
+        SettingsRequest(1, RunConfig()),
+        key=key,
+        replaces_waiting=True,
+    )
 
 
 def test_a_measurement_waits_until_nothing_else_works(
@@ -198,7 +203,7 @@ def test_a_worker_that_ends_with_an_error_is_put_into_words(
 ) -> None:
     monkeypatch.setenv("SLEEPER", "crash")
     run_id = new_run()
-    import_id = create_import(engine, get_job(engine, run_id).project_id, ImportRequest(sample="digits"))
+    import_id = create_job(engine, "import", get_job(engine, run_id).project_id, ImportRequest(sample="digits"))
     working = Runner(engine, home)
     step_until(working, lambda: {get_job(engine, each).state for each in (run_id, import_id)} == {"failed"})
     assert "The training program ended with an error" in get_job(engine, run_id).message
@@ -460,7 +465,7 @@ def test_what_an_import_waited_with_goes_when_it_cannot_come_in(engine: sa.Engin
     project_id = create_project(engine, "ann", "Cats").id
     (make_staging_dir(home) / "000000").write_bytes(b"a large archive")
     (staging,) = home.imports_dir.iterdir()
-    job_id = create_import(engine, project_id, ImportRequest(staging=staging.name))
+    job_id = create_job(engine, "import", project_id, ImportRequest(staging=staging.name))
     working = Runner(engine, home)
     if ending == "killed":
         step_until(working, lambda: get_job(engine, job_id).state == "running")

@@ -17,7 +17,7 @@ from tlcore.config import HeadConfig, ModelConfig
 from tlcore.dataset import Dataset
 from tlcore.errors import DatasetError, RunError
 from tlcore.home import DataRoot
-from tlcore.jobs.control import start_simple_heads
+from tlcore.jobs.control import start_job
 from tlcore.progress import StopRequested
 from tlcore.results.evaluation import load_evaluation
 from tlcore.simple_heads import run as simple_heads_run
@@ -28,14 +28,10 @@ from tlcore.simple_heads.training import SIMPLE_HEADS, find_simple_head_spec, le
 from tlcore.storage.database import open_database
 from tlcore.storage.datasets import commit_version
 from tlcore.storage.deletion import delete_project
+from tlcore.storage.jobs import create_job
 from tlcore.storage.projects import create_project
-from tlcore.storage.simple_heads import (
-    SimpleHeadsRequest,
-    create_simple_heads,
-    frozen_backbone,
-    list_simple_heads,
-    simple_head_dir,
-)
+from tlcore.storage.requests import SimpleHeadsRequest
+from tlcore.storage.simple_heads import frozen_backbone, list_simple_heads, simple_head_dir
 
 KINDS = [spec.kind for spec in SIMPLE_HEADS]
 MODEL = ModelConfig(image_size=64)
@@ -182,7 +178,7 @@ def test_a_wish_to_stop_is_heard_between_heads(ready_home: DataRoot) -> None:
     progress = RecordingProgress(stop_after=2)
     with pytest.raises(StopRequested):
         train_simple_heads(dataset, MODEL, progress, home=ready_home)
-    assert progress.phase_names[-1].startswith("Training")
+    assert progress.phase_names[-1] == "training_head"
 
 
 def test_a_class_without_enough_training_pictures_is_named(home: DataRoot) -> None:
@@ -209,12 +205,11 @@ def test_a_job_trains_the_heads_and_the_newest_of_each_backbone_are_listed(ready
     dataset = coloured_dataset(ready_home, per_class=10)
     version = commit_version(engine, project.id, dataset, "made", parent=None, home=ready_home)
     request = SimpleHeadsRequest(version, frozen_backbone(MODEL))
-    job_id = create_simple_heads(engine, project.id, request)
-    assert create_simple_heads(engine, project.id, request) == job_id
+    job_id = create_job(engine, "simple_heads", project.id, request, key=project.id)
     assert list_simple_heads(engine, project.id) == []
-    assert start_simple_heads(engine, project.id, request, ready_home) == job_id
+    assert start_job(engine, ready_home, "simple_heads", project.id, request, key=project.id) == job_id
     assert wait_for_end(engine, job_id).state == "finished"
-    again = start_simple_heads(engine, project.id, request, ready_home)
+    again = start_job(engine, ready_home, "simple_heads", project.id, request, key=project.id)
     wait_for_end(engine, again)
     heads = list_simple_heads(engine, project.id)
     assert [head.id for head in heads] == [f"{again}.{kind}" for kind in KINDS]

@@ -24,28 +24,21 @@ from tlcore.storage.database import open_database, writing
 from tlcore.storage.datasets import commit_version, get_version, load_dataset, undo_version
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.images import ImageStore
-from tlcore.storage.imports import (
-    ImportRequest,
-    ImportSummary,
-    RefusedFile,
-    StagedFile,
-    create_import,
-    get_import,
-    make_staging_dir,
-    remove_staging_dir,
-    write_import_summary,
-)
 from tlcore.storage.jobs import (
     LostJobError,
     claim_job,
+    create_job,
     end_job,
     get_job,
     insert_job,
     list_jobs,
     queue_position,
+    read_request,
+    read_result,
     request_stop,
     requeue_job,
     write_job,
+    write_result,
 )
 from tlcore.storage.projects import (
     Project,
@@ -55,6 +48,7 @@ from tlcore.storage.projects import (
     mark_visited,
     update_config,
 )
+from tlcore.storage.requests import ImportRequest, ImportSummary, RefusedFile, StagedFile
 from tlcore.storage.runs import (
     MetricPoint,
     RunSummary,
@@ -65,6 +59,7 @@ from tlcore.storage.runs import (
     write_metrics,
     write_summary,
 )
+from tlcore.storage.staging import make_staging_dir, remove_staging_dir
 
 SUMMARY = RunSummary(2, 5, 0.9, 55, 58, 2562, 3_371_000, 12.5)
 
@@ -147,10 +142,10 @@ def test_a_data_root_without_rights_is_put_into_words(tmp_path: Path) -> None:
 def test_a_newer_database_is_refused_and_left_alone(home: DataRoot, engine: sa.Engine) -> None:
     with writing(engine) as connection:
         connection.execute(sa.update(database.schema_version).values(version=database.SCHEMA_VERSION + 1))
-        connection.exec_driver_sql("DROP TABLE imports")
+        connection.exec_driver_sql("DROP TABLE metrics")
     with pytest.raises(StorageError, match=r"newer Transfer Lab .*Update Transfer Lab"):
         open_database(home)
-    assert "imports" not in sa.inspect(engine).get_table_names()
+    assert "metrics" not in sa.inspect(engine).get_table_names()
 
 
 def test_a_file_that_is_no_database_is_put_into_words(home: DataRoot) -> None:
@@ -280,7 +275,7 @@ def test_visited_steps_are_remembered_once(engine: sa.Engine, project: Project) 
 def test_deleting_a_project_removes_all_its_rows(engine: sa.Engine, project: Project) -> None:
     commit_version(engine, project.id, Dataset(), "new", parent=None, home=DataRoot.configured())
     run_id = create_run(engine, project.id, 1, RunConfig())
-    create_import(engine, project.id, ImportRequest(sample="digits"))
+    create_job(engine, "import", project.id, ImportRequest(sample="digits"))
     claim_job(engine, "run")
     with writing(engine) as connection:
         write_metrics(connection, run_id, 1, 1.0, {"loss": 1.0})
@@ -423,7 +418,7 @@ def test_a_missing_picture_is_put_into_words(home: DataRoot) -> None:
 def test_jobs_are_claimed_oldest_first_and_by_kind(engine: sa.Engine) -> None:
     names = [create_project(engine, "ann", str(number)).id for number in range(3)]
     runs = [create_run(engine, project_id, 1, RunConfig()) for project_id in names]
-    an_import = create_import(engine, names[0], ImportRequest(sample="digits"))
+    an_import = create_job(engine, "import", names[0], ImportRequest(sample="digits"))
     claimed = [claim_job(engine, "run") for _ in range(4)]
     assert [job.id if job else None for job in claimed] == [*runs, None]
     assert {job.state for job in claimed if job} == {"starting"}
@@ -467,7 +462,7 @@ def test_a_worker_of_an_older_attempt_may_not_write(engine: sa.Engine, project: 
     assert again is not None
     assert again.attempt == 2
     for write in (
-        lambda connection: write_job(connection, run_id, 1, phase="Training"),
+        lambda connection: write_job(connection, run_id, 1, phase="training"),
         lambda connection: write_metrics(connection, run_id, 1, 1.0, {"loss": 1.0}),
         lambda connection: write_summary(connection, run_id, 1, SUMMARY),
     ):
@@ -521,7 +516,7 @@ def test_a_double_click_starts_one_run(engine: sa.Engine, project: Project) -> N
 def test_an_import_does_not_keep_a_run_from_waiting_and_projects_do_not_share_runs(
     engine: sa.Engine, project: Project
 ) -> None:
-    create_import(engine, project.id, ImportRequest(sample="digits"))
+    create_job(engine, "import", project.id, ImportRequest(sample="digits"))
     other = create_project(engine, "bob", "Other")
     first, second = (create_run(engine, each.id, 1, RunConfig()) for each in (project, other))
     assert first != second
@@ -533,7 +528,7 @@ def test_a_run_of_a_deleted_project_cannot_start(engine: sa.Engine, project: Pro
     with pytest.raises(NotFoundError, match="deleted"):
         create_run(engine, project.id, 1, RunConfig())
     with pytest.raises(NotFoundError, match="deleted"):
-        create_import(engine, project.id, ImportRequest(sample="digits"))
+        create_job(engine, "import", project.id, ImportRequest(sample="digits"))
 
 
 def test_a_run_keeps_its_configuration_curves_and_summary(engine: sa.Engine, project: Project) -> None:
@@ -569,13 +564,14 @@ def test_a_missing_run_is_put_into_words(engine: sa.Engine) -> None:
 
 def test_an_import_keeps_what_was_asked_and_what_became_of_it(engine: sa.Engine, project: Project) -> None:
     request = ImportRequest(staging="import-1", files=(StagedFile("0", "cat/1.jpg"),), class_name="cat")
-    job_id = create_import(engine, project.id, request)
-    assert get_import(engine, job_id) == (request, None)
+    job_id = create_job(engine, "import", project.id, request)
+    assert read_request(engine, job_id, ImportRequest) == request
+    assert read_result(engine, job_id, ImportSummary) is None
     claim_job(engine, "import")
     summary = ImportSummary(1, 2, (RefusedFile("x.txt", "Not a picture."),), ("A note.",))
     with writing(engine) as connection:
-        write_import_summary(connection, job_id, 1, summary)
-    assert get_import(engine, job_id) == (request, summary)
+        write_result(connection, job_id, 1, summary)
+    assert read_result(engine, job_id, ImportSummary) == summary
 
 
 def test_a_staging_folder_is_removed_with_its_files(home: DataRoot) -> None:

@@ -147,7 +147,7 @@ def test_the_curve_has_whole_epochs_and_points_between(
 def test_progress_counts_the_epochs(clusters: LabelledFeatures) -> None:
     progress = RecordingProgress()
     fit(replace(CONFIG, epochs=2), clusters, clusters, progress=progress)
-    assert progress.phases == [("Training", 0, 2), ("Training", 1, 2), ("Training", 1, 2), ("Training", 2, 2)]
+    assert progress.phases == [("training", 0, 2), ("training", 1, 2), ("training", 1, 2), ("training", 2, 2)]
 
 
 def test_each_epoch_asks_for_its_features_once_and_trains_on_them(clusters: LabelledFeatures) -> None:

@@ -78,7 +78,7 @@ class CompleteMessages(ForwardMsgQueue):
 
 
 def patch() -> None:
-    """Make Streamlit use our classes for the server and the sessions that begin after this; it has no setting for it."""
+    """Make Streamlit use our classes for servers and sessions that begin after this; it has no setting for that."""
     memory_media_file_storage.MemoryMediaFileStorage = LingeringMediaStorage  # type: ignore[misc]
     app_session.ForwardMsgQueue = CompleteMessages  # type: ignore[attr-defined]
 

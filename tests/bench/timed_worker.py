@@ -8,9 +8,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 
-from tlcore.jobs import run_worker
+from tlcore.jobs import tasks
 from tlcore.jobs.worker import WorkerContext, work
-from tlcore.progress import Progress, StopRequested
+from tlcore.progress import Phase, Progress, StopRequested
 from tlcore.storage.jobs import JobState
 
 
@@ -31,14 +31,14 @@ class StepClock:
         self.called: float | None = None
         self.stepped: float | None = None
 
-    def phase(self, name: str, done: int = 0, total: int = 0) -> None:
+    def phase(self, name: Phase, done: int = 0, total: int = 0, subject: str = "") -> None:
         """Note what the work waits for."""
         if self.called is None:
-            if name == "Training":
+            if name == "training":
                 self.called = time.monotonic()
             else:
                 self.waited = time.monotonic()
-        self._progress.phase(name, done, total)
+        self._progress.phase(name, done, total, subject)
 
     def metrics(self, epoch: float, values: Mapping[str, float]) -> None:
         """Pass a point of the curves on."""
@@ -56,7 +56,7 @@ class StepClock:
 def train(context: WorkerContext) -> tuple[JobState, str]:
     """Begin the run and print the times as the last line."""
     clock = StepClock(context.progress)
-    result = run_worker.train(replace(context, progress=clock))  # type: ignore[arg-type]
+    result = tasks.train(replace(context, progress=clock))  # type: ignore[arg-type]
     assert clock.called is not None
     assert clock.stepped is not None
     times = {
@@ -69,4 +69,4 @@ def train(context: WorkerContext) -> tuple[JobState, str]:
 
 
 if __name__ == "__main__":
-    sys.exit(work(train))
+    sys.exit(work(sys.argv[1], int(sys.argv[2]), train))

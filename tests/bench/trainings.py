@@ -21,6 +21,7 @@ from tlcore.home import DataRoot
 from tlcore.images.views import ViewRequest, view_of_epoch
 from tlcore.model.classifier import build_classifier
 from tlcore.model.cut import plan_model
+from tlcore.progress import Phase
 from tlcore.settings.augmentation_controls import PRESETS
 from tlcore.training.loop import predict_features, train_suffix
 
@@ -57,7 +58,7 @@ class EpochClock:
     def __init__(self) -> None:
         self.ends: list[float] = []
 
-    def phase(self, name: str, done: int = 0, total: int = 0) -> None:
+    def phase(self, name: Phase, done: int = 0, total: int = 0, subject: str = "") -> None:
         """Nobody watches."""
 
     def metrics(self, epoch: float, values: Mapping[str, float]) -> None:

@@ -102,7 +102,7 @@ def measure_pages(sizes: Sizes, home: DataRoot) -> Iterator[Measurement]:
         engine = open_database(home)
         project = make_project(engine, home, OWNER, "Watched", archive=PHOTOS)
         run_id = begin_run(engine, home, ReadyProject(project.id, OWNER, None), LONG_TRAINING)
-        wait_for_phase(engine, run_id, "Training")
+        wait_for_phase(engine, run_id, "training")
         query = urlencode({"project": project.id, "run": run_id})
         load = asyncio.run(watch(server.port, query, sizes))
         job, points = get_job(engine, run_id), read_metrics(engine, run_id)

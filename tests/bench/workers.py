@@ -16,7 +16,7 @@ from tlcore.storage.jobs import claim_job
 from tlcore.storage.projects import create_project
 from tlcore.storage.runs import create_run
 
-RUN_WORKER = "tlcore.jobs.run_worker"
+RUN_WORKER = "tlcore.jobs.worker"
 
 
 def start_worker(

@@ -8,15 +8,16 @@ from tlcore.features.extractor import FeatureExtractor
 from tlcore.home import DataRoot
 from tlcore.images.views import ViewRequest
 from tlcore.model.cut import plan_model
+from tlcore.progress import Phase
 
 
 class WaitingProgress(RecordingProgress):
     """Says when it waits for another process."""
 
-    def phase(self, name: str, done: int = 0, total: int = 0) -> None:
-        if name.startswith("Waiting") and name not in self.phase_names:
+    def phase(self, name: Phase, done: int = 0, total: int = 0, subject: str = "") -> None:
+        if name == "waiting_for_features" and name not in self.phase_names:
             print("waiting", flush=True)
-        super().phase(name, done, total)
+        super().phase(name, done, total, subject)
 
 
 def main() -> None:

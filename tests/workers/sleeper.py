@@ -14,7 +14,7 @@ def main() -> None:
     job_id, attempt = sys.argv[1], int(sys.argv[2])
     engine = open_database(DataRoot.configured())
     with writing(engine) as connection:
-        write_job(connection, job_id, attempt, state="running", phase="Saving" if manner == "save" else "Sleeping")
+        write_job(connection, job_id, attempt, state="running", phase="saving" if manner == "save" else "training")
     if manner == "crash":
         sys.exit(3)
     if manner == "finish":

@@ -14,7 +14,7 @@ from tlcore.errors import StorageError, TransferLabError
 from tlcore.home import DataRoot
 from tlcore.jobs.processes import lower_priority
 from tlcore.jobs.reporting import JobProgress
-from tlcore.jobs.specs import JOBS
+from tlcore.jobs.specs import JOBS, Task
 from tlcore.keras_imports import leave_out_of_keras
 from tlcore.progress import StopRequested
 from tlcore.quiet import silence_tensorflow
@@ -49,24 +49,24 @@ class WorkerContext:
             write_result(connection, self.job_id, self.attempt, result)
 
 
-def work(job_id: str, attempt: int) -> int:
-    """Run the task of a job; return the exit code."""
+def work(job_id: str, attempt: int, task: Task | None = None) -> int:
+    """Run a task for a job, that of its kind when none is given; return the exit code."""
     lower_priority()
     silence_tensorflow()
     leave_out_of_keras()
     home = DataRoot.configured()
     engine = open_database(home)
-    exit_code = _work(engine, home, job_id, attempt)
+    exit_code = _work(engine, home, job_id, attempt, task)
     if not has_job(engine, job_id):  # deleted with its project meanwhile, and so were the files that it had then
         remove_job_files(job_id, home)
     return exit_code
 
 
-def _work(engine: sa.Engine, home: DataRoot, job_id: str, attempt: int) -> int:
+def _work(engine: sa.Engine, home: DataRoot, job_id: str, attempt: int, task: Task | None) -> int:
     try:
         progress = JobProgress(engine, job_id, attempt)
         try:
-            task = JOBS[get_job(engine, job_id).kind].load_task()
+            task = task or JOBS[get_job(engine, job_id).kind].load_task()
             state, message = task(WorkerContext(engine, home, job_id, attempt, progress))
         finally:
             progress.flush()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -193,14 +192,15 @@ def _has_rested(key: str) -> bool:
     if shown != key:
         st.session_state["price_shown"] = (key, time.monotonic())
         return False
-    return time.monotonic() - since >= REST_SECONDS
+    return bool(time.monotonic() - since >= REST_SECONDS)
 
 
 def _is_of_these_pictures(context: Context, job: JobStatus) -> bool:
-    with suppress(UnreadableError):
-        request: SettingsRequest = read_request(context.engine, job.id, SettingsRequest)
-        return request.version == context.project.version
-    return False
+    try:
+        version = read_request(context.engine, job.id, SettingsRequest).version
+    except UnreadableError:
+        return False
+    return version == context.project.version
 
 
 def _measured_part(job: JobStatus) -> str:
