@@ -158,10 +158,10 @@ def test_a_run_with_another_learning_rate_computes_no_features_and_is_stopped_wi
         return any(point.epoch >= 3 for point in read_metrics(lab.engine, run_id))
 
     working = wait_for(lab.engine, run_id, in_third_epoch)
-    assert (working.state, working.phase, working.total) == ("running", "Training", 1000)
+    assert (working.state, working.phase, working.total) == ("running", "training", 1000)
     assert working.heartbeat is not None
     assert time.time() - working.heartbeat < 5
-    assert not [phase for phase in phases if phase.startswith("Computing")]
+    assert not [phase for phase in phases if phase.endswith("features")]
     stop_job(lab.engine, working, lab.home)
     run = get_run(lab.engine, wait_for_end(lab.engine, run_id).id)
     assert run.job.state == "stopped"

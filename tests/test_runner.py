@@ -141,7 +141,7 @@ def test_a_measurement_waits_until_nothing_else_works(
     assert get_job(engine, measure_id).state == "queued"
     request_stop(engine, run_id)
     step_until(working, lambda: get_job(engine, measure_id).state == "running")
-    assert (home.path / "speeds" / "worker.log").is_file()
+    assert (home.logs_dir / "measure" / "worker.log").is_file()
 
 
 def test_a_run_does_not_wait_for_a_measurement_and_ends_it(

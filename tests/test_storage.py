@@ -166,7 +166,8 @@ def test_a_new_database_can_be_opened_by_many_at_once(home: DataRoot) -> None:
     with ThreadPoolExecutor(12) as pool:
         engines = list(pool.map(open_database, [home] * 12))
     with engines[0].begin() as connection:
-        assert connection.execute(sa.select(database.schema_version.c.version)).scalars().all() == [1]
+        found = connection.execute(sa.select(database.schema_version.c.version)).scalars().all()
+        assert found == [database.SCHEMA_VERSION]
 
 
 def test_a_new_database_is_prepared_by_one_at_a_time(home: DataRoot) -> None:

@@ -12,7 +12,7 @@ from pages.components.amounts import percent
 from pages.components.figures.network import amount
 from pages.components.forms import SettingsForm
 from pages.components.model.backbone_choice import with_backbone
-from pages.components.model.weights_download import start_download, watch_downloads
+from pages.components.model.weights_download import failed_download, show_failure, start_download, watch_downloads
 from pages.components.state import Context
 from tlcore.backbones.registry import BACKBONES, BackboneSpec, get_backbone, small_cnn_filters
 from tlcore.backbones.small_cnn import DEFAULT_FILTERS, small_cnn_name
@@ -138,8 +138,11 @@ def offer_download(spec: BackboneSpec, context: Context) -> None:
     status = weights_status(spec, context.home)
     if status.ready_offline:
         return
-    if watch_downloads(context):
+    if watch_downloads(context, "chooser"):
         return
+    failed = failed_download(context)
+    if failed is not None and spec.name in failed[1]:
+        show_failure(failed[0])
     st.warning(
         f"The weights of {spec.title} are not on this computer yet ({megabytes(status.download_bytes)}). "
         "Download them, or choose a backbone that is ready.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import streamlit as st
 
@@ -10,12 +11,13 @@ from pages.components.frame import job_progress, show_error
 from pages.components.state import Context
 from pages.components.text import label
 from tlcore.backbones.registry import BackboneSpec
-from tlcore.errors import NotFoundError, TransferLabError
+from tlcore.errors import NotFoundError, TransferLabError, UnreadableError
 from tlcore.jobs.control import ensure_runner, start_job, stop_job
-from tlcore.storage.jobs import ACTIVE_STATES, JobStatus, get_job, last_job, list_jobs
+from tlcore.storage.jobs import ACTIVE_STATES, JobStatus, get_job, last_job, list_jobs, read_request
 from tlcore.storage.requests import WeightsDownloadRequest
 
 POLL_SECONDS = 0.5
+KEPT = "What came so far is kept; the next download goes on from there."
 
 
 def start_download(context: Context, specs: Sequence[BackboneSpec]) -> None:
@@ -30,20 +32,36 @@ def start_download(context: Context, specs: Sequence[BackboneSpec]) -> None:
     st.rerun()
 
 
-def watch_downloads(context: Context) -> bool:
-    """Show the download that works, or why this project's last one failed; return whether one works."""
+def watch_downloads(context: Context, place: str) -> bool:
+    """Show the download that works, for whomever; return whether one does.
+
+    Args:
+        context: What the page works on.
+        place: Where on the page it is shown, since it may be shown in two.
+    """
     active = [job for job in list_jobs(context.engine, states=ACTIVE_STATES) if job.kind == "weights_download"]
     if active:
-        _watch(context, active[0].id)
-        return True
-    last = last_job(context.engine, context.project.id, "weights_download")
-    if last is not None and last.state == "failed":
-        st.error(label(last.message), icon=":material/cloud_off:")
-    return False
+        _watch(context, active[0].id, place)
+    return bool(active)
+
+
+def failed_download(context: Context) -> tuple[JobStatus, tuple[str, ...]] | None:
+    """Return the project's last download if it failed, and the backbones that it was for."""
+    job = last_job(context.engine, context.project.id, "weights_download")
+    if job is None or job.state != "failed":
+        return None
+    with suppress(UnreadableError):
+        return job, read_request(context.engine, job.id, WeightsDownloadRequest).backbones
+    return None
+
+
+def show_failure(job: JobStatus) -> None:
+    """Say why a download failed."""
+    st.error(label(job.message), icon=":material/cloud_off:")
 
 
 @st.fragment(run_every=POLL_SECONDS)
-def _watch(context: Context, job_id: str) -> None:
+def _watch(context: Context, job_id: str, place: str) -> None:
     try:
         job = get_job(context.engine, job_id)
         ensure_runner(context.home)  # it may have died with the computer
@@ -56,11 +74,7 @@ def _watch(context: Context, job_id: str) -> None:
         st.rerun()
     text, fraction = job_progress(context, job)
     st.progress(fraction, text=label(text))
-    _offer_stop(context, job)
-
-
-def _offer_stop(context: Context, job: JobStatus) -> None:
-    stopping = job.stop_requested is not None
-    if st.button("Stop", key=f"stop-{job.id}", icon=":material/stop:", disabled=stopping, help="What came is kept."):
+    stops = job.stop_requested is not None
+    if st.button("Stop", key=f"stop-{place}-{job.id}", icon=":material/stop:", disabled=stops, help=KEPT):
         stop_job(context.engine, job, context.home)
         st.rerun()
