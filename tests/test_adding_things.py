@@ -74,27 +74,33 @@ def test_an_augmentation_is_a_field_a_control_and_a_step(copy: Path) -> None:
 
 def test_a_backbone_is_a_row_named_in_the_registry(copy: Path) -> None:
     row = named_in_the_readme("a backbone")
-    for part in ("rows_*.py", "registry.py"):
+    for part in ("rows.py", "measure_blocks"):
         assert part in row
-    with (copy / "tlcore/backbones/rows/vgg.py").open("a", encoding="utf-8") as file:
-        file.write('VGG_MINE = replace(VGG16, name="vgg_mine", title="My VGG")\n')
     add(
-        copy / "tlcore/backbones/rows/vgg.py",
-        "from tlcore.backbones.spec import (",
-        "from dataclasses import replace\n",
+        copy / "tlcore/backbones/rows.py",
+        "    _efficientnet_v2(0,",
+        """    _keras(
+        "vgg_mine",
+        "VGG16",
+        0.7,
+        CAFFE,
+        _tf_kernels("vgg_mine", 58_889_256, ""),
+        VGG_ENDS,
+        title="My VGG",
+    ),
+""",
     )
-    registry = copy / "tlcore/backbones/registry.py"
-    text = registry.read_text("utf-8")
-    text = text.replace("rows_vgg import VGG16,", "rows_vgg import VGG_MINE, VGG16,")
-    registry.write_text(text.replace("    VGG16,\n", "    VGG16,\n    VGG_MINE,\n"), encoding="utf-8")
+    run(copy, "from tlcore.backbones.measure_blocks import main\nmain(['vgg_mine'])\n")
     printed = run(
         copy,
         "from tlcore.model.architecture import describe_model\n"
         "from tlcore.backbones.registry import BACKBONES\n"
         "from tlcore.model.classifier import build_classifier\n"
         "from tlcore.config import ModelConfig\n"
+        "from tlcore.home import DataRoot\n"
+        "from tlcore.model.cut import plan_model\n"
         "config = ModelConfig('vgg_mine', 32, weights='random', first_trainable='block5')\n"
-        "model = build_classifier(config, 2).model\n"
+        "model = build_classifier(plan_model(config), 2, DataRoot.configured()).model\n"
         "learned = sum(variable.value.shape.num_elements() for variable in model.trainable_variables)\n"
         "expected = describe_model(config, 2).trainable_parameters\n"
         "print('vgg_mine' in {row.name for row in BACKBONES}, learned == expected)\n",

@@ -22,13 +22,13 @@ class Notes:
     """A progress that takes notes, and asks to stop at a phase when told to."""
 
     def __init__(self, stop_at: str = "") -> None:
-        self.phases: list[tuple[str, int, int]] = []
+        self.phases: list[tuple[str, str, int, int]] = []
         self._stop_at = stop_at
 
     def phase(self, name: Phase, done: int = 0, total: int = 0, subject: str = "") -> None:
-        if (name, done, total) not in self.phases:
-            self.phases.append((name, done, total))
-        if name == self._stop_at:
+        if (name, subject, done, total) not in self.phases:
+            self.phases.append((name, subject, done, total))
+        if subject == self._stop_at:
             raise StopRequested
 
     def metrics(self, epoch: float, values: Mapping[str, float]) -> None:
@@ -64,7 +64,10 @@ def test_speeds_of_another_machine_do_not_count(home: DataRoot) -> None:
 def test_every_backbone_is_measured_once_and_small_ones_first(specs: list[BackboneSpec], home: DataRoot) -> None:
     notes, again = Notes(), Notes()
     measure_backbones(specs, notes, home)
-    assert notes.phases == [(f"Measuring {specs[1].title}", 0, 2), (f"Measuring {specs[0].title}", 1, 2)]
+    assert notes.phases == [
+        ("measuring", specs[1].title, 0, 2),
+        ("measuring", specs[0].title, 1, 2),
+    ]
     assert all(0 < (backbone_milliseconds(spec, home) or 0) < 1000 for spec in specs)
     measure_backbones(specs, again, home)
     assert again.phases == []
@@ -77,7 +80,7 @@ def test_only_the_speed_is_kept(specs: list[BackboneSpec], home: DataRoot) -> No
 
 def test_whoever_stops_keeps_what_was_measured(specs: list[BackboneSpec], home: DataRoot) -> None:
     with pytest.raises(StopRequested):
-        measure_backbones(specs, Notes(stop_at=f"Measuring {specs[0].title}"), home)
+        measure_backbones(specs, Notes(stop_at=specs[0].title), home)
     assert backbone_milliseconds(specs[1], home) is not None
     assert backbone_milliseconds(specs[0], home) is None
 

@@ -207,7 +207,7 @@ def test_a_run_in_two_phases_goes_on_from_its_head_and_leaves_one_model(ready_ho
     whole = [epoch for epoch, _ in progress.curve if epoch == int(epoch)]
     assert whole == [1, 2, 3, 4, 5]
     assert progress.phase_names.index("fine_tuning") > progress.phase_names.index("training")
-    assert ("Fine-tuning", 5, 5) in progress.phases
+    assert ("fine_tuning", 5, 5) in progress.phases
     # Steps this small change nothing, so the second phase shows where it began: at the best epoch of the first.
     losses = [values["val_loss"] for epoch, values in progress.curve if epoch == int(epoch)]
     assert losses[3] == pytest.approx(min(losses[:3]), rel=0.02)

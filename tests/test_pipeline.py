@@ -93,14 +93,14 @@ def test_a_run_says_what_it_reached(trained: Trained) -> None:
 
 
 def test_a_run_goes_through_its_phases_in_order(trained: Trained) -> None:
-    names = [name for name in trained.progress.phase_names if name != "Loading TensorFlow"]
+    names = [name for name in trained.progress.phase_names if name != "loading"]
     assert names == [
-        "Preparing",
-        "Computing features",
-        "Computing features of the validation pictures",
-        "Training",
-        "Testing",
-        "Saving",
+        "preparing",
+        "features",
+        "validation_features",
+        "training",
+        "testing",
+        "saving",
     ]
     assert [epoch for epoch, _ in trained.progress.curve if epoch == int(epoch)] == [1, 2, 3, 4, 5, 6, 7, 8]
 
@@ -227,7 +227,7 @@ def test_without_its_weights_a_run_does_not_start(
     progress = RecordingProgress()
     with pytest.raises(WeightsError, match="Download them on the Model page"):
         train_classifier(trained.dataset, config, tmp_path / "run", progress, trained.home)
-    assert progress.phase_names == ["Preparing"]
+    assert progress.phase_names == ["preparing"]
     assert not (tmp_path / "run").exists()
 
 

@@ -43,6 +43,8 @@ def get_backbone(name: str) -> BackboneSpec:
         ValueError: If there is no backbone of that name.
     """
     for spec in BACKBONES:
+        if spec.name == name and not spec.blocks:
+            raise ValueError(f"`{name}` must be measured first: python -m tlcore.backbones.measure_blocks {name}")
         if spec.name == name:
             return spec
     filters = small_cnn_filters(name)
