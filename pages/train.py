@@ -14,7 +14,7 @@ from pages.components.train.run_reuse import draw_reuse
 from pages.components.train.run_view import NEXT_RUN, draw_ended, draw_live, leave_run
 from pages.components.train.simple_heads_panel import draw_simple_heads
 from pages.components.train.training_form import draw_summary, draw_training_form, find_obstacle
-from tlcore.errors import NotFoundError
+from tlcore.errors import TransferLabError
 from tlcore.jobs.control import ensure_runner, start_runs, stop_job
 from tlcore.storage.runs import Run, RunPlan, get_run
 
@@ -30,7 +30,7 @@ def selected_run(context: Context) -> Run | None:
             if run.job.project_id == context.project.id:
                 return run
             st.info("The run in this address belongs to another project. Here are the runs of this one.")
-        except NotFoundError as error:
+        except TransferLabError as error:
             show_error(error)
         del st.query_params["run"]
     # Of several in line the one that works, or will first.

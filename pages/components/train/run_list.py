@@ -11,10 +11,11 @@ from pages.components.frame import find_step
 from pages.components.results.compared_runs import compare_box
 from pages.components.state import Context, link_params
 from pages.components.text import count, label
+from pages.components.unreadable import draw_unreadable
 from tlcore.backbones.registry import get_backbone
 from tlcore.results.evaluation import accuracy_interval
 from tlcore.storage.jobs import JobState
-from tlcore.storage.runs import Run
+from tlcore.storage.runs import Run, list_unreadable_runs
 
 SHOWN_AT_FIRST = 5
 
@@ -31,9 +32,11 @@ STATE_BADGES: dict[JobState, tuple[str, str, Literal["gray", "blue", "green", "r
 def draw_earlier_runs(context: Context, shown: Run | None) -> None:
     """List the runs besides the one that is shown."""
     runs = [run for run in context.runs if shown is None or run.id != shown.id]
-    if not runs:
+    unreadable = list_unreadable_runs(context.engine, context.project.id)
+    if not runs and not unreadable:
         return
     st.subheader("Your runs" if shown is None else "Other runs", anchor=False)
+    draw_unreadable(unreadable)
     for run in runs[:SHOWN_AT_FIRST]:
         _draw_row(context, run)
     if len(runs) > SHOWN_AT_FIRST:
