@@ -29,10 +29,16 @@ def start(arguments: "list[str]") -> int:
     )
     parser.add_argument("--port", type=int, help="port of the web server (default: 8501, or the next free one)")
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
+    parser.add_argument("--backup", metavar="FILE", help="save all projects in one file, also while the app runs")
+    parser.add_argument("--restore", metavar="FILE", help="bring back what such a file holds, and do not start")
     options, rest = parser.parse_known_args(arguments)
 
     python = str(ensure_environment(ROOT))
     variables = clean_environment()
+    for action, file in (("save", options.backup), ("restore", options.restore)):
+        if file is not None:
+            command = [python, "-m", "tlcore.storage.backup", action, str(Path(file).resolve())]
+            return subprocess.run(command, env=variables, cwd=str(ROOT)).returncode
     os.chdir(str(ROOT))
     if "--server.address" in {name.split("=")[0] for name in rest}:
         # Others will watch too: one core stays free for the pages, or they would wait for every training.

@@ -40,6 +40,8 @@ Phase = Literal[
     "checking_files",
     "checking_weights",
     "opening",
+    "backing_up",
+    "restoring",
 ]
 """What long work may be doing."""
 
@@ -66,6 +68,8 @@ PHASE_WORDS: dict[Phase, str] = {
     "checking_files": "Checking the files of {subject}",
     "checking_weights": "Checking {subject}",
     "opening": "Opening {subject}",
+    "backing_up": "Saving",
+    "restoring": "Restoring",
 }
 """The same for people."""
 
