@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 from dataclasses import dataclass
 
-from anyio import sleep_forever, to_thread
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -60,7 +60,7 @@ class FrontendFiles:
             answer = await self._ask(scope)
             if answer.start["status"] == 200 and "immutable" in answer.headers.get("cache-control", ""):
                 if accepts_gzip:
-                    answer = await to_thread.run_sync(_compressed, answer)
+                    answer = await asyncio.to_thread(_compressed, answer)
                 self._keep(key, answer)
         await answer.send(send)
 
@@ -73,7 +73,7 @@ class FrontendFiles:
         async def stay() -> Message:
             # Not the browser's own messages: a file that is sent ends in the middle when its browser goes away, and
             # half a script would be kept for all others.
-            await sleep_forever()
+            await asyncio.Event().wait()
             raise AssertionError("unreachable")
 
         await self._app({**scope, "extensions": {}}, stay, take)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import logging
 from numpy.typing import NDArray
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
@@ -30,12 +30,13 @@ def compile_model(model: keras.Model, path: Path) -> None:
         StorageError: If the disk is full.
     """
     frozen = _folded(model, batch_size=1)
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)  # it advises to hand over the variables, which are constants here
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # it advises to hand over the variables, which are constants here
     try:
         content = tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert()
     finally:
-        logging.set_verbosity(verbosity)
+        logger.setLevel(level)
     write_atomically(path, lambda temporary: temporary.write_bytes(seal(content)))
 
 

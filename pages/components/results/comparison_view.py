@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+import pandas as pd
 import sqlalchemy as sa
 import streamlit as st
 
@@ -178,7 +179,7 @@ def _draw_table(runs: Sequence[Run]) -> None:
         for row, run in zip(rows, runs, strict=True):
             row["Expected"] = run.note
     st.dataframe(
-        {name: [row[name] for row in rows] for name in rows[0]},
+        pd.DataFrame(rows),
         hide_index=True,
         column_config={"Run": st.column_config.TextColumn(pinned=True, width="small")},
         alt="Test accuracy, its interval, time and weights that learn, of each run",

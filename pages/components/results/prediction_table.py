@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
+
+import pandas as pd
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet program takes a text that begins like this for a formula and runs it."""
@@ -27,16 +27,14 @@ def prediction_csv(class_names: Sequence[str], rows: Iterable[tuple[str, Sequenc
         Columns `file`, `answer`, `probability`, one per class, and `refused because`. It begins with a byte
         order mark, by which Excel knows that it is UTF-8.
     """
-    stream = io.StringIO(newline="")
-    writer = csv.writer(stream)
-    header = ["file", "answer", "probability", *class_names, "refused because"]
-    writer.writerow([defused(name) for name in header])
+    cells: list[list[str]] = []
     for file, probabilities, reason in rows:
-        if probabilities is None:
-            cells = ["", "", *("" for _ in class_names)]
-        else:
-            best = max(range(len(class_names)), key=lambda index: probabilities[index])
+        answer = [""] * (2 + len(class_names))
+        if probabilities is not None:
             numbers = [f"{float(value):.6f}" for value in probabilities]
-            cells = [defused(class_names[best]), numbers[best], *numbers]
-        writer.writerow([defused(file), *cells, defused(reason)])
-    return "\ufeff" + stream.getvalue()
+            best = max(range(len(class_names)), key=lambda index: probabilities[index])
+            answer = [class_names[best], numbers[best], *numbers]
+        cells.append([file, *answer, reason])
+    header = ["file", "answer", "probability", *class_names, "refused because"]
+    table = pd.DataFrame(cells, columns=[defused(name) for name in header], dtype=str)
+    return "\ufeff" + table.map(defused).to_csv(index=False, lineterminator="\r\n")
