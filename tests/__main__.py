@@ -28,7 +28,7 @@ def run_everything(pytest_arguments: "list[str]") -> int:
     from tlcore.setup.installing import clean_environment
 
     os.chdir(str(ROOT))
-    python = ensure_environment(ROOT, "requirements-dev.txt")
+    python = ensure_environment(ROOT, "requirements-dev.lock")
     variables = clean_environment()
     chromium = ensure_chromium(python)
     if chromium is None:

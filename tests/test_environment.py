@@ -3,6 +3,7 @@
 import ast
 import errno
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -21,18 +22,17 @@ from tlcore.setup.environment import (
     INCOMPLETE,
     check_modules,
     ensure_environment,
+    environment_version,
     exclusive,
-    included_files,
     is_ready,
     os_problem,
-    probe_environment,
+    pins,
     python_path,
     remove_environment,
     stamp,
     stamp_path,
 )
 from tlcore.setup.installing import SetupError
-from tlcore.setup.progress_line import ProgressLine
 from tlcore.setup.python_version import python_problem
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -49,13 +49,17 @@ ENSURE = (
 )
 
 
+SOME = f"some-package==1.0 \\\n    --hash=sha256:{'0' * 64}\n"
+OTHER = f"other-package==2.0 \\\n    --hash=sha256:{'1' * 64}\n"
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A project folder with requirements and no environment yet."""
     root = tmp_path / "project"
     root.mkdir()
-    (root / "requirements.txt").write_text("some-package==1.0\n")
-    (root / "requirements-dev.txt").write_text("-r requirements.txt\nother-package==2.0\n")
+    (root / "requirements.lock").write_text(SOME)
+    (root / "requirements-dev.lock").write_text(SOME + OTHER)
     return root
 
 
@@ -131,52 +135,71 @@ def test_the_environment_is_made_with_the_standard_library_alone() -> None:
 
 
 def test_an_environment_from_these_requirements_is_used_as_it_is(root: Path, empty_environment: Path) -> None:
-    write_stamps(empty_environment, root / "requirements.txt")
+    write_stamps(empty_environment, root / "requirements.lock")
     started = time.monotonic()
     assert ensure_environment(root) == python_path(empty_environment)
     assert time.monotonic() - started < 10
-    assert not is_ready(empty_environment, root / "requirements-dev.txt")
+    assert not is_ready(empty_environment, root / "requirements-dev.lock")
 
 
 def test_a_changed_requirement_makes_the_environment_out_of_date(root: Path, empty_environment: Path) -> None:
-    both = (root / "requirements.txt", root / "requirements-dev.txt")
+    both = (root / "requirements.lock", root / "requirements-dev.lock")
     write_stamps(empty_environment, *both)
     assert all(is_ready(empty_environment, path) for path in both)
-    both[0].write_text("some-package==1.1\n")
-    assert not any(is_ready(empty_environment, path) for path in both)
+    both[0].write_text(SOME.replace("1.0", "1.1"))
+    assert not is_ready(empty_environment, both[0])
+    assert is_ready(empty_environment, both[1])
 
 
 def test_an_environment_of_another_python_is_out_of_date(root: Path, empty_environment: Path) -> None:
-    path = root / "requirements.txt"
+    path = root / "requirements.lock"
     stamp_path(empty_environment, path).write_text(stamp(path, "3.1"), encoding="utf-8")
     assert not is_ready(empty_environment, path)
 
 
 def test_an_interrupted_creation_is_never_used(root: Path, empty_environment: Path) -> None:
-    write_stamps(empty_environment, root / "requirements.txt")
+    write_stamps(empty_environment, root / "requirements.lock")
     (empty_environment / INCOMPLETE).touch()
-    assert not is_ready(empty_environment, root / "requirements.txt")
-    assert probe_environment(empty_environment) is None
+    assert not is_ready(empty_environment, root / "requirements.lock")
+    assert environment_version(empty_environment) is None
 
 
 def test_an_environment_whose_python_is_gone_is_not_used(root: Path, empty_environment: Path) -> None:
-    write_stamps(empty_environment, root / "requirements.txt")
+    write_stamps(empty_environment, root / "requirements.lock")
     python_path(empty_environment).unlink()
-    assert not is_ready(empty_environment, root / "requirements.txt")
+    assert not is_ready(empty_environment, root / "requirements.lock")
 
 
 def test_line_endings_do_not_make_an_environment_out_of_date(root: Path) -> None:
-    path = root / "requirements.txt"
+    path = root / "requirements.lock"
     before = stamp(path, "3.12")
     path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     assert stamp(path, "3.12") == before
 
 
-def test_the_projects_own_requirements_are_found_and_pinned() -> None:
-    paths = included_files(ROOT / "requirements-dev.txt")
-    assert [path.name for path in paths] == ["requirements-dev.txt", "requirements.txt"]
-    lines = [line.split("#")[0].strip() for path in paths for line in path.read_text(encoding="utf-8").splitlines()]
-    assert all("==" in line for line in lines if line and not line.startswith("-r "))
+@pytest.mark.parametrize("name", ["requirements", "requirements-dev", "requirements-bench"])
+def test_a_lock_pins_all_that_is_asked_for_with_hashes_and_without_an_address(name: str) -> None:
+    asked: list[str] = []
+    waiting = [f"{name}.txt"]
+    for file in waiting:
+        for line in (ROOT / file).read_text(encoding="utf-8").splitlines():
+            asked_for = line.split("#")[0].strip()
+            if included := re.match(r"-r (\S+)", asked_for):
+                waiting.append(included[1])
+            elif asked_for:
+                asked.append(asked_for)
+    assert all("==" in line for line in asked)
+    lock_path = ROOT / f"{name}.lock"
+    text = lock_path.read_text(encoding="utf-8")
+    locked = {line.split(";")[0].strip() for line in pins(lock_path)}
+    assert {line.split(";")[0].strip() for line in asked} <= locked
+    assert "://" not in text
+    entries = re.split(r"^(?=\S)", text, flags=re.MULTILINE)
+    assert all("--hash=sha256:" in entry for entry in entries if entry.strip())
+
+
+def test_what_the_tests_need_has_all_that_the_app_needs() -> None:
+    assert pins(ROOT / "requirements.lock") <= pins(ROOT / "requirements-dev.lock")
 
 
 @pytest.mark.usefixtures("no_network")
@@ -187,15 +210,14 @@ def test_without_network_it_says_so_and_leaves_nothing(root: Path, capsys: pytes
     assert not (root / FOLDER).exists()
     said = capsys.readouterr().out
     assert "Creating the environment" in said
-    assert "Downloading packages" in said
 
 
 @pytest.mark.usefixtures("no_network")
 def test_an_update_without_network_keeps_the_environment_that_works(root: Path, empty_environment: Path) -> None:
-    write_stamps(empty_environment, root / "requirements.txt")
+    write_stamps(empty_environment, root / "requirements.lock")
     with pytest.raises(SetupError, match="no answer from the package index"):
-        ensure_environment(root, "requirements-dev.txt")
-    assert is_ready(empty_environment, root / "requirements.txt")
+        ensure_environment(root, "requirements-dev.lock")
+    assert is_ready(empty_environment, root / "requirements.lock")
 
 
 @pytest.mark.skipif(
@@ -278,12 +300,12 @@ def test_only_one_process_makes_the_environment_at_a_time(tmp_path: Path) -> Non
 
     def second() -> None:
         holding.wait()
-        with exclusive(lock_path, ProgressLine()):
+        with exclusive(lock_path):
             order.append("second")
 
     thread = threading.Thread(target=second)
     thread.start()
-    with exclusive(lock_path, ProgressLine()):
+    with exclusive(lock_path):
         holding.set()
         time.sleep(0.5)
         order.append("first")
@@ -295,8 +317,7 @@ def test_the_lock_of_a_killed_process_is_free_again(tmp_path: Path) -> None:
     lock_path = tmp_path / "lock"
     code = (
         "import sys, time; from pathlib import Path; from tlcore.setup.environment import exclusive\n"
-        "from tlcore.setup.progress_line import ProgressLine\n"
-        f"with exclusive(Path({str(lock_path)!r}), ProgressLine()):\n"
+        f"with exclusive(Path({str(lock_path)!r})):\n"
         "    print('held', flush=True); time.sleep(60)\n"
     )
     holder = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, encoding="utf-8")
@@ -304,5 +325,5 @@ def test_the_lock_of_a_killed_process_is_free_again(tmp_path: Path) -> None:
     assert holder.stdout.readline() == "held\n"
     holder.kill()
     holder.wait()
-    with exclusive(lock_path, ProgressLine()):
+    with exclusive(lock_path):
         pass

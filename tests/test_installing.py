@@ -1,37 +1,11 @@
-"""pip's lines turned into progress and into sentences; the progress line itself."""
+"""pip's failures turned into sentences; the progress line."""
 
 import io
-import sys
-import time
-from pathlib import Path
 
 import pytest
 
-from tlcore.setup.installing import PipOutput, clean_environment, run_watched
-from tlcore.setup.progress_line import ProgressLine, duration
-
-
-def read(*lines: str) -> PipOutput:
-    """Let a `PipOutput` read these lines."""
-    output = PipOutput()
-    for line in lines:
-        output.read(line)
-    return output
-
-
-def test_progress_counts_and_names_what_is_downloaded() -> None:
-    output = read(
-        "Collecting keras==3.15.1", "Collecting numpy", "  Downloading numpy-2.4.6-cp311-cp311-linux.whl (18.3 MB)"
-    )
-    assert output.status(installed=0, seconds=65) == "Downloading packages, 2 so far: numpy (18.3 MB), 1 min 05 s"
-    output.read("Progress 9150000 of 18300000")
-    assert "numpy (18.3 MB) 50 %" in output.status(installed=0, seconds=65)
-
-
-def test_progress_of_installing_is_counted_in_packages() -> None:
-    output = read("Installing collected packages: numpy, keras, pandas, plotly")
-    assert output.is_installing
-    assert output.status(installed=1, seconds=3) == "Installing packages: 1 of 4 (25 %), 3 s"
+from tlcore.progress import ProgressLine
+from tlcore.setup.installing import clean_environment, problem
 
 
 @pytest.mark.parametrize(
@@ -46,7 +20,7 @@ def test_progress_of_installing_is_counted_in_packages() -> None:
     ],
 )
 def test_each_cause_has_its_own_sentence(line: str, sentence: str) -> None:
-    assert sentence in read("Collecting x", line).problem()
+    assert sentence in problem(f"WARNING: something\n{line}\n")
 
 
 def test_variables_that_mix_in_other_packages_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,35 +29,6 @@ def test_variables_that_mix_in_other_packages_are_dropped(monkeypatch: pytest.Mo
     variables = clean_environment()
     assert "PYTHONPATH" not in variables
     assert variables["PIP_INDEX_URL"] == "kept"
-
-
-def test_a_watched_program_is_read_line_by_line_and_ticks_while_silent() -> None:
-    lines: list[str] = []
-    ticks: list[int] = []
-    code = "import time; print('a', flush=True); time.sleep(1.2); print('b'); raise SystemExit(3)"
-    exit_code = run_watched([sys.executable, "-c", code], clean_environment(), lines.append, lambda: ticks.append(1))
-    assert (exit_code, lines) == (3, ["a\n", "b\n"])
-    assert len(ticks) > len(lines)
-
-
-def test_an_interruption_ends_the_watched_program(tmp_path: Path) -> None:
-    beats_path = tmp_path / "beats"
-    code = (
-        "import time\n"
-        "print('on', flush=True)\n"
-        "for _ in range(100):\n"
-        f"    print('beat', file=open({str(beats_path)!r}, 'a'), flush=True)\n"
-        "    time.sleep(0.05)\n"
-    )
-
-    def interrupt(line: str) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run_watched([sys.executable, "-c", code], clean_environment(), interrupt, lambda: None)
-    beats = beats_path.stat().st_size if beats_path.exists() else 0
-    time.sleep(0.3)
-    assert (beats_path.stat().st_size if beats_path.exists() else 0) == beats
 
 
 class Terminal(io.StringIO):
@@ -109,8 +54,3 @@ def test_a_log_gets_few_lines() -> None:
     for number in range(100):
         line.show(f"{number} of 100")
     assert stream.getvalue() == "0 of 100\n"
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(0.2, "0 s"), (59, "59 s"), (65, "1 min 05 s"), (3599.6, "60 min 00 s")])
-def test_durations_are_written_as_people_say_them(seconds: float, text: str) -> None:
-    assert duration(seconds) == text

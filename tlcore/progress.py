@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import math
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Literal, Protocol, TextIO, TypeVar
-
-from tlcore.setup.progress_line import ProgressLine
 
 REDRAW_SECONDS = 0.1
 WAIT_SECONDS = 0.2
@@ -128,6 +127,46 @@ def wait_for(future: Future[T], progress: Progress, phase: Phase) -> T:
         progress.phase(phase)
         wait([future], timeout=WAIT_SECONDS)
     return future.result()
+
+
+class ProgressLine:
+    """Show what is going on in one line that moves.
+
+    A terminal gets the line redrawn in place. A file or a pipe gets a line now and then, so that
+    a log stays short.
+
+    Args:
+        stream: Where to write; standard output when left out.
+        every_seconds: Least time between two lines on something that is no terminal.
+    """
+
+    def __init__(self, stream: TextIO | None = None, every_seconds: float = 10.0) -> None:
+        self._stream = stream if stream is not None else sys.stdout
+        self._moves = self._stream.isatty()
+        self._every_seconds = every_seconds
+        self._last_time = float("-inf")
+        self._last_length = 0
+
+    def show(self, text: str) -> None:
+        """Replace the line by `text`."""
+        if self._moves:
+            self._redraw(text[: max(20, shutil.get_terminal_size().columns - 1)])
+        elif time.monotonic() - self._last_time >= self._every_seconds:
+            self._last_time = time.monotonic()
+            print(text, file=self._stream, flush=True)
+
+    def finish(self, text: str = "") -> None:
+        """Clear the moving line and leave `text`, if any, for good."""
+        if self._moves:
+            self._redraw("")
+        self._last_time = float("-inf")
+        if text:
+            print(text, file=self._stream, flush=True)
+
+    def _redraw(self, text: str) -> None:
+        self._stream.write("\r" + text.ljust(self._last_length) + ("" if text else "\r"))
+        self._stream.flush()
+        self._last_length = len(text)
 
 
 class TerminalProgress:

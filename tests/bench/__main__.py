@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-REQUIREMENTS = {"accuracy": "requirements-dev.txt", "speed": "requirements-bench.txt"}
+REQUIREMENTS = {"accuracy": "requirements-dev.lock", "speed": "requirements-bench.lock"}
 """What each benchmark needs."""
 
 

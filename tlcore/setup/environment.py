@@ -12,12 +12,11 @@ import shutil
 import subprocess
 import sys
 import time
+import venv
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from tlcore.setup.installing import AGAIN, SetupError, clean_environment, pip_install, run_watched
-from tlcore.setup.progress_line import ProgressLine, duration
+from tlcore.setup.installing import AGAIN, SetupError, clean_environment, pip_install
 from tlcore.setup.python_version import MINIMUM_PYTHON
 
 FOLDER = ".venv"
@@ -29,127 +28,120 @@ NEEDED_BYTES = 4_000_000_000
 LOCK_POLL_SECONDS = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeSummary:
-    """What a working environment says about itself."""
-
-    python_version: str
-    pip_version: tuple[int, int]
-
-
-def ensure_environment(root: Path, requirements_name: str = "requirements.txt") -> Path:
-    """Return the Python of an environment that has the requirements; make or update it when needed.
+def ensure_environment(root: Path, lock_name: str = "requirements.lock") -> Path:
+    """Return the Python of an environment that has what a lock file names; make or update it when needed.
 
     An up-to-date environment costs one look at its stamp and its interpreter. Two commands at once wait for each
     other. Whatever happens, what is left is a whole environment or none.
 
     Args:
         root: The project's folder; the environment is its `.venv`.
-        requirements_name: The requirements file in that folder; may include others with `-r`.
+        lock_name: The lock file in that folder.
 
     Raises:
         SetupError: If it cannot be made; says what is wrong and what to do.
     """
-    requirements_path = root / requirements_name
-    folder = root / FOLDER
-    if is_ready(folder, requirements_path):
+    lock_path, folder = root / lock_name, root / FOLDER
+    if is_ready(folder, lock_path):
         return python_path(folder)
-    progress = ProgressLine()
     try:
-        with exclusive(root / LOCK, progress):
-            if not is_ready(folder, requirements_path):  # another start may have made it meanwhile
-                make_environment(folder, requirements_path, progress)
+        with exclusive(root / LOCK):
+            if not is_ready(folder, lock_path):  # another start may have made it meanwhile
+                make_environment(folder, lock_path)
     except OSError as error:
         raise SetupError(os_problem(error, root)) from error
     return python_path(folder)
 
 
-def make_environment(folder: Path, requirements_path: Path, progress: ProgressLine) -> None:
+def make_environment(folder: Path, lock_path: Path) -> None:
     """Create the environment, or bring a working one up to date, and leave nothing half made."""
-    started = time.monotonic()
     check_modules()
-    marker = folder / INCOMPLETE
+    version = environment_version(folder)
+    if version is None:
+        remove_environment(folder)  # first, since it may free what is needed
+        check_space(folder.parent, NEEDED_BYTES)
+        print(f"Transfer Lab makes its own environment in {folder}. This happens once and takes minutes.", flush=True)
+        version = create_environment(folder)
+    else:
+        print(f"Transfer Lab brings its environment in {folder} up to date.", flush=True)
+    marker, before = folder / INCOMPLETE, installed_packages(folder)
+    was_incomplete = marker.exists()
+    marker.touch()
     try:
-        probe = probe_environment(folder)
-        if probe is None:
-            remove_environment(folder)  # first, since it may free what is needed
-            check_space(folder.parent, NEEDED_BYTES)
-            print(f"Transfer Lab makes its own environment in {folder}. This happens once.", flush=True)
-            probe = create_environment(folder, progress)
-        else:
-            print(f"Transfer Lab brings its environment in {folder} up to date.", flush=True)
-        pip_install(
-            python_path(folder),
-            requirements_path,
-            on_change=marker.touch,
-            progress=progress,
-            has_raw_progress=probe.pip_version >= (24, 1),
-        )
-        for path in included_files(requirements_path):
-            stamp_path(folder, path).write_text(stamp(path, probe.python_version), encoding="utf-8")
-        marker.unlink(missing_ok=True)
+        pip_install(python_path(folder), lock_path)
+        for path in lock_path.parent.glob("*.lock"):  # tests need all that the app needs, so the app is ready too
+            if pins(path) <= pins(lock_path):
+                stamp_path(folder, path).write_text(stamp(path, version), encoding="utf-8")
+        was_incomplete = False
     finally:
-        if marker.exists():
-            progress.finish("Removing the half-made environment.")
+        if was_incomplete or (installed_packages(folder) != before and not is_stamped(folder, lock_path, version)):
+            print("Removing the half-made environment.", flush=True)
             remove_environment(folder)
-    print(f"The environment is ready ({duration(time.monotonic() - started)}).", flush=True)
+        else:  # whole, or as it was before
+            marker.unlink(missing_ok=True)
+    print("The environment is ready.", flush=True)
 
 
-def create_environment(folder: Path, progress: ProgressLine) -> ProbeSummary:
-    """Create an empty environment with pip, marked incomplete until its packages are in."""
+def create_environment(folder: Path) -> str:
+    """Create an empty environment with pip, marked incomplete, and return the version of its Python."""
     folder.mkdir()
     (folder / INCOMPLETE).touch()
-    said: list[str] = []
-    command = [sys.executable, "-m", "venv", str(folder)]
-    started = time.monotonic()
-    code = run_watched(
-        command,
-        clean_environment(),
-        said.append,
-        lambda: progress.show(f"Creating the environment, {duration(time.monotonic() - started)}"),
-    )
-    progress.finish()
-    probe = probe_environment(folder, may_be_incomplete=True) if code == 0 else None
-    if probe is None:
-        text = "".join(said)
-        if "No space left" in text:
-            raise SetupError(os_problem(OSError(errno.ENOSPC, "No space left on device"), folder.parent))
-        raise SetupError(f"Python could not create an environment in {folder}. It said:\n{text[-1500:]}".rstrip())
-    return probe
-
-
-def is_ready(folder: Path, requirements_path: Path) -> bool:
-    """Whether the environment is whole, works, and was made from exactly these requirements."""
+    print("Creating the environment.", flush=True)
     try:
-        saved = stamp_path(folder, requirements_path).read_text(encoding="utf-8")
+        venv.create(folder, with_pip=True)
+        said = ""
+    except subprocess.CalledProcessError as error:
+        said = str(error.output or error)
+    except BaseException:
+        remove_environment(folder)
+        raise
+    version = None if said else environment_version(folder, may_be_incomplete=True)
+    if version is None:
+        remove_environment(folder)
+        if "No space left" in said:
+            raise SetupError(os_problem(OSError(errno.ENOSPC, "No space left on device"), folder.parent))
+        raise SetupError(f"Python could not create an environment in {folder}. It said:\n{said[-1500:]}".rstrip())
+    return version
+
+
+def installed_packages(folder: Path) -> frozenset[str]:
+    """Return the packages of an environment with their versions, as the names of their folders."""
+    patterns = ("lib/python*/site-packages/*.dist-info", "Lib/site-packages/*.dist-info")
+    return frozenset(path.name for pattern in patterns for path in folder.glob(pattern))
+
+
+def is_ready(folder: Path, lock_path: Path) -> bool:
+    """Whether the environment is whole, works, and was made from exactly this lock file."""
+    if not any(folder.glob("transfer-lab-*.stamp")):
+        return False
+    version = environment_version(folder)
+    return version is not None and is_stamped(folder, lock_path, version)
+
+
+def is_stamped(folder: Path, lock_path: Path, python_version: str) -> bool:
+    """Whether an environment was made from exactly this lock file."""
+    try:
+        return stamp_path(folder, lock_path).read_text(encoding="utf-8") == stamp(lock_path, python_version)
     except OSError:
         return False
-    probe = probe_environment(folder)
-    return probe is not None and saved == stamp(requirements_path, probe.python_version)
 
 
-def stamp(requirements_path: Path, python_version: str) -> str:
-    """Return the text that stands for these requirements installed for this Python."""
-    digest = hashlib.sha256()
-    for path in included_files(requirements_path):
-        # Universal newlines: a checkout on Windows gets the same stamp.
-        digest.update(path.read_text(encoding="utf-8").encode() + b"\0")
-    return f"{digest.hexdigest()} {python_version}\n"
+def stamp(lock_path: Path, python_version: str) -> str:
+    """Return the text that stands for a lock file installed for this Python."""
+    # Universal newlines: a checkout on Windows gets the same stamp.
+    text = lock_path.read_text(encoding="utf-8")
+    return f"{hashlib.sha256(text.encode()).hexdigest()} {python_version}\n"
 
 
-def included_files(requirements_path: Path) -> list[Path]:
-    """Return a requirements file and those that it includes with `-r`, itself first."""
-    found = [requirements_path]
-    for path in found:
-        for name in re.findall(r"^-r\s+(\S+)", path.read_text(encoding="utf-8"), re.MULTILINE):
-            if (included := path.parent / name) not in found:
-                found.append(included)
-    return found
+def pins(lock_path: Path) -> frozenset[str]:
+    """Return the lines of a lock file that name a package and its version."""
+    text = lock_path.read_text(encoding="utf-8")
+    return frozenset(re.findall(r"^(\S+==[^\\\n]+)", text, re.MULTILINE))
 
 
-def stamp_path(folder: Path, requirements_path: Path) -> Path:
-    """Return where the stamp of one requirements file lies in the environment."""
-    return folder / f"transfer-lab-{requirements_path.stem}.stamp"
+def stamp_path(folder: Path, lock_path: Path) -> Path:
+    """Return where the stamp of one lock file lies in the environment."""
+    return folder / f"transfer-lab-{lock_path.stem}.stamp"
 
 
 def python_path(folder: Path) -> Path:
@@ -157,15 +149,15 @@ def python_path(folder: Path) -> Path:
     return folder / "Scripts" / "python.exe" if sys.platform == "win32" else folder / "bin" / "python"
 
 
-def probe_environment(folder: Path, may_be_incomplete: bool = False) -> ProbeSummary | None:
-    """Ask the environment's own Python who it is; `None` when there is none that can be used.
+def environment_version(folder: Path, may_be_incomplete: bool = False) -> str | None:
+    """Return the version of the environment's own Python, such as `3.11`; `None` when there is none to be used.
 
     Running it is the only sure sign: the Python that it was made from may have been updated or removed since, and the
     folder may come from another machine.
     """
     if (folder / INCOMPLETE).exists() and not may_be_incomplete:
         return None
-    question = "import sys, pip; print('%d.%d' % sys.version_info[:2], pip.__version__, sys.prefix != sys.base_prefix)"
+    question = "import sys, pip; print('%d.%d' % sys.version_info[:2], sys.prefix != sys.base_prefix)"
     try:
         answer = subprocess.run(
             [str(python_path(folder)), "-I", "-c", question],
@@ -176,10 +168,10 @@ def probe_environment(folder: Path, may_be_incomplete: bool = False) -> ProbeSum
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    match = re.match(r"(\d+)\.(\d+) (\d+)\.(\d+)\S* True", answer.stdout)
-    if answer.returncode != 0 or match is None or (int(match[1]), int(match[2])) < MINIMUM_PYTHON:
+    match = re.match(r"((\d+)\.(\d+)) True", answer.stdout)
+    if answer.returncode != 0 or match is None or (int(match[2]), int(match[3])) < MINIMUM_PYTHON:
         return None
-    return ProbeSummary(f"{match[1]}.{match[2]}", (int(match[3]), int(match[4])))
+    return match[1]
 
 
 def remove_environment(folder: Path) -> None:
@@ -237,7 +229,7 @@ def os_problem(error: OSError, root: Path) -> str:
 
 
 @contextlib.contextmanager
-def exclusive(path: Path, progress: ProgressLine) -> Iterator[None]:
+def exclusive(path: Path) -> Iterator[None]:
     """Hold a lock that only one process can have; it is free again when its holder ends, however it ends.
 
     The lock is an SQLite transaction on an empty file: the standard library's one lock that works alike on Linux,
@@ -253,6 +245,7 @@ def exclusive(path: Path, progress: ProgressLine) -> Iterator[None]:
         raise SetupError(f"This Python comes without SQLite. Install Python from python.org. {AGAIN}") from error
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o666))  # a plain OSError where SQLite would be vague
     with contextlib.closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
+        waits = False
         while True:
             try:
                 connection.execute("BEGIN EXCLUSIVE")
@@ -260,7 +253,8 @@ def exclusive(path: Path, progress: ProgressLine) -> Iterator[None]:
             except sqlite3.OperationalError as error:
                 if "locked" not in str(error):
                     raise OSError(str(error)) from error
-            progress.show("Another start of Transfer Lab is preparing the environment; waiting for it.")
+            if not waits:
+                print("Another start of Transfer Lab is preparing the environment; waiting for it.", flush=True)
+                waits = True
             time.sleep(LOCK_POLL_SECONDS)
-        progress.finish()
         yield
