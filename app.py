@@ -31,9 +31,10 @@ def start(arguments: "list[str]") -> int:
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
     parser.add_argument("--backup", metavar="FILE", help="save all projects in one file, also while the app runs")
     parser.add_argument("--restore", metavar="FILE", help="bring back what such a file holds, and do not start")
+    parser.add_argument("--installed", action="store_true", help="use the environment of this Python as it is")
     options, rest = parser.parse_known_args(arguments)
 
-    python = str(ensure_environment(ROOT))
+    python = sys.executable if options.installed else str(ensure_environment(ROOT))
     variables = clean_environment()
     for action, file in (("save", options.backup), ("restore", options.restore)):
         if file is not None:
