@@ -84,7 +84,8 @@ def test_runs_on_different_pictures_are_no_group(change: str) -> None:
 
 
 def log_loss(one: Evaluation) -> float:
-    return float(metrics.log_loss(one.y_true, one.probabilities.astype(float)))
+    probabilities = one.probabilities.astype(float)
+    return float(metrics.log_loss(one.y_true, probabilities / probabilities.sum(axis=1, keepdims=True)))
 
 
 def test_fitted_weights_have_the_smallest_log_loss() -> None:

@@ -10,8 +10,8 @@ from tlcore.config import ModelConfig
 from tlcore.errors import TransferLabError
 from tlcore.features.compiled import configure_tensorflow, ensure_compiled, is_compiled
 from tlcore.home import DataRoot
-from tlcore.keras_imports import leave_out_of_keras
 from tlcore.model.cut import ModelPlan, plan_model
+from tlcore.private_keras import leave_out_of_keras
 from tlcore.progress import TerminalProgress
 
 # Everything frozen; the last block trainable; the last five trainable.

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import random
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +20,7 @@ from tlcore.config import IMAGENET, RANDOM
 from tlcore.downloading import size_of
 from tlcore.errors import WeightsError
 from tlcore.home import DataRoot, write_atomically
+from tlcore.private_keras import fixed_draws, name_like_fresh_session, run_through
 
 INPUT_NAME = "pixels"
 PREPROCESSING_NAME = "preprocessing"
@@ -56,9 +54,9 @@ def build_backbone(spec: BackboneSpec, image_size: int, home: DataRoot, weights:
         path = prepare_embedded(home)
     pixels = keras.Input((image_size, image_size, 3), name=INPUT_NAME, dtype="float32")
     preprocessed = _preprocess(pixels, spec.preprocessing)
-    with _fixed_draws() if is_random(spec, weights) else nullcontext():
+    with fixed_draws(RANDOM_SEED) if is_random(spec, weights) else nullcontext():
         features = _build_layers(preprocessed, spec)
-    _name_like_fresh_session(keras.Model(pixels, features))
+    name_like_fresh_session(keras.Model(pixels, features))
     model = keras.Model(pixels, features, name=spec.name)
     if path is None:
         _settle_batch_norm(model, image_size)
@@ -79,7 +77,7 @@ def build_network(spec: BackboneSpec, image_size: int) -> keras.Model:
     inputs = keras.Input((image_size, image_size, 3), name=INPUT_NAME)
     # Named, because names stand in a file of weights: the same weights make the same file.
     model = keras.Model(inputs, _build_layers(inputs, spec), name=spec.name)
-    _name_like_fresh_session(model)
+    name_like_fresh_session(model)
     return model
 
 
@@ -214,20 +212,6 @@ def _build_layers(preprocessed: keras.KerasTensor, spec: BackboneSpec) -> keras.
     return builder(include_top=False, weights=None, input_tensor=preprocessed, **arguments).output
 
 
-@contextmanager
-def _fixed_draws() -> Iterator[None]:
-    """Let Keras draw the same first weights every time, and leave everybody else's draws alone.
-
-    Keras asks Python's `random` for the seed of every initializer that was given none.
-    """
-    state = random.getstate()
-    random.seed(RANDOM_SEED)
-    try:
-        yield
-    finally:
-        random.setstate(state)
-
-
 def _settle_batch_norm(model: keras.Model, image_size: int) -> None:
     """Let batch normalization of random weights bring what reaches it to one size, block after block.
 
@@ -249,7 +233,7 @@ def _settle_batch_norm(model: keras.Model, image_size: int) -> None:
         return operation(*args, **kwargs)
 
     # As `keras.models.clone_model` goes through a network, but with real pictures.
-    model._run_through_graph([_photographs(image_size)], operation_fn=lambda operation: operation, call_fn=settle)
+    run_through(model, _photographs(image_size), settle)
 
 
 def _photographs(image_size: int) -> NDArray[np.float32]:
@@ -263,18 +247,6 @@ def _photographs(image_size: int) -> NDArray[np.float32]:
             part = Image.fromarray(photo[:, left : left + height])
             parts.append(np.asarray(part.resize((image_size, image_size)), np.float32))
     return np.stack(parts)
-
-
-def _name_like_fresh_session(model: keras.Model) -> None:
-    """Number the layers that Keras named itself from the start, whatever was built before in this process."""
-    numbers: dict[str, list[tuple[int, keras.Operation]]] = {}
-    for operation in model.operations:
-        match = re.fullmatch(r"(.+?)(?:_(\d+))?", operation.name)
-        if match and match[1].replace("_", "") == type(operation).__name__.lower():
-            numbers.setdefault(match[1], []).append((int(match[2] or 0), operation))
-    for kind, operations in numbers.items():
-        for number, (_, operation) in enumerate(sorted(operations, key=lambda pair: pair[0])):
-            operation.name = f"{kind}_{number}" if number else kind
 
 
 def _load_weights(model: keras.Model, path: Path, spec: BackboneSpec) -> None:

@@ -10,13 +10,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from tlcore.features.engines import EngineSpeeds, LiteRTEngine, as_stored, pictures_per_second, this_machine
 from tlcore.features.litert import seal
 from tlcore.home import DataRoot, write_atomically
 from tlcore.model.classifier import build_prefix
 from tlcore.model.cut import ModelPlan
+from tlcore.private_tensorflow import folded
 
 
 def compile_model(model: keras.Model, path: Path) -> None:
@@ -40,18 +40,10 @@ def compile_model(model: keras.Model, path: Path) -> None:
     write_atomically(path, lambda temporary: temporary.write_bytes(seal(content)))
 
 
-def _folded(model: keras.Model, batch_size: int | None) -> Callable[[tf.Tensor], Sequence[tf.Tensor]]:
-    """Return a model as one graph with its weights as constants.
-
-    Keras 3 keeps its variables where the LiteRT converter does not look, and the file would come out without
-    weights; as constants they are part of the graph, and TensorFlow can compute with them ahead.
-    """
+def _folded(model: keras.Model, batch_size: int | None) -> Callable[..., Sequence[tf.Tensor]]:
+    """Return a model as one graph with its weights as constants."""
     signature = tf.TensorSpec((batch_size, *model.input.shape[1:]), tf.float32, name="input")
-    function = tf.function(lambda values: model(values, training=False), input_signature=[signature])
-    graph: Callable[[tf.Tensor], Sequence[tf.Tensor]] = convert_variables_to_constants_v2(
-        function.get_concrete_function()
-    )
-    return graph
+    return folded(lambda values: model(values, training=False), signature)
 
 
 class FoldedEngine:

@@ -15,7 +15,7 @@ from tlcore.home import DataRoot
 from tlcore.jobs.processes import lower_priority
 from tlcore.jobs.reporting import JobProgress
 from tlcore.jobs.specs import JOBS, Task
-from tlcore.keras_imports import leave_out_of_keras
+from tlcore.private_keras import leave_out_of_keras, lost_effects
 from tlcore.progress import StopRequested
 from tlcore.quiet import silence_tensorflow
 from tlcore.storage.database import open_database, writing
@@ -57,6 +57,8 @@ def work(job_id: str, attempt: int, task: Task | None = None) -> int:
     home = DataRoot.configured()
     engine = open_database(home)
     exit_code = _work(engine, home, job_id, attempt, task)
+    for effect in lost_effects():
+        print(f"This Keras works otherwise than the one that was tried; lost: {effect}.", file=sys.stderr)
     if not has_job(engine, job_id):  # deleted with its project meanwhile, and so were the files that it had then
         remove_job_files(job_id, home)
     return exit_code
