@@ -29,7 +29,7 @@ def add(path: Path, anchor: str, addition: str) -> None:
 
 def run(copy: Path, program: str) -> str:
     """Run a program beside the changed copy; return what it prints."""
-    done = subprocess.run([sys.executable, "-c", program], cwd=copy, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", program], cwd=copy, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -1,0 +1,68 @@
+"""A data root of an earlier version in the real app: Home and every page open in a browser without an error."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pages.components.frame import STEPS
+from pages.server.asgi import USER_COOKIE
+from tests.browser import PageWatch, open_browser, open_context
+from tests.server import AppServer
+from tests.test_upgrade import FIXTURE
+from tlcore.home import DataRoot
+from tlcore.storage.database import open_database, projects
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+pytestmark = pytest.mark.slow
+
+OWNER = "o" * 24
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
+    """The app on the old data root, which belongs to a browser here; the tests of pages have none."""
+    home = DataRoot(tmp_path_factory.mktemp("upgrade") / "Old & 100 % Ünï")
+    with zipfile.ZipFile(FIXTURE) as packed:
+        packed.extractall(home.path)
+    with open_database(home).begin() as connection:
+        connection.execute(projects.update().values(owner=OWNER))
+    server = AppServer(home)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.clean_up()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    try:
+        with open_browser() as opened:
+            yield opened
+    except LookupError as reason:
+        pytest.skip(str(reason))
+
+
+def test_home_and_every_page_open(app: AppServer, browser: Browser) -> None:
+    context = open_context(browser)
+    context.add_cookies([{"name": USER_COOKIE, "value": OWNER, "url": app.address}])
+    watch, page = PageWatch(context, app.address), context.new_page()
+    page.goto(app.address)
+    page.get_by_text("20 pictures in 2 classes").wait_for()
+    watch.check()
+    page.get_by_role("link", name="Open").last.click()
+    for number, spec in enumerate(STEPS, start=1):
+        page.get_by_role("link", name=f"{number} {spec.title}").click()
+        page.get_by_role("heading", name=spec.title, exact=True).wait_for()
+        page.locator('[data-testid="stStatusWidget"]').wait_for(state="detached")
+        watch.check()
+        assert page.get_by_role("alert").filter(has_text=re.compile("cannot be read|damaged|missing")).count() == 0
+    page.get_by_text("How it was made").wait_for()
+    context.close()
