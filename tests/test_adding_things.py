@@ -129,3 +129,59 @@ def test_a_schedule_is_a_name_and_a_function(copy: Path) -> None:
         "print(rate_words(config))\n",
     )
     assert printed.splitlines() == ["0.125 Half half", "learning rate 0.25, half"]
+
+
+def test_an_optimizer_is_a_name_a_line_and_a_sentence(copy: Path) -> None:
+    row = named_in_the_readme("an optimizer")
+    for part in ("OptimizerName", "build_optimizer", "training_form.py"):
+        assert part in row
+    add(copy / "tlcore/config.py", '"adamw"]\n', '"adamax", ')
+    add(copy / "tlcore/training/steps.py", '        "adamw": keras', '        "adamax": keras.optimizers.Adamax,\n')
+    add(copy / "pages/components/train/training_form.py", '    "adamw": (', '    "adamax": ("Adamax", "To try it."),\n')
+    printed = run(
+        copy,
+        "from pages.components.train.training_form import OPTIMIZER_CHOICES\n"
+        "from tlcore.config import OPTIMIZERS, TrainingConfig\n"
+        "from tlcore.training.steps import build_optimizer\n"
+        "built = build_optimizer(TrainingConfig(optimizer='adamax'))\n"
+        "print(type(built).__name__, OPTIMIZER_CHOICES['adamax'][0], set(OPTIMIZERS) == set(OPTIMIZER_CHOICES))\n",
+    )
+    assert printed.split() == ["Adamax", "Adamax", "True"]
+
+
+def test_a_simple_head_is_a_name_and_a_row(copy: Path) -> None:
+    row = named_in_the_readme("a simple head")
+    for part in ("SimpleHeadKind", "SimpleHeadSpec", "simple_heads/training.py"):
+        assert part in row
+    add(copy / "tlcore/storage/requests.py", '"linear_svm"]\n', '"mine", ')
+    add(
+        copy / "tlcore/simple_heads/training.py",
+        '    SimpleHeadSpec(\n        "linear_svm",\n',
+        '    SimpleHeadSpec("mine", "Mine", "To try it.", train_logistic_regression),\n',
+    )
+    printed = run(
+        copy,
+        "from typing import get_args\n"
+        "from tlcore.simple_heads.training import SIMPLE_HEADS, find_simple_head_spec\n"
+        "from tlcore.storage.requests import SimpleHeadKind\n"
+        "print(find_simple_head_spec('mine').sentence)\n"
+        "print({spec.kind for spec in SIMPLE_HEADS} == set(get_args(SimpleHeadKind)))\n",
+    )
+    assert printed.splitlines() == ["To try it.", "True"]
+
+
+def test_a_recipe_is_a_row(copy: Path) -> None:
+    row = named_in_the_readme("a recipe")
+    for part in ("RECIPES", "settings/recipes.py"):
+        assert part in row
+    add(
+        copy / "tlcore/settings/recipes.py",
+        '    RecipeSpec(\n        name="vgg16_dense_1024",\n',
+        '    RecipeSpec(name="mine", title="Mine", sentence="To try it.", teaches="Much.",'
+        " config=RunConfig(augmentation=PRESETS['tutorial'])),\n",
+    )
+    printed = run(
+        copy,
+        "from tlcore.settings.recipes import RECIPES\nprint([spec.title for spec in RECIPES if spec.name == 'mine'])\n",
+    )
+    assert printed.strip() == "['Mine']"
