@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.page_tests import ROOT_DIR
+from tlcore.home import DataRoot
 
 
 @pytest.fixture
@@ -32,6 +33,20 @@ def run(copy: Path, program: str) -> str:
     done = subprocess.run([sys.executable, "-c", program], cwd=copy, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def run_pages(copy: Path, home: DataRoot, program: str) -> str:
+    """Run a program beside the changed copy that opens its pages, in a data root."""
+    (copy / "tests").mkdir()
+    for name in ("__init__.py", "page_tests.py", "lab.py", "coloured_pictures.py"):
+        shutil.copy(ROOT_DIR / "tests" / name, copy / "tests" / name)
+    opening = (
+        f"import os\nos.environ['TRANSFER_LAB_HOME'] = {str(home.path)!r}\n"
+        "from tests.page_tests import OWNER, open_app, texts\n"
+        "from tlcore.home import DataRoot\n"
+        "home = DataRoot.configured()\n"
+    )
+    return run(copy, opening + program)
 
 
 def named_in_the_readme(what: str) -> str:
@@ -185,3 +200,99 @@ def test_a_recipe_is_a_row(copy: Path) -> None:
         "from tlcore.settings.recipes import RECIPES\nprint([spec.title for spec in RECIPES if spec.name == 'mine'])\n",
     )
     assert printed.strip() == "['Mine']"
+
+
+def test_a_ready_data_set_is_a_row_and_its_drawings(copy: Path) -> None:
+    row = named_in_the_readme("a ready data set")
+    for part in ("READY_SETS", "ready_sets/registry.py", "DRAWINGS", "ready_set_drawings.py"):
+        assert part in row
+    add(
+        copy / "tlcore/ready_sets/registry.py",
+        '    ReadySetSpec(\n        name="digits",\n',
+        '    ReadySetSpec("mine", "Mine", "pin", "To try it.", "Much.", "All.", "CC0", "Here", (("a", 5), ("b", 7)),'
+        " lambda _paths, _stack: read_surfaces()),\n",
+    )
+    add(
+        copy / "pages/components/data/ready_set_drawings.py",
+        '    "mnist": ("black", False, tuple(',
+        '    "mine": (SKY, False, (_plane, _car)),\n',
+    )
+    printed = run(
+        copy,
+        "from pages.components.data.ready_set_drawings import set_drawings\n"
+        "from tlcore.ready_sets.registry import get_ready_set\n"
+        "print(get_ready_set('mine').num_images, [drawing[1:4] for drawing in set_drawings('mine')])\n",
+    )
+    assert printed.splitlines()[-1] == "12 [b'PNG', b'PNG']"
+
+
+def test_a_kind_of_job_is_a_row_a_name_and_words(copy: Path) -> None:
+    row = named_in_the_readme("a kind of job")
+    for part in ("JOBS", "jobs/specs.py", "JobKind", "JOB_NAMES", "frame.py"):
+        assert part in row
+    add(copy / "tlcore/storage/jobs.py", '"run", "import", "measure"', '"mine", ')
+    add(
+        copy / "tlcore/jobs/specs.py",
+        '        JobSpec("search", ',
+        '        JobSpec("mine", "tlcore.jobs.mine:work"),\n',
+    )
+    add(copy / "pages/components/frame.py", '    "search": "Learning-rate search",\n', '    "mine": "My work",\n')
+    (copy / "tlcore/jobs/mine.py").write_text("def work(context):\n    return 'finished', 'Done.'\n", encoding="utf-8")
+    printed = run(
+        copy,
+        "from typing import get_args\n"
+        "from pages.components.frame import JOB_NAMES\n"
+        "from tlcore.jobs.specs import JOBS\n"
+        "from tlcore.storage.jobs import JobKind\n"
+        "print(JOBS['mine'].load_task()(None), JOB_NAMES['mine'], "
+        "set(JOBS) == set(JOB_NAMES) == set(get_args(JobKind)))\n",
+    )
+    assert printed.strip() == "('finished', 'Done.') My work True"
+
+
+def test_a_page_is_a_file_and_a_step(copy: Path, home: DataRoot) -> None:
+    row = named_in_the_readme("a page")
+    for part in ("one file in `pages/`", "one step", "frame.py"):
+        assert part in row
+    frame = copy / "pages/components/frame.py"
+    add(frame, '"understand", "predict", "export"]', '"mine", ')
+    add(frame, '    StepSpec("export", ', '    StepSpec("mine", "Mine", "To try it.", "nothing"),\n')
+    (copy / "pages/mine.py").write_text(
+        "import streamlit as st\nfrom pages.components.frame import open_page\nopen_page('mine')\nst.write('Hello')\n",
+        encoding="utf-8",
+    )
+    printed = run_pages(
+        copy,
+        home,
+        "from tlcore.storage.database import open_database\n"
+        "from tlcore.storage.projects import create_project\n"
+        "project = create_project(open_database(home), OWNER, 'Leaves')\n"
+        "app = open_app('mine', project=project.id)\n"
+        "print('Hello' in texts(app), [title.value for title in app.title])\n",
+    )
+    assert printed.splitlines()[-1] == "True ['Mine']"
+
+
+def test_a_training_setting_is_a_field_and_a_widget(copy: Path, home: DataRoot) -> None:
+    row = named_in_the_readme("a training setting")
+    for part in ("TrainingConfig", "training_form.py"):
+        assert part in row
+    add(copy / "tlcore/config.py", '    schedule: ScheduleName = "constant"\n', "    mine: int = 3\n")
+    add(
+        copy / "pages/components/train/training_form.py",
+        '    with st.expander("More settings"):\n',
+        '    st.number_input("Mine", 0, 9, **form.bind("mine"))\n',
+    )
+    printed = run_pages(
+        copy,
+        home,
+        "from tests.coloured_pictures import coloured_dataset\n"
+        "from tests.lab import Lab\n"
+        "lab = Lab.make(home, coloured_dataset(home))\n"
+        "app = lab.open('train')\n"
+        "widget = next(one for one in app.number_input if one.label == 'Mine')\n"
+        "before = widget.value\n"
+        "app = widget.set_value(7).run()\n"
+        "print([error.value for error in app.exception], before, lab.config.training.mine)\n",
+    )
+    assert printed.splitlines()[-1] == "[] 3 7"
