@@ -129,7 +129,7 @@ def _prepare_file(home: DataRoot) -> Path:
         home.path.mkdir(parents=True, exist_ok=True)
         # The file remembers its journal mode, so one switch is enough. Two at the same time would fail at once
         # whatever the busy timeout: SQLite does not wait where each could wait for the other.
-        with filelock.FileLock(f"{file}.lock"), closing(sqlite3.connect(file, BUSY_SECONDS)) as connection:
+        with filelock.FileLock(f"{file}.lock"), closing(sqlite3.connect(file, timeout=BUSY_SECONDS)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
     except OSError as error:
         raise storage_error(error, file) from error
