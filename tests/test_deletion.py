@@ -20,7 +20,7 @@ from tlcore.jobs.import_task import import_pictures
 from tlcore.jobs.worker import WorkerContext
 from tlcore.progress import StopRequested
 from tlcore.storage import deletion
-from tlcore.storage.database import open_database
+from tlcore.storage.database import now, open_database
 from tlcore.storage.datasets import commit_version, content_path, current_dataset, get_version
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.images import ImageStore
@@ -100,6 +100,16 @@ def test_a_picture_that_an_import_has_just_brought_again_stays(engine: sa.Engine
     delete_project(engine, project_id, home)
     assert ImageStore(home).read(again)
     assert [path for path in files_of(home) if path.startswith("images")] == [f"images/{again[:2]}/{again}"]
+
+
+def test_a_picture_never_seems_older_than_the_import_that_brings_it(home: DataRoot) -> None:
+    images = ImageStore(home)
+    for number in [*range(20), *range(20)]:
+        began = now()
+        key = images.add(b"picture %d" % number, b"thumbnail")
+        images.remove(key, brought_before=began)
+        assert images.read(key)
+        assert images.thumbnail(key)
 
 
 def test_the_same_pictures_can_be_brought_again_afterwards(engine: sa.Engine, home: DataRoot) -> None:

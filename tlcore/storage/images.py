@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,9 +29,9 @@ class ImageStore:
         # The thumbnail goes first: a picture that is there always has one.
         for path, content in ((self._thumbnail_path(key), thumbnail), (self.path(key), data)):
             try:
-                os.utime(path)  # `remove` spares what was brought again
+                _mark_brought(path)
             except FileNotFoundError:
-                write_atomically(path, lambda temporary, content=content: temporary.write_bytes(content))  # type: ignore[misc]
+                write_atomically(path, lambda temporary, content=content: _write(temporary, content))  # type: ignore[misc]
             except OSError as error:
                 raise storage_error(error, path) from error
         return key
@@ -75,3 +76,15 @@ class ImageStore:
                 "A stored picture is missing. Delete it from its class, or bring it again: "
                 f"its file {path.name[:12]}… is not in the data folder."
             ) from error
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    _mark_brought(path)
+
+
+def _mark_brought(path: Path) -> None:
+    # `remove` compares it with when an import began. The time that a file system sets by itself comes from a clock that
+    # moves some milliseconds at a time, so a picture could seem older than the import that brought it.
+    brought = time.time_ns()
+    os.utime(path, ns=(brought, brought))
