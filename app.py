@@ -38,7 +38,7 @@ def start(arguments: "list[str]") -> int:
     variables = clean_environment()
     for action, file in (("save", options.backup), ("restore", options.restore)):
         if file is not None:
-            command = [python, "-m", "tlcore.storage.backup", action, str(Path(file).resolve())]
+            command = [python, "-m", "tlcore.backup", action, str(Path(file).resolve())]
             return subprocess.run(command, env=variables, cwd=str(ROOT)).returncode
     os.chdir(str(ROOT))
     if "--server.address" in {name.split("=")[0] for name in rest}:

@@ -11,13 +11,18 @@ from pages.components.data.instant_panel import draw_instant_answers
 from pages.components.data.split_panel import split_panel
 from pages.components.frame import next_step, open_page
 from pages.components.text import count, label
+from tlcore.errors import TransferLabError
 from tlcore.storage.jobs import ACTIVE_STATES, list_jobs
 
 MAX_CHART_HEIGHT = 560
 
 context = open_page("data")
-dataset = context.dataset
 show_failed_edit()
+try:
+    dataset = context.dataset
+except TransferLabError:  # said above
+    undo_button(context)
+    st.stop()
 
 active = [
     job

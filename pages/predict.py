@@ -10,7 +10,7 @@ from pages.components.results.bring_pictures import bring_pictures, take_photo
 from pages.components.results.prediction_table import prediction_csv
 from pages.components.results.run_choice import choose_model
 from pages.components.results.trained_models import dataset_of_model, predictor_of
-from tlcore.errors import RunError
+from tlcore.errors import RunError, TransferLabError
 from tlcore.images.resizing import decode_image
 
 context = open_page("predict", needs_model=True)
@@ -68,8 +68,12 @@ if any(not answer.reason for answer in answers):
             st.rerun()
     st.stop()
 
-dataset = dataset_of_model(context, model)
 number = st.session_state.setdefault("sample-number", 0)
+try:
+    dataset = dataset_of_model(context, model)
+except TransferLabError as error:
+    show_error(error)
+    st.stop()
 item = sample_item(dataset, model.id, number)
 if item is None:
     st.info("Bring a picture above: what the model sees in it will stand here.", icon=":material/add_photo_alternate:")

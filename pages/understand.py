@@ -9,12 +9,10 @@ from pages.components.results.evaluation_views import show_accuracy, show_classe
 from pages.components.results.run_choice import choose_model
 from pages.components.results.trained_models import evaluation_of
 from pages.components.train.simple_heads_panel import draw_simple_heads
-from pages.components.unreadable import draw_unreadable
 from tlcore.errors import RunError
-from tlcore.storage.ensembles import Ensemble, list_unreadable_ensembles
+from tlcore.storage.ensembles import Ensemble
 
 context = open_page("understand", needs_model=True)
-draw_unreadable(list_unreadable_ensembles(context.engine, context.project.id))
 model = choose_model(context)
 try:
     evaluation = evaluation_of(context, model)

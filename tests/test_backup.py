@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
+import sqlite3
 import threading
 import zipfile
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import filelock
 import pytest
 
+from pages.components.frame import STEPS
 from tests.coloured_pictures import RecordingProgress, coloured_dataset
-from tests.page_tests import OWNER
-from tlcore.config import RunConfig
+from tests.old_data_root import unpack_old_data_root
+from tests.page_tests import OWNER, open_app
+from tlcore import backup
+from tlcore.backup import main, restore_backup, save_backup
+from tlcore.config import RunConfig, TrainingConfig
+from tlcore.documents import read_document, write_document
 from tlcore.errors import StorageError
-from tlcore.home import DataRoot
-from tlcore.storage import backup
-from tlcore.storage.backup import main, restore_backup, save_backup
+from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot
+from tlcore.results.prediction import load_predictor
+from tlcore.simple_heads.prediction import load_simple_head_predictor
 from tlcore.storage.database import open_database, writing
 from tlcore.storage.datasets import commit_version, current_dataset
 from tlcore.storage.images import ImageStore
-from tlcore.storage.jobs import claim_job
+from tlcore.storage.jobs import claim_job, end_job, get_job
 from tlcore.storage.projects import create_project, list_projects
-from tlcore.storage.runs import create_run, list_runs, read_metrics, write_metrics
+from tlcore.storage.runs import RunPlan, create_run, create_runs, list_runs, read_metrics, write_metrics
+from tlcore.storage.simple_heads import list_simple_heads, simple_head_dir
 
 
 @pytest.fixture
@@ -31,10 +41,14 @@ def full(home: DataRoot) -> DataRoot:
     project = create_project(engine, OWNER, "Pets")
     version = commit_version(engine, project.id, coloured_dataset(home), "made", parent=None, home=home)
     run_id = create_run(engine, project.id, version, RunConfig())
+    job = claim_job(engine, "run")
+    assert job is not None
+    end_job(engine, run_id, job.attempt, "finished")
     home.run_dir(run_id).mkdir(parents=True)
     (home.run_dir(run_id) / "model.keras").write_bytes(b"weights" * 1000)
     home.features_dir.mkdir()
     (home.features_dir / "large").write_bytes(b"x" * 100_000)
+    engine.dispose()
     return home
 
 
@@ -46,6 +60,7 @@ def test_what_was_saved_comes_back(full: DataRoot, tmp_path: Path) -> None:
     kept, file = what_is_kept(full), tmp_path / "saved.zip"
     assert save_backup(file, full, RecordingProgress()) == len(kept) + 1
     other = DataRoot(tmp_path / "other")
+    other.path.mkdir()
     assert restore_backup(file, other, RecordingProgress()) is None
     assert what_is_kept(other) == kept
     assert not other.features_dir.exists()
@@ -58,6 +73,7 @@ def test_what_was_saved_comes_back(full: DataRoot, tmp_path: Path) -> None:
 
 def test_a_backup_of_an_app_that_writes_is_whole(full: DataRoot, tmp_path: Path) -> None:
     engine, stop, written = open_database(full), threading.Event(), [0]
+    create_run(engine, list_projects(engine, OWNER)[0].id, 1, RunConfig())
     run = claim_job(engine, "run")
     assert run is not None
 
@@ -85,7 +101,9 @@ def test_a_backup_of_an_app_that_writes_is_whole(full: DataRoot, tmp_path: Path)
 
 def test_what_was_there_before_is_moved_aside(full: DataRoot, tmp_path: Path) -> None:
     save_backup(tmp_path / "saved.zip", full, RecordingProgress())
-    create_project(open_database(full), OWNER, "Later")
+    engine = open_database(full)
+    create_project(engine, OWNER, "Later")
+    engine.dispose()
     before = restore_backup(tmp_path / "saved.zip", full, RecordingProgress())
     assert before is not None
     assert [project.name for project in list_projects(open_database(full), OWNER)] == ["Pets"]
@@ -96,6 +114,79 @@ def test_while_a_runner_works_nothing_is_restored(full: DataRoot, tmp_path: Path
     save_backup(tmp_path / "saved.zip", full, RecordingProgress())
     with filelock.FileLock(full.runner_lock_path), pytest.raises(StorageError, match="Close it"):
         restore_backup(tmp_path / "saved.zip", full, RecordingProgress())
+
+
+def test_work_that_is_not_done_is_stopped_in_the_backup_and_goes_on_in_the_app(full: DataRoot, tmp_path: Path) -> None:
+    engine = open_database(full)
+    (project,) = list_projects(engine, OWNER)
+    plans = [RunPlan(1, RunConfig(training=TrainingConfig(seed=seed))) for seed in (1, 2)]
+    working, waiting = create_runs(engine, project.id, plans)
+    claim_job(engine, "run")
+    full.run_dir(working).mkdir()
+    (full.run_dir(working) / "model.keras").write_bytes(b"half of a mod")
+    save_backup(tmp_path / "saved.zip", full, RecordingProgress())
+    other = DataRoot(tmp_path / "other")
+    restore_backup(tmp_path / "saved.zip", other, RecordingProgress())
+    for run_id in (working, waiting):
+        assert get_job(engine, run_id).is_active
+        restored = get_job(open_database(other), run_id)
+        assert restored.state == "stopped"
+        assert "Start it again" in restored.message
+    assert not other.run_dir(working).exists()
+
+
+def test_restored_models_answer_as_before(home: DataRoot, tmp_path: Path) -> None:
+    unpack_old_data_root(home)
+    for unused in ("1" * 32, "2" * 32):
+        (home.compiled_dir / f"{unused}.tflite").write_bytes(b"of no model")
+    save_backup(tmp_path / "saved.zip", home, RecordingProgress())
+    other = DataRoot(tmp_path / "other")
+    restore_backup(tmp_path / "saved.zip", other, RecordingProgress())
+    engine = open_database(other)
+    project = list_projects(engine, OWNER)[-1]
+    for run in list_runs(engine, project.id):
+        if run.has_model:
+            assert load_predictor(other.run_dir(run.id), other).class_names == ("round", "cross", "square")
+    heads = list_simple_heads(engine, project.id)
+    assert len(heads) == 3
+    for head in heads:
+        assert load_simple_head_predictor(simple_head_dir(head.job_id, head.result.kind, other), other)
+    assert not list(other.compiled_dir.glob("[12]" * 32 + ".tflite"))
+    for spec in STEPS:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(ENVIRONMENT_VARIABLE, str(other.path))
+            assert not open_app(spec.step, project=project.id).error
+
+
+def test_while_a_server_has_it_open_nothing_is_restored(full: DataRoot, tmp_path: Path) -> None:
+    save_backup(tmp_path / "saved.zip", full, RecordingProgress())
+    engine = open_database(full)
+    assert list_projects(engine, OWNER)
+    with pytest.raises(StorageError, match="Close it"):
+        restore_backup(tmp_path / "saved.zip", full, RecordingProgress())
+    create_project(engine, OWNER, "Later")
+    engine.dispose()
+    assert restore_backup(tmp_path / "saved.zip", full, RecordingProgress()) is not None
+
+
+def test_a_backup_of_an_earlier_version_is_restored(home: DataRoot, tmp_path: Path) -> None:
+    old = unpack_old_data_root(DataRoot(tmp_path / "old"))
+    with zipfile.ZipFile(tmp_path / "saved.zip", "w") as packed:
+        files = [("lab.sqlite", old.database_path), *backup._files(old)]
+        saved = tuple(backup._pack(packed, name, place) for name, place in files)
+        packed.writestr(backup.MANIFEST, write_document(backup.Manifest(1, saved)))
+    restore_backup(tmp_path / "saved.zip", home, RecordingProgress())
+    assert [project.name for project in list_projects(open_database(home), OWNER)] == ["Two shapes", "Drawn shapes"]
+
+
+def test_what_is_no_backup_is_not_overwritten(full: DataRoot, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(b"a photo")
+    with pytest.raises(StorageError, match="is no backup"):
+        save_backup(photo, full, RecordingProgress())
+    assert photo.read_bytes() == b"a photo"
+    save_backup(tmp_path / "saved.zip", full, RecordingProgress())
+    save_backup(tmp_path / "saved.zip", full, RecordingProgress())
 
 
 def cut(file: Path) -> None:
@@ -121,6 +212,57 @@ def come_from_the_future(file: Path) -> None:
     rewrite(file, '"schema_version":2', '"schema_version":99')
 
 
+def lose_a_file(file: Path) -> None:
+    with zipfile.ZipFile(file) as packed:
+        contents = {name: packed.read(name) for name in packed.namelist()}
+    lost = next(name for name in contents if name.startswith("images/"))
+    with zipfile.ZipFile(file, "w") as packed:
+        for name, content in contents.items():
+            if name != lost:
+                packed.writestr(name, content)
+
+
+def claim_to_be_huge(file: Path) -> None:
+    rewrite(file, '"size_bytes":', '"size_bytes":99999999999')
+
+
+def have_a_program(file: Path) -> None:
+    change_database(file, "CREATE TRIGGER t AFTER INSERT ON jobs BEGIN DELETE FROM projects; END")
+
+
+def name_a_way_out(file: Path) -> None:
+    change_database(file, "UPDATE jobs SET id = '../../x'")
+
+
+def have_other_tables(file: Path) -> None:
+    change_database(file, "DROP TABLE dataset_versions")
+
+
+def change_database(file: Path, statement: str) -> None:
+    """Change the database in a backup, and its size and digest with it."""
+    with zipfile.ZipFile(file) as packed:
+        contents = {name: packed.read(name) for name in packed.namelist()}
+        manifest = read_document(packed.read(backup.MANIFEST), backup.Manifest)
+    database = file.with_name("changed.sqlite")
+    database.write_bytes(contents["lab.sqlite"])
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute(statement)
+    data = contents["lab.sqlite"] = database.read_bytes()
+    database.unlink()
+    changed = backup.SavedFile("lab.sqlite", len(data), hashlib.sha256(data).hexdigest())
+    files = tuple(changed if one.path == "lab.sqlite" else one for one in manifest.files)
+    contents[backup.MANIFEST] = write_document(replace(manifest, files=files)).encode()
+    with zipfile.ZipFile(file, "w") as packed:
+        for name, content in contents.items():
+            packed.writestr(name, content)
+
+
+BAD = (
+    *(cut, flip, be_foreign, climb_out, come_from_the_future, Path.unlink, lose_a_file, claim_to_be_huge),
+    *(have_a_program, name_a_way_out, have_other_tables),
+)
+
+
 def rewrite(file: Path, old: str, new: str) -> None:
     """Change the list of files, and the names of the files with it."""
     with zipfile.ZipFile(file) as packed:
@@ -132,7 +274,7 @@ def rewrite(file: Path, old: str, new: str) -> None:
             packed.writestr(name.replace(old, new), content)
 
 
-@pytest.mark.parametrize("spoil", [cut, flip, be_foreign, climb_out, come_from_the_future, Path.unlink])
+@pytest.mark.parametrize("spoil", BAD)
 def test_a_bad_file_is_refused_and_leaves_nothing_behind(full: DataRoot, tmp_path: Path, spoil: object) -> None:
     file = tmp_path / "saved.zip"
     save_backup(file, full, RecordingProgress())

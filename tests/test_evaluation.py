@@ -154,6 +154,12 @@ def test_a_damaged_evaluation_is_put_into_words(tmp_path: Path) -> None:
     assert refused > len(damaged) // 2
 
 
+def test_an_evaluation_of_a_newer_version_is_said(tmp_path: Path) -> None:
+    np.savez(tmp_path / "evaluation.npz", format=np.int64(99), logits=np.zeros(3))
+    with pytest.raises(RunError, match="newer Transfer Lab"):
+        load_evaluation(tmp_path)
+
+
 def test_an_evaluation_of_other_arrays_is_damaged(tmp_path: Path) -> None:
     np.savez(tmp_path / FILE_NAME, class_names=np.array(["a"]), images=np.array(["1"]), y_true=np.zeros(2))
     with pytest.raises(RunError, match="damaged"):

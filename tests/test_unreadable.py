@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -12,16 +14,20 @@ import sqlalchemy as sa
 from pages.components.frame import STEPS
 from tests.coloured_pictures import coloured_dataset
 from tests.lab import Lab
-from tests.page_tests import OWNER, open_app
+from tests.old_data_root import unpack_old_data_root
+from tests.page_tests import OWNER, open_app, texts
 from tlcore.config import RunConfig
 from tlcore.documents import LIFTS, read_document, write_document
 from tlcore.errors import UnreadableError
 from tlcore.home import DataRoot
-from tlcore.storage.database import ensembles, projects, runs, writing
+from tlcore.storage.database import ensembles, open_database, projects, runs, writing
+from tlcore.storage.datasets import content_path, get_version
 from tlcore.storage.deletion import delete_project
-from tlcore.storage.ensembles import EnsembleConfig, create_ensemble
-from tlcore.storage.projects import create_project, get_project
+from tlcore.storage.ensembles import EnsembleConfig, create_ensemble, list_ensembles
+from tlcore.storage.projects import create_project, get_project, list_projects
 from tlcore.storage.runs import create_run, list_runs, list_unreadable_runs
+from tlcore.storage.simple_heads import list_simple_heads
+from tlcore.storage.staging import remove_staging_dir
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -144,3 +150,112 @@ def test_documents_carry_their_format_and_earlier_ones_are_lifted(monkeypatch: p
         read_document(first.replace('"format":1', '"format":3'), RunConfig)
     with pytest.raises(UnreadableError):
         read_document(b"\x00 no JSON", RunConfig)
+
+
+# The same in a data root that has something of everything
+
+
+@dataclass(frozen=True)
+class Full:
+    """The old data root, opened."""
+
+    home: DataRoot
+    engine: sa.Engine
+    project_id: str
+
+    def change(self, statement: str) -> None:
+        """Change the database as another version, or a fault, would."""
+        with self.engine.begin() as connection:
+            connection.execute(sa.text(statement))
+
+    def text_of_pages(self, run: str | None = None) -> str:
+        """Open every page of the project; return all their text."""
+        query = {"run": run} if run else {}
+        return "\n".join(texts(open_app(spec.step, project=self.project_id, **query)) for spec in STEPS)
+
+
+@pytest.fixture
+def full(home: DataRoot) -> Full:
+    engine = open_database(unpack_old_data_root(home))
+    return Full(home, engine, list_projects(engine, OWNER)[-1].id)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "config = 'garbage'",
+        "config = replace(config, 'small_cnn-4-8', 'gone_net')",
+        "config = replace(config, 'conv1', 'gone_block')",
+        "summary = replace(summary, 'best_epoch', 'best_round')",
+    ],
+)
+def test_a_run_is_named_on_every_page_that_would_show_it(full: Full, change: str) -> None:
+    run = list_runs(full.engine, full.project_id)[-1]
+    full.change(f"UPDATE runs SET {change} WHERE number = 1")
+    assert [each.number for each in list_runs(full.engine, full.project_id)] == [4, 3, 2]
+    for chosen in (None, run.id):
+        assert full.text_of_pages(chosen).count("**Run 1** cannot be shown") == 4
+    compared = texts(open_app("train", project=full.project_id, run="next", compare="1-2-3"))
+    assert "From run 2 to run 3" in compared
+    assert "Run 3" in texts(open_app())
+
+
+def test_groups_and_simple_heads_are_named_where_they_are_chosen(full: Full) -> None:
+    full.change("UPDATE ensembles SET config = '{}'")
+    full.change('UPDATE jobs SET result = \'{"heads": [{"kind": "gone_head"}]}\' WHERE kind = \'simple_heads\'')
+    assert list_ensembles(full.engine, full.project_id) == []
+    assert list_simple_heads(full.engine, full.project_id) == []
+    text = full.text_of_pages()
+    assert "**Both** cannot be shown" in text
+    assert "**Simple heads** cannot be shown" in text
+
+
+def test_when_no_model_can_be_read_the_pages_of_models_say_which(full: Full) -> None:
+    for table in ("runs", "ensembles"):
+        full.change(f"UPDATE {table} SET config = 'garbage'")
+    full.change("UPDATE jobs SET request = 'garbage', result = 'garbage'")
+    for step in ("understand", "predict", "export"):
+        page = texts(open_app(step, project=full.project_id))
+        assert "**Run 3** cannot be shown" in page
+        assert "no trained model in this project yet" in page
+    full.text_of_pages()
+    delete_project(full.engine, full.project_id, full.home)
+
+
+def test_a_request_cannot_name_a_folder_elsewhere(full: Full) -> None:
+    for name in ("..", "../runs", "import-/../../runs", ""):
+        remove_staging_dir(name, full.home)
+    assert list_runs(full.engine, full.project_id)
+    assert len(list(full.home.runs_dir.iterdir())) == 3
+
+
+def test_with_a_damaged_list_of_pictures_the_models_stay_and_data_leads_back(full: Full) -> None:
+    version = get_version(full.engine, full.project_id, 4)
+    content_path(version.content, full.home).write_bytes(b"damaged")
+    for chosen in (None, list_runs(full.engine, full.project_id)[2].id):
+        assert "list of pictures of this project is missing or damaged" in full.text_of_pages(chosen)
+    assert "missing or damaged" in texts(open_app())
+    assert "Test accuracy" in texts(open_app("understand", project=full.project_id))
+    open_app("train", project=full.project_id, run="next", compare="1-2-3")
+    data = open_app("data", project=full.project_id)
+    data = data.button(key="undo-4").click().run()
+    assert not data.exception
+    assert "36 pictures, 3 classes" in texts(data)
+
+
+def test_a_list_of_pictures_from_a_newer_version_is_said(full: Full) -> None:
+    newer = b'{"format": 99}'
+    content = hashlib.sha256(newer).hexdigest()
+    content_path(content, full.home).write_bytes(newer)
+    full.change(f"UPDATE dataset_versions SET content = '{content}'")
+    assert "A newer Transfer Lab has written it" in full.text_of_pages()
+    assert "A newer Transfer Lab has written it" in texts(open_app())
+
+
+def test_damaged_results_take_no_page_down(full: Full) -> None:
+    models = [*list_runs(full.engine, full.project_id)[1:], *list_ensembles(full.engine, full.project_id)]
+    for run in models[:-1]:
+        (full.home.run_dir(run.id) / "evaluation.npz").write_bytes(b"damaged")
+        (full.home.run_dir(run.id) / "predictor.json").write_bytes(b'{"format": 99}')
+    for model in models:
+        assert "damaged" in full.text_of_pages(model.id)

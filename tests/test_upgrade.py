@@ -1,131 +1,157 @@
-"""A data root of an earlier version opens with everything that was in it."""
+"""A data root of an earlier version opens with everything in it, on every page."""
 
 from __future__ import annotations
 
-import sqlite3
-import zipfile
-from contextlib import closing
-from pathlib import Path
-
 import filelock
+import numpy as np
 import pytest
 import sqlalchemy as sa
 
 from pages.components.frame import STEPS
+from tests.old_data_root import unpack_old_data_root
 from tests.page_tests import OWNER, open_app, texts
+from tlcore.backbones.weights.brought import BroughtWeights, find_brought
 from tlcore.errors import StorageError
 from tlcore.home import DataRoot
-from tlcore.results.evaluation import load_evaluation
+from tlcore.images.resizing import decode_image
+from tlcore.results.evaluation import VALIDATION_FILE_NAME, load_evaluation
 from tlcore.results.prediction import load_predictor
-from tlcore.storage.database import SCHEMA_VERSION, open_database
+from tlcore.simple_heads.prediction import load_simple_head_predictor
+from tlcore.storage.database import open_database
 from tlcore.storage.datasets import current_dataset, get_version, load_dataset
 from tlcore.storage.ensembles import list_ensembles
 from tlcore.storage.images import ImageStore
-from tlcore.storage.jobs import last_job, read_request, read_result
-from tlcore.storage.projects import Project, list_projects
+from tlcore.storage.jobs import ENDED_STATES, last_job, list_jobs, read_request, read_result
+from tlcore.storage.projects import Project, list_projects, list_unreadable_projects
 from tlcore.storage.requests import ImportSummary, SettingsRequest
-from tlcore.storage.runs import list_runs, read_metrics
+from tlcore.storage.runs import list_runs, list_unreadable_runs, read_metrics
 from tlcore.storage.simple_heads import list_simple_heads, simple_head_dir
 from tlcore.training.rate_search import RateSearch
 
-FIXTURE = Path(__file__).parent / "fixtures" / "data_root_1.zip"
-"""Made by `fixtures/make_data_root_1.py` with the version that had the first format of the tables."""
+NAMES = ("round", "cross", "square")
 
 
 @pytest.fixture
 def old(home: DataRoot) -> DataRoot:
-    with zipfile.ZipFile(FIXTURE) as packed:
-        packed.extractall(home.path)
-    return home
+    return unpack_old_data_root(home)
 
 
-def squares(engine: sa.Engine) -> Project:
-    return next(project for project in list_projects(engine, OWNER) if project.name.startswith("Squares"))
+@pytest.fixture
+def engine(old: DataRoot) -> sa.Engine:
+    return open_database(old)
 
 
-def test_the_fixture_is_of_the_first_format(old: DataRoot) -> None:
-    with closing(sqlite3.connect(old.database_path)) as connection:
-        assert connection.execute("SELECT version FROM schema_version").fetchall() == [(1,)]
-        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
-    assert {"imports", "measures", "rate_searches", "probes"} <= tables
+@pytest.fixture
+def project(engine: sa.Engine) -> Project:
+    return list_projects(engine, OWNER)[-1]
 
 
-def test_everything_is_there(old: DataRoot) -> None:
-    engine = open_database(old)
-    assert [project.name for project in list_projects(engine, OWNER)] == ["Empty", "Squares <b>& more</b>"]
-    assert [project.name for project in list_projects(engine, "somebody-else")] == ["Not mine"]
-    project = squares(engine)
-    assert (project.version, project.config.model.backbone) == (2, "small_cnn-4")
-    assert project.visited == ("train",)
+def test_the_projects_are_there_with_their_settings(engine: sa.Engine) -> None:
+    newest, oldest = list_projects(engine, OWNER)
+    assert list_unreadable_projects(engine, OWNER) == []
+    assert (newest.name, oldest.name) == ("Two shapes", "Drawn shapes")
+    assert newest.config.augmentation.horizontal_flip
+    assert oldest.config.training.fine_tuning is not None
+    assert oldest.visited == ("data", "augment", "model", "train", "understand")
+    assert [project.name for project in list_projects(engine, "s" * 24)] == ["Not yours"]
+
+
+def test_all_versions_of_the_pictures_are_there(old: DataRoot, engine: sa.Engine, project: Project) -> None:
+    versions = [get_version(engine, project.id, number) for number in (1, 2, 3, 4)]
+    assert [version.parent for version in versions] == [None, 1, 2, 2]
+    assert [version.note for version in versions[1:]] == ["rename", "move 1 picture", "delete 1 picture"]
+    sizes = [len(load_dataset(version.content, old).items) for version in versions]
+    assert sizes == [36, 36, 36, 35]
     number, dataset = current_dataset(engine, project.id, old)
-    assert (number, dataset.class_names, len(dataset.items)) == (2, ("leaf", "red"), 20)
-    assert load_dataset(get_version(engine, project.id, 1).content, old).class_names == ("green", "red")
-    assert all(ImageStore(old).read(item.image) for item in dataset.items)
+    assert number == 4
+    assert set(dataset.class_names) == set(NAMES)
+    images = ImageStore(old)
+    for item in dataset.items:
+        assert decode_image(images.read(item.image)).shape == (32, 32, 3)
+        assert images.thumbnail(item.image)
 
+
+def test_the_runs_are_there_with_their_curves_and_results(old: DataRoot, engine: sa.Engine, project: Project) -> None:
     runs = list_runs(engine, project.id)
-    assert [(run.number, run.job.state, run.has_model) for run in runs] == [
-        (5, "stopped", False),
-        (4, "finished", True),
-        (3, "finished", True),
-        (2, "finished", True),
-        (1, "finished", True),
-    ]
-    assert runs[3].note == "I expect 90 %"
-    assert runs[1].config.training.fine_tuning is not None
-    assert {point.name for point in read_metrics(engine, runs[4].id)} >= {"loss", "val_accuracy"}
-    assert load_evaluation(old.run_dir(runs[4].id)).total == runs[4].summary.test_total  # type: ignore[union-attr]
-    answers = load_predictor(old.run_dir(runs[4].id), old)
-    assert answers.class_names == ("leaf", "red")
+    assert list_unreadable_runs(engine, project.id) == []
+    assert [run.number for run in runs] == [4, 3, 2, 1]
+    assert [run.job.state for run in runs] == ["failed", "stopped", "finished", "finished"]
+    assert [run.note for run in runs] == ["it has no weights", "", "", "about 60 %"]
+    failed, stopped, in_phases, plain = runs
+    assert "weights of ResNet50 are not on this computer" in failed.job.message
+    assert in_phases.config.training.fine_tuning is not None
+    assert plain.summary is not None
+    assert plain.summary.epochs == 3
+    for run in (stopped, in_phases, plain):
+        epochs = {point.epoch for point in read_metrics(engine, run.id) if point.name == "val_loss"}
+        assert run.summary is not None
+        assert epochs >= set(range(1, run.summary.epochs + 1))
+        for name in ("evaluation.npz", VALIDATION_FILE_NAME):
+            assert load_evaluation(old.run_dir(run.id), name).total > 0
+        evaluation = load_evaluation(old.run_dir(run.id))
+        assert (evaluation.correct, evaluation.total) == (run.summary.test_correct, run.summary.test_total)
+        assert (old.run_dir(run.id) / "model.keras").is_file()
 
+
+def test_the_models_answer_as_they_did(old: DataRoot, engine: sa.Engine, project: Project) -> None:
+    images = ImageStore(old)
+    folders = [old.run_dir(run.id) for run in list_runs(engine, project.id) if run.has_model]
+    predictors = [load_predictor(folder, old) for folder in folders]
+    for head in list_simple_heads(engine, project.id):
+        folders.append(simple_head_dir(head.job_id, head.result.kind, old))
+        predictors.append(load_simple_head_predictor(folders[-1], old))
+    assert len(folders) == 6
+    for folder, predictor in zip(folders, predictors, strict=True):
+        evaluation = load_evaluation(folder)
+        answers = predictor.predict([decode_image(images.read(key)) for key in evaluation.images])
+        np.testing.assert_allclose(answers, evaluation.probabilities, atol=2e-3)
+
+
+def test_groups_heads_searches_measures_and_imports_are_there(
+    old: DataRoot, engine: sa.Engine, project: Project
+) -> None:
     (group,) = list_ensembles(engine, project.id)
-    assert (group.name, group.config.run_ids) == ("Both", (runs[4].id, runs[3].id))
-    heads = list_simple_heads(engine, project.id)
-    assert len(heads) == 3
-    assert all(load_evaluation(simple_head_dir(head.job_id, head.result.kind, old)).total for head in heads)
-    brought = last_job(engine, project.id, "import")
+    assert group.name == "Both"
+    assert set(group.config.run_ids) < {run.id for run in list_runs(engine, project.id)}
+    kinds = {head.result.kind for head in list_simple_heads(engine, project.id)}
+    assert kinds == {"logistic_regression", "nearest_neighbours", "linear_svm"}
+    jobs = list_jobs(engine, states=ENDED_STATES, project_id=project.id)
+    assert len(jobs) == 8
+    brought, search, measure = (last_job(engine, project.id, kind) for kind in ("import", "search", "measure"))
     assert brought is not None
     summary = read_result(engine, brought.id, ImportSummary)
     assert summary is not None
-    assert (summary.added, [file.name for file in summary.refused]) == (20, ["red/broken.png"])
-    search = last_job(engine, project.id, "search")
+    assert (summary.added, len(summary.refused)) == (36, 1)
+    for job in (search, measure):
+        assert job is not None
+        assert read_request(engine, job.id, SettingsRequest).config.model.backbone == "small_cnn-4-8"
     assert search is not None
-    assert read_request(engine, search.id, SettingsRequest).config == project.config
     assert read_result(engine, search.id, RateSearch) is not None
+    assert find_brought("b" * 64, old) == BroughtWeights("b" * 64, "mobilenet_v2", "my weights.h5")
 
 
-@pytest.mark.parametrize("step", [None, *(spec.step for spec in STEPS)], ids=str)
-def test_every_page_opens_on_it(old: DataRoot, step: str | None) -> None:
-    project = squares(open_database(old))
-    page = open_app(step) if step is None else open_app(step, project=project.id)
-    assert not page.exception
-    assert not page.error
-    assert step is not None or "Squares" in texts(page)
+def test_home_lists_the_projects_with_their_results(old: DataRoot) -> None:
+    page = texts(open_app())
+    assert "**Drawn shapes**" in page
+    assert "35 pictures in 3 classes" in page
+    assert "Run 3: " in page
+    assert "Not yours" not in page
 
 
-def test_the_database_before_the_upgrade_is_kept_and_the_upgrade_is_taken_once(old: DataRoot) -> None:
-    before = old.database_path.read_bytes()
-    open_database(old).dispose()
-    open_database(old).dispose()
-    with closing(sqlite3.connect(old.path / "lab.format-1.sqlite")) as copy:
-        assert copy.execute("SELECT count(*) FROM probes").fetchone() == (1,)
-    with closing(sqlite3.connect(old.database_path)) as connection:
-        assert connection.execute("SELECT version FROM schema_version").fetchall() == [(SCHEMA_VERSION,)]
-    assert old.database_path.read_bytes() != before
+@pytest.mark.parametrize("step", [spec.step for spec in STEPS])
+def test_every_page_opens(engine: sa.Engine, project: Project, step: str) -> None:
+    models = [None, *(run.id for run in list_runs(engine, project.id) if run.has_model)]
+    models += [group.id for group in list_ensembles(engine, project.id)]
+    models += [list_simple_heads(engine, project.id)[0].id]
+    for model in models if step in ("train", "understand", "predict", "export") else [None]:
+        page = open_app(step, project=project.id, **({"run": model} if model else {}))
+        assert not page.error, [error.value for error in page.error]
+        assert "Drawn shapes" in texts(page)
 
 
-def test_an_upgrade_that_is_cut_short_is_taken_again(old: DataRoot, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tlcore.storage import migrations
-
-    def power_cut(connection: sa.Connection, home: DataRoot) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(migrations, "MIGRATIONS", (*migrations.MIGRATIONS, power_cut))
-    with pytest.raises(KeyboardInterrupt):
-        open_database(old)
-    monkeypatch.undo()
-    monkeypatch.setenv("TRANSFER_LAB_HOME", str(old.path))
-    engine = open_database(old)
-    assert len(list_simple_heads(engine, squares(engine).id)) == 3
+def test_the_failed_run_says_why(engine: sa.Engine, project: Project) -> None:
+    page = open_app("train", project=project.id, run=list_runs(engine, project.id)[0].id)
+    assert "weights of ResNet50 are not on this computer" in texts(page)
 
 
 def test_while_an_earlier_version_works_nothing_is_changed(old: DataRoot) -> None:

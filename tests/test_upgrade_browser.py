@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -12,8 +11,8 @@ import pytest
 from pages.components.frame import STEPS
 from pages.server.asgi import USER_COOKIE
 from tests.browser import PageWatch, open_browser, open_context
+from tests.old_data_root import unpack_old_data_root
 from tests.server import AppServer
-from tests.test_upgrade import FIXTURE
 from tlcore.home import DataRoot
 from tlcore.storage.database import open_database, projects
 
@@ -28,9 +27,7 @@ OWNER = "o" * 24
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
     """The app on the old data root, which belongs to a browser here; the tests of pages have none."""
-    home = DataRoot(tmp_path_factory.mktemp("upgrade") / "Old & 100 % Ünï")
-    with zipfile.ZipFile(FIXTURE) as packed:
-        packed.extractall(home.path)
+    home = unpack_old_data_root(DataRoot(tmp_path_factory.mktemp("upgrade") / "Old & 100 % Ünï"))
     with open_database(home).begin() as connection:
         connection.execute(projects.update().values(owner=OWNER))
     server = AppServer(home)
@@ -55,7 +52,7 @@ def test_home_and_every_page_open(app: AppServer, browser: Browser) -> None:
     context.add_cookies([{"name": USER_COOKIE, "value": OWNER, "url": app.address}])
     watch, page = PageWatch(context, app.address), context.new_page()
     page.goto(app.address)
-    page.get_by_text("20 pictures in 2 classes").wait_for()
+    page.get_by_text("35 pictures in 3 classes").wait_for()
     watch.check()
     page.get_by_role("link", name="Open").last.click()
     for number, spec in enumerate(STEPS, start=1):

@@ -11,6 +11,7 @@ import streamlit as st
 from pages.components.forms import show_failed_change
 from pages.components.state import Context, link_params, read_context
 from pages.components.text import label
+from pages.components.unreadable import draw_unreadable, unreadable_models
 from tlcore.errors import NotFoundError, TransferLabError
 from tlcore.progress import phase_words
 from tlcore.storage.jobs import ACTIVE_STATES, JobKind, JobStatus, list_jobs, queue_position
@@ -95,7 +96,6 @@ def open_page(step: Step, *, needs_data: bool = False, needs_model: bool = False
         context = read_context(project_id)
         mark_visited(context.engine, context.project, step)
         runs = context.runs
-        has_data = bool(context.dataset.items)
         has_model = any(run.has_model for run in runs) or bool(list_simple_heads(context.engine, project_id))
         jobs = list_jobs(context.engine, states=ACTIVE_STATES, project_id=project_id)
     except NotFoundError as error:
@@ -103,6 +103,11 @@ def open_page(step: Step, *, needs_data: bool = False, needs_model: bool = False
     except TransferLabError as error:
         show_error(error)
         st.stop()
+    damage = None
+    try:
+        has_data = bool(context.dataset.items)
+    except TransferLabError as error:  # pages of trained models stay open, and Data with its way back
+        has_data, damage = False, error
     spec = find_step(step)
     _draw_top(context, spec, runs, has_data=has_data, has_model=has_model)
     elsewhere = [job for job in jobs if job.kind != "measure" and step not in job_steps(job)]
@@ -111,8 +116,15 @@ def open_page(step: Step, *, needs_data: bool = False, needs_model: bool = False
     st.title(spec.title, anchor=False)
     st.markdown(spec.sentence)
     show_failed_change()
+    if damage is not None:
+        show_error(damage)
+        if needs_data:
+            next_step("Go to Data", "data")
+            st.stop()
     if needs_data and not has_data:
         _hint("There are no pictures in this project yet.", "Bring pictures", "data", context)
+    if needs_model:
+        draw_unreadable(unreadable_models(context))
     if needs_model and not has_model:
         _hint("There is no trained model in this project yet.", "Train a model", "train", context)
     return context

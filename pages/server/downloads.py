@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from tlcore.errors import NotFoundError
+from tlcore.errors import NotFoundError, UnreadableError
 from tlcore.home import DataRoot
 from tlcore.storage.database import open_database
 from tlcore.storage.projects import get_project
@@ -70,7 +70,7 @@ def _owned_run_dir(run_id: str, owner: str) -> Path | None:
     try:
         run = get_run(engine, run_id)
         get_project(engine, run.job.project_id, owner)
-    except NotFoundError:
+    except (NotFoundError, UnreadableError):
         return None
     finally:
         engine.dispose()

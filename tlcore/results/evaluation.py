@@ -20,6 +20,9 @@ FILE_NAME = "evaluation.npz"
 VALIDATION_FILE_NAME = "validation.npz"
 """Answers to the validation pictures, in the same form; they decide the weights of a group of runs."""
 
+FORMAT = 1
+"""Of both files; one without a number is of this format."""
+
 # The standard normal distribution has 95 % of its mass within this many deviations.
 Z_95_PERCENT = 1.959963984540054
 
@@ -134,6 +137,7 @@ def save_evaluation(evaluation: Evaluation, run_dir: Path, file_name: str = FILE
         with temporary_path.open("wb") as file:
             np.savez_compressed(
                 file,
+                format=np.int64(FORMAT),
                 class_names=np.array(evaluation.class_names, dtype=np.str_),
                 images=np.array(evaluation.images, dtype=np.str_),
                 y_true=evaluation.y_true.astype(np.int64),
@@ -147,10 +151,12 @@ def load_evaluation(run_dir: Path, file_name: str = FILE_NAME) -> Evaluation:
     """Read back what `save_evaluation` wrote.
 
     Raises:
-        RunError: If the file is missing or damaged.
+        RunError: If the file is missing, damaged or from a newer version.
     """
     try:
         with zipfile.ZipFile(run_dir / file_name) as archive:
+            if "format.npy" in archive.namelist() and int(_read_array(archive, "format")) > FORMAT:
+                raise RunError("The test results of this run are from a newer Transfer Lab. Update Transfer Lab.")
             return Evaluation(
                 class_names=tuple(_read_array(archive, "class_names").tolist()),
                 images=tuple(_read_array(archive, "images").tolist()),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from tlcore.backbones.registry import get_backbone
-from tlcore.config import RunConfig
+from tlcore.config import ModelConfig, RunConfig
 from tlcore.documents import read_document
 from tlcore.errors import UnreadableError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,26 +29,56 @@ class Unreadable:
     reason: str
 
 
-def read_config(document: str) -> RunConfig:
+def read_all(
+    rows: Iterable[Any], read: Callable[[Any], T], title: Callable[[Any], str]
+) -> tuple[list[T], list[Unreadable]]:
+    """Return what can be read and the rest, both in the order of the rows.
+
+    Args:
+        rows: Of the database, each with an `id`.
+        read: Makes one object of a row.
+        title: What people call what a row holds.
+    """
+    readable, unreadable = [], []
+    for row in rows:
+        try:
+            readable.append(read(row))
+        except UnreadableError as error:
+            unreadable.append(Unreadable(row.id, title(row), str(error)))
+    return readable, unreadable
+
+
+def read_config(document: str, *, is_final: bool = True) -> RunConfig:
     """Return the settings of a project or run.
 
+    Args:
+        document: As it is stored.
+        is_final: Whether something was made with them; those of the next run are mended when a block is missing.
+
     Raises:
-        UnreadableError: If this version cannot read them, or does not know their backbone.
+        UnreadableError: If this version cannot read them, or does not know their backbone or one of its blocks.
     """
     config = read_document(document, RunConfig)
-    check_backbone(config.model.backbone)
+    tuning = config.training.fine_tuning
+    check_model(config.model, () if tuning is None else (tuning.first_trainable,), is_final=is_final)
     return config
 
 
-def check_backbone(name: str) -> None:
-    """Check that a stored backbone is one that this version knows.
+def check_model(model: ModelConfig, more_blocks: tuple[str, ...] = (), *, is_final: bool = True) -> None:
+    """Check that a stored model is made of what this version knows.
 
     Raises:
         UnreadableError: If it is not.
     """
+    remedy = "Open it with the version that made it."
     try:
-        get_backbone(name)
+        known = get_backbone(model.backbone).block_names
     except ValueError as error:
         raise UnreadableError(
-            f"This version of Transfer Lab does not know the backbone `{name}`. Open it with the version that made it."
+            f"This version of Transfer Lab does not know the backbone `{model.backbone}`. {remedy}"
         ) from error
+    for block in (model.first_trainable, *model.also_frozen, *more_blocks):
+        if is_final and block is not None and block not in known:
+            raise UnreadableError(
+                f"In this version of Transfer Lab the backbone `{model.backbone}` has no block `{block}`. {remedy}"
+            )

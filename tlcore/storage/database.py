@@ -6,7 +6,6 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import Any
 
 import filelock
@@ -123,17 +122,17 @@ def _set_pragmas(connection: Any, _record: object) -> None:
     cursor.close()
 
 
-def _prepare_file(home: DataRoot) -> Path:
-    file = home.database_path
-    try:
-        home.path.mkdir(parents=True, exist_ok=True)
-        # The file remembers its journal mode, so one switch is enough. Two at the same time would fail at once
-        # whatever the busy timeout: SQLite does not wait where each could wait for the other.
-        with filelock.FileLock(f"{file}.lock"), closing(sqlite3.connect(file, timeout=BUSY_SECONDS)) as connection:
-            connection.execute("PRAGMA journal_mode=WAL")
-    except OSError as error:
-        raise storage_error(error, file) from error
-    return file
+def _connect(home: DataRoot, url: str | sa.URL | None, *, enforces_references: bool = True) -> sa.Engine:
+    engine = sa.create_engine(url or sa.URL.create("sqlite", database=str(home.database_path)))
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", _set_pragmas)
+        if not enforces_references:
+            sa.event.listen(
+                engine, "connect", lambda connection, _record: connection.execute("PRAGMA foreign_keys=OFF")
+            )
+        sa.event.listen(engine, "connect", lambda connection, _record: setattr(connection, "isolation_level", None))
+        sa.event.listen(engine, "begin", _begin_immediately)
+    return engine
 
 
 def _begin_immediately(connection: sa.Connection) -> None:
@@ -146,7 +145,7 @@ def _begin_immediately(connection: sa.Connection) -> None:
 
 
 def open_database(home: DataRoot, url: str | sa.URL | None = None) -> sa.Engine:
-    """Open the database of a data root, making its tables when it is new.
+    """Open the database of a data root: its tables are made when it is new, lifted when it is an earlier one.
 
     Args:
         home: The data root.
@@ -155,39 +154,34 @@ def open_database(home: DataRoot, url: str | sa.URL | None = None) -> sa.Engine:
     Raises:
         StorageError: If the data root cannot be written or is from a newer version.
     """
+    file = home.database_path
     try:
-        if url is None:
-            url = sa.URL.create("sqlite", database=str(_prepare_file(home)))
-        engine = sa.create_engine(url)
-        if engine.dialect.name == "sqlite":
-            sa.event.listen(engine, "connect", _set_pragmas)
-            sa.event.listen(engine, "connect", lambda connection, _record: setattr(connection, "isolation_level", None))
-            sa.event.listen(engine, "begin", _begin_immediately)
-        _make_tables(engine, home)
+        home.path.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(f"{file}.lock"):
+            if url is None:
+                # The file remembers its journal mode, so one switch is enough. Two at the same time would fail at
+                # once whatever the busy timeout: SQLite does not wait where each could wait for the other.
+                with closing(sqlite3.connect(file, timeout=BUSY_SECONDS)) as connection:
+                    connection.execute("PRAGMA journal_mode=WAL")
+            # Before the tables are made: those of an earlier or newer version look different.
+            lifting = _connect(home, url, enforces_references=False)
+            try:
+                migrate(lifting, home)
+            finally:
+                lifting.dispose()
+            engine = _connect(home, url)
+            with writing(engine) as connection:
+                metadata.create_all(connection)
+                if connection.execute(sa.select(schema_version.c.version)).first() is None:
+                    connection.execute(sa.insert(schema_version).values(version=SCHEMA_VERSION))
+    except OSError as error:
+        raise storage_error(error, file) from error
     except (sa.exc.DatabaseError, sqlite3.DatabaseError) as error:
         raise StorageError(
             f"The database in {home} cannot be opened ({getattr(error, 'orig', error)}). "
             "Check that the folder can be written and the disk is not full."
         ) from error
     return engine
-
-
-def _make_tables(engine: sa.Engine, home: DataRoot) -> None:
-    with writing(engine) as connection:
-        schema_version.create(connection, checkfirst=True)
-        found = connection.execute(sa.select(sa.func.max(schema_version.c.version))).scalar()
-        # Before the other tables: those of a newer version may look different.
-        if found is not None and found > SCHEMA_VERSION:
-            raise StorageError(
-                f"These projects were made by a newer Transfer Lab (format {found}, this one knows {SCHEMA_VERSION}). "
-                "Update Transfer Lab, or choose another folder with TRANSFER_LAB_HOME."
-            )
-        if found is None:
-            connection.execute(sa.insert(schema_version).values(version=SCHEMA_VERSION))
-        elif found < SCHEMA_VERSION:
-            migrate(connection, found, home)
-            connection.execute(sa.update(schema_version).values(version=SCHEMA_VERSION))
-        metadata.create_all(connection)
 
 
 @contextmanager

@@ -39,7 +39,7 @@ def delete_project(engine: sa.Engine, project_id: str, home: DataRoot) -> None:
     with writing(engine) as connection:
         contents = set(connection.execute(versions.where(dataset_versions.c.project_id == project_id)).scalars())
         job_ids = list(connection.execute(of_project).scalars())
-        staged = {json.loads(text).get("staging") for text in connection.execute(requests).scalars()}
+        staged = {_staging(text) for text in connection.execute(requests).scalars()}
         connection.execute(sa.delete(projects).where(projects.c.id == project_id))
     try:
         keys = _image_keys(contents, home)
@@ -54,6 +54,15 @@ def delete_project(engine: sa.Engine, project_id: str, home: DataRoot) -> None:
     for name in filter(None, staged):
         remove_staging_dir(name, home)
     remove_unused_pictures(engine, keys, home)
+
+
+def _staging(request: str) -> str | None:
+    """Return the folder in which something waited for a job; a request that cannot be read keeps no project here."""
+    try:
+        name = json.loads(request).get("staging")
+    except (ValueError, AttributeError):
+        return None
+    return name if isinstance(name, str) else None
 
 
 def remove_job_files(job_id: str, home: DataRoot) -> None:

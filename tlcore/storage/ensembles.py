@@ -10,8 +10,8 @@ from typing import Literal
 import sqlalchemy as sa
 
 from tlcore.documents import read_document, write_document
-from tlcore.errors import NotFoundError, UnreadableError
-from tlcore.storage.configs import Unreadable
+from tlcore.errors import NotFoundError
+from tlcore.storage.configs import Unreadable, read_all
 from tlcore.storage.database import ensembles, now, projects, writing
 from tlcore.storage.projects import clean_name
 
@@ -124,14 +124,13 @@ def list_unreadable_ensembles(engine: sa.Engine, project_id: str) -> list[Unread
 def _read_all(engine: sa.Engine, project_id: str) -> tuple[list[Ensemble], list[Unreadable]]:
     query = sa.select(ensembles).where(ensembles.c.project_id == project_id)
     with engine.begin() as connection:
-        rows = connection.execute(query.order_by(ensembles.c.created.desc(), ensembles.c.id)).mappings().all()
-    readable, unreadable = [], []
-    for row in rows:
-        try:
-            readable.append(Ensemble(**{**row, "config": read_document(row["config"], EnsembleConfig)}))
-        except UnreadableError as error:
-            unreadable.append(Unreadable(row["id"], row["name"], str(error)))
-    return readable, unreadable
+        rows = connection.execute(query.order_by(ensembles.c.created.desc(), ensembles.c.id)).all()
+    return read_all(rows, _ensemble, lambda row: row.name)
+
+
+def _ensemble(row: sa.Row[tuple[object, ...]]) -> Ensemble:
+    fields = dict(row._mapping)
+    return Ensemble(**{**fields, "config": read_document(fields["config"], EnsembleConfig)})
 
 
 def delete_ensemble(engine: sa.Engine, ensemble_id: str) -> None:

@@ -2,84 +2,119 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
 
 import filelock
 import sqlalchemy as sa
 
 from tlcore.errors import StorageError
-from tlcore.home import DataRoot
+from tlcore.home import DataRoot, write_atomically
 
 Migration = Callable[[sa.Connection, DataRoot], None]
 
+KEPT_COPIES = 2
 
-def migrate(connection: sa.Connection, found: int, home: DataRoot) -> None:
-    """Take all steps from a version on, as a part of the caller's transaction; a copy of the database stays behind.
+_version = sa.table("schema_version", sa.column("version", sa.Integer))
+
+
+def migrate(engine: sa.Engine, home: DataRoot) -> None:
+    """Take all steps that a database lacks, each in a transaction; a copy of an SQLite file stays behind.
+
+    The caller holds the lock of the database's file. A call that was cut short is made up for by the next one.
 
     Args:
-        connection: Has the write lock.
-        found: The version of the tables.
-        home: The data root; what the steps do to its files may be repeated when the transaction fails.
+        engine: Its connections do not enforce references between tables, so that a table can be made anew.
+        home: The data root.
 
     Raises:
-        StorageError: If an earlier Transfer Lab still works on this data root.
+        StorageError: If the database is from a newer version, an earlier Transfer Lab still works on this data root,
+            there is no space for the copy, or a step would leave rows that point to nothing.
     """
-    lock = filelock.FileLock(home.runner_lock_path, timeout=0)
+    newest = len(MIGRATIONS) + 1
+    with engine.begin() as connection:
+        has_version = sa.inspect(connection).has_table(_version.name)
+        found = connection.execute(sa.select(sa.func.max(_version.c.version))).scalar() if has_version else None
+    if found is not None and found > newest:
+        raise StorageError(
+            f"These projects were made by a newer Transfer Lab (format {found}, this one knows {newest}). "
+            "Update Transfer Lab, or choose another folder with TRANSFER_LAB_HOME."
+        )
+    if found is None or found == newest:
+        return
     try:
-        lock.acquire()
+        with filelock.FileLock(home.runner_lock_path, timeout=0):
+            if engine.dialect.name == "sqlite":
+                _keep_copy(home.database_path, found)
+            for number in range(found, newest):
+                _take_step(engine, number, home)
     except filelock.Timeout as error:
         raise StorageError(
             f"An earlier Transfer Lab still works in {home}. Let its trainings end or stop them, close it, wait two "
             "minutes, and start again."
         ) from error
-    try:
-        _keep_copy(connection, found, home)
-        for step in MIGRATIONS[found - 1 :]:
-            step(connection, home)
-    finally:
-        lock.release()
 
 
-def _keep_copy(connection: sa.Connection, found: int, home: DataRoot) -> None:
-    """Keep the database as it was beside the new one, for whoever wants to go back."""
-    copy_path = home.path / f"lab.format-{found}.sqlite"
-    if connection.dialect.name != "sqlite" or copy_path.exists():
-        return
-    # Nothing was written in this transaction yet, so another connection sees the same.
-    with closing(sqlite3.connect(home.database_path)) as source, closing(sqlite3.connect(copy_path)) as copy:
+def _take_step(engine: sa.Engine, number: int, home: DataRoot) -> None:
+    with engine.execution_options(write=True).begin() as connection:
+        # Of several computers with one PostgreSQL the others wait here, and then find the step taken.
+        if connection.execute(sa.select(_version.c.version).with_for_update()).scalar_one() != number:
+            return
+        MIGRATIONS[number - 1](connection, home)
+        is_sqlite = connection.dialect.name == "sqlite"
+        broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first() if is_sqlite else None
+        if broken is not None:
+            raise StorageError(
+                f"Nothing was changed: a row of {broken[0]} would point to nothing in the new format. Keep using the "
+                "Transfer Lab that you had, and report this."
+            )
+        connection.execute(sa.update(_version).values(version=number + 1))
+
+
+def copy_database(source_path: Path, copy_path: Path) -> None:
+    """Copy an SQLite file as it is at one moment, whoever writes into it."""
+    with closing(sqlite3.connect(source_path)) as source, closing(sqlite3.connect(copy_path)) as copy:
         source.backup(copy)
+        copy.execute("PRAGMA journal_mode=DELETE")
+
+
+def _keep_copy(database_path: Path, number: int) -> None:
+    """Keep the database as it was beside the new one, for whoever wants to go back; copies of old upgrades go."""
+    copy_path = database_path.with_name(f"lab.format-{number}.sqlite")
+    write_atomically(copy_path, lambda temporary: copy_database(database_path, temporary))
+    copies = sorted(database_path.parent.glob("lab.format-*.sqlite"), key=lambda path: path.stat().st_mtime)
+    for old in copies[:-KEPT_COPIES]:
+        old.unlink(missing_ok=True)
 
 
 def _jobs_carry_requests(connection: sa.Connection, home: DataRoot) -> None:
     """What jobs are asked for and what they answer moves into their own rows; simple heads are called so everywhere."""
     for column in ("subject VARCHAR NOT NULL DEFAULT ''", "key VARCHAR", "request TEXT", "result TEXT"):
         connection.exec_driver_sql(f"ALTER TABLE jobs ADD COLUMN {column}")
-
-    def move(table: str, request: Callable[[sa.RowMapping], object], result: str, key: str | None = None) -> None:
-        for row in connection.exec_driver_sql(f"SELECT * FROM {table}").mappings().all():
+    connection.exec_driver_sql("CREATE INDEX ix_jobs_key ON jobs (key)")
+    for table, columns, request, result, key in (
+        ("imports", "request, report", "{0}", "{1}", None),
+        ("measures", "config, version, key", '{{"version":{1},"config":{0}}}', None, "{2}"),
+        ("rate_searches", "config, result, version", '{{"version":{2},"config":{0}}}', "{1}", None),
+        ("probes", "model, results, version", '{{"version":{2},"model":{0}}}', '{{"heads":{1}}}', None),
+    ):
+        # The tables came one by one, so an early database lacks some.
+        if not sa.inspect(connection).has_table(table):
+            continue
+        for job_id, *row in connection.exec_driver_sql(f"SELECT job_id, {columns} FROM {table}").all():
+            # Put together as text: a document that cannot be read stays one, and hinders no other.
             values = {
-                "id": row["job_id"],
-                "request": json.dumps(request(row)),
-                "result": row[result] if result else None,
-                "key": row[key] if key else None,
+                "id": job_id,
+                "request": request.format(*row),
+                "result": result.format(*row) if result and row[1] is not None else None,
+                "key": key.format(*row) if key else None,
             }
-            if table == "probes" and values["result"] is not None:
-                values["result"] = json.dumps({"heads": json.loads(values["result"])})
             connection.execute(
                 sa.text("UPDATE jobs SET request = :request, result = :result, key = :key WHERE id = :id"), values
             )
         connection.exec_driver_sql(f"DROP TABLE {table}")
-
-    def settings(row: sa.RowMapping) -> object:
-        return {"version": row["version"], "config": json.loads(row["config"])}
-
-    move("imports", lambda row: json.loads(row["request"]), "report")
-    move("measures", settings, "", "key")
-    move("rate_searches", settings, "result")
-    move("probes", lambda row: {"version": row["version"], "model": json.loads(row["model"])}, "results")
     connection.exec_driver_sql("UPDATE jobs SET kind = 'simple_heads' WHERE kind = 'probe'")
     connection.exec_driver_sql("UPDATE jobs SET phase = ''")  # words then, names now
     before = home.path / "probes"
@@ -88,4 +123,9 @@ def _jobs_carry_requests(connection: sa.Connection, home: DataRoot) -> None:
 
 
 MIGRATIONS: tuple[Migration, ...] = (_jobs_carry_requests,)
-"""The first lifts version 1 of the tables to version 2, and so on; what has been released is never changed."""
+"""The first lifts version 1 of the tables to version 2, and so on; what has been released is never changed.
+
+A step works with plain SQL, never with the tables of `tlcore.storage.database`, which are those of today. It makes the
+tables and columns that it fills; what is only new is made afterwards. What it does to files can be done again: a
+process that dies before the end of the transaction leaves the old database beside the moved files.
+"""

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from tlcore.config import RunConfig
 from tlcore.documents import write_document
-from tlcore.errors import NotFoundError, UnreadableError
-from tlcore.storage.configs import Unreadable, read_config
+from tlcore.errors import NotFoundError
+from tlcore.storage.configs import Unreadable, read_all, read_config
 from tlcore.storage.database import now, projects, writing
 
 MAX_NAME_LENGTH = 80
@@ -42,7 +42,7 @@ class Project:
 
 def _project(row: sa.Row[tuple[object, ...]]) -> Project:
     fields = dict(row._mapping)
-    fields["config"] = read_config(fields["config"])
+    fields["config"] = read_config(fields["config"], is_final=False)
     fields["visited"] = tuple(filter(None, fields["visited"].split(",")))
     return Project(**fields)
 
@@ -101,14 +101,7 @@ def list_unreadable_projects(engine: sa.Engine, owner: str) -> list[Unreadable]:
 def _read_all(engine: sa.Engine, owner: str) -> tuple[list[Project], list[Unreadable]]:
     query = sa.select(projects).where(projects.c.owner == owner).order_by(projects.c.created.desc())
     with engine.begin() as connection:
-        rows = connection.execute(query).all()
-    readable, unreadable = [], []
-    for row in rows:
-        try:
-            readable.append(_project(row))
-        except UnreadableError as error:
-            unreadable.append(Unreadable(row.id, row.name, str(error)))
-    return readable, unreadable
+        return read_all(connection.execute(query).all(), _project, lambda row: row.name)
 
 
 def reset_config(engine: sa.Engine, project_id: str) -> None:
@@ -133,7 +126,7 @@ def update_config(engine: sa.Engine, project_id: str, change: Callable[[RunConfi
         text = connection.execute(sa.select(projects.c.config).where(projects.c.id == project_id)).scalar()
         if text is None:
             raise NotFoundError("This project was deleted. Go to Home to see your projects.")
-        config = change(read_config(text))
+        config = change(read_config(text, is_final=False))
         connection.execute(sa.update(projects).where(projects.c.id == project_id).values(config=write_document(config)))
     return config
 

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from tlcore.config import RunConfig
 from tlcore.documents import read_document, write_document
-from tlcore.errors import NotFoundError, UnreadableError
-from tlcore.storage.configs import Unreadable, read_config
+from tlcore.errors import NotFoundError
+from tlcore.storage.configs import Unreadable, read_all, read_config
 from tlcore.storage.database import jobs, metrics, run_notes, runs, writing
 from tlcore.storage.jobs import ENDED_STATES, STATUS_COLUMNS, JobStatus, insert_job, write_job
 
@@ -201,14 +201,7 @@ def list_unreadable_runs(engine: sa.Engine, project_id: str) -> list[Unreadable]
 def _read_all(engine: sa.Engine, project_id: str) -> tuple[list[Run], list[Unreadable]]:
     query = _select_runs().where(jobs.c.project_id == project_id).order_by(runs.c.number.desc())
     with engine.begin() as connection:
-        rows = connection.execute(query).all()
-    readable, unreadable = [], []
-    for row in rows:
-        try:
-            readable.append(_run(row))
-        except UnreadableError as error:
-            unreadable.append(Unreadable(row.id, f"Run {row.number}", str(error)))
-    return readable, unreadable
+        return read_all(connection.execute(query).all(), _run, lambda row: f"Run {row.number}")
 
 
 def write_metrics(

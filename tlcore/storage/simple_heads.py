@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,9 +9,8 @@ import sqlalchemy as sa
 
 from tlcore.config import HeadConfig, ModelConfig
 from tlcore.documents import read_document
-from tlcore.errors import UnreadableError
 from tlcore.home import DataRoot
-from tlcore.storage.configs import check_backbone
+from tlcore.storage.configs import Unreadable, check_model, read_all
 from tlcore.storage.database import jobs
 from tlcore.storage.requests import SimpleHeadKind, SimpleHeadResult, SimpleHeadsRequest, SimpleHeadsResult
 
@@ -51,19 +49,30 @@ def simple_head_dir(job_id: str, kind: SimpleHeadKind, home: DataRoot) -> Path:
 
 def list_simple_heads(engine: sa.Engine, project_id: str) -> list[TrainedSimpleHead]:
     """Return the trained heads of a project, newest first; of those on the same pictures and backbone the last."""
+    newest: dict[tuple[int, ModelConfig], list[TrainedSimpleHead]] = {}
+    for heads in _read_all(engine, project_id)[0]:
+        for head in heads[:1]:
+            newest.setdefault((head.version, head.model), heads)
+    return [head for heads in newest.values() for head in heads]
+
+
+def list_unreadable_simple_heads(engine: sa.Engine, project_id: str) -> list[Unreadable]:
+    """Return the simple heads of a project that this version cannot read, those of one job as one."""
+    return _read_all(engine, project_id)[1]
+
+
+def _read_all(engine: sa.Engine, project_id: str) -> tuple[list[list[TrainedSimpleHead]], list[Unreadable]]:
     query = (
         sa.select(jobs.c.id, jobs.c.request, jobs.c.result)
         .where(jobs.c.project_id == project_id, jobs.c.kind == "simple_heads", jobs.c.result.is_not(None))
         .order_by(jobs.c.created.desc(), jobs.c.id)
     )
     with engine.begin() as connection:
-        rows = connection.execute(query).all()
-    newest: dict[SimpleHeadsRequest, list[TrainedSimpleHead]] = {}
-    for row in rows:
-        with suppress(UnreadableError):  # of no use to this version; they are trained again in seconds
-            request = read_document(row.request, SimpleHeadsRequest)
-            check_backbone(request.model.backbone)
-            heads = read_document(row.result, SimpleHeadsResult).heads
-            trained = [TrainedSimpleHead(row.id, request.version, request.model, head) for head in heads]
-            newest.setdefault(request, trained)
-    return [head for heads in newest.values() for head in heads]
+        return read_all(connection.execute(query).all(), _heads, lambda _row: "Simple heads")
+
+
+def _heads(row: sa.Row[tuple[str, str | None, str | None]]) -> list[TrainedSimpleHead]:
+    request = read_document(row.request, SimpleHeadsRequest)
+    check_model(request.model)
+    heads = read_document(row.result, SimpleHeadsResult).heads
+    return [TrainedSimpleHead(row.id, request.version, request.model, head) for head in heads]

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from tlcore.home import DataRoot, storage_error
 
+PREFIX = "import-"
+
 
 def make_staging_dir(home: DataRoot) -> Path:
     """Make a fresh folder for what a person brings; its name goes into the request of the job.
@@ -18,11 +20,13 @@ def make_staging_dir(home: DataRoot) -> Path:
     parent = home.imports_dir
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix="import-", dir=parent))
+        return Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
     except OSError as error:
         raise storage_error(error, parent / "import") from error
 
 
 def remove_staging_dir(name: str, home: DataRoot) -> None:
     """Remove what waited, after it was used or given up."""
-    shutil.rmtree(home.imports_dir / name, ignore_errors=True)
+    # The name comes from the database, which may be a restored one of anybody.
+    if Path(name).name == name and name.startswith(PREFIX):
+        shutil.rmtree(home.imports_dir / name, ignore_errors=True)

@@ -73,6 +73,7 @@ def _draw_comparison(context: Context, shown: Run | None, watched: bool) -> None
         if watched and not any(run.job.is_active for run in runs):
             st.rerun()  # once: the list shows what they reached, and the polling ends
         curves = [_read_curve(context, run) for run in runs]
+        tests = [_test_pictures(context, run) for run in runs]
     except TransferLabError as error:
         show_error(error)
         return
@@ -80,9 +81,9 @@ def _draw_comparison(context: Context, shown: Run | None, watched: bool) -> None
     st.subheader(f"Runs {', '.join(others)} and {last}", anchor=False)
     _draw_curves(curves)
     _draw_table(runs)
-    for before, after in pairwise(runs):
+    for (before, tested), (after, tested_after) in pairwise(zip(runs, tests, strict=True)):
         st.markdown(f"**From run {before.number} to run {after.number}:** {label(changes_between(before, after))}.")
-        sentence = verdict(before, after, same_test=_test_pictures(context, before) == _test_pictures(context, after))
+        sentence = verdict(before, after, same_test=tested == tested_after)
         if sentence:
             st.caption(sentence)
 

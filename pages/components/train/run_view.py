@@ -239,7 +239,10 @@ def leave_run() -> None:
 
 
 def _draw_result(context: Context, run: Run, summary: RunSummary) -> None:
-    classes = context.dataset_of(context.project, run.version).num_classes
+    try:
+        classes = context.dataset_of(context.project, run.version).num_classes
+    except TransferLabError:  # the list of pictures is damaged; what the run reached is not
+        classes = 0
     with st.container(border=True, key="result"):
         if summary.test_total:
             accuracy = summary.test_correct / summary.test_total

@@ -68,8 +68,9 @@ def _draw(context: Context, shown: Model | None, was_active: bool) -> None:
     if job is not None and job.state == "failed" and _asked_for(context, job) == request:
         st.error(label(job.message), icon=":material/error:")
     if heads:
-        dataset = context.dataset_of(context.project, version)
-        learned_from, training = heads[0].result.trained_on, len(dataset.subset("train"))
+        learned_from, training = heads[0].result.trained_on, 0
+        with suppress(TransferLabError):  # a damaged list of pictures, which is said elsewhere
+            training = len(context.dataset_of(context.project, version).subset("train"))
         if learned_from < training:
             st.caption(f"They learned from {learned_from:,} of the {training:,} training pictures, drawn at random.")
         if shown is not None:
