@@ -71,6 +71,25 @@ def test_what_was_saved_comes_back(full: DataRoot, tmp_path: Path) -> None:
     assert all(ImageStore(other).read(item.image) for item in dataset.items)
 
 
+def test_a_file_that_goes_away_once_is_tried_again_and_always_is_said(
+    full: DataRoot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack, target, missing = backup._pack, tmp_path / "saved.zip", [1]
+
+    def lose(packed: zipfile.ZipFile, name: str, place: Path) -> backup.SavedFile:
+        if name.startswith("images/") and missing[0] > 0:
+            missing[0] -= 1
+            raise FileNotFoundError(name)
+        return pack(packed, name, place)
+
+    monkeypatch.setattr(backup, "_pack", lose)
+    assert save_backup(target, full, RecordingProgress()) == len(what_is_kept(full)) + 1
+    saved, missing[0] = target.read_bytes(), 10_000
+    with pytest.raises(StorageError, match="no backup was made"):
+        save_backup(target, full, RecordingProgress())
+    assert target.read_bytes() == saved
+
+
 def test_a_backup_of_an_app_that_writes_is_whole(full: DataRoot, tmp_path: Path) -> None:
     engine, stop, written = open_database(full), threading.Event(), [0]
     create_run(engine, list_projects(engine, OWNER)[0].id, 1, RunConfig())

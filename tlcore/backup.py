@@ -85,7 +85,8 @@ def save_backup(target: Path, home: DataRoot, progress: Progress) -> int:
         Number of files.
 
     Raises:
-        StorageError: If there is nothing to save, the target is something else, or it cannot be written.
+        StorageError: If there is nothing to save, the target is something else, it cannot be written, or files went
+            away each time that it was tried.
     """
     if not home.database_path.is_file():
         raise StorageError(f"There is nothing to save in {home}. Name the right folder with TRANSFER_LAB_HOME.")
@@ -99,6 +100,10 @@ def save_backup(target: Path, home: DataRoot, progress: Progress) -> int:
             saved.clear()
             if _write(path, home, saved, progress):
                 return
+        raise StorageError(
+            "Files went away while they were saved, so no backup was made: pictures or projects are being deleted. Try "
+            "again when that is done."
+        )
 
     write_atomically(target.absolute(), write)
     return len(saved)
