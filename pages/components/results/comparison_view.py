@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-import pandas as pd
 import sqlalchemy as sa
 import streamlit as st
 
@@ -175,6 +174,8 @@ def _line(curve: RunCurve, points: Sequence[MetricPoint], hover: str) -> dict[st
 
 
 def _draw_table(runs: Sequence[Run]) -> None:
+    import pandas as pd  # with the first table, not when the server starts
+
     rows = [table_row(run) for run in runs]
     if any(run.note for run in runs):
         for row, run in zip(rows, runs, strict=True):

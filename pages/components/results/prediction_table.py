@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import pandas as pd
-
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet program takes a text that begins like this for a formula and runs it."""
 
@@ -27,6 +25,8 @@ def prediction_csv(class_names: Sequence[str], rows: Iterable[tuple[str, Sequenc
         Columns `file`, `answer`, `probability`, one per class, and `refused because`. It begins with a byte
         order mark, by which Excel knows that it is UTF-8.
     """
+    import pandas as pd  # 1 s and 75 MB: with the first table, not when the server starts
+
     cells: list[list[str]] = []
     for file, probabilities, reason in rows:
         answer = [""] * (2 + len(class_names))
