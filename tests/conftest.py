@@ -1,12 +1,20 @@
-"""Fixtures that many tests need: a data root of their own, the shared data folder."""
+"""Fixtures that many tests need: a data root of their own, a browser, the shared data folder."""
+
+from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.browser import open_browser
 from tlcore.config import ModelConfig
 from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
@@ -47,6 +55,16 @@ def ready_home(prepared_home: DataRoot, home: DataRoot) -> DataRoot:
     """A data root of this test's own, with the embedded backbone ready for pictures of 64 pixels."""
     shutil.copytree(prepared_home.path, home.path)
     return home
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A browser for the tests of one file; without one they are skipped."""
+    try:
+        with open_browser() as opened:
+            yield opened
+    except LookupError as reason:
+        pytest.skip(str(reason))
 
 
 @pytest.fixture(scope="session")

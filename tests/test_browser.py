@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from pages.server.asgi import USER_COOKIE
-from tests.browser import TIMEOUT_SECONDS, PageWatch, open_browser, open_context, take_photo
+from tests.browser import TIMEOUT_SECONDS, PageWatch, open_context, take_photo
 from tests.ready_projects import LONG_TRAINING, ReadyProject, begin_run, make_project, wait_for_end, wait_for_phase
 from tests.server import AppServer, prepare_home
 from tlcore.config import TrainingConfig
@@ -51,15 +51,6 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
         yield server
     finally:
         server.clean_up()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    try:
-        with open_browser() as opened:
-            yield opened
-    except LookupError as reason:
-        pytest.skip(str(reason))
 
 
 @pytest.fixture(scope="module")

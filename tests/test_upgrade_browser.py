@@ -10,7 +10,7 @@ import pytest
 
 from pages.components.frame import STEPS
 from pages.server.asgi import USER_COOKIE
-from tests.browser import PageWatch, open_browser, open_context
+from tests.browser import PageWatch, open_context
 from tests.old_data_root import unpack_old_data_root
 from tests.server import AppServer
 from tlcore.home import DataRoot
@@ -36,15 +36,6 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
         yield server
     finally:
         server.clean_up()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    try:
-        with open_browser() as opened:
-            yield opened
-    except LookupError as reason:
-        pytest.skip(str(reason))
 
 
 def test_home_and_every_page_open(app: AppServer, browser: Browser) -> None:
