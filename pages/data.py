@@ -6,10 +6,11 @@ from pages.components.data.advice import data_advice, is_ready
 from pages.components.data.bring import ONE_CLASS_WAYS, bring_pictures
 from pages.components.data.class_panel import class_panel
 from pages.components.data.edits import show_failed_edit, undo_button
-from pages.components.data.import_watch import last_import, show_import, watch_import
 from pages.components.data.instant_panel import draw_instant_answers
+from pages.components.data.last_import import last_import, show_import
 from pages.components.data.split_panel import split_panel
 from pages.components.frame import next_step, open_page
+from pages.components.job_view import watch_job
 from pages.components.text import count, label
 from tlcore.errors import TransferLabError
 from tlcore.storage.jobs import ACTIVE_STATES, list_jobs
@@ -30,7 +31,7 @@ active = [
     if job.kind == "import"
 ]
 for job in active:
-    watch_import(context, job.id)
+    watch_job(context, job.id)
 
 previous = last_import(context)
 if previous is not None and not active:

@@ -11,7 +11,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from pages.components.figures.backbones import BackboneFacts, hover_text, scatter_figure
-from pages.components.model import backbone_overview, offline_panel, weights_download
+from pages.components.model import backbone_overview, offline_panel
 from pages.components.model.backbone_choice import SCRATCH_HEAD, SCRATCH_RATE, with_backbone
 from pages.components.model.backbone_chooser import backbone_names, recommend
 from pages.components.model.backbone_overview import OVERVIEW_KEY
@@ -95,7 +95,6 @@ def network(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(weights_tasks, "is_reachable", lambda _url: True)
     monkeypatch.setattr(weights_tasks, "download_weights", download)
     monkeypatch.setattr(control, "ensure_runner", lambda _home: None)
-    monkeypatch.setattr(weights_download, "ensure_runner", lambda _home: None)
     return fetched
 
 
@@ -219,8 +218,7 @@ def test_all_backbones_stand_in_the_table_with_what_is_known(lab: Lab) -> None:
 def test_all_backbones_are_measured_at_a_tap_and_the_page_watches(
     lab: ChooserLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (control, backbone_overview):
-        monkeypatch.setattr(module, "ensure_runner", lambda _home: None)
+    monkeypatch.setattr(control, "ensure_runner", lambda _home: None)
     page = lab.draw()
     check(page.button(key="measure_backbones").click().run())
     (job,) = list_jobs(lab.engine, states=ACTIVE_STATES)
@@ -231,7 +229,7 @@ def test_all_backbones_are_measured_at_a_tap_and_the_page_watches(
     with writing(lab.engine) as connection:
         write_job(connection, job.id, 1, state="running", phase="measuring", subject="VGG16", done=3, total=25)
     assert page.run().get("progress")[0].proto.text == label("Measuring VGG16, 3 of 25")
-    check(page.button(key="stop_backbones").click().run())
+    check(page.button(key=f"stop-{job.id}").click().run())
     assert get_job(lab.engine, job.id).stop_requested is not None
     end_job(lab.engine, job.id, 1, "failed", "The computer's memory is full.")
     assert "memory is full" in check(page.run()).error[0].value

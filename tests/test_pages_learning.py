@@ -204,7 +204,7 @@ def test_a_search_is_started_shown_and_its_suggestion_taken_with_one_tap(project
     job = claim_job(project.engine, "search")
     assert job is not None
     assert job.id == search.id
-    assert any(button.key == "stop_search" for button in project.open("train").button)
+    assert any(button.key == f"stop-{job.id}" for button in project.open("train").button)
     with writing(project.engine) as connection:
         write_result(connection, job.id, job.attempt, FOUND)
     end_job(project.engine, job.id, job.attempt, "finished")

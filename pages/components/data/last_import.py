@@ -1,40 +1,15 @@
-"""An import while it works, and what became of the last one."""
+"""What became of the last import."""
 
 from __future__ import annotations
 
 import streamlit as st
 
 from pages.components.data.bring import STARTED_IMPORT
-from pages.components.frame import job_progress, show_error
 from pages.components.state import Context
 from pages.components.text import count, label
-from tlcore.errors import NotFoundError, TransferLabError, UnreadableError
-from tlcore.jobs.control import ensure_runner, stop_job
-from tlcore.storage.jobs import ENDED_STATES, JobStatus, get_job, list_jobs, read_result
+from tlcore.errors import UnreadableError
+from tlcore.storage.jobs import ENDED_STATES, JobStatus, list_jobs, read_result
 from tlcore.storage.requests import ImportSummary
-
-POLL_SECONDS = 0.5
-
-
-@st.fragment(run_every=POLL_SECONDS)
-def watch_import(context: Context, job_id: str) -> None:
-    """Show how far an import is and let it be stopped; draw the page anew when it ends."""
-    try:
-        job = get_job(context.engine, job_id)
-        ensure_runner(context.home)  # it may have died with the computer
-    except NotFoundError:
-        st.rerun()
-    except TransferLabError as error:
-        show_error(error)
-        return
-    if job.state in ENDED_STATES:
-        st.rerun()
-    text, fraction = job_progress(context, job)
-    st.progress(fraction, text=text)
-    stopping = job.stop_requested is not None
-    if st.button("Stop", key=f"stop-{job.id}", icon=":material/stop:", disabled=stopping):
-        stop_job(context.engine, job, context.home)
-        st.rerun()
 
 
 def last_import(context: Context) -> JobStatus | None:

@@ -9,13 +9,14 @@ import streamlit as st
 from pages.components.amounts import duration
 from pages.components.figures.backbones import Axis, BackboneFacts, read_facts, scatter_figure
 from pages.components.figures.live_plot import live_plot
-from pages.components.frame import job_progress, show_error
+from pages.components.frame import show_error
+from pages.components.job_view import draw_job
 from pages.components.model.backbone_chooser import availability, recommend, take_backbone
 from pages.components.state import Context
 from pages.components.text import label
 from tlcore.backbones.registry import BACKBONES
 from tlcore.errors import TransferLabError
-from tlcore.jobs.control import ensure_runner, start_job, stop_job
+from tlcore.jobs.control import start_job
 from tlcore.storage.jobs import ACTIVE_STATES, JobStatus, last_job, list_jobs
 
 SCATTER_HEIGHT = 420
@@ -96,16 +97,7 @@ def _watch(context: Context, drawn: int) -> None:
     job = _measuring(context)
     if job is None or job.done != drawn:
         st.rerun()
-    try:
-        ensure_runner(context.home)  # it may have died with the computer
-        text, fraction = job_progress(context, job)
-        st.progress(fraction, text=label(text))
-        stops = job.stop_requested is not None
-        if st.button("Stop", key="stop_backbones", icon=":material/stop_circle:", disabled=stops):
-            stop_job(context.engine, job, context.home)
-            st.rerun()
-    except TransferLabError as error:
-        show_error(error)
+    draw_job(context, job)
 
 
 def _offer_measurement(context: Context, unmeasured: int, total: int) -> None:

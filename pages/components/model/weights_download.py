@@ -7,16 +7,16 @@ from contextlib import suppress
 
 import streamlit as st
 
-from pages.components.frame import job_progress, show_error
+from pages.components.frame import show_error
+from pages.components.job_view import watch_job
 from pages.components.state import Context
 from pages.components.text import label
 from tlcore.backbones.registry import BackboneSpec
-from tlcore.errors import NotFoundError, TransferLabError, UnreadableError
-from tlcore.jobs.control import ensure_runner, start_job, stop_job
-from tlcore.storage.jobs import ACTIVE_STATES, JobStatus, get_job, last_job, list_jobs, read_request
+from tlcore.errors import TransferLabError, UnreadableError
+from tlcore.jobs.control import start_job
+from tlcore.storage.jobs import ACTIVE_STATES, JobStatus, last_job, list_jobs, read_request
 from tlcore.storage.requests import WeightsDownloadRequest
 
-POLL_SECONDS = 0.5
 KEPT = "What came so far is kept; the next download goes on from there."
 
 
@@ -41,7 +41,8 @@ def watch_downloads(context: Context, place: str) -> bool:
     """
     active = [job for job in list_jobs(context.engine, states=ACTIVE_STATES) if job.kind == "weights_download"]
     if active:
-        _watch(context, active[0].id, place)
+        job_id = active[0].id
+        watch_job(context, job_id, key=f"stop-{place}-{job_id}", hint=KEPT)
     return bool(active)
 
 
@@ -58,23 +59,3 @@ def failed_download(context: Context) -> tuple[JobStatus, tuple[str, ...]] | Non
 def show_failure(job: JobStatus) -> None:
     """Say why a download failed."""
     st.error(label(job.message), icon=":material/cloud_off:")
-
-
-@st.fragment(run_every=POLL_SECONDS)
-def _watch(context: Context, job_id: str, place: str) -> None:
-    try:
-        job = get_job(context.engine, job_id)
-        ensure_runner(context.home)  # it may have died with the computer
-    except NotFoundError:
-        st.rerun()
-    except TransferLabError as error:
-        show_error(error)
-        return
-    if not job.is_active:
-        st.rerun()
-    text, fraction = job_progress(context, job)
-    st.progress(fraction, text=label(text))
-    stops = job.stop_requested is not None
-    if st.button("Stop", key=f"stop-{place}-{job.id}", icon=":material/stop:", disabled=stops, help=KEPT):
-        stop_job(context.engine, job, context.home)
-        st.rerun()

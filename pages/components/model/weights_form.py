@@ -6,7 +6,8 @@ import streamlit as st
 from streamlit.typing import UploadedFile
 
 from pages.components.forms import SettingsForm
-from pages.components.frame import job_progress, show_error
+from pages.components.frame import show_error
+from pages.components.job_view import watch_job
 from pages.components.model.backbone_choice import with_backbone
 from pages.components.state import Context
 from pages.components.text import label
@@ -15,16 +16,15 @@ from tlcore.backbones.registry import BackboneSpec, get_backbone, small_cnn_filt
 from tlcore.backbones.small_cnn import MAX_BLOCKS
 from tlcore.backbones.weights.brought import find_brought
 from tlcore.config import IMAGENET, RANDOM, ModelConfig
-from tlcore.errors import NotFoundError, TransferLabError
+from tlcore.errors import TransferLabError
 from tlcore.home import write_atomically
-from tlcore.jobs.control import ensure_runner, start_job, stop_job
+from tlcore.jobs.control import start_job
 from tlcore.model.architecture import with_weights
-from tlcore.storage.jobs import get_job, last_job
+from tlcore.storage.jobs import last_job
 from tlcore.storage.requests import WeightsCheckRequest
 from tlcore.storage.staging import make_staging_dir, remove_staging_dir
 
 FILE = "file"
-POLL_SECONDS = 0.5
 FILTERS = (4, 8, 16, 32, 64, 128, 256, 512)
 STARTS = {IMAGENET: "ImageNet", RANDOM: "Chance", FILE: "Your file"}
 SENTENCES = {
@@ -87,7 +87,7 @@ def _draw_file(context: Context, form: SettingsForm, spec: BackboneSpec, model: 
     )
     job = last_job(context.engine, context.project.id, "weights_check")
     if job is not None and job.is_active:
-        _watch_check(context, job.id)
+        watch_job(context, job.id, on_end=lambda: st.session_state.pop("begins_with", None))
     elif file is not None:
         _start_check(context, spec, file)
     elif job is not None and job.state == "failed":
@@ -110,26 +110,6 @@ def _start_check(context: Context, spec: BackboneSpec, file: UploadedFile) -> No
     remove_uploaded([file])
     st.session_state["weights_turn"] += 1
     st.rerun()
-
-
-@st.fragment(run_every=POLL_SECONDS)
-def _watch_check(context: Context, job_id: str) -> None:
-    try:
-        job = get_job(context.engine, job_id)
-        ensure_runner(context.home)  # it may have died with the computer
-    except NotFoundError:
-        st.rerun()
-    except TransferLabError as error:
-        show_error(error)
-        return
-    if not job.is_active:
-        st.session_state.pop("begins_with", None)
-        st.rerun()
-    text, fraction = job_progress(context, job)
-    st.progress(fraction, text=label(text))
-    if st.button("Stop", key="stop_check", icon=":material/stop:", disabled=job.stop_requested is not None):
-        stop_job(context.engine, job, context.home)
-        st.rerun()
 
 
 def _draw_small_network(form: SettingsForm, filters: tuple[int, ...]) -> None:

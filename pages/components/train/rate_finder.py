@@ -12,12 +12,12 @@ from pages.components.colors import TRAINING_COLOR
 from pages.components.figures.live_plot import live_plot
 from pages.components.forms import SettingsForm
 from pages.components.frame import show_error
+from pages.components.job_view import draw_job
 from pages.components.state import Context
 from pages.components.text import label
 from tlcore.config import RunConfig
 from tlcore.errors import TransferLabError, UnreadableError
-from tlcore.jobs.control import ensure_runner, start_job, stop_job
-from tlcore.progress import phase_words
+from tlcore.jobs.control import start_job
 from tlcore.settings.words import decimal
 from tlcore.storage.jobs import JobStatus, last_job, read_request, read_result
 from tlcore.storage.requests import SettingsRequest
@@ -44,7 +44,7 @@ def _draw(context: Context, is_ready: bool, watched: bool) -> None:
     if watched and not active:
         st.rerun()  # once: the polling ends
     if active and search is not None:
-        _draw_progress(context, search)
+        draw_job(context, search)
         return
     pressed = st.button(
         "Find a learning rate",
@@ -77,19 +77,6 @@ def _draw_last_result(context: Context, search: JobStatus) -> None:
             _draw_result(context, read_request(context.engine, search.id, SettingsRequest), found)
     except UnreadableError as error:
         st.caption(f"The last search cannot be shown. {label(str(error))}")
-
-
-def _draw_progress(context: Context, job: JobStatus) -> None:
-    try:
-        ensure_runner(context.home)  # it may have died with the computer
-    except TransferLabError as error:
-        show_error(error)
-        return
-    fraction = min(1.0, job.done / job.total) if job.total else 0.0
-    st.progress(fraction, text=phase_words(job.phase, job.subject) if job.phase else "Waits for its turn")
-    if st.button("Stop", key="stop_search", icon=":material/stop_circle:", disabled=job.stop_requested is not None):
-        stop_job(context.engine, job, context.home)
-        st.rerun()
 
 
 def _draw_result(context: Context, request: SettingsRequest, found: RateSearch) -> None:

@@ -7,14 +7,15 @@ from contextlib import suppress
 import streamlit as st
 
 from pages.components.amounts import accuracy_decimals, percent, seconds_words
-from pages.components.frame import find_step, job_progress, show_error
+from pages.components.frame import find_step, show_error
+from pages.components.job_view import draw_job
 from pages.components.results.trained_models import Model
 from pages.components.state import Context, link_params
 from pages.components.text import label
 from tlcore.backbones.registry import get_backbone
 from tlcore.config import ModelConfig
 from tlcore.errors import TransferLabError, UnreadableError
-from tlcore.jobs.control import ensure_runner, start_job, stop_job
+from tlcore.jobs.control import start_job
 from tlcore.results.evaluation import accuracy_interval
 from tlcore.storage.jobs import JobStatus, last_job, read_request
 from tlcore.storage.requests import SimpleHeadsRequest
@@ -63,7 +64,7 @@ def _draw(context: Context, shown: Model | None, was_active: bool) -> None:
     if heads:
         _show_table(heads, shown)
     if job is not None and job.is_active:
-        _watch(context, job)
+        draw_job(context, job)
         return
     if job is not None and job.state == "failed" and _asked_for(context, job) == request:
         st.error(label(job.message), icon=":material/error:")
@@ -136,17 +137,3 @@ def _accuracy(correct: int, total: int) -> str:
         return "–"
     low, high = accuracy_interval(correct, total)
     return f"{percent(correct / total, accuracy_decimals(total))} ({100 * low:.0f} to {100 * high:.0f} %)"
-
-
-def _watch(context: Context, job: JobStatus) -> None:
-    """Show how far the job is and let it be stopped."""
-    try:
-        ensure_runner(context.home)  # it may have died with the computer
-    except TransferLabError as error:
-        show_error(error)
-        return
-    text, fraction = job_progress(context, job)
-    st.progress(fraction, text=text)
-    if st.button("Stop", key=f"stop-{job.id}", icon=":material/stop:", disabled=job.stop_requested is not None):
-        stop_job(context.engine, job, context.home)
-        st.rerun()

@@ -1,0 +1,65 @@
+"""A job while it works: how far it is, and a way to stop it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from pages.components.frame import job_progress, show_error
+from pages.components.state import Context
+from pages.components.text import label
+from tlcore.errors import NotFoundError, TransferLabError
+from tlcore.jobs import control
+from tlcore.storage.jobs import JobStatus, get_job
+
+POLL_SECONDS = 0.5
+
+
+@st.fragment(run_every=POLL_SECONDS)
+def watch_job(
+    context: Context, job_id: str, *, key: str = "", hint: str = "", on_end: Callable[[], object] | None = None
+) -> None:
+    """Show a job that is there until it ends; draw the whole page anew then.
+
+    Args:
+        context: What the page works on.
+        job_id: The job.
+        key: As in `draw_job`.
+        hint: As in `draw_job`.
+        on_end: Called once before the page is drawn anew.
+    """
+    try:
+        job = get_job(context.engine, job_id)
+    except NotFoundError:
+        st.rerun()
+    except TransferLabError as error:
+        show_error(error)
+        return
+    if not job.is_active:
+        if on_end is not None:
+            on_end()
+        st.rerun()
+    draw_job(context, job, key=key, hint=hint)
+
+
+def draw_job(context: Context, job: JobStatus, *, key: str = "", hint: str = "") -> None:
+    """Draw how far a job is, with a button that stops it.
+
+    Args:
+        context: What the page works on.
+        job: The job, which waits or works.
+        key: Of the button, for a job that is shown in two places of a page; otherwise it has one of its own.
+        hint: What to know before one stops it.
+    """
+    try:
+        control.ensure_runner(context.home)  # it may have died with the computer
+        text, fraction = job_progress(context, job)
+        st.progress(fraction, text=label(text))
+        stopping = job.stop_requested is not None
+        key = key or f"stop-{job.id}"
+        if st.button("Stop", key=key, icon=":material/stop_circle:", disabled=stopping, help=hint or None):
+            control.stop_job(context.engine, job, context.home)
+            st.rerun()
+    except TransferLabError as error:
+        show_error(error)
