@@ -25,7 +25,7 @@ def prediction_csv(class_names: Sequence[str], rows: Iterable[tuple[str, Sequenc
         Columns `file`, `answer`, `probability`, one per class, and `refused because`. It begins with a byte
         order mark, by which Excel knows that it is UTF-8.
     """
-    import pandas as pd  # 1 s and 75 MB: with the first table, not when the server starts
+    import pandas as pd  # 0.3 s and 67 MB: with the first table, not when the server starts
 
     cells: list[list[str]] = []
     for file, probabilities, reason in rows:
