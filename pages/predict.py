@@ -72,7 +72,8 @@ number = st.session_state.setdefault("sample-number", 0)
 try:
     dataset = dataset_of_model(context, model)
 except TransferLabError as error:
-    show_error(error)
+    if model.version != context.project.version:  # of the present version it is said above
+        show_error(error)
     st.stop()
 item = sample_item(dataset, model.id, number)
 if item is None:

@@ -104,7 +104,8 @@ def load_dataset(content: str, home: DataRoot) -> Dataset:
         data = b""
     if hashlib.sha256(data).hexdigest() != content:
         raise StorageError(
-            "The list of pictures of this project is missing or damaged. Undo the last change, or bring them again."
+            "The list of pictures of this project is missing or damaged. "
+            "Undo the last change on Data, then make it anew."
         )
     return read_document(data, Dataset)
 
