@@ -85,7 +85,7 @@ class AppServer:
 def prepare_home(home: DataRoot) -> None:
     """Prepare the embedded backbone in a data root, as the first start of the app does."""
     prepared = os.environ.get(PREPARED_VARIABLE)
-    for name in ("backbones", "compiled") if prepared else ():
+    for name in ("compiled",) if prepared else ():
         shutil.copytree(Path(str(prepared)) / name, home.path / name)
     command = [sys.executable, "-m", "tlcore.prepare"]
     done = subprocess.run(

@@ -21,7 +21,7 @@ from tests.lab import Lab
 from tests.page_tests import check, texts
 from tlcore.backbones.registry import BACKBONES, BackboneSpec, get_backbone
 from tlcore.backbones.small_cnn import small_cnn_name
-from tlcore.backbones.weights.status import weights_path, weights_status
+from tlcore.backbones.weights.status import published_weights, weights_status
 from tlcore.config import ModelConfig, RunConfig
 from tlcore.errors import WeightsError
 from tlcore.features.engines import EngineSpeeds, this_machine, write_engine_speeds
@@ -83,8 +83,8 @@ def network(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Let every download end at once with an empty file of the right size; return what was fetched."""
     fetched: list[str] = []
 
-    def download(spec: BackboneSpec, home: DataRoot, *, progress: Callable[[int, int], object]) -> Path:
-        path = weights_path(spec, home)
+    def download(spec: BackboneSpec, *, progress: Callable[[int, int], object]) -> Path:
+        path = published_weights(spec).path
         path.parent.mkdir(parents=True, exist_ok=True)
         progress(spec.download_bytes // 2, spec.download_bytes)
         with path.open("wb") as file:
@@ -281,10 +281,10 @@ def test_a_download_that_fails_is_explained_and_the_earlier_ones_stay(
 ) -> None:
     works = weights_tasks.download_weights
 
-    def breaks(spec: BackboneSpec, home: DataRoot, *, progress: Callable[[int, int], object]) -> Path:
+    def breaks(spec: BackboneSpec, *, progress: Callable[[int, int], object]) -> Path:
         if spec.name == "vgg16":
             raise WeightsError("The download of VGG16 stopped after 3 MB of 59 MB. Check the network and try again.")
-        return works(spec, home, progress=progress)
+        return works(spec, progress=progress)
 
     monkeypatch.setattr(weights_tasks, "download_weights", breaks)
     page = lab.draw()

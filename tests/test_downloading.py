@@ -9,12 +9,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
 
 from tests.published_sets import Publisher, publishing
-from tlcore.downloading import RemoteFile, fetch, has_hash, hash_of, is_reachable, keras_cache_dir
+from tlcore.downloading import PublishedFile, fetch, has_hash, hash_of, is_reachable, keras_cache_dir
 from tlcore.errors import DownloadError
 from tlcore.progress import StopRequested
 
@@ -29,10 +30,19 @@ def publisher(monkeypatch: pytest.MonkeyPatch) -> Iterator[Publisher]:
         yield state
 
 
-def remote(publisher: Publisher, folder: Path) -> RemoteFile:
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    return tmp_path / "keras" / "datasets"
+
+
+def published(publisher: Publisher) -> PublishedFile:
     digest = hashlib.sha256(CONTENT).hexdigest()
-    path = folder / "datasets" / "a.zip"
-    return RemoteFile("Pets", f"{publisher.url}/a.zip", path, len(CONTENT), digest, b"PK", "use another")
+    return PublishedFile("a.zip", f"{publisher.url}/a.zip", len(CONTENT), digest, b"PK", ("b.zip",))
+
+
+def fetched(file: PublishedFile, **arguments: Any) -> Path:
+    return fetch(file, "Pets", instead="use another", **arguments)
 
 
 def test_the_length_of_a_hash_says_its_kind(tmp_path: Path) -> None:
@@ -43,28 +53,49 @@ def test_the_length_of_a_hash_says_its_kind(tmp_path: Path) -> None:
     assert not has_hash(tmp_path / "a", hashlib.sha256(CONTENT + b"x").hexdigest())
 
 
-def test_a_file_comes_with_its_folder_and_only_once(publisher: Publisher, tmp_path: Path) -> None:
-    file = remote(publisher, tmp_path)
+def test_a_file_comes_with_its_folder_and_only_once(publisher: Publisher) -> None:
+    file = published(publisher)
     assert not file.is_here
-    assert fetch(file).read_bytes() == CONTENT
+    assert fetched(file).read_bytes() == CONTENT
     assert file.is_here
-    fetch(file)
+    fetched(file)
     assert publisher.asked == [("/a.zip", None)]
 
 
-def test_a_page_of_the_networks_own_is_refused_even_without_a_hash(publisher: Publisher, tmp_path: Path) -> None:
+def test_a_copy_under_another_name_is_taken_when_it_is_sound(publisher: Publisher, cache: Path) -> None:
+    file = published(publisher)
+    cache.mkdir(parents=True)
+    (cache / "b.zip").write_bytes(CONTENT)
+    assert file.is_here
+    assert fetched(file) == file.path == cache / "b.zip"
+    assert publisher.asked == []
+    (cache / "b.zip").write_bytes(CONTENT[:-1] + b"x")
+    assert fetched(file) == cache / "a.zip"
+
+
+def test_what_is_missing_is_what_did_not_come_yet(publisher: Publisher, cache: Path) -> None:
+    file = published(publisher)
+    assert file.missing_bytes == len(CONTENT)
+    cache.mkdir(parents=True)
+    file.partial_path.write_bytes(CONTENT[:1000])
+    assert file.missing_bytes == len(CONTENT) - 1000
+    fetched(file)
+    assert file.missing_bytes == 0
+
+
+def test_a_page_of_the_networks_own_is_refused_even_without_a_hash(publisher: Publisher) -> None:
     page = b"<html>Please log in</html>"
     publisher.files["/a.zip"] = page
-    file = replace(remote(publisher, tmp_path), file_hash="", size_bytes=len(page))
+    file = replace(published(publisher), file_hash="", size_bytes=len(page))
     with pytest.raises(DownloadError, match="not the published file"):
-        fetch(file)
+        fetched(file)
     assert not file.partial_path.exists()
 
 
-def test_what_to_do_instead_is_said_when_nothing_came(tmp_path: Path) -> None:
-    nowhere = RemoteFile("Pets", "http://127.0.0.1:9/a", tmp_path / "a", 10, "", b"", "use another")
+def test_what_to_do_instead_is_said_when_nothing_came() -> None:
+    nowhere = PublishedFile("a", "http://127.0.0.1:9/a", 10, "", b"")
     with pytest.raises(DownloadError, match=r"Pets could not be downloaded .* or use another\."):
-        fetch(nowhere, attempts=1)
+        fetched(nowhere, attempts=1)
 
 
 def test_a_server_that_answers_anything_is_reachable(publisher: Publisher) -> None:
@@ -104,9 +135,9 @@ def test_the_cache_is_kerass_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert keras_cache_dir() == Path.home() / ".keras"
 
 
-def test_who_waits_for_another_download_of_the_file_sees_how_far_it_is(publisher: Publisher, tmp_path: Path) -> None:
-    file = remote(publisher, tmp_path)
-    file.path.parent.mkdir()
+def test_who_waits_for_another_download_of_the_file_sees_how_far_it_is(publisher: Publisher) -> None:
+    file = published(publisher)
+    file.path.parent.mkdir(parents=True)
     file.partial_path.write_bytes(b"x" * 7)
     told: list[tuple[int, int]] = []
 
@@ -115,7 +146,7 @@ def test_who_waits_for_another_download_of_the_file_sees_how_far_it_is(publisher
         raise StopRequested
 
     with FileLock(f"{file.partial_path}.lock"), pytest.raises(StopRequested):
-        fetch(file, progress=stop)
+        fetched(file, progress=stop)
     assert told == [(7, file.size_bytes)]
     file.partial_path.unlink()
-    assert fetch(file) == file.path
+    assert fetched(file) == file.path

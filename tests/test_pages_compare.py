@@ -254,10 +254,10 @@ def test_a_recipe_and_ours_run_one_after_the_other_and_are_compared(lab: Compare
 def pretend_download(tmp_path: Path) -> None:
     """Put a file of the right size where Keras keeps the weights of MobileNetV2; pages look at the size only."""
     from tlcore.backbones.registry import get_backbone
-    from tlcore.backbones.weights.status import weights_path
+    from tlcore.backbones.weights.status import published_weights
 
     spec = get_backbone("mobilenet_v2")
-    path = weights_path(spec, DataRoot.configured())
+    path = published_weights(spec).path
     assert path.is_relative_to(tmp_path)
     path.parent.mkdir(parents=True)
     with path.open("wb") as file:

@@ -11,7 +11,6 @@ import sqlalchemy as sa
 
 from tests.coloured_pictures import RecordingProgress, coloured_dataset
 from tests.ready_projects import start_run, wait_for_end
-from tlcore.backbones.keras_models import prepare_embedded
 from tlcore.config import HeadConfig, ModelConfig, RunConfig, TrainingConfig
 from tlcore.dataset import ClassLabel, Dataset, Item, Split
 from tlcore.features.compiled import ensure_compiled
@@ -323,7 +322,6 @@ def test_the_price_is_what_then_happens(
         model=ModelConfig(image_size=96, first_trainable="block7a"),
         training=TrainingConfig(epochs=12, batch_size=16, patience=None, learning_rate=1e-4),
     )
-    prepare_embedded(home)
     ensure_compiled(plan_model(config.model), RecordingProgress(), home)
     engine = open_database(home)
     project = create_project(engine, "ann", "Colours")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tlcore.backbones.registry import get_backbone, output_shape, small_cnn_filters, small_cnn_name
-from tlcore.backbones.weights.status import require_weights, weights_path, weights_status
+from tlcore.backbones.weights.status import published_weights, require_weights, weights_status
 from tlcore.config import RANDOM, ModelConfig
 from tlcore.home import DataRoot
 from tlcore.model.architecture import describe_model
@@ -49,7 +49,7 @@ def test_it_needs_no_file_of_weights(tmp_path: Path) -> None:
     assert require_weights(spec, DataRoot(tmp_path)) is None
     assert not list(tmp_path.iterdir())
     with pytest.raises(ValueError, match="published weights"):
-        weights_path(spec, DataRoot.configured())
+        published_weights(spec)
 
 
 def test_it_is_trained_from_the_pixels_on() -> None:

@@ -20,7 +20,7 @@ from tlcore.backbones.keras_models import build_backbone, build_network
 from tlcore.backbones.registry import BackboneSpec, get_backbone
 from tlcore.backbones.spec import HDF5_SIGNATURE
 from tlcore.backbones.weights.download import download_weights
-from tlcore.backbones.weights.status import partial_path, require_weights, weights_path, weights_status
+from tlcore.backbones.weights.status import published_weights, require_weights, weights_status
 from tlcore.config import RANDOM
 from tlcore.downloading import hash_of, megabytes
 from tlcore.errors import StorageError, WeightsError
@@ -91,13 +91,11 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BackboneSpec:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     row = get_backbone("vgg16")
     md5 = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()
-    return replace(row, weights=replace(row.weights, file_hash=md5, download_bytes=len(CONTENT)))
+    return replace(row, weights=replace(row.weights, file_hash=md5, size_bytes=len(CONTENT)))
 
 
 def names_in_cache(spec: BackboneSpec) -> list[str]:
-    return sorted(
-        path.name for path in weights_path(spec, DataRoot.configured()).parent.glob("*") if path.suffix != ".lock"
-    )
+    return sorted(path.name for path in published_weights(spec).path.parent.glob("*") if path.suffix != ".lock")
 
 
 def test_a_download_ends_in_kerass_own_cache_with_progress(spec: BackboneSpec, publisher: Publisher) -> None:
@@ -106,11 +104,10 @@ def test_a_download_ends_in_kerass_own_cache_with_progress(spec: BackboneSpec, p
         spec,
         base_url=publisher.url,
         progress=lambda done, total: seen.append((done, total)),
-        home=DataRoot.configured(),
     )
     assert path.parent.parts[-2:] == ("keras", "models")
     assert path.read_bytes() == CONTENT
-    assert names_in_cache(spec) == [spec.weights.filename]
+    assert names_in_cache(spec) == [spec.weights.name]
     assert seen[0] == (0, len(CONTENT))
     assert seen[-1] == (len(CONTENT), len(CONTENT))
     assert seen == sorted(seen)
@@ -118,33 +115,33 @@ def test_a_download_ends_in_kerass_own_cache_with_progress(spec: BackboneSpec, p
 
 
 def test_weights_that_are_there_are_not_fetched_again(spec: BackboneSpec, publisher: Publisher) -> None:
-    download_weights(spec, base_url=publisher.url, home=DataRoot.configured())
-    download_weights(spec, base_url=publisher.url, home=DataRoot.configured())
+    download_weights(spec, base_url=publisher.url)
+    download_weights(spec, base_url=publisher.url)
     assert len(publisher.ranges) == 1
     assert weights_status(spec, DataRoot.configured()).state == "ready"
-    assert require_weights(spec, DataRoot.configured()) == weights_path(spec, DataRoot.configured())
+    assert require_weights(spec, DataRoot.configured()) == published_weights(spec).path
 
 
 def test_a_cut_connection_goes_on_where_it_broke(spec: BackboneSpec, publisher: Publisher) -> None:
     publisher.cut_after = [600_000, 300_000]
-    assert download_weights(spec, base_url=publisher.url, home=DataRoot.configured()).read_bytes() == CONTENT
+    assert download_weights(spec, base_url=publisher.url).read_bytes() == CONTENT
     assert publisher.ranges == [None, "bytes=600000-", "bytes=900000-"]
 
 
 def test_a_download_that_gave_up_goes_on_in_the_next_call(spec: BackboneSpec, publisher: Publisher) -> None:
     publisher.cut_after = [600_000, 0, 0]
     with pytest.raises(WeightsError, match=r"stopped after 0\.6 MB of 2 MB .*it goes on from there"):
-        download_weights(spec, base_url=publisher.url, attempts=2, home=DataRoot.configured())
-    assert names_in_cache(spec) == [spec.weights.filename + ".part"]
+        download_weights(spec, base_url=publisher.url, attempts=2)
+    assert names_in_cache(spec) == [spec.weights.name + ".part"]
     assert weights_status(spec, DataRoot.configured()).download_bytes == len(CONTENT) - 600_000
-    assert download_weights(spec, base_url=publisher.url, home=DataRoot.configured()).read_bytes() == CONTENT
+    assert download_weights(spec, base_url=publisher.url).read_bytes() == CONTENT
     assert publisher.ranges[-1] == "bytes=600000-"
 
 
 def test_a_server_that_cannot_resume_sends_everything_again(spec: BackboneSpec, publisher: Publisher) -> None:
     publisher.cut_after = [600_000]
     publisher.supports_ranges = False
-    assert download_weights(spec, base_url=publisher.url, home=DataRoot.configured()).read_bytes() == CONTENT
+    assert download_weights(spec, base_url=publisher.url).read_bytes() == CONTENT
 
 
 def test_a_stopped_download_keeps_what_came(spec: BackboneSpec, publisher: Publisher) -> None:
@@ -153,75 +150,72 @@ def test_a_stopped_download_keeps_what_came(spec: BackboneSpec, publisher: Publi
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        download_weights(spec, base_url=publisher.url, progress=stop_in_the_middle, home=DataRoot.configured())
-    assert not weights_path(spec, DataRoot.configured()).exists()
-    assert partial_path(spec, DataRoot.configured()).stat().st_size > 500_000
-    assert download_weights(spec, base_url=publisher.url, home=DataRoot.configured()).read_bytes() == CONTENT
+        download_weights(spec, base_url=publisher.url, progress=stop_in_the_middle)
+    assert not published_weights(spec).path.exists()
+    assert published_weights(spec).partial_path.stat().st_size > 500_000
+    assert download_weights(spec, base_url=publisher.url).read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("content", [CONTENT[:-1] + b"x", b"<html>Please log in</html>", b""])
 def test_a_wrong_file_is_refused_and_removed(spec: BackboneSpec, publisher: Publisher, content: bytes) -> None:
     publisher.content = content
     with pytest.raises(WeightsError, match="not the published file"):
-        download_weights(spec, base_url=publisher.url, home=DataRoot.configured())
+        download_weights(spec, base_url=publisher.url)
     assert names_in_cache(spec) == []
     assert weights_status(spec, DataRoot.configured()).state == "download"
 
 
 def test_a_partial_file_that_is_too_long_is_removed(spec: BackboneSpec, publisher: Publisher) -> None:
-    partial_path(spec, DataRoot.configured()).parent.mkdir(parents=True)
-    partial_path(spec, DataRoot.configured()).write_bytes(CONTENT + b"more")
+    published_weights(spec).partial_path.parent.mkdir(parents=True)
+    published_weights(spec).partial_path.write_bytes(CONTENT + b"more")
     with pytest.raises(WeightsError, match="not the published file"):
-        download_weights(spec, base_url=publisher.url, home=DataRoot.configured())
-    assert download_weights(spec, base_url=publisher.url, home=DataRoot.configured()).read_bytes() == CONTENT
+        download_weights(spec, base_url=publisher.url)
+    assert download_weights(spec, base_url=publisher.url).read_bytes() == CONTENT
 
 
 def test_without_a_published_hash_the_servers_hash_and_the_size_count(spec: BackboneSpec, publisher: Publisher) -> None:
     spec = replace(spec, weights=replace(spec.weights, file_hash=""))
     publisher.headers = {"x-goog-hash": "crc32c=AAAAAA==,md5=AAAAAAAAAAAAAAAAAAAAAA=="}
     with pytest.raises(WeightsError, match="not the published file"):
-        download_weights(spec, base_url=publisher.url, home=DataRoot.configured())
+        download_weights(spec, base_url=publisher.url)
     publisher.headers = {}
     publisher.content = CONTENT + b"more"
     with pytest.raises(WeightsError, match="not the published file"):
-        download_weights(spec, base_url=publisher.url, home=DataRoot.configured())
+        download_weights(spec, base_url=publisher.url)
     publisher.content = CONTENT
-    assert download_weights(spec, base_url=publisher.url, home=DataRoot.configured()).read_bytes() == CONTENT
+    assert download_weights(spec, base_url=publisher.url).read_bytes() == CONTENT
 
 
 def test_without_a_network_nothing_is_left_and_the_way_on_is_said(spec: BackboneSpec, publisher: Publisher) -> None:
     with pytest.raises(WeightsError, match=r"could not be downloaded.*ready offline"):
-        download_weights(spec, base_url="http://127.0.0.1:9", attempts=2, home=DataRoot.configured())
+        download_weights(spec, base_url="http://127.0.0.1:9", attempts=2)
     assert names_in_cache(spec) == []
 
 
 def test_a_file_that_the_server_lacks_is_not_asked_for_again(spec: BackboneSpec, publisher: Publisher) -> None:
     publisher.status = 404
     with pytest.raises(WeightsError, match="answered 404"):
-        download_weights(spec, base_url=publisher.url, home=DataRoot.configured())
+        download_weights(spec, base_url=publisher.url)
     assert len(publisher.ranges) == 1
 
 
 def test_a_busy_server_is_asked_again(spec: BackboneSpec, publisher: Publisher) -> None:
     publisher.status = 503
     with pytest.raises(WeightsError, match="answered 503"):
-        download_weights(spec, base_url=publisher.url, attempts=3, home=DataRoot.configured())
+        download_weights(spec, base_url=publisher.url, attempts=3)
     assert len(publisher.ranges) == 3
 
 
 def test_two_downloads_at_once_fetch_one_file(spec: BackboneSpec, publisher: Publisher) -> None:
     threads = [
-        threading.Thread(
-            target=download_weights, args=(spec, DataRoot.configured()), kwargs={"base_url": publisher.url}
-        )
-        for _ in "ab"
+        threading.Thread(target=download_weights, args=(spec,), kwargs={"base_url": publisher.url}) for _ in "ab"
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert publisher.ranges == [None]
-    assert weights_path(spec, DataRoot.configured()).read_bytes() == CONTENT
+    assert published_weights(spec).path.read_bytes() == CONTENT
 
 
 def test_a_folder_that_cannot_be_made_is_said(
@@ -230,25 +224,31 @@ def test_a_folder_that_cannot_be_made_is_said(
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "file"))
     with pytest.raises(StorageError, match="could not be written"):
-        download_weights(spec, base_url=publisher.url, home=DataRoot.configured())
+        download_weights(spec, base_url=publisher.url)
 
 
 def test_a_cut_file_in_the_cache_counts_as_missing(spec: BackboneSpec) -> None:
-    weights_path(spec, DataRoot.configured()).parent.mkdir(parents=True)
-    weights_path(spec, DataRoot.configured()).write_bytes(CONTENT[:1000])
+    published_weights(spec).path.parent.mkdir(parents=True)
+    published_weights(spec).path.write_bytes(CONTENT[:1000])
     assert weights_status(spec, DataRoot.configured()).state == "download"
 
 
 def test_damaged_weights_stop_a_run_with_words(spec: BackboneSpec) -> None:
-    weights_path(spec, DataRoot.configured()).parent.mkdir(parents=True)
-    weights_path(spec, DataRoot.configured()).write_bytes(CONTENT[:-1] + b"x")
+    published_weights(spec).path.parent.mkdir(parents=True)
+    published_weights(spec).path.write_bytes(CONTENT[:-1] + b"x")
     with pytest.raises(WeightsError, match=r"damaged\. Delete this file"):
         require_weights(spec, DataRoot.configured())
 
 
+def test_damaged_weights_are_replaced_by_the_next_download(spec: BackboneSpec, publisher: Publisher) -> None:
+    path = download_weights(spec, base_url=publisher.url)
+    path.write_bytes(CONTENT[:-1] + b"x")
+    assert download_weights(spec, base_url=publisher.url).read_bytes() == CONTENT
+
+
 def test_the_default_cache_is_kerass_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KERAS_HOME", raising=False)
-    assert weights_path(get_backbone("vgg16"), DataRoot.configured()).parent == Path.home() / ".keras" / "models"
+    assert published_weights(get_backbone("vgg16")).path.parent == Path.home() / ".keras" / "models"
 
 
 @pytest.fixture(scope="module", params=["mobilenet_v2_035", "mobilenet_v3_small"])
@@ -256,10 +256,10 @@ def published(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     """A real file of Keras for two rows: one whose publisher gives neither hash nor size, one with both."""
     spec = get_backbone(request.param)
     model = build_network(spec, 32)
-    path = tmp_path_factory.mktemp("published") / spec.weights.filename
+    path = tmp_path_factory.mktemp("published") / spec.weights.name
     model.save(path)
     if spec.weights.file_hash:
-        weights = replace(spec.weights, file_hash=hash_of(path, "md5"), download_bytes=path.stat().st_size)
+        weights = replace(spec.weights, file_hash=hash_of(path, "md5"), size_bytes=path.stat().st_size)
         spec = replace(spec, weights=weights)
     return Published(spec, path.read_bytes(), model)
 
@@ -270,7 +270,7 @@ def test_real_weights_arrive_over_a_cut_connection_and_fill_the_network(
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     half = len(published.content) // 2
     publisher.content, publisher.cut_after = published.content, [half]
-    path = download_weights(published.spec, base_url=publisher.url, home=DataRoot.configured())
+    path = download_weights(published.spec, base_url=publisher.url)
     assert path.read_bytes() == published.content
     assert publisher.ranges == [None, f"bytes={half}-"]
     model = build_backbone(published.spec, 32, DataRoot.configured())
@@ -290,7 +290,7 @@ def test_real_weights_with_one_wrong_byte_are_refused_by_their_hash(
     right_md5 = hashlib.md5(published.content, usedforsecurity=False).digest()
     publisher.headers = {"x-goog-hash": f"md5={base64.b64encode(right_md5).decode()}"}
     with pytest.raises(WeightsError, match="not the published file"):
-        download_weights(published.spec, base_url=publisher.url, home=DataRoot.configured())
+        download_weights(published.spec, base_url=publisher.url)
     assert names_in_cache(published.spec) == []
 
 
@@ -299,7 +299,7 @@ def test_without_a_network_real_weights_are_said_to_be_missing(
 ) -> None:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     with pytest.raises(WeightsError, match=r"could not be downloaded.*ready offline"):
-        download_weights(published.spec, base_url="http://127.0.0.1:9", attempts=1, home=DataRoot.configured())
+        download_weights(published.spec, base_url="http://127.0.0.1:9", attempts=1)
     with pytest.raises(WeightsError, match="are not on this computer"):
         build_backbone(published.spec, 32, DataRoot.configured())
 

@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from filelock import FileLock, Timeout
 
 from tlcore.errors import DownloadError
-from tlcore.home import storage_error
+from tlcore.home import storage_error, write_atomically
 
 CHUNK_BYTES = 256 * 1024
 _MD5_DIGITS = 32
@@ -30,38 +31,74 @@ Progress = Callable[[int, int], object]
 
 
 @dataclass(frozen=True, slots=True)
-class RemoteFile:
-    """A published file, and where its copy belongs.
+class PublishedFile:
+    """A file that somebody publishes, and its place in Keras's own cache, so that both share it.
 
     Attributes:
-        title: What messages call it, such as `VGG16`.
+        name: What Keras calls it in its folder; parts are separated by `/`.
         url: Where it is published.
-        path: Where the whole copy goes.
         size_bytes: Size of the published file.
-        file_hash: Its MD5 or SHA-256 in hexadecimal, by its length; empty where the publisher gives none.
+        file_hash: Its MD5 or SHA-256 in hexadecimal, by its length; empty where the publisher gives none. Then the
+            hash of the first copy is remembered beside it, so that a later damage is noticed.
         signature: The bytes with which every such file begins.
-        instead: What a person can do without it, the end of a sentence.
+        other_names: What other versions of Keras, or other tutorials, call it.
+        folder: The folder of Keras's cache.
         size_is_exact: Whether `size_bytes` is the published size; otherwise the file is a little larger.
     """
 
-    title: str
+    name: str
     url: str
-    path: Path
     size_bytes: int
     file_hash: str
     signature: bytes
-    instead: str
+    other_names: tuple[str, ...] = ()
+    folder: Literal["datasets", "models"] = "datasets"
     size_is_exact: bool = True
+
+    @property
+    def path(self) -> Path:
+        """Where its copy is, or will be."""
+        return next((path for path in self._paths() if self._has_right_size(path)), self.own_path)
+
+    @property
+    def own_path(self) -> Path:
+        """Where a copy goes that is fetched."""
+        return self._paths()[0]
 
     @property
     def partial_path(self) -> Path:
         """Where an unfinished download is kept, so that the next try goes on from there."""
-        return partial_of(self.path)
+        return self.own_path.with_name(self.own_path.name + ".part")
 
     @property
     def is_here(self) -> bool:
-        """Whether a copy of the right size is there; its content was not looked at."""
-        return size_of(self.path) >= max(self.size_bytes, 1)
+        """Whether a copy of the right size is there; its content was not looked at, so a page may ask."""
+        return self._has_right_size(self.path)
+
+    @property
+    def missing_bytes(self) -> int:
+        """Size of what is left to fetch."""
+        return 0 if self.is_here else max(0, self.size_bytes - size_of(self.partial_path))
+
+    def sound_path(self) -> Path | None:
+        """Return a copy with the right content, `None` when there is none; reads all of it."""
+        return next((path for path in self._paths() if self.is_sound(path)), None)
+
+    def is_sound(self, path: Path) -> bool:
+        """Return whether a copy has the right size and content; reads all of it."""
+        if not self._has_right_size(path):
+            return False
+        remembered = _remembered_path(path)
+        expected = self.file_hash or (remembered.read_text(encoding="ascii").strip() if remembered.exists() else "")
+        return not expected or has_hash(path, expected)
+
+    def _paths(self) -> list[Path]:
+        folder = keras_cache_dir() / self.folder
+        return [folder.joinpath(*name.split("/")) for name in (self.name, *self.other_names)]
+
+    def _has_right_size(self, path: Path) -> bool:
+        size = size_of(path)
+        return size == self.size_bytes if self.size_is_exact else size >= max(self.size_bytes, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +118,22 @@ class _NetworkError(Exception):
 
 
 def fetch(
-    file: RemoteFile, *, progress: Progress | None = None, attempts: int = 3, timeout_seconds: float = 30
+    file: PublishedFile,
+    title: str,
+    *,
+    instead: str,
+    progress: Progress | None = None,
+    attempts: int = 3,
+    timeout_seconds: float = 30,
 ) -> Path:
-    """Fetch a file unless a copy is there; two processes do not fetch the same file twice.
+    """Return a sound copy of a file; it is fetched when there is none, and by one process at a time.
 
     A cut connection is taken up again where it broke, at once and in a later call.
 
     Args:
         file: What to fetch.
+        title: What messages call it, such as `VGG16`.
+        instead: What a person can do without it, the end of a sentence.
         progress: Called with `(bytes so far, bytes in total)`, the total 0 when unknown. What it raises
             ends the download; what came so far is kept.
         attempts: Connections that may break without bringing anything before this gives up.
@@ -101,29 +146,29 @@ def fetch(
         DownloadError: If there is no network, or the file that came is not the right one.
         StorageError: If the file cannot be written.
     """
-    if file.is_here:
-        return file.path
+    progress = progress or _ignore
     try:
-        file.path.parent.mkdir(parents=True, exist_ok=True)
-        with _one_at_a_time(file, progress or _ignore):
-            if not file.is_here:
-                answer = _fetch(file, progress or _ignore, attempts, timeout_seconds)
-                _check(file, answer)
-                file.partial_path.replace(file.path)
+        path = file.sound_path()
+        if path is None:
+            file.own_path.parent.mkdir(parents=True, exist_ok=True)
+            with _one_at_a_time(file, progress):
+                path = file.sound_path() or _fetch(file, title, instead, progress, attempts, timeout_seconds)
+        if not file.file_hash and not _remembered_path(path).exists():
+            _remember(path)
     except OSError as error:
-        raise storage_error(error, file.path) from error
-    return file.path
+        raise storage_error(error, file.own_path) from error
+    return path
 
 
 @contextmanager
-def _one_at_a_time(file: RemoteFile, progress: Callable[[int, int], object]) -> Iterator[None]:
+def _one_at_a_time(file: PublishedFile, progress: Progress) -> Iterator[None]:
     """Hold the file's lock; while somebody else fetches it, say how far that is."""
     lock = FileLock(f"{file.partial_path}.lock")
     while True:
         try:
             lock.acquire(timeout=WAIT_SECONDS)
         except Timeout:
-            progress(file.partial_path.stat().st_size if file.partial_path.exists() else 0, file.size_bytes)
+            progress(size_of(file.partial_path), file.size_bytes)
         else:
             break
     try:
@@ -136,11 +181,6 @@ def keras_cache_dir() -> Path:
     """Return the folder in which Keras keeps what it downloads, `KERAS_HOME` or `~/.keras`."""
     chosen = os.environ.get("KERAS_HOME")
     return Path(chosen).expanduser() if chosen else Path.home() / ".keras"
-
-
-def partial_of(path: Path) -> Path:
-    """Return where an unfinished download of a file is kept."""
-    return path.with_name(path.name + ".part")
 
 
 def is_reachable(url: str, timeout_seconds: float = 3) -> bool:
@@ -196,28 +236,60 @@ def _ignore(_done: int, _total: int) -> None:
     """Show no progress."""
 
 
-def _fetch(file: RemoteFile, progress: Progress, attempts: int, timeout_seconds: float) -> _Answer:
+def _remembered_path(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")
+
+
+def _remember(path: Path) -> None:
+    """Keep the hash of a copy for which none is published."""
+    digest = hash_of(path, "sha256")
+    write_atomically(_remembered_path(path), lambda temporary: temporary.write_text(digest, encoding="ascii"))
+
+
+def _fetch(
+    file: PublishedFile, title: str, instead: str, progress: Progress, attempts: int, timeout_seconds: float
+) -> Path:
+    """Fetch a file in place of a damaged copy or of none; return where it is."""
+    try:
+        answer = _connect(file, progress, attempts, timeout_seconds)
+    except _NetworkError as error:
+        done = size_of(file.partial_path)
+        raise DownloadError(
+            f"The download of {title} stopped after {megabytes(done)} of {megabytes(file.size_bytes)} "
+            f"({error}). Check the network and try again: it goes on from there."
+            if done
+            else f"{title} could not be downloaded ({error}). Check the network and try again, or {instead}."
+        ) from error
+    if not _is_published(file, answer):
+        file.partial_path.unlink()
+        raise DownloadError(
+            f"What came instead of {title} is not the published file, so it was deleted. Try again; "
+            "if it happens again, the network may answer with a page of its own: ask who runs it."
+        )
+    file.partial_path.replace(file.own_path)
+    if not file.file_hash:
+        _remember(file.own_path)
+    return file.own_path
+
+
+def _connect(file: PublishedFile, progress: Progress, attempts: int, timeout_seconds: float) -> _Answer:
     """Connect until the partial file is complete; progress refills the attempts."""
     left = attempts
     while True:
         before = size_of(file.partial_path)
         try:
             answer = _continue(file, before, progress, timeout_seconds)
-            done = size_of(file.partial_path)
-            if done >= answer.total_bytes:
+            if size_of(file.partial_path) >= answer.total_bytes:
                 return answer
-            reason = "the connection was cut"
+            failure = _NetworkError("the connection was cut")
         except _NetworkError as error:
-            if error.final:
-                raise DownloadError(_failure(file, str(error))) from error
-            done = size_of(file.partial_path)
-            reason = str(error)
-        left = attempts if done > before else left - 1
-        if left <= 0:
-            raise DownloadError(_failure(file, reason))
+            failure = error
+        left = attempts if size_of(file.partial_path) > before else left - 1
+        if failure.final or left <= 0:
+            raise failure
 
 
-def _continue(file: RemoteFile, have: int, progress: Progress, timeout_seconds: float) -> _Answer:
+def _continue(file: PublishedFile, have: int, progress: Progress, timeout_seconds: float) -> _Answer:
     """Append what one connection brings to the partial file."""
     request = urllib.request.Request(file.url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
@@ -264,20 +336,14 @@ def _read_answer(response: http.client.HTTPResponse, start: int, expected_bytes:
     return _Answer(total, "")
 
 
-def _check(file: RemoteFile, answer: _Answer) -> None:
-    """Refuse and remove a file that is not the published one."""
+def _is_published(file: PublishedFile, answer: _Answer) -> bool:
+    """Return whether what came is the published file."""
     with file.partial_path.open("rb") as part:
         begins_right = part.read(len(file.signature)) == file.signature
     expected = file.file_hash or answer.md5
     size = size_of(file.partial_path)
     right_size = size == file.size_bytes if file.size_is_exact else size >= file.size_bytes
-    if begins_right and (has_hash(file.partial_path, expected) if expected else right_size):
-        return
-    file.partial_path.unlink()
-    raise DownloadError(
-        f"What came instead of {file.title} is not the published file, so it was deleted. Try again; "
-        "if it happens again, the network may answer with a page of its own: ask who runs it."
-    )
+    return begins_right and (has_hash(file.partial_path, expected) if expected else right_size)
 
 
 def _network_error(error: Exception) -> _NetworkError:
@@ -289,13 +355,3 @@ def _network_error(error: Exception) -> _NetworkError:
             final=True,
         )
     return _NetworkError(str(cause) or type(cause).__name__)
-
-
-def _failure(file: RemoteFile, reason: str) -> str:
-    done = size_of(file.partial_path)
-    if done:
-        return (
-            f"The download of {file.title} stopped after {megabytes(done)} of {megabytes(file.size_bytes)} "
-            f"({reason}). Check the network and try again: it goes on from there."
-        )
-    return f"{file.title} could not be downloaded ({reason}). Check the network and try again, or {file.instead}."

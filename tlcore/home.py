@@ -52,8 +52,6 @@ class DataRoot:
     """A folder for each training run: model, results, log."""
     simple_heads_dir = _Below("simple_heads")
     """A folder for each job that trained simple heads."""
-    backbones_dir = _Below("backbones")
-    """The embedded backbone's weights, converted."""
     brought_weights_dir = _Below("backbones", "brought")
     """Weights that people brought, named by their content."""
     models_dir = _Below("models")

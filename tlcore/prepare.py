@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from tlcore.backbones.registry import get_backbone
-from tlcore.backbones.weights.status import weights_status
 from tlcore.config import ModelConfig
 from tlcore.errors import TransferLabError
 from tlcore.features.compiled import configure_tensorflow, ensure_compiled, is_compiled
@@ -27,19 +25,14 @@ def missing_plans(home: DataRoot) -> list[ModelPlan]:
 def main() -> int:
     """Prepare what is missing; return the exit code."""
     home = DataRoot.configured()
-    spec = get_backbone(ModelConfig().backbone)
     plans = missing_plans(home)
-    if not plans and weights_status(spec, home).state == "ready":
+    if not plans:
         return 0
     configure_tensorflow()
     leave_out_of_keras()
     progress = TerminalProgress(sys.stdout)
     progress.line("Preparing the embedded backbone, once on this computer (about half a minute)")
     try:
-        progress.phase("converting")
-        from tlcore.backbones.keras_models import prepare_embedded
-
-        prepare_embedded(home)
         for number, plan in enumerate(plans, start=1):
             ensure_compiled(plan, progress, home)
             progress.line(f"{number} of {len(plans)} common freeze lines are ready")

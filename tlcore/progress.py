@@ -18,7 +18,6 @@ T = TypeVar("T")
 
 Phase = Literal[
     "preparing",
-    "converting",
     "compiling",
     "loading",
     "features",
@@ -46,7 +45,6 @@ Phase = Literal[
 
 PHASE_WORDS: dict[Phase, str] = {
     "preparing": "Preparing",
-    "converting": "Converting the weights",
     "compiling": "Preparing the backbone, once on this computer",
     "loading": "Loading TensorFlow",
     "features": "Computing features",

@@ -59,19 +59,6 @@ def build_efficientnet_lite0(inputs: keras.KerasTensor) -> keras.KerasTensor:
     return _convolution(x, "top", TOP_CHANNELS, kernel=1)
 
 
-def build_imagenet_classifier(features: keras.KerasTensor) -> keras.KerasTensor:
-    """Add the classifier for the 1000 classes of ImageNet; it proves that the weights are right.
-
-    Args:
-        features: Output of `build_efficientnet_lite0`.
-
-    Returns:
-        float32 of shape `(batch, 1000)`, probabilities.
-    """
-    pooled = keras.layers.GlobalAveragePooling2D(name="average_pooling")(features)
-    return keras.layers.Dense(1000, activation="softmax", name="predictions")(pooled)
-
-
 def convert_weights(path: Path | None = None) -> LayerWeights:
     """Return the package's weights in Keras's layout, by layer name.
 

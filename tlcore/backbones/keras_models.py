@@ -12,14 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tlcore.backbones.efficientnet_lite import build_imagenet_classifier, convert_weights, set_weights
-from tlcore.backbones.registry import get_backbone
+from tlcore.backbones.efficientnet_lite import convert_weights, set_weights
 from tlcore.backbones.spec import BackboneSpec, PreprocessingSpec, output_shape
-from tlcore.backbones.weights.status import RANDOM_SEED, is_random, require_weights, weights_path
-from tlcore.config import IMAGENET, RANDOM
-from tlcore.downloading import size_of
+from tlcore.backbones.weights.status import RANDOM_SEED, is_random, require_weights
+from tlcore.config import IMAGENET
 from tlcore.errors import WeightsError
-from tlcore.home import DataRoot, write_atomically
+from tlcore.home import DataRoot
 from tlcore.private_keras import fixed_draws, name_like_fresh_session, run_through
 
 INPUT_NAME = "pixels"
@@ -50,16 +48,17 @@ def build_backbone(spec: BackboneSpec, image_size: int, home: DataRoot, weights:
     """
     output_shape(spec, image_size)
     path = require_weights(spec, home, weights)
-    if path is not None and spec.embedded and weights == IMAGENET:
-        path = prepare_embedded(home)
     pixels = keras.Input((image_size, image_size, 3), name=INPUT_NAME, dtype="float32")
     preprocessed = _preprocess(pixels, spec.preprocessing)
-    with fixed_draws(RANDOM_SEED) if is_random(spec, weights) else nullcontext():
+    random_weights = is_random(spec, weights)
+    with fixed_draws(RANDOM_SEED) if random_weights else nullcontext():
         features = _build_layers(preprocessed, spec)
     name_like_fresh_session(keras.Model(pixels, features))
     model = keras.Model(pixels, features, name=spec.name)
-    if path is None:
+    if random_weights:
         _settle_batch_norm(model, image_size)
+    elif path is None:
+        set_weights(model, convert_weights())
     else:
         _load_weights(keras.Model(preprocessed, features), path, spec)
     if weights == IMAGENET and spec.imagenet_variance_factors:
@@ -141,51 +140,6 @@ def block_layers(model: keras.Model, spec: BackboneSpec) -> dict[str, list[keras
         blocks[block.name] = [step for step in operations[start:end] if isinstance(step, keras.layers.Layer)]
         start = end
     return blocks
-
-
-def prepare_embedded(home: DataRoot) -> Path:
-    """Put the embedded weights of EfficientNet-Lite0 into Keras's format under the data root, once.
-
-    Returns:
-        The file.
-
-    Raises:
-        WeightsError: If the package with the weights is missing or damaged.
-        StorageError: If the data root cannot be written.
-    """
-    path = weights_path(get_backbone("efficientnet_lite0"), home)
-    if not size_of(path):
-        write_atomically(path, _save_embedded)
-    return path
-
-
-def _save_embedded(path: Path) -> None:
-    spec = get_backbone("efficientnet_lite0")
-    model = build_network(spec, spec.default_size)
-    set_weights(model, convert_weights())
-    # Keras insists on this ending; the caller's temporary name has another.
-    keras_path = path.with_name(f"{path.name}.weights.h5")
-    try:
-        model.save_weights(keras_path)
-        keras_path.replace(path)
-    finally:
-        keras_path.unlink(missing_ok=True)
-
-
-def build_lite0_imagenet_classifier() -> keras.Model:
-    """Build EfficientNet-Lite0 with its own classifier for the 1000 classes of ImageNet.
-
-    Returns:
-        A model from pixels of shape `(batch, 224, 224, 3)` in [0, 255] to probabilities of shape `(batch, 1000)`.
-
-    Raises:
-        WeightsError: If the package with the weights is missing or damaged.
-    """
-    spec = get_backbone("efficientnet_lite0")
-    backbone = build_backbone(spec, spec.default_size, DataRoot.configured(), weights=RANDOM)
-    model = keras.Model(backbone.input, build_imagenet_classifier(backbone.output), name=f"{spec.name}_imagenet")
-    set_weights(model, convert_weights())
-    return model
 
 
 def _preprocess(pixels: keras.KerasTensor, spec: PreprocessingSpec) -> keras.KerasTensor:

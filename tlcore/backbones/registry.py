@@ -16,7 +16,6 @@ from tlcore.backbones.spec import (
     BackboneSpec,
     BlockSpec,
     PreprocessingSpec,
-    WeightsSpec,
     output_shape,
 )
 
@@ -25,7 +24,6 @@ __all__ = [
     "BackboneSpec",
     "BlockSpec",
     "PreprocessingSpec",
-    "WeightsSpec",
     "get_backbone",
     "output_shape",
     "small_cnn_filters",

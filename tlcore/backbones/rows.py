@@ -11,10 +11,14 @@ from tlcore.backbones.spec import (
     TORCH,
     BackboneSpec,
     BlockEnds,
+    EmbeddedWeights,
     PreprocessingSpec,
-    WeightsSpec,
     keras_weights,
 )
+from tlcore.downloading import PublishedFile
+
+# Keras keeps the weights of EfficientNetB0 to B7, and only these, outside its usual folder.
+EFFICIENTNET_STORAGE = "https://storage.googleapis.com/keras-applications"
 
 EFFICIENTNET_ENDS: BlockEnds = (
     ("stem_activation", "stem"),
@@ -50,7 +54,7 @@ def _keras(
     builder: str,
     top1: float,
     preprocessing: PreprocessingSpec,
-    weights: WeightsSpec,
+    weights: PublishedFile,
     block_ends: BlockEnds,
     *,
     title: str = "",
@@ -77,41 +81,38 @@ def _keras(
     )
 
 
-def _tf_kernels(name: str, download_bytes: int, md5: str, folder: str = "") -> WeightsSpec:
+def _tf_kernels(name: str, size_bytes: int, md5: str, folder: str = "") -> PublishedFile:
     """Return weights under the name that most networks of Keras have."""
     filename = f"{name}_weights_tf_dim_ordering_tf_kernels_notop.h5"
-    return keras_weights(folder or name, filename, download_bytes, md5)
+    return keras_weights(folder or name, filename, size_bytes, md5)
 
 
 def _mobilenet_v2(
-    width: str, alpha: float, top1: float, download_bytes: int, *, source: str = MOBILENET_V2_WIDTHS
+    width: str, alpha: float, top1: float, size_bytes: int, *, source: str = MOBILENET_V2_WIDTHS
 ) -> BackboneSpec:
     """Return the row of one width; of all but the usual one the size of the file is that of its numbers."""
     filename = f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{alpha}_224_no_top.h5"
-    weights = keras_weights("mobilenet_v2", filename, download_bytes, size_is_exact=not width)
+    weights = keras_weights("mobilenet_v2", filename, size_bytes, size_is_exact=not width)
     name, title = f"mobilenet_v2{width}", f"MobileNetV2 {alpha}" if width else "MobileNetV2"
     ends = MOBILENET_V2_ENDS
     return _keras(name, "MobileNetV2", top1, MINUS_ONE_TO_ONE, weights, ends, title=title, source=source, alpha=alpha)
 
 
-def _efficientnet(number: int, size: int, top1: float, download_bytes: int, md5: str) -> BackboneSpec:
-    # Keras keeps these, and only these, outside its usual folder.
-    filename = f"efficientnetb{number}_notop.h5"
-    url = f"https://storage.googleapis.com/keras-applications/{filename}"
+def _efficientnet(number: int, size: int, top1: float, size_bytes: int, md5: str) -> BackboneSpec:
     return _keras(
         f"efficientnet_b{number}",
         f"EfficientNetB{number}",
         top1,
         RAW_PIXELS,
-        WeightsSpec(filename, download_bytes, url, md5),
+        keras_weights(EFFICIENTNET_STORAGE, f"efficientnetb{number}_notop.h5", size_bytes, md5),
         EFFICIENTNET_ENDS,
         size=size,
         variance_factors=IMAGENET_DEVIATIONS,
     )
 
 
-def _efficientnet_v2(number: int, size: int, top1: float, download_bytes: int, md5: str) -> BackboneSpec:
-    weights = keras_weights("efficientnet_v2", f"efficientnetv2-b{number}_notop.h5", download_bytes, md5)
+def _efficientnet_v2(number: int, size: int, top1: float, size_bytes: int, md5: str) -> BackboneSpec:
+    weights = keras_weights("efficientnet_v2", f"efficientnetv2-b{number}_notop.h5", size_bytes, md5)
     name, builder = f"efficientnet_v2_b{number}", f"EfficientNetV2B{number}"
     return _keras(name, builder, top1, RAW_PIXELS, weights, EFFICIENTNET_ENDS, size=size)
 
@@ -126,7 +127,7 @@ ROWS: tuple[BackboneSpec, ...] = (
         default_size=224,
         minimum_size=32,
         preprocessing=EFFICIENTNET_LITE,
-        weights=WeightsSpec("efficientnet_lite0.weights.h5"),
+        weights=EmbeddedWeights("efficientnet_lite0.weights.h5"),
         block_ends=EFFICIENTNET_ENDS,
     ),
     _keras(

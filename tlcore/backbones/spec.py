@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tlcore.downloading import PublishedFile
+
 BlockEnds = tuple[tuple[str, str], ...]
 """Regular expressions of the last layers of blocks, and what the block is called."""
 
@@ -97,42 +99,45 @@ EFFICIENTNET_LITE = _same_for_all(1 / 128, -127 / 128)
 
 
 @dataclass(frozen=True, slots=True)
-class WeightsSpec:
-    """The published file of pre-trained weights.
+class EmbeddedWeights:
+    """Pre-trained weights that come with a pinned package and need no network.
 
     Attributes:
-        filename: Name of the file; the same as in Keras's own cache, so that both share it.
-        download_bytes: Size of the file that is fetched; 0 when the weights are embedded.
-        url: Where it is fetched from; empty when the weights are embedded.
-        file_hash: MD5 or SHA-256 of the file in hexadecimal, or empty when the publisher gives none.
-        size_is_exact: Whether `download_bytes` is the size as published. Otherwise it is that of the numbers
-            alone, 4 bytes each, and the file a little larger.
+        name: Tells them from others where features of them are kept.
     """
 
-    filename: str
-    download_bytes: int = 0
-    url: str = ""
-    file_hash: str = ""
-    size_is_exact: bool = True
-
-    @property
-    def embedded(self) -> bool:
-        """Whether the weights come with the app and need no network."""
-        return not self.url
+    name: str
 
 
 def keras_weights(
     folder: str,
     filename: str,
-    download_bytes: int,
+    size_bytes: int,
     file_hash: str = "",
     *,
     size_is_exact: bool = True,
     published_name: str = "",
-) -> WeightsSpec:
-    """Return the weights without classifier that Keras Applications publishes in one of its folders."""
-    url = f"{KERAS_STORAGE}/{folder}/{published_name or filename}"
-    return WeightsSpec(filename, download_bytes, url, file_hash, size_is_exact)
+) -> PublishedFile:
+    """Return the weights without classifier that Keras Applications publishes.
+
+    Args:
+        folder: A folder of Keras's usual storage, or the address of another one.
+        filename: What Keras calls the file in its cache.
+        size_bytes: Its size.
+        file_hash: Its MD5 or SHA-256, where Keras gives one.
+        size_is_exact: `False` where no size is published; then it is that of the numbers alone, 4 bytes each.
+        published_name: Name of the file in that folder, when it is another one.
+    """
+    address = folder if folder.startswith("https:") else f"{KERAS_STORAGE}/{folder}"
+    return PublishedFile(
+        filename,
+        f"{address}/{published_name or filename}",
+        size_bytes,
+        file_hash,
+        HDF5_SIGNATURE,
+        folder="models",
+        size_is_exact=size_is_exact,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +155,7 @@ class BackboneSpec:
         default_size: Side of the picture that it was trained on, in pixels.
         minimum_size: Smallest side that it works with, in pixels.
         preprocessing: From pixels to the network's input.
-        weights: The file of pre-trained weights; `None` when there is none and it starts from random ones.
+        weights: Its pre-trained weights; `None` when there are none and it starts from random ones.
         block_ends: Where its blocks end; of several layers that end a block, the last one does.
         blocks: From the picture to the output.
         arguments: Keyword arguments for the builder.
@@ -166,7 +171,7 @@ class BackboneSpec:
     default_size: int
     minimum_size: int
     preprocessing: PreprocessingSpec
-    weights: WeightsSpec | None
+    weights: PublishedFile | EmbeddedWeights | None
     block_ends: BlockEnds = ()
     blocks: tuple[BlockSpec, ...] = ()
     arguments: tuple[tuple[str, float | bool | str | tuple[int, ...]], ...] = ()
@@ -175,12 +180,12 @@ class BackboneSpec:
     @property
     def embedded(self) -> bool:
         """Whether pre-trained weights come with the app and need no network."""
-        return self.weights is not None and self.weights.embedded
+        return isinstance(self.weights, EmbeddedWeights)
 
     @property
     def download_bytes(self) -> int:
         """Size of the weights that are fetched on first use; 0 when there is nothing to fetch."""
-        return 0 if self.weights is None else self.weights.download_bytes
+        return self.weights.size_bytes if isinstance(self.weights, PublishedFile) else 0
 
     @property
     def parameters(self) -> int:

@@ -31,7 +31,7 @@ def download(context: WorkerContext) -> tuple[JobState, str]:
                 f"The weights of {spec.title} cannot be fetched: there is no way to the internet from this "
                 f"computer.{here} Connect it and try again, or choose a backbone that is ready offline."
             )
-        download_weights(spec, context.home, progress=_report(context, spec))
+        download_weights(spec, progress=_report(context, spec))
     return "finished", ""
 
 

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 
 from tlcore.backbones.registry import BackboneSpec, get_backbone, output_shape
+from tlcore.backbones.spec import EmbeddedWeights
 from tlcore.backbones.weights.status import RANDOM_SEED, is_random
 from tlcore.config import IMAGENET, ModelConfig, ResizeMode
 from tlcore.documents import to_json
@@ -99,7 +100,9 @@ def weights_identity(spec: BackboneSpec, weights: str) -> str:
         return f"random {RANDOM_SEED}"
     if weights != IMAGENET:
         return f"brought {weights}"
-    return f"{spec.weights.filename} {spec.weights.file_hash}".strip()
+    if isinstance(spec.weights, EmbeddedWeights):
+        return spec.weights.name
+    return f"{spec.weights.name} {spec.weights.file_hash}".strip()
 
 
 def _cut(spec: BackboneSpec, config: ModelConfig) -> tuple[str, tuple[int, ...]]:

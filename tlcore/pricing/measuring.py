@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import chain, cycle, islice, zip_longest
 from pathlib import Path
 
-from tlcore.backbones.weights.status import require_weights, weights_status
+from tlcore.backbones.weights.status import require_weights
 from tlcore.config import RunConfig
 from tlcore.dataset import Dataset, Item, Split, check_trainable
 from tlcore.features.compiled import configure_tensorflow, ensure_compiled, is_compiled
@@ -76,8 +76,7 @@ def measure(dataset: Dataset, config: RunConfig, progress: Progress, launch_seco
 
 def _make_ready(plan: ModelPlan, progress: Progress, home: DataRoot) -> float:
     """Compile the frozen part when it is not yet; return how long TensorFlow's import for that took."""
-    spec, weights = plan.backbone, plan.config.weights
-    if is_compiled(plan, home) and weights_status(spec, home, weights).state != "convert":
+    if is_compiled(plan, home):
         return 0.0
     configure_tensorflow()
     progress.phase("compiling")
@@ -85,7 +84,7 @@ def _make_ready(plan: ModelPlan, progress: Progress, home: DataRoot) -> float:
     from tlcore.model import classifier  # noqa: F401 - imported to see how long it takes
 
     import_seconds = time.monotonic() - started
-    require_weights(spec, home, weights)
+    require_weights(plan.backbone, home, plan.config.weights)
     ensure_compiled(plan, progress, home)
     return import_seconds
 

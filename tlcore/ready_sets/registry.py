@@ -7,11 +7,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from tlcore.downloading import PublishedFile
 from tlcore.intake.sources import ReadyPicture
 from tlcore.ready_sets.array_files import read_cifar, read_idx, read_mnist
 from tlcore.ready_sets.class_names import CIFAR10, CIFAR100, CLOTHES, DIGITS
 from tlcore.ready_sets.embedded import PHOTOS, read_digits, read_surfaces, windows
-from tlcore.ready_sets.files import ReadyFile
 from tlcore.ready_sets.photo_archives import read_tgz, read_zip
 from tlcore.ready_sets.pictures import first_of_each_class
 
@@ -54,7 +54,7 @@ class ReadySetSpec:
     source: str
     classes: tuple[tuple[str, int], ...]
     read: Callable[[tuple[Path, ...], ExitStack], Iterator[ReadyPicture]]
-    files: tuple[ReadyFile, ...] = ()
+    files: tuple[PublishedFile, ...] = ()
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -115,10 +115,10 @@ def open_ready_set(
     return pictures if per_class is None else tuple(first_of_each_class(pictures, per_class))
 
 
-def _fashion_file(name: str, size_bytes: int, md5: str) -> ReadyFile:
+def _fashion_file(name: str, size_bytes: int, md5: str) -> PublishedFile:
     # Keras checks no hash here; the publisher of Fashion-MNIST lists these for the same files:
     # https://github.com/zalandoresearch/fashion-mnist#get-the-data
-    return ReadyFile(f"fashion-mnist/{name}", f"{_KERAS_URL}/{name}", size_bytes, md5, _GZIP)
+    return PublishedFile(f"fashion-mnist/{name}", f"{_KERAS_URL}/{name}", size_bytes, md5, _GZIP)
 
 
 READY_SETS = (
@@ -158,7 +158,7 @@ READY_SETS = (
         classes=tuple(zip(DIGITS, (6903, 7877, 6990, 7141, 6824, 6313, 6876, 7293, 6825, 6958), strict=True)),
         read=lambda paths, _stack: read_mnist(paths[0], DIGITS),
         files=(
-            ReadyFile(
+            PublishedFile(
                 "mnist.npz",
                 f"{_KERAS_URL}/mnist.npz",
                 11_490_434,
@@ -203,7 +203,7 @@ READY_SETS = (
             label_key="labels",
         ),
         files=(
-            ReadyFile(
+            PublishedFile(
                 "cifar-10-batches-py-target_archive",
                 f"{_CIFAR_URL}/cifar-10-python.tar.gz",
                 170_498_071,
@@ -231,7 +231,7 @@ READY_SETS = (
             label_key="fine_labels",
         ),
         files=(
-            ReadyFile(
+            PublishedFile(
                 "cifar-100-python-target_archive",
                 f"{_CIFAR_URL}/cifar-100-python.tar.gz",
                 169_001_437,
@@ -253,7 +253,7 @@ READY_SETS = (
         classes=(("daisy", 633), ("dandelion", 898), ("roses", 641), ("sunflowers", 699), ("tulips", 799)),
         read=lambda paths, stack: read_tgz(paths[0], stack),
         files=(
-            ReadyFile(
+            PublishedFile(
                 "flower_photos.tar",
                 f"{_FLOWERS_URL}/flower_photos.tgz",
                 228_813_984,
@@ -277,7 +277,7 @@ READY_SETS = (
         classes=(("cats", 1500), ("dogs", 1500)),
         read=lambda paths, stack: read_zip(paths[0], stack, {"train": "train", "validation": "test"}),
         files=(
-            ReadyFile(
+            PublishedFile(
                 "cats_and_dogs.zip",
                 f"{_CATS_URL}/cats_and_dogs_filtered.zip",
                 68_606_236,
