@@ -40,7 +40,7 @@ def start(arguments: "list[str]") -> int:
         if file is not None:
             command = [python, "-m", "tlcore.backup", action, str(Path(file).resolve())]
             return subprocess.run(command, env=variables, cwd=str(ROOT)).returncode
-    os.chdir(str(ROOT))
+    os.chdir(str(settings_folder()))
     if "--server.address" in {name.split("=")[0] for name in rest}:
         # Others will watch too: one core stays free for the pages, or they would wait for every training.
         variables.setdefault("TRANSFER_LAB_THREADS", str(max(1, (os.cpu_count() or 1) - 1)))
@@ -56,6 +56,16 @@ def start(arguments: "list[str]") -> int:
     return subprocess.run(command, env=variables).returncode
 
 
+def settings_folder() -> Path:
+    """Return the folder with Streamlit's settings: this one, or where pip put them."""
+    if (ROOT / ".streamlit").is_dir():
+        return ROOT
+    from importlib.metadata import files
+
+    found = [Path(str(file.locate())) for file in files("transfer-lab") or () if file.name == "config.toml"]
+    return found[0].parents[1]  # never without them: they keep the app on this machine
+
+
 def server_command(python: str, port: "int | None", no_browser: bool, rest: "list[str]") -> "list[str]":
     """Return the command that serves the app.
 
@@ -65,7 +75,7 @@ def server_command(python: str, port: "int | None", no_browser: bool, rest: "lis
         no_browser: Whether no browser shall open.
         rest: Options for Streamlit itself.
     """
-    command = [python, "-m", "streamlit", "run", "app.py"]
+    command = [python, "-m", "streamlit", "run", str(ROOT / "app.py")]
     if port is not None:
         command += ["--server.port", str(port)]
     if no_browser:

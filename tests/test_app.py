@@ -7,7 +7,7 @@ from streamlit.web.server.app_discovery import discover_asgi_app
 
 import app
 
-SERVE = ["python", "-m", "streamlit", "run", "app.py"]
+SERVE = ["python", "-m", "streamlit", "run", str(app.ROOT / "app.py")]
 
 
 def test_streamlit_finds_the_app_and_its_router() -> None:

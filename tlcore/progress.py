@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import math
-import shutil
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Literal, Protocol, TextIO, TypeVar
 
-REDRAW_SECONDS = 0.1
+from tqdm import tqdm
+
+STARTED = "{desc}, {elapsed}"
+COUNTED = "{desc} {n_fmt}/{total_fmt} |{bar:20}| {elapsed}, {remaining} left"
+"""How tqdm draws a phase whose length is not known, and one whose length is."""
+
 WAIT_SECONDS = 0.2
 
 T = TypeVar("T")
@@ -127,48 +129,8 @@ def wait_for(future: Future[T], progress: Progress, phase: Phase) -> T:
     return future.result()
 
 
-class ProgressLine:
-    """Show what is going on in one line that moves.
-
-    A terminal gets the line redrawn in place. A file or a pipe gets a line now and then, so that
-    a log stays short.
-
-    Args:
-        stream: Where to write; standard output when left out.
-        every_seconds: Least time between two lines on something that is no terminal.
-    """
-
-    def __init__(self, stream: TextIO | None = None, every_seconds: float = 10.0) -> None:
-        self._stream = stream if stream is not None else sys.stdout
-        self._moves = self._stream.isatty()
-        self._every_seconds = every_seconds
-        self._last_time = float("-inf")
-        self._last_length = 0
-
-    def show(self, text: str) -> None:
-        """Replace the line by `text`."""
-        if self._moves:
-            self._redraw(text[: max(20, shutil.get_terminal_size().columns - 1)])
-        elif time.monotonic() - self._last_time >= self._every_seconds:
-            self._last_time = time.monotonic()
-            print(text, file=self._stream, flush=True)
-
-    def finish(self, text: str = "") -> None:
-        """Clear the moving line and leave `text`, if any, for good."""
-        if self._moves:
-            self._redraw("")
-        self._last_time = float("-inf")
-        if text:
-            print(text, file=self._stream, flush=True)
-
-    def _redraw(self, text: str) -> None:
-        self._stream.write("\r" + text.ljust(self._last_length) + ("" if text else "\r"))
-        self._stream.flush()
-        self._last_length = len(text)
-
-
 class TerminalProgress:
-    """Progress on a terminal: a moving line for the phase, a line for each epoch. A file or pipe gets no moving line.
+    """Progress on a terminal: a moving bar for the phase, a line for each epoch. A file or pipe gets no moving bar.
 
     Args:
         stream: Where to write; standard error when left out.
@@ -176,24 +138,24 @@ class TerminalProgress:
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream if stream is not None else sys.stderr
-        self._moves = self._stream.isatty()
-        self._line = ProgressLine(self._stream)
         self._phase = ""
-        self._text = ""
-        self._last = -math.inf
+        self._bar: tqdm | None = None
 
     def phase(self, name: Phase, done: int = 0, total: int = 0, subject: str = "") -> None:
         """Show a new phase at once, and how far it is at most ten times a second."""
         words = phase_words(name, subject)
         if words != self._phase:
             self.close()
-            self._phase, self._last = words, -math.inf
-            if not self._moves:
+            self._phase = words
+            if self._stream.isatty():
+                # It moves with time, not with a guessed number of steps: these may be of very different lengths.
+                self._bar = tqdm(desc=words, file=self._stream, bar_format=STARTED, miniters=0, dynamic_ncols=True)
+            else:
                 self.line(words)
-        self._text = f"{words} {done}/{total}" if total else words
-        if self._moves and time.monotonic() - self._last >= REDRAW_SECONDS:
-            self._last = time.monotonic()
-            self._line.show(self._text)
+        if self._bar is not None:
+            if total:
+                self._bar.total, self._bar.bar_format = total, COUNTED
+            self._bar.update(done - self._bar.n)
 
     def metrics(self, epoch: float, values: Mapping[str, float]) -> None:
         """Print the values at the end of an epoch."""
@@ -205,11 +167,11 @@ class TerminalProgress:
         """A terminal stops with Ctrl-C."""
 
     def line(self, text: str) -> None:
-        """Print a line of its own."""
-        self._line.finish(text)
+        """Print a line of its own, above the bar."""
+        tqdm.write(text, file=self._stream)
 
     def close(self) -> None:
         """End the phase; its last state stays on the terminal."""
-        if self._moves and self._phase:
-            self._line.finish(self._text)
-        self._phase = ""
+        if self._bar is not None:
+            self._bar.close()
+        self._phase, self._bar = "", None

@@ -1,4 +1,4 @@
-"""The console script `transfer-lab` of a checkout that pip has installed (`pip install -e .`)."""
+"""The console script `transfer-lab` that pip installs."""
 
 from __future__ import annotations
 
