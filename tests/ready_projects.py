@@ -17,7 +17,9 @@ from tlcore.storage.requests import ImportRequest, StagedFile
 from tlcore.storage.runs import RunPlan
 from tlcore.storage.staging import make_staging_dir
 
-JOB_SECONDS = 180
+JOB_SECONDS = 600
+"""Patience with a computer that does other things too; a job that fails is noticed at once."""
+
 LONG_TRAINING = TrainingConfig(epochs=1000, patience=None)
 
 

@@ -14,11 +14,14 @@ from pathlib import Path
 
 import psutil
 
-from tests.page_tests import ROOT_DIR
 from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot
+from tlcore.jobs.processes import ROOT_DIR
 
 PREPARED_VARIABLE = "TRANSFER_LAB_PREPARED"
 """Names a data root whose prepared backbone is taken over: saves half a minute while one writes tests."""
+
+PROBE = "/made-of"
+"""Where `tests/app_with_a_probe.py` tells what its server is made of."""
 
 START_SECONDS = 90
 PREPARE_SECONDS = 300
@@ -26,10 +29,11 @@ JOB_MODULES = "tlcore.jobs."
 
 
 class AppServer:
-    """`streamlit run app.py` on a free port of this machine."""
+    """`streamlit run app.py` on a free port of this machine, or the app with what a test adds to it."""
 
-    def __init__(self, home: DataRoot) -> None:
+    def __init__(self, home: DataRoot, script: str = "app.py") -> None:
         self.home = home
+        self.script = script
         self.port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -46,7 +50,7 @@ class AppServer:
     def start(self) -> None:
         """Start the server and wait until it is well."""
         self.home.path.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true"]
+        command = [sys.executable, "-m", "streamlit", "run", self.script, "--server.headless", "true"]
         with (self.home.path / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [*command, "--server.port", str(self.port)],

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from pages.server.asgi import USER_COOKIE
 from tests.browser import TIMEOUT_SECONDS, PageWatch, open_context, take_photo
 from tests.ready_projects import LONG_TRAINING, ReadyProject, begin_run, make_project, wait_for_end, wait_for_phase
-from tests.server import AppServer, prepare_home
+from tests.server import PROBE, AppServer, prepare_home
 from tlcore.config import TrainingConfig
 from tlcore.home import DataRoot
 from tlcore.jobs.processes import kill
@@ -45,7 +45,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
     """The app with its backbone prepared, on a data root that the tests of this file share."""
     home = DataRoot(tmp_path_factory.mktemp("browser") / "home")
     prepare_home(home)
-    server = AppServer(home)
+    server = AppServer(home, "tests/app_with_a_probe.py")
     try:
         server.start()
         yield server
@@ -134,6 +134,7 @@ def test_a_person_walks_from_a_zip_file_to_right_answers(
     page.locator('[data-testid="stMarkdown"]').get_by_text("Cats & *dogs*", exact=True).wait_for()
 
     bring_archive(page, archive)
+    assert page.request.get(f"{app.address}{PROBE}").json()["uploaded_bytes"] == 0  # they are on the disk by now
     cats = page.get_by_alt_text("cat.")
     cats.nth(5).wait_for()
     watch.check()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from dataclasses import replace
 
 import pytest
@@ -339,12 +338,10 @@ def test_the_price_is_what_then_happens(
     assert job.ended is not None
     actual = job.ended - job.started
     with capsys.disabled():
-        print(f"\npredicted {tag.total_seconds:.1f} s, took {actual:.1f} s")
+        busy = f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "load unknown"
+        print(f"\npredicted {tag.total_seconds:.1f} s, took {actual:.1f} s, {busy}")
     # Beside other programs the same work takes longer or shorter from one minute to the next.
     assert 1 / 3 < tag.total_seconds / actual < 3
-    if not 0.7 < tag.total_seconds / actual < 1.3:
-        busy = f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "load unknown"
-        warnings.warn(f"The price was off: {tag.total_seconds:.1f} s for {actual:.1f} s, {busy}", stacklevel=1)
     after = read_speeds(config, dataset, home)
     assert after is not None
     assert after != known

@@ -10,6 +10,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.runtime import app_session
 from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 from streamlit.runtime.media_file_storage import MediaFileKind, MediaFileStorageError
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 
 import app
 from pages.server import private_streamlit
@@ -115,9 +116,19 @@ def test_a_newer_streamlit_that_takes_another_way_is_noticed(
     storage: LingeringMediaStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert app.app is not None  # importing it patches
-    uploads = SimpleNamespace(remove_file=lambda *_: None)
+    uploads = MemoryUploadedFileManager("/upload")
     assert lost_effects(runtime(storage, uploads)) == []
     assert "MemoryMediaFileStorage" in lost_effects(runtime(object(), uploads))[0]
     assert "remove_file" in lost_effects(runtime(storage, object()))[0]
-    monkeypatch.setattr(app_session, "ForwardMsgQueue", ForwardMsgQueue)
-    assert "ForwardMsgQueue" in lost_effects(runtime(storage, uploads))[0]
+    with monkeypatch.context() as changed:
+        changed.setattr(uploads, "remove_file", lambda *_: None)
+        assert "remove_file" in lost_effects(runtime(storage, uploads))[0]
+    with monkeypatch.context() as changed:
+        changed.setattr(app_session, "ForwardMsgQueue", ForwardMsgQueue)
+        assert "ForwardMsgQueue" in lost_effects(runtime(storage, uploads))[0]
+    with monkeypatch.context() as changed:
+        changed.setattr(app_session.AppSession, "__init__", lambda *_: None)
+        assert "ForwardMsgQueue" in lost_effects(runtime(storage, uploads))[0]
+    with monkeypatch.context() as changed:
+        changed.setattr(ForwardMsgQueue, "clear", lambda _, retain_messages=False: None)
+        assert "ForwardMsgQueue" in lost_effects(runtime(storage, uploads))[0]

@@ -3,9 +3,12 @@
 | what | why | how it is seen to work |
 |---|---|---|
 | pandas, scikit-learn left out of its imports | workers start 2 s sooner | `lost_effects` after each job |
-| `random.seed` decides its initial weights | random weights are the same in every process | a test of the weights |
-| names of its layers set anew | the same network has the same names in every process | a test of the names |
-| `Model._run_through_graph` | statistics of random weights, settled layer by layer | `run_through` raises without it |
+| `random.seed` decides its initial weights | random weights are the same in every process | `fixed_draws`, each time |
+| names of its layers set anew | the same network has the same names in every process | `block_output`, each time |
+| `Model._run_through_graph` | statistics of random weights, settled layer by layer | `run_through`, each time |
+
+Public ways were looked at: other seeds of initializers would draw other weights than those that stored runs were
+trained on; `clear_session` would also forget the settings of a program that uses this library, such as its precision.
 """
 
 from __future__ import annotations
@@ -66,11 +69,17 @@ def fixed_draws(seed: int) -> Iterator[None]:
     """Let Keras draw the same first weights every time, and leave everybody else's draws alone.
 
     Keras asks Python's `random` for the seed of every initializer that was given none.
+
+    Raises:
+        RuntimeError: If it has not asked, so that its weights would be others in every process.
     """
     state = random.getstate()
     random.seed(seed)
+    fixed = random.getstate()
     try:
         yield
+        if random.getstate() == fixed:
+            raise RuntimeError("This Keras draws its first weights otherwise than 3.15; see tlcore/private_keras.py.")
     finally:
         random.setstate(state)
 
@@ -94,5 +103,16 @@ def run_through(model: keras.Model, inputs: Any, call: Callable[..., Any]) -> No
         model: A functional model of one input.
         inputs: What it gets.
         call: Gets each operation with its arguments, and returns what the operation gives.
+
+    Raises:
+        RuntimeError: If not every operation was called, so that some would not be settled.
     """
-    model._run_through_graph([inputs], operation_fn=lambda operation: operation, call_fn=call)
+    called = []
+
+    def note(operation: keras.Operation, *args: Any, **kwargs: Any) -> Any:
+        called.append(operation)
+        return call(operation, *args, **kwargs)
+
+    model._run_through_graph([inputs], operation_fn=lambda operation: operation, call_fn=note)
+    if len(called) < len(model.operations) - len(model.inputs):
+        raise RuntimeError("This Keras goes through networks otherwise than 3.15; see tlcore/private_keras.py.")

@@ -7,20 +7,24 @@
 | `uploaded_file_mgr.remove_file` | uploads stay in memory until the session ends | `check` at start |
 
 `check` is asked when the server starts, so that a newer Streamlit that takes another way is noticed at once and not by
-a person whose pictures are broken.
+a person whose pictures are broken. A test asks a running server the same about its sessions.
 """
 
 from __future__ import annotations
 
+import inspect
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from streamlit.runtime import Runtime, app_session, get_instance, memory_media_file_storage
 from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 from streamlit.runtime.media_file_storage import MediaFileKind
 from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
 from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.scriptrunner_utils.script_run_context import ScriptRunContext
+from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 from streamlit.typing import UploadedFile
 
 LINGER_SECONDS = 60
@@ -85,14 +89,51 @@ def patch() -> None:
 
 def lost_effects(runtime: Runtime) -> list[str]:
     """Return what no longer takes effect in a server that has started, in words; empty when all does."""
-    lost = []
-    if not isinstance(getattr(runtime._media_file_mgr, "_storage", None), LingeringMediaStorage):
-        lost.append("pictures of interrupted pages are kept a while (MemoryMediaFileStorage)")
-    if getattr(app_session, "ForwardMsgQueue", None) is not CompleteMessages:
-        lost.append("messages of a page outlive the start of its fragments (ForwardMsgQueue)")
-    if not callable(getattr(runtime._uploaded_file_mgr, "remove_file", None)):
-        lost.append("uploaded files are freed once they are on disk (uploaded_file_mgr.remove_file)")
-    return lost
+    effects = {
+        "pictures of interrupted pages are kept a while (MemoryMediaFileStorage)": _keeps_pictures(runtime),
+        "messages of a page outlive the start of its fragments (ForwardMsgQueue)": _keeps_messages(),
+        "uploaded files are freed once they are on disk (uploaded_file_mgr.remove_file)": _frees_uploads(runtime),
+    }
+    return [effect for effect, is_there in effects.items() if not is_there]
+
+
+def _keeps_pictures(runtime: Runtime) -> bool:
+    storage = getattr(getattr(runtime, "_media_file_mgr", None), "_storage", None)
+    return isinstance(storage, LingeringMediaStorage) and _overrides(LingeringMediaStorage)
+
+
+def _keeps_messages() -> bool:
+    # A session looks the name up when it begins; setting a name that nobody reads would have no effect.
+    is_read = "ForwardMsgQueue" in app_session.AppSession.__init__.__code__.co_names
+    is_ours = getattr(app_session, "ForwardMsgQueue", None) is CompleteMessages
+    return is_read and is_ours and _overrides(CompleteMessages) and hasattr(ForwardMsgQueue(), "_delta_index_map")
+
+
+def _frees_uploads(runtime: Runtime) -> bool:
+    session, file = "check", UploadedFileRec("file", "name", "type", b"content")
+    try:
+        manager: Any = runtime._uploaded_file_mgr
+        manager.add_file(session, file)
+        manager.remove_file(session, file.file_id)
+        is_gone = not manager.get_files(session, [file.file_id])
+        manager.remove_session_files(session)
+    except (AttributeError, TypeError):
+        return False
+    return is_gone and {"session_id", "uploaded_file_mgr"} <= ScriptRunContext.__dataclass_fields__.keys()
+
+
+def _overrides(ours: type) -> bool:
+    """Whether every method of one of our classes replaces one that Streamlit calls in the same way."""
+    theirs = ours.__mro__[1]
+    return all(
+        hasattr(theirs, name) and _parameters(method) == _parameters(getattr(theirs, name))
+        for name, method in vars(ours).items()
+        if inspect.isfunction(method)
+    )
+
+
+def _parameters(method: Callable[..., object]) -> list[str]:
+    return list(inspect.signature(method).parameters)
 
 
 def check() -> None:

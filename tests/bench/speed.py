@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tests.bench.measures import table
 from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot
+from tlcore.quiet import silence_tensorflow
 
 MEASUREMENTS = {
     "features": "tests.bench.engines",
@@ -34,6 +35,7 @@ def measure(name: str, *, quick: bool) -> None:
     """Measure one thing in this process and print its JSON lines."""
     from tests.bench.material import FULL, QUICK
 
+    silence_tensorflow()
     function = getattr(importlib.import_module(MEASUREMENTS[name]), f"measure_{name}")
     for measurement in function(QUICK if quick else FULL, DataRoot.configured()):
         print(measurement.to_json(), flush=True)
@@ -46,7 +48,7 @@ def run_apart(name: str, home: DataRoot, *, quick: bool) -> tuple[list[dict[str,
         Its results, and whether it came to its end.
     """
     command = [sys.executable, "-m", "tests.bench.speed", "--here", name, *(["--quick"] if quick else [])]
-    variables = {**os.environ, ENVIRONMENT_VARIABLE: str(home.path), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    variables = {**os.environ, ENVIRONMENT_VARIABLE: str(home.path)}
     lines: list[dict[str, object]] = []
     with subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, encoding="utf-8") as process:
         assert process.stdout is not None

@@ -16,7 +16,6 @@ from tlcore.features.litert import seal
 from tlcore.home import DataRoot, write_atomically
 from tlcore.model.classifier import build_prefix
 from tlcore.model.cut import ModelPlan
-from tlcore.private_tensorflow import folded
 
 
 def compile_model(model: keras.Model, path: Path) -> None:
@@ -40,10 +39,23 @@ def compile_model(model: keras.Model, path: Path) -> None:
     write_atomically(path, lambda temporary: temporary.write_bytes(seal(content)))
 
 
-def _folded(model: keras.Model, batch_size: int | None) -> Callable[..., Sequence[tf.Tensor]]:
-    """Return a model as one graph with its weights as constants."""
+def _folded(model: keras.Model, batch_size: int | None) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Return a model as one graph with its weights as constants.
+
+    Keras 3 keeps its variables where the LiteRT converter does not look, and the file would come out without
+    weights; as constants they are part of the graph, and TensorFlow can compute with them ahead.
+    """
+    trainable, others = (
+        [variable.numpy() for variable in variables]
+        for variables in (model.trainable_variables, model.non_trainable_variables)
+    )
+
+    def predict(values: tf.Tensor) -> tf.Tensor:
+        return model.stateless_call(trainable, others, values, training=False)[0]
+
     signature = tf.TensorSpec((batch_size, *model.input.shape[1:]), tf.float32, name="input")
-    return folded(lambda values: model(values, training=False), signature)
+    graph: Callable[[tf.Tensor], tf.Tensor] = tf.function(predict, input_signature=[signature]).get_concrete_function()
+    return graph
 
 
 class FoldedEngine:
@@ -56,7 +68,7 @@ class FoldedEngine:
 
     def __call__(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.generic]:
         """Return the features, float16."""
-        (features,) = self._function(tf.constant(np.stack(pictures), tf.float32))
+        features = self._function(tf.constant(np.stack(pictures), tf.float32))
         return as_stored(features.numpy())
 
 
