@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 FAKE_CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 # No sandbox: containers run tests as root.
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", *FAKE_CAMERA)
-TIMEOUT_SECONDS = 40
+TIMEOUT_SECONDS = 120
+"""Patience with a computer that does other things too; only what does not come at all costs so long."""
 LOCAL_SCHEMES = ("data", "blob", "about")
 CONNECTION_WORDS = (
     "ERR_CONNECTION",
