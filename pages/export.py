@@ -6,14 +6,24 @@ from pages.components.amounts import file_size
 from pages.components.frame import next_step, open_page
 from pages.components.results.run_choice import choose_run
 from pages.components.train.run_settings import run_settings
-from pages.server.downloads import ARCHIVE_NAME, MODEL_NAME, RUN_FILES, download_url
+from pages.server.downloads import ARCHIVE_NAME, RUN_FILES, download_url
 from tlcore.documents import to_json
-from tlcore.results.prediction_code import PACKAGES, prediction_code
+from tlcore.results.prediction_code import (
+    LABELS_FILE,
+    MODEL_FILE,
+    OLDEST_KERAS,
+    PACKAGES,
+    PIXELS_FILE,
+    README_FILE,
+    VERSIONS,
+    prediction_code,
+)
 
 FILE_WORDS = {
-    MODEL_NAME: "the model itself, for Keras 3",
-    "labels.txt": "the names of the classes, in the order of the answers",
-    "README.txt": "how to feed it",
+    MODEL_FILE: f"the model itself, for Keras {OLDEST_KERAS} or newer",
+    LABELS_FILE: "the names of the classes, in the order of the answers",
+    PIXELS_FILE: "the app's own way from a file to pixels, for the program below",
+    README_FILE: "how to feed it",
 }
 
 context = open_page("export", needs_model=True)
@@ -27,7 +37,7 @@ if not any(run.has_model for run in context.runs):
 run = choose_run(context)
 folder = context.home.run_dir(run.id)
 paths = {name: folder / name for name in RUN_FILES if (folder / name).is_file()}
-if MODEL_NAME not in paths:
+if MODEL_FILE not in paths:
     st.error("The files of this run were deleted. Train again to make them anew.", icon=":material/error:")
     next_step("Train again", "train")
     st.stop()
@@ -49,11 +59,14 @@ for name in paths:
         st.markdown(FILE_WORDS[name], width="content")
 
 st.subheader("Use it in Python", anchor=False)
-st.markdown(
-    f"Put the files beside a picture and run this. It needs `pip install {' '.join(PACKAGES)}`. "
-    "The model scales the pixels itself, so it takes them as they are."
-)
-st.code(prediction_code(run.config.model), language="python")
+if PIXELS_FILE in paths:
+    st.markdown(
+        f"Put the files beside a picture and run this. It needs `pip install {' '.join(PACKAGES)}` ({VERSIONS}). "
+        "The model scales the pixels itself, so it takes them as they are."
+    )
+    st.code(prediction_code(run.config.model), language="python")
+else:
+    st.markdown("This model is from an earlier version of the app. Its program is in `README.txt`.")
 
 st.subheader("How it was made", anchor=False)
 choices, values = zip(*run_settings(run), strict=True)

@@ -5,14 +5,12 @@ from __future__ import annotations
 import csv
 import http.client
 import io
-import sys
 import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -33,10 +31,9 @@ from tests.page_tests import modules_after
 from tlcore.config import ModelConfig, RunConfig
 from tlcore.dataset import ClassLabel, Dataset, Item
 from tlcore.home import DataRoot
-from tlcore.images.resizing import resize_image
 from tlcore.intake.decoding import clean_pixels
 from tlcore.results.evaluation import VALIDATION_FILE_NAME, Evaluation, load_evaluation, save_evaluation
-from tlcore.results.prediction_code import prediction_code
+from tlcore.results.prediction_code import OLDEST_KERAS, prediction_code
 from tlcore.storage.database import open_database, writing
 from tlcore.storage.datasets import commit_version
 from tlcore.storage.ensembles import list_ensembles
@@ -85,6 +82,7 @@ class Finished:
         save_evaluation(Evaluation(tuple(names), tuple(i.image for i in items), y_true, probabilities), folder)
         (folder / "model.keras").write_bytes(b"K" * 3_000_000)
         (folder / "labels.txt").write_text("".join(f"{name}\n" for name in names), "utf-8")
+        (folder / "pixels.py").write_text("# from a file to pixels", "utf-8")
         (folder / "README.txt").write_text("Feed me.", "utf-8")
         (folder / "worker.log").write_text("secret", "utf-8")
         summary = RunSummary(3, 5, 0.9, len(items) - len(wrong), len(items), 2562, 3_370_000, 12.0)
@@ -357,6 +355,15 @@ def test_export_names_sizes_settings_and_code(make_finished) -> None:
     assert "Download all (ZIP, 3.0 MB)" in links.values()
     assert any("EfficientNet-Lite0" in value for value in page.table[0].value["Value"])
     assert page.code[0].value.strip() == prediction_code(ModelConfig()).strip()
+    assert f"Keras {OLDEST_KERAS} or newer" in all_text(page)
+
+
+def test_the_program_of_a_model_from_before_is_in_its_readme(make_finished) -> None:
+    finished = make_finished()
+    (finished.home.run_dir(finished.add_run()) / "pixels.py").unlink()
+    page = open_step("export", finished.project_id)
+    assert not page.code
+    assert "README.txt" in all_text(page)
 
 
 def test_export_says_so_when_the_files_are_gone(make_finished) -> None:
@@ -537,22 +544,6 @@ def test_the_first_paint_of_understand_loads_neither_network_nor_classifiers(mak
     assert not {"sklearn", "tensorflow", "keras", "ai_edge_litert"} & loaded
 
 
-@pytest.mark.parametrize("mode", ["crop", "stretch", "pad"])
-@pytest.mark.parametrize("shape", [(300, 200, 3), (60, 90, 3)])
-def test_the_code_feeds_the_model_the_pixels_of_the_app(mode, shape, tmp_path: Path, monkeypatch) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "picture.jpg", "PNG")
-    (tmp_path / "labels.txt").write_text("red\ngreen\n", "utf-8")
-    monkeypatch.chdir(tmp_path)
-    model = Mock(predict=Mock(return_value=np.array([[0.25, 0.75]])))
-    # Keras stays outside: what it is given is what matters here.
-    monkeypatch.setitem(sys.modules, "keras", Mock(saving=Mock(load_model=Mock(return_value=model))))
-    exec(prediction_code(ModelConfig(image_size=96, resize_mode=mode)), {})
-    fed = model.predict.call_args.args[0]
-    assert fed.shape == (1, 96, 96, 3)
-    np.testing.assert_array_equal(fed[0], resize_image(pixels, 96, mode))
-
-
 @dataclass(frozen=True)
 class Answered:
     status: int
@@ -594,13 +585,13 @@ def test_the_owner_gets_the_files_as_attachments(make_finished, get: Get) -> Non
     assert get(download_url(run_id, "labels.txt")).content == b"red\ngreen\n"
 
 
-def test_the_zip_holds_all_three_files(make_finished, get: Get) -> None:
+def test_the_zip_holds_all_files(make_finished, get: Get) -> None:
     run_id = make_finished(OWNER).add_run()
     answer = get(download_url(run_id, "model.zip"))
     assert answer.disposition == 'attachment; filename="model.zip"'
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         assert archive.testzip() is None
-        assert archive.namelist() == ["model.keras", "labels.txt", "README.txt"]
+        assert archive.namelist() == ["model.keras", "labels.txt", "pixels.py", "README.txt"]
         assert archive.read("model.keras") == b"K" * 3_000_000
 
 

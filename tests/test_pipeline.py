@@ -1,10 +1,11 @@
 """A whole run on pictures made here: the features, the training, what it leaves, and that all of it agrees."""
 
+import json
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from tests.coloured_pictures import COLOURS, RecordingProgress, coloured_dataset
 from tlcore.config import RESIZE_MODES, HeadConfig, ModelConfig, ResizeMode, RunConfig, TrainingConfig
 from tlcore.dataset import Dataset
 from tlcore.documents import from_json, to_json
-from tlcore.errors import DatasetError, RunError, WeightsError
+from tlcore.errors import DatasetError, ImageError, RunError, WeightsError
 from tlcore.features.engines import compiled_prefix_path
 from tlcore.home import DataRoot
 from tlcore.images.resizing import resize_image
@@ -28,11 +29,12 @@ from tlcore.model.cut import plan_model
 from tlcore.results.evaluation import load_evaluation
 from tlcore.results.prediction import Predictor, load_predictor, save_predictor_spec
 from tlcore.results.prediction import PredictorSpec as Spec
-from tlcore.results.prediction_code import prediction_code
+from tlcore.results.prediction_code import LABELS_FILE, MODEL_FILE, PIXELS_FILE, prediction_code
 from tlcore.storage.images import ImageStore
 from tlcore.storage.runs import RunSummary
 from tlcore.training.run import RunResult, train_classifier
 
+EXPORTED_FILES = (MODEL_FILE, LABELS_FILE, PIXELS_FILE)
 CONFIG = RunConfig(
     model=ModelConfig(image_size=64),
     training=TrainingConfig(epochs=8, batch_size=8, learning_rate=0.01, patience=None),
@@ -111,6 +113,7 @@ def test_a_run_leaves_its_files_and_nothing_half_written(trained: Trained) -> No
         "evaluation.npz",
         "labels.txt",
         "model.keras",
+        "pixels.py",
         "predictor.json",
         "suffix.tflite",
         "validation.npz",
@@ -144,33 +147,115 @@ def test_the_predictor_and_the_exported_model_give_the_same_answers(trained: Tra
     np.testing.assert_allclose(trained.predictor().predict(photos), theirs, atol=1e-3)
 
 
-def test_the_programs_that_we_hand_out_run_and_answer_as_the_app_does(trained: Trained, tmp_path: Path) -> None:
-    for name in ("model.keras", "labels.txt"):
-        shutil.copy(trained.run_dir / name, tmp_path)
+@pytest.fixture(scope="module")
+def handed_out(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what leaves, as somebody unpacks it, and the program for each way to make pictures square."""
+    folder = tmp_path_factory.mktemp("handed-out")
+    for name in EXPORTED_FILES:
+        shutil.copy(trained.run_dir / name, folder)
+    for mode in RESIZE_MODES:
+        program = prediction_code(replace(CONFIG.model, resize_mode=mode))
+        (folder / f"{mode}.py").write_text(program, "utf-8")
+    return folder
+
+
+def awkward_pictures(folder: Path) -> list[Path]:
+    """Write a picture of each kind for which a plain `convert("RGB")` gives other pixels than the app."""
+    colours = picture("green", 7, width=90, height=70)
+    alpha = np.zeros((70, 90, 1), np.uint8)
+    alpha[20:50, 30:60] = 255
+    cutout = Image.fromarray(np.concatenate([colours, alpha], axis=2))
+    ramp = np.linspace(0, 1, 70 * 90, dtype=np.float32).reshape(70, 90)
+    pictures = {
+        "cutout.png": cutout,
+        "cutout.webp": cutout,
+        "grey-cutout.png": cutout.convert("LA"),
+        "cutout.gif": cutout.quantize(32),
+        "sixteen.png": Image.fromarray((ramp * 65535).astype(np.uint16)),
+        "twelve.tif": Image.fromarray((ramp * 4095).astype(np.uint16)),
+        "float.tif": Image.fromarray(ramp),
+        "below-zero.tif": Image.fromarray(ramp * 300 - 100),
+        "print.jpg": Image.fromarray(colours).convert("CMYK"),
+        "drawing.png": Image.fromarray(colours).convert("1"),
+    }
+    for name, image in pictures.items():
+        image.save(folder / name)
+    return [folder / name for name in pictures]
+
+
+def answers_of_programs(folder: Path, questions: Sequence[tuple[str, Path]]) -> list[dict[str, float] | str]:
+    """Run exported programs, each on a file that is put in the place of `picture.jpg`.
+
+    One process, without anything of ours, loads the model once for all, because that takes seconds.
+
+    Args:
+        folder: From `handed_out`.
+        questions: Programs' names and files.
+
+    Returns:
+        Probabilities by class as they were printed, or the name of the error.
+    """
+    (folder / "questions.json").write_text(json.dumps([(name, str(path)) for name, path in questions]), "utf-8")
+    code = """
+import functools, json, keras, shutil
+keras.saving.load_model = functools.cache(keras.saving.load_model)
+for program, path in json.load(open("questions.json", encoding="utf-8")):
+    shutil.copy(path, "picture.jpg")
+    print("---")
+    try:
+        exec(compile(open(f"{program}.py").read(), program, "exec"), {})
+    except Exception as error:
+        print(type(error).__name__)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    answers: list[dict[str, float] | str] = []
+    for shown in done.stdout.split("---\n")[1:]:
+        found = re.findall(r"([\d.]+)% (\w+)", shown)
+        answers.append({name: float(percent) / 100 for percent, name in found} or shown.strip())
+    assert len(answers) == len(questions)
+    return answers
+
+
+def test_the_programs_that_we_hand_out_run_and_answer_as_the_app_does(
+    trained: Trained, handed_out: Path, tmp_path: Path
+) -> None:
     lying = Image.Exif()
     lying[0x0112] = 6
     photo = Image.fromarray(load_sample_image("flower.jpg")).resize((1600, 1000))
-    photo.save(tmp_path / "picture.jpg", quality=90, exif=lying)
-    # One process that loads the model once for all three, because that takes seconds.
-    for mode in RESIZE_MODES:
-        program = prediction_code(replace(CONFIG.model, resize_mode=mode))
-        (tmp_path / f"{mode}.py").write_text(program, "utf-8")
-    names = [f"{mode}.py" for mode in RESIZE_MODES]
-    once = "import functools, keras; keras.saving.load_model = functools.cache(keras.saving.load_model)"
-    code = f"{once}\nfor name in {names!r}:\n    print(name)\n    exec(compile(open(name).read(), name, 'exec'), {{}})"
-    shown = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
-    ).stdout
-
-    pixels = pixels_of((tmp_path / "picture.jpg").read_bytes())
-    answers = re.split(r"^\w+\.py$", shown, flags=re.MULTILINE)[1:]
-    assert len(answers) == len(RESIZE_MODES)
-    for mode, answer in zip(RESIZE_MODES, answers, strict=True):
-        theirs = {name: float(percent) / 100 for percent, name in re.findall(r"([\d.]+)% (\w+)", answer)}
-        expected = trained.predictor(mode).predict([pixels])[0]
+    photo.save(tmp_path / "photo.jpg", quality=90, exif=lying)
+    questions: list[tuple[ResizeMode, Path]] = [(mode, tmp_path / "photo.jpg") for mode in RESIZE_MODES]
+    questions += [("crop", path) for path in awkward_pictures(tmp_path)]
+    answers = answers_of_programs(handed_out, questions)
+    for (mode, path), theirs in zip(questions, answers, strict=True):
+        assert isinstance(theirs, dict), (path.name, theirs)
+        expected = trained.predictor(mode).predict([pixels_of(path.read_bytes())])[0]
         assert list(theirs.values()) == sorted(theirs.values(), reverse=True)
         for name, probability in zip(COLOURS, expected, strict=True):
-            assert theirs[name] == pytest.approx(probability, abs=0.002), mode  # printed in tenths of a percent
+            # Printed in tenths of a percent.
+            assert theirs[name] == pytest.approx(probability, abs=0.002), (mode, path.name)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_program_answers_as_the_app_does_to_every_kind_of_picture(
+    trained: Trained, handed_out: Path, shared_data: Path
+) -> None:
+    files = [path for path in sorted((shared_data / "messy").iterdir()) if path.suffix != ".csv"]
+    files += sorted((shared_data / "cases").glob("41_*"))
+    answers = answers_of_programs(handed_out, [("crop", path) for path in files])
+    predictor = trained.predictor()
+    differing = []
+    for path, theirs in zip(files, answers, strict=True):
+        try:
+            pixels = pixels_of(path.read_bytes())
+        except ImageError:
+            if isinstance(theirs, dict):
+                differing.append(f"{path.name}: {theirs}, refused by the app")
+            continue
+        ours = dict(zip(COLOURS, predictor.predict([pixels])[0].tolist(), strict=True))
+        if not isinstance(theirs, dict) or max(abs(theirs[name] - ours[name]) for name in COLOURS) > 0.005:
+            differing.append(f"{path.name}: {theirs} instead of {ours}")
+    assert not differing, "\n".join(differing)
 
 
 def test_the_readme_of_a_model_holds_the_program_and_how_to_feed_it(trained: Trained) -> None:

@@ -55,7 +55,7 @@ class TrainedModel:
     """A trained classifier and the folder with its files.
 
     Attributes:
-        folder: Holds `model.keras`, `labels.txt`, `README.txt` and the evaluation.
+        folder: Holds `model.keras`, `labels.txt`, `pixels.py`, `README.txt` and the evaluation.
         evaluation: Its answers on the test pictures.
         predictor: Pictures to probabilities.
     """

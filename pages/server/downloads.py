@@ -14,15 +14,14 @@ from starlette.routing import Route
 
 from tlcore.errors import NotFoundError, UnreadableError
 from tlcore.home import DataRoot
+from tlcore.results.prediction_code import LABELS_FILE, MODEL_FILE, PIXELS_FILE, README_FILE
 from tlcore.storage.database import open_database
 from tlcore.storage.projects import get_project
 from tlcore.storage.runs import get_run
 
-MODEL_NAME = "model.keras"
 RUN_FILES = {
-    MODEL_NAME: "application/octet-stream",
-    "labels.txt": "text/plain; charset=utf-8",
-    "README.txt": "text/plain; charset=utf-8",
+    MODEL_FILE: "application/octet-stream",
+    **dict.fromkeys((LABELS_FILE, PIXELS_FILE, README_FILE), "text/plain; charset=utf-8"),
 }
 """What may leave a run's folder, with its type; everything else in there stays inside."""
 
@@ -54,7 +53,7 @@ def download_route(owner_of: Callable[[Headers], str | None]) -> Route:
 
 
 def _file_answer(folder: Path, file: str) -> Response:
-    if file == ARCHIVE_NAME and (folder / MODEL_NAME).is_file():
+    if file == ARCHIVE_NAME and (folder / MODEL_FILE).is_file():
         paths = [folder / name for name in RUN_FILES if (folder / name).is_file()]
         disposition = {"Content-Disposition": f'attachment; filename="{ARCHIVE_NAME}"'}
         return StreamingResponse(zip_blocks(paths), media_type="application/zip", headers=disposition)

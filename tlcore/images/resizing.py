@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tlcore.config import RESIZE_MODES, ResizeMode
 from tlcore.errors import ImageError
+from tlcore.intake.pixels import square
 
 
 def decode_image(data: bytes) -> NDArray[np.uint8]:
@@ -46,9 +47,7 @@ def resize_image(image: NDArray[np.uint8], size: int, mode: ResizeMode) -> NDArr
     Args:
         image: uint8 pixels of shape `(height, width, 3)`, `[0, 255]`.
         size: Side of the result in pixels.
-        mode: `crop` scales the shorter side to `size` and cuts the middle out of the longer one, `stretch`
-            scales each side on its own, `pad` scales the longer side and puts black borders beside the
-            shorter one.
+        mode: As `tlcore.intake.pixels.square`.
 
     Returns:
         uint8 pixels of shape `(size, size, 3)`; `image` itself when it has this shape already.
@@ -61,22 +60,7 @@ def resize_image(image: NDArray[np.uint8], size: int, mode: ResizeMode) -> NDArr
         raise ValueError(f"`size` must be at least 1. Received: size={size}")
     if mode not in RESIZE_MODES:
         raise ValueError(f"`mode` must be one of {', '.join(RESIZE_MODES)}. Received: mode={mode!r}")
-    height, width = image.shape[:2]
-    if mode == "crop":
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        return _scale(image[top : top + side, left : left + side], size, size)
-    if mode == "stretch":
-        return _scale(image, size, size)
-    longest = max(height, width)
-    inner = _scale(image, max(1, round(height * size / longest)), max(1, round(width * size / longest)))
-    missing_rows, missing_columns = size - inner.shape[0], size - inner.shape[1]
-    if not (missing_rows or missing_columns):
-        return inner
-    padded = np.zeros((size, size, 3), dtype=np.uint8)
-    top, left = missing_rows // 2, missing_columns // 2
-    padded[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
-    return padded
+    return square(image, size, mode)
 
 
 def check_image(image: NDArray[np.uint8]) -> None:
@@ -90,19 +74,3 @@ def check_image(image: NDArray[np.uint8]) -> None:
             "`image` must be a uint8 array of shape (height, width, 3). "
             f"Received: dtype={image.dtype}, shape={image.shape}"
         )
-
-
-def _scale(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Scale each side on its own: averaging where it shrinks, smooth cubic curves where it grows.
-
-    `INTER_AREA` averages only when neither side grows, so a picture that shrinks on one side and grows on
-    the other takes two steps.
-    """
-    shrunk_height, shrunk_width = min(height, image.shape[0]), min(width, image.shape[1])
-    if (shrunk_height, shrunk_width) != image.shape[:2]:
-        image = np.asarray(
-            cv2.resize(image, (shrunk_width, shrunk_height), interpolation=cv2.INTER_AREA), dtype=np.uint8
-        )
-    if (height, width) != image.shape[:2]:
-        image = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
-    return np.ascontiguousarray(image)

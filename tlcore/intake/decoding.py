@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import io
-import struct
-import zlib
-from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import AvifImagePlugin, ExifTags, Image, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
+from PIL import Image, UnidentifiedImageError
 
 from tlcore.errors import ImageError
+from tlcore.intake.pixels import DECODER_ERRORS, MAX_SIDE, open_picture, upright_rgb
 from tlcore.intake.signatures import why_not_a_picture
 
-MAX_SIDE = 512
 THUMBNAIL_SIDE = 160
 MAX_MEGAPIXELS = 40
 PICTURE_SUFFIXES = (
@@ -27,36 +24,7 @@ _EXACT_SIDE = 128
 _JPEG_QUALITY = 95
 # 40 megapixels times 50 passes, some ten times what a camera writes. A file may ask for thousands.
 _MAX_SCANNED_PIXELS = 2_000_000_000
-# Pillow's PSD, FITS, EPS, ICO and other plugins never see the bytes: they had bombs or start other programs.
-_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF")  # an MPO file opens as JPEG
-# Pillow loads these plugins only when asked for any format; importing them makes them known to `Image.open`.
-_PLUGINS = (AvifImagePlugin, TiffImagePlugin, WebPImagePlugin)
 _MOVING_FORMATS = ("GIF", "WEBP", "PNG", "AVIF")
-# What Pillow's plugins raise on damaged files.
-_DECODER_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    AssertionError,
-    LookupError,
-    EOFError,
-    RuntimeError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-)
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 _DAMAGED = "The picture is damaged or incomplete. Save or download it again."
 
 
@@ -150,9 +118,9 @@ def _clean(data: bytes) -> tuple[Image.Image, str | None]:
     if not data:
         raise ImageError("The file is empty. Save or download it again.")
     try:
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        with open_picture(io.BytesIO(data)) as image:
             _check_size(image, data)
-            rgb = _upright(image)
+            rgb = upright_rgb(image)
             note = _note(image)
     except Image.DecompressionBombError as error:
         raise ImageError(
@@ -160,7 +128,7 @@ def _clean(data: bytes) -> tuple[Image.Image, str | None]:
         ) from error
     except UnidentifiedImageError as error:
         raise ImageError(why_not_a_picture(data) or _DAMAGED) from error
-    except _DECODER_ERRORS as error:
+    except DECODER_ERRORS as error:
         raise ImageError(_DAMAGED) from error
     rgb.info = {}  # Pillow writes comments and colour profiles found here into the new file
     return rgb, note
@@ -178,53 +146,6 @@ def _check_size(image: Image.Image, data: bytes) -> None:
         )
     if progressive and data.count(b"\xff\xda") * pixels > _MAX_SCANNED_PIXELS:
         raise ImageError("The picture is stored in far too many passes. Open it in a photo program and save it again.")
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    box = (MAX_SIDE, MAX_SIDE)
-    if image.mode in ("RGB", "L", "CMYK") and not image.has_transparency_data:
-        image.thumbnail(box, Image.Resampling.LANCZOS, reducing_gap=3.0)
-    image.load()
-    orientation = 1
-    with suppress(*_DECODER_ERRORS):  # broken EXIF data says nothing about the pixels
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    rgb = _rgb(image)
-    rgb.thumbnail(box, Image.Resampling.LANCZOS, reducing_gap=3.0)
-    turn = _UPRIGHT.get(orientation)
-    return rgb if turn is None else rgb.transpose(turn)
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode in ("F", "I") or image.mode.startswith("I;"):
-        return Image.fromarray(_eight_bit(image)).convert("RGB")
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    # Always a new picture: the one given may carry private data.
-    return image.convert("RGB") if image.mode != "RGB" else image.copy()
-
-
-def _eight_bit(image: Image.Image) -> NDArray[np.uint8]:
-    """Scale grey values of more than 8 bits to `[0, 255]`, where a plain conversion would clip them.
-
-    PNG says that its 16 bits are all used. A TIFF of a microscope or scanner often holds 10 or 12 bits in
-    16, so the smallest usual range that holds the brightest pixel is taken. Numbers that fit no range
-    (below zero, or huge) are stretched from the smallest to the largest.
-    """
-    values = np.asarray(image).astype(np.float32)
-    finite = np.isfinite(values)
-    values = np.where(finite, values, 0)
-    low, high = float(values.min()), float(values.max())
-    ranges = [65535] if image.format == "PNG" else [1, 255] if image.mode == "F" else [255, 1023, 4095, 65535]
-    fitting = next((top for top in ranges if low >= 0 and high <= top), None)
-    darkest, span = (low, high - low) if fitting is None else (0.0, float(fitting))
-    grey = (values - darkest) * (255.0 / max(span, 1e-12))
-    transparent = image.info.get("transparency")
-    if isinstance(transparent, int):
-        grey[values == transparent] = 255
-    grey[~finite] = 0
-    return np.clip(np.round(grey), 0, 255).astype(np.uint8)
 
 
 def _note(image: Image.Image) -> str | None:

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import keras
 
 from tlcore.config import ModelConfig, ResizeMode
 from tlcore.home import write_atomically
-from tlcore.results.prediction_code import PACKAGES, prediction_code
+from tlcore.intake import pixels
+from tlcore.results.prediction_code import (
+    LABELS_FILE,
+    MODEL_FILE,
+    PACKAGES,
+    PIXELS_FILE,
+    README_FILE,
+    VERSIONS,
+    prediction_code,
+)
 
-MODEL_FILE = "model.keras"
-LABELS_FILE = "labels.txt"
-README_FILE = "README.txt"
+# What newer versions of Keras write into every model and older ones refuse. Nothing here makes use of them.
+_UNKNOWN_TO_OLDER_KERAS = frozenset(
+    {
+        *("input_axes", "output_axes"),  # of initializers
+        *("renorm", "renorm_clipping", "renorm_momentum"),  # of batch normalization
+        *("lora_alpha", "quantization_config", "ragged"),
+    }
+)
 
 RESIZING_WORDS: dict[ResizeMode, str] = {
     "crop": "the middle square is cut out and scaled",
@@ -22,7 +40,7 @@ RESIZING_WORDS: dict[ResizeMode, str] = {
 
 
 def save_export(model: keras.Model, config: ModelConfig, class_names: tuple[str, ...], run_dir: Path) -> None:
-    """Write `model.keras`, `labels.txt` and `README.txt` into a run's folder.
+    """Write `model.keras`, `labels.txt`, `pixels.py` and `README.txt` into a run's folder.
 
     Args:
         model: Pixels to probabilities, from `build_classifier`.
@@ -37,7 +55,35 @@ def save_export(model: keras.Model, config: ModelConfig, class_names: tuple[str,
     write_atomically(run_dir / LABELS_FILE, lambda path: path.write_text(labels, "utf-8"))
     text = export_readme(config, class_names)
     write_atomically(run_dir / README_FILE, lambda path: path.write_text(text, "utf-8"))
-    write_atomically(run_dir / MODEL_FILE, model.save)
+    write_atomically(run_dir / PIXELS_FILE, lambda path: shutil.copyfile(pixels.__file__, path))
+    write_atomically(run_dir / MODEL_FILE, lambda path: save_keras_file(model, path))
+
+
+def save_keras_file(model: keras.Model, path: Path) -> None:
+    """Write a model as a `.keras` file that versions of Keras from `OLDEST_KERAS` on open.
+
+    Raises:
+        OSError: If the disk is full.
+    """
+    newest_path = path.with_name(f"{path.stem}.newest.keras")  # Keras insists on this ending
+    try:
+        model.save(newest_path)
+        with zipfile.ZipFile(newest_path) as newest, zipfile.ZipFile(path, "w") as archive:
+            for entry in newest.infolist():
+                with newest.open(entry) as source, archive.open(entry, "w") as target:
+                    if entry.filename == "config.json":
+                        target.write(json.dumps(_known_to_older_keras(json.load(source))).encode())
+                    else:
+                        shutil.copyfileobj(source, target)
+    finally:
+        newest_path.unlink(missing_ok=True)
+
+
+def _known_to_older_keras(config: Any) -> Any:
+    if isinstance(config, dict):
+        kept = {name: value for name, value in config.items() if name not in _UNKNOWN_TO_OLDER_KERAS}
+        return {name: _known_to_older_keras(value) for name, value in kept.items()}
+    return [_known_to_older_keras(value) for value in config] if isinstance(config, list) else config
 
 
 def export_readme(config: ModelConfig, class_names: tuple[str, ...]) -> str:
@@ -50,6 +96,6 @@ def export_readme(config: ModelConfig, class_names: tuple[str, ...]) -> str:
         "        model: do not divide by 255.\n"
         f"Output: float32 of shape (pictures, {len(class_names)}), one probability per class, in the order of\n"
         "        labels.txt.\n\n"
-        f"In Python, with `pip install {' '.join(PACKAGES)}`:\n\n"
+        f"In Python, with `pip install {' '.join(PACKAGES)}` ({VERSIONS}):\n\n"
         f"{prediction_code(config)}"
     )
