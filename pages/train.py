@@ -13,7 +13,7 @@ from pages.components.train.run_note import draw_note, draw_note_field, take_not
 from pages.components.train.run_reuse import draw_reuse
 from pages.components.train.run_view import NEXT_RUN, draw_ended, draw_live, leave_run
 from pages.components.train.simple_heads_panel import draw_simple_heads
-from pages.components.train.training_form import draw_summary, draw_training_form, find_obstacle
+from pages.components.train.training_form import draw_summary, draw_training_form, find_obstacle, find_run_obstacle
 from tlcore.errors import TransferLabError
 from tlcore.jobs.control import ensure_runner, start_runs, stop_job
 from tlcore.storage.runs import Run, RunPlan, get_run
@@ -44,7 +44,7 @@ def prepare(context: Context) -> None:
     """Choose the settings and start."""
     # While the person looks, the runner gets ready; the first progress then comes a second earlier.
     ensure_runner(context.home)
-    obstacle = find_obstacle(context)
+    obstacle = find_run_obstacle(context)
     # The button stands at the bottom wherever it is called; first, so that a press is answered at once.
     if primary_action("Start training", key="start", icon=":material/play_arrow:", disabled=obstacle is not None):
         plan = RunPlan(context.project.version or 0, context.project.config, take_note(context))
@@ -60,10 +60,11 @@ def prepare(context: Context) -> None:
     draw_recipes(context)
     draw_training_form(context)
     with st.expander("Simple heads, in seconds (feature extraction)", icon=":material/bolt:", key="simple-heads"):
-        if obstacle is None:
+        heads_obstacle = find_obstacle(context)
+        if heads_obstacle is None:
             draw_simple_heads(context)
         else:
-            st.markdown(obstacle)
+            st.markdown(heads_obstacle)
     draw_summary(context)
     draw_note_field(context)
     if obstacle is not None:

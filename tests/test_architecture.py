@@ -137,6 +137,12 @@ def test_a_second_phase_stays_while_it_thaws_something(line: str | None, tuning:
         check_phases(config)
 
 
+def test_a_warm_up_longer_than_the_training_is_refused() -> None:
+    check_phases(RunConfig(training=TrainingConfig(epochs=5, warmup_epochs=5)))
+    with pytest.raises(RunError, match=r"warm-up of 6 epochs is longer than the training, which has 5\. Choose fewer"):
+        check_phases(RunConfig(training=TrainingConfig(epochs=5, warmup_epochs=6)))
+
+
 def test_blocks_are_kept_frozen_behind_the_line_only() -> None:
     model = ModelConfig(first_trainable="block6a", also_frozen=("block5a", "block7a"))
     assert without_contradictions(RunConfig(model=model)).model.also_frozen == ("block7a",)

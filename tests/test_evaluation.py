@@ -1,6 +1,5 @@
 """What the probabilities on the test pictures say, checked against scikit-learn and SciPy."""
 
-import math
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from tlcore.results.evaluation import (
     FILE_NAME,
     Evaluation,
     accuracy_interval,
+    average_reports,
     class_reports,
     confusion_matrix,
     load_evaluation,
@@ -75,13 +75,29 @@ def test_scores_that_nothing_defines_are_none() -> None:
     assert (absent.precision, absent.recall, absent.f1, absent.support) == (None, None, None, 0)
 
 
+@pytest.mark.parametrize(
+    "evaluation",
+    [an_evaluation(), answers([0, 0, 0, 1], [0, 1, 1, 1], 3), answers([0, 0], [1, 1], 4), answers([2], [2], 3)],
+    ids=["many", "uneven", "never answered", "one"],
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
+def test_averages_over_classes_are_those_of_scikit_learn(evaluation: Evaluation) -> None:
+    rows = average_reports(class_reports(evaluation))
+    assert [row.name for row in rows] == ["Macro avg", "Weighted avg"]
+    for row, average in zip(rows, ("macro", "weighted"), strict=True):
+        expected = metrics.precision_recall_fscore_support(evaluation.y_true, evaluation.y_pred, average=average)
+        assert (row.precision, row.recall, row.f1) == pytest.approx(expected[:3])
+        assert row.support == evaluation.total
+
+
 def test_an_evaluation_without_pictures_has_no_accuracy() -> None:
     empty = Evaluation(("a", "b"), (), np.zeros(0, np.int64), np.zeros((0, 2), np.float32))
-    assert math.isnan(empty.accuracy)
+    assert empty.accuracy is None
     assert (empty.correct, empty.total) == (0, 0)
     assert confusion_matrix(empty).sum() == 0
     assert mistakes(empty) == ()
     assert class_reports(empty)[0].f1 is None
+    assert average_reports(class_reports(empty)) == ()
 
 
 def test_mistakes_begin_with_the_surest_wrong_answer() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from sklearn.metrics import log_loss
 
 from tests.coloured_pictures import RecordingProgress, coloured_dataset
 from tlcore.config import RANDOM, FineTuningConfig, HeadConfig, ModelConfig, RunConfig, TrainingConfig
@@ -139,6 +140,16 @@ def test_label_smoothing_takes_certainty_away() -> None:
     plain = trained().predict_on_batch(rows).max(axis=1).mean()
     smooth = trained((("label_smoothing", 0.4),)).predict_on_batch(rows).max(axis=1).mean()
     assert smooth < plain - 0.05
+
+
+def test_the_validation_loss_leaves_label_smoothing_out() -> None:
+    suffix, progress, validation = new_suffix(), RecordingProgress(), clusters(60, 60)
+    config = TrainingConfig(epochs=3, batch_size=16, learning_rate=0.02, patience=None, label_smoothing=0.4)
+    result = train_suffix(suffix, lambda _: clusters(50, 50), validation, config, progress)
+    rows = validation.table.take(np.arange(120)).astype(np.float32)
+    expected = log_loss(validation.labels, suffix.predict_on_batch(rows))
+    shown = [values["val_loss"] for epoch, values in progress.curve if epoch == int(epoch)]
+    assert result.best_value == min(shown) == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_penalty_keeps_weights_small() -> None:

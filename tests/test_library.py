@@ -4,8 +4,10 @@ import re
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.coloured_pictures import COLOURS, RecordingProgress, picture, png
@@ -14,6 +16,7 @@ from tlcore.errors import DatasetError, ImageError, RunError
 from tlcore.home import DataRoot
 from tlcore.jobs.processes import ROOT_DIR
 from tlcore.library import load_model, read_dataset, train
+from tlcore.results.evaluation import Evaluation
 
 README_PATH = ROOT_DIR / "README.md"
 CONFIG = RunConfig(model=ModelConfig(image_size=64), training=TrainingConfig(epochs=4, learning_rate=0.01))
@@ -47,7 +50,7 @@ def test_the_lines_of_the_readme_train_test_and_predict(home: DataRoot, tmp_path
     ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert ended.returncode == 0, ended.stderr
     accuracy, prediction = ended.stdout.splitlines()
-    assert re.fullmatch(r"test accuracy [\d.]+% \([\d.]+% to [\d.]+%\)", accuracy)
+    assert re.fullmatch(r"right answers: [\d.]+ % of \d+ test pictures \([\d.]+ to [\d.]+ %\)", accuracy)
     probabilities = {name: float(value) for name, value in re.findall(r"'(\w+)': ([\d.e-]+)", prediction)}
     assert set(probabilities) == set(COLOURS)
     assert max(probabilities, key=probabilities.__getitem__) == "green"
@@ -68,7 +71,11 @@ def test_a_folder_is_trained_and_its_model_loaded_again(ready_home: DataRoot, tm
     assert dataset.class_names == tuple(COLOURS)
     model = train(dataset, CONFIG, folder=tmp_path / "model", progress=RecordingProgress())
     low, high = model.test_accuracy_interval
+    assert model.test_accuracy is not None
     assert 0 <= low <= model.test_accuracy <= high <= 1
+    nothing = Evaluation(tuple(COLOURS), (), np.zeros(0, np.int64), np.zeros((0, 3), np.float32))
+    untested = replace(model, evaluation=nothing)
+    assert (untested.test_accuracy, untested.test_result) == (None, "no test pictures")
     answers = model.predict(tmp_path / "pictures" / "red" / "0.png")
     assert sum(answers.values()) == pytest.approx(1, abs=1e-5)
     assert max(answers, key=answers.__getitem__) == "red"

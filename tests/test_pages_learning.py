@@ -196,6 +196,15 @@ def test_schedule_balance_and_smoothing_are_saved(project: Lab) -> None:
     assert "Yours have nearly the same size." in texts(page)
 
 
+def test_a_warm_up_longer_than_the_training_cannot_start(project: Lab) -> None:
+    project.change(lambda config: replace(config, training=replace(config.training, epochs=5, warmup_epochs=6)))
+    page = project.open("train")
+    assert texts(page).count(r"epochs is longer than the training\, which has 5") == 1
+    assert page.button(key="start").disabled
+    for key in ("find_rate", "train-probes"):  # what has no warm-up is free to go
+        assert not page.button(key=key).disabled
+
+
 def test_a_search_is_started_shown_and_its_suggestion_taken_with_one_tap(project: Lab) -> None:
     page = project.open("train")
     page.button(key="find_rate").click().run()

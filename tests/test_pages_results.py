@@ -243,6 +243,7 @@ def test_a_run_without_test_pictures_says_how_to_get_some(make_finished) -> None
     page = open_step("understand", finished.project_id)
     assert "no test pictures" in page.info[0].value
     assert not page.get("plotly_chart")
+    assert "no test pictures" in all_text(open_step("train", finished.project_id))
 
 
 def test_undefined_scores_are_a_dash_with_the_reason(make_finished) -> None:
@@ -251,7 +252,7 @@ def test_undefined_scores_are_a_dash_with_the_reason(make_finished) -> None:
     finished.add_run(names=names)
     page = open_step("understand", finished.project_id)
     table = page.dataframe[0].value
-    assert list(table["Class"]) == list(names)
+    assert list(table["Class"]) == [*names, "Macro avg", "Weighted avg"]
     assert np.isnan(table["Recall"][2])
     assert np.isnan(table["Precision"][2])
     assert table["Recall"][0] == 100

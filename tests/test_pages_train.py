@@ -29,7 +29,7 @@ from tlcore.images import views
 from tlcore.model.architecture import describe_model
 from tlcore.settings.augmentation_controls import CONTROLS, PRESETS
 from tlcore.storage.database import writing
-from tlcore.storage.datasets import commit_version, get_version, load_dataset
+from tlcore.storage.datasets import commit_version, current_dataset, get_version, load_dataset
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import claim_job, end_job, write_job
 from tlcore.storage.projects import create_project, get_project
@@ -79,6 +79,16 @@ def lab(home: DataRoot, monkeypatch: pytest.MonkeyPatch) -> TrainLab:
         split = SPLITS[number // 2 % len(SPLITS)]
         items.append(Item(images.add(data, data), classes[number % 2].id, split, f"{number}.png"))
     return TrainLab.make(home, Dataset(classes, tuple(items)))
+
+
+def test_without_test_pictures_no_final_mark_is_promised(lab: Lab) -> None:
+    assert "4 test pictures that it never sees give the final mark" in texts(lab.open("train"))
+    version, dataset = current_dataset(lab.engine, lab.project_id, lab.home)
+    others = replace(dataset, items=tuple(item for item in dataset.items if item.split != "test"))
+    commit_version(lab.engine, lab.project_id, others, "fewer", parent=version, home=lab.home)
+    page = lab.open("train")
+    assert "0 test pictures" not in texts(page)
+    assert "there are no test pictures to give a final mark" in texts(page)
 
 
 def test_every_augmentation_control_has_a_widget_that_is_saved(lab: Lab) -> None:

@@ -65,14 +65,22 @@ class TrainedModel:
     predictor: Predictor
 
     @property
-    def test_accuracy(self) -> float:
-        """Fraction of right answers on the test pictures, in `[0, 1]`."""
+    def test_accuracy(self) -> float | None:
+        """Fraction of right answers on the test pictures, in `[0, 1]`; `None` when there are none."""
         return self.evaluation.accuracy
 
     @property
     def test_accuracy_interval(self) -> tuple[float, float]:
         """The 95 % interval of the test accuracy."""
         return accuracy_interval(self.evaluation.correct, self.evaluation.total)
+
+    @property
+    def test_result(self) -> str:
+        """The test accuracy with its interval, such as `94.0 % of 300 test pictures (90.7 to 96.2 %)`."""
+        if self.test_accuracy is None:
+            return "no test pictures"
+        low, high = (100 * end for end in self.test_accuracy_interval)
+        return f"{100 * self.test_accuracy:.1f} % of {self.evaluation.total} test pictures ({low:.1f} to {high:.1f} %)"
 
     def predict(self, path: str | Path) -> dict[str, float]:
         """Return the probability of each class for the picture in a file.

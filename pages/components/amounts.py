@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tlcore.results.evaluation import accuracy_interval
+
 SURE = 0.995
 """From here on a rounded percentage would claim certainty."""
 
@@ -23,6 +25,14 @@ def chance(probability: float) -> str:
 def accuracy_decimals(total: int) -> int:
     """Return how many decimals an accuracy over that many pictures can carry."""
     return 0 if total < 100 else 1
+
+
+def accuracy_words(correct: int, total: int) -> str:
+    """Return an accuracy with its 95 % interval, such as `94.0 % (91 to 97 %)`."""
+    if not total:
+        return "no test pictures"
+    low, high = accuracy_interval(correct, total)
+    return f"{percent(correct / total, accuracy_decimals(total))} ({100 * low:.0f} to {100 * high:.0f} %)"
 
 
 def interval_words(low: float, high: float, total: int) -> str:

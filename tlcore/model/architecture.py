@@ -118,12 +118,17 @@ def with_weights(config: RunConfig, weights: str) -> RunConfig:
 
 
 def check_phases(config: RunConfig) -> None:
-    """Check that the second phase, if there is one, thaws something.
+    """Check that the warm-up ends, and that the second phase, if there is one, thaws something.
 
     Raises:
-        RunError: If its block learns in the first phase already.
+        RunError: If the warm-up is longer than the first phase, or the block of the second learns in it already.
     """
-    tuning = config.training.fine_tuning
+    training, tuning = config.training, config.training.fine_tuning
+    if training.warmup_epochs > training.epochs:
+        raise RunError(
+            f"The warm-up of {training.warmup_epochs} epochs is longer than the training, which has {training.epochs}. "
+            "Choose fewer epochs to warm up, or train for more."
+        )
     if tuning is not None and tuning.first_trainable not in blocks_to_thaw(config):
         raise RunError(
             f"The second phase would begin at block {tuning.first_trainable}, which learns in the first phase already. "

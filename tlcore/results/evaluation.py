@@ -6,6 +6,7 @@ import io
 import math
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,9 +81,9 @@ class Evaluation:
         return len(self.images)
 
     @property
-    def accuracy(self) -> float:
-        """Fraction of right answers in `[0, 1]`, higher is better; `nan` when there are no pictures."""
-        return self.correct / self.total if self.total else math.nan
+    def accuracy(self) -> float | None:
+        """Fraction of right answers in `[0, 1]`, higher is better; `None` when there are no pictures."""
+        return _fraction(self.correct, self.total)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +234,30 @@ def class_reports(evaluation: Evaluation) -> tuple[ClassReport, ...]:
             support=int(support[index]),
         )
         for index, name in enumerate(evaluation.class_names)
+    )
+
+
+def average_reports(reports: Sequence[ClassReport]) -> tuple[ClassReport, ...]:
+    """Return the macro and the weighted average of classes: each class, or each picture, counts the same.
+
+    As in scikit-learn's `classification_report`, an undefined score counts as 0, and a class that has no pictures
+    and was never answered is left out.
+
+    Args:
+        reports: From `class_reports`.
+
+    Returns:
+        Two rows, whose support is that of all classes; none without pictures.
+    """
+    seen = [report for report in reports if report.f1 is not None]
+    support = [report.support for report in seen]
+    if not sum(support):
+        return ()
+    scores = np.array([[report.precision or 0, report.recall or 0, report.f1 or 0] for report in seen])
+    means = {"Macro avg": scores.mean(axis=0), "Weighted avg": np.average(scores, axis=0, weights=support)}
+    return tuple(
+        ClassReport(name, float(precision), float(recall), float(f1), sum(support))
+        for name, (precision, recall, f1) in means.items()
     )
 
 

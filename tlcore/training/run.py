@@ -64,7 +64,7 @@ def train_classifier(
     Raises:
         DatasetError: If the data set allows no training.
         WeightsError: If the backbone's weights are not on this computer.
-        RunError: If the second phase has nothing to thaw, or the loss became infinite before the first epoch ended.
+        RunError: If the phases contradict each other, or the loss became infinite before the first epoch ended.
         StorageError: If the disk is full.
     """
     started = time.monotonic()

@@ -44,8 +44,9 @@ class Steps:
     Args:
         suffix: Features to probabilities.
         optimizer: Changes its weights.
-        class_weights: Factor of each class's losses, float of shape `(classes,)`; the returned ones have it too.
-        label_smoothing: Fraction of certainty spread over all classes.
+        class_weights: Factor of each class's losses in training, float of shape `(classes,)`; the returned ones
+            have it too.
+        label_smoothing: Fraction of certainty spread over all classes in training.
     """
 
     def __init__(
@@ -73,20 +74,23 @@ class Steps:
     def _learn(self, features: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         weights = [variable.value for variable in self._suffix.trainable_variables]
         with tf.GradientTape() as tape:
-            losses, right = self._judge(features, labels, training=True)
+            losses, right = self._judge(features, labels, self._label_smoothing, training=True)
             losses *= tf.gather(self._class_weights, labels)
             loss = tf.add_n([tf.reduce_mean(losses), *self._suffix.losses])
         self._optimizer.apply(tape.gradient(loss, weights))
         return losses, right
 
     def _answer(self, features: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return self._judge(features, labels, training=False)
+        # Without label smoothing, so that validation losses can be compared, whatever was chosen.
+        return self._judge(features, labels, 0.0, training=False)
 
-    def _judge(self, features: tf.Tensor, labels: tf.Tensor, *, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+    def _judge(
+        self, features: tf.Tensor, labels: tf.Tensor, label_smoothing: float, *, training: bool
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         probabilities = self._suffix(tf.cast(features, tf.float32), training=training)
-        if self._label_smoothing:
+        if label_smoothing:
             truth = tf.one_hot(labels, probabilities.shape[-1])
-            losses = keras.losses.categorical_crossentropy(truth, probabilities, label_smoothing=self._label_smoothing)
+            losses = keras.losses.categorical_crossentropy(truth, probabilities, label_smoothing=label_smoothing)
         else:
             losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
         return losses, tf.equal(tf.argmax(probabilities, axis=-1), labels)

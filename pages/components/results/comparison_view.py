@@ -207,4 +207,6 @@ def table_row(run: Run) -> dict[str, str]:
         decimals = accuracy_decimals(summary.test_total)
         row["Test accuracy"] = percent(summary.test_correct / summary.test_total, decimals)
         row["95 % interval"] = f"{100 * low:.{decimals}f} to {100 * high:.{decimals}f} %"
+    else:
+        row["Test accuracy"] = "no test pictures"
     return row

@@ -16,6 +16,7 @@ from tlcore.results.evaluation import (
     Evaluation,
     Mistake,
     accuracy_interval,
+    average_reports,
     class_reports,
     confusion_matrix,
     mistakes,
@@ -31,14 +32,14 @@ ROWS_AT_ONCE = 25
 
 
 def show_accuracy(evaluation: Evaluation) -> None:
-    """Show the share of right answers with its interval, in words."""
+    """Show the share of right answers on some test pictures with its interval, in words."""
     correct, total = evaluation.correct, evaluation.total
-    low, high = accuracy_interval(correct, total)
-    value = percent(evaluation.accuracy, accuracy_decimals(total))
+    accuracy, (low, high) = correct / total, accuracy_interval(correct, total)
+    value = percent(accuracy, accuracy_decimals(total))
     number, words = st.columns([2, 3], gap="medium", vertical_alignment="center")
     with number:
         st.plotly_chart(
-            accuracy_figure(value, evaluation.accuracy, low, high, dark=is_dark()),
+            accuracy_figure(value, accuracy, low, high, dark=is_dark()),
             config={"displayModeBar": False},
             key="accuracy",
             alt=f"Test accuracy {value}, {interval_words(low, high, total)}",
@@ -155,28 +156,28 @@ def _show_scores(evaluation: Evaluation) -> None:
     """Show precision, recall, F1 and support of every class, with the words explained one tap away."""
     st.subheader("Class by class", anchor=False)
     reports = class_reports(evaluation)
+    rows = (*reports, *average_reports(reports))
     decimals = accuracy_decimals(max((report.support for report in reports), default=0))
     st.dataframe(
         {
-            "Class": [plain(report.name) for report in reports],
-            "Precision": [_hundred(report.precision) for report in reports],
-            "Recall": [_hundred(report.recall) for report in reports],
-            "F1": [_hundred(report.f1) for report in reports],
-            "Support": [report.support for report in reports],
+            "Class": [plain(row.name) for row in rows],
+            "Precision": [_hundred(row.precision) for row in rows],
+            "Recall": [_hundred(row.recall) for row in rows],
+            "F1": [_hundred(row.f1) for row in rows],
+            "Support": [row.support for row in rows],
         },
         hide_index=True,
-        height="content" if len(reports) <= ROWS_AT_ONCE else "auto",
+        height="content" if len(rows) <= ROWS_AT_ONCE else "auto",
         placeholder="–",
         column_config={
             "Class": st.column_config.TextColumn(pinned=True),
             **{
-                name: st.column_config.NumberColumn(format=f"%.{decimals}f %%", help=meaning)
-                for name, meaning in SCORE_MEANINGS.items()
-                if name != "Support"
+                name: st.column_config.NumberColumn(format=f"%.{decimals}f %%", help=SCORE_MEANINGS[name])
+                for name in ("Precision", "Recall", "F1")
             },
             "Support": st.column_config.NumberColumn(help=SCORE_MEANINGS["Support"]),
         },
-        alt="Precision, recall, F1 and support of each class",
+        alt="Precision, recall, F1 and support of each class, then their macro and weighted averages",
     )
     undefined = [sentence for report in reports for sentence in _why_undefined(report)]
     for sentence in undefined[:COMMON_PAIRS]:
@@ -193,6 +194,9 @@ SCORE_MEANINGS = {
     "Recall": "of all pictures of this class, how many the model found. High: it misses few.",
     "F1": "precision and recall in one number (their harmonic mean); it is low as soon as one of them is.",
     "Support": "how many test pictures the class has. The fewer, the less the other numbers say.",
+    "Macro avg": "the mean over the classes, each counting the same: a rare class matters as much as a large one.",
+    "Weighted avg": "the mean over the pictures: each class counts as often as it has test pictures. In both "
+    "averages a dash (–) counts as 0.",
 }
 
 

@@ -57,7 +57,7 @@ def model_title(model: Model) -> str:
 
 
 def _right(correct: int, total: int) -> str:
-    return f"{percent(correct / total, accuracy_decimals(total))} right" if total else "not tested"
+    return f"{percent(correct / total, accuracy_decimals(total))} right" if total else "no test pictures"
 
 
 def run_names(context: Context, run_ids: Sequence[str]) -> list[str]:

@@ -74,10 +74,12 @@ def what_was_trained(run: Run) -> str:
 
 
 def result_words(run: Run) -> str:
-    """Return a run's test accuracy with its 95 % interval, or a dash."""
+    """Return a run's test accuracy with its 95 % interval, or a dash while it has none."""
     summary = run.summary
-    if summary is None or not summary.test_total:
+    if summary is None:
         return "–"
+    if not summary.test_total:
+        return "no test pictures"
     low, high = accuracy_interval(summary.test_correct, summary.test_total)
     accuracy = percent(summary.test_correct / summary.test_total, accuracy_decimals(summary.test_total))
     return f"**{accuracy}** ({100 * low:.0f} to {100 * high:.0f} %)"

@@ -143,7 +143,7 @@ def draw_schedule(context: Context) -> None:
             step=0.05,
             format="percent",
             help="The right answer is asked for with a little less than certainty. It helps against overconfidence; "
-            "the loss then never reaches zero.",
+            "the training loss then never reaches zero. The validation loss leaves it out, so that runs compare.",
             **form.bind("label_smoothing"),
         )
 

@@ -15,10 +15,10 @@ from pages.components.train.schedule_form import draw_phases, draw_schedule
 from tlcore.backbones.registry import get_backbone
 from tlcore.backbones.weights.status import is_random, weights_status
 from tlcore.config import OptimizerName, TrainingConfig
-from tlcore.dataset import check_trainable
+from tlcore.dataset import SPLITS, check_trainable
 from tlcore.downloading import megabytes
-from tlcore.errors import DatasetError
-from tlcore.model.architecture import describe_model
+from tlcore.errors import DatasetError, RunError
+from tlcore.model.architecture import check_phases, describe_model
 from tlcore.settings.words import decimal
 
 BATCH_SIZES = (4, 8, 16, 32, 64, 128, 256)
@@ -121,7 +121,7 @@ def draw_summary(context: Context) -> None:
     """Say what the next run will train, and on what."""
     config, dataset = context.project.config, context.dataset
     model = describe_model(config.model, max(dataset.num_classes, 1))
-    pictures, validation = len(dataset.subset("train")), len(dataset.subset("validation"))
+    pictures, validation, test = (len(dataset.subset(split)) for split in SPLITS)
     views = 1 if config.augmentation.is_identity else config.training.views
     st.subheader("What will be trained", anchor=False)
     with st.container(horizontal=True, key="summary"):
@@ -141,11 +141,13 @@ def draw_summary(context: Context) -> None:
         changes = "with new random changes in every epoch"
     else:
         changes = f"with {count(views, 'randomly changed view')} of each"
+    mark = "there are no test pictures to give a final mark"
+    if test:
+        mark = f"{count(test, 'test picture')} that it never sees give the final mark"
     st.markdown(
         f"{label(get_backbone(config.model.backbone).title)} at {config.model.image_size} pixels: {what}, from "
         f"{count(pictures, 'picture')} {changes}. {count(validation, 'validation picture')} "
-        f"{'chooses' if validation == 1 else 'choose'} the best epoch, and "
-        f"{count(len(dataset.subset('test')), 'test picture')} that it never sees give the final mark."
+        f"{'chooses' if validation == 1 else 'choose'} the best epoch, and {mark}."
     )
     warn_of_large_head(context, config.model)
     knows_something = not is_random(get_backbone(config.model.backbone), config.model.weights)
@@ -157,8 +159,17 @@ def draw_summary(context: Context) -> None:
         )
 
 
-def find_obstacle(context: Context) -> str | None:
+def find_run_obstacle(context: Context) -> str | None:
     """Return why a run cannot start and what to do about it; `None` when it can."""
+    try:
+        check_phases(context.project.config)
+    except RunError as error:
+        return label(str(error))
+    return find_obstacle(context)
+
+
+def find_obstacle(context: Context) -> str | None:
+    """Return why nothing can learn from these pictures and what to do about it; `None` when it can."""
     try:
         check_trainable(context.dataset)
     except DatasetError as error:
