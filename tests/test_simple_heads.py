@@ -21,10 +21,18 @@ from tlcore.jobs.control import start_job
 from tlcore.progress import StopRequested
 from tlcore.results.evaluation import load_evaluation
 from tlcore.simple_heads import run as simple_heads_run
-from tlcore.simple_heads.heads import SIMPLE_HEAD_FILE, load_simple_head, save_simple_head
+from tlcore.simple_heads.heads import SIMPLE_HEAD_FILE, load_simple_head, save_simple_head, unit_length
 from tlcore.simple_heads.prediction import load_simple_head_predictor
 from tlcore.simple_heads.run import train_simple_heads
-from tlcore.simple_heads.training import SIMPLE_HEADS, find_simple_head_spec, left_out_similarities, train_class_means
+from tlcore.simple_heads.training import (
+    LINEAR_SVM_STRENGTH,
+    LOGISTIC_REGRESSION_STRENGTH,
+    SIMPLE_HEADS,
+    find_simple_head_spec,
+    left_out_similarities,
+    scaled_features,
+    train_class_means,
+)
 from tlcore.storage.database import open_database
 from tlcore.storage.datasets import commit_version
 from tlcore.storage.deletion import delete_project
@@ -66,20 +74,45 @@ def test_every_head_answers_new_pictures_with_probabilities(digits, kind: str, n
 
 def test_logistic_regression_is_that_of_scikit_learn(digits) -> None:
     features, labels, new, _ = digits
-    mean, deviation = features.mean(axis=0), features.std(axis=0)
-    deviation[deviation == 0] = 1
-    theirs = LogisticRegression(C=20 / len(labels), tol=1e-2, max_iter=300).fit((features - mean) / deviation, labels)
+    scaled, mean, divisor = scaled_features(features)
+    theirs = LogisticRegression(C=LOGISTIC_REGRESSION_STRENGTH, tol=1e-2, max_iter=300).fit(scaled, labels)
     ours = find_simple_head_spec("logistic_regression").train(features, labels, 10).probabilities(new)
-    np.testing.assert_allclose(ours, theirs.predict_proba((new - mean) / deviation), atol=1e-3)
+    np.testing.assert_allclose(ours, theirs.predict_proba((unit_length(new) - mean) / divisor), atol=1e-3)
 
 
 def test_the_linear_svm_answers_as_that_of_scikit_learn(digits) -> None:
     features, labels, new, _ = digits
-    mean, deviation = features.mean(axis=0), features.std(axis=0)
-    deviation[deviation == 0] = 1
-    theirs = LinearSVC(C=0.3 / len(labels), tol=0.1, random_state=0).fit((features - mean) / deviation, labels)
+    scaled, mean, divisor = scaled_features(features)
+    theirs = LinearSVC(C=LINEAR_SVM_STRENGTH, tol=0.1, dual=True, random_state=0).fit(scaled, labels)
     ours = find_simple_head_spec("linear_svm").train(features, labels, 10).probabilities(new).argmax(axis=1)
-    assert (ours == theirs.predict((new - mean) / deviation)).mean() > 0.995
+    assert (ours == theirs.predict((unit_length(new) - mean) / divisor)).mean() > 0.995
+
+
+def test_features_are_of_length_one_and_channels_weigh_by_how_much_they_move() -> None:
+    rng = np.random.default_rng(0)
+    features = rng.normal(1, 0.2, size=(40, 6)).astype(np.float32)
+    scaled, mean, divisor = scaled_features(features)
+    rows = features / np.linalg.norm(features, axis=1, keepdims=True)
+    np.testing.assert_allclose(mean, rows.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(divisor, np.sqrt(rows.var(axis=0) + np.median(rows.var(axis=0))), rtol=1e-5)
+    np.testing.assert_allclose(scaled * divisor + mean, rows, rtol=1e-5)
+    np.testing.assert_allclose(scaled_features(1000 * features)[0], scaled, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["logistic_regression", "linear_svm"])
+@pytest.mark.parametrize("wiggle", [0, 1e-4])
+def test_a_channel_that_hardly_moved_in_training_does_not_decide_when_it_moves(kind: str, wiggle: float) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(20) % 2
+    features = rng.uniform(0, 1, size=(20, 64)).astype(np.float32)
+    features[:, 0] = 3 * labels
+    features[:, 1:9] = wiggle * (labels[:, None] + rng.uniform(0, 0.1, size=(20, 8)))
+    head = find_simple_head_spec(kind).train(features, labels, 2)
+    new = features.copy()
+    new[:, 1:9] = 1 - labels[:, None]
+    assert accuracy(head.probabilities(new), labels) >= 0.9
+    _, mean, divisor = scaled_features(features)
+    assert np.abs((unit_length(new) - mean) / divisor).max() < 10
 
 
 @pytest.mark.parametrize("num_classes", [2, 10])
@@ -91,6 +124,17 @@ def test_the_linear_svm_is_as_sure_as_it_is_right(digits, num_classes: int) -> N
     )
     sureness = float(probabilities.max(axis=1).mean())
     assert sureness == pytest.approx(accuracy(probabilities, truth[new_few]), abs=0.08)
+
+
+def test_a_few_right_answers_do_not_make_sure_of_everything(digits) -> None:
+    features, labels, new, truth = digits
+    first = np.concatenate([np.flatnonzero(labels == digit)[:3] for digit in (3, 5, 8)])
+    few = np.isin(truth, (3, 5, 8))
+    classes = {3: 0, 5: 1, 8: 2}
+    head = find_simple_head_spec("linear_svm").train(features[first], np.array([classes[d] for d in labels[first]]), 3)
+    probabilities = head.probabilities(new[few])
+    right = probabilities[np.arange(few.sum()), [classes[digit] for digit in truth[few]]]
+    assert -np.log(right).mean() < np.log(3)  # guessing
 
 
 def test_nearest_neighbours_are_those_of_scikit_learn(digits) -> None:
@@ -133,6 +177,13 @@ def test_a_saved_head_answers_the_same(digits, kind: str, tmp_path: Path) -> Non
     head = find_simple_head_spec(kind).train(features, labels, 10)
     save_simple_head(head, tmp_path)
     np.testing.assert_array_equal(load_simple_head(tmp_path).probabilities(new), head.probabilities(new))
+
+
+def test_a_linear_head_of_a_former_version_takes_features_as_they_are(tmp_path: Path) -> None:
+    weights, bias = np.array([[3, 0], [0, 1]], np.float32), np.zeros(2, np.float32)
+    np.savez(tmp_path / SIMPLE_HEAD_FILE, weights=weights, bias=bias)
+    answers = load_simple_head(tmp_path).probabilities(np.array([[2, 4]]))
+    np.testing.assert_allclose(answers, 1 / (1 + np.exp([[-2, 2]])), rtol=1e-5)
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut", "other"])

@@ -45,19 +45,22 @@ class LinearHead:
     Attributes:
         weights: float32 of shape `(channels, classes)`.
         bias: float32 of shape `(classes,)`.
+        is_of_unit_length: Whether the features are scaled to length 1 first. The heads of former versions did not.
     """
 
     weights: NDArray[np.float32]
     bias: NDArray[np.float32]
+    is_of_unit_length: bool = True
 
     def probabilities(self, features: NDArray[np.generic]) -> NDArray[np.float32]:
         """Return the softmax of the scores, float32 of shape `(pictures, classes)`."""
-        scores: NDArray[np.float32] = np.asarray(features, np.float32) @ self.weights + self.bias
+        rows = unit_length(features) if self.is_of_unit_length else np.asarray(features, np.float32)
+        scores: NDArray[np.float32] = rows @ self.weights + self.bias
         return softmax(scores)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return weights and bias."""
-        return {"weights": self.weights, "bias": self.bias}
+        """Return weights and bias, and what they are for."""
+        return {"weights": self.weights, "bias": self.bias, "is_of_unit_length": np.array(self.is_of_unit_length)}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,7 +165,7 @@ def load_simple_head(folder: Path) -> SimpleHead:
         with np.load(folder / SIMPLE_HEAD_FILE, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         if "weights" in arrays:
-            return LinearHead(arrays["weights"], arrays["bias"])
+            return LinearHead(arrays["weights"], arrays["bias"], bool(arrays.get("is_of_unit_length", False)))
         if "means" in arrays:
             return ClassMeansHead(arrays["means"], float(arrays["temperature"]))
         num_classes, num_neighbours = map(int, arrays["sizes"])
