@@ -9,7 +9,7 @@ import pytest
 from pages.components import forms
 from pages.components.figures.network import network_figure
 from pages.components.model.weights_form import resized
-from pages.components.train.rate_finder import rate_figure
+from pages.components.train.rate_finder import how_sure, rate_figure
 from tests.lab import Lab
 from tests.page_tests import check, texts
 from tests.test_pages_train import lab  # noqa: F401 - a fixture
@@ -234,7 +234,21 @@ def test_the_search_is_drawn_on_a_logarithmic_axis_with_its_suggestion() -> None
     figure = rate_figure(FOUND, 0.003)
     assert figure["layout"]["xaxis"]["type"] == "log"
     assert [note["text"] for note in figure["layout"]["annotations"]] == ["now", "suggested"]
-    assert len(figure["data"][0]["x"]) == len(FOUND.rates)
+    assert [len(trace["x"]) for trace in figure["data"]] == 3 * [len(FOUND.rates)]
+    for low, high, mean in zip(*(trace["y"] for trace in figure["data"]), strict=True):
+        assert low <= mean <= high
+
+
+def test_the_page_says_how_far_the_sweeps_agree() -> None:
+    slow, quick = (tuple(1 / (1 + rate / middle) for rate in FOUND.rates) for middle in (0.001, 0.01))
+    found = RateSearch.of_sweeps(FOUND.rates, [list(slow), list(quick)])
+    low, high = found.single_suggestions
+    assert low < high
+    words = how_sure(found, 0.02)
+    assert "the mean of 2 sweeps" in words
+    assert words.endswith(f"Together they suggest 0.02, alone {low:g} to {high:g}.")
+    agreed = RateSearch.of_sweeps(FOUND.rates, [list(slow), list(slow)])
+    assert how_sure(agreed, low).endswith(f"Together they suggest {low:g}, alone {low:g}.")
 
 
 @pytest.mark.parametrize(

@@ -163,8 +163,7 @@ class _TrainingRun:
 
         training = self._first.training
         features = self.features.views(0, training, self._progress)
-        rates, losses = search_rates(self.classifier.suffix, features, training, self._progress)
-        return RateSearch(tuple(rates), tuple(losses))
+        return search_rates(self.classifier.suffix, features, training, self._progress)
 
     def _make_ready(self) -> LabelledFeatures | None:
         """Compute what the first epoch needs while Keras gets ready; return the validation features."""

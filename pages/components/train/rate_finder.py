@@ -25,9 +25,11 @@ from tlcore.training.rate_search import RateSearch
 
 POLL_SECONDS = 1.0
 HEIGHT = 260
+BAND_COLOR = "rgba(138, 143, 152, 0.25)"
 WHY = (
-    "It trains for some steps and makes the learning rate larger in each: from one millionth to three. First nothing "
-    "happens, then the loss falls, then it explodes. A good rate is about a tenth of the one where the loss is lowest."
+    "It trains for some steps and makes the learning rate larger in each: from one hundred-thousandth to three, four "
+    "times over, from the same start with the pictures in another order. First nothing happens, then the loss falls, "
+    "then it explodes. A good rate is where more than half of the fall is done; at the lowest point it is too large."
 )
 
 
@@ -90,6 +92,8 @@ def _draw_result(context: Context, request: SettingsRequest, found: RateSearch) 
     if found.suggestion is None:
         st.info("The loss fell at no rate. Check the pictures, or let more of the model learn.")
         return
+    if found.single_suggestions:
+        st.caption(how_sure(found, found.suggestion))
     if alike(request.config) != alike(config):
         st.caption("The settings have changed since this search; search again to be sure.")
     if found.suggestion == config.training.learning_rate:
@@ -101,6 +105,16 @@ def _draw_result(context: Context, request: SettingsRequest, found: RateSearch) 
         key="use_rate",
         icon=":material/check:",
         on_click=lambda: form.change(lambda part: replace(part, learning_rate=found.suggestion)),
+    )
+
+
+def how_sure(found: RateSearch, suggestion: float) -> str:
+    """Return how far the sweeps of a search agree, in words."""
+    low, high = decimal(found.single_suggestions[0]), decimal(found.single_suggestions[-1])
+    each = low if low == high else f"{low} to {high}"
+    return (
+        f"The line is the mean of {len(found.sweeps)} sweeps, the band holds them all. "
+        f"Together they suggest {decimal(suggestion)}, alone {each}."
     )
 
 
@@ -122,9 +136,13 @@ def rate_figure(found: RateSearch, present: float) -> dict[str, Any]:
         marks.append((found.suggestion, "suggested", TRAINING_COLOR))
     # Two labels stand on either side of their lines, so that they do not cover each other.
     sides = ["center"] if len(marks) == 1 else ["right", "left"]
+    lowest, highest = found.spread
+    edge = {"type": "scatter", "x": list(found.rates), "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
     line = {"color": TRAINING_COLOR, "width": 3}
     return {
         "data": [
+            edge | {"y": [round(value, 4) for value in lowest]},
+            edge | {"y": [round(value, 4) for value in highest]} | {"fill": "tonexty", "fillcolor": BAND_COLOR},
             {
                 "type": "scatter",
                 "x": list(found.rates),
@@ -132,7 +150,7 @@ def rate_figure(found: RateSearch, present: float) -> dict[str, Any]:
                 "mode": "lines",
                 "line": line,
                 "hovertemplate": "learning rate %{x:.2g}: loss %{y:.3f}<extra></extra>",
-            }
+            },
         ],
         "layout": {
             "margin": {"l": 8, "r": 12, "t": 24, "b": 8},
