@@ -13,11 +13,16 @@ from sklearn.svm import LinearSVC
 
 from tests.coloured_pictures import COLOURS, RecordingProgress, coloured_dataset, picture
 from tests.ready_projects import wait_for_end
-from tlcore.config import HeadConfig, ModelConfig
+from tlcore.config import AugmentationConfig, HeadConfig, ModelConfig
 from tlcore.dataset import Dataset
 from tlcore.errors import DatasetError, RunError
+from tlcore.features.compiled import ensure_compiled
+from tlcore.features.extractor import FeatureExtractor
 from tlcore.home import DataRoot
+from tlcore.images.views import ViewRequest
 from tlcore.jobs.control import start_job
+from tlcore.library import read_dataset
+from tlcore.model.cut import plan_model
 from tlcore.progress import StopRequested
 from tlcore.results.evaluation import load_evaluation
 from tlcore.simple_heads import run as simple_heads_run
@@ -169,6 +174,29 @@ def test_a_class_with_too_few_pictures_is_refused_in_words(digits, kind: str) ->
 def test_an_unknown_head_is_refused() -> None:
     with pytest.raises(ValueError, match="`kind` must be one of logistic_regression"):
         find_simple_head_spec("forest")  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_heads_hold_on_a_small_medical_set_over_random_splits(home: DataRoot, shared_data: Path) -> None:
+    dataset = read_dataset(shared_data / "brain_mri.zip")
+    plan, index = plan_model(ModelConfig()), dataset.class_index()
+    ensure_compiled(plan, RecordingProgress(), home)
+    requests = [ViewRequest(item.image) for item in dataset.items]
+    table = FeatureExtractor(plan, AugmentationConfig(), home).table(requests, RecordingProgress(), "features")
+    features = table.take(np.arange(len(requests)))
+    labels = np.array([index[item.class_id] for item in dataset.items])
+    for per_class, limit in ((5, 0.74), (None, 0.84)):
+        reached: dict[str, list[float]] = {"logistic_regression": [], "linear_svm": []}
+        for seed in range(12):
+            rng = np.random.default_rng(seed)
+            shuffled = [rng.permutation(np.flatnonzero(labels == label)) for label in (0, 1)]
+            tested = np.concatenate([rows[: len(rows) * 3 // 10] for rows in shuffled])
+            trained = np.concatenate([rows[len(rows) * 3 // 10 :][:per_class] for rows in shuffled])
+            for kind, accuracies in reached.items():
+                head = find_simple_head_spec(kind).train(features[trained], labels[trained], 2)
+                accuracies.append(accuracy(head.probabilities(features[tested]), labels[tested]))
+        for kind, accuracies in reached.items():
+            assert np.mean(accuracies) > limit, (kind, per_class, np.mean(accuracies))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -6,7 +6,7 @@ import shutil
 import statistics
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -112,12 +112,14 @@ def _fine_tuning(
 
 
 def _both_sides(config: RunConfig, sizes: Sizes, home: DataRoot) -> tuple[list[TrainedSide], TrainedSide]:
-    """Train on both sides; ours before and after theirs, each time with an empty cache."""
+    """Train on both sides; ours before and after theirs, each time with an empty cache and another seed."""
     dataset = photos(sizes, home)
     prepare(config.model, home)
-    ours = [train_ours(dataset, config, home) for _ in range(sizes.long_rounds // 2)]
+    rounds = [replace(config, training=replace(config.training, seed=seed)) for seed in range(sizes.long_rounds)]
+    half = sizes.long_rounds // 2
+    ours = [train_ours(dataset, one, home) for one in rounds[:half]]
     other = train_theirs(dataset, config, home)
-    ours += [train_ours(dataset, config, home) for _ in range(sizes.long_rounds - sizes.long_rounds // 2)]
+    ours += [train_ours(dataset, one, home) for one in rounds[half:]]
     return ours, other
 
 
@@ -132,9 +134,12 @@ def _seconds_of(name: str, ours: list[TrainedSide], other: TrainedSide, limit: f
 
 
 def _accuracy_of(name: str, ours: list[TrainedSide], other: TrainedSide) -> Measurement:
-    least = min(side.accuracy for side in ours)
-    limit = other.accuracy - ACCURACY_POINTS
-    return Measurement(f"{name}_accuracy", "test accuracy", least, limit, other.accuracy, "more", "ours")
+    accuracies = [side.accuracy for side in ours]
+    details = {"ours_seeds": [rounded(accuracy) for accuracy in accuracies]}
+    limit, mean = other.accuracy - ACCURACY_POINTS, statistics.mean(accuracies)
+    return Measurement(
+        f"{name}_accuracy", "test accuracy", mean, limit, other.accuracy, "more", "ours", details=details
+    )
 
 
 def train_ours(dataset: Dataset, config: RunConfig, home: DataRoot) -> TrainedSide:
