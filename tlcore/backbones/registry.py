@@ -6,29 +6,10 @@ from dataclasses import replace
 
 from tlcore.backbones.blocks import read_blocks
 from tlcore.backbones.rows import ROWS
-from tlcore.backbones.small_cnn import (
-    DEFAULT_FILTERS,
-    small_cnn_filters,
-    small_cnn_name,
-    small_cnn_spec,
-)
-from tlcore.backbones.spec import (
-    BackboneSpec,
-    BlockSpec,
-    PreprocessingSpec,
-    output_shape,
-)
+from tlcore.backbones.small_cnn import DEFAULT_FILTERS, small_cnn_filters, small_cnn_name, small_cnn_spec
+from tlcore.backbones.spec import BackboneSpec, output_shape
 
-__all__ = [
-    "BACKBONES",
-    "BackboneSpec",
-    "BlockSpec",
-    "PreprocessingSpec",
-    "get_backbone",
-    "output_shape",
-    "small_cnn_filters",
-    "small_cnn_name",
-]
+__all__ = ["BACKBONES", "BackboneSpec", "get_backbone", "output_shape", "small_cnn_filters", "small_cnn_name"]
 
 _MEASURED = read_blocks()
 BACKBONES: tuple[BackboneSpec, ...] = tuple(replace(row, blocks=_MEASURED.get(row.name, ())) for row in ROWS)
