@@ -19,8 +19,7 @@ import pytest
 from tlcore.backbones.keras_models import build_backbone, build_network
 from tlcore.backbones.registry import BackboneSpec, get_backbone
 from tlcore.backbones.spec import HDF5_SIGNATURE
-from tlcore.backbones.weights.download import download_weights
-from tlcore.backbones.weights.status import published_weights, require_weights, weights_status
+from tlcore.backbones.weights.status import download_weights, published_weights, require_weights, weights_status
 from tlcore.config import RANDOM
 from tlcore.downloading import hash_of, megabytes
 from tlcore.errors import StorageError, WeightsError
@@ -318,7 +317,7 @@ def test_sizes_are_read_in_megabytes() -> None:
 
 def test_the_light_modules_load_no_tensorflow() -> None:
     code = (
-        "import sys, tlcore.backbones.registry, tlcore.backbones.weights.status, tlcore.backbones.weights.download;"
+        "import sys, tlcore.backbones.registry, tlcore.backbones.weights.status;"
         "import tlcore.backbones.weights.brought;"
         "sys.exit(bool({'keras', 'tensorflow'} & set(sys.modules)))"
     )

@@ -103,6 +103,23 @@ def _normalization(network: keras.Model) -> keras.layers.Normalization:
     return layer
 
 
+def build_small_cnn(inputs: keras.KerasTensor, *, filters: tuple[int, ...]) -> keras.KerasTensor:
+    """Add one 3x3 convolution with ReLU and one pooling per number of filters.
+
+    Args:
+        inputs: float32 of shape `(batch, height, width, 3)`, values in [0, 1].
+        filters: Filters of each convolution, from the picture up.
+
+    Returns:
+        float32 of shape `(batch, height / 2 ** n, width / 2 ** n, filters[-1])` for n blocks, rounded down.
+    """
+    x = inputs
+    for number, channels in enumerate(filters, start=1):
+        x = keras.layers.Conv2D(channels, 3, padding="same", activation="relu", name=f"conv{number}")(x)
+        x = keras.layers.MaxPooling2D(2, name=f"pool{number}")(x)
+    return x
+
+
 def block_output(model: keras.Model, spec: BackboneSpec, block_name: str) -> keras.KerasTensor:
     """Return what a block hands to the next one: the place where the model can be cut in two.
 

@@ -63,7 +63,7 @@ def small_cnn_spec(filters: tuple[int, ...]) -> BackboneSpec:
     return BackboneSpec(
         name=small_cnn_name(filters),
         title=f"Small CNN ({', '.join(map(str, filters))} filters)",
-        builder="tlcore.backbones.small_cnn_layers:build_small_cnn",
+        builder="tlcore.backbones.keras_models:build_small_cnn",
         arguments=(("filters", filters),),
         imagenet_top1=None,
         imagenet_source="",
