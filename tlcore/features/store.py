@@ -19,7 +19,7 @@ from tlcore.home import DataRoot, holding, write_atomically
 from tlcore.model.cut import Prefix
 
 SIZE_LIMIT_VARIABLE = "TRANSFER_LAB_CACHE_GB"
-DEFAULT_LIMIT_BYTES = 20 * 2**30
+DEFAULT_LIMIT_GB = 20
 # Segments that were used this recently may belong to a run that is training.
 KEEP_SECONDS = 600.0
 KEY_BYTES = 16
@@ -224,8 +224,7 @@ class FeatureStore:
 
     def __init__(self, home: DataRoot, limit_bytes: int | None = None) -> None:
         self._directory = home.features_dir
-        gigabytes = os.environ.get(SIZE_LIMIT_VARIABLE)
-        configured = int(float(gigabytes) * 2**30) if gigabytes else DEFAULT_LIMIT_BYTES
+        configured = int(float(os.environ.get(SIZE_LIMIT_VARIABLE) or DEFAULT_LIMIT_GB) * 2**30)
         self._limit_bytes = configured if limit_bytes is None else limit_bytes
 
     def open(self, prefix: Prefix, features_key: str) -> FeatureSet:

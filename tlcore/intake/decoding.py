@@ -73,9 +73,9 @@ def clean_pixels(pixels: NDArray[np.uint8]) -> CleanImage:
     """Make a stored picture from pixels that are clean already.
 
     Args:
-        pixels: uint8 RGB of shape `(height, width, 3)`, `[0, 255]`.
+        pixels: uint8 of shape `(height, width, 3)`, RGB, or `(height, width)`, grey; `[0, 255]`.
     """
-    image = Image.fromarray(pixels)
+    image = Image.fromarray(pixels).convert("RGB")
     image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
     return _stored(image, None)
 
