@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tlcore.backbones.efficientnet_lite import convert_weights, set_weights
+from tlcore.backbones.efficientnet_lite import convert_weights
 from tlcore.backbones.spec import BackboneSpec, PreprocessingSpec, output_shape
 from tlcore.backbones.weights.status import RANDOM_SEED, is_random, require_weights
 from tlcore.config import IMAGENET
@@ -58,7 +58,10 @@ def build_backbone(spec: BackboneSpec, image_size: int, home: DataRoot, weights:
     if random_weights:
         _settle_batch_norm(model, image_size)
     elif path is None:
-        set_weights(model, convert_weights())
+        weights_by_layer = convert_weights()
+        for layer in model.layers:
+            if layer.weights:
+                layer.set_weights(weights_by_layer[layer.name])
     else:
         _load_weights(keras.Model(preprocessed, features), path, spec)
     if weights == IMAGENET and spec.imagenet_variance_factors:

@@ -16,8 +16,6 @@ from tlcore.home import DataRoot
 # Random weights are the same in every run and process, so that cached features of them stay valid.
 RANDOM_SEED = 0
 
-WeightsState = Literal["ready", "download", "bring"]
-
 
 @dataclass(frozen=True, slots=True)
 class WeightsStatus:
@@ -30,7 +28,7 @@ class WeightsStatus:
         path: Where the file is, or will be; `None` for random and embedded weights.
     """
 
-    state: WeightsState
+    state: Literal["ready", "download", "bring"]
     download_bytes: int
     path: Path | None
 
