@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import random
 from collections import Counter
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from pages.server.frontend_files import FrontendFiles
 from tests.asgi_request import request
 
 SCRIPT = b"let answer = 42;\n" * 200
+NOISE = random.Random(0).randbytes(3000)
 FOREVER = {"cache-control": "public, immutable, max-age=31536000", "etag": '"1"', "accept-ranges": "bytes"}
 
 
@@ -37,6 +39,10 @@ class Server:
         if name not in kinds:
             return PlainTextResponse("not here", status_code=404)
         body = b"1" if name == "tiny.js" else SCRIPT
+        if "packed" in asked.url.path:
+            return Response(
+                gzip.compress(NOISE), media_type=kinds[name], headers={**FOREVER, "content-encoding": "gzip"}
+            )
         return Response(body, media_type=kinds[name], headers=FOREVER)
 
     def get(self, path: str, **headers: str) -> tuple[int, Headers, bytes]:
@@ -48,6 +54,14 @@ class Server:
 @pytest.fixture
 def server() -> Server:
     return Server()
+
+
+def test_what_comes_compressed_is_not_compressed_again(server: Server) -> None:
+    for _ in range(2):
+        _, headers, body = server.get("/static/packed/a.js", accept_encoding="gzip")
+        assert headers["content-encoding"] == "gzip"
+        assert gzip.decompress(body) == NOISE
+    assert server.asked["a.js"] == 1
 
 
 def test_a_script_is_read_once_and_comes_compressed(server: Server) -> None:

@@ -95,6 +95,8 @@ def _asks_for_whole_file(scope: Scope) -> bool:
 def _compressed(answer: _Answer) -> _Answer:
     if len(answer.body) < MIN_BYTES or answer.headers.get("content-type", "").startswith(UNCOMPRESSED_TYPES):
         return answer
+    if "content-encoding" in answer.headers:  # Streamlit compresses what lies outside its own folders
+        return answer
     body = gzip.compress(answer.body, compresslevel=6, mtime=0)
     start = {**answer.start, "headers": list(answer.start["headers"])}
     headers = MutableHeaders(raw=start["headers"])

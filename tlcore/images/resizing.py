@@ -6,6 +6,8 @@ threads calls `cv2.setNumThreads(1)` once when it starts; nothing here changes i
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -30,14 +32,11 @@ def decode_image(data: bytes) -> NDArray[np.uint8]:
         ImageError: If the bytes are no picture.
     """
     pixels = None
-    if data:  # OpenCV raises an error of its own on an empty buffer
-        try:
-            pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR_RGB)
-        except cv2.error:
-            pixels = None
+    with suppress(cv2.error):  # such as for an empty buffer; for most others it returns `None`
+        pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR_RGB)
     if pixels is None:
         raise ImageError("A stored picture cannot be read any more. Delete it on the Data page and add it again.")
-    return np.asarray(pixels, dtype=np.uint8)
+    return as_pixels(pixels)
 
 
 def resize_image(image: NDArray[np.uint8], size: int, mode: ResizeMode) -> NDArray[np.uint8]:
@@ -92,6 +91,11 @@ def check_image(image: NDArray[np.uint8]) -> None:
         )
 
 
+def as_pixels(array: object) -> NDArray[np.uint8]:
+    """Return what an OpenCV function gave back, with its type."""
+    return np.asarray(array, dtype=np.uint8)
+
+
 def _scale(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
     """Scale each side on its own: averaging where it shrinks, smooth cubic curves where it grows.
 
@@ -100,9 +104,7 @@ def _scale(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint
     """
     shrunk_height, shrunk_width = min(height, image.shape[0]), min(width, image.shape[1])
     if (shrunk_height, shrunk_width) != image.shape[:2]:
-        image = np.asarray(
-            cv2.resize(image, (shrunk_width, shrunk_height), interpolation=cv2.INTER_AREA), dtype=np.uint8
-        )
+        image = as_pixels(cv2.resize(image, (shrunk_width, shrunk_height), interpolation=cv2.INTER_AREA))
     if (height, width) != image.shape[:2]:
-        image = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
+        image = as_pixels(cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC))
     return np.ascontiguousarray(image)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import io
-import struct
-import zlib
 from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import AvifImagePlugin, ExifTags, Image, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
+from PIL import AvifImagePlugin, ExifTags, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
+from tlcore.damage import DAMAGE_ERRORS
 from tlcore.errors import ImageError
 from tlcore.intake.signatures import why_not_a_picture
 
@@ -25,6 +24,7 @@ PICTURE_SUFFIXES = (
 # Small pictures are stored without loss, so that the strokes of a tiny digit stay as they are.
 _EXACT_SIDE = 128
 _JPEG_QUALITY = 95
+_THUMBNAIL_QUALITY = 85
 # 40 megapixels times 50 passes, some ten times what a camera writes. A file may ask for thousands.
 _MAX_SCANNED_PIXELS = 2_000_000_000
 # Pillow's PSD, FITS, EPS, ICO and other plugins never see the bytes: they had bombs or start other programs.
@@ -32,31 +32,6 @@ _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF")  # an MPO file 
 # Pillow loads these plugins only when asked for any format; importing them makes them known to `Image.open`.
 _PLUGINS = (AvifImagePlugin, TiffImagePlugin, WebPImagePlugin)
 _MOVING_FORMATS = ("GIF", "WEBP", "PNG", "AVIF")
-# What Pillow's plugins raise on damaged files.
-_DECODER_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    AssertionError,
-    LookupError,
-    EOFError,
-    RuntimeError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-)
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 _DAMAGED = "The picture is damaged or incomplete. Save or download it again."
 
 
@@ -98,9 +73,9 @@ def clean_pixels(pixels: NDArray[np.uint8]) -> CleanImage:
     """Make a stored picture from pixels that are clean already.
 
     Args:
-        pixels: uint8 RGB of shape `(height, width, 3)`, `[0, 255]`.
+        pixels: uint8 of shape `(height, width, 3)`, RGB, or `(height, width)`, grey; `[0, 255]`.
     """
-    image = Image.fromarray(pixels)
+    image = Image.fromarray(pixels).convert("RGB")
     image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
     return _stored(image, None)
 
@@ -125,23 +100,15 @@ def pixels_of(data: bytes) -> NDArray[np.uint8]:
 
 
 def _stored(image: Image.Image, note: str | None) -> CleanImage:
-    data = _encode(image)
+    data = _encoded(image, "JPEG" if max(image.size) > _EXACT_SIDE else "PNG", _JPEG_QUALITY)
     small = image.copy()
     small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
-    return CleanImage(data, image.width, image.height, _jpeg(small, quality=85), note)
+    return CleanImage(data, image.width, image.height, _encoded(small, "JPEG", _THUMBNAIL_QUALITY), note)
 
 
-def _encode(image: Image.Image) -> bytes:
-    if max(image.size) > _EXACT_SIDE:
-        return _jpeg(image, quality=_JPEG_QUALITY)
+def _encoded(image: Image.Image, file_format: str, quality: int) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def _jpeg(image: Image.Image, quality: int) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=quality)
+    image.save(buffer, file_format, quality=quality)  # PNG has none
     return buffer.getvalue()
 
 
@@ -160,9 +127,8 @@ def _clean(data: bytes) -> tuple[Image.Image, str | None]:
         ) from error
     except UnidentifiedImageError as error:
         raise ImageError(why_not_a_picture(data) or _DAMAGED) from error
-    except _DECODER_ERRORS as error:
+    except DAMAGE_ERRORS as error:
         raise ImageError(_DAMAGED) from error
-    rgb.info = {}  # Pillow writes comments and colour profiles found here into the new file
     return rgb, note
 
 
@@ -186,12 +152,14 @@ def _upright(image: Image.Image) -> Image.Image:
         image.thumbnail(box, Image.Resampling.LANCZOS, reducing_gap=3.0)
     image.load()
     orientation = 1
-    with suppress(*_DECODER_ERRORS):  # broken EXIF data says nothing about the pixels
+    with suppress(*DAMAGE_ERRORS):  # broken EXIF data says nothing about the pixels
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     rgb = _rgb(image)
     rgb.thumbnail(box, Image.Resampling.LANCZOS, reducing_gap=3.0)
-    turn = _UPRIGHT.get(orientation)
-    return rgb if turn is None else rgb.transpose(turn)
+    rgb.info = {}  # Pillow writes comments and colour profiles found here into the new file
+    rgb.getexif()[ExifTags.Base.Orientation] = orientation
+    ImageOps.exif_transpose(rgb, in_place=True)
+    return rgb
 
 
 def _rgb(image: Image.Image) -> Image.Image:

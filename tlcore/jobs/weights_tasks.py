@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 from tlcore.backbones.registry import get_backbone
 from tlcore.backbones.spec import BackboneSpec
-from tlcore.backbones.weights.download import download_weights
-from tlcore.backbones.weights.status import published_weights, weights_status
+from tlcore.backbones.weights.status import download_weights, published_weights, weights_status
 from tlcore.downloading import is_reachable
 from tlcore.errors import WeightsError
 from tlcore.jobs.worker import WorkerContext
