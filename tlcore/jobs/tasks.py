@@ -16,7 +16,7 @@ from tlcore.simple_heads.run import train_simple_heads
 from tlcore.storage.database import writing
 from tlcore.storage.datasets import get_version, load_dataset
 from tlcore.storage.jobs import JobState, get_job
-from tlcore.storage.requests import SettingsRequest, SimpleHeadsRequest, SimpleHeadsResult
+from tlcore.storage.requests import SettingsRequest, SimpleHeadsRequest
 from tlcore.storage.runs import get_run, write_summary
 from tlcore.training.run import search_learning_rate, train_classifier
 
@@ -73,8 +73,7 @@ def train_heads(context: WorkerContext) -> tuple[JobState, str]:
     request = context.request(SimpleHeadsRequest)
     dataset = _dataset(context, request.version)
     folder = context.home.simple_heads_dir / context.job_id
-    tested = train_simple_heads(dataset, request.model, context.progress, folder=folder, home=context.home)
-    context.answer(SimpleHeadsResult(tuple(one.result for one in tested)))
+    context.answer(train_simple_heads(dataset, request.model, context.progress, folder=folder, home=context.home))
     return "finished", ""
 
 
