@@ -144,7 +144,7 @@ class Runner:
     def _end(self, job: JobStatus, state: JobState, message: str) -> None:
         """End a job whose worker cannot do it any more, and clean up in its place."""
         end_job(self._engine, job.id, job.attempt, state, message)
-        remove_staged(self._engine, job, self._home)
+        remove_staged(self._engine, job.id, self._home)
 
 
 def _must_wait(kind: JobKind, active: list[JobStatus], working: list[JobStatus]) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
+
+import sqlalchemy as sa
 
 from tlcore.backbones.registry import get_backbone
 from tlcore.config import ModelConfig, RunConfig
@@ -30,15 +32,18 @@ class Unreadable:
 
 
 def read_all(
-    rows: Iterable[Any], read: Callable[[Any], T], title: Callable[[Any], str]
+    engine: sa.Engine, query: sa.Select[Any], read: Callable[[Any], T], title: Callable[[Any], str]
 ) -> tuple[list[T], list[Unreadable]]:
     """Return what can be read and the rest, both in the order of the rows.
 
     Args:
-        rows: Of the database, each with an `id`.
+        engine: The database.
+        query: Its rows have an `id`.
         read: Makes one object of a row.
         title: What people call what a row holds.
     """
+    with engine.begin() as connection:
+        rows = connection.execute(query).all()
     readable, unreadable = [], []
     for row in rows:
         try:

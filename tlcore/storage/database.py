@@ -11,7 +11,7 @@ from typing import Any
 import filelock
 import sqlalchemy as sa
 
-from tlcore.errors import StorageError
+from tlcore.errors import NotFoundError, StorageError
 from tlcore.home import DataRoot, storage_error
 from tlcore.storage.migrations import MIGRATIONS, migrate
 
@@ -199,6 +199,19 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
             f"Nothing was saved: the database in {DataRoot.configured()} cannot be written ({error.orig}). "
             "Free some space on the disk, check that the folder can be written, then try again."
         ) from error
+
+
+def project_version(connection: sa.Connection, project_id: str) -> int | None:
+    """Return the number of a project's current data set version; `None` before the first pictures.
+
+    Raises:
+        NotFoundError: If the project was deleted.
+    """
+    row = connection.execute(sa.select(projects.c.version).where(projects.c.id == project_id)).one_or_none()
+    if row is None:
+        raise NotFoundError("This project was deleted. Go to Home to see your projects.")
+    version: int | None = row.version
+    return version
 
 
 def now() -> float:

@@ -12,7 +12,7 @@ from tlcore.dataset import Dataset
 from tlcore.documents import read_document, write_document
 from tlcore.errors import ConflictError, NotFoundError, StorageError
 from tlcore.home import DataRoot, write_atomically
-from tlcore.storage.database import dataset_versions, now, projects, writing
+from tlcore.storage.database import dataset_versions, now, project_version, projects, writing
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +55,7 @@ def commit_version(
     content = hashlib.sha256(data).hexdigest()
     path = content_path(content, home)
     with writing(engine) as connection:
-        current = connection.execute(sa.select(projects.c.version).where(projects.c.id == project_id)).one_or_none()
-        if current is None:
-            raise NotFoundError("This project was deleted. Go to Home to see your projects.")
-        if current.version != parent:
+        if project_version(connection, project_id) != parent:
             raise ConflictError(
                 "The data set was changed in another tab meanwhile. Look at it again and repeat your edit."
             )
@@ -136,9 +133,7 @@ def current_dataset(engine: sa.Engine, project_id: str, home: DataRoot) -> tuple
         NotFoundError: If the project was deleted.
     """
     with engine.begin() as connection:
-        row = connection.execute(sa.select(projects.c.version).where(projects.c.id == project_id)).one_or_none()
-    if row is None:
-        raise NotFoundError("This project was deleted. Go to Home to see your projects.")
-    if row.version is None:
+        number = project_version(connection, project_id)
+    if number is None:
         return None, Dataset()
-    return int(row.version), load_dataset(get_version(engine, project_id, row.version).content, home)
+    return number, load_dataset(get_version(engine, project_id, number).content, home)

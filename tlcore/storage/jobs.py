@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from tlcore.documents import read_document, write_document
 from tlcore.errors import NotFoundError, RunError
 from tlcore.progress import Phase
-from tlcore.storage.database import jobs, now, projects, writing
+from tlcore.storage.database import jobs, now, project_version, writing
 
 JobKind = Literal[
     "run", "import", "measure", "search", "simple_heads", "backbones", "weights_download", "weights_check"
@@ -129,8 +129,7 @@ def insert_job(
     Raises:
         NotFoundError: If the project was deleted meanwhile.
     """
-    if connection.execute(sa.select(projects.c.id).where(projects.c.id == project_id)).scalar() is None:
-        raise NotFoundError("This project was deleted. Go to Home to see your projects.")
+    project_version(connection, project_id)  # raises when it is gone
     values = {"id": secrets.token_urlsafe(12), "kind": kind, "project_id": project_id, "key": key}
     document = None if request is None else write_document(request)
     connection.execute(sa.insert(jobs).values(**values, state="queued", created=now(), request=document))

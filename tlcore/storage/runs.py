@@ -14,6 +14,7 @@ from tlcore.errors import NotFoundError
 from tlcore.storage.configs import Unreadable, read_all, read_config
 from tlcore.storage.database import jobs, metrics, run_notes, runs, writing
 from tlcore.storage.jobs import ENDED_STATES, STATUS_COLUMNS, JobStatus, insert_job, write_job
+from tlcore.storage.projects import printable_line
 
 MAX_NOTE_LENGTH = 200
 
@@ -142,15 +143,10 @@ def _insert_run(connection: sa.Connection, project_id: str, plan: RunPlan) -> st
     connection.execute(
         sa.insert(runs).values(job_id=job_id, number=number, version=plan.version, config=write_document(plan.config))
     )
-    note = clean_note(plan.note)
+    note = printable_line(plan.note, MAX_NOTE_LENGTH)
     if note:
         connection.execute(sa.insert(run_notes).values(job_id=job_id, note=note))
     return job_id
-
-
-def clean_note(note: str) -> str:
-    """Return a note as one printable line of at most 200 characters."""
-    return " ".join("".join(c if c.isprintable() else " " for c in note).split())[:MAX_NOTE_LENGTH]
 
 
 def _run(row: sa.Row[tuple[object, ...]]) -> Run:
@@ -190,18 +186,13 @@ def get_run(engine: sa.Engine, run_id: str) -> Run:
 
 def list_runs(engine: sa.Engine, project_id: str) -> list[Run]:
     """Return the runs of a project, newest first."""
-    return _read_all(engine, project_id)[0]
+    return read_runs(engine, project_id)[0]
 
 
-def list_unreadable_runs(engine: sa.Engine, project_id: str) -> list[Unreadable]:
-    """Return the runs of a project that this version cannot read."""
-    return _read_all(engine, project_id)[1]
-
-
-def _read_all(engine: sa.Engine, project_id: str) -> tuple[list[Run], list[Unreadable]]:
+def read_runs(engine: sa.Engine, project_id: str) -> tuple[list[Run], list[Unreadable]]:
+    """Return the runs of a project, newest first, and those that this version cannot read."""
     query = _select_runs().where(jobs.c.project_id == project_id).order_by(runs.c.number.desc())
-    with engine.begin() as connection:
-        return read_all(connection.execute(query).all(), _run, lambda row: f"Run {row.number}")
+    return read_all(engine, query, _run, lambda row: f"Run {row.number}")
 
 
 def write_metrics(
