@@ -52,7 +52,8 @@ class ChooserLab(Lab):
         progress = JobProgress(self.engine, job.id, job.attempt)
         context = WorkerContext(self.engine, self.home, job.id, job.attempt, progress)
         try:
-            end_job(self.engine, job.id, job.attempt, *weights_tasks.download(context))
+            weights_tasks.download(context)
+            end_job(self.engine, job.id, job.attempt, "finished")
         except WeightsError as error:
             end_job(self.engine, job.id, job.attempt, "failed", str(error))
         return get_job(self.engine, job.id)

@@ -23,8 +23,7 @@ from tlcore.storage.datasets import current_dataset
 from tlcore.storage.jobs import ACTIVE_STATES, JobStatus, claim_job, end_job, get_job, list_jobs
 from tlcore.storage.projects import create_project, update_config
 from tlcore.storage.runs import create_run
-from tlcore.training.stopwatch import TrainingPace
-from tlcore.training.timings import RunTimings
+from tlcore.training.stopwatch import RunTimings, TrainingPace
 
 TAG = PriceTag(
     startup_seconds=5.0,

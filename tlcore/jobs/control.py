@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from tlcore.home import DataRoot, storage_error
 from tlcore.jobs.processes import start_module
-from tlcore.storage.database import jobs
+from tlcore.storage.database import jobs, read_value
 from tlcore.storage.jobs import JobKind, JobStatus, create_job, get_job, request_stop
 from tlcore.storage.runs import RunPlan, create_runs
 from tlcore.storage.staging import remove_staging_dir, staging_of
@@ -95,6 +95,5 @@ def stop_job(engine: sa.Engine, job: JobStatus, home: DataRoot) -> None:
 
 def remove_staged(engine: sa.Engine, job_id: str, home: DataRoot) -> None:
     """Remove what a job waited with, where it ended and its worker could not do it."""
-    with engine.begin() as connection:
-        request = connection.execute(sa.select(jobs.c.request).where(jobs.c.id == job_id)).scalar()
+    request = read_value(engine, sa.select(jobs.c.request).where(jobs.c.id == job_id))
     remove_staging_dir(staging_of(request or ""), home)

@@ -16,8 +16,7 @@ from tlcore.features.extractor import FeaturePass
 from tlcore.home import DataRoot, write_atomically
 from tlcore.model.cut import plan_model
 from tlcore.storage.images import ImageStore
-from tlcore.training.stopwatch import TrainingPace
-from tlcore.training.timings import RunTimings
+from tlcore.training.stopwatch import RunTimings, TrainingPace
 
 # Raise it when a figure changes its meaning; older files are then left alone.
 FORMAT = 1

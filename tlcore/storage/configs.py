@@ -12,6 +12,7 @@ from tlcore.backbones.registry import get_backbone
 from tlcore.config import ModelConfig, RunConfig
 from tlcore.documents import read_document
 from tlcore.errors import UnreadableError
+from tlcore.storage.database import read_rows
 
 T = TypeVar("T")
 
@@ -42,10 +43,8 @@ def read_all(
         read: Makes one object of a row.
         title: What people call what a row holds.
     """
-    with engine.begin() as connection:
-        rows = connection.execute(query).all()
     readable, unreadable = [], []
-    for row in rows:
+    for row in read_rows(engine, query):
         try:
             readable.append(read(row))
         except UnreadableError as error:

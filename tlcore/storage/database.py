@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -199,6 +199,29 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
             f"Nothing was saved: the database in {DataRoot.configured()} cannot be written ({error.orig}). "
             "Free some space on the disk, check that the folder can be written, then try again."
         ) from error
+
+
+def read_rows(engine: sa.Engine, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+    """Return what a query finds, in a transaction of its own."""
+    with engine.begin() as connection:
+        return connection.execute(query).all()
+
+
+def read_row(engine: sa.Engine, query: sa.Select[Any], gone: str) -> sa.Row[Any]:
+    """Return the one row that a query finds.
+
+    Raises:
+        NotFoundError: If there is none, with the words of `gone`.
+    """
+    for row in read_rows(engine, query):
+        return row
+    raise NotFoundError(gone)
+
+
+def read_value(engine: sa.Engine, query: sa.Select[Any]) -> Any:
+    """Return the first value of the first row that a query finds; `None` when it finds none."""
+    with engine.begin() as connection:
+        return connection.execute(query).scalar()
 
 
 def project_version(connection: sa.Connection, project_id: str) -> int | None:

@@ -10,9 +10,9 @@ import sqlalchemy as sa
 
 from tlcore.dataset import Dataset
 from tlcore.documents import read_document, write_document
-from tlcore.errors import ConflictError, NotFoundError, StorageError
+from tlcore.errors import ConflictError, StorageError
 from tlcore.home import DataRoot, write_atomically
-from tlcore.storage.database import dataset_versions, now, project_version, projects, writing
+from tlcore.storage.database import dataset_versions, now, project_version, projects, read_row, writing
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +81,8 @@ def get_version(engine: sa.Engine, project_id: str, number: int) -> Version:
     """
     table = dataset_versions.c
     query = sa.select(table.number, table.parent, table.note, table.content, table.created)
-    with engine.begin() as connection:
-        row = connection.execute(query.where(table.project_id == project_id, table.number == number)).one_or_none()
-    if row is None:
-        raise NotFoundError("This version of the data set is not here. Reload the page.")
+    query = query.where(table.project_id == project_id, table.number == number)
+    row = read_row(engine, query, "This version of the data set is not here. Reload the page.")
     return Version(**row._mapping)
 
 

@@ -10,9 +10,8 @@ import sqlalchemy as sa
 
 from tlcore.config import RunConfig
 from tlcore.documents import write_document
-from tlcore.errors import NotFoundError
 from tlcore.storage.configs import Unreadable, read_all, read_config
-from tlcore.storage.database import now, project_version, projects, writing
+from tlcore.storage.database import now, project_version, projects, read_row, writing
 
 MAX_NAME_LENGTH = 80
 
@@ -81,16 +80,11 @@ def get_project(engine: sa.Engine, project_id: str, owner: str) -> Project:
     Raises:
         NotFoundError: If there is none, or it belongs to someone else; the text is the same for both.
     """
-    with engine.begin() as connection:
-        row = connection.execute(
-            sa.select(projects).where(projects.c.id == project_id, projects.c.owner == owner)
-        ).one_or_none()
-    if row is None:
-        raise NotFoundError(
-            "This project is not here. It was deleted, or it was made in another browser. "
-            "Go to Home to see your projects."
-        )
-    return _project(row)
+    query = sa.select(projects).where(projects.c.id == project_id, projects.c.owner == owner)
+    gone = (
+        "This project is not here. It was deleted, or it was made in another browser. Go to Home to see your projects."
+    )
+    return _project(read_row(engine, query, gone))
 
 
 def read_projects(engine: sa.Engine, owner: str) -> tuple[list[Project], list[Unreadable]]:

@@ -10,9 +10,8 @@ import sqlalchemy as sa
 
 from tlcore.config import RunConfig
 from tlcore.documents import read_document, write_document
-from tlcore.errors import NotFoundError
 from tlcore.storage.configs import Unreadable, read_all, read_config
-from tlcore.storage.database import jobs, metrics, run_notes, runs, writing
+from tlcore.storage.database import jobs, metrics, read_row, read_rows, read_value, run_notes, runs, writing
 from tlcore.storage.jobs import ENDED_STATES, STATUS_COLUMNS, JobStatus, insert_job, write_job
 from tlcore.storage.projects import printable_line
 
@@ -175,13 +174,8 @@ def get_run(engine: sa.Engine, run_id: str) -> Run:
     Raises:
         NotFoundError: If there is none.
     """
-    with engine.begin() as connection:
-        row = connection.execute(_select_runs().where(jobs.c.id == run_id)).one_or_none()
-    if row is None:
-        raise NotFoundError(
-            "This run is not here. It was deleted, or the address is wrong. Go to Train to see your runs."
-        )
-    return _run(row)
+    gone = "This run is not here. It was deleted, or the address is wrong. Go to Train to see your runs."
+    return _run(read_row(engine, _select_runs().where(jobs.c.id == run_id), gone))
 
 
 def list_runs(engine: sa.Engine, project_id: str) -> list[Run]:
@@ -214,15 +208,14 @@ def write_metrics(
 
 def last_metric(engine: sa.Engine, run_id: str) -> int | None:
     """Return what changes whenever a point is added to a run's curves; `None` while there is none."""
-    with engine.begin() as connection:
-        return connection.execute(sa.select(sa.func.max(metrics.c.id)).where(metrics.c.job_id == run_id)).scalar()
+    last: int | None = read_value(engine, sa.select(sa.func.max(metrics.c.id)).where(metrics.c.job_id == run_id))
+    return last
 
 
 def read_metrics(engine: sa.Engine, run_id: str) -> list[MetricPoint]:
     """Return all points of a run's curves, in the order in which they were written."""
     query = sa.select(metrics.c.epoch, metrics.c.name, metrics.c.value).where(metrics.c.job_id == run_id)
-    with engine.begin() as connection:
-        return [MetricPoint(*row) for row in connection.execute(query.order_by(metrics.c.id))]
+    return [MetricPoint(**row._mapping) for row in read_rows(engine, query.order_by(metrics.c.id))]
 
 
 def write_summary(connection: sa.Connection, run_id: str, attempt: int, summary: RunSummary) -> None:

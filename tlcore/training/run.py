@@ -22,8 +22,7 @@ from tlcore.progress import Phase, Progress, StopRequested, background, wait_for
 from tlcore.storage.runs import RunSummary
 from tlcore.training.rate_search import RateSearch
 from tlcore.training.split_features import SplitFeatures
-from tlcore.training.stopwatch import TrainingPace
-from tlcore.training.timings import RunTimings
+from tlcore.training.stopwatch import RunTimings, TrainingPace
 
 if TYPE_CHECKING:
     from tlcore.model.classifier import Classifier
