@@ -17,7 +17,7 @@ from tlcore.errors import DatasetError
 from tlcore.features.compiled import configure_tensorflow, ensure_compiled
 from tlcore.features.engines import num_compute_threads
 from tlcore.home import DataRoot
-from tlcore.model.cut import ModelPlan, plan_model
+from tlcore.model.cut import plan_model
 from tlcore.progress import Progress
 from tlcore.results.evaluation import Evaluation, save_evaluation
 from tlcore.results.prediction import PredictorSpec, save_predictor_spec
@@ -60,8 +60,8 @@ def train_simple_heads(
     ensure_compiled(plan, progress, home)
     split_features = SplitFeatures(dataset, plan, AugmentationConfig(), home)
     test = dataset.subset("test")
-    features, labels = _features(split_features, _drawn(dataset), plan, progress)
-    test_features, y_true = _features(split_features, test, plan, progress)
+    features, labels = _features(split_features, _drawn(dataset), progress)
+    test_features, y_true = _features(split_features, test, progress)
     images = tuple(item.image for item in test)
     # The first import takes longer than the training, whose seconds are told.
     from sklearn import linear_model, model_selection, svm  # noqa: F401
@@ -109,10 +109,8 @@ def _drawn(dataset: Dataset) -> tuple[Item, ...]:
 
 
 def _features(
-    features: SplitFeatures, items: Sequence[Item], plan: ModelPlan, progress: Progress
+    features: SplitFeatures, items: Sequence[Item], progress: Progress
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Return the features of some pictures, float32 of shape `(pictures, channels)`, and their classes."""
     found = features.plain(items, progress, "features")
-    if found is None:
-        return np.zeros((0, *plan.prefix.shape), np.float32), np.zeros(0, np.int64)
     return found.table.take(np.arange(len(items))).astype(np.float32), found.labels

@@ -18,6 +18,7 @@ from tlcore.errors import RunError
 from tlcore.features.store import FeatureTable, LabelledFeatures
 from tlcore.progress import Progress, StopRequested
 from tlcore.training.batches import Batches, chunks
+from tlcore.training.rate_search import RateSearch
 from tlcore.training.schedules import learning_rate_at
 from tlcore.training.steps import Steps, build_optimizer, class_weights
 from tlcore.training.stopwatch import Stopwatch, TrainingPace
@@ -101,7 +102,7 @@ def train_suffix(
 
 def search_rates(
     suffix: keras.Model, train: LabelledFeatures, config: TrainingConfig, progress: Progress
-) -> tuple[list[float], list[float]]:
+) -> RateSearch:
     """Train some steps with a learning rate that grows from tiny to huge, and note the loss of each.
 
     The weights are of no use afterwards.
@@ -113,7 +114,7 @@ def search_rates(
         progress: Told about every step; may ask to stop.
 
     Returns:
-        Learning rates and losses, one of each for every step. It ends early once the loss has exploded.
+        What was found; it ends early once the loss has exploded.
 
     Source:
         L. N. Smith, Cyclical Learning Rates for Training Neural Networks, 2017, section 3.3.
@@ -132,7 +133,7 @@ def search_rates(
             break
         rates.append(rate)
         losses.append(loss)
-    return rates, losses
+    return RateSearch(tuple(rates), tuple(losses))
 
 
 def predict_features(suffix: keras.Model, features: FeatureTable) -> NDArray[np.float32]:
