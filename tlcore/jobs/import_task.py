@@ -40,27 +40,21 @@ class _NotingStore(ImageStore):
 def import_pictures(context: WorkerContext) -> None:
     """Bring in what the job's row asks for, as the project's next data set version."""
     request = context.request(ImportRequest)
+    images = _NotingStore(context.home)
     try:
         with ExitStack() as stack:
-            sources = _sources(context, request, stack)
-            report = _collect_and_commit(context, sources, _note(request))
+            report = _commit(context, _sources(context, request, stack), _note(request), images)
+    except BaseException:
+        if images.added:  # nothing comes in, so nothing stays: a full disk would stay full
+            remove_unused_pictures(context.engine, images.added, context.home, import_id=context.job_id)
+        raise
     finally:
         remove_staging_dir(request.staging, context.home)
     context.answer(ImportSummary(report.added, report.already_there, report.refused, report.notes))
 
 
-def _collect_and_commit(context: WorkerContext, sources: list[Source], note: str | None) -> ImportReport:
-    """Gather the pictures and put them into the current version, whatever another tab has made of it meanwhile."""
-    images = _NotingStore(context.home)
-    try:
-        return _commit(context, sources, note, images)
-    except BaseException:
-        # Nothing comes in, so nothing stays: a full disk would stay full.
-        remove_unused_pictures(context.engine, images.added, context.home, import_id=context.job_id)
-        raise
-
-
 def _commit(context: WorkerContext, sources: list[Source], note: str | None, images: ImageStore) -> ImportReport:
+    """Gather the pictures and put them into the current version, whatever another tab has made of it meanwhile."""
     project_id = context.project_id
     _, dataset = current_dataset(context.engine, project_id, context.home)
     gathered = gather(

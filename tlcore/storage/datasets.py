@@ -14,6 +14,8 @@ from tlcore.errors import ConflictError, StorageError
 from tlcore.home import DataRoot, write_atomically
 from tlcore.storage.database import dataset_versions, now, project_version, projects, read_row, writing
 
+CHANGED = "The data set was changed in another tab meanwhile. Look at it again and repeat your edit."
+
 
 @dataclass(frozen=True, slots=True)
 class Version:
@@ -56,9 +58,7 @@ def commit_version(
     path = content_path(content, home)
     with writing(engine) as connection:
         if project_version(connection, project_id) != parent:
-            raise ConflictError(
-                "The data set was changed in another tab meanwhile. Look at it again and repeat your edit."
-            )
+            raise ConflictError(CHANGED)
         # Inside, so that nobody deletes another project with the same pictures between this and the row.
         if not path.exists():
             write_atomically(path, lambda temporary: temporary.write_bytes(data))
@@ -118,9 +118,7 @@ def undo_version(engine: sa.Engine, project_id: str, *, current: int) -> int | N
     with writing(engine) as connection:
         statement = sa.update(projects).where(projects.c.id == project_id, projects.c.version == current)
         if connection.execute(statement.values(version=version.parent)).rowcount != 1:
-            raise ConflictError(
-                "The data set was changed in another tab meanwhile. Look at it again and repeat your edit."
-            )
+            raise ConflictError(CHANGED)
     return version.parent
 
 
