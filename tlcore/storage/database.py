@@ -113,24 +113,18 @@ ensembles = sa.Table(
 )
 
 
-def _set_pragmas(connection: Any, _record: object) -> None:
-    cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout={1000 * BUSY_SECONDS}")
-    # WAL with FULL lost no acknowledged write in repeated kills; readers never wait for the writer.
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.close()
-
-
 def _connect(home: DataRoot, url: str | sa.URL | None, *, enforces_references: bool = True) -> sa.Engine:
     engine = sa.create_engine(url or sa.URL.create("sqlite", database=str(home.database_path)))
+
+    def set_up(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+        connection.execute(f"PRAGMA busy_timeout={1000 * BUSY_SECONDS}")
+        # WAL with FULL lost no acknowledged write in repeated kills; readers never wait for the writer.
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA foreign_keys={'ON' if enforces_references else 'OFF'}")
+
     if engine.dialect.name == "sqlite":
-        sa.event.listen(engine, "connect", _set_pragmas)
-        if not enforces_references:
-            sa.event.listen(
-                engine, "connect", lambda connection, _record: connection.execute("PRAGMA foreign_keys=OFF")
-            )
-        sa.event.listen(engine, "connect", lambda connection, _record: setattr(connection, "isolation_level", None))
+        sa.event.listen(engine, "connect", set_up)
         sa.event.listen(engine, "begin", _begin_immediately)
     return engine
 
@@ -138,10 +132,7 @@ def _connect(home: DataRoot, url: str | sa.URL | None, *, enforces_references: b
 def _begin_immediately(connection: sa.Connection) -> None:
     # A transaction that reads first and writes later would fail with "database is locked"
     # when another writer came between; taking the write lock at once makes it wait instead.
-    if connection.get_execution_options().get("write"):
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-    else:
-        connection.exec_driver_sql("BEGIN")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("write") else "BEGIN")
 
 
 def open_database(home: DataRoot, url: str | sa.URL | None = None) -> sa.Engine:
