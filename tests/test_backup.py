@@ -18,6 +18,7 @@ from pages.components.frame import STEPS
 from tests.coloured_pictures import RecordingProgress, coloured_dataset
 from tests.old_data_root import unpack_old_data_root
 from tests.page_tests import OWNER, open_app
+from tests.queued_run import create_run
 from tlcore import backup
 from tlcore.backup import main, restore_backup, save_backup
 from tlcore.config import RunConfig, TrainingConfig
@@ -31,7 +32,7 @@ from tlcore.storage.datasets import commit_version, current_dataset
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import claim_job, end_job, get_job
 from tlcore.storage.projects import create_project, read_projects
-from tlcore.storage.runs import RunPlan, create_run, create_runs, list_runs, read_metrics, write_metrics
+from tlcore.storage.runs import RunPlan, create_runs, list_runs, read_metrics, write_metrics
 from tlcore.storage.simple_heads import list_simple_heads, simple_head_dir
 
 

@@ -22,6 +22,7 @@ from pages.components.train.run_view import NEXT_RUN, Pace, progress_of, seconds
 from pages.server.plotly_script import PLOTLY_ADDRESS, plotly_script, versioned_address
 from tests.lab import Lab
 from tests.page_tests import OWNER, check, modules_after, texts
+from tests.queued_run import create_run
 from tlcore.config import AugmentationConfig, ModelConfig, RunConfig
 from tlcore.dataset import ClassLabel, Dataset, Item, Split
 from tlcore.home import DataRoot
@@ -33,7 +34,7 @@ from tlcore.storage.datasets import commit_version, get_version, load_dataset
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import claim_job, end_job, write_job
 from tlcore.storage.projects import create_project, get_project
-from tlcore.storage.runs import MetricPoint, RunSummary, create_run, get_run, list_runs, write_metrics, write_summary
+from tlcore.storage.runs import MetricPoint, RunSummary, get_run, list_runs, write_metrics, write_summary
 
 SPLITS: tuple[Split, ...] = ("train", "train", "train", "validation", "test")
 

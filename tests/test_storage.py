@@ -14,6 +14,7 @@ import filelock
 import pytest
 import sqlalchemy as sa
 
+from tests.queued_run import create_run
 from tlcore.config import RunConfig, TrainingConfig
 from tlcore.dataset import Dataset, Item, with_class
 from tlcore.errors import ConflictError, ImageError, NotFoundError, StorageError
@@ -53,7 +54,6 @@ from tlcore.storage.requests import ImportRequest, ImportSummary, StagedFile
 from tlcore.storage.runs import (
     MetricPoint,
     RunSummary,
-    create_run,
     get_run,
     list_runs,
     read_metrics,

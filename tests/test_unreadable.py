@@ -16,6 +16,7 @@ from tests.coloured_pictures import coloured_dataset
 from tests.lab import Lab
 from tests.old_data_root import unpack_old_data_root
 from tests.page_tests import OWNER, open_app, texts
+from tests.queued_run import create_run
 from tlcore.config import RunConfig
 from tlcore.documents import LIFTS, read_document, write_document
 from tlcore.errors import UnreadableError
@@ -25,7 +26,7 @@ from tlcore.storage.datasets import content_path, get_version
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.ensembles import EnsembleConfig, create_ensemble, list_ensembles
 from tlcore.storage.projects import create_project, get_project, read_projects
-from tlcore.storage.runs import create_run, list_runs, read_runs
+from tlcore.storage.runs import list_runs, read_runs
 from tlcore.storage.simple_heads import list_simple_heads
 from tlcore.storage.staging import remove_staging_dir
 

@@ -99,19 +99,11 @@ class RunPlan:
     note: str = ""
 
 
-def create_run(engine: sa.Engine, project_id: str, version: int, config: RunConfig, note: str = "") -> str:
-    """Put a run in line and return its id; while the same one waits or works, return that one instead.
-
-    A double click or a second tab thus never starts two.
-    """
-    return create_runs(engine, project_id, [RunPlan(version, config, note)])[0]
-
-
 def create_runs(engine: sa.Engine, project_id: str, plans: Sequence[RunPlan]) -> list[str]:
     """Put runs in line, one behind the other, and return their ids, the first one first.
 
     While a run with the same settings on the same pictures waits or works, no second one is made for that plan: the
-    result would be the same.
+    result would be the same. A double click or a second tab thus never starts two.
 
     Raises:
         ValueError: If there is no plan.
