@@ -12,10 +12,9 @@ import sqlalchemy as sa
 
 from tlcore.home import DataRoot, storage_error
 from tlcore.jobs.processes import start_module
-from tlcore.storage.database import jobs, read_value
 from tlcore.storage.jobs import JobKind, JobStatus, create_job, get_job, request_stop
 from tlcore.storage.runs import RunPlan, create_runs
-from tlcore.storage.staging import remove_staging_dir, staging_of
+from tlcore.storage.staging import remove_staged
 
 RUNNER_MODULE = "tlcore.jobs.runner"
 
@@ -91,9 +90,3 @@ def stop_job(engine: sa.Engine, job: JobStatus, home: DataRoot) -> None:
     if not get_job(engine, job.id).is_active:  # it still waited, so no worker cleans up
         remove_staged(engine, job.id, home)
     ensure_runner(home)
-
-
-def remove_staged(engine: sa.Engine, job_id: str, home: DataRoot) -> None:
-    """Remove what a job waited with, where it ended and its worker could not do it."""
-    request = read_value(engine, sa.select(jobs.c.request).where(jobs.c.id == job_id))
-    remove_staging_dir(staging_of(request or ""), home)

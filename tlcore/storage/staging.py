@@ -7,7 +7,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from tlcore.home import DataRoot, storage_error
+from tlcore.storage.database import jobs, read_value
 
 PREFIX = "import-"
 
@@ -43,3 +46,9 @@ def remove_staging_dir(name: str | None, home: DataRoot) -> None:
     # The name comes from the database, which may be a restored one of anybody.
     if name is not None and Path(name).name == name and name.startswith(PREFIX):
         shutil.rmtree(home.imports_dir / name, ignore_errors=True)
+
+
+def remove_staged(engine: sa.Engine, job_id: str, home: DataRoot) -> None:
+    """Remove what a job waited with, where it ended and its worker could not do it."""
+    request = read_value(engine, sa.select(jobs.c.request).where(jobs.c.id == job_id))
+    remove_staging_dir(staging_of(request or ""), home)
