@@ -16,7 +16,7 @@ from tlcore.jobs.control import start_job
 from tlcore.storage.configs import Unreadable
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.jobs import ACTIVE_STATES, list_jobs
-from tlcore.storage.projects import Project, create_project, list_projects, list_unreadable_projects, reset_config
+from tlcore.storage.projects import Project, create_project, read_projects, reset_config
 from tlcore.storage.requests import ImportRequest
 from tlcore.storage.runs import list_runs
 
@@ -101,8 +101,7 @@ def unreadable_card(visit: Visit, project: Unreadable) -> None:
 
 try:
     visit = read_visit()
-    projects = list_projects(visit.engine, visit.owner)
-    unreadable = list_unreadable_projects(visit.engine, visit.owner)
+    projects, unreadable = read_projects(visit.engine, visit.owner)
     working = {job.project_id for job in list_jobs(visit.engine, states=ACTIVE_STATES) if job.kind != "measure"}
 except TransferLabError as error:
     show_error(error)

@@ -13,6 +13,7 @@ from pages.components.train.run_view import NEXT_RUN
 from tests.coloured_pictures import coloured_dataset
 from tests.lab import Lab
 from tests.page_tests import check, open_app, texts
+from tests.queued_run import create_run
 from tlcore.config import RunConfig
 from tlcore.dataset import Dataset
 from tlcore.home import DataRoot
@@ -20,7 +21,7 @@ from tlcore.settings.recipes import OURS, RECIPES
 from tlcore.storage.database import writing
 from tlcore.storage.datasets import commit_version
 from tlcore.storage.jobs import claim_job, end_job
-from tlcore.storage.runs import MetricPoint, Run, RunSummary, create_run, list_runs, write_metrics, write_summary
+from tlcore.storage.runs import MetricPoint, Run, RunSummary, list_runs, write_metrics, write_summary
 
 
 class ComparedLab(Lab):

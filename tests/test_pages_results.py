@@ -30,6 +30,7 @@ from pages.components.state import LOCAL_OWNER
 from pages.server.asgi import owner_of
 from pages.server.downloads import download_route, download_url
 from tests.page_tests import modules_after
+from tests.queued_run import create_run
 from tlcore.config import ModelConfig, RunConfig
 from tlcore.dataset import ClassLabel, Dataset, Item
 from tlcore.home import DataRoot
@@ -53,7 +54,7 @@ from tlcore.storage.jobs import (
 )
 from tlcore.storage.projects import create_project
 from tlcore.storage.requests import SimpleHeadResult, SimpleHeadsRequest, SimpleHeadsResult
-from tlcore.storage.runs import RunSummary, create_run, write_summary
+from tlcore.storage.runs import RunSummary, write_summary
 from tlcore.storage.simple_heads import frozen_backbone, simple_head_dir
 
 PAGES_DIR = Path(__file__).resolve().parents[1] / "pages"
@@ -144,6 +145,7 @@ class RedOrGreen:
     """Answers by the mean colour, as quickly as a trained model and without one."""
 
     class_colors = (0, 1)
+    image_size = 64
 
     def __init__(self, class_names: Sequence[str] = NAMES) -> None:
         self.class_names = tuple(class_names)

@@ -24,6 +24,7 @@ from pages.server.plotly_script import PLOTLY_ADDRESS, plotly_route, versioned_a
 from tests.asgi_request import request
 from tests.lab import Lab
 from tests.page_tests import OWNER, check, modules_after, texts
+from tests.queued_run import create_run
 from tlcore.config import AugmentationConfig, ModelConfig, RunConfig
 from tlcore.dataset import ClassLabel, Dataset, Item, Split
 from tlcore.home import DataRoot
@@ -35,7 +36,7 @@ from tlcore.storage.datasets import commit_version, get_version, load_dataset
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import claim_job, end_job, write_job
 from tlcore.storage.projects import create_project, get_project
-from tlcore.storage.runs import MetricPoint, RunSummary, create_run, get_run, list_runs, write_metrics, write_summary
+from tlcore.storage.runs import MetricPoint, RunSummary, get_run, list_runs, write_metrics, write_summary
 
 SPLITS: tuple[Split, ...] = ("train", "train", "train", "validation", "test")
 

@@ -60,12 +60,11 @@ def new_suffix() -> keras.Model:
 
 def test_a_real_search_finds_a_rate_that_learns() -> None:
     progress = RecordingProgress()
-    rates, losses = search_rates(new_suffix(), clusters(), TrainingConfig(batch_size=16), progress)
-    assert rates == sorted(rates)
-    assert len(rates) == len(losses) <= SEARCH_STEPS
-    suggestion = RateSearch(tuple(rates), tuple(losses)).suggestion
-    assert suggestion is not None
-    assert 1e-3 <= suggestion <= 0.5
+    found = search_rates(new_suffix(), clusters(), TrainingConfig(batch_size=16), progress)
+    assert list(found.rates) == sorted(found.rates)
+    assert len(found.rates) == len(found.losses) <= SEARCH_STEPS
+    assert found.suggestion is not None
+    assert 1e-3 <= found.suggestion <= 0.5
     assert progress.phases[0] == ("trying_rates", 0, SEARCH_STEPS)
 
 
@@ -75,9 +74,9 @@ def test_a_search_obeys_a_wish_to_stop() -> None:
 
 
 def test_a_search_ends_when_the_loss_explodes() -> None:
-    rates, losses = search_rates(new_suffix(), clusters(), TrainingConfig(optimizer="sgd"), RecordingProgress())
-    assert all(math.isfinite(loss) for loss in losses)
-    assert len(rates) == len(losses)
+    found = search_rates(new_suffix(), clusters(), TrainingConfig(optimizer="sgd"), RecordingProgress())
+    assert all(math.isfinite(loss) for loss in found.losses)
+    assert len(found.rates) == len(found.losses)
 
 
 def test_the_job_of_a_search_writes_what_it_found(ready_home: DataRoot) -> None:

@@ -11,6 +11,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -170,13 +171,9 @@ def is_reachable(url: str, timeout_seconds: float = 3) -> bool:
 
     def ask() -> None:
         request = urllib.request.Request(url, method="HEAD")
-        try:
-            urllib.request.urlopen(request, timeout=timeout_seconds).close()
-        except urllib.error.HTTPError:
-            answered.set()
-        except (OSError, http.client.HTTPException):
-            return
-        else:
+        with suppress(OSError, http.client.HTTPException):
+            with suppress(urllib.error.HTTPError):  # an answer all the same
+                urllib.request.urlopen(request, timeout=timeout_seconds).close()
             answered.set()
 
     # The timeout of a connection does not bound the look-up of a name, so a thread does the waiting.

@@ -11,14 +11,14 @@ from pages.components.results.answers import ask, keep_answers
 from pages.server.private_streamlit import remove_uploaded
 
 if TYPE_CHECKING:
-    from pages.components.results.trained_models import AnyPredictor
+    from tlcore.results.prediction import Predictor
 
 MAX_PICTURES = 200
 MAX_PICTURE_MB = 50
 PHOTO_KEY = "photo"
 
 
-def bring_pictures(predictor: AnyPredictor, model_id: str) -> None:
+def bring_pictures(predictor: Predictor, model_id: str) -> None:
     """Let the person drop pictures; keep the answers, free the files and draw the page anew."""
     # Another key makes the widget empty again.
     generation = st.session_state.setdefault("pictures-generation", 0)
@@ -46,7 +46,7 @@ def bring_pictures(predictor: AnyPredictor, model_id: str) -> None:
     st.rerun()
 
 
-def take_photo(predictor: AnyPredictor, model_id: str) -> None:
+def take_photo(predictor: Predictor, model_id: str) -> None:
     """Let the person take a photo; keep the answer and free the photo."""
     st.camera_input(
         "Take a photo",
@@ -57,7 +57,7 @@ def take_photo(predictor: AnyPredictor, model_id: str) -> None:
     )
 
 
-def _photo_changed(predictor: AnyPredictor, model_id: str) -> None:
+def _photo_changed(predictor: Predictor, model_id: str) -> None:
     photo = st.session_state.get(PHOTO_KEY)
     if isinstance(photo, UploadedFile):
         keep_answers(model_id, "camera", [ask(predictor, "Your photo", photo.getvalue())])

@@ -19,11 +19,8 @@ from tlcore.storage.runs import Run
 from tlcore.storage.simple_heads import TrainedSimpleHead, list_simple_heads, simple_head_dir
 
 if TYPE_CHECKING:
-    from tlcore.results.ensembles import EnsemblePredictor
     from tlcore.results.evaluation import Evaluation
     from tlcore.results.prediction import Predictor
-
-    AnyPredictor: TypeAlias = Predictor | EnsemblePredictor
 
 Model: TypeAlias = Run | Ensemble | TrainedSimpleHead
 """All have an `id`, which stands in the address, and the `version` of the data set that they learned from."""
@@ -87,18 +84,18 @@ def evaluation_of(context: Context, model: Model) -> Evaluation:
     return load_evaluation(_folder(context, model))
 
 
-def predictor_of(context: Context, model: Model) -> AnyPredictor:
+def predictor_of(context: Context, model: Model) -> Predictor:
     """Return a model, ready to answer; loaded once for everybody who looks at it.
 
     Raises:
         RunError: If its files are missing or damaged.
     """
     if isinstance(model, Ensemble):
-        from tlcore.results.ensembles import EnsemblePredictor
+        from tlcore.results.ensembles import ensemble_predictor
 
         folders = [context.home.run_dir(run_id) for run_id in model.config.run_ids]
         members = [_predictor(str(folder), context.home) for folder in folders]
-        return EnsemblePredictor(members, model.config.weights)
+        return ensemble_predictor(members, model.config.weights)
     load = _simple_head_predictor if isinstance(model, TrainedSimpleHead) else _predictor
     return load(str(_folder(context, model)), context.home)
 

@@ -15,7 +15,7 @@ from pages.components.unreadable import draw_unreadable
 from tlcore.backbones.registry import get_backbone
 from tlcore.results.evaluation import accuracy_interval
 from tlcore.storage.jobs import JobState
-from tlcore.storage.runs import Run, list_unreadable_runs
+from tlcore.storage.runs import Run, read_runs
 
 SHOWN_AT_FIRST = 5
 
@@ -32,7 +32,7 @@ STATE_BADGES: dict[JobState, tuple[str, str, Literal["gray", "blue", "green", "r
 def draw_earlier_runs(context: Context, shown: Run | None) -> None:
     """List the runs besides the one that is shown."""
     runs = [run for run in context.runs if shown is None or run.id != shown.id]
-    unreadable = list_unreadable_runs(context.engine, context.project.id)
+    _, unreadable = read_runs(context.engine, context.project.id)
     if not runs and not unreadable:
         return
     st.subheader("Your runs" if shown is None else "Other runs", anchor=False)
