@@ -204,7 +204,7 @@ def test_a_recipe_is_a_row(copy: Path) -> None:
 
 def test_a_ready_data_set_is_a_row_and_its_drawings(copy: Path) -> None:
     row = named_in_the_readme("a ready data set")
-    for part in ("READY_SETS", "ready_sets/registry.py", "DRAWINGS", "ready_set_drawings.py"):
+    for part in ("READY_SETS", "ready_sets/registry.py", "pages/components/data/drawings/NAME/"):
         assert part in row
     add(
         copy / "tlcore/ready_sets/registry.py",
@@ -212,18 +212,15 @@ def test_a_ready_data_set_is_a_row_and_its_drawings(copy: Path) -> None:
         '    ReadySetSpec("mine", "Mine", "pin", "To try it.", "Much.", "All.", "CC0", "Here", (("a", 5), ("b", 7)),'
         " lambda _paths, _stack: read_surfaces()),\n",
     )
-    add(
-        copy / "pages/components/data/ready_set_drawings.py",
-        '    "mnist": ("black", False, tuple(',
-        '    "mine": (SKY, False, (_plane, _car)),\n',
-    )
+    drawings = copy / "pages/components/data/drawings"
+    shutil.copytree(drawings / "cifar10", drawings / "mine")
     printed = run(
         copy,
-        "from pages.components.data.ready_set_drawings import set_drawings\n"
+        "from pages.components.data.ready_set_cards import set_drawings\n"
         "from tlcore.ready_sets.registry import get_ready_set\n"
-        "print(get_ready_set('mine').num_images, [drawing[1:4] for drawing in set_drawings('mine')])\n",
+        "print(get_ready_set('mine').num_images, [drawing.name for drawing in set_drawings('mine')])\n",
     )
-    assert printed.splitlines()[-1] == "12 [b'PNG', b'PNG']"
+    assert printed.splitlines()[-1] == f"12 {[f'{number}.png' for number in range(1, 7)]}"
 
 
 def test_a_kind_of_job_is_a_row_a_name_and_words(copy: Path) -> None:
