@@ -6,13 +6,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal
 
-import sqlalchemy as sa
 import streamlit as st
 
+from pages.components.state import Context
 from pages.components.text import label
 from tlcore.config import AugmentationConfig, HeadConfig, ModelConfig, RunConfig, TrainingConfig
 from tlcore.errors import TransferLabError
 from tlcore.model.architecture import without_contradictions
+from tlcore.settings.words import CHOICES
 from tlcore.storage.projects import update_config
 
 _FAILED_CHANGE = "failed-change"
@@ -41,6 +42,12 @@ def with_section(config: RunConfig, section: Section, part: Any) -> RunConfig:
     return replace(config, **{section: part})
 
 
+def options(field: str) -> dict[str, Any]:
+    """Return the keyword arguments with which a widget offers the values of a field by their names."""
+    choices = CHOICES[field]
+    return {"options": list(choices), "format_func": lambda value: choices[value].label}
+
+
 class SettingsForm:
     """Binds widgets to one part of a project's settings.
 
@@ -49,10 +56,8 @@ class SettingsForm:
     always show what the next run will use.
     """
 
-    def __init__(self, engine: sa.Engine, project_id: str, config: RunConfig, section: Section) -> None:
-        self._engine = engine
-        self._project_id = project_id
-        self._part = section_of(config, section)
+    def __init__(self, context: Context, section: Section) -> None:
+        self._context = context
         self._section: Section = section
 
     def bind(
@@ -72,7 +77,7 @@ class SettingsForm:
             stored: From the widget's value to the field's; the same value when not given.
         """
         key = key or field
-        value = getattr(self._part, field)
+        value = getattr(section_of(self._context.project.config, self._section), field)
         value = shown(value) if shown else value
         # Written only when it differs: a write of the same value would move a slider back under the finger.
         if key not in st.session_state or st.session_state[key] != value:
@@ -97,7 +102,7 @@ class SettingsForm:
             return without_contradictions(with_section(config, section, change(section_of(config, section))))
 
         try:
-            update_config(self._engine, self._project_id, apply)
+            update_config(self._context.engine, self._context.project.id, apply)
         except TransferLabError as error:
             st.session_state[_FAILED_CHANGE] = error  # a callback comes before the page, which then says so
 

@@ -79,7 +79,7 @@ def recommend(specs: Sequence[BackboneSpec]) -> list[Recommendation]:
 def draw_backbone_chooser(context: Context) -> None:
     """Choose the backbone; when its weights are missing, offer the download."""
     config = context.project.config
-    form = SettingsForm(context.engine, context.project.id, config, "model")
+    form = SettingsForm(context, "model")
     st.subheader(
         "Backbone",
         anchor=False,
@@ -107,7 +107,7 @@ def draw_backbone_chooser(context: Context) -> None:
 
 def take_backbone(context: Context, name: str) -> None:
     """Store another backbone with what changes with it; meant for callbacks."""
-    form = SettingsForm(context.engine, context.project.id, context.project.config, "run")
+    form = SettingsForm(context, "run")
     form.change(lambda run: with_backbone(run, name))
 
 

@@ -95,7 +95,7 @@ def _draw_result(context: Context, request: SettingsRequest, found: RateSearch) 
     if found.suggestion == config.training.learning_rate:
         st.caption(f"You use the suggested learning rate, {found.suggestion:g}.")
         return
-    form = SettingsForm(context.engine, context.project.id, config, "training")
+    form = SettingsForm(context, "training")
     st.button(
         f"Use {decimal(found.suggestion)}",
         key="use_rate",

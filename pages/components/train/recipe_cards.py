@@ -44,7 +44,7 @@ def _draw_card(context: Context, recipe: RecipeSpec) -> None:
     st.markdown(label(recipe.sentence))
     size = megabytes(status.download_bytes)
     st.caption("Ready, no network needed." if status.ready_offline else f"{spec.title} needs a download of {size}.")
-    form = SettingsForm(context.engine, context.project.id, context.project.config, "run")
+    form = SettingsForm(context, "run")
     with st.container(horizontal=True):
         st.button(
             "These are your settings" if chosen else "Use these settings",

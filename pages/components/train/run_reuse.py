@@ -18,7 +18,7 @@ from tlcore.storage.runs import Run, RunPlan
 def draw_reuse(context: Context, run: Run) -> None:
     """Offer to run an ended run again, and to go on from its settings."""
     obstacle = _obstacle(context, run)
-    form = SettingsForm(context.engine, context.project.id, context.project.config, "run")
+    form = SettingsForm(context, "run")
     with st.container(horizontal=True):
         again = st.button(
             "Run again",

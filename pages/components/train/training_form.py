@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.components.figures.network import amount
-from pages.components.forms import SettingsForm
+from pages.components.forms import SettingsForm, options
 from pages.components.model.large_head import warn_of_large_head
 from pages.components.state import Context
 from pages.components.text import count, label
@@ -14,12 +14,12 @@ from pages.components.train.rate_finder import draw_rate_finder
 from pages.components.train.schedule_form import draw_phases, draw_schedule
 from tlcore.backbones.registry import get_backbone
 from tlcore.backbones.weights.status import is_random, weights_status
-from tlcore.config import OptimizerName, TrainingConfig
+from tlcore.config import TrainingConfig
 from tlcore.dataset import check_trainable
 from tlcore.downloading import megabytes
 from tlcore.errors import DatasetError
 from tlcore.model.architecture import describe_model
-from tlcore.settings.words import decimal
+from tlcore.settings.words import CHOICES, decimal
 
 BATCH_SIZES = (4, 8, 16, 32, 64, 128, 256)
 LEARNING_RATES = (0.00001, 0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)
@@ -27,19 +27,12 @@ DEFAULT_PATIENCE = TrainingConfig().patience or 5
 FINE_TUNING_RATE = 0.0003
 """Above this, steps are so large that blocks of the backbone forget what they knew."""
 
-OPTIMIZER_CHOICES: dict[OptimizerName, tuple[str, str]] = {
-    "adam": ("Adam", "Finds a good step for every weight by itself."),
-    "sgd": ("SGD with momentum", "Takes plain steps and keeps its swing; wants a larger learning rate, such as 0.01."),
-    "rmsprop": ("RMSprop", "Takes smaller steps where the slope changes a lot."),
-    "adamw": ("AdamW", "Adam that also keeps the weights small."),
-}
-
 
 def draw_training_form(context: Context) -> None:
     """Draw the settings of the next run; each is stored when it is chosen."""
     config = context.project.config
     training = config.training
-    form = SettingsForm(context.engine, context.project.id, config, "training")
+    form = SettingsForm(context, "training")
     left, right = st.columns(2, gap="medium")
     with left:
         st.number_input(
@@ -85,12 +78,11 @@ def draw_training_form(context: Context) -> None:
         st.caption("How large its steps are.")
         st.selectbox(
             "Optimizer",
-            list(OPTIMIZER_CHOICES),
-            format_func=lambda name: OPTIMIZER_CHOICES[name][0],
             help="The rule that turns mistakes into steps of the weights.",
+            **options("optimizer"),
             **form.bind("optimizer"),
         )
-        st.caption(OPTIMIZER_CHOICES[training.optimizer][1])
+        st.caption(CHOICES["optimizer"][training.optimizer].sentence)
     with st.expander("More settings"):
         left, right = st.columns(2, gap="medium")
         with left:
