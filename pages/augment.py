@@ -7,8 +7,9 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from pages.components.errors import show_error
 from pages.components.forms import SettingsForm, options
-from pages.components.frame import next_step, open_page, show_error
+from pages.components.frame import next_step, open_page
 from pages.components.state import Context, read_context
 from pages.components.text import label
 from tlcore.config import RunConfig

@@ -5,7 +5,7 @@ import streamlit as st
 from pages.components.data.advice import data_advice, is_ready
 from pages.components.data.bring import ONE_CLASS_WAYS, bring_pictures
 from pages.components.data.class_panel import class_panel
-from pages.components.data.edits import show_failed_edit, undo_button
+from pages.components.data.edits import undo_button
 from pages.components.data.instant_panel import draw_instant_answers
 from pages.components.data.last_import import last_import, show_import
 from pages.components.data.split_panel import split_panel
@@ -18,7 +18,6 @@ from tlcore.storage.jobs import ACTIVE_STATES, list_jobs
 MAX_CHART_HEIGHT = 560
 
 context = open_page("data")
-show_failed_edit()
 try:
     dataset = context.dataset
 except TransferLabError:  # said above

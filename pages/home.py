@@ -8,7 +8,8 @@ from pathlib import Path
 import streamlit as st
 
 from pages.components.amounts import accuracy_decimals, percent
-from pages.components.frame import find_step, go_to, primary_action, show_error
+from pages.components.errors import errors_shown, show_error
+from pages.components.frame import find_step, go_to, primary_action
 from pages.components.state import Visit, link_params, read_visit
 from pages.components.text import count, label
 from tlcore.errors import TransferLabError
@@ -34,12 +35,8 @@ def confirm_delete(visit: Visit, project_id: str, name: str) -> None:
             st.rerun()
         wants = st.button("Delete", key="delete-yes", icon=":material/delete:")
     if wants:
-        try:
-            with st.spinner("Deleting"):
-                delete_project(visit.engine, project_id, visit.home)
-        except TransferLabError as error:
-            show_error(error)
-        else:
+        with errors_shown(), st.spinner("Deleting"):
+            delete_project(visit.engine, project_id, visit.home)
             st.rerun()
 
 

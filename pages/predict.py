@@ -3,7 +3,8 @@
 import streamlit as st
 
 from pages.components.colors import class_color
-from pages.components.frame import next_step, open_page, show_error
+from pages.components.errors import show_error
+from pages.components.frame import next_step, open_page
 from pages.components.results.answer_views import show_all_answers, show_answer, show_probabilities, show_refused
 from pages.components.results.answers import ask_pixels, keep_answers, kept_answers, sample_item
 from pages.components.results.bring_pictures import bring_pictures, take_photo

@@ -8,15 +8,12 @@ from typing import Any, Literal
 
 import streamlit as st
 
+from pages.components.errors import errors_kept
 from pages.components.state import Context
-from pages.components.text import label
 from tlcore.config import AugmentationConfig, HeadConfig, ModelConfig, RunConfig, TrainingConfig
-from tlcore.errors import TransferLabError
 from tlcore.model.architecture import without_contradictions
 from tlcore.settings.words import CHOICES
 from tlcore.storage.projects import update_config
-
-_FAILED_CHANGE = "failed-change"
 
 Section = Literal["run", "augmentation", "model", "head", "training"]
 SectionConfig = RunConfig | AugmentationConfig | ModelConfig | HeadConfig | TrainingConfig
@@ -101,14 +98,5 @@ class SettingsForm:
         def apply(config: RunConfig) -> RunConfig:
             return without_contradictions(with_section(config, section, change(section_of(config, section))))
 
-        try:
+        with errors_kept():  # a callback comes before the page, which then says so
             update_config(self._context.engine, self._context.project.id, apply)
-        except TransferLabError as error:
-            st.session_state[_FAILED_CHANGE] = error  # a callback comes before the page, which then says so
-
-
-def show_failed_change() -> None:
-    """Say once why the last choice was not stored; the page below shows what is stored."""
-    error = st.session_state.pop(_FAILED_CHANGE, None)
-    if error is not None:
-        st.error(label(str(error)), icon=":material/error:")

@@ -8,7 +8,7 @@ from typing import Literal, NoReturn
 
 import streamlit as st
 
-from pages.components.forms import show_failed_change
+from pages.components.errors import show_error, show_kept_error
 from pages.components.state import Context, link_params, read_context
 from pages.components.text import label
 from pages.components.unreadable import draw_unreadable, unreadable_models
@@ -115,29 +115,24 @@ def open_page(step: Step, *, needs_data: bool = False, needs_model: bool = False
         _watch_jobs(context, [job.id for job in elsewhere])
     st.title(spec.title, anchor=False)
     st.markdown(spec.sentence)
-    show_failed_change()
+    show_kept_error()
     if damage is not None:
         show_error(damage)
         if needs_data:
             next_step("Go to Data", "data")
             st.stop()
     if needs_data and not has_data:
-        _hint("There are no pictures in this project yet.", "Bring pictures", "data", context)
+        _hint("There are no pictures in this project yet.", "Bring pictures", "data")
     if needs_model:
         draw_unreadable(unreadable_models(context))
     if needs_model and not has_model:
-        _hint("There is no trained model in this project yet.", "Train a model", "train", context)
+        _hint("There is no trained model in this project yet.", "Train a model", "train")
     return context
 
 
 def job_steps(job: JobStatus) -> tuple[Step, ...]:
     """Return the steps on whose pages a job is watched, the first choice first."""
     return JOB_STEPS.get(job.kind, ("train",))
-
-
-def show_error(error: TransferLabError) -> None:
-    """Show what happened and what to do next."""
-    st.error(label(str(error)), icon=":material/error:")
 
 
 def primary_action(
@@ -261,7 +256,7 @@ def job_progress(context: Context, job: JobStatus) -> tuple[str, float]:
     return f"{text}, {job.done:,} of {job.total:,}", min(1.0, job.done / job.total)
 
 
-def _hint(text: str, action: str, step: Step, context: Context) -> None:
+def _hint(text: str, action: str, step: Step) -> NoReturn:
     st.info(text, icon=":material/lightbulb:")
     next_step(action, step)
     st.stop()

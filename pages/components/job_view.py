@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from pages.components.frame import job_progress, show_error
+from pages.components.errors import errors_shown, show_error
+from pages.components.frame import job_progress
 from pages.components.state import Context
 from pages.components.text import label
 from tlcore.errors import NotFoundError, TransferLabError
@@ -52,7 +53,7 @@ def draw_job(context: Context, job: JobStatus, *, key: str = "", hint: str = "")
         key: Of the button, for a job that is shown in two places of a page; otherwise it has one of its own.
         hint: What to know before one stops it.
     """
-    try:
+    with errors_shown():
         control.ensure_runner(context.home)  # it may have died with the computer
         text, fraction = job_progress(context, job)
         st.progress(fraction, text=label(text))
@@ -61,5 +62,3 @@ def draw_job(context: Context, job: JobStatus, *, key: str = "", hint: str = "")
         if st.button("Stop", key=key, icon=":material/stop_circle:", disabled=stopping, help=hint or None):
             control.stop_job(context.engine, job, context.home)
             st.rerun()
-    except TransferLabError as error:
-        show_error(error)

@@ -10,7 +10,7 @@ from streamlit.typing import UploadedFile
 
 from pages.components.data.edits import save_edit
 from pages.components.data.ready_set_cards import sample_cards
-from pages.components.frame import show_error
+from pages.components.errors import show_error
 from pages.components.state import Context
 from pages.components.text import count, label
 from pages.server.private_streamlit import remove_uploaded
@@ -118,7 +118,7 @@ def _bring_photo(context: Context) -> None:
         show_error(error)
         return
     if report.refused:
-        st.error(label(report.refused[0].reason), icon=":material/error:")
+        show_error(report.refused[0].reason)
         return
     label_of_class = report.dataset.class_named(name)
     total = len(report.dataset.of_class(label_of_class.id)) if label_of_class else 0

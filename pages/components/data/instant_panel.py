@@ -10,7 +10,7 @@ import streamlit as st
 
 from pages.components.amounts import interval_words
 from pages.components.colors import class_color
-from pages.components.frame import show_error
+from pages.components.errors import errors_shown
 from pages.components.results.answer_views import show_all_answers, show_probabilities, show_refused
 from pages.components.results.answers import kept_answers
 from pages.components.results.bring_pictures import bring_pictures, take_photo
@@ -18,7 +18,7 @@ from pages.components.state import Context
 from pages.components.text import count, label
 from tlcore.config import ModelConfig
 from tlcore.dataset import Dataset, Item
-from tlcore.errors import RunError, TransferLabError
+from tlcore.errors import RunError
 from tlcore.home import DataRoot
 from tlcore.results.evaluation import accuracy_interval
 
@@ -42,11 +42,8 @@ def draw_instant_answers(context: Context, dataset: Dataset) -> None:
     )
     if not on:
         return
-    with st.container(border=True, key="instant-panel"):
-        try:
-            _draw(context, dataset)
-        except TransferLabError as error:
-            show_error(error)
+    with st.container(border=True, key="instant-panel"), errors_shown():
+        _draw(context, dataset)
 
 
 def _draw(context: Context, dataset: Dataset) -> None:
@@ -75,15 +72,12 @@ def _draw(context: Context, dataset: Dataset) -> None:
 
 def _look_ahead(features: InstantFeatures, images: Sequence[str]) -> None:
     """Compute a few more features and say how far it is; draw the page anew when all are there."""
-    try:
+    with errors_shown():
         missing = features.advance(images, BUDGET_SECONDS)
-    except TransferLabError as error:
-        show_error(error)
-        return
-    if not missing:
-        st.rerun()
-    total = len(set(images))
-    st.progress((total - missing) / total, text=f"Looking at your pictures, {total - missing:,} of {total:,}")
+        if not missing:
+            st.rerun()
+        total = len(set(images))
+        st.progress((total - missing) / total, text=f"Looking at your pictures, {total - missing:,} of {total:,}")
 
 
 @st.fragment

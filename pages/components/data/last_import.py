@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.components.data.bring import STARTED_IMPORT
+from pages.components.errors import show_error
 from pages.components.state import Context
 from pages.components.text import count, label
 from tlcore.errors import UnreadableError
@@ -21,7 +22,7 @@ def last_import(context: Context) -> JobStatus | None:
 def show_import(context: Context, job: JobStatus) -> None:
     """Show what an import did; open at first when this tab started it, one tap away later."""
     if job.state == "failed":
-        st.error(label(job.message or "The import failed. Bring the pictures again."), icon=":material/error:")
+        show_error(job.message or "The import failed. Bring the pictures again.")
         return
     try:
         summary = read_result(context.engine, job.id, ImportSummary)

@@ -7,15 +7,13 @@ from collections.abc import Sequence
 import streamlit as st
 
 from pages.components.amounts import duration
+from pages.components.errors import errors_shown, show_error
 from pages.components.figures.backbones import Axis, BackboneFacts, read_facts, scatter_figure
 from pages.components.figures.live_plot import live_plot
-from pages.components.frame import show_error
 from pages.components.job_view import draw_job
 from pages.components.model.backbone_chooser import availability, recommend, take_backbone
 from pages.components.state import Context
-from pages.components.text import label
 from tlcore.backbones.registry import BACKBONES
-from tlcore.errors import TransferLabError
 from tlcore.jobs.control import start_job
 from tlcore.storage.jobs import ACTIVE_STATES, JobStatus, last_job, list_jobs
 
@@ -111,13 +109,10 @@ def _offer_measurement(context: Context, unmeasured: int, total: int) -> None:
     )
     last = last_job(context.engine, context.project.id, "backbones")
     if last is not None and last.state == "failed":
-        st.error(label(last.message), icon=":material/error:")
+        show_error(last.message)
     if st.button(button, key="measure_backbones", icon=":material/timer:", on_click=_show_speed):
-        try:
+        with errors_shown():
             start_job(context.engine, context.home, "backbones", context.project.id)
-        except TransferLabError as error:
-            show_error(error)
-        else:
             st.rerun()
 
 

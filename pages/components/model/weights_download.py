@@ -7,12 +7,12 @@ from contextlib import suppress
 
 import streamlit as st
 
-from pages.components.frame import show_error
+from pages.components.errors import errors_shown
 from pages.components.job_view import watch_job
 from pages.components.state import Context
 from pages.components.text import label
 from tlcore.backbones.registry import BackboneSpec
-from tlcore.errors import TransferLabError, UnreadableError
+from tlcore.errors import UnreadableError
 from tlcore.jobs.control import start_job
 from tlcore.storage.jobs import ACTIVE_STATES, JobStatus, last_job, list_jobs, read_request
 from tlcore.storage.requests import WeightsDownloadRequest
@@ -24,12 +24,9 @@ def start_download(context: Context, specs: Sequence[BackboneSpec]) -> None:
     """Put a download in line; the same one that waits or works already, for whomever, is watched instead."""
     request = WeightsDownloadRequest(tuple(spec.name for spec in specs))
     key = " ".join(request.backbones)
-    try:
+    with errors_shown():
         start_job(context.engine, context.home, "weights_download", context.project.id, request, key=key)
-    except TransferLabError as error:
-        show_error(error)
-        return
-    st.rerun()
+        st.rerun()
 
 
 def watch_downloads(context: Context, place: str) -> bool:

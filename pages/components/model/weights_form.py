@@ -5,8 +5,8 @@ from __future__ import annotations
 import streamlit as st
 from streamlit.typing import UploadedFile
 
+from pages.components.errors import show_error
 from pages.components.forms import SettingsForm, options
-from pages.components.frame import show_error
 from pages.components.job_view import watch_job
 from pages.components.model.backbone_choice import with_backbone
 from pages.components.state import Context
@@ -83,7 +83,7 @@ def _draw_file(context: Context, form: SettingsForm, spec: BackboneSpec, model: 
     elif file is not None:
         _start_check(context, spec, file)
     elif job is not None and job.state == "failed":
-        st.error(label(job.message), icon=":material/error:")
+        show_error(job.message)
 
 
 def _start_check(context: Context, spec: BackboneSpec, file: UploadedFile) -> None:

@@ -12,10 +12,10 @@ import streamlit as st
 
 from pages.components.amounts import accuracy_decimals, duration, percent
 from pages.components.colors import class_color
+from pages.components.errors import show_error
 from pages.components.figures.curves import CURVE_HEIGHT, MAX_MARKERS, Curve, thinned
 from pages.components.figures.live_plot import live_plot
 from pages.components.figures.network import amount
-from pages.components.frame import show_error
 from pages.components.results.compared_runs import compared_numbers
 from pages.components.state import Context
 from pages.components.text import label, plain

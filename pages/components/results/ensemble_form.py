@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import streamlit as st
 
 from pages.components.amounts import percent
-from pages.components.frame import show_error
+from pages.components.errors import errors_shown
 from pages.components.results.trained_models import Model, model_title
 from pages.components.state import Context
-from tlcore.errors import TransferLabError
 from tlcore.storage.ensembles import MAX_MEMBERS, MIN_MEMBERS, EnsembleConfig, Weighting, create_ensemble
 from tlcore.storage.projects import MAX_NAME_LENGTH
 from tlcore.storage.runs import Run
@@ -49,7 +48,7 @@ def draw_group_form(context: Context, shown: Model) -> None:
         return
     # As in the list of runs, whatever the order of the taps.
     members = sorted((runs[run_id] for run_id in chosen), key=lambda run: run.number)
-    try:
+    with errors_shown():
         weighting, weights = _choose_weights(context, members)
         name = _name(members)
         typed = st.text_input(
@@ -58,8 +57,6 @@ def draw_group_form(context: Context, shown: Model) -> None:
         if st.button("Make this group", key="make-group", icon=":material/group_add:"):
             config = EnsembleConfig(tuple(run.id for run in members), weights, weighting)
             _make(context, config, typed.strip() or name, shown.version)
-    except TransferLabError as error:
-        show_error(error)
 
 
 def _choose_weights(context: Context, members: Sequence[Run]) -> tuple[Weighting, tuple[float, ...]]:

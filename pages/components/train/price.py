@@ -10,7 +10,7 @@ from typing import Literal
 import streamlit as st
 
 from pages.components.amounts import duration, seconds_words
-from pages.components.frame import show_error
+from pages.components.errors import show_error
 from pages.components.state import Context
 from pages.components.text import count, label
 from tlcore.backbones.registry import get_backbone

@@ -9,14 +9,14 @@ from typing import Any
 import streamlit as st
 
 from pages.components.colors import TRAINING_COLOR
+from pages.components.errors import errors_shown, show_error
 from pages.components.figures.live_plot import live_plot
 from pages.components.forms import SettingsForm
-from pages.components.frame import show_error
 from pages.components.job_view import draw_job
 from pages.components.state import Context
 from pages.components.text import label
 from tlcore.config import RunConfig
-from tlcore.errors import TransferLabError, UnreadableError
+from tlcore.errors import UnreadableError
 from tlcore.jobs.control import start_job
 from tlcore.settings.words import decimal
 from tlcore.storage.jobs import JobStatus, last_job, read_request, read_result
@@ -55,16 +55,14 @@ def _draw(context: Context, is_ready: bool, watched: bool) -> None:
     )
     if pressed:
         request = SettingsRequest(context.project.version or 0, context.project.config)
-        try:
+        with errors_shown():
             start_job(context.engine, context.home, "search", context.project.id, request)
-        except TransferLabError as error:
-            show_error(error)
-            return
-        st.rerun()
+            st.rerun()
+        return
     if search is None:
         st.caption("Takes a few seconds, and longer when the frozen blocks have not seen your pictures yet.")
     elif search.state == "failed":
-        st.error(label(search.message), icon=":material/error:")
+        show_error(search.message)
     else:
         _draw_last_result(context, search)
 

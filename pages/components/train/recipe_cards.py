@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
+from pages.components.errors import errors_shown
 from pages.components.forms import SettingsForm
-from pages.components.frame import show_error
 from pages.components.model.weights_download import start_download
 from pages.components.results.compared_runs import compare_runs
 from pages.components.state import Context
@@ -15,7 +15,7 @@ from tlcore.backbones.registry import get_backbone
 from tlcore.backbones.weights.status import weights_status
 from tlcore.dataset import check_trainable
 from tlcore.downloading import megabytes
-from tlcore.errors import DatasetError, TransferLabError
+from tlcore.errors import DatasetError
 from tlcore.jobs.control import start_runs
 from tlcore.settings.recipes import OURS, RECIPES, RecipeSpec
 from tlcore.storage.runs import RunPlan, get_run
@@ -83,12 +83,8 @@ def _train_both(context: Context, recipe: RecipeSpec) -> None:
     """Put the recipe and our own settings in line, and show the first of them with both in one picture."""
     version = context.project.version or 0
     plans = [RunPlan(version, recipe.config, take_note(context)), RunPlan(version, OURS.config)]
-    try:
+    with errors_shown():
         run_ids = start_runs(context.engine, context.project.id, plans, context.home)
-        numbers = [get_run(context.engine, run_id).number for run_id in run_ids]
-    except TransferLabError as error:
-        show_error(error)
-        return
-    st.query_params["run"] = run_ids[0]
-    compare_runs(numbers)
-    st.rerun()
+        compare_runs(get_run(context.engine, run_id).number for run_id in run_ids)
+        st.query_params["run"] = run_ids[0]
+        st.rerun()

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
+from pages.components.errors import errors_shown
 from pages.components.forms import SettingsForm
-from pages.components.frame import show_error
 from pages.components.state import Context
 from pages.components.train.run_view import leave_run
 from tlcore.backbones.registry import get_backbone
 from tlcore.backbones.weights.status import weights_status
-from tlcore.errors import TransferLabError
 from tlcore.jobs.control import start_runs
 from tlcore.storage.runs import Run, RunPlan
 
@@ -57,10 +56,6 @@ def _use(form: SettingsForm, run: Run) -> None:
 
 def _run_again(context: Context, run: Run) -> None:
     plan = RunPlan(run.version, run.config)
-    try:
-        (run_id, *_) = start_runs(context.engine, context.project.id, [plan], context.home)
-    except TransferLabError as error:
-        show_error(error)
-        return
-    st.query_params["run"] = run_id
-    st.rerun()
+    with errors_shown():
+        st.query_params["run"] = start_runs(context.engine, context.project.id, [plan], context.home)[0]
+        st.rerun()

@@ -10,9 +10,10 @@ import sqlalchemy as sa
 import streamlit as st
 
 from pages.components.amounts import accuracy_decimals, duration, interval_words, percent
+from pages.components.errors import show_error
 from pages.components.figures.curves import CURVE_HEIGHT, curve_figure
 from pages.components.figures.live_plot import live_plot
-from pages.components.frame import find_step, show_error
+from pages.components.frame import find_step
 from pages.components.state import Context, link_params
 from pages.components.text import count, label
 from pages.components.train.run_settings import run_settings
@@ -212,7 +213,7 @@ def draw_ended(context: Context, run: Run) -> None:
     job, summary = run.job, run.summary
     st.subheader(f"Run {run.number}", anchor=False)
     if job.state == "failed":
-        st.error(label(job.message), icon=":material/error:")
+        show_error(job.message)
     elif job.state == "stopped":
         st.info(label(job.message or "Stopped."), icon=":material/stop_circle:")
     elif job.message:

@@ -7,11 +7,11 @@ from contextlib import suppress
 import streamlit as st
 
 from pages.components.amounts import accuracy_decimals, percent, seconds_words
-from pages.components.frame import find_step, show_error
+from pages.components.errors import errors_shown, show_error
+from pages.components.frame import find_step
 from pages.components.job_view import draw_job
 from pages.components.results.trained_models import Model
 from pages.components.state import Context, link_params
-from pages.components.text import label
 from tlcore.backbones.registry import get_backbone
 from tlcore.config import ModelConfig
 from tlcore.errors import TransferLabError, UnreadableError
@@ -67,7 +67,7 @@ def _draw(context: Context, shown: Model | None, was_active: bool) -> None:
         draw_job(context, job)
         return
     if job is not None and job.state == "failed" and _asked_for(context, job) == request:
-        st.error(label(job.message), icon=":material/error:")
+        show_error(job.message)
     if heads:
         learned_from, training = heads[0].result.trained_on, 0
         with suppress(TransferLabError):  # a damaged list of pictures, which is said elsewhere
@@ -89,11 +89,8 @@ def _draw(context: Context, shown: Model | None, was_active: bool) -> None:
         for spec in SIMPLE_HEADS:
             st.markdown(f"**{spec.title}**: {spec.sentence}")
     if st.button("Train three simple heads", key="train-probes", icon=":material/bolt:"):
-        try:
+        with errors_shown():
             start_job(context.engine, context.home, "simple_heads", context.project.id, request, key=context.project.id)
-        except TransferLabError as error:
-            show_error(error)
-        else:
             st.rerun()
 
 
