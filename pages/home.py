@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.components.amounts import accuracy_decimals, percent
+from pages.components.amounts import accuracy_words
 from pages.components.errors import errors_shown, show_error
 from pages.components.frame import find_step, go_to, primary_action
 from pages.components.state import Visit, link_params, read_visit
@@ -61,8 +61,8 @@ def result_summary(visit: Visit, project: Project, working: set[str]) -> str:
         total = run.summary.test_total
         if not total:
             return f"Run {run.number}: trained, no test pictures"
-        correct = percent(run.summary.test_correct / total, accuracy_decimals(total))
-        return f"Run {run.number}: {correct} of {count(total, 'test picture')} right"
+        accuracy = accuracy_words(run.summary.test_correct, total)
+        return f"Run {run.number}: {accuracy} of {count(total, 'test picture')} right"
     return "Not trained yet"
 
 

@@ -676,5 +676,5 @@ def test_numbers_in_words() -> None:
     assert chance(1.0) == "100 %"
     assert chance(0.0001) == "under 1 %"
     assert file_size(14_230_000) == "14.2 MB"
-    assert interval_words(0.914, 0.968, 300) == "between 91 and 97 %"
-    assert interval_words(0.9914, 0.9968, 5000) == "between 99.1 and 99.7 %"
+    assert interval_words(284, 300) == "between 92 and 97 %"
+    assert interval_words(4974, 5000) == "between 99.2 and 99.6 %"

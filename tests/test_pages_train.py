@@ -14,9 +14,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from streamlit.testing.v1 import AppTest
 
-from pages.components.amounts import duration
+from pages.components.amounts import amount, duration
 from pages.components.figures.curves import curve_figure, thinned
-from pages.components.figures.network import amount, network_figure
+from pages.components.figures.network import network_figure
 from pages.components.state import Context
 from pages.components.train.run_view import NEXT_RUN, Pace, progress_of, seconds_left
 from pages.server.plotly_script import PLOTLY_ADDRESS, plotly_script, versioned_address

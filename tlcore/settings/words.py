@@ -166,7 +166,7 @@ def field_value(field: str, value: object) -> str:
     if isinstance(value, FineTuningConfig):
         return fine_tuning_words(value)
     if field == "patience":
-        return f"after {_count(value, 'epoch')}" if isinstance(value, int) else "off"
+        return f"after {count(value, 'epoch')}" if isinstance(value, int) else "off"
     if field == "image_size":
         return f"{value} pixels"
     if isinstance(value, int | float) and field in PARTS:
@@ -253,7 +253,7 @@ def epoch_words(training: TrainingConfig) -> str:
     """Return how long the first or only phase lasts."""
     words = f"at most {training.epochs}"
     if training.patience is not None:
-        words += f", early stopping after {_count(training.patience, 'epoch')} without getting better"
+        words += f", early stopping after {count(training.patience, 'epoch')} without getting better"
     return words
 
 
@@ -263,16 +263,17 @@ def rate_words(training: TrainingConfig) -> str:
     if training.schedule != "constant":
         words += f", {field_value('schedule', training.schedule)}"
     if training.warmup_epochs:
-        words += f", {_count(training.warmup_epochs, 'epoch')} of warm-up"
+        words += f", {count(training.warmup_epochs, 'epoch')} of warm-up"
     return words
 
 
 def fine_tuning_words(tuning: FineTuningConfig) -> str:
     """Return the second phase."""
-    epochs = _count(tuning.epochs, "epoch")
+    epochs = count(tuning.epochs, "epoch")
     words = f"{epochs} from {tuning.first_trainable} on with learning rate {decimal(tuning.learning_rate)}"
     return words if tuning.schedule == "constant" else f"{words}, {field_value('schedule', tuning.schedule)}"
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun if number == 1 else noun + 's'}"
+def count(number: int, one: str, many: str | None = None) -> str:
+    """Return a number with its noun: `1 picture`, `1,200 pictures`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

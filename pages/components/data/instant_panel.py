@@ -20,7 +20,6 @@ from tlcore.config import ModelConfig
 from tlcore.dataset import Dataset, Item
 from tlcore.errors import RunError
 from tlcore.home import DataRoot
-from tlcore.results.evaluation import accuracy_interval
 
 if TYPE_CHECKING:
     from tlcore.simple_heads.instant import InstantClassifier, InstantFeatures
@@ -117,8 +116,7 @@ def _draw_answers(dataset: Dataset, classifier: InstantClassifier, fingerprint: 
 
 def quality_words(classifier: InstantClassifier) -> str:
     """Say how good a classifier is so far, and how that was found."""
-    low, high = accuracy_interval(classifier.correct, classifier.total)
-    interval = interval_words(low, high, classifier.total)
+    interval = interval_words(classifier.correct, classifier.total)
     if classifier.method == "class_means":
         return (
             f"**{classifier.correct:,} of {count(classifier.total, 'picture')} right so far**, {interval} (95 %), "

@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pages.components.amounts import amount
 from pages.components.colors import FROZEN_COLOR, TRAINABLE_COLOR
-from pages.components.figures.network import amount
 from tlcore.backbones.registry import BackboneSpec
 from tlcore.backbones.weights.status import weights_status
 from tlcore.home import DataRoot

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pages.components.amounts import amount
 from pages.components.colors import FROZEN_COLOR, TRAINABLE_COLOR
 from tlcore.model.architecture import ModelSummary
 
@@ -33,15 +34,6 @@ class _Row:
     color: str
     hover: str
     block: str | None = None
-
-
-def amount(number: int) -> str:
-    """Return a number of weights with two digits that count: `960`, `17 k`, `3.4 M`."""
-    for unit, letter in ((1_000_000, "M"), (1_000, "k")):
-        if number >= unit:
-            value = number / unit
-            return f"{value:.1f} {letter}" if value < 9.95 else f"{value:,.0f} {letter}"
-    return str(number)
 
 
 def network_figure(summary: ModelSummary, image_size: int) -> Any:

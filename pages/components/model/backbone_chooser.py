@@ -8,8 +8,7 @@ from typing import Literal
 
 import streamlit as st
 
-from pages.components.amounts import percent
-from pages.components.figures.network import amount
+from pages.components.amounts import amount, percent
 from pages.components.forms import SettingsForm
 from pages.components.model.backbone_choice import with_backbone
 from pages.components.model.weights_download import failed_download, show_failure, start_download, watch_downloads

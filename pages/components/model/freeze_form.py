@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from pages.components.figures.network import amount
+from pages.components.amounts import amount
 from pages.components.forms import SettingsForm
 from pages.components.state import Context
 from pages.components.train.price import draw_price

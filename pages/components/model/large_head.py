@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components.figures.network import amount
+from pages.components.amounts import amount
 from pages.components.state import Context
 from pages.components.text import count
 from tlcore.config import ModelConfig

@@ -10,19 +10,17 @@ from typing import Any
 import sqlalchemy as sa
 import streamlit as st
 
-from pages.components.amounts import accuracy_decimals, duration, percent
+from pages.components.amounts import accuracy_words, amount, duration, interval_range
 from pages.components.colors import class_color
 from pages.components.errors import show_error
 from pages.components.figures.curves import CURVE_HEIGHT, MAX_MARKERS, Curve, thinned
 from pages.components.figures.live_plot import live_plot
-from pages.components.figures.network import amount
 from pages.components.results.compared_runs import compared_numbers
 from pages.components.state import Context
 from pages.components.text import label, plain
 from pages.components.train.run_list import STATE_BADGES, what_was_trained
 from tlcore.errors import TransferLabError
 from tlcore.results.comparison import changes_between, verdict
-from tlcore.results.evaluation import accuracy_interval
 from tlcore.settings.recipes import find_recipe
 from tlcore.storage.runs import MetricPoint, Run, last_metric, read_metrics
 
@@ -191,20 +189,12 @@ def _draw_table(runs: Sequence[Run]) -> None:
 def table_row(run: Run) -> dict[str, str]:
     """Return what a run was and reached, by the names of the columns; a dash where there is nothing yet."""
     summary, recipe = run.summary, find_recipe(run.config)
-    row = {
+    correct, total = (summary.test_correct, summary.test_total) if summary is not None else (0, 0)
+    return {
         "Run": f"Run {run.number}",
         "What": plain(recipe.title) if recipe is not None else what_was_trained(run),
-        "Test accuracy": "–",
-        "95 % interval": "–",
-        "Time": STATE_BADGES[run.job.state][0],
-        "Weights that learn": "–",
+        "Test accuracy": accuracy_words(correct, total),
+        "95 % interval": interval_range(correct, total),
+        "Time": STATE_BADGES[run.job.state][0] if summary is None else duration(summary.seconds),
+        "Weights that learn": "–" if summary is None else amount(summary.trainable_parameters),
     }
-    if summary is None:
-        return row
-    row |= {"Time": duration(summary.seconds), "Weights that learn": amount(summary.trainable_parameters)}
-    if summary.test_total:
-        low, high = accuracy_interval(summary.test_correct, summary.test_total)
-        decimals = accuracy_decimals(summary.test_total)
-        row["Test accuracy"] = percent(summary.test_correct / summary.test_total, decimals)
-        row["95 % interval"] = f"{100 * low:.{decimals}f} to {100 * high:.{decimals}f} %"
-    return row

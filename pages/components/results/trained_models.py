@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import streamlit as st
 
-from pages.components.amounts import accuracy_decimals, percent
+from pages.components.amounts import accuracy_words
 from pages.components.state import Context
 from pages.components.text import plain
 from tlcore.backbones.registry import get_backbone
@@ -57,7 +57,7 @@ def model_title(model: Model) -> str:
 
 
 def _right(correct: int, total: int) -> str:
-    return f"{percent(correct / total, accuracy_decimals(total))} right" if total else "not tested"
+    return f"{accuracy_words(correct, total)} right" if total else "not tested"
 
 
 def run_names(context: Context, run_ids: Sequence[str]) -> list[str]:

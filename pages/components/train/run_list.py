@@ -6,14 +6,13 @@ from typing import Literal
 
 import streamlit as st
 
-from pages.components.amounts import accuracy_decimals, percent
+from pages.components.amounts import accuracy_words, interval_range
 from pages.components.frame import find_step
 from pages.components.results.compared_runs import compare_box
 from pages.components.state import Context, link_params
 from pages.components.text import count, label
 from pages.components.unreadable import draw_unreadable
 from tlcore.backbones.registry import get_backbone
-from tlcore.results.evaluation import accuracy_interval
 from tlcore.storage.jobs import JobState
 from tlcore.storage.runs import Run, list_unreadable_runs
 
@@ -78,6 +77,5 @@ def result_words(run: Run) -> str:
     summary = run.summary
     if summary is None or not summary.test_total:
         return "–"
-    low, high = accuracy_interval(summary.test_correct, summary.test_total)
-    accuracy = percent(summary.test_correct / summary.test_total, accuracy_decimals(summary.test_total))
-    return f"**{accuracy}** ({100 * low:.0f} to {100 * high:.0f} %)"
+    correct, total = summary.test_correct, summary.test_total
+    return f"**{accuracy_words(correct, total)}** ({interval_range(correct, total)})"

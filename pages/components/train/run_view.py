@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 import streamlit as st
 
-from pages.components.amounts import accuracy_decimals, duration, interval_words, percent
+from pages.components.amounts import accuracy_words, duration, interval_words, percent
 from pages.components.errors import show_error
 from pages.components.figures.curves import CURVE_HEIGHT, curve_figure
 from pages.components.figures.live_plot import live_plot
@@ -21,7 +21,6 @@ from tlcore.config import RunConfig
 from tlcore.errors import TransferLabError
 from tlcore.jobs.control import ensure_runner
 from tlcore.progress import TRAINING_PHASES, Phase, phase_words
-from tlcore.results.evaluation import accuracy_interval
 from tlcore.storage.jobs import JobStatus, queue_position
 from tlcore.storage.runs import Run, RunSummary, get_run, last_metric, read_metrics
 
@@ -246,17 +245,16 @@ def _draw_result(context: Context, run: Run, summary: RunSummary) -> None:
         classes = 0
     with st.container(border=True, key="result"):
         if summary.test_total:
-            accuracy = summary.test_correct / summary.test_total
-            low, high = accuracy_interval(summary.test_correct, summary.test_total)
+            correct, total = summary.test_correct, summary.test_total
             st.metric(
                 "Test accuracy",
-                percent(accuracy, accuracy_decimals(summary.test_total)),
+                accuracy_words(correct, total),
                 help="The part of the test pictures that it named right. It has never seen them. With other ones "
                 "the figure would differ a little: 95 of 100 such intervals hold the true value.",
             )
             st.markdown(
-                f"**{summary.test_correct:,} of {count(summary.test_total, 'test picture')} right.** On new pictures "
-                f"of this kind expect {interval_words(low, high, summary.test_total)} (95 % interval). "
+                f"**{correct:,} of {count(total, 'test picture')} right.** On new pictures of this kind expect "
+                f"{interval_words(correct, total)} (95 % interval). "
                 + (f"Guessing gets {percent(1 / classes)}." if classes else "")
             )
         else:

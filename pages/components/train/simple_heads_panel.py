@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import streamlit as st
 
-from pages.components.amounts import accuracy_decimals, percent, seconds_words
+from pages.components.amounts import accuracy_with_interval, seconds_words
 from pages.components.errors import errors_shown, show_error
 from pages.components.frame import find_step
 from pages.components.job_view import draw_job
@@ -16,7 +16,6 @@ from tlcore.backbones.registry import get_backbone
 from tlcore.config import ModelConfig
 from tlcore.errors import TransferLabError, UnreadableError
 from tlcore.jobs.control import start_job
-from tlcore.results.evaluation import accuracy_interval
 from tlcore.storage.jobs import JobStatus, last_job, read_request
 from tlcore.storage.requests import SimpleHeadsRequest
 from tlcore.storage.runs import Run
@@ -119,18 +118,11 @@ def _show_table(heads: list[TrainedSimpleHead], shown: Model | None) -> None:
     rows = []
     if isinstance(shown, Run) and shown.summary is not None:
         summary = shown.summary
-        accuracy = _accuracy(summary.test_correct, summary.test_total)
+        accuracy = accuracy_with_interval(summary.test_correct, summary.test_total)
         rows.append((f"Run {shown.number}", accuracy, f"{summary.seconds:.0f} s, everything"))
     for head in heads:
         result = head.result
-        accuracy = _accuracy(result.test_correct, result.test_total)
+        accuracy = accuracy_with_interval(result.test_correct, result.test_total)
         rows.append((find_simple_head_spec(result.kind).title, accuracy, seconds_words(result.seconds)))
     names, accuracies, seconds = zip(*rows, strict=True)
     st.table({"Model": names, "Test accuracy": accuracies, "Training": seconds}, hide_index=True, border="horizontal")
-
-
-def _accuracy(correct: int, total: int) -> str:
-    if not total:
-        return "–"
-    low, high = accuracy_interval(correct, total)
-    return f"{percent(correct / total, accuracy_decimals(total))} ({100 * low:.0f} to {100 * high:.0f} %)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components.figures.network import amount
+from pages.components.amounts import amount
 from pages.components.forms import SettingsForm, options
 from pages.components.model.large_head import warn_of_large_head
 from pages.components.state import Context
