@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.components.results.comparison_view import RunCurve, overlaid_figure
+from pages.components.figures.curves import RunCurve, overlaid_figure
 from pages.components.train.run_view import NEXT_RUN
 from tests.coloured_pictures import coloured_dataset
 from tests.lab import Lab

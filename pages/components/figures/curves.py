@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
-from pages.components.colors import TRAINING_COLOR, VALIDATION_COLOR
+from pages.components.colors import TRAINING_COLOR, VALIDATION_COLOR, class_color
+from pages.components.figures.live_plot import Figure
 from tlcore.storage.runs import MetricPoint
 
 Curve = Literal["accuracy", "loss"]
@@ -16,10 +18,31 @@ MAX_MARKERS = 25
 
 CURVE_HEIGHT = 320
 
+# Colour, dash and marker have lists of different lengths, so that no two of some hundred runs share all three.
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
+SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "star", "cross")
+
+
+@dataclass(frozen=True, slots=True)
+class RunCurve:
+    """The curves of one run that stand beside those of others.
+
+    Attributes:
+        number: Of the run.
+        points: All its points.
+    """
+
+    number: int
+    points: tuple[MetricPoint, ...]
+
+    def has(self, name: str) -> bool:
+        """Whether there are points of a quantity."""
+        return any(point.name == name for point in self.points)
+
 
 def curve_figure(
     points: Sequence[MetricPoint], curve: Curve, *, epochs: int | None, best_epoch: int | None = None
-) -> Any:
+) -> Figure:
     """Return the figure of one quantity over the epochs.
 
     Args:
@@ -32,28 +55,48 @@ def curve_figure(
     validation = _line(points, f"val_{curve}", "Validation", VALIDATION_COLOR, dash="dot", symbol="diamond")
     reached = max((point.epoch for point in points), default=0.0)
     right = reached if epochs is None else max(reached, min(epochs, 2 * max(reached, 2.5)))
-    layout: dict[str, Any] = {
-        "uirevision": "keep",
-        "margin": {"l": 8, "r": 12, "t": 40, "b": 8},
-        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
-        "hovermode": "x unified",
-        # Not a `range`: Plotly forgets the viewer's zoom when a range that we set has changed.
-        "xaxis": {"title": {"text": "Epoch"}, "autorangeoptions": {"include": [0, right]}, "rangemode": "nonnegative"},
-        "yaxis": {"rangemode": "tozero"},
-    }
-    if curve == "accuracy":
-        layout["yaxis"] = {"range": [0, 1.02], "tickformat": ".0%"}
+    layout = _layout(curve)
+    # Not a `range`: Plotly forgets the viewer's zoom when a range that we set has changed.
+    layout["xaxis"] |= {"autorangeoptions": {"include": [0, right]}, "rangemode": "nonnegative"}
     if best_epoch is not None:
         layout["shapes"] = [_kept_line(best_epoch)]
         layout["annotations"] = [_kept_label(best_epoch, right, on_top=curve == "loss")]
     return {"data": [training, validation], "layout": layout}
 
 
-def _line(
-    points: Sequence[MetricPoint], name: str, title: str, color: str, *, dash: str, symbol: str | None
-) -> dict[str, Any]:
+def overlaid_figure(curves: Sequence[RunCurve], curve: Curve) -> Figure:
+    """Return the validation curves of some runs in one figure.
+
+    A run keeps its colour, dash and marker whatever it is compared with.
+
+    Args:
+        curves: The runs, in the order of the legend.
+        curve: Which quantity.
+    """
+    lines = []
+    for one in curves:
+        place = one.number - 1
+        dash, symbol = DASHES[place % len(DASHES)], SYMBOLS[place % len(SYMBOLS)]
+        title, color = f"Run {one.number}", class_color(place)
+        lines.append(_line(one.points, f"val_{curve}", title, color, dash=dash, symbol=symbol))
+    layout = _layout(curve) | {"showlegend": True}
+    layout["xaxis"]["rangemode"] = "tozero"
+    return {"data": [line for line in lines if line["x"]], "layout": layout}
+
+
+def _layout(curve: Curve) -> Figure:
+    return {
+        "uirevision": "keep",
+        "margin": {"l": 8, "r": 12, "t": 40, "b": 8},
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        "hovermode": "x unified",
+        "xaxis": {"title": {"text": "Epoch"}},
+        "yaxis": {"range": [0, 1.02], "tickformat": ".0%"} if curve == "accuracy" else {"rangemode": "tozero"},
+    }
+
+
+def _line(points: Sequence[MetricPoint], name: str, title: str, color: str, *, dash: str, symbol: str | None) -> Figure:
     chosen = thinned([point for point in points if point.name == name])
-    percent = name.endswith("accuracy")
     return {
         "type": "scatter",
         "name": title,
@@ -63,7 +106,7 @@ def _line(
         "mode": "lines+markers" if symbol or len(chosen) < 3 else "lines",
         "line": {"color": color, "width": 3, "dash": dash},
         "marker": {"color": color, "size": 9, "symbol": symbol or "circle", "maxdisplayed": MAX_MARKERS},
-        "hovertemplate": "%{y:.1%}" if percent else "%{y:.3f}",
+        "hovertemplate": "%{y:.1%}" if name.endswith("accuracy") else "%{y:.3f}",
     }
 
 
@@ -76,7 +119,7 @@ def thinned(points: Sequence[MetricPoint], limit: int = MAX_POINTS) -> list[Metr
     return kept if kept[-1] is points[-1] else [*kept, points[-1]]
 
 
-def _kept_line(epoch: int) -> dict[str, Any]:
+def _kept_line(epoch: int) -> Figure:
     return {
         "type": "line",
         "x0": epoch,
@@ -88,7 +131,7 @@ def _kept_line(epoch: int) -> dict[str, Any]:
     }
 
 
-def _kept_label(epoch: int, right: float, *, on_top: bool) -> dict[str, Any]:
+def _kept_label(epoch: int, right: float, *, on_top: bool) -> Figure:
     # Accuracy ends at the top and loss at the bottom: the words go where the curves are not.
     on_left = epoch > right / 2
     return {

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pages.components.amounts import amount
 from pages.components.colors import FROZEN_COLOR, TRAINABLE_COLOR
+from pages.components.figures.live_plot import Figure
 from tlcore.model.architecture import ModelSummary
 
 ROW_PIXELS = 25
@@ -36,7 +36,7 @@ class _Row:
     block: str | None = None
 
 
-def network_figure(summary: ModelSummary, image_size: int) -> Any:
+def network_figure(summary: ModelSummary, image_size: int) -> Figure:
     """Draw the model from the picture (top) to the probabilities (bottom).
 
     A bar's width follows the height and width of the block's output, on a logarithmic scale: the
@@ -121,7 +121,7 @@ def _rows(summary: ModelSummary, image_size: int) -> list[_Row]:
     return rows
 
 
-def _numbers(rows: Sequence[_Row], places: Sequence[float]) -> list[dict[str, Any]]:
+def _numbers(rows: Sequence[_Row], places: Sequence[float]) -> list[Figure]:
     """Return output size and parameters of each row, right of its bar."""
     fixed = {"xref": "paper", "showarrow": False, "yanchor": "middle", "font": {"size": 13}}
     numbers = [
@@ -136,7 +136,7 @@ def _numbers(rows: Sequence[_Row], places: Sequence[float]) -> list[dict[str, An
     return numbers
 
 
-def _line_labels(place: float, summary: ModelSummary) -> list[dict[str, Any]]:
+def _line_labels(place: float, summary: ModelSummary) -> list[Figure]:
     fixed = {"xref": "paper", "showarrow": False, "yanchor": "middle", "y": place}
     labels = [_side(fixed, 1.0, "right", "▼ learns", TRAINABLE_COLOR)]
     if not summary.blocks[0].trainable:
@@ -144,11 +144,11 @@ def _line_labels(place: float, summary: ModelSummary) -> list[dict[str, Any]]:
     return labels
 
 
-def _side(fixed: dict[str, Any], x: float, anchor: str, text: str, color: str) -> dict[str, Any]:
+def _side(fixed: Figure, x: float, anchor: str, text: str, color: str) -> Figure:
     return {**fixed, "x": x, "xanchor": anchor, "text": f"<b>{text}</b>", "font": {"size": 16, "color": color}}
 
 
-def _line(place: float) -> dict[str, Any]:
+def _line(place: float) -> Figure:
     return {
         "type": "line",
         "xref": "paper",

@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages.components.amounts import percent
 from pages.components.errors import errors_shown
-from pages.components.results.trained_models import Model, model_title
+from pages.components.results.trained_models import Model, model_title, names_of_runs
 from pages.components.state import Context
 from tlcore.storage.ensembles import MAX_MEMBERS, MIN_MEMBERS, EnsembleConfig, Weighting, create_ensemble
 from tlcore.storage.projects import MAX_NAME_LENGTH
@@ -50,7 +50,7 @@ def draw_group_form(context: Context, shown: Model) -> None:
     members = sorted((runs[run_id] for run_id in chosen), key=lambda run: run.number)
     with errors_shown():
         weighting, weights = _choose_weights(context, members)
-        name = _name(members)
+        name = names_of_runs(members)
         typed = st.text_input(
             "Name of the group", key="group-name", placeholder=name, max_chars=MAX_NAME_LENGTH, width=420
         )
@@ -87,11 +87,6 @@ def _choose_weights(context: Context, members: Sequence[Run]) -> tuple[Weighting
     parts = [f"Run {run.number}: {percent(weight)}" for run, weight in zip(members, weights, strict=True)]
     st.caption(", ".join(parts) + (". A run that counts nothing is not asked." if 0 in weights else ""))
     return "validation", weights
-
-
-def _name(members: Sequence[Run]) -> str:
-    *others, last = [str(run.number) for run in members]
-    return f"Runs {', '.join(others)} and {last}"
 
 
 def _make(context: Context, config: EnsembleConfig, name: str, version: int) -> None:

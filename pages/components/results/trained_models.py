@@ -60,6 +60,12 @@ def _right(correct: int, total: int) -> str:
     return f"{accuracy_words(correct, total)} right" if total else "not tested"
 
 
+def names_of_runs(runs: Sequence[Run]) -> str:
+    """Return what two or more runs are called together, such as `Runs 1, 2 and 5`."""
+    *others, last = (str(run.number) for run in runs)
+    return f"Runs {', '.join(others)} and {last}"
+
+
 def run_names(context: Context, run_ids: Sequence[str]) -> list[str]:
     """Return what runs are called; one that was deleted has no number any more."""
     numbers = {run.id: run.number for run in context.runs}

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
 
 import streamlit as st
 
 from pages.components.colors import TRAINING_COLOR
 from pages.components.errors import errors_shown, show_error
-from pages.components.figures.live_plot import live_plot
+from pages.components.figures.live_plot import Figure, live_plot
 from pages.components.forms import SettingsForm
 from pages.components.job_view import draw_job
 from pages.components.state import Context
@@ -108,7 +107,7 @@ def alike(config: RunConfig) -> tuple[object, ...]:
     return config.model, config.augmentation, training.optimizer, training.batch_size, training.label_smoothing
 
 
-def rate_figure(found: RateSearch, present: float) -> dict[str, Any]:
+def rate_figure(found: RateSearch, present: float) -> Figure:
     """Return the figure of a search: the loss over the learning rate, what is suggested and what is set now.
 
     Args:
@@ -149,7 +148,7 @@ def rate_figure(found: RateSearch, present: float) -> dict[str, Any]:
     }
 
 
-def _mark_label(rate: float, text: str, side: str) -> dict[str, Any]:
+def _mark_label(rate: float, text: str, side: str) -> Figure:
     # Plotly places annotations on a logarithmic axis by the exponent.
     place = {"x": math.log10(rate), "xanchor": side, "y": 1, "yref": "paper", "yanchor": "bottom"}
     return place | {"showarrow": False, "text": text}

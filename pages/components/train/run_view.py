@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
 import streamlit as st
@@ -12,7 +11,7 @@ import streamlit as st
 from pages.components.amounts import accuracy_words, duration, interval_words, percent
 from pages.components.errors import show_error
 from pages.components.figures.curves import CURVE_HEIGHT, curve_figure
-from pages.components.figures.live_plot import live_plot
+from pages.components.figures.live_plot import Figure, live_plot
 from pages.components.frame import find_step
 from pages.components.state import Context, link_params
 from pages.components.text import count, label
@@ -155,8 +154,8 @@ class Curves:
     """
 
     epoch: float
-    accuracy: Any
-    loss: Any
+    accuracy: Figure
+    loss: Figure
 
 
 def read_curves(context: Context, run: Run) -> Curves | None:
