@@ -24,6 +24,7 @@ from streamlit.testing.v1 import AppTest
 
 from pages.components.amounts import chance, file_size, interval_words
 from pages.components.figures.results import confusion_figure, probability_figure
+from pages.components.results.answers import Answer
 from pages.components.results.ensemble_views import comparison_words
 from pages.components.results.prediction_table import defused, prediction_csv
 from pages.components.state import LOCAL_OWNER
@@ -642,7 +643,7 @@ def test_a_text_that_acts_as_a_formula_is_defused(text: str) -> None:
 
 
 def test_the_table_has_one_line_per_picture_and_refused_ones_their_reason() -> None:
-    text = prediction_csv(["=cat", "dog"], [("a.png", (0.25, 0.75), ""), ("-b.png", None, "It is empty.")])
+    text = prediction_csv(["=cat", "dog"], [Answer("a.png", probabilities=(0.25, 0.75)), Answer("-b.png", reason="It is empty.")])
     rows = list(csv.reader(io.StringIO(text.removeprefix("\ufeff"))))
     assert rows[0] == ["file", "answer", "probability", "'=cat", "dog", "refused because"]
     assert rows[1] == ["a.png", "dog", "0.750000", "0.250000", "0.750000", ""]

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from pages.components.amounts import interval_words
-from pages.components.colors import class_color
 from pages.components.errors import errors_shown
-from pages.components.results.answer_views import show_all_answers, show_probabilities, show_refused
+from pages.components.results.answer_views import show_all_answers
 from pages.components.results.answers import kept_answers
 from pages.components.results.bring_pictures import bring_pictures, take_photo
 from pages.components.state import Context
@@ -83,11 +82,9 @@ def _look_ahead(features: InstantFeatures, images: Sequence[str]) -> None:
 def _draw_answers(dataset: Dataset, classifier: InstantClassifier, fingerprint: str) -> None:
     """Say how good the classifier is, and let the person ask it."""
     st.markdown(quality_words(classifier))
-    names = classifier.predictor.class_names
-    left_out = [name for name in dataset.class_names if name not in names]
+    left_out = [name for name in dataset.class_names if name not in classifier.predictor.class_names]
     if left_out:
         st.caption(f"Not yet with {label(', '.join(left_out))}: too few pictures.")
-    colors = [class_color(color) for color in classifier.predictor.class_colors]
     way = st.segmented_control(
         "Ask it about",
         list(WAYS),
@@ -98,20 +95,10 @@ def _draw_answers(dataset: Dataset, classifier: InstantClassifier, fingerprint: 
     )
     model_id = f"instant.{fingerprint}"
     if way == "camera":
-        left, right = st.columns([2, 3], gap="medium", vertical_alignment="center")
-        with left:
-            take_photo(classifier.predictor, model_id)
-        photos = kept_answers(model_id, "camera")
-        with right:
-            show_refused(photos)
-            if photos and not photos[0].reason:
-                show_probabilities(photos[0], names, colors)
-        return
-    bring_pictures(classifier.predictor, model_id)
-    answers = kept_answers(model_id, "files")
-    show_refused(answers)
-    if any(not answer.reason for answer in answers):
-        show_all_answers(answers, names, colors)
+        take_photo(classifier.predictor, model_id)
+    else:
+        bring_pictures(classifier.predictor, model_id)
+        show_all_answers(kept_answers(model_id, "files"), classifier.predictor)
 
 
 def quality_words(classifier: InstantClassifier) -> str:

@@ -7,9 +7,9 @@ from collections import Counter
 import streamlit as st
 
 from pages.components.amounts import accuracy_decimals, accuracy_words, chance, interval_words, percent, points
+from pages.components.colors import is_dark
 from pages.components.figures.results import FEW_CLASSES, accuracy_figure, confusion_figure
 from pages.components.text import count, label, plain
-from pages.components.theme import is_dark
 from tlcore.errors import ImageError
 from tlcore.results.evaluation import (
     ClassReport,
