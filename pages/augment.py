@@ -207,6 +207,6 @@ def draw_playground(context: Context) -> None:
     draw_bank(context, config)
 
 
-context = open_page("augment", needs_data=True)
+context = open_page("augment")
 draw_playground(context)
 next_step("Next: Model", "model")

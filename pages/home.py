@@ -9,8 +9,8 @@ import streamlit as st
 
 from pages.components.amounts import accuracy_words
 from pages.components.errors import errors_shown, show_error
-from pages.components.frame import find_step, go_to, primary_action
-from pages.components.state import Visit, link_params, read_visit
+from pages.components.frame import go_to, primary_action, step_link
+from pages.components.state import Visit, read_visit
 from pages.components.text import count, label
 from tlcore.errors import TransferLabError
 from tlcore.jobs.control import start_job
@@ -72,13 +72,7 @@ def project_card(visit: Visit, project: Project, working: set[str]) -> None:
     st.markdown(f"{data_summary(visit, project)}  \n{result_summary(visit, project, working)}")
     st.caption(f"Made on {datetime.fromtimestamp(project.created):%d %B %Y}")
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.page_link(
-            find_step("data").path,
-            label="Open",
-            icon=":material/folder_open:",
-            query_params=link_params(project.id),
-            help=f"Go to {label(project.name)}.",
-        )
+        step_link("data", "Open", ":material/folder_open:", project.id, help=f"Go to {label(project.name)}.")
         if st.button("Delete", key=f"delete-{project.id}", type="tertiary", icon=":material/delete:"):
             confirm_delete(visit, project.id, project.name)
 

@@ -153,7 +153,7 @@ def draw_picture(context: Context, form: SettingsForm, config: ModelConfig) -> N
     st.caption(CHOICES["resize_mode"][config.resize_mode].sentence)
 
 
-context = open_page("model", needs_data=True)
+context = open_page("model")
 config = context.project.config
 form = SettingsForm(context, "model")
 choices, drawing = st.columns([2, 3], gap="large")

@@ -9,11 +9,11 @@ from pages.components.results.answers import ask_pixels, keep_answers, kept_answ
 from pages.components.results.bring_pictures import bring_pictures, take_photo
 from pages.components.results.prediction_table import prediction_csv
 from pages.components.results.run_choice import choose_model
-from pages.components.results.trained_models import dataset_of_model, predictor_of
+from pages.components.results.trained_models import predictor_of
 from tlcore.errors import RunError, TransferLabError
 from tlcore.images.resizing import decode_image
 
-context = open_page("predict", needs_model=True)
+context = open_page("predict")
 model = choose_model(context)
 try:
     predictor = predictor_of(context, model)
@@ -56,7 +56,7 @@ if show_all_answers(answers, predictor):
 
 number = st.session_state.setdefault("sample-number", 0)
 try:
-    dataset = dataset_of_model(context, model)
+    dataset = context.dataset_of(context.project, model.version)
 except TransferLabError as error:
     if model.version != context.project.version:  # of the present version it is said above
         show_error(error)

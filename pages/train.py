@@ -96,7 +96,7 @@ def watch(context: Context, run: Run) -> None:
         st.rerun()
 
 
-context = open_page("train", needs_data=True)
+context = open_page("train")
 run = selected_run(context)
 if run is None:
     prepare(context)

@@ -13,7 +13,7 @@ from pages.components.train.simple_heads_panel import draw_simple_heads
 from tlcore.errors import RunError
 from tlcore.storage.ensembles import Ensemble
 
-context = open_page("understand", needs_model=True)
+context = open_page("understand")
 model = choose_model(context)
 try:
     evaluation = evaluation_of(context, model)

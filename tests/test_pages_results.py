@@ -643,7 +643,9 @@ def test_a_text_that_acts_as_a_formula_is_defused(text: str) -> None:
 
 
 def test_the_table_has_one_line_per_picture_and_refused_ones_their_reason() -> None:
-    text = prediction_csv(["=cat", "dog"], [Answer("a.png", probabilities=(0.25, 0.75)), Answer("-b.png", reason="It is empty.")])
+    text = prediction_csv(
+        ["=cat", "dog"], [Answer("a.png", probabilities=(0.25, 0.75)), Answer("-b.png", reason="It is empty.")]
+    )
     rows = list(csv.reader(io.StringIO(text.removeprefix("\ufeff"))))
     assert rows[0] == ["file", "answer", "probability", "'=cat", "dog", "refused because"]
     assert rows[1] == ["a.png", "dog", "0.750000", "0.250000", "0.750000", ""]

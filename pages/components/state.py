@@ -15,6 +15,7 @@ from tlcore.model.architecture import without_contradictions
 from tlcore.storage.database import open_database
 from tlcore.storage.datasets import get_version, load_dataset
 from tlcore.storage.images import ImageStore
+from tlcore.storage.jobs import ACTIVE_STATES, JobKind, JobStatus, list_jobs
 from tlcore.storage.projects import Project, get_project
 from tlcore.storage.runs import Run, list_runs
 
@@ -62,6 +63,11 @@ class Context(Visit):
     def dataset(self) -> Dataset:
         """The project's current data set; empty before the first pictures. Costs nothing on a rerun."""
         return self.dataset_of(self.project)
+
+    def active_jobs(self, kind: JobKind, *, of_everyone: bool = False) -> list[JobStatus]:
+        """Return the jobs of a kind that wait or work for this project, or for whomever."""
+        found = list_jobs(self.engine, states=ACTIVE_STATES, project_id=None if of_everyone else self.project.id)
+        return [job for job in found if job.kind == kind]
 
     @property
     def runs(self) -> list[Run]:

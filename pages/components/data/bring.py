@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import streamlit as st
@@ -23,13 +23,6 @@ from tlcore.jobs.control import start_job
 from tlcore.storage.requests import ImportRequest, StagedFile
 from tlcore.storage.staging import make_staging_dir, remove_staging_dir
 
-WAYS = {
-    "samples": ":material/auto_awesome_mosaic: Ready set",
-    "zip": ":material/folder_zip: ZIP file",
-    "folder": ":material/folder: Folder",
-    "files": ":material/image: Single pictures",
-    "webcam": ":material/photo_camera: Webcam",
-}
 ONE_CLASS_WAYS = ("files", "webcam")
 STARTED_IMPORT = "started-import"
 _GENERATION = "bring-generation"
@@ -40,18 +33,12 @@ def bring_pictures(context: Context) -> None:
     way = st.segmented_control(
         "Where are your pictures?",
         list(WAYS),
-        format_func=lambda name: WAYS[name],
+        format_func=lambda name: WAYS[name][0],
         default="samples",
         required=True,
         key="way",
     )
-    {
-        "samples": _bring_sample,
-        "zip": _bring_zip,
-        "folder": _bring_folder,
-        "files": _bring_files,
-        "webcam": _bring_photo,
-    }[way](context)
+    WAYS[way][1](context)
 
 
 def _bring_sample(context: Context) -> None:
@@ -126,6 +113,15 @@ def _bring_photo(context: Context) -> None:
     save_edit(context, report.dataset, f"photo into {name}")
 
 
+WAYS: dict[str, tuple[str, Callable[[Context], None]]] = {
+    "samples": (":material/auto_awesome_mosaic: Ready set", _bring_sample),
+    "zip": (":material/folder_zip: ZIP file", _bring_zip),
+    "folder": (":material/folder: Folder", _bring_folder),
+    "files": (":material/image: Single pictures", _bring_files),
+    "webcam": (":material/photo_camera: Webcam", _bring_photo),
+}
+
+
 def _class_choice(context: Context, question: str) -> str | None:
     """Ask for a class, there already or typed; return its clean name, `None` while there is none."""
     typed = st.selectbox(
@@ -197,12 +193,11 @@ def _stage(
 
 def _start(context: Context, request: ImportRequest) -> None:
     try:
-        st.session_state[STARTED_IMPORT] = start_job(
-            context.engine, context.home, "import", context.project.id, request
-        )
+        job_id = start_job(context.engine, context.home, "import", context.project.id, request)
     except TransferLabError as error:
         if request.staging is not None:
             remove_staging_dir(request.staging, context.home)
         show_error(error)
         return
+    st.session_state[STARTED_IMPORT] = job_id
     st.rerun()

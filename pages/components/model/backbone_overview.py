@@ -15,7 +15,7 @@ from pages.components.model.backbone_chooser import availability, recommend, tak
 from pages.components.state import Context
 from tlcore.backbones.registry import BACKBONES
 from tlcore.jobs.control import start_job
-from tlcore.storage.jobs import ACTIVE_STATES, JobStatus, last_job, list_jobs
+from tlcore.storage.jobs import JobStatus, last_job
 
 SCATTER_HEIGHT = 420
 POLL_SECONDS = 1.0
@@ -40,13 +40,12 @@ def _draw_overview(context: Context) -> None:
     chosen = context.project.config.model.backbone
     facts = [read_facts(spec, context.home) for spec in BACKBONES]
     measured = [one for one in facts if one.milliseconds is not None]
-    axes: list[Axis] = ["speed", "size"] if measured else ["size"]
     axis: Axis = "size"
-    if len(axes) > 1:
+    if measured:
         st.session_state.setdefault(AXIS_KEY, "speed" if len(measured) > 1 else "size")
         chosen_axis: Axis | None = st.segmented_control(
             "Compare the accuracy with",
-            axes,
+            list(AXIS_TITLES),
             format_func=lambda name: AXIS_TITLES[name],
             required=True,
             key=AXIS_KEY,
@@ -81,8 +80,7 @@ def _draw_overview(context: Context) -> None:
 
 def _measuring(context: Context) -> JobStatus | None:
     """Return the measurement of all backbones that waits or works, whoever asked for it."""
-    active = list_jobs(context.engine, states=ACTIVE_STATES)
-    return next((job for job in active if job.kind == "backbones"), None)
+    return next(iter(context.active_jobs("backbones", of_everyone=True)), None)
 
 
 def _watch(context: Context, drawn: int) -> None:

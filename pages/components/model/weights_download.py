@@ -14,7 +14,7 @@ from pages.components.text import label
 from tlcore.backbones.registry import BackboneSpec
 from tlcore.errors import UnreadableError
 from tlcore.jobs.control import start_job
-from tlcore.storage.jobs import ACTIVE_STATES, JobStatus, last_job, list_jobs, read_request
+from tlcore.storage.jobs import JobStatus, last_job, read_request
 from tlcore.storage.requests import WeightsDownloadRequest
 
 KEPT = "What came so far is kept; the next download goes on from there."
@@ -36,7 +36,7 @@ def watch_downloads(context: Context, place: str) -> bool:
         context: What the page works on.
         place: Where on the page it is shown, since it may be shown in two.
     """
-    active = [job for job in list_jobs(context.engine, states=ACTIVE_STATES) if job.kind == "weights_download"]
+    active = context.active_jobs("weights_download", of_everyone=True)
     if active:
         job_id = active[0].id
         watch_job(context, job_id, key=f"stop-{place}-{job_id}", hint=KEPT)

@@ -10,6 +10,7 @@ import streamlit as st
 from pages.components.amounts import chance
 from pages.components.colors import class_color, is_dark
 from pages.components.figures.results import probability_figure
+from pages.components.gallery import page_of
 from pages.components.results.answers import Answer
 from pages.components.text import count, label, plain
 
@@ -73,11 +74,9 @@ def show_all_answers(answers: Sequence[Answer], predictor: AnyPredictor) -> bool
     st.subheader(f"{count(len(usable), 'picture')}", anchor=False)
     st.caption("Tap an answer to see all its probabilities.")
     grid = st.container()
-    num_pages = -(-len(usable) // ANSWERS_PER_PAGE)
-    page = st.pagination(num_pages, key=f"answers-page-{num_pages}") if num_pages > 1 else 1
-    first = (page - 1) * ANSWERS_PER_PAGE
+    shown = page_of(list(enumerate(usable)), ANSWERS_PER_PAGE, "answers-page")
     with grid, st.grid(min_column_width=130, gap="small", vertical_alignment="bottom"):
-        for index, answer in enumerate(usable[first : first + ANSWERS_PER_PAGE], start=first):
+        for index, answer in shown:
             with st.container(gap="xxsmall"):
                 st.image(answer.picture, width="stretch", alt=plain(answer.name))
                 said = f"{label(predictor.class_names[answer.best])} {chance(answer.probabilities[answer.best])}"

@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages.components.amounts import percent
 from pages.components.errors import errors_shown
-from pages.components.results.trained_models import Model, model_title, names_of_runs
+from pages.components.results.trained_models import Model, member_evaluations, model_title, names_of_runs
 from pages.components.state import Context
 from tlcore.storage.ensembles import MAX_MEMBERS, MIN_MEMBERS, EnsembleConfig, Weighting, create_ensemble
 from tlcore.storage.projects import MAX_NAME_LENGTH
@@ -91,10 +91,8 @@ def _choose_weights(context: Context, members: Sequence[Run]) -> tuple[Weighting
 
 def _make(context: Context, config: EnsembleConfig, name: str, version: int) -> None:
     from tlcore.results.ensembles import ensemble_evaluation
-    from tlcore.results.evaluation import load_evaluation
 
-    members = [load_evaluation(context.home.run_dir(run_id)) for run_id in config.run_ids]
-    evaluation = ensemble_evaluation(members, config.weights)
+    evaluation = ensemble_evaluation(member_evaluations(context, config), config.weights)
     st.query_params["run"] = create_ensemble(
         context.engine,
         context.project.id,

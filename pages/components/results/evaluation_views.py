@@ -9,6 +9,7 @@ import streamlit as st
 from pages.components.amounts import accuracy_decimals, accuracy_words, chance, interval_words, percent, points
 from pages.components.colors import is_dark
 from pages.components.figures.results import FEW_CLASSES, accuracy_figure, confusion_figure
+from pages.components.gallery import page_of
 from pages.components.text import count, label, plain
 from tlcore.errors import ImageError
 from tlcore.results.evaluation import (
@@ -79,14 +80,10 @@ def show_mistakes(evaluation: Evaluation, images: ImageStore) -> None:
         return
     st.caption("The model was most sure of the first ones. What could have misled it?")
     wrong = _chosen_pair(evaluation, wrong)
-    num_pages = -(-len(wrong) // MISTAKES_PER_PAGE)
     grid = st.container()
-    page = 1
-    if num_pages > 1:
-        # A key of its own for each number of pages: a page that no longer exists is never asked for.
-        page = st.pagination(num_pages, key=f"mistakes-page-{num_pages}")
+    shown = page_of(wrong, MISTAKES_PER_PAGE, "mistakes-page")
     with grid, st.grid(min_column_width=150, gap="medium", vertical_alignment="bottom"):
-        for mistake in wrong[(page - 1) * MISTAKES_PER_PAGE : page * MISTAKES_PER_PAGE]:
+        for mistake in shown:
             with st.container(gap="xxsmall"):
                 _show_mistake(evaluation, mistake, images)
 

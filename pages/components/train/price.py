@@ -23,7 +23,7 @@ from tlcore.model.cut import PIXELS, plan_model
 from tlcore.pricing.price import PriceTag, price_of, total_of_phases
 from tlcore.pricing.speeds import read_speeds, speeds_key
 from tlcore.progress import phase_words
-from tlcore.storage.jobs import ACTIVE_STATES, JobStatus, last_job_of_key, list_jobs, read_request
+from tlcore.storage.jobs import JobStatus, last_job_of_key, read_request
 from tlcore.storage.requests import SettingsRequest
 
 POLL_SECONDS = 1.0
@@ -83,7 +83,7 @@ def look_up(context: Context) -> Price:
 def _look_up_measure(context: Context, phase: RunConfig) -> Price:
     """Return what can be said about a phase whose price is not known."""
     key = speeds_key(phase, context.dataset, context.home)
-    if any(job.kind == "run" for job in list_jobs(context.engine, states=ACTIVE_STATES)):
+    if context.active_jobs("run", of_everyone=True):
         return Price("busy", key)
     job = last_job_of_key(context.engine, context.project.id, "measure", key)
     if job is None or job.state == "stopped" or not (job.is_active or _is_of_these_pictures(context, job)):

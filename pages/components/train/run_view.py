@@ -12,8 +12,8 @@ from pages.components.amounts import accuracy_words, duration, interval_words, p
 from pages.components.errors import show_error
 from pages.components.figures.curves import CURVE_HEIGHT, curve_figure
 from pages.components.figures.live_plot import Figure, live_plot
-from pages.components.frame import find_step
-from pages.components.state import Context, link_params
+from pages.components.frame import step_link
+from pages.components.state import Context
 from pages.components.text import count, label
 from pages.components.train.run_settings import run_settings
 from tlcore.config import RunConfig
@@ -221,12 +221,7 @@ def draw_ended(context: Context, run: Run) -> None:
     draw_curves(run, read_curves(context, run))
     if summary is not None:
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.page_link(
-                find_step("understand").path,
-                label="Understand its mistakes",
-                icon=":material/search:",
-                query_params=link_params(context.project.id, run.id),
-            )
+            step_link("understand", "Understand its mistakes", ":material/search:", context.project.id, run.id)
             st.button("Back to the settings", key="train_again", icon=":material/tune:", on_click=leave_run)
     with st.expander("What was chosen"):
         st.markdown("\n".join(f"- **{what}**: {label(value)}" for what, value in run_settings(run)))

@@ -8,10 +8,10 @@ import streamlit as st
 
 from pages.components.amounts import accuracy_with_interval, seconds_words
 from pages.components.errors import errors_shown, show_error
-from pages.components.frame import find_step
+from pages.components.frame import step_link
 from pages.components.job_view import draw_job
 from pages.components.results.trained_models import Model
-from pages.components.state import Context, link_params
+from pages.components.state import Context
 from tlcore.backbones.registry import get_backbone
 from tlcore.config import ModelConfig
 from tlcore.errors import TransferLabError, UnreadableError
@@ -77,12 +77,7 @@ def _draw(context: Context, shown: Model | None, was_active: bool) -> None:
             st.caption("Choose one at the top of the page to see its mistakes, or ask it on Predict.")
             return
         best = max(heads, key=lambda head: head.result.test_correct)
-        st.page_link(
-            find_step("understand").path,
-            label="Understand their mistakes",
-            icon=":material/search:",
-            query_params=link_params(context.project.id, best.id),
-        )
+        step_link("understand", "Understand their mistakes", ":material/search:", context.project.id, best.id)
         return
     with st.popover("Which heads are these?", icon=":material/help:", type="tertiary"):
         for spec in SIMPLE_HEADS:
