@@ -18,7 +18,6 @@ from pages.components.model.weights_form import draw_start
 from pages.components.state import Context
 from tlcore.backbones.registry import get_backbone
 from tlcore.config import ModelConfig
-from tlcore.model.architecture import describe_model
 from tlcore.settings.words import CHOICES
 
 IMAGE_SIZES = (32, 64, 96, 128, 160, 192, 224, 256, 299)
@@ -34,7 +33,7 @@ DENSE_SENTENCES = (
 def draw_network(context: Context, form: SettingsForm, config: ModelConfig) -> None:
     """Draw the network from the picture down to the answer; a click on a block moves the line there."""
     spec = get_backbone(config.backbone)
-    summary = describe_model(config, max(context.dataset.num_classes, 1))
+    summary = context.model
 
     def move_line() -> None:
         name = st.session_state["network"].clicked
@@ -108,7 +107,7 @@ def draw_head(context: Context, form: SettingsForm, config: ModelConfig) -> None
         **form.bind("l2"),
     )
     st.caption("Keeps every single weight of the head small.")
-    warn_of_large_head(context, config)
+    warn_of_large_head(context)
 
 
 def _draw_units(form: SettingsForm, dense_units: tuple[int, ...], index: int) -> None:

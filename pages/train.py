@@ -45,7 +45,7 @@ def prepare(context: Context) -> None:
     obstacle = find_obstacle(context)
     # The button stands at the bottom wherever it is called; first, so that a press is answered at once.
     if primary_action("Start training", key="start", icon=":material/play_arrow:", disabled=obstacle is not None):
-        plan = RunPlan(context.project.version or 0, context.project.config, take_note(context))
+        plan = RunPlan(context.version, context.project.config, take_note(context))
         st.query_params["run"] = start_runs(context.engine, context.project.id, [plan], context.home)[0]
         st.rerun()
     ahead = sum(run.job.is_active for run in context.runs)

@@ -10,8 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from starlette.requests import Request
-from starlette.responses import Response
+from starlette.applications import Starlette
 from streamlit.testing.v1 import AppTest
 
 from pages.components.amounts import amount, duration
@@ -19,7 +18,9 @@ from pages.components.figures.curves import curve_figure, thinned
 from pages.components.figures.network import network_figure
 from pages.components.state import Context
 from pages.components.train.run_view import NEXT_RUN, Pace, progress_of, seconds_left
-from pages.server.plotly_script import PLOTLY_ADDRESS, plotly_script, versioned_address
+from pages.server.frontend_files import FrontendFiles
+from pages.server.plotly_script import PLOTLY_ADDRESS, plotly_route, versioned_address
+from tests.asgi_request import request
 from tests.lab import Lab
 from tests.page_tests import OWNER, check, modules_after, texts
 from tlcore.config import AugmentationConfig, ModelConfig, RunConfig
@@ -405,16 +406,14 @@ def test_amounts_keep_two_digits() -> None:
 
 
 def test_plotly_comes_from_this_server_compressed_and_is_kept_by_the_browser() -> None:
-    def answer(accepted: str) -> Response:
-        headers = [(b"accept-encoding", accepted.encode())]
-        return plotly_script(Request({"type": "http", "method": "GET", "path": PLOTLY_ADDRESS, "headers": headers}))
-
-    packed, unpacked = answer("br, gzip"), answer("identity")
-    assert packed.headers["content-encoding"] == "gzip"
-    assert "immutable" in packed.headers["cache-control"]
-    assert packed.headers["content-type"].startswith("text/javascript")
-    assert "content-encoding" not in unpacked.headers
-    assert gzip.decompress(packed.body) == unpacked.body
-    assert b"Plotly" in unpacked.body
-    assert len(packed.body) < len(unpacked.body) / 2
+    server = FrontendFiles(Starlette(routes=[plotly_route()]))
+    _, headers, packed = request(server, PLOTLY_ADDRESS, [(b"accept-encoding", b"br, gzip")])
+    _, plain_headers, unpacked = request(server, PLOTLY_ADDRESS, [(b"accept-encoding", b"identity")])
+    assert headers["content-encoding"] == "gzip"
+    assert "immutable" in headers["cache-control"]
+    assert headers["content-type"].startswith("text/javascript")
+    assert "content-encoding" not in plain_headers
+    assert gzip.decompress(packed) == unpacked
+    assert b"Plotly" in unpacked
+    assert len(packed) < len(unpacked) / 2
     assert versioned_address().startswith(f"{PLOTLY_ADDRESS}?v=")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
 
 import streamlit as st
 
@@ -10,11 +12,13 @@ from pages.components.errors import errors_shown, show_error
 from pages.components.frame import job_progress
 from pages.components.state import Context
 from pages.components.text import label
-from tlcore.errors import NotFoundError, TransferLabError
+from tlcore.errors import NotFoundError, TransferLabError, UnreadableError
 from tlcore.jobs import control
-from tlcore.storage.jobs import JobStatus, get_job
+from tlcore.storage.jobs import JobStatus, get_job, read_request
 
 POLL_SECONDS = 0.5
+
+T = TypeVar("T")
 
 
 @st.fragment(run_every=POLL_SECONDS)
@@ -42,6 +46,13 @@ def watch_job(
             on_end()
         st.rerun()
     draw_job(context, job, key=key, hint=hint)
+
+
+def request_of(context: Context, job: JobStatus, kind: type[T]) -> T | None:
+    """Return what a job was asked for; `None` when this version cannot read it."""
+    with suppress(UnreadableError):
+        return read_request(context.engine, job.id, kind)
+    return None
 
 
 def draw_job(context: Context, job: JobStatus, *, key: str = "", hint: str = "") -> None:

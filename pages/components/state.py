@@ -11,7 +11,7 @@ from pages.server.asgi import USER_COOKIE, is_user
 from tlcore.dataset import Dataset
 from tlcore.errors import NotFoundError
 from tlcore.home import DataRoot
-from tlcore.model.architecture import without_contradictions
+from tlcore.model.architecture import ModelSummary, describe_model, without_contradictions
 from tlcore.storage.database import open_database
 from tlcore.storage.datasets import get_version, load_dataset
 from tlcore.storage.images import ImageStore
@@ -58,6 +58,16 @@ class Context(Visit):
     def images(self) -> ImageStore:
         """The pictures of this data root."""
         return ImageStore(self.home)
+
+    @property
+    def version(self) -> int:
+        """The number of the current data set, 0 before the first pictures."""
+        return self.project.version or 0
+
+    @property
+    def model(self) -> ModelSummary:
+        """What the chosen model will look like for the project's classes."""
+        return describe_model(self.project.config.model, max(self.dataset.num_classes, 1))
 
     @property
     def dataset(self) -> Dataset:

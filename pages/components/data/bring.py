@@ -10,18 +10,16 @@ from streamlit.typing import UploadedFile
 
 from pages.components.data.edits import save_edit
 from pages.components.data.ready_set_cards import sample_cards
-from pages.components.errors import show_error
+from pages.components.errors import errors_shown, show_error
+from pages.components.staging import staging_dir
 from pages.components.state import Context
 from pages.components.text import count, label
 from pages.server.private_streamlit import remove_uploaded
 from tlcore.dataset import clean_class_name
-from tlcore.errors import DatasetError, TransferLabError
-from tlcore.home import storage_error
 from tlcore.intake.collection import collect
 from tlcore.intake.sources import FileSource
 from tlcore.jobs.control import start_job
 from tlcore.storage.requests import ImportRequest, StagedFile
-from tlcore.storage.staging import make_staging_dir, remove_staging_dir
 
 ONE_CLASS_WAYS = ("files", "webcam")
 STARTED_IMPORT = "started-import"
@@ -44,7 +42,8 @@ def bring_pictures(context: Context) -> None:
 def _bring_sample(context: Context) -> None:
     request = sample_cards(context.home)
     if request is not None:
-        _start(context, request)
+        with errors_shown():
+            _start(context, request)
 
 
 def _bring_zip(context: Context) -> None:
@@ -99,18 +98,15 @@ def _bring_photo(context: Context) -> None:
     remove_uploaded([photo])
     _renew_widgets()
     source = FileSource(files=((f"webcam {datetime.now():%Y-%m-%d %H-%M-%S}.jpg", data),), class_name=name)
-    try:
+    with errors_shown():
         report = collect([source], context.dataset, context.images)
-    except TransferLabError as error:
-        show_error(error)
-        return
-    if report.refused:
-        show_error(report.refused[0].reason)
-        return
-    label_of_class = report.dataset.class_named(name)
-    total = len(report.dataset.of_class(label_of_class.id)) if label_of_class else 0
-    st.toast(f"{label(name)}: {count(total, 'picture')}", icon=":material/photo_camera:")
-    save_edit(context, report.dataset, f"photo into {name}")
+        if report.refused:
+            show_error(report.refused[0].reason)
+            return
+        label_of_class = report.dataset.class_named(name)
+        total = len(report.dataset.of_class(label_of_class.id)) if label_of_class else 0
+        st.toast(f"{label(name)}: {count(total, 'picture')}", icon=":material/photo_camera:")
+        save_edit(context, report.dataset, f"photo into {name}")
 
 
 WAYS: dict[str, tuple[str, Callable[[Context], None]]] = {
@@ -135,11 +131,9 @@ def _class_choice(context: Context, question: str) -> str | None:
     )
     if not typed:
         return None
-    try:
+    with errors_shown():
         return clean_class_name(typed)
-    except DatasetError as error:
-        show_error(error)
-        return None
+    return None
 
 
 def _structure_help(root: str) -> None:
@@ -166,38 +160,26 @@ def _stage(
 ) -> None:
     """Move uploaded files from memory to disk and put their import in line."""
     try:
-        staging_dir = make_staging_dir(context.home)
-        staged = []
-        for index, file in enumerate(files):
-            path = staging_dir / f"{index:06d}"
-            try:
+        with errors_shown(), staging_dir(context.home) as folder:
+            staged = []
+            for index, file in enumerate(files):
+                path = folder / f"{index:06d}"
                 path.write_bytes(file.getbuffer())
-            except OSError as error:
-                remove_staging_dir(staging_dir.name, context.home)
-                raise storage_error(error, path) from error
-            staged.append(StagedFile(path=path.name, name=file.name))
-    except TransferLabError as error:
-        show_error(error)
-        return
+                staged.append(StagedFile(path=path.name, name=file.name))
+            request = ImportRequest(
+                staging=folder.name,
+                archives=tuple(staged) if as_archives else (),
+                files=() if as_archives else tuple(staged),
+                class_name=class_name,
+            )
+            _start(context, request)
     finally:
         remove_uploaded(files)
         _renew_widgets()
-    request = ImportRequest(
-        staging=staging_dir.name,
-        archives=tuple(staged) if as_archives else (),
-        files=() if as_archives else tuple(staged),
-        class_name=class_name,
-    )
-    _start(context, request)
 
 
 def _start(context: Context, request: ImportRequest) -> None:
-    try:
-        job_id = start_job(context.engine, context.home, "import", context.project.id, request)
-    except TransferLabError as error:
-        if request.staging is not None:
-            remove_staging_dir(request.staging, context.home)
-        show_error(error)
-        return
+    """Put an import in line and draw the page anew."""
+    job_id = start_job(context.engine, context.home, "import", context.project.id, request)
     st.session_state[STARTED_IMPORT] = job_id
     st.rerun()

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 
 import streamlit as st
 
 from pages.components.errors import errors_shown
-from pages.components.job_view import watch_job
+from pages.components.job_view import request_of, watch_job
 from pages.components.state import Context
 from pages.components.text import label
 from tlcore.backbones.registry import BackboneSpec
-from tlcore.errors import UnreadableError
 from tlcore.jobs.control import start_job
-from tlcore.storage.jobs import JobStatus, last_job, read_request
+from tlcore.storage.jobs import JobStatus, last_job
 from tlcore.storage.requests import WeightsDownloadRequest
 
 KEPT = "What came so far is kept; the next download goes on from there."
@@ -48,9 +46,8 @@ def failed_download(context: Context) -> tuple[JobStatus, tuple[str, ...]] | Non
     job = last_job(context.engine, context.project.id, "weights_download")
     if job is None or job.state != "failed":
         return None
-    with suppress(UnreadableError):
-        return job, read_request(context.engine, job.id, WeightsDownloadRequest).backbones
-    return None
+    request = request_of(context, job, WeightsDownloadRequest)
+    return None if request is None else (job, request.backbones)
 
 
 def show_failure(job: JobStatus) -> None:

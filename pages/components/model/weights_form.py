@@ -5,10 +5,11 @@ from __future__ import annotations
 import streamlit as st
 from streamlit.typing import UploadedFile
 
-from pages.components.errors import show_error
+from pages.components.errors import errors_shown, show_error
 from pages.components.forms import SettingsForm, options
 from pages.components.job_view import watch_job
 from pages.components.model.backbone_choice import with_backbone
+from pages.components.staging import staging_dir
 from pages.components.state import Context
 from pages.components.text import label
 from pages.server.private_streamlit import remove_uploaded
@@ -16,14 +17,11 @@ from tlcore.backbones.registry import BackboneSpec, get_backbone, small_cnn_filt
 from tlcore.backbones.small_cnn import MAX_BLOCKS
 from tlcore.backbones.weights.brought import find_brought
 from tlcore.config import IMAGENET, RANDOM, ModelConfig
-from tlcore.errors import TransferLabError
-from tlcore.home import write_atomically
 from tlcore.jobs.control import start_job
 from tlcore.model.architecture import with_weights
 from tlcore.settings.words import BROUGHT, CHOICES
 from tlcore.storage.jobs import last_job
 from tlcore.storage.requests import WeightsCheckRequest
-from tlcore.storage.staging import make_staging_dir, remove_staging_dir
 
 FILTERS = (4, 8, 16, 32, 64, 128, 256, 512)
 
@@ -88,20 +86,13 @@ def _draw_file(context: Context, form: SettingsForm, spec: BackboneSpec, model: 
 
 def _start_check(context: Context, spec: BackboneSpec, file: UploadedFile) -> None:
     """Put the file aside for its check, which also lets the project begin with it."""
-    staging = None
-    try:
-        staging = make_staging_dir(context.home)
-        write_atomically(staging / "weights", lambda path: path.write_bytes(file.getbuffer()))
-        request = WeightsCheckRequest(spec.name, staging.name, file.name)
+    with errors_shown(), staging_dir(context.home) as folder:
+        (folder / "weights").write_bytes(file.getbuffer())
+        request = WeightsCheckRequest(spec.name, folder.name, file.name)
         start_job(context.engine, context.home, "weights_check", context.project.id, request)
-    except TransferLabError as error:
-        if staging is not None:
-            remove_staging_dir(staging.name, context.home)
-        show_error(error)
-        return
-    remove_uploaded([file])
-    st.session_state["weights_turn"] += 1
-    st.rerun()
+        remove_uploaded([file])
+        st.session_state["weights_turn"] += 1
+        st.rerun()
 
 
 def _draw_small_network(form: SettingsForm, filters: tuple[int, ...]) -> None:

@@ -11,19 +11,20 @@ import streamlit as st
 
 from pages.components.amounts import duration, seconds_words
 from pages.components.errors import show_error
+from pages.components.job_view import request_of
 from pages.components.state import Context
 from pages.components.text import count, label
 from tlcore.backbones.registry import get_backbone
 from tlcore.backbones.weights.status import weights_status
 from tlcore.config import RunConfig
 from tlcore.dataset import check_trainable
-from tlcore.errors import DatasetError, TransferLabError, UnreadableError
+from tlcore.errors import DatasetError, TransferLabError
 from tlcore.jobs.control import ensure_runner, start_job
 from tlcore.model.cut import PIXELS, plan_model
 from tlcore.pricing.price import PriceTag, price_of, total_of_phases
 from tlcore.pricing.speeds import read_speeds, speeds_key
 from tlcore.progress import phase_words
-from tlcore.storage.jobs import JobStatus, last_job_of_key, read_request
+from tlcore.storage.jobs import JobStatus, last_job_of_key
 from tlcore.storage.requests import SettingsRequest
 
 POLL_SECONDS = 1.0
@@ -196,11 +197,8 @@ def _has_rested(key: str) -> bool:
 
 
 def _is_of_these_pictures(context: Context, job: JobStatus) -> bool:
-    try:
-        version = read_request(context.engine, job.id, SettingsRequest).version
-    except UnreadableError:
-        return False
-    return version == context.project.version
+    request = request_of(context, job, SettingsRequest)
+    return request is not None and request.version == context.project.version
 
 
 def _measured_part(job: JobStatus) -> str:
@@ -208,13 +206,6 @@ def _measured_part(job: JobStatus) -> str:
 
 
 def _measure(context: Context, price: Price) -> None:
-    request = SettingsRequest(context.project.version or 0, price.phase or context.project.config)
-    start_job(
-        context.engine,
-        context.home,
-        "measure",
-        context.project.id,
-        request,
-        key=price.key,
-        replaces_waiting=True,
-    )
+    request = SettingsRequest(context.version, price.phase or context.project.config)
+    project_id = context.project.id
+    start_job(context.engine, context.home, "measure", project_id, request, key=price.key, replaces_waiting=True)

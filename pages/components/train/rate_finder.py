@@ -53,7 +53,7 @@ def _draw(context: Context, is_ready: bool, watched: bool) -> None:
         help=WHY,
     )
     if pressed:
-        request = SettingsRequest(context.project.version or 0, context.project.config)
+        request = SettingsRequest(context.version, context.project.config)
         with errors_shown():
             start_job(context.engine, context.home, "search", context.project.id, request)
             st.rerun()

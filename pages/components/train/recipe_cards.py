@@ -81,7 +81,7 @@ def _has_data(context: Context) -> bool:
 
 def _train_both(context: Context, recipe: RecipeSpec) -> None:
     """Put the recipe and our own settings in line, and show the first of them with both in one picture."""
-    version = context.project.version or 0
+    version = context.version
     plans = [RunPlan(version, recipe.config, take_note(context)), RunPlan(version, OURS.config)]
     with errors_shown():
         run_ids = start_runs(context.engine, context.project.id, plans, context.home)

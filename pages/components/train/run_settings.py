@@ -39,10 +39,6 @@ def run_settings(run: Run) -> list[tuple[str, str]]:
     rows += [("Seed", str(training.seed)), ("Data set", f"version {run.version}")]
     if summary is not None:
         rows.append(("Reached", f"best epoch {summary.best_epoch} of {summary.epochs} trained"))
-        rows.append(
-            (
-                "Parameters",
-                f"{summary.trainable_parameters:,} trained, {summary.frozen_parameters:,} frozen",
-            )
-        )
+        learned, frozen = summary.trainable_parameters, summary.frozen_parameters
+        rows.append(("Parameters", f"{learned:,} trained, {frozen:,} frozen"))
     return rows

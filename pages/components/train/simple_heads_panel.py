@@ -9,14 +9,14 @@ import streamlit as st
 from pages.components.amounts import accuracy_with_interval, seconds_words
 from pages.components.errors import errors_shown, show_error
 from pages.components.frame import step_link
-from pages.components.job_view import draw_job
+from pages.components.job_view import draw_job, request_of
 from pages.components.results.trained_models import Model
 from pages.components.state import Context
 from tlcore.backbones.registry import get_backbone
 from tlcore.config import ModelConfig
-from tlcore.errors import TransferLabError, UnreadableError
+from tlcore.errors import TransferLabError
 from tlcore.jobs.control import start_job
-from tlcore.storage.jobs import JobStatus, last_job, read_request
+from tlcore.storage.jobs import last_job
 from tlcore.storage.requests import SimpleHeadsRequest
 from tlcore.storage.runs import Run
 from tlcore.storage.simple_heads import (
@@ -47,7 +47,7 @@ def _draw(context: Context, shown: Model | None, was_active: bool) -> None:
     job = last_job(context.engine, context.project.id, "simple_heads")
     if was_active and (job is None or not job.is_active):
         st.rerun()  # once: the list of models has new ones, and the polling ends
-    version = (context.project.version or 0) if shown is None else shown.version
+    version = context.version if shown is None else shown.version
     request = SimpleHeadsRequest(version, frozen_backbone(_backbone_of(context, shown)))
     backbone = get_backbone(request.model.backbone).title
     st.markdown(
@@ -65,7 +65,7 @@ def _draw(context: Context, shown: Model | None, was_active: bool) -> None:
     if job is not None and job.is_active:
         draw_job(context, job)
         return
-    if job is not None and job.state == "failed" and _asked_for(context, job) == request:
+    if job is not None and job.state == "failed" and request_of(context, job, SimpleHeadsRequest) == request:
         show_error(job.message)
     if heads:
         learned_from, training = heads[0].result.trained_on, 0
@@ -86,12 +86,6 @@ def _draw(context: Context, shown: Model | None, was_active: bool) -> None:
         with errors_shown():
             start_job(context.engine, context.home, "simple_heads", context.project.id, request, key=context.project.id)
             st.rerun()
-
-
-def _asked_for(context: Context, job: JobStatus) -> SimpleHeadsRequest | None:
-    with suppress(UnreadableError):
-        return read_request(context.engine, job.id, SimpleHeadsRequest)
-    return None
 
 
 def _backbone_of(context: Context, shown: Model | None) -> ModelConfig:

@@ -18,7 +18,6 @@ from tlcore.config import TrainingConfig
 from tlcore.dataset import check_trainable
 from tlcore.downloading import megabytes
 from tlcore.errors import DatasetError
-from tlcore.model.architecture import describe_model
 from tlcore.settings.words import CHOICES, decimal
 
 BATCH_SIZES = (4, 8, 16, 32, 64, 128, 256)
@@ -84,43 +83,46 @@ def draw_training_form(context: Context) -> None:
         )
         st.caption(CHOICES["optimizer"][training.optimizer].sentence)
     with st.expander("More settings"):
-        left, right = st.columns(2, gap="medium")
-        with left:
-            st.select_slider(
-                "Batch size",
-                sorted({*BATCH_SIZES, training.batch_size}),
-                help="Larger batches make steadier steps and need more memory; smaller ones make more steps per epoch.",
-                **form.bind("batch_size"),
-            )
-            st.caption("How many pictures it looks at before each step.")
-        with right:
-            st.number_input(
-                "Seed",
-                0,
-                2**31 - 1,
-                help="Chance decides the first weights, the order of the pictures and what dropout switches off. The "
-                "same seed throws the same dice, so the run can be made again.",
-                **form.bind("seed"),
-            )
-            st.caption("Another number gives another throw of the dice.")
+        _draw_batch_and_seed(form, training)
         draw_schedule(context)
     with st.expander("Find a learning rate"):
         draw_rate_finder(context, is_ready=find_obstacle(context) is None)
     draw_phases(context)
 
 
+def _draw_batch_and_seed(form: SettingsForm, training: TrainingConfig) -> None:
+    left, right = st.columns(2, gap="medium")
+    with left:
+        st.select_slider(
+            "Batch size",
+            sorted({*BATCH_SIZES, training.batch_size}),
+            help="Larger batches make steadier steps and need more memory; smaller ones make more steps per epoch.",
+            **form.bind("batch_size"),
+        )
+        st.caption("How many pictures it looks at before each step.")
+    with right:
+        st.number_input(
+            "Seed",
+            0,
+            2**31 - 1,
+            help="Chance decides the first weights, the order of the pictures and what dropout switches off. The "
+            "same seed throws the same dice, so the run can be made again.",
+            **form.bind("seed"),
+        )
+        st.caption("Another number gives another throw of the dice.")
+
+
 def draw_summary(context: Context) -> None:
     """Say what the next run will train, and on what."""
     config, dataset = context.project.config, context.dataset
-    model = describe_model(config.model, max(dataset.num_classes, 1))
     pictures, validation = len(dataset.subset("train")), len(dataset.subset("validation"))
     views = 1 if config.augmentation.is_identity else config.training.views
     st.subheader("What will be trained", anchor=False)
     with st.container(horizontal=True, key="summary"):
         st.metric("Classes", dataset.num_classes, width="content", border=True)
         st.metric("Training pictures", f"{pictures:,}", width="content", border=True)
-        st.metric("Weights that learn", amount(model.trainable_parameters), width="content", border=True)
-        st.metric("Frozen weights", amount(model.frozen_parameters), width="content", border=True)
+        st.metric("Weights that learn", amount(context.model.trainable_parameters), width="content", border=True)
+        st.metric("Frozen weights", amount(context.model.frozen_parameters), width="content", border=True)
         draw_price(context)
     first = config.model.first_trainable
     what = "only the new head learns" if first is None else f"the head and the blocks from {label(first)} on learn"
@@ -139,7 +141,7 @@ def draw_summary(context: Context) -> None:
         f"{'chooses' if validation == 1 else 'choose'} the best epoch, and "
         f"{count(len(dataset.subset('test')), 'test picture')} that it never sees give the final mark."
     )
-    warn_of_large_head(context, config.model)
+    warn_of_large_head(context)
     knows_something = not is_random(get_backbone(config.model.backbone), config.model.weights)
     if first is not None and knows_something and config.training.learning_rate > FINE_TUNING_RATE:
         st.info(
