@@ -147,8 +147,13 @@ def offer_download(spec: BackboneSpec, context: Context) -> None:
         "Download them, or choose a backbone that is ready.",
         icon=":material/cloud_download:",
     )
-    if st.button(f"Download {megabytes(status.download_bytes)}", icon=":material/download:", key="download"):
-        start_download(context, [spec])
+    st.button(
+        f"Download {megabytes(status.download_bytes)}",
+        key="download",
+        icon=":material/download:",
+        on_click=start_download,
+        args=(context, [spec]),
+    )
 
 
 def _draw_recommendation(context: Context, recommendation: Recommendation, *, is_chosen: bool) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from pages.components.amounts import duration
-from pages.components.errors import errors_shown, show_error
+from pages.components.errors import errors_kept, show_error
 from pages.components.figures.backbones import Axis, BackboneFacts, read_facts, scatter_figure
 from pages.components.figures.live_plot import live_plot
 from pages.components.job_view import draw_job
@@ -108,15 +108,14 @@ def _offer_measurement(context: Context, unmeasured: int, total: int) -> None:
     last = last_job(context.engine, context.project.id, "backbones")
     if last is not None and last.state == "failed":
         show_error(last.message)
-    if st.button(button, key="measure_backbones", icon=":material/timer:", on_click=_show_speed):
-        with errors_shown():
-            start_job(context.engine, context.home, "backbones", context.project.id)
-            st.rerun()
+    st.button(button, key="measure_backbones", icon=":material/timer:", on_click=_measure, args=(context,))
 
 
-def _show_speed() -> None:
-    """Let whoever measures see the points come."""
-    st.session_state[AXIS_KEY] = "speed"
+def _measure(context: Context) -> None:
+    """Put the measurement in line, and let whoever asks for it see the points come."""
+    with errors_kept():
+        start_job(context.engine, context.home, "backbones", context.project.id)
+        st.session_state[AXIS_KEY] = "speed"
 
 
 def _draw_table(context: Context, facts: Sequence[BackboneFacts]) -> None:

@@ -44,5 +44,11 @@ def draw_offline_panel(context: Context) -> None:
         )
         total = sum(missing[name][1] for name in ticked)
         text = f"Download {count(len(ticked), 'backbone')}, {megabytes(total)}" if ticked else "Download"
-        if st.button(text, key="download_ticked", icon=":material/download:", disabled=works or not ticked):
-            start_download(context, [missing[name][0] for name in ticked])
+        st.button(
+            text,
+            key="download_ticked",
+            icon=":material/download:",
+            disabled=works or not ticked,
+            on_click=start_download,
+            args=(context, [missing[name][0] for name in ticked]),
+        )

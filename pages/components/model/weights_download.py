@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from pages.components.errors import errors_shown
+from pages.components.errors import errors_kept
 from pages.components.job_view import request_of, watch_job
 from pages.components.state import Context
 from pages.components.text import label
@@ -19,12 +19,14 @@ KEPT = "What came so far is kept; the next download goes on from there."
 
 
 def start_download(context: Context, specs: Sequence[BackboneSpec]) -> None:
-    """Put a download in line; the same one that waits or works already, for whomever, is watched instead."""
+    """Put a download in line; the same one that waits or works already, for whomever, is watched instead.
+
+    Meant for callbacks.
+    """
     request = WeightsDownloadRequest(tuple(spec.name for spec in specs))
     key = " ".join(request.backbones)
-    with errors_shown():
+    with errors_kept():
         start_job(context.engine, context.home, "weights_download", context.project.id, request, key=key)
-        st.rerun()
 
 
 def watch_downloads(context: Context, place: str) -> bool:

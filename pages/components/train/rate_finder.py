@@ -11,7 +11,7 @@ from pages.components.colors import TRAINING_COLOR
 from pages.components.errors import errors_shown, show_error
 from pages.components.figures.live_plot import Figure, live_plot
 from pages.components.forms import SettingsForm
-from pages.components.job_view import draw_job
+from pages.components.job_view import watch_job
 from pages.components.state import Context
 from pages.components.text import label
 from tlcore.config import RunConfig
@@ -22,7 +22,6 @@ from tlcore.storage.jobs import JobStatus, last_job, read_request, read_result
 from tlcore.storage.requests import SettingsRequest
 from tlcore.training.rate_search import RateSearch
 
-POLL_SECONDS = 1.0
 HEIGHT = 260
 WHY = (
     "It trains for some steps and makes the learning rate larger in each: from one millionth to three. First nothing "
@@ -33,26 +32,12 @@ WHY = (
 def draw_rate_finder(context: Context, *, is_ready: bool) -> None:
     """Offer the search, show it while it works, and what it found; `is_ready` says whether training could start."""
     search = last_job(context.engine, context.project.id, "search")
-    active = search is not None and search.is_active
-    st.fragment(run_every=POLL_SECONDS if active else None)(_draw)(context, is_ready, active)
-
-
-def _draw(context: Context, is_ready: bool, watched: bool) -> None:
-    search = last_job(context.engine, context.project.id, "search")
-    active = search is not None and search.is_active
-    if watched and not active:
-        st.rerun()  # once: the polling ends
-    if active and search is not None:
-        draw_job(context, search)
+    if search is not None and search.is_active:
+        watch_job(context, search.id)
         return
-    pressed = st.button(
-        "Find a learning rate",
-        key="find_rate",
-        icon=":material/troubleshoot:",
-        disabled=not is_ready,
-        help=WHY,
-    )
-    if pressed:
+    if st.button(
+        "Find a learning rate", key="find_rate", icon=":material/troubleshoot:", disabled=not is_ready, help=WHY
+    ):
         request = SettingsRequest(context.version, context.project.config)
         with errors_shown():
             start_job(context.engine, context.home, "search", context.project.id, request)

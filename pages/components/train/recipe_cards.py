@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components.errors import errors_shown
+from pages.components.errors import errors_kept
 from pages.components.forms import SettingsForm
 from pages.components.model.weights_download import start_download
 from pages.components.results.compared_runs import compare_runs
@@ -54,21 +54,24 @@ def _draw_card(context: Context, recipe: RecipeSpec) -> None:
             on_click=form.change,
             args=(lambda _: recipe.config,),
         )
-        fetch = compare = False
         if not status.ready_offline:
-            fetch = st.button(f"Download {size}", key=f"fetch-{recipe.name}", icon=":material/download:")
+            st.button(
+                f"Download {size}",
+                key=f"fetch-{recipe.name}",
+                icon=":material/download:",
+                on_click=start_download,
+                args=(context, [spec]),
+            )
         elif recipe is not OURS:
-            compare = st.button(
+            st.button(
                 "Compare with ours",
                 key=f"against-ours-{recipe.name}",
                 icon=":material/compare_arrows:",
                 disabled=not _has_data(context),
                 help=COMPARE_HELP,
+                on_click=_train_both,
+                args=(context, recipe),
             )
-    if fetch:
-        start_download(context, [spec])
-    if compare:
-        _train_both(context, recipe)
 
 
 def _has_data(context: Context) -> bool:
@@ -83,8 +86,7 @@ def _train_both(context: Context, recipe: RecipeSpec) -> None:
     """Put the recipe and our own settings in line, and show the first of them with both in one picture."""
     version = context.version
     plans = [RunPlan(version, recipe.config, take_note(context)), RunPlan(version, OURS.config)]
-    with errors_shown():
+    with errors_kept():
         run_ids = start_runs(context.engine, context.project.id, plans, context.home)
         compare_runs(get_run(context.engine, run_id).number for run_id in run_ids)
         st.query_params["run"] = run_ids[0]
-        st.rerun()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components.errors import errors_shown
+from pages.components.errors import errors_kept
 from pages.components.forms import SettingsForm
 from pages.components.state import Context
 from pages.components.train.run_view import leave_run
@@ -19,13 +19,15 @@ def draw_reuse(context: Context, run: Run) -> None:
     obstacle = _obstacle(context, run)
     form = SettingsForm(context, "run")
     with st.container(horizontal=True):
-        again = st.button(
+        st.button(
             "Run again",
             key="run_again",
             icon=":material/replay:",
             disabled=obstacle is not None,
             help=obstacle
             or f"The same settings, the same seed and the same pictures (data set version {run.version}), once more.",
+            on_click=_run_again,
+            args=(context, run),
         )
         st.button(
             "Use these settings",
@@ -36,8 +38,6 @@ def draw_reuse(context: Context, run: Run) -> None:
             on_click=_use,
             args=(form, run),
         )
-    if again:
-        _run_again(context, run)
 
 
 def _obstacle(context: Context, run: Run) -> str | None:
@@ -56,6 +56,5 @@ def _use(form: SettingsForm, run: Run) -> None:
 
 def _run_again(context: Context, run: Run) -> None:
     plan = RunPlan(run.version, run.config)
-    with errors_shown():
+    with errors_kept():
         st.query_params["run"] = start_runs(context.engine, context.project.id, [plan], context.home)[0]
-        st.rerun()

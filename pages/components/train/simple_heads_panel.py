@@ -9,7 +9,7 @@ import streamlit as st
 from pages.components.amounts import accuracy_with_interval, seconds_words
 from pages.components.errors import errors_shown, show_error
 from pages.components.frame import step_link
-from pages.components.job_view import draw_job, request_of
+from pages.components.job_view import request_of, watch_job
 from pages.components.results.trained_models import Model
 from pages.components.state import Context
 from tlcore.backbones.registry import get_backbone
@@ -25,8 +25,6 @@ from tlcore.storage.simple_heads import (
     list_simple_heads,
 )
 
-POLL_SECONDS = 0.5
-
 
 def draw_simple_heads(context: Context, shown: Model | None = None) -> None:
     """Draw what simple heads are, how good those on these features became, and the button that trains them.
@@ -36,17 +34,9 @@ def draw_simple_heads(context: Context, shown: Model | None = None) -> None:
         shown: The model beside which they stand, whose backbone and pictures they use; without one, the backbone
             that is chosen and the pictures as they are now.
     """
-    job = last_job(context.engine, context.project.id, "simple_heads")
-    active = job is not None and job.is_active
-    st.fragment(run_every=POLL_SECONDS if active else None)(_draw)(context, shown, active)
-
-
-def _draw(context: Context, shown: Model | None, was_active: bool) -> None:
     from tlcore.simple_heads.training import SIMPLE_HEADS
 
     job = last_job(context.engine, context.project.id, "simple_heads")
-    if was_active and (job is None or not job.is_active):
-        st.rerun()  # once: the list of models has new ones, and the polling ends
     version = context.version if shown is None else shown.version
     request = SimpleHeadsRequest(version, frozen_backbone(_backbone_of(context, shown)))
     backbone = get_backbone(request.model.backbone).title
@@ -63,7 +53,7 @@ def _draw(context: Context, shown: Model | None, was_active: bool) -> None:
     if heads:
         _show_table(heads, shown)
     if job is not None and job.is_active:
-        draw_job(context, job)
+        watch_job(context, job.id)
         return
     if job is not None and job.state == "failed" and request_of(context, job, SimpleHeadsRequest) == request:
         show_error(job.message)
