@@ -8,7 +8,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from pages.components.errors import show_error
-from pages.components.forms import SettingsForm, options
+from pages.components.forms import SettingsForm, options, show_stored
 from pages.components.frame import next_step, open_page
 from pages.components.state import Context, read_context
 from pages.components.text import label
@@ -32,8 +32,7 @@ def draw_preset(form: SettingsForm, config: RunConfig) -> None:
     """Offer the presets; none is marked when the settings are the person's own."""
     presets = {row.name: row for row in PRESET_SPECS}
     current = next((row.name for row in PRESET_SPECS if row.config == config.augmentation), None)
-    if st.session_state.get("preset") != current:
-        st.session_state["preset"] = current
+    show_stored("preset", current)
 
     def choose() -> None:
         chosen = presets.get(st.session_state["preset"])

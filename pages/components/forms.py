@@ -45,6 +45,13 @@ def options(field: str) -> dict[str, Any]:
     return {"options": list(choices), "format_func": lambda value: choices[value].label}
 
 
+def show_stored(key: str, value: object) -> None:
+    """Let the widget of that key show what is stored; before it is drawn."""
+    # Written only when it differs: a write of the same value would move a slider back under the finger.
+    if key not in st.session_state or st.session_state[key] != value:
+        st.session_state[key] = value
+
+
 class SettingsForm:
     """Binds widgets to one part of a project's settings.
 
@@ -75,10 +82,7 @@ class SettingsForm:
         """
         key = key or field
         value = getattr(section_of(self._context.project.config, self._section), field)
-        value = shown(value) if shown else value
-        # Written only when it differs: a write of the same value would move a slider back under the finger.
-        if key not in st.session_state or st.session_state[key] != value:
-            st.session_state[key] = value
+        show_stored(key, shown(value) if shown else value)
         return {"key": key, "on_change": self._store, "args": (field, key, stored)}
 
     def _store(self, field: str, key: str, stored: Callable[[Any], Any] | None) -> None:

@@ -8,11 +8,11 @@ from typing import TypeVar
 
 import streamlit as st
 
-from pages.components.errors import errors_shown, show_error
+from pages.components.errors import errors_shown
 from pages.components.frame import job_progress
 from pages.components.state import Context
 from pages.components.text import label
-from tlcore.errors import NotFoundError, TransferLabError, UnreadableError
+from tlcore.errors import NotFoundError, UnreadableError
 from tlcore.jobs import control
 from tlcore.storage.jobs import JobStatus, get_job, read_request
 
@@ -34,18 +34,16 @@ def watch_job(
         hint: As in `draw_job`.
         on_end: Called once before the page is drawn anew.
     """
-    try:
-        job = get_job(context.engine, job_id)
-    except NotFoundError:
-        st.rerun()
-    except TransferLabError as error:
-        show_error(error)
-        return
-    if not job.is_active:
-        if on_end is not None:
-            on_end()
-        st.rerun()
-    draw_job(context, job, key=key, hint=hint)
+    with errors_shown():
+        try:
+            job = get_job(context.engine, job_id)
+        except NotFoundError:
+            st.rerun()
+        if not job.is_active:
+            if on_end is not None:
+                on_end()
+            st.rerun()
+        draw_job(context, job, key=key, hint=hint)
 
 
 def request_of(context: Context, job: JobStatus, kind: type[T]) -> T | None:

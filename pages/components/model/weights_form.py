@@ -6,7 +6,7 @@ import streamlit as st
 from streamlit.typing import UploadedFile
 
 from pages.components.errors import errors_shown, show_error
-from pages.components.forms import SettingsForm, options
+from pages.components.forms import SettingsForm, options, show_stored
 from pages.components.job_view import watch_job
 from pages.components.model.backbone_choice import with_backbone
 from pages.components.staging import staging_dir
@@ -101,8 +101,7 @@ def _draw_small_network(form: SettingsForm, filters: tuple[int, ...]) -> None:
     def build(chosen: tuple[int, ...]) -> None:
         form.change(lambda run: with_backbone(run, small_cnn_name(chosen)))
 
-    if st.session_state.get("cnn_blocks") != len(filters):
-        st.session_state["cnn_blocks"] = len(filters)
+    show_stored("cnn_blocks", len(filters))
     st.segmented_control(
         "Convolution blocks",
         list(range(1, MAX_BLOCKS + 1)),
@@ -114,8 +113,7 @@ def _draw_small_network(form: SettingsForm, filters: tuple[int, ...]) -> None:
     )
     for index, number in enumerate(filters):
         key = f"cnn_filters_{index + 1}"
-        if st.session_state.get(key) != number:
-            st.session_state[key] = number
+        show_stored(key, number)
         st.select_slider(
             f"Filters of block {index + 1}",
             sorted({*FILTERS, number}),

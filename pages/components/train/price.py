@@ -10,7 +10,7 @@ from typing import Literal
 import streamlit as st
 
 from pages.components.amounts import duration, seconds_words
-from pages.components.errors import show_error
+from pages.components.errors import errors_shown
 from pages.components.job_view import request_of
 from pages.components.state import Context
 from pages.components.text import count, label
@@ -18,7 +18,7 @@ from tlcore.backbones.registry import get_backbone
 from tlcore.backbones.weights.status import weights_status
 from tlcore.config import RunConfig
 from tlcore.dataset import check_trainable
-from tlcore.errors import DatasetError, TransferLabError
+from tlcore.errors import DatasetError
 from tlcore.jobs.control import ensure_runner, start_job
 from tlcore.model.cut import PIXELS, plan_model
 from tlcore.pricing.price import PriceTag, price_of, total_of_phases
@@ -98,20 +98,17 @@ def _look_up_measure(context: Context, phase: RunConfig) -> Price:
 
 
 def _draw_price(context: Context, watched: bool) -> None:
-    try:
+    with errors_shown():
         price = look_up(context)
         if price.state == "wanted" and _has_rested(price.key):
             _measure(context, price)
         elif price.state == "measuring":
             # The runner may have died with the computer; whoever looks at the price brings it back.
             ensure_runner(context.home)
-    except TransferLabError as error:
-        show_error(error)
-        return
-    if watched and price.state not in WATCHED:
-        st.rerun()  # once: the polling ends
-    with st.container(border=True, width="content", key="price"):
-        _draw_card(context, price)
+        if watched and price.state not in WATCHED:
+            st.rerun()  # once: the polling ends
+        with st.container(border=True, width="content", key="price"):
+            _draw_card(context, price)
 
 
 def _draw_card(context: Context, price: Price) -> None:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 import streamlit as st
 
 from pages.components.amounts import accuracy_words, duration, interval_words, percent
-from pages.components.errors import show_error
+from pages.components.errors import errors_shown, show_error
 from pages.components.figures.curves import CURVE_HEIGHT, curve_figure
 from pages.components.figures.live_plot import Figure, live_plot
 from pages.components.frame import step_link
@@ -59,23 +59,19 @@ def draw_live(context: Context, run_id: str) -> None:
 
 
 def _draw_live(context: Context, run_id: str) -> None:
-    try:
+    with errors_shown():
         run = get_run(context.engine, run_id)
-        if run.job.is_active:
-            # The runner may have died with the computer; whoever looks at a run brings it back.
-            ensure_runner(context.home)
-    except TransferLabError as error:
-        show_error(error)
-        return
-    if not run.job.is_active:
-        st.rerun()  # once: the whole page shows what it reached, and the polling ends
-    st.subheader(f"Run {run.number}", anchor=False)
-    curves = read_curves(context, run)
-    epoch = curves.epoch if curves else 0.0
-    fraction, text = progress_of(context, run, epoch)
-    st.progress(fraction, text=text)
-    st.caption(_phase_sentence(run.job, has_learned=epoch >= 1))
-    draw_curves(run, curves)
+        if not run.job.is_active:
+            st.rerun()  # once: the whole page shows what it reached, and the polling ends
+        # The runner may have died with the computer; whoever looks at a run brings it back.
+        ensure_runner(context.home)
+        st.subheader(f"Run {run.number}", anchor=False)
+        curves = read_curves(context, run)
+        epoch = curves.epoch if curves else 0.0
+        fraction, text = progress_of(context, run, epoch)
+        st.progress(fraction, text=text)
+        st.caption(_phase_sentence(run.job, has_learned=epoch >= 1))
+        draw_curves(run, curves)
 
 
 def progress_of(context: Context, run: Run, epoch: float) -> tuple[float, str]:
