@@ -145,11 +145,6 @@ DEGREES: Final = frozenset(row.field for row in CONTROLS if row.unit == "°")
 PARTS: Final = frozenset({"dropout", "label_smoothing"})
 
 
-def get_weights_choice(weights: str) -> ChoiceSpec:
-    """Return the row of a model's first weights."""
-    return CHOICES["weights"].get(weights, CHOICES["weights"][BROUGHT])
-
-
 def field_name(field: str) -> str:
     """Return how a field of the configuration is called; one without a name of its own is read as it is written."""
     return FIELD_NAMES.get(field, field.replace("_", " "))
@@ -159,8 +154,8 @@ def field_value(field: str, value: object) -> str:
     """Return the value of a field in words; fields that have none of their own follow their type."""
     if field == "backbone":
         return get_backbone(str(value)).title
-    if field == "weights":
-        return get_weights_choice(str(value)).words
+    if field == "weights" and value not in CHOICES[field]:
+        value = BROUGHT
     if field in CHOICES:
         return CHOICES[field][str(value)].words
     if isinstance(value, FineTuningConfig):

@@ -63,9 +63,10 @@ def _draw(context: Context, dataset: Dataset) -> None:
     images = [item.image for item in items]
     if len(features.known(images)) < len(set(images)):
         st.fragment(run_every=POLL_SECONDS)(_look_ahead)(features, images)
-    classifier = _classifier(_fingerprint(dataset, items, features), dataset, items, features)
+    fingerprint = _fingerprint(dataset, items, features)
+    classifier = _classifier(fingerprint, dataset, items, features)
     if classifier is not None:
-        _draw_answers(dataset, classifier, _fingerprint(dataset, items, features))
+        _draw_answers(dataset, classifier, fingerprint)
 
 
 def _look_ahead(features: InstantFeatures, images: Sequence[str]) -> None:

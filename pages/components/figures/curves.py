@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pages.components.colors import TRAINING_COLOR, VALIDATION_COLOR, class_color
@@ -21,23 +20,6 @@ CURVE_HEIGHT = 320
 # Colour, dash and marker have lists of different lengths, so that no two of some hundred runs share all three.
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "star", "cross")
-
-
-@dataclass(frozen=True, slots=True)
-class RunCurve:
-    """The curves of one run that stand beside those of others.
-
-    Attributes:
-        number: Of the run.
-        points: All its points.
-    """
-
-    number: int
-    points: tuple[MetricPoint, ...]
-
-    def has(self, name: str) -> bool:
-        """Whether there are points of a quantity."""
-        return any(point.name == name for point in self.points)
 
 
 def curve_figure(
@@ -64,21 +46,20 @@ def curve_figure(
     return {"data": [training, validation], "layout": layout}
 
 
-def overlaid_figure(curves: Sequence[RunCurve], curve: Curve) -> Figure:
+def overlaid_figure(points_of_runs: Mapping[int, Sequence[MetricPoint]], curve: Curve) -> Figure:
     """Return the validation curves of some runs in one figure.
 
     A run keeps its colour, dash and marker whatever it is compared with.
 
     Args:
-        curves: The runs, in the order of the legend.
+        points_of_runs: All points of each run by its number, in the order of the legend.
         curve: Which quantity.
     """
     lines = []
-    for one in curves:
-        place = one.number - 1
+    for number, points in points_of_runs.items():
+        place = number - 1
         dash, symbol = DASHES[place % len(DASHES)], SYMBOLS[place % len(SYMBOLS)]
-        title, color = f"Run {one.number}", class_color(place)
-        lines.append(_line(one.points, f"val_{curve}", title, color, dash=dash, symbol=symbol))
+        lines.append(_line(points, f"val_{curve}", f"Run {number}", class_color(place), dash=dash, symbol=symbol))
     layout = _layout(curve) | {"showlegend": True}
     layout["xaxis"]["rangemode"] = "tozero"
     return {"data": [line for line in lines if line["x"]], "layout": layout}

@@ -12,7 +12,7 @@ from pages.components.state import Context
 from pages.components.text import label
 from tlcore.backbones.registry import BackboneSpec
 from tlcore.jobs.control import start_job
-from tlcore.storage.jobs import JobStatus, last_job
+from tlcore.storage.jobs import last_job
 from tlcore.storage.requests import WeightsDownloadRequest
 
 KEPT = "What came so far is kept; the next download goes on from there."
@@ -43,15 +43,16 @@ def watch_downloads(context: Context, place: str) -> bool:
     return bool(active)
 
 
-def failed_download(context: Context) -> tuple[JobStatus, tuple[str, ...]] | None:
-    """Return the project's last download if it failed, and the backbones that it was for."""
+def show_failed_download(context: Context, *, of_chosen: bool) -> None:
+    """Say why the project's last download failed, if it did.
+
+    Args:
+        context: What the page works on.
+        of_chosen: Whether a download of the chosen backbone is meant, or one of others.
+    """
     job = last_job(context.engine, context.project.id, "weights_download")
     if job is None or job.state != "failed":
-        return None
+        return
     request = request_of(context, job, WeightsDownloadRequest)
-    return None if request is None else (job, request.backbones)
-
-
-def show_failure(job: JobStatus) -> None:
-    """Say why a download failed."""
-    st.error(label(job.message), icon=":material/cloud_off:")
+    if request is not None and (context.project.config.model.backbone in request.backbones) == of_chosen:
+        st.error(label(job.message), icon=":material/cloud_off:")

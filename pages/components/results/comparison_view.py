@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import sqlalchemy as sa
@@ -10,7 +10,7 @@ import streamlit as st
 
 from pages.components.amounts import accuracy_words, amount, duration, interval_range
 from pages.components.errors import errors_shown
-from pages.components.figures.curves import CURVE_HEIGHT, Curve, RunCurve, overlaid_figure
+from pages.components.figures.curves import CURVE_HEIGHT, Curve, overlaid_figure
 from pages.components.figures.live_plot import live_plot
 from pages.components.results.compared_runs import compared_numbers
 from pages.components.results.trained_models import names_of_runs
@@ -49,10 +49,10 @@ def _draw_comparison(context: Context, shown: Run | None, watched: bool) -> None
         runs = _chosen(context.runs, shown)
         if watched and not any(run.job.is_active for run in runs):
             st.rerun()  # once: the list shows what they reached, and the polling ends
-        curves = [_read_curve(context, run) for run in runs]
+        points_of_runs = {run.number: _read_points(context, run) for run in runs}
         tests = [_test_pictures(context, run) for run in runs]
         st.subheader(names_of_runs(runs), anchor=False)
-        _draw_curves(curves)
+        _draw_curves(points_of_runs)
         _draw_table(runs)
         for (before, tested), (after, tested_after) in pairwise(zip(runs, tests, strict=True)):
             st.markdown(f"**From run {before.number} to run {after.number}:** {label(changes_between(before, after))}.")
@@ -61,9 +61,9 @@ def _draw_comparison(context: Context, shown: Run | None, watched: bool) -> None
                 st.caption(sentence)
 
 
-def _read_curve(context: Context, run: Run) -> RunCurve:
+def _read_points(context: Context, run: Run) -> tuple[MetricPoint, ...]:
     last = last_metric(context.engine, run.id)
-    return RunCurve(run.number, () if last is None else _points(run.id, last, context.engine))
+    return () if last is None else _points(run.id, last, context.engine)
 
 
 # A finished run does not change, and thirty people may look at the same ones.
@@ -77,26 +77,30 @@ def _test_pictures(context: Context, run: Run) -> frozenset[tuple[str, str]]:
     return frozenset((item.image, item.class_id) for item in dataset.subset("test"))
 
 
-def _draw_curves(curves: Sequence[RunCurve]) -> None:
-    if not any(curve.points for curve in curves):
+def _draw_curves(points_of_runs: Mapping[int, Sequence[MetricPoint]]) -> None:
+    if not any(points_of_runs.values()):
         st.info("The curves begin with the first epoch.", icon=":material/show_chart:")
         return
-    unseen = [f"run {curve.number}" for curve in curves if curve.points and not curve.has("val_loss")]
+    unseen = [
+        f"run {number}"
+        for number, points in points_of_runs.items()
+        if points and not any(point.name == "val_loss" for point in points)
+    ]
     accuracy, loss = st.columns(2, gap="medium")
     with accuracy:
         st.markdown("**Validation accuracy**, higher is better")
-        _plot(curves, "accuracy")
+        _plot(points_of_runs, "accuracy")
     with loss:
         st.markdown("**Validation loss**, lower is better")
-        _plot(curves, "loss")
+        _plot(points_of_runs, "loss")
     if unseen:
         st.caption(f"Without validation pictures there is no curve of {' and '.join(unseen)}.")
 
 
-def _plot(curves: Sequence[RunCurve], curve: Curve) -> None:
-    names = " and ".join(f"run {one.number}" for one in curves)
+def _plot(points_of_runs: Mapping[int, Sequence[MetricPoint]], curve: Curve) -> None:
+    names = " and ".join(f"run {number}" for number in points_of_runs)
     live_plot(
-        overlaid_figure(curves, curve),
+        overlaid_figure(points_of_runs, curve),
         key=f"compared-{curve}",
         height=CURVE_HEIGHT,
         description=f"Validation {curve} over the epochs of {names}",
