@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from pages.components.colors import TRAINING_COLOR, VALIDATION_COLOR, class_color
 from pages.components.figures.live_plot import Figure
@@ -16,6 +16,7 @@ MAX_MARKERS = 25
 """More of them run together into a band that hides the other curve; the line shows every point."""
 
 CURVE_HEIGHT = 320
+NOW_COLOR = "#8a8f98"
 
 # Colour, dash and marker have lists of different lengths, so that no two of some hundred runs share all three.
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
@@ -41,8 +42,11 @@ def curve_figure(
     # Not a `range`: Plotly forgets the viewer's zoom when a range that we set has changed.
     layout["xaxis"] |= {"autorangeoptions": {"include": [0, right]}, "rangemode": "nonnegative"}
     if best_epoch is not None:
-        layout["shapes"] = [_kept_line(best_epoch)]
-        layout["annotations"] = [_kept_label(best_epoch, right, on_top=curve == "loss")]
+        # Accuracy ends at the top and loss at the bottom: the words go where the curves are not.
+        height = {"textposition": "end", "yanchor": "top"} if curve == "loss" else {"textposition": "start"}
+        side = "right" if best_epoch > right / 2 else "left"
+        kept = marked_line(best_epoch, f"kept: epoch {best_epoch}", NOW_COLOR, xanchor=side, padding=8, **height)
+        layout["shapes"] = [kept]
     return {"data": [training, validation], "layout": layout}
 
 
@@ -100,28 +104,8 @@ def thinned(points: Sequence[MetricPoint], limit: int = MAX_POINTS) -> list[Metr
     return kept if kept[-1] is points[-1] else [*kept, points[-1]]
 
 
-def _kept_line(epoch: int) -> Figure:
-    return {
-        "type": "line",
-        "x0": epoch,
-        "x1": epoch,
-        "yref": "paper",
-        "y0": 0,
-        "y1": 1,
-        "line": {"color": "#8a8f98", "width": 2, "dash": "dash"},
-    }
-
-
-def _kept_label(epoch: int, right: float, *, on_top: bool) -> Figure:
-    # Accuracy ends at the top and loss at the bottom: the words go where the curves are not.
-    on_left = epoch > right / 2
-    return {
-        "x": epoch,
-        "y": 0.96 if on_top else 0.04,
-        "yref": "paper",
-        "yanchor": "top" if on_top else "bottom",
-        "xanchor": "right" if on_left else "left",
-        "xshift": -6 if on_left else 6,
-        "showarrow": False,
-        "text": f"kept: epoch {epoch}",
-    }
+def marked_line(x: float, text: str, color: str, **label: Any) -> Figure:
+    """Return an upright dashed line with words at one of its ends; `label` as of Plotly's shapes."""
+    place = {"x0": x, "x1": x, "yref": "paper", "y0": 0, "y1": 1}
+    line = {"color": color, "width": 2, "dash": "dash"}
+    return {"type": "line", **place, "line": line, "label": {"text": text, "textangle": 0, **label}}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import streamlit as st
 
 from pages.components.colors import TRAINING_COLOR
 from pages.components.errors import errors_shown, show_error
+from pages.components.figures.curves import NOW_COLOR, marked_line
 from pages.components.figures.live_plot import Figure, live_plot
 from pages.components.forms import SettingsForm
 from pages.components.job_view import watch_job
@@ -99,7 +99,7 @@ def rate_figure(found: RateSearch, present: float) -> Figure:
         found: What the search found.
         present: The learning rate that is set now.
     """
-    marks = [(present, "now", "#8a8f98")]
+    marks = [(present, "now", NOW_COLOR)]
     if found.suggestion is not None and found.suggestion != present:
         marks.append((found.suggestion, "suggested", TRAINING_COLOR))
     # Two labels stand on either side of their lines, so that they do not cover each other.
@@ -122,18 +122,8 @@ def rate_figure(found: RateSearch, present: float) -> Figure:
             "xaxis": {"type": "log", "title": {"text": "Learning rate"}, "exponentformat": "none", "nticks": 5},
             "yaxis": {"title": {"text": "Loss"}, "rangemode": "tozero"},
             "shapes": [
-                {"type": "line", "x0": rate, "x1": rate, "yref": "paper", "y0": 0, "y1": 1}
-                | {"line": {"color": color, "width": 2, "dash": "dash"}}
-                for rate, _, color in marks
-            ],
-            "annotations": [
-                _mark_label(rate, text, side) for (rate, text, _), side in zip(sorted(marks), sides, strict=True)
+                marked_line(rate, text, color, textposition="end", xanchor=side, yanchor="bottom")
+                for (rate, text, color), side in zip(sorted(marks), sides, strict=True)
             ],
         },
     }
-
-
-def _mark_label(rate: float, text: str, side: str) -> Figure:
-    # Plotly places annotations on a logarithmic axis by the exponent.
-    place = {"x": math.log10(rate), "xanchor": side, "y": 1, "yref": "paper", "yanchor": "bottom"}
-    return place | {"showarrow": False, "text": text}
