@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
@@ -93,6 +94,14 @@ def test_what_gains_nothing_is_kept_but_not_compressed(server: Server, name: str
         _, headers, _ = server.get(f"/static/{name}", accept_encoding="gzip")
         assert "content-encoding" not in headers
     assert server.asked[name] == 1
+
+
+def test_what_streamlit_would_compress_is_compressed_once() -> None:
+    script = b"".join(b"let answer_%d = %d;\n" % (number, number**5) for number in range(2000))
+    app = Starlette(routes=[Route("/static/b.js", lambda _request: Response(script, headers=FOREVER))])
+    _, headers, body = request(FrontendFiles(GZipMiddleware(app)), "/static/b.js", [(b"accept-encoding", b"gzip")])
+    assert headers.getlist("content-encoding") == ["gzip"]
+    assert gzip.decompress(body) == script
 
 
 def test_only_whole_files_that_never_change_are_kept(server: Server) -> None:

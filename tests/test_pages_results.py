@@ -24,6 +24,7 @@ from streamlit.testing.v1 import AppTest
 
 from pages.components.amounts import chance, file_size, interval_words
 from pages.components.figures.results import confusion_figure, probability_figure
+from pages.components.results.answers import Answer
 from pages.components.results.ensemble_views import comparison_words
 from pages.components.results.prediction_table import defused, prediction_csv
 from pages.components.state import LOCAL_OWNER
@@ -644,7 +645,9 @@ def test_a_text_that_acts_as_a_formula_is_defused(text: str) -> None:
 
 
 def test_the_table_has_one_line_per_picture_and_refused_ones_their_reason() -> None:
-    text = prediction_csv(["=cat", "dog"], [("a.png", (0.25, 0.75), ""), ("-b.png", None, "It is empty.")])
+    text = prediction_csv(
+        ["=cat", "dog"], [Answer("a.png", probabilities=(0.25, 0.75)), Answer("-b.png", reason="It is empty.")]
+    )
     rows = list(csv.reader(io.StringIO(text.removeprefix("\ufeff"))))
     assert rows[0] == ["file", "answer", "probability", "'=cat", "dog", "refused because"]
     assert rows[1] == ["a.png", "dog", "0.750000", "0.250000", "0.750000", ""]
@@ -678,5 +681,5 @@ def test_numbers_in_words() -> None:
     assert chance(1.0) == "100 %"
     assert chance(0.0001) == "under 1 %"
     assert file_size(14_230_000) == "14.2 MB"
-    assert interval_words(0.914, 0.968, 300) == "between 91 and 97 %"
-    assert interval_words(0.9914, 0.9968, 5000) == "between 99.1 and 99.7 %"
+    assert interval_words(284, 300) == "between 92 and 97 %"
+    assert interval_words(4974, 5000) == "between 99.2 and 99.6 %"

@@ -14,9 +14,9 @@ from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from streamlit.testing.v1 import AppTest
 
-from pages.components.amounts import duration
+from pages.components.amounts import amount, duration
 from pages.components.figures.curves import curve_figure, thinned
-from pages.components.figures.network import amount, network_figure
+from pages.components.figures.network import network_figure
 from pages.components.state import Context
 from pages.components.train.run_view import NEXT_RUN, Pace, progress_of, seconds_left
 from pages.server.asgi import middleware

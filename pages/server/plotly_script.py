@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 from importlib.metadata import distribution, version
 
-from starlette.requests import Request
 from starlette.responses import FileResponse
 from starlette.routing import Route
 
@@ -21,14 +20,9 @@ def versioned_address() -> str:
     return f"{PLOTLY_ADDRESS}?v={version('plotly')}"
 
 
-def plotly_script(_request: Request) -> FileResponse:
-    """Answer with Plotly's script."""
-    # Asking for the package's files does not import it, which would take a second.
-    path = distribution("plotly").locate_file("plotly/package_data/plotly.min.js")
-    headers = {"Cache-Control": f"public, max-age={ONE_YEAR_SECONDS}, immutable"}
-    return FileResponse(str(path), media_type="text/javascript", headers=headers)
-
-
 def plotly_route() -> Route:
-    """Return the route for the web server."""
-    return Route(PLOTLY_ADDRESS, plotly_script)
+    """Return the route for the web server; `FrontendFiles` keeps and compresses the answer."""
+    # Asking for the package's files does not import it, which would take a second.
+    path = str(distribution("plotly").locate_file("plotly/package_data/plotly.min.js"))
+    headers = {"Cache-Control": f"public, max-age={ONE_YEAR_SECONDS}, immutable"}
+    return Route(PLOTLY_ADDRESS, lambda _request: FileResponse(path, media_type="text/javascript", headers=headers))

@@ -6,14 +6,13 @@ from typing import Literal
 
 import streamlit as st
 
-from pages.components.amounts import accuracy_decimals, percent
-from pages.components.frame import find_step
+from pages.components.amounts import accuracy_words, interval_range
+from pages.components.frame import step_link
 from pages.components.results.compared_runs import compare_box
-from pages.components.state import Context, link_params
+from pages.components.state import Context
 from pages.components.text import count, label
 from pages.components.unreadable import draw_unreadable
 from tlcore.backbones.registry import get_backbone
-from tlcore.results.evaluation import accuracy_interval
 from tlcore.storage.jobs import JobState
 from tlcore.storage.runs import Run, read_runs
 
@@ -50,12 +49,7 @@ def _draw_row(context: Context, run: Run) -> None:
     with st.container(border=True, key=f"run-row-{run.number}"):
         with st.container(horizontal=True, vertical_alignment="center"):
             compare_box(run)
-            st.page_link(
-                find_step("train").path,
-                label=f"**Run {run.number}**",
-                query_params=link_params(context.project.id, run.id),
-                width=90,
-            )
+            step_link("train", f"**Run {run.number}**", None, context.project.id, run.id, width=90)
             st.markdown(label(what_was_trained(run)), width=420)
             st.markdown(result_words(run), width=200)
             st.badge(text, icon=icon, color=color)
@@ -78,6 +72,5 @@ def result_words(run: Run) -> str:
     summary = run.summary
     if summary is None or not summary.test_total:
         return "–"
-    low, high = accuracy_interval(summary.test_correct, summary.test_total)
-    accuracy = percent(summary.test_correct / summary.test_total, accuracy_decimals(summary.test_total))
-    return f"**{accuracy}** ({100 * low:.0f} to {100 * high:.0f} %)"
+    correct, total = summary.test_correct, summary.test_total
+    return f"**{accuracy_words(correct, total)}** ({interval_range(correct, total)})"
