@@ -7,16 +7,17 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from pages.components.forms import SettingsForm
-from pages.components.frame import next_step, open_page, show_error
-from pages.components.state import Context
+from pages.components.errors import show_error
+from pages.components.forms import SettingsForm, options, show_stored
+from pages.components.frame import next_step, open_page
+from pages.components.state import Context, read_context
 from pages.components.text import label
 from tlcore.config import RunConfig
 from tlcore.dataset import Item
 from tlcore.errors import NotFoundError, TransferLabError
 from tlcore.images.views import ViewRequest, square_pixels, view_pixels
-from tlcore.settings.augmentation_controls import CONTROLS, FILL_MODE_SPECS, PRESET_SPECS, AugmentationSpec
-from tlcore.storage.projects import get_project
+from tlcore.settings.augmentation_controls import CONTROLS, PRESET_SPECS, AugmentationSpec
+from tlcore.settings.words import CHOICES
 
 TILES = 9
 CONTROLS_HEIGHT = 600
@@ -31,8 +32,7 @@ def draw_preset(form: SettingsForm, config: RunConfig) -> None:
     """Offer the presets; none is marked when the settings are the person's own."""
     presets = {row.name: row for row in PRESET_SPECS}
     current = next((row.name for row in PRESET_SPECS if row.config == config.augmentation), None)
-    if st.session_state.get("preset") != current:
-        st.session_state["preset"] = current
+    show_stored("preset", current)
 
     def choose() -> None:
         chosen = presets.get(st.session_state["preset"])
@@ -47,18 +47,18 @@ def draw_preset(form: SettingsForm, config: RunConfig) -> None:
 
 def draw_control(row: AugmentationSpec, form: SettingsForm, config: RunConfig) -> None:
     """Draw the widget of one row, with its sentence below and the reason one tap away."""
-    value = getattr(config.augmentation, row.field)
+    value, sentence = getattr(config.augmentation, row.field), row.sentence
     if row.kind == "switch":
         st.toggle(row.label, help=row.why, **form.bind(row.field))
     elif row.kind == "choice":
-        labels = {choice.fill_mode: choice.label for choice in FILL_MODE_SPECS}
-        st.selectbox(row.label, labels, format_func=lambda mode: labels[mode], help=row.why, **form.bind(row.field))
+        st.selectbox(row.label, help=row.why, **options(row.field), **form.bind(row.field))
+        sentence += f" {CHOICES[row.field][value].sentence}"
     else:
         highest = max(value) if row.kind == "range" else value
         bound = form.bind(row.field, shown=tuple, stored=tuple) if row.kind == "range" else form.bind(row.field)
         largest = max(row.maximum, highest)
         st.slider(row.label, row.minimum, largest, step=row.step, format=slider_format(row), help=row.why, **bound)
-    st.caption(row.sentence)
+    st.caption(sentence)
 
 
 def slider_format(row: AugmentationSpec) -> str:
@@ -147,7 +147,7 @@ def draw_again() -> None:
 
 def draw_bank(context: Context, config: RunConfig) -> None:
     """Choose how many views of each picture are made, and say what that costs and buys."""
-    form = SettingsForm(context.engine, context.project.id, config, "training")
+    form = SettingsForm(context, "training")
     st.subheader("How many views", anchor=False)
     fresh = config.training.new_views_every_epoch
     choices = sorted({*VIEWS, config.training.views})
@@ -191,10 +191,10 @@ def bank_sentence(config: RunConfig, pictures: int) -> str:
 def draw_playground(context: Context) -> None:
     """Pictures and controls; only this part runs again when a slider is let go."""
     try:
-        config = get_project(context.engine, context.project.id, context.owner).config
+        context = read_context(context.project.id)
     except NotFoundError:
         st.rerun()  # the whole page says what happened
-    form = SettingsForm(context.engine, context.project.id, config, "augmentation")
+    config, form = context.project.config, SettingsForm(context, "augmentation")
     draw_preset(form, config)
     pictures, controls = st.columns([2, 1], gap="medium")
     with pictures:
@@ -206,6 +206,6 @@ def draw_playground(context: Context) -> None:
     draw_bank(context, config)
 
 
-context = open_page("augment", needs_data=True)
+context = open_page("augment")
 draw_playground(context)
 next_step("Next: Model", "model")

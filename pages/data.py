@@ -5,36 +5,31 @@ import streamlit as st
 from pages.components.data.advice import data_advice, is_ready
 from pages.components.data.bring import ONE_CLASS_WAYS, bring_pictures
 from pages.components.data.class_panel import class_panel
-from pages.components.data.edits import show_failed_edit, undo_button
+from pages.components.data.edits import undo_button
 from pages.components.data.instant_panel import draw_instant_answers
-from pages.components.data.last_import import last_import, show_import
+from pages.components.data.last_import import show_import
 from pages.components.data.split_panel import split_panel
 from pages.components.frame import next_step, open_page
 from pages.components.job_view import watch_job
 from pages.components.text import count, label
 from tlcore.errors import TransferLabError
-from tlcore.storage.jobs import ACTIVE_STATES, list_jobs
+from tlcore.storage.jobs import last_job
 
 MAX_CHART_HEIGHT = 560
 
 context = open_page("data")
-show_failed_edit()
 try:
     dataset = context.dataset
 except TransferLabError:  # said above
     undo_button(context)
     st.stop()
 
-active = [
-    job
-    for job in list_jobs(context.engine, states=ACTIVE_STATES, project_id=context.project.id)
-    if job.kind == "import"
-]
+active = context.active_jobs("import")
 for job in active:
     watch_job(context, job.id)
 
-previous = last_import(context)
-if previous is not None and not active:
+previous = last_job(context.engine, context.project.id, "import")
+if previous is not None and not previous.is_active:
     show_import(context, previous)
 
 if not dataset.items:

@@ -26,7 +26,7 @@ FILE_WORDS = {
     README_FILE: "how to feed it",
 }
 
-context = open_page("export", needs_model=True)
+context = open_page("export")
 if not any(run.has_model for run in context.runs):
     st.info(
         "Simple heads have no file of their own to take away. Train a network: it comes with its file.",

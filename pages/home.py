@@ -7,16 +7,17 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.components.amounts import accuracy_decimals, percent
-from pages.components.frame import find_step, go_to, primary_action, show_error
-from pages.components.state import Visit, link_params, read_visit
+from pages.components.amounts import accuracy_words
+from pages.components.errors import errors_shown, show_error
+from pages.components.frame import go_to, primary_action, step_link
+from pages.components.state import Visit, read_visit
 from pages.components.text import count, label
 from tlcore.errors import TransferLabError
 from tlcore.jobs.control import start_job
 from tlcore.storage.configs import Unreadable
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.jobs import ACTIVE_STATES, list_jobs
-from tlcore.storage.projects import Project, create_project, list_projects, list_unreadable_projects, reset_config
+from tlcore.storage.projects import Project, create_project, read_projects, reset_config
 from tlcore.storage.requests import ImportRequest
 from tlcore.storage.runs import list_runs
 
@@ -34,12 +35,8 @@ def confirm_delete(visit: Visit, project_id: str, name: str) -> None:
             st.rerun()
         wants = st.button("Delete", key="delete-yes", icon=":material/delete:")
     if wants:
-        try:
-            with st.spinner("Deleting"):
-                delete_project(visit.engine, project_id, visit.home)
-        except TransferLabError as error:
-            show_error(error)
-        else:
+        with errors_shown(), st.spinner("Deleting"):
+            delete_project(visit.engine, project_id, visit.home)
             st.rerun()
 
 
@@ -64,8 +61,8 @@ def result_summary(visit: Visit, project: Project, working: set[str]) -> str:
         total = run.summary.test_total
         if not total:
             return f"Run {run.number}: trained, no test pictures"
-        correct = percent(run.summary.test_correct / total, accuracy_decimals(total))
-        return f"Run {run.number}: {correct} of {count(total, 'test picture')} right"
+        accuracy = accuracy_words(run.summary.test_correct, total)
+        return f"Run {run.number}: {accuracy} of {count(total, 'test picture')} right"
     return "Not trained yet"
 
 
@@ -75,13 +72,7 @@ def project_card(visit: Visit, project: Project, working: set[str]) -> None:
     st.markdown(f"{data_summary(visit, project)}  \n{result_summary(visit, project, working)}")
     st.caption(f"Made on {datetime.fromtimestamp(project.created):%d %B %Y}")
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.page_link(
-            find_step("data").path,
-            label="Open",
-            icon=":material/folder_open:",
-            query_params=link_params(project.id),
-            help=f"Go to {label(project.name)}.",
-        )
+        step_link("data", "Open", ":material/folder_open:", project.id, help=f"Go to {label(project.name)}.")
         if st.button("Delete", key=f"delete-{project.id}", type="tertiary", icon=":material/delete:"):
             confirm_delete(visit, project.id, project.name)
 
@@ -101,8 +92,7 @@ def unreadable_card(visit: Visit, project: Unreadable) -> None:
 
 try:
     visit = read_visit()
-    projects = list_projects(visit.engine, visit.owner)
-    unreadable = list_unreadable_projects(visit.engine, visit.owner)
+    projects, unreadable = read_projects(visit.engine, visit.owner)
     working = {job.project_id for job in list_jobs(visit.engine, states=ACTIVE_STATES) if job.kind != "measure"}
 except TransferLabError as error:
     show_error(error)

@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages.components.figures.live_plot import live_plot
 from pages.components.figures.network import network_figure, network_height
-from pages.components.forms import SettingsForm
+from pages.components.forms import SettingsForm, options
 from pages.components.frame import next_step, open_page
 from pages.components.model.backbone_chooser import draw_backbone_chooser
 from pages.components.model.backbone_overview import draw_backbone_overview
@@ -17,32 +17,23 @@ from pages.components.model.size_advice import size_sentence
 from pages.components.model.weights_form import draw_start
 from pages.components.state import Context
 from tlcore.backbones.registry import get_backbone
-from tlcore.config import ModelConfig, Pooling, ResizeMode
-from tlcore.model.architecture import describe_model
+from tlcore.config import ModelConfig
+from tlcore.settings.words import CHOICES
 
 IMAGE_SIZES = (32, 64, 96, 128, 160, 192, 224, 256, 299)
 PENALTIES = (0.0, 0.00001, 0.0001, 0.001, 0.01, 0.1)
 UNITS = (16, 32, 64, 128, 256, 512, 1024)
-POOLING_SENTENCES: dict[Pooling, tuple[str, str]] = {
-    "average": ("One average per channel", "Global average pooling: how much of each thing the backbone sees."),
-    "flatten": ("Every position", "Flatten: how much of each thing, and where."),
-}
 DENSE_SENTENCES = (
     "The answers come straight from what the backbone saw: plain softmax.",
     "One layer mixes what the backbone saw before the answers.",
     "Two layers mix what the backbone saw before the answers.",
 )
-RESIZE_SENTENCES: dict[ResizeMode, tuple[str, str]] = {
-    "crop": ("Cut", "Cuts the middle out; what stands at the border is lost."),
-    "stretch": ("Stretch", "Squeezes everything in; things look thinner or wider."),
-    "pad": ("Add borders", "Keeps everything in shape, with black borders."),
-}
 
 
 def draw_network(context: Context, form: SettingsForm, config: ModelConfig) -> None:
     """Draw the network from the picture down to the answer; a click on a block moves the line there."""
     spec = get_backbone(config.backbone)
-    summary = describe_model(config, max(context.dataset.num_classes, 1))
+    summary = context.model
 
     def move_line() -> None:
         name = st.session_state["network"].clicked
@@ -70,15 +61,14 @@ def draw_head(context: Context, form: SettingsForm, config: ModelConfig) -> None
     st.markdown("The new layers on top: they turn what the backbone saw into your classes.")
     st.segmented_control(
         "What the head gets",
-        list(POOLING_SENTENCES),
-        format_func=lambda name: POOLING_SENTENCES[name][0],
         required=True,
         help="The first is global average pooling: for each kind of thing that the backbone sees, how much of it is "
         "in the picture. The second is flatten: it also keeps where. That makes many more parameters, "
         "which a small data set cannot teach.",
+        **options("pooling"),
         **form.bind("pooling"),
     )
-    st.caption(POOLING_SENTENCES[config.head.pooling][1])
+    st.caption(CHOICES["pooling"][config.head.pooling].sentence)
     layers = len(config.head.dense_units)
     st.segmented_control(
         "Dense layers before the answer",
@@ -117,7 +107,7 @@ def draw_head(context: Context, form: SettingsForm, config: ModelConfig) -> None
         **form.bind("l2"),
     )
     st.caption("Keeps every single weight of the head small.")
-    warn_of_large_head(context, config)
+    warn_of_large_head(context)
 
 
 def _draw_units(form: SettingsForm, dense_units: tuple[int, ...], index: int) -> None:
@@ -154,18 +144,17 @@ def draw_picture(context: Context, form: SettingsForm, config: ModelConfig) -> N
     st.caption(size_sentence(context, config))
     st.segmented_control(
         "A picture that is not square",
-        list(RESIZE_SENTENCES),
-        format_func=lambda mode: RESIZE_SENTENCES[mode][0],
         required=True,
         help="The choice belongs to the model: training, prediction and export all treat pictures in this way.",
+        **options("resize_mode"),
         **form.bind("resize_mode"),
     )
-    st.caption(RESIZE_SENTENCES[config.resize_mode][1])
+    st.caption(CHOICES["resize_mode"][config.resize_mode].sentence)
 
 
-context = open_page("model", needs_data=True)
+context = open_page("model")
 config = context.project.config
-form = SettingsForm(context.engine, context.project.id, config, "model")
+form = SettingsForm(context, "model")
 choices, drawing = st.columns([2, 3], gap="large")
 with choices:
     draw_backbone_chooser(context)
@@ -175,7 +164,7 @@ with drawing:
     draw_network(context, form, config.model)
 head, picture = st.columns(2, gap="medium")
 with head:
-    draw_head(context, SettingsForm(context.engine, context.project.id, config, "head"), config.model)
+    draw_head(context, SettingsForm(context, "head"), config.model)
 with picture:
     draw_picture(context, form, config.model)
 draw_backbone_overview(context)

@@ -2,18 +2,18 @@
 
 import streamlit as st
 
-from pages.components.colors import class_color
-from pages.components.frame import next_step, open_page, show_error
-from pages.components.results.answer_views import show_all_answers, show_answer, show_probabilities, show_refused
+from pages.components.errors import show_error
+from pages.components.frame import next_step, open_page
+from pages.components.results.answer_views import show_all_answers, show_answer
 from pages.components.results.answers import ask_pixels, keep_answers, kept_answers, sample_item
 from pages.components.results.bring_pictures import bring_pictures, take_photo
 from pages.components.results.prediction_table import prediction_csv
 from pages.components.results.run_choice import choose_model
-from pages.components.results.trained_models import dataset_of_model, predictor_of
+from pages.components.results.trained_models import predictor_of
 from tlcore.errors import RunError, TransferLabError
 from tlcore.images.resizing import decode_image
 
-context = open_page("predict", needs_model=True)
+context = open_page("predict")
 model = choose_model(context)
 try:
     predictor = predictor_of(context, model)
@@ -22,8 +22,6 @@ except RunError as error:
     next_step("Train again", "train")
     st.stop()
 next_step("Next: Export", "export", run=model.id)
-names = predictor.class_names
-colors = [class_color(color) for color in predictor.class_colors]
 
 bring_pictures(predictor, model.id)
 with st.container(horizontal=True, vertical_alignment="center"):
@@ -35,28 +33,16 @@ with st.container(horizontal=True, vertical_alignment="center"):
         )
 
 if camera:
-    left, right = st.columns([2, 3], gap="medium", vertical_alignment="center")
-    with left:
-        take_photo(predictor, model.id)
-    photos = kept_answers(model.id, "camera")
-    with right:
-        show_refused(photos)
-        if not photos:
-            st.info("Take a photo: what the model sees in it will stand here.", icon=":material/photo_camera:")
-        elif not photos[0].reason:
-            show_probabilities(photos[0], names, colors)
+    take_photo(predictor, model.id)
     st.stop()
 
 answers = kept_answers(model.id, "files")
-show_refused(answers)
-if any(not answer.reason for answer in answers):
-    show_all_answers(answers, names, colors)
+if show_all_answers(answers, predictor):
     with st.container(horizontal=True):
         if len(answers) > 1:
-            rows = [(answer.name, answer.probabilities or None, answer.reason) for answer in answers]
             st.download_button(
                 "Table of all answers (CSV)",
-                lambda: prediction_csv(names, rows),
+                lambda: prediction_csv(predictor.class_names, answers),
                 "predictions.csv",
                 "text/csv",
                 icon=":material/table:",
@@ -70,7 +56,7 @@ if any(not answer.reason for answer in answers):
 
 number = st.session_state.setdefault("sample-number", 0)
 try:
-    dataset = dataset_of_model(context, model)
+    dataset = context.dataset_of(context.project, model.version)
 except TransferLabError as error:
     if model.version != context.project.version:  # of the present version it is said above
         show_error(error)
@@ -85,4 +71,4 @@ with st.container(horizontal=True, vertical_alignment="center", horizontal_align
         st.session_state["sample-number"] = number + 1
         st.rerun()
 answer = ask_pixels(predictor, item.name, decode_image(context.images.read(item.image)))
-show_answer(answer, names, colors, truth=dataset.find_class(item.class_id).name)
+show_answer(answer, predictor, truth=dataset.find_class(item.class_id).name)

@@ -11,8 +11,8 @@ PAGES_DIR = Path(__file__).resolve().parent
 if str(PAGES_DIR.parent) not in sys.path:
     sys.path.insert(0, str(PAGES_DIR.parent))
 
-from pages.components.frame import HOME_PAGE, STEPS, show_error  # noqa: E402
-from tlcore.errors import TransferLabError  # noqa: E402
+from pages.components.errors import errors_shown  # noqa: E402
+from pages.components.frame import HOME_PAGE, STEPS  # noqa: E402
 
 # A file of our own: the icon of a Material symbol would be fetched from outside.
 st.set_page_config(page_title="Transfer Lab", page_icon=str(PAGES_DIR / "components" / "icon.png"), layout="wide")
@@ -24,7 +24,5 @@ page = st.navigation(
     ],
     position="hidden",
 )
-try:
+with errors_shown():
     page.run()
-except TransferLabError as error:
-    show_error(error)

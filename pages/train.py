@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from pages.components.frame import go_to, open_page, primary_action, show_error
+from pages.components.errors import errors_shown
+from pages.components.frame import go_to, open_page, primary_action
 from pages.components.results.comparison_view import draw_comparison
 from pages.components.results.trained_models import is_run_id
 from pages.components.state import Context
@@ -14,7 +15,6 @@ from pages.components.train.run_reuse import draw_reuse
 from pages.components.train.run_view import NEXT_RUN, draw_ended, draw_live, leave_run
 from pages.components.train.simple_heads_panel import draw_simple_heads
 from pages.components.train.training_form import draw_summary, draw_training_form, find_obstacle, find_run_obstacle
-from tlcore.errors import TransferLabError
 from tlcore.jobs.control import ensure_runner, start_runs, stop_job
 from tlcore.storage.runs import Run, RunPlan, get_run
 
@@ -25,13 +25,11 @@ def selected_run(context: Context) -> Run | None:
     if run_id == NEXT_RUN:
         return None
     if run_id and is_run_id(run_id):  # a group or simple head of a result page stays in the address, for the way back
-        try:
+        with errors_shown():
             run = get_run(context.engine, run_id)
             if run.job.project_id == context.project.id:
                 return run
             st.info("The run in this address belongs to another project. Here are the runs of this one.")
-        except TransferLabError as error:
-            show_error(error)
         del st.query_params["run"]
     # Of several in line the one that works, or will first.
     active = next((run for run in reversed(context.runs) if run.job.is_active), None)
@@ -47,7 +45,7 @@ def prepare(context: Context) -> None:
     obstacle = find_run_obstacle(context)
     # The button stands at the bottom wherever it is called; first, so that a press is answered at once.
     if primary_action("Start training", key="start", icon=":material/play_arrow:", disabled=obstacle is not None):
-        plan = RunPlan(context.project.version or 0, context.project.config, take_note(context))
+        plan = RunPlan(context.version, context.project.config, take_note(context))
         st.query_params["run"] = start_runs(context.engine, context.project.id, [plan], context.home)[0]
         st.rerun()
     ahead = sum(run.job.is_active for run in context.runs)
@@ -99,7 +97,7 @@ def watch(context: Context, run: Run) -> None:
         st.rerun()
 
 
-context = open_page("train", needs_data=True)
+context = open_page("train")
 run = selected_run(context)
 if run is None:
     prepare(context)

@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from pages.components.frame import next_step, open_page, show_error
+from pages.components.errors import show_error
+from pages.components.frame import next_step, open_page
 from pages.components.results.ensemble_form import draw_group_form
 from pages.components.results.ensemble_views import draw_delete, show_group
 from pages.components.results.evaluation_views import show_accuracy, show_classes, show_mistakes
@@ -12,7 +13,7 @@ from pages.components.train.simple_heads_panel import draw_simple_heads
 from tlcore.errors import RunError
 from tlcore.storage.ensembles import Ensemble
 
-context = open_page("understand", needs_model=True)
+context = open_page("understand")
 model = choose_model(context)
 try:
     evaluation = evaluation_of(context, model)

@@ -125,22 +125,22 @@ def test_a_backbone_is_a_row_named_in_the_registry(copy: Path) -> None:
 
 def test_a_schedule_is_a_name_and_a_function(copy: Path) -> None:
     row = named_in_the_readme("a schedule")
-    for part in ("ScheduleName", "schedules.py", "schedule_form.py"):
+    for part in ("ScheduleName", "schedules.py", "settings/words.py"):
         assert part in row
     config = copy / "tlcore/config.py"
     old = 'ScheduleName = Literal["constant", "step", "cosine"]'
     assert old in config.read_text("utf-8")
     config.write_text(config.read_text("utf-8").replace(old, old[:-1] + ', "half"]'), encoding="utf-8")
     add(copy / "tlcore/training/schedules.py", '    "step": lambda', '    "half": lambda done: 0.5,\n')
-    add(copy / "pages/components/train/schedule_form.py", '    "step": (', '    "half": ("Half", "Half of it."),\n')
+    words = copy / "tlcore/settings/words.py"
+    add(words, '        "step": ChoiceSpec(', '        "half": ChoiceSpec("Half", "half", "Half of it."),\n')
     printed = run(
         copy,
-        "from pages.components.train.schedule_form import SCHEDULE_CHOICES\n"
         "from tlcore.config import TrainingConfig\n"
         "from tlcore.training.schedules import learning_rate_at\n"
-        "from tlcore.settings.words import field_value, rate_words\n"
+        "from tlcore.settings.words import CHOICES, field_value, rate_words\n"
         "config = TrainingConfig(schedule='half', learning_rate=0.25)\n"
-        "print(learning_rate_at(3, config), SCHEDULE_CHOICES['half'][0], field_value('schedule', 'half'))\n"
+        "print(learning_rate_at(3, config), CHOICES['schedule']['half'].label, field_value('schedule', 'half'))\n"
         "print(rate_words(config))\n",
     )
     assert printed.splitlines() == ["0.125 Half half", "learning rate 0.25, half"]
@@ -148,18 +148,20 @@ def test_a_schedule_is_a_name_and_a_function(copy: Path) -> None:
 
 def test_an_optimizer_is_a_name_a_line_and_a_sentence(copy: Path) -> None:
     row = named_in_the_readme("an optimizer")
-    for part in ("OptimizerName", "build_optimizer", "training_form.py"):
+    for part in ("OptimizerName", "build_optimizer", "settings/words.py"):
         assert part in row
     add(copy / "tlcore/config.py", '"adamw"]\n', '"adamax", ')
     add(copy / "tlcore/training/steps.py", '        "adamw": keras', '        "adamax": keras.optimizers.Adamax,\n')
-    add(copy / "pages/components/train/training_form.py", '    "adamw": (', '    "adamax": ("Adamax", "To try it."),\n')
+    words = copy / "tlcore/settings/words.py"
+    add(words, '        "adamw": ChoiceSpec(', '        "adamax": ChoiceSpec("Adamax", "Adamax", "To try it."),\n')
     printed = run(
         copy,
-        "from pages.components.train.training_form import OPTIMIZER_CHOICES\n"
         "from tlcore.config import OPTIMIZERS, TrainingConfig\n"
+        "from tlcore.settings.words import CHOICES\n"
         "from tlcore.training.steps import build_optimizer\n"
         "built = build_optimizer(TrainingConfig(optimizer='adamax'))\n"
-        "print(type(built).__name__, OPTIMIZER_CHOICES['adamax'][0], set(OPTIMIZERS) == set(OPTIMIZER_CHOICES))\n",
+        "choices = CHOICES['optimizer']\n"
+        "print(type(built).__name__, choices['adamax'].label, set(OPTIMIZERS) == set(choices))\n",
     )
     assert printed.split() == ["Adamax", "Adamax", "True"]
 
@@ -204,7 +206,7 @@ def test_a_recipe_is_a_row(copy: Path) -> None:
 
 def test_a_ready_data_set_is_a_row_and_its_drawings(copy: Path) -> None:
     row = named_in_the_readme("a ready data set")
-    for part in ("READY_SETS", "ready_sets/registry.py", "DRAWINGS", "ready_set_drawings.py"):
+    for part in ("READY_SETS", "ready_sets/registry.py", "pages/components/data/drawings/NAME/"):
         assert part in row
     add(
         copy / "tlcore/ready_sets/registry.py",
@@ -212,18 +214,15 @@ def test_a_ready_data_set_is_a_row_and_its_drawings(copy: Path) -> None:
         '    ReadySetSpec("mine", "Mine", "pin", "To try it.", "Much.", "All.", "CC0", "Here", (("a", 5), ("b", 7)),'
         " lambda _paths, _stack: read_surfaces()),\n",
     )
-    add(
-        copy / "pages/components/data/ready_set_drawings.py",
-        '    "mnist": ("black", False, tuple(',
-        '    "mine": (SKY, False, (_plane, _car)),\n',
-    )
+    drawings = copy / "pages/components/data/drawings"
+    shutil.copytree(drawings / "cifar10", drawings / "mine")
     printed = run(
         copy,
-        "from pages.components.data.ready_set_drawings import set_drawings\n"
+        "from pages.components.data.ready_set_cards import set_drawings\n"
         "from tlcore.ready_sets.registry import get_ready_set\n"
-        "print(get_ready_set('mine').num_images, [drawing[1:4] for drawing in set_drawings('mine')])\n",
+        "print(get_ready_set('mine').num_images, [drawing.name for drawing in set_drawings('mine')])\n",
     )
-    assert printed.splitlines()[-1] == "12 [b'PNG', b'PNG']"
+    assert printed.splitlines()[-1] == f"12 {[f'{number}.png' for number in range(1, 7)]}"
 
 
 def test_a_kind_of_job_is_a_row_a_name_and_words(copy: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from tlcore.backbones.registry import BACKBONES, get_backbone
 from tlcore.config import FineTuningConfig, HeadConfig, ModelConfig, RunConfig, TrainingConfig
 from tlcore.errors import RunError
-from tlcore.model.architecture import block_names, check_phases, describe_model, without_contradictions
+from tlcore.model.architecture import check_phases, describe_model, without_contradictions
 
 # Weights without a classifier. Source: `count_params()` of keras.applications with `include_top=False`.
 KERAS_PARAMETERS = {
@@ -39,7 +39,7 @@ def test_every_freeze_line_divides_the_same_sum(spec) -> None:
     frozen = describe_model(config, num_classes=2)
     total = frozen.trainable_parameters + frozen.frozen_parameters
     previous = frozen.trainable_parameters
-    for name in reversed(block_names(config)):
+    for name in reversed(get_backbone(config.backbone).block_names):
         summary = describe_model(replace(config, first_trainable=name), num_classes=2)
         first = [block.name for block in summary.blocks].index(name)
         assert [block.trainable for block in summary.blocks] == [index >= first for index in range(len(summary.blocks))]
@@ -50,7 +50,9 @@ def test_every_freeze_line_divides_the_same_sum(spec) -> None:
 
 def test_batch_normalization_stays_frozen_in_a_trainable_backbone() -> None:
     config = ModelConfig(backbone="mobilenet_v2")
-    summary = describe_model(replace(config, first_trainable=block_names(config)[0]), num_classes=2)
+    summary = describe_model(
+        replace(config, first_trainable=get_backbone(config.backbone).block_names[0]), num_classes=2
+    )
     batch_norm = sum(block.batch_norm_parameters for block in get_backbone("mobilenet_v2").blocks)
     assert summary.frozen_parameters == batch_norm > 0
 

@@ -5,7 +5,8 @@ from dataclasses import fields, replace
 import pytest
 
 from tlcore.config import FILL_MODES, AugmentationConfig
-from tlcore.settings.augmentation_controls import CONTROLS, FILL_MODE_SPECS, PRESET_SPECS, PRESETS, AugmentationSpec
+from tlcore.settings.augmentation_controls import CONTROLS, PRESET_SPECS, PRESETS, AugmentationSpec
+from tlcore.settings.words import CHOICES
 
 NUMBERS = [control for control in CONTROLS if control.kind in ("slider", "range")]
 
@@ -15,7 +16,7 @@ def test_every_setting_has_exactly_one_control() -> None:
 
 
 def test_every_fill_mode_has_exactly_one_row() -> None:
-    assert tuple(row.fill_mode for row in FILL_MODE_SPECS) == FILL_MODES
+    assert tuple(CHOICES["fill_mode"]) == FILL_MODES
 
 
 @pytest.mark.parametrize("control", NUMBERS, ids=lambda control: control.field)

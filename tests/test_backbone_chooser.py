@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -26,13 +27,22 @@ from tlcore.config import ModelConfig, RunConfig
 from tlcore.errors import WeightsError
 from tlcore.features.engines import EngineSpeeds, this_machine, write_engine_speeds
 from tlcore.home import DataRoot
-from tlcore.jobs import control, weights_tasks
-from tlcore.jobs.reporting import JobProgress
-from tlcore.jobs.worker import WorkerContext
+from tlcore.jobs import control, weights_tasks, worker
 from tlcore.model.cut import plan_model
 from tlcore.storage.database import writing
-from tlcore.storage.jobs import ACTIVE_STATES, JobStatus, claim_job, end_job, get_job, list_jobs, write_job
+from tlcore.storage.jobs import (
+    ACTIVE_STATES,
+    JobStatus,
+    claim_job,
+    create_job,
+    end_job,
+    get_job,
+    list_jobs,
+    request_stop,
+    write_job,
+)
 from tlcore.storage.projects import update_config
+from tlcore.storage.requests import WeightsDownloadRequest
 
 
 class ChooserLab(Lab):
@@ -46,15 +56,10 @@ class ChooserLab(Lab):
         return check(page.run())
 
     def download(self) -> JobStatus:
-        """Do the work of the download that waits, and return how it ended."""
+        """Do what the worker would do with the download that waits, and return how it ended."""
         job = claim_job(self.engine, "weights_download")
         assert job is not None
-        progress = JobProgress(self.engine, job.id, job.attempt)
-        context = WorkerContext(self.engine, self.home, job.id, job.attempt, progress)
-        try:
-            end_job(self.engine, job.id, job.attempt, *weights_tasks.download(context))
-        except WeightsError as error:
-            end_job(self.engine, job.id, job.attempt, "failed", str(error))
+        assert worker.work(job.id, job.attempt) == 0
         return get_job(self.engine, job.id)
 
 
@@ -75,6 +80,8 @@ def chooser_page() -> None:
 @pytest.fixture
 def lab(home: DataRoot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ChooserLab:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    for name in ("lower_priority", "leave_out_of_keras", "silence_tensorflow"):  # the process is that of the tests
+        monkeypatch.setattr(worker, name, lambda: None)
     return ChooserLab.make(home, coloured_dataset(home))
 
 
@@ -294,6 +301,29 @@ def test_a_download_that_fails_is_explained_and_the_earlier_ones_stay(
     lab.download()
     assert "stopped after 3 MB" in lab.draw().error[0].value
     assert network == ["mobilenet_v2"]
+
+
+def test_a_stopped_download_goes_on_from_its_part(
+    lab: ChooserLab, network: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = get_backbone("vgg16")
+    request = WeightsDownloadRequest((spec.name,))
+    job_id = create_job(lab.engine, "weights_download", lab.project_id, request)
+
+    def part(spec: BackboneSpec, *, progress: Callable[[int, int], object]) -> Path:
+        request_stop(lab.engine, job_id)
+        path = published_weights(spec).partial_path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(1_000_000))
+        for done in range(1, 50):
+            time.sleep(0.02)
+            progress(done, spec.download_bytes)
+        raise AssertionError("it was asked to stop")
+
+    monkeypatch.setattr(weights_tasks, "download_weights", part)
+    job = lab.download()
+    assert (job.state, job.message) == ("stopped", "Stopped.")
+    assert weights_status(spec, lab.home).download_bytes == spec.download_bytes - 1_000_000
 
 
 def test_when_all_are_here_nothing_is_offered(lab: ChooserLab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from pages.components.frame import STEPS
 from tests.coloured_pictures import RecordingProgress, coloured_dataset
 from tests.old_data_root import unpack_old_data_root
 from tests.page_tests import OWNER, open_app
+from tests.queued_run import create_run
 from tlcore import backup
 from tlcore.backup import main, restore_backup, save_backup
 from tlcore.config import RunConfig, TrainingConfig
@@ -30,8 +31,8 @@ from tlcore.storage.database import open_database, writing
 from tlcore.storage.datasets import commit_version, current_dataset
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import claim_job, end_job, get_job
-from tlcore.storage.projects import create_project, list_projects
-from tlcore.storage.runs import RunPlan, create_run, create_runs, list_runs, read_metrics, write_metrics
+from tlcore.storage.projects import create_project, read_projects
+from tlcore.storage.runs import RunPlan, create_runs, list_runs, read_metrics, write_metrics
 from tlcore.storage.simple_heads import list_simple_heads, simple_head_dir
 
 
@@ -65,7 +66,7 @@ def test_what_was_saved_comes_back(full: DataRoot, tmp_path: Path) -> None:
     assert what_is_kept(other) == kept
     assert not other.features_dir.exists()
     engine = open_database(other)
-    (project,) = list_projects(engine, OWNER)
+    (project,) = read_projects(engine, OWNER)[0]
     assert [run.number for run in list_runs(engine, project.id)] == [1]
     _, dataset = current_dataset(engine, project.id, other)
     assert all(ImageStore(other).read(item.image) for item in dataset.items)
@@ -92,7 +93,7 @@ def test_a_file_that_goes_away_once_is_tried_again_and_always_is_said(
 
 def test_a_backup_of_an_app_that_writes_is_whole(full: DataRoot, tmp_path: Path) -> None:
     engine, stop, written = open_database(full), threading.Event(), [0]
-    create_run(engine, list_projects(engine, OWNER)[0].id, 1, RunConfig())
+    create_run(engine, read_projects(engine, OWNER)[0][0].id, 1, RunConfig())
     run = claim_job(engine, "run")
     assert run is not None
 
@@ -125,8 +126,8 @@ def test_what_was_there_before_is_moved_aside(full: DataRoot, tmp_path: Path) ->
     engine.dispose()
     before = restore_backup(tmp_path / "saved.zip", full, RecordingProgress())
     assert before is not None
-    assert [project.name for project in list_projects(open_database(full), OWNER)] == ["Pets"]
-    assert [project.name for project in list_projects(open_database(DataRoot(before)), OWNER)] == ["Later", "Pets"]
+    assert [project.name for project in read_projects(open_database(full), OWNER)[0]] == ["Pets"]
+    assert [project.name for project in read_projects(open_database(DataRoot(before)), OWNER)[0]] == ["Later", "Pets"]
 
 
 def test_while_a_runner_works_nothing_is_restored(full: DataRoot, tmp_path: Path) -> None:
@@ -137,7 +138,7 @@ def test_while_a_runner_works_nothing_is_restored(full: DataRoot, tmp_path: Path
 
 def test_work_that_is_not_done_is_stopped_in_the_backup_and_goes_on_in_the_app(full: DataRoot, tmp_path: Path) -> None:
     engine = open_database(full)
-    (project,) = list_projects(engine, OWNER)
+    (project,) = read_projects(engine, OWNER)[0]
     plans = [RunPlan(1, RunConfig(training=TrainingConfig(seed=seed))) for seed in (1, 2)]
     working, waiting = create_runs(engine, project.id, plans)
     claim_job(engine, "run")
@@ -162,7 +163,7 @@ def test_restored_models_answer_as_before(home: DataRoot, tmp_path: Path) -> Non
     other = DataRoot(tmp_path / "other")
     restore_backup(tmp_path / "saved.zip", other, RecordingProgress())
     engine = open_database(other)
-    project = list_projects(engine, OWNER)[-1]
+    project = read_projects(engine, OWNER)[0][-1]
     for run in list_runs(engine, project.id):
         if run.has_model:
             assert load_predictor(other.run_dir(run.id), other).class_names == ("round", "cross", "square")
@@ -180,7 +181,7 @@ def test_restored_models_answer_as_before(home: DataRoot, tmp_path: Path) -> Non
 def test_while_a_server_has_it_open_nothing_is_restored(full: DataRoot, tmp_path: Path) -> None:
     save_backup(tmp_path / "saved.zip", full, RecordingProgress())
     engine = open_database(full)
-    assert list_projects(engine, OWNER)
+    assert read_projects(engine, OWNER)[0]
     with pytest.raises(StorageError, match="Close it"):
         restore_backup(tmp_path / "saved.zip", full, RecordingProgress())
     create_project(engine, OWNER, "Later")
@@ -195,7 +196,7 @@ def test_a_backup_of_an_earlier_version_is_restored(home: DataRoot, tmp_path: Pa
         saved = tuple(backup._pack(packed, name, place) for name, place in files)
         packed.writestr(backup.MANIFEST, write_document(backup.Manifest(1, saved)))
     restore_backup(tmp_path / "saved.zip", home, RecordingProgress())
-    assert [project.name for project in list_projects(open_database(home), OWNER)] == ["Two shapes", "Drawn shapes"]
+    assert [project.name for project in read_projects(open_database(home), OWNER)[0]] == ["Two shapes", "Drawn shapes"]
 
 
 def test_what_is_no_backup_is_not_overwritten(full: DataRoot, tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from tlcore.config import AugmentationConfig, HeadConfig, ModelConfig, RunConfig, TrainingConfig
 from tlcore.dataset import ClassLabel, Dataset, Item
-from tlcore.documents import from_json, to_json
+from tlcore.documents import read_document, to_json
+from tlcore.errors import UnreadableError
 
 CHOSEN = RunConfig(
     augmentation=AugmentationConfig(
@@ -32,8 +33,8 @@ CHOSEN = RunConfig(
 
 @pytest.mark.parametrize("config", [RunConfig(), CHOSEN], ids=["default", "chosen"])
 def test_a_configuration_comes_back_from_json_as_it_was(config: RunConfig) -> None:
-    assert from_json(to_json(config), RunConfig) == config
-    assert from_json(to_json(config).encode(), RunConfig) == config
+    assert read_document(to_json(config), RunConfig) == config
+    assert read_document(to_json(config).encode(), RunConfig) == config
 
 
 def test_json_is_the_tree_of_the_field_names() -> None:
@@ -43,7 +44,7 @@ def test_json_is_the_tree_of_the_field_names() -> None:
 
 
 def test_missing_fields_get_their_defaults() -> None:
-    assert from_json('{"training": {"epochs": 3}}', RunConfig) == RunConfig(training=TrainingConfig(epochs=3))
+    assert read_document('{"training": {"epochs": 3}}', RunConfig) == RunConfig(training=TrainingConfig(epochs=3))
 
 
 @pytest.mark.parametrize(
@@ -61,24 +62,24 @@ def test_missing_fields_get_their_defaults() -> None:
     ],
 )
 def test_json_that_is_no_configuration_is_refused_with_its_reason(text: str, told: str) -> None:
-    with pytest.raises(ValueError, match=f"`text` must be a RunConfig as JSON. Received: .*{told}"):
-        from_json(text, RunConfig)
+    with pytest.raises(UnreadableError, match=f"This version of Transfer Lab cannot read it: .*{told}"):
+        read_document(text, RunConfig)
 
 
 def test_unknown_fields_are_found_inside_lists() -> None:
     text = '{"classes": [{"id": "1", "name": "cat", "color": 0}, {"id": "2", "name": "dog", "color": 1, "size": 3}]}'
     with pytest.raises(ValueError, match="unknown field `size`"):
-        from_json(text, Dataset)
+        read_document(text, Dataset)
 
 
 def test_a_field_without_default_must_be_there() -> None:
     with pytest.raises(ValueError, match="missing required field `color`"):
-        from_json('{"classes": [{"id": "1", "name": "cat"}]}', Dataset)
+        read_document('{"classes": [{"id": "1", "name": "cat"}]}', Dataset)
 
 
 def test_a_dataset_comes_back_from_json_as_it_was() -> None:
     dataset = Dataset((ClassLabel("1", '猫 "x"', 0),), (Item("a" * 64, "1", "test", "../a.jpg"),))
-    assert from_json(to_json(dataset), Dataset) == dataset
+    assert read_document(to_json(dataset), Dataset) == dataset
 
 
 @pytest.mark.parametrize(

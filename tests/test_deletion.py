@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.coloured_pictures import coloured_dataset, picture, png
+from tests.queued_run import create_run
 from tlcore.config import ModelConfig, RunConfig
 from tlcore.dataset import Dataset
 from tlcore.errors import NotFoundError, StorageError
@@ -27,7 +28,6 @@ from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import JobState, claim_job, create_job, get_job, request_stop
 from tlcore.storage.projects import create_project, get_project
 from tlcore.storage.requests import ImportRequest, SimpleHeadsRequest, StagedFile
-from tlcore.storage.runs import create_run
 from tlcore.storage.simple_heads import simple_head_dir
 from tlcore.storage.staging import make_staging_dir
 

@@ -12,9 +12,9 @@ from sklearn import metrics
 from tlcore.errors import NotFoundError, RunError
 from tlcore.home import DataRoot
 from tlcore.results.ensembles import (
-    EnsemblePredictor,
     compare_answers,
     ensemble_evaluation,
+    ensemble_predictor,
     equal_weights,
     fit_weights,
     load_validations,
@@ -134,7 +134,7 @@ def test_two_models_are_compared_picture_by_picture() -> None:
 
 def test_the_predictor_of_a_group_averages_and_skips_who_counts_nothing() -> None:
     members = [Always(1, 0), Always(0, 1, image_size=96), Always(0, 1, image_size=224)]
-    group = EnsemblePredictor(members, (0.25, 0.75, 0.0))
+    group = ensemble_predictor(members, (0.25, 0.75, 0.0))
     pictures = [np.zeros((8, 8, 3), np.uint8)] * 2
     np.testing.assert_allclose(group.predict(pictures), [[0.25, 0.75]] * 2)
     assert [member.asked for member in members] == [1, 1, 0]
@@ -146,7 +146,7 @@ def test_models_of_other_classes_are_no_group() -> None:
     other = Always(1, 0)
     other.class_names = ("cat", "cow")
     with pytest.raises(RunError, match="different classes"):
-        EnsemblePredictor([Always(1, 0), other], (0.5, 0.5))
+        ensemble_predictor([Always(1, 0), other], (0.5, 0.5))
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,9 @@
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
@@ -24,9 +25,7 @@ def open_set(home: DataRoot) -> FeatureSet:
 
 
 def write(features: FeatureSet, keys: Sequence[bytes] = KEYS, rows: np.ndarray = ROWS) -> None:
-    with features.writer(keys) as writer:
-        for row in rows:
-            writer.append(row)
+    features.write(keys, iter(rows))
 
 
 def only_file(home: DataRoot, pattern: str) -> Path:
@@ -156,27 +155,30 @@ def test_another_model_has_another_place(change: dict[str, object]) -> None:
 
 def test_nothing_is_visible_before_all_of_it_is_written(home: DataRoot) -> None:
     features = open_set(home)
-    with features.writer(KEYS) as writer:
+
+    def watched() -> Iterator[np.ndarray]:
         for row in ROWS:
             assert open_set(home).missing(KEYS) == list(range(6))
-            writer.append(row)
+            yield row
+        assert open_set(home).missing(KEYS) == list(range(6))
+
+    features.write(KEYS, watched())
     assert open_set(home).missing(KEYS) == []
 
 
 def test_what_was_given_up_leaves_nothing(written: DataRoot) -> None:
-    def give_up() -> None:
-        with open_set(written).writer([record_key("new")]) as writer:
-            writer.append(ROWS[0])
-            raise KeyboardInterrupt
+    def given_up() -> Iterator[np.ndarray]:
+        yield ROWS[0]
+        raise KeyboardInterrupt
 
     before = sorted((written.path / "features" / "set").iterdir())
     with pytest.raises(KeyboardInterrupt):
-        give_up()
+        open_set(written).write([record_key("new")], given_up())
     assert sorted((written.path / "features" / "set").iterdir()) == before
 
 
-def test_a_writer_that_got_too_few_records_is_refused(home: DataRoot) -> None:
-    with pytest.raises(ValueError, match="6 times"):
+def test_too_few_records_are_refused(home: DataRoot) -> None:
+    with pytest.raises(ValueError, match="6 records"):
         write(open_set(home), KEYS, ROWS[:5])
     assert open_set(home).missing(KEYS) == list(range(6))
 
@@ -184,19 +186,26 @@ def test_a_writer_that_got_too_few_records_is_refused(home: DataRoot) -> None:
 def test_leftovers_of_a_killed_process_are_removed_and_nothing_else(written: DataRoot) -> None:
     directory = written.path / "features" / "set"
     before = sorted(directory.iterdir())
-    (directory / ".0123.writing").write_bytes(b"half")
+    for name in (".0123.writing", ".writing-0123.features", ".writing-0123.npz"):
+        (directory / name).write_bytes(b"half")
     (directory / "0123.features").write_bytes(b"its index was never written")
-    features = open_set(written)
-    with features.lock():
-        features.remove_leftovers()
+    assert open_set(written).missing(KEYS) == []
+    with open_set(written).alone(lambda: None):
+        pass
     assert [path for path in sorted(directory.iterdir()) if path.name != "lock"] == before
 
 
 class FullFile:
     """A file on a disk that is full."""
 
-    def __init__(self, file: object) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         self._file = file
+
+    def __enter__(self) -> "FullFile":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
 
     def write(self, data: bytes) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -237,7 +237,7 @@ def test_two_threads_that_need_the_same_features_compute_them_once(home: DataRoo
 
 def test_two_processes_that_need_the_same_features_compute_them_once(home: DataRoot, pictures: list[str]) -> None:
     command = [sys.executable, "-m", "tests.workers.extractor", *pictures]
-    with extractor(home, PIXELS)._features.lock():
+    with extractor(home, PIXELS)._features.alone(lambda: None):
         processes = [subprocess.Popen(command, cwd=ROOT_DIR, stdout=subprocess.PIPE, text=True) for _ in range(2)]
         for process in processes:
             assert process.stdout is not None
@@ -248,7 +248,7 @@ def test_two_processes_that_need_the_same_features_compute_them_once(home: DataR
 
 def test_a_wish_to_stop_is_heard_while_waiting_for_another_run(home: DataRoot, pictures: list[str]) -> None:
     waiting = extractor(home, PIXELS)
-    with waiting._features.lock(), pytest.raises(StopRequested):
+    with waiting._features.alone(lambda: None), pytest.raises(StopRequested):
         waiting.table(plain(pictures), RecordingProgress(stop_after=0), "features")
 
 

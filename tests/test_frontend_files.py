@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import random
 from collections import Counter
 from pathlib import Path
 
 import pytest
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
@@ -18,6 +20,7 @@ from pages.server.frontend_files import FrontendFiles
 from tests.asgi_request import request
 
 SCRIPT = b"let answer = 42;\n" * 200
+NOISE = random.Random(0).randbytes(3000)
 FOREVER = {"cache-control": "public, immutable, max-age=31536000", "etag": '"1"', "accept-ranges": "bytes"}
 
 
@@ -37,6 +40,10 @@ class Server:
         if name not in kinds:
             return PlainTextResponse("not here", status_code=404)
         body = b"1" if name == "tiny.js" else SCRIPT
+        if "packed" in asked.url.path:
+            return Response(
+                gzip.compress(NOISE), media_type=kinds[name], headers={**FOREVER, "content-encoding": "gzip"}
+            )
         return Response(body, media_type=kinds[name], headers=FOREVER)
 
     def get(self, path: str, **headers: str) -> tuple[int, Headers, bytes]:
@@ -48,6 +55,14 @@ class Server:
 @pytest.fixture
 def server() -> Server:
     return Server()
+
+
+def test_what_comes_compressed_is_not_compressed_again(server: Server) -> None:
+    for _ in range(2):
+        _, headers, body = server.get("/static/packed/a.js", accept_encoding="gzip")
+        assert headers["content-encoding"] == "gzip"
+        assert gzip.decompress(body) == NOISE
+    assert server.asked["a.js"] == 1
 
 
 def test_a_script_is_read_once_and_comes_compressed(server: Server) -> None:
@@ -79,6 +94,14 @@ def test_what_gains_nothing_is_kept_but_not_compressed(server: Server, name: str
         _, headers, _ = server.get(f"/static/{name}", accept_encoding="gzip")
         assert "content-encoding" not in headers
     assert server.asked[name] == 1
+
+
+def test_what_streamlit_would_compress_is_compressed_once() -> None:
+    script = b"".join(b"let answer_%d = %d;\n" % (number, number**5) for number in range(2000))
+    app = Starlette(routes=[Route("/static/b.js", lambda _request: Response(script, headers=FOREVER))])
+    _, headers, body = request(FrontendFiles(GZipMiddleware(app)), "/static/b.js", [(b"accept-encoding", b"gzip")])
+    assert headers.getlist("content-encoding") == ["gzip"]
+    assert gzip.decompress(body) == script
 
 
 def test_only_whole_files_that_never_change_are_kept(server: Server) -> None:

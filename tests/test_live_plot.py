@@ -16,6 +16,7 @@ import pytest
 from pages.server.asgi import USER_COOKIE
 from tests.chromium import find_chromium
 from tests.page_tests import ROOT_DIR
+from tests.queued_run import create_run
 from tlcore.config import RunConfig
 from tlcore.dataset import ClassLabel, Dataset, Item
 from tlcore.home import DataRoot
@@ -24,7 +25,7 @@ from tlcore.storage.database import open_database, writing
 from tlcore.storage.datasets import commit_version
 from tlcore.storage.jobs import claim_job, write_job
 from tlcore.storage.projects import create_project, get_project
-from tlcore.storage.runs import create_run, write_metrics
+from tlcore.storage.runs import write_metrics
 
 OWNER = "o" * 24
 START_SECONDS = 60

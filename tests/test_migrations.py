@@ -18,7 +18,7 @@ from tlcore.home import DataRoot
 from tlcore.storage import migrations
 from tlcore.storage.database import open_database
 from tlcore.storage.deletion import delete_project
-from tlcore.storage.projects import create_project, list_projects
+from tlcore.storage.projects import create_project, read_projects
 
 
 def add_colour(connection: sa.Connection, _home: DataRoot) -> None:
@@ -129,7 +129,7 @@ def test_an_early_database_without_some_tables_is_lifted(home: DataRoot, table: 
     unpack_old_data_root(home)
     with sqlite3.connect(home.database_path) as connection:
         connection.execute(f"DROP TABLE {table}")
-    assert len(list_projects(open_database(home), OWNER)) == 2
+    assert len(read_projects(open_database(home), OWNER)[0]) == 2
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_a_document_that_cannot_be_read_does_not_hinder_the_rest(home: DataRoot,
     with sqlite3.connect(home.database_path) as connection:
         connection.execute(f"UPDATE {table} SET {column} = 'garbage {{0}}'")
     engine = open_database(home)
-    project = list_projects(engine, OWNER)[-1]
+    project = read_projects(engine, OWNER)[0][-1]
     for spec in STEPS:
         open_app(spec.step, project=project.id)
     delete_project(engine, project.id, home)

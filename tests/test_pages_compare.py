@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.components.results.comparison_view import RunCurve, overlaid_figure
+from pages.components.figures.curves import overlaid_figure
 from pages.components.train.run_view import NEXT_RUN
 from tests.coloured_pictures import coloured_dataset
 from tests.lab import Lab
 from tests.page_tests import check, open_app, texts
+from tests.queued_run import create_run
 from tlcore.config import RunConfig
 from tlcore.dataset import Dataset
 from tlcore.home import DataRoot
@@ -20,7 +21,7 @@ from tlcore.settings.recipes import OURS, RECIPES
 from tlcore.storage.database import writing
 from tlcore.storage.datasets import commit_version
 from tlcore.storage.jobs import claim_job, end_job
-from tlcore.storage.runs import MetricPoint, Run, RunSummary, create_run, list_runs, write_metrics, write_summary
+from tlcore.storage.runs import MetricPoint, Run, RunSummary, list_runs, write_metrics, write_summary
 
 
 class ComparedLab(Lab):
@@ -133,16 +134,16 @@ def test_runs_that_were_tested_on_other_pictures_are_not_ranked(lab: Lab) -> Non
 
 def test_curves_differ_by_more_than_colour_and_keep_their_looks() -> None:
     points = tuple(MetricPoint(float(e), name, 0.5) for e in (1, 2) for name in ("val_loss", "loss", "val_accuracy"))
-    one, three = overlaid_figure([RunCurve(1, points), RunCurve(3, points)], "loss")["data"]
+    one, three = overlaid_figure({1: points, 3: points}, "loss")["data"]
     assert (one["name"], three["name"]) == ("Run 1", "Run 3")
     assert len(one["x"]) == 2
     assert one["line"]["color"] != three["line"]["color"]
     assert one["line"]["dash"] != three["line"]["dash"]
     assert one["marker"]["symbol"] != three["marker"]["symbol"]
-    assert overlaid_figure([RunCurve(3, points)], "loss")["data"] == [three]
+    assert overlaid_figure({3: points}, "loss")["data"] == [three]
     looks = {
         (line["line"]["color"], line["line"]["dash"], line["marker"]["symbol"])
-        for line in overlaid_figure([RunCurve(number, points) for number in range(1, 101)], "accuracy")["data"]
+        for line in overlaid_figure(dict.fromkeys(range(1, 101), points), "accuracy")["data"]
     }
     assert len(looks) == 100
 

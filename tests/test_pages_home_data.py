@@ -25,13 +25,14 @@ from pages.server import private_streamlit
 from tests.page_tests import OWNER, check, modules_after, open_app, texts
 from tlcore.dataset import ClassLabel, Dataset, Item
 from tlcore.home import DataRoot
+from tlcore.intake.archives import Refusal
 from tlcore.intake.decoding import clean_pixels
 from tlcore.storage.database import open_database, writing
 from tlcore.storage.datasets import commit_version, get_version, load_dataset
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import ACTIVE_STATES, claim_job, end_job, list_jobs, read_request, write_result
-from tlcore.storage.projects import create_project, get_project, list_projects
-from tlcore.storage.requests import ImportRequest, ImportSummary, RefusedFile
+from tlcore.storage.projects import create_project, get_project, read_projects
+from tlcore.storage.requests import ImportRequest, ImportSummary
 
 HOSTILE_NAMES = (
     "![t](http://evil.example/x.png)",
@@ -90,7 +91,7 @@ def test_an_empty_home_explains_itself_and_has_one_primary_action(engine: sa.Eng
 
 def test_try_it_now_makes_a_project_on_the_ready_set_and_goes_to_data(engine: sa.Engine) -> None:
     app = check(open_app().button(key="try").click().run())
-    [project] = list_projects(engine, OWNER)
+    [project] = read_projects(engine, OWNER)[0]
     [job] = list_jobs(engine, states=ACTIVE_STATES, project_id=project.id)
     assert read_request(engine, job.id, ImportRequest).sample == "surfaces"
     assert app.title[0].value == "Data"
@@ -102,7 +103,7 @@ def test_a_new_project_gets_the_typed_name_and_opens(engine: sa.Engine) -> None:
     app = open_app()
     app.text_input[0].set_value("  Leaves\tof 8b ")
     app = check(app.button(key="new").click().run())
-    assert [p.name for p in list_projects(engine, OWNER)] == ["Leaves of 8b"]
+    assert [p.name for p in read_projects(engine, OWNER)[0]] == ["Leaves of 8b"]
     assert app.title[0].value == "Data"
     assert "Bring your first pictures" in texts(app)
 
@@ -120,7 +121,7 @@ def test_home_lists_only_the_projects_of_this_browser(engine: sa.Engine, home: D
 def test_delete_asks_first(engine: sa.Engine, home: DataRoot) -> None:
     project_id = make_project(engine, home)
     app = check(open_app().button(key=f"delete-{project_id}").click().run())
-    assert len(list_projects(engine, OWNER)) == 1
+    assert len(read_projects(engine, OWNER)[0]) == 1
     assert "This cannot be undone" in texts(app)
 
 
@@ -298,7 +299,7 @@ def test_a_webcam_photo_goes_into_the_class_at_once(engine: sa.Engine, home: Dat
 
 def test_an_import_that_works_shows_progress_and_can_be_stopped(engine: sa.Engine) -> None:
     app = check(open_app().button(key="try").click().run())
-    [project] = list_projects(engine, OWNER)
+    [project] = read_projects(engine, OWNER)[0]
     [job] = list_jobs(engine, states=ACTIVE_STATES, project_id=project.id)
     assert "about to start" in app.get("progress")[0].proto.text
     check(app.button(key=f"stop-{job.id}").click().run())
@@ -307,10 +308,10 @@ def test_an_import_that_works_shows_progress_and_can_be_stopped(engine: sa.Engin
 
 def test_what_was_refused_is_listed_with_its_reason(engine: sa.Engine, home: DataRoot) -> None:
     app = check(open_app().button(key="try").click().run())
-    [project] = list_projects(engine, OWNER)
+    [project] = read_projects(engine, OWNER)[0]
     job = claim_job(engine, "import")
     commit_version(engine, project.id, make_dataset(home, ("cat", "dog")), "added", parent=None, home=home)
-    summary = ImportSummary(40, 3, (RefusedFile("cat/a.pdf", "This is a PDF."),), ("Classes look *alike*.",))
+    summary = ImportSummary(40, 3, (Refusal("cat/a.pdf", "This is a PDF."),), ("Classes look *alike*.",))
     with writing(engine) as connection:
         write_result(connection, job.id, job.attempt, summary)
     end_job(engine, job.id, job.attempt, "finished")

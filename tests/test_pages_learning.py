@@ -233,7 +233,7 @@ def test_a_failed_search_says_why(project: Lab) -> None:
 def test_the_search_is_drawn_on_a_logarithmic_axis_with_its_suggestion() -> None:
     figure = rate_figure(FOUND, 0.003)
     assert figure["layout"]["xaxis"]["type"] == "log"
-    assert [note["text"] for note in figure["layout"]["annotations"]] == ["now", "suggested"]
+    assert [line["label"]["text"] for line in figure["layout"]["shapes"]] == ["now", "suggested"]
     assert [len(trace["x"]) for trace in figure["data"]] == 3 * [len(FOUND.rates)]
     for low, high, mean in zip(*(trace["y"] for trace in figure["data"]), strict=True):
         assert low <= mean <= high

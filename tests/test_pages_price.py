@@ -13,6 +13,7 @@ from pages.components.train.price import breakdown, price_sentence, total_words
 from tests.coloured_pictures import coloured_dataset
 from tests.lab import Lab
 from tests.page_tests import check, open_app, texts
+from tests.queued_run import create_run
 from tlcore.config import ModelConfig, RunConfig, TrainingConfig
 from tlcore.features.extractor import FeaturePass
 from tlcore.home import DataRoot
@@ -22,9 +23,7 @@ from tlcore.settings.augmentation_controls import PRESETS
 from tlcore.storage.datasets import current_dataset
 from tlcore.storage.jobs import ACTIVE_STATES, JobStatus, claim_job, end_job, get_job, list_jobs
 from tlcore.storage.projects import create_project, update_config
-from tlcore.storage.runs import create_run
-from tlcore.training.stopwatch import TrainingPace
-from tlcore.training.timings import RunTimings
+from tlcore.training.stopwatch import RunTimings, TrainingPace
 
 TAG = PriceTag(
     startup_seconds=5.0,

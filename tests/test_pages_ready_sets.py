@@ -9,8 +9,7 @@ import sqlalchemy as sa
 from streamlit.testing.v1 import AppTest
 
 from pages.components.data.bring import STARTED_IMPORT
-from pages.components.data.ready_set_cards import CAPS, DEFAULT_CAP
-from pages.components.data.ready_set_drawings import set_drawings
+from pages.components.data.ready_set_cards import CAPS, DEFAULT_CAP, set_drawings
 from tests.page_tests import OWNER, check, open_app, texts
 from tests.test_ready_sets import made_up
 from tlcore.home import DataRoot
@@ -130,6 +129,6 @@ def test_a_set_that_is_here_needs_no_network_and_shows_its_pictures(
 
 def test_every_set_that_must_be_downloaded_is_drawn_until_then() -> None:
     for spec in READY_SETS:
-        drawings = set_drawings(spec.name)
+        drawings = [path.read_bytes() for path in set_drawings(spec.name)]
         assert len(drawings) == (NUM_PICTURES if spec.files else 0)
         assert len(set(drawings)) == len(drawings)

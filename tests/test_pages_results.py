@@ -22,12 +22,14 @@ from streamlit.testing.v1 import AppTest
 
 from pages.components.amounts import chance, file_size, interval_words
 from pages.components.figures.results import confusion_figure, probability_figure
+from pages.components.results.answers import Answer
 from pages.components.results.ensemble_views import comparison_words
 from pages.components.results.prediction_table import defused, prediction_csv
 from pages.components.state import LOCAL_OWNER
 from pages.server.asgi import owner_of
 from pages.server.downloads import download_route, download_url
 from tests.page_tests import modules_after
+from tests.queued_run import create_run
 from tlcore.config import ModelConfig, RunConfig
 from tlcore.dataset import ClassLabel, Dataset, Item
 from tlcore.home import DataRoot
@@ -50,7 +52,7 @@ from tlcore.storage.jobs import (
 )
 from tlcore.storage.projects import create_project
 from tlcore.storage.requests import SimpleHeadResult, SimpleHeadsRequest, SimpleHeadsResult
-from tlcore.storage.runs import RunSummary, create_run, write_summary
+from tlcore.storage.runs import RunSummary, write_summary
 from tlcore.storage.simple_heads import frozen_backbone, simple_head_dir
 
 PAGES_DIR = Path(__file__).resolve().parents[1] / "pages"
@@ -142,6 +144,7 @@ class RedOrGreen:
     """Answers by the mean colour, as quickly as a trained model and without one."""
 
     class_colors = (0, 1)
+    image_size = 64
 
     def __init__(self, class_names: Sequence[str] = NAMES) -> None:
         self.class_names = tuple(class_names)
@@ -634,7 +637,9 @@ def test_a_text_that_acts_as_a_formula_is_defused(text: str) -> None:
 
 
 def test_the_table_has_one_line_per_picture_and_refused_ones_their_reason() -> None:
-    text = prediction_csv(["=cat", "dog"], [("a.png", (0.25, 0.75), ""), ("-b.png", None, "It is empty.")])
+    text = prediction_csv(
+        ["=cat", "dog"], [Answer("a.png", probabilities=(0.25, 0.75)), Answer("-b.png", reason="It is empty.")]
+    )
     rows = list(csv.reader(io.StringIO(text.removeprefix("\ufeff"))))
     assert rows[0] == ["file", "answer", "probability", "'=cat", "dog", "refused because"]
     assert rows[1] == ["a.png", "dog", "0.750000", "0.250000", "0.750000", ""]
@@ -668,5 +673,5 @@ def test_numbers_in_words() -> None:
     assert chance(1.0) == "100 %"
     assert chance(0.0001) == "under 1 %"
     assert file_size(14_230_000) == "14.2 MB"
-    assert interval_words(0.914, 0.968, 300) == "between 91 and 97 %"
-    assert interval_words(0.9914, 0.9968, 5000) == "between 99.1 and 99.7 %"
+    assert interval_words(284, 300) == "between 92 and 97 %"
+    assert interval_words(4974, 5000) == "between 99.2 and 99.6 %"

@@ -10,18 +10,21 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from starlette.requests import Request
-from starlette.responses import Response
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from streamlit.testing.v1 import AppTest
 
-from pages.components.amounts import duration
+from pages.components.amounts import amount, duration
 from pages.components.figures.curves import curve_figure, thinned
-from pages.components.figures.network import amount, network_figure
+from pages.components.figures.network import network_figure
 from pages.components.state import Context
 from pages.components.train.run_view import NEXT_RUN, Pace, progress_of, seconds_left
-from pages.server.plotly_script import PLOTLY_ADDRESS, plotly_script, versioned_address
+from pages.server.asgi import middleware
+from pages.server.plotly_script import PLOTLY_ADDRESS, plotly_route, versioned_address
+from tests.asgi_request import request
 from tests.lab import Lab
 from tests.page_tests import OWNER, check, modules_after, texts
+from tests.queued_run import create_run
 from tlcore.config import AugmentationConfig, ModelConfig, RunConfig
 from tlcore.dataset import ClassLabel, Dataset, Item, Split
 from tlcore.home import DataRoot
@@ -33,7 +36,7 @@ from tlcore.storage.datasets import commit_version, current_dataset, get_version
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import claim_job, end_job, write_job
 from tlcore.storage.projects import create_project, get_project
-from tlcore.storage.runs import MetricPoint, RunSummary, create_run, get_run, list_runs, write_metrics, write_summary
+from tlcore.storage.runs import MetricPoint, RunSummary, get_run, list_runs, write_metrics, write_summary
 
 SPLITS: tuple[Split, ...] = ("train", "train", "train", "validation", "test")
 
@@ -415,16 +418,18 @@ def test_amounts_keep_two_digits() -> None:
 
 
 def test_plotly_comes_from_this_server_compressed_and_is_kept_by_the_browser() -> None:
-    def answer(accepted: str) -> Response:
-        headers = [(b"accept-encoding", accepted.encode())]
-        return plotly_script(Request({"type": "http", "method": "GET", "path": PLOTLY_ADDRESS, "headers": headers}))
+    server = Starlette(routes=[plotly_route()], middleware=list(middleware()))
 
-    packed, unpacked = answer("br, gzip"), answer("identity")
-    assert packed.headers["content-encoding"] == "gzip"
-    assert "immutable" in packed.headers["cache-control"]
-    assert packed.headers["content-type"].startswith("text/javascript")
-    assert "content-encoding" not in unpacked.headers
-    assert gzip.decompress(packed.body) == unpacked.body
-    assert b"Plotly" in unpacked.body
-    assert len(packed.body) < len(unpacked.body) / 2
+    def answer(accepted: str) -> tuple[Headers, bytes]:
+        return request(server, PLOTLY_ADDRESS, [(b"accept-encoding", accepted.encode())])[1:]
+
+    (packed_headers, packed), (unpacked_headers, unpacked) = answer("br, gzip"), answer("identity")
+    assert packed_headers["content-encoding"] == "gzip"
+    assert packed_headers["vary"] == "Accept-Encoding"
+    assert "immutable" in packed_headers["cache-control"]
+    assert packed_headers["content-type"].startswith("text/javascript")
+    assert "content-encoding" not in unpacked_headers
+    assert gzip.decompress(packed) == unpacked
+    assert b"Plotly" in unpacked
+    assert len(packed) < len(unpacked) / 2
     assert versioned_address().startswith(f"{PLOTLY_ADDRESS}?v=")

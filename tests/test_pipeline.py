@@ -18,7 +18,7 @@ from sklearn.datasets import load_sample_image
 from tests.coloured_pictures import COLOURS, RecordingProgress, coloured_dataset, picture
 from tlcore.config import RESIZE_MODES, HeadConfig, ModelConfig, ResizeMode, RunConfig, TrainingConfig
 from tlcore.dataset import Dataset
-from tlcore.documents import from_json, to_json
+from tlcore.documents import read_document, to_json
 from tlcore.errors import DatasetError, ImageError, RunError, WeightsError
 from tlcore.features.engines import compiled_prefix_path
 from tlcore.home import DataRoot
@@ -275,7 +275,7 @@ def test_a_model_can_be_trained_from_its_first_block_and_on_training_pictures_on
     assert result.summary.trainable_parameters > 3_000_000
     assert (result.summary.test_correct, result.summary.test_total) == (0, 0)
     assert result.summary.validation_accuracy is None
-    assert from_json(to_json(result.summary), RunSummary) == result.summary
+    assert read_document(to_json(result.summary), RunSummary) == result.summary
     assert load_evaluation(run_dir).total == 0
     assert not compiled_prefix_path(plan_model(model).prefix, trained.home).exists()
 

@@ -36,7 +36,7 @@ from tlcore.progress import StopRequested
 from tlcore.settings.augmentation_controls import PRESETS
 from tlcore.storage.database import open_database
 from tlcore.storage.datasets import commit_version
-from tlcore.storage.jobs import claim_job, create_job, get_job, last_job_of_key, read_request
+from tlcore.storage.jobs import claim_job, create_job, get_job, last_job, read_request
 from tlcore.storage.projects import create_project
 from tlcore.storage.requests import SettingsRequest
 
@@ -292,13 +292,13 @@ def test_other_settings_replace_a_measurement_that_waits_and_not_one_that_works(
 def test_a_measurement_is_found_by_its_key_while_it_works_and_by_its_project_later(engine: sa.Engine) -> None:
     project, other = create_project(engine, "ann", "Cats").id, create_project(engine, "bob", "Dogs").id
     job_id = measure_job(engine, project)
-    assert last_job_of_key(engine, project, "measure", "other") is None
-    found = last_job_of_key(engine, other, "measure", "key")
+    assert last_job(engine, project, "measure", "other") is None
+    found = last_job(engine, other, "measure", "key")
     assert found is not None
     assert found.id == job_id
     measure_job(engine, project, "other")  # stops the first
-    assert last_job_of_key(engine, other, "measure", "key") is None
-    found = last_job_of_key(engine, project, "measure", "key")
+    assert last_job(engine, other, "measure", "key") is None
+    found = last_job(engine, project, "measure", "key")
     assert found is not None
     assert found.state == "stopped"
 

@@ -6,7 +6,7 @@ import pytest
 
 from tlcore.backbones.registry import get_backbone
 from tlcore.config import RunConfig
-from tlcore.documents import from_json, to_json
+from tlcore.documents import read_document, to_json
 from tlcore.model.architecture import describe_model
 from tlcore.settings.augmentation_controls import PRESETS
 from tlcore.settings.recipes import OURS, RECIPES, RecipeSpec, find_recipe
@@ -17,7 +17,7 @@ def test_every_recipe_is_a_valid_configuration(recipe: RecipeSpec) -> None:
     for phase in recipe.config.phases:
         summary = describe_model(phase.model, 10)
         assert summary.trainable_parameters > 0
-    assert from_json(to_json(recipe.config), RunConfig) == recipe.config
+    assert read_document(to_json(recipe.config), RunConfig) == recipe.config
     assert find_recipe(recipe.config) is recipe
 
 

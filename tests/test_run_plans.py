@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
+from tests.queued_run import create_run
 from tlcore.config import RunConfig, TrainingConfig
 from tlcore.home import DataRoot
 from tlcore.storage.database import metadata, open_database, run_notes, writing
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.jobs import claim_job, end_job, get_job, queue_position, request_stop
 from tlcore.storage.projects import create_project
-from tlcore.storage.runs import MAX_NOTE_LENGTH, RunPlan, create_run, create_runs, get_run, list_runs
+from tlcore.storage.runs import MAX_NOTE_LENGTH, RunPlan, create_runs, get_run, list_runs
 
 PLANS = [RunPlan(1, RunConfig(training=TrainingConfig(seed=seed)), f"seed {seed}") for seed in (1, 2)]
 

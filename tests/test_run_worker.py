@@ -16,6 +16,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.coloured_pictures import COLOURS, picture, png
+from tests.queued_run import create_run
 from tests.ready_projects import start_run
 from tlcore.config import HeadConfig, ModelConfig, RunConfig, TrainingConfig
 from tlcore.errors import StorageError
@@ -30,7 +31,7 @@ from tlcore.storage.datasets import commit_version, current_dataset
 from tlcore.storage.jobs import JobStatus, claim_job, create_job, end_job, get_job, read_result
 from tlcore.storage.projects import create_project
 from tlcore.storage.requests import ImportRequest, ImportSummary, StagedFile
-from tlcore.storage.runs import RunSummary, create_run, get_run, read_metrics
+from tlcore.storage.runs import RunSummary, get_run, read_metrics
 from tlcore.storage.staging import make_staging_dir
 from tlcore.training.run import RunResult
 

@@ -12,6 +12,7 @@ import psutil
 import pytest
 import sqlalchemy as sa
 
+from tests.queued_run import create_run
 from tests.ready_projects import start_run
 from tlcore.config import RunConfig
 from tlcore.errors import StorageError
@@ -25,7 +26,6 @@ from tlcore.storage.deletion import delete_project
 from tlcore.storage.jobs import JobStatus, claim_job, create_job, get_job, insert_job, queue_position, request_stop
 from tlcore.storage.projects import create_project
 from tlcore.storage.requests import ImportRequest, SettingsRequest
-from tlcore.storage.runs import create_run
 from tlcore.storage.staging import make_staging_dir
 
 

@@ -14,10 +14,12 @@ import filelock
 import pytest
 import sqlalchemy as sa
 
+from tests.queued_run import create_run
 from tlcore.config import RunConfig, TrainingConfig
 from tlcore.dataset import Dataset, Item, with_class
 from tlcore.errors import ConflictError, ImageError, NotFoundError, StorageError
 from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot, write_atomically
+from tlcore.intake.archives import Refusal
 from tlcore.jobs.processes import ROOT_DIR
 from tlcore.storage import database
 from tlcore.storage.database import open_database, writing
@@ -44,15 +46,14 @@ from tlcore.storage.projects import (
     Project,
     create_project,
     get_project,
-    list_projects,
     mark_visited,
+    read_projects,
     update_config,
 )
-from tlcore.storage.requests import ImportRequest, ImportSummary, RefusedFile, StagedFile
+from tlcore.storage.requests import ImportRequest, ImportSummary, StagedFile
 from tlcore.storage.runs import (
     MetricPoint,
     RunSummary,
-    create_run,
     get_run,
     list_runs,
     read_metrics,
@@ -159,7 +160,7 @@ def test_a_data_root_may_have_any_name(tmp_path: Path) -> None:
     home = DataRoot(tmp_path / "50 % of #1 & Ünï")
     create_project(open_database(home), "ann", "Cats")
     assert (home.path / "lab.sqlite").is_file()
-    assert [project.name for project in list_projects(open_database(home), "ann")] == ["Cats"]
+    assert [project.name for project in read_projects(open_database(home), "ann")[0]] == ["Cats"]
 
 
 def test_a_new_database_can_be_opened_by_many_at_once(home: DataRoot) -> None:
@@ -224,7 +225,7 @@ def test_killed_writers_lose_no_acknowledged_row(engine: sa.Engine, project: Pro
 
 def test_a_project_is_there_for_its_owner_only(engine: sa.Engine, project: Project) -> None:
     assert get_project(engine, project.id, "ann") == project
-    assert list_projects(engine, "bob") == []
+    assert read_projects(engine, "bob")[0] == []
     with pytest.raises(NotFoundError) as someone_elses:
         get_project(engine, project.id, "bob")
     with pytest.raises(NotFoundError) as missing:
@@ -235,7 +236,7 @@ def test_a_project_is_there_for_its_owner_only(engine: sa.Engine, project: Proje
 def test_projects_are_listed_newest_first(engine: sa.Engine) -> None:
     for name in ("first", "second", "third"):
         create_project(engine, "ann", name)
-    assert [project.name for project in list_projects(engine, "ann")] == ["third", "second", "first"]
+    assert [project.name for project in read_projects(engine, "ann")[0]] == ["third", "second", "first"]
 
 
 @pytest.mark.parametrize(
@@ -569,7 +570,7 @@ def test_an_import_keeps_what_was_asked_and_what_became_of_it(engine: sa.Engine,
     assert read_request(engine, job_id, ImportRequest) == request
     assert read_result(engine, job_id, ImportSummary) is None
     claim_job(engine, "import")
-    summary = ImportSummary(1, 2, (RefusedFile("x.txt", "Not a picture."),), ("A note.",))
+    summary = ImportSummary(1, 2, (Refusal("x.txt", "Not a picture."),), ("A note.",))
     with writing(engine) as connection:
         write_result(connection, job_id, 1, summary)
     assert read_result(engine, job_id, ImportSummary) == summary

@@ -16,6 +16,7 @@ from tests.coloured_pictures import coloured_dataset
 from tests.lab import Lab
 from tests.old_data_root import unpack_old_data_root
 from tests.page_tests import OWNER, open_app, texts
+from tests.queued_run import create_run
 from tlcore.config import RunConfig
 from tlcore.documents import LIFTS, read_document, write_document
 from tlcore.errors import UnreadableError
@@ -24,8 +25,8 @@ from tlcore.storage.database import ensembles, open_database, projects, runs, wr
 from tlcore.storage.datasets import content_path, get_version
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.ensembles import EnsembleConfig, create_ensemble, list_ensembles
-from tlcore.storage.projects import create_project, get_project, list_projects
-from tlcore.storage.runs import create_run, list_runs, list_unreadable_runs
+from tlcore.storage.projects import create_project, get_project, read_projects
+from tlcore.storage.runs import list_runs, read_runs
 from tlcore.storage.simple_heads import list_simple_heads
 from tlcore.storage.staging import remove_staging_dir
 
@@ -108,7 +109,7 @@ def test_a_run_that_cannot_be_read_is_listed_and_the_others_stay(lab: Lab, chang
     kept, lost = (create_run(lab.engine, lab.project_id, lab.version, config) for config in CONFIGS)
     spoil(lab, runs, runs.c.job_id == lost, change)
     assert [run.id for run in list_runs(lab.engine, lab.project_id)] == [kept]
-    (one,) = list_unreadable_runs(lab.engine, lab.project_id)
+    (one,) = read_runs(lab.engine, lab.project_id)[1]
     assert (one.title, reason in one.reason) == ("Run 2", True)
     page = lab.open("train", run="new")
     assert not page.exception
@@ -177,7 +178,7 @@ class Full:
 @pytest.fixture
 def full(home: DataRoot) -> Full:
     engine = open_database(unpack_old_data_root(home))
-    return Full(home, engine, list_projects(engine, OWNER)[-1].id)
+    return Full(home, engine, read_projects(engine, OWNER)[0][-1].id)
 
 
 @pytest.mark.parametrize(

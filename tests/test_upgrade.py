@@ -22,9 +22,9 @@ from tlcore.storage.datasets import current_dataset, get_version, load_dataset
 from tlcore.storage.ensembles import list_ensembles
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import ENDED_STATES, last_job, list_jobs, read_request, read_result
-from tlcore.storage.projects import Project, list_projects, list_unreadable_projects
+from tlcore.storage.projects import Project, read_projects
 from tlcore.storage.requests import ImportSummary, SettingsRequest
-from tlcore.storage.runs import list_runs, list_unreadable_runs, read_metrics
+from tlcore.storage.runs import list_runs, read_metrics, read_runs
 from tlcore.storage.simple_heads import list_simple_heads, simple_head_dir
 from tlcore.training.rate_search import RateSearch
 
@@ -43,17 +43,17 @@ def engine(old: DataRoot) -> sa.Engine:
 
 @pytest.fixture
 def project(engine: sa.Engine) -> Project:
-    return list_projects(engine, OWNER)[-1]
+    return read_projects(engine, OWNER)[0][-1]
 
 
 def test_the_projects_are_there_with_their_settings(engine: sa.Engine) -> None:
-    newest, oldest = list_projects(engine, OWNER)
-    assert list_unreadable_projects(engine, OWNER) == []
+    newest, oldest = read_projects(engine, OWNER)[0]
+    assert read_projects(engine, OWNER)[1] == []
     assert (newest.name, oldest.name) == ("Two shapes", "Drawn shapes")
     assert newest.config.augmentation.horizontal_flip
     assert oldest.config.training.fine_tuning is not None
     assert oldest.visited == ("data", "augment", "model", "train", "understand")
-    assert [project.name for project in list_projects(engine, "s" * 24)] == ["Not yours"]
+    assert [project.name for project in read_projects(engine, "s" * 24)[0]] == ["Not yours"]
 
 
 def test_all_versions_of_the_pictures_are_there(old: DataRoot, engine: sa.Engine, project: Project) -> None:
@@ -73,7 +73,7 @@ def test_all_versions_of_the_pictures_are_there(old: DataRoot, engine: sa.Engine
 
 def test_the_runs_are_there_with_their_curves_and_results(old: DataRoot, engine: sa.Engine, project: Project) -> None:
     runs = list_runs(engine, project.id)
-    assert list_unreadable_runs(engine, project.id) == []
+    assert read_runs(engine, project.id)[1] == []
     assert [run.number for run in runs] == [4, 3, 2, 1]
     assert [run.job.state for run in runs] == ["failed", "stopped", "finished", "finished"]
     assert [run.note for run in runs] == ["it has no weights", "", "", "about 60 %"]

@@ -19,8 +19,7 @@ import pytest
 from tlcore.backbones.keras_models import build_backbone, build_network
 from tlcore.backbones.registry import BackboneSpec, get_backbone
 from tlcore.backbones.spec import HDF5_SIGNATURE
-from tlcore.backbones.weights.download import download_weights
-from tlcore.backbones.weights.status import published_weights, require_weights, weights_status
+from tlcore.backbones.weights.status import download_weights, published_weights, require_weights, weights_status
 from tlcore.config import RANDOM
 from tlcore.downloading import hash_of, megabytes
 from tlcore.errors import StorageError, WeightsError
@@ -94,6 +93,11 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BackboneSpec:
     return replace(row, weights=replace(row.weights, file_hash=md5, size_bytes=len(CONTENT)))
 
 
+def at(spec: BackboneSpec, url: str) -> BackboneSpec:
+    """The same row, with its weights published elsewhere."""
+    return replace(spec, weights=replace(spec.weights, url=f"{url}/{spec.weights.name}"))
+
+
 def names_in_cache(spec: BackboneSpec) -> list[str]:
     return sorted(path.name for path in published_weights(spec).path.parent.glob("*") if path.suffix != ".lock")
 
@@ -101,8 +105,7 @@ def names_in_cache(spec: BackboneSpec) -> list[str]:
 def test_a_download_ends_in_kerass_own_cache_with_progress(spec: BackboneSpec, publisher: Publisher) -> None:
     seen: list[tuple[int, int]] = []
     path = download_weights(
-        spec,
-        base_url=publisher.url,
+        at(spec, publisher.url),
         progress=lambda done, total: seen.append((done, total)),
     )
     assert path.parent.parts[-2:] == ("keras", "models")
@@ -115,8 +118,8 @@ def test_a_download_ends_in_kerass_own_cache_with_progress(spec: BackboneSpec, p
 
 
 def test_weights_that_are_there_are_not_fetched_again(spec: BackboneSpec, publisher: Publisher) -> None:
-    download_weights(spec, base_url=publisher.url)
-    download_weights(spec, base_url=publisher.url)
+    download_weights(at(spec, publisher.url))
+    download_weights(at(spec, publisher.url))
     assert len(publisher.ranges) == 1
     assert weights_status(spec, DataRoot.configured()).state == "ready"
     assert require_weights(spec, DataRoot.configured()) == published_weights(spec).path
@@ -124,24 +127,24 @@ def test_weights_that_are_there_are_not_fetched_again(spec: BackboneSpec, publis
 
 def test_a_cut_connection_goes_on_where_it_broke(spec: BackboneSpec, publisher: Publisher) -> None:
     publisher.cut_after = [600_000, 300_000]
-    assert download_weights(spec, base_url=publisher.url).read_bytes() == CONTENT
+    assert download_weights(at(spec, publisher.url)).read_bytes() == CONTENT
     assert publisher.ranges == [None, "bytes=600000-", "bytes=900000-"]
 
 
 def test_a_download_that_gave_up_goes_on_in_the_next_call(spec: BackboneSpec, publisher: Publisher) -> None:
-    publisher.cut_after = [600_000, 0, 0]
+    publisher.cut_after = [600_000, 0, 0, 0]
     with pytest.raises(WeightsError, match=r"stopped after 0\.6 MB of 2 MB .*it goes on from there"):
-        download_weights(spec, base_url=publisher.url, attempts=2)
+        download_weights(at(spec, publisher.url))
     assert names_in_cache(spec) == [spec.weights.name + ".part"]
     assert weights_status(spec, DataRoot.configured()).download_bytes == len(CONTENT) - 600_000
-    assert download_weights(spec, base_url=publisher.url).read_bytes() == CONTENT
+    assert download_weights(at(spec, publisher.url)).read_bytes() == CONTENT
     assert publisher.ranges[-1] == "bytes=600000-"
 
 
 def test_a_server_that_cannot_resume_sends_everything_again(spec: BackboneSpec, publisher: Publisher) -> None:
     publisher.cut_after = [600_000]
     publisher.supports_ranges = False
-    assert download_weights(spec, base_url=publisher.url).read_bytes() == CONTENT
+    assert download_weights(at(spec, publisher.url)).read_bytes() == CONTENT
 
 
 def test_a_stopped_download_keeps_what_came(spec: BackboneSpec, publisher: Publisher) -> None:
@@ -150,17 +153,17 @@ def test_a_stopped_download_keeps_what_came(spec: BackboneSpec, publisher: Publi
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        download_weights(spec, base_url=publisher.url, progress=stop_in_the_middle)
+        download_weights(at(spec, publisher.url), progress=stop_in_the_middle)
     assert not published_weights(spec).path.exists()
     assert published_weights(spec).partial_path.stat().st_size > 500_000
-    assert download_weights(spec, base_url=publisher.url).read_bytes() == CONTENT
+    assert download_weights(at(spec, publisher.url)).read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("content", [CONTENT[:-1] + b"x", b"<html>Please log in</html>", b""])
 def test_a_wrong_file_is_refused_and_removed(spec: BackboneSpec, publisher: Publisher, content: bytes) -> None:
     publisher.content = content
     with pytest.raises(WeightsError, match="not the published file"):
-        download_weights(spec, base_url=publisher.url)
+        download_weights(at(spec, publisher.url))
     assert names_in_cache(spec) == []
     assert weights_status(spec, DataRoot.configured()).state == "download"
 
@@ -169,47 +172,45 @@ def test_a_partial_file_that_is_too_long_is_removed(spec: BackboneSpec, publishe
     published_weights(spec).partial_path.parent.mkdir(parents=True)
     published_weights(spec).partial_path.write_bytes(CONTENT + b"more")
     with pytest.raises(WeightsError, match="not the published file"):
-        download_weights(spec, base_url=publisher.url)
-    assert download_weights(spec, base_url=publisher.url).read_bytes() == CONTENT
+        download_weights(at(spec, publisher.url))
+    assert download_weights(at(spec, publisher.url)).read_bytes() == CONTENT
 
 
 def test_without_a_published_hash_the_servers_hash_and_the_size_count(spec: BackboneSpec, publisher: Publisher) -> None:
     spec = replace(spec, weights=replace(spec.weights, file_hash=""))
     publisher.headers = {"x-goog-hash": "crc32c=AAAAAA==,md5=AAAAAAAAAAAAAAAAAAAAAA=="}
     with pytest.raises(WeightsError, match="not the published file"):
-        download_weights(spec, base_url=publisher.url)
+        download_weights(at(spec, publisher.url))
     publisher.headers = {}
     publisher.content = CONTENT + b"more"
     with pytest.raises(WeightsError, match="not the published file"):
-        download_weights(spec, base_url=publisher.url)
+        download_weights(at(spec, publisher.url))
     publisher.content = CONTENT
-    assert download_weights(spec, base_url=publisher.url).read_bytes() == CONTENT
+    assert download_weights(at(spec, publisher.url)).read_bytes() == CONTENT
 
 
 def test_without_a_network_nothing_is_left_and_the_way_on_is_said(spec: BackboneSpec, publisher: Publisher) -> None:
     with pytest.raises(WeightsError, match=r"could not be downloaded.*ready offline"):
-        download_weights(spec, base_url="http://127.0.0.1:9", attempts=2)
+        download_weights(at(spec, "http://127.0.0.1:9"))
     assert names_in_cache(spec) == []
 
 
 def test_a_file_that_the_server_lacks_is_not_asked_for_again(spec: BackboneSpec, publisher: Publisher) -> None:
     publisher.status = 404
     with pytest.raises(WeightsError, match="answered 404"):
-        download_weights(spec, base_url=publisher.url)
+        download_weights(at(spec, publisher.url))
     assert len(publisher.ranges) == 1
 
 
 def test_a_busy_server_is_asked_again(spec: BackboneSpec, publisher: Publisher) -> None:
     publisher.status = 503
     with pytest.raises(WeightsError, match="answered 503"):
-        download_weights(spec, base_url=publisher.url, attempts=3)
+        download_weights(at(spec, publisher.url))
     assert len(publisher.ranges) == 3
 
 
 def test_two_downloads_at_once_fetch_one_file(spec: BackboneSpec, publisher: Publisher) -> None:
-    threads = [
-        threading.Thread(target=download_weights, args=(spec,), kwargs={"base_url": publisher.url}) for _ in "ab"
-    ]
+    threads = [threading.Thread(target=download_weights, args=(at(spec, publisher.url),)) for _ in "ab"]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -224,7 +225,7 @@ def test_a_folder_that_cannot_be_made_is_said(
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "file"))
     with pytest.raises(StorageError, match="could not be written"):
-        download_weights(spec, base_url=publisher.url)
+        download_weights(at(spec, publisher.url))
 
 
 def test_a_cut_file_in_the_cache_counts_as_missing(spec: BackboneSpec) -> None:
@@ -241,9 +242,9 @@ def test_damaged_weights_stop_a_run_with_words(spec: BackboneSpec) -> None:
 
 
 def test_damaged_weights_are_replaced_by_the_next_download(spec: BackboneSpec, publisher: Publisher) -> None:
-    path = download_weights(spec, base_url=publisher.url)
+    path = download_weights(at(spec, publisher.url))
     path.write_bytes(CONTENT[:-1] + b"x")
-    assert download_weights(spec, base_url=publisher.url).read_bytes() == CONTENT
+    assert download_weights(at(spec, publisher.url)).read_bytes() == CONTENT
 
 
 def test_the_default_cache_is_kerass_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,7 +271,7 @@ def test_real_weights_arrive_over_a_cut_connection_and_fill_the_network(
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     half = len(published.content) // 2
     publisher.content, publisher.cut_after = published.content, [half]
-    path = download_weights(published.spec, base_url=publisher.url)
+    path = download_weights(at(published.spec, publisher.url))
     assert path.read_bytes() == published.content
     assert publisher.ranges == [None, f"bytes={half}-"]
     model = build_backbone(published.spec, 32, DataRoot.configured())
@@ -290,7 +291,7 @@ def test_real_weights_with_one_wrong_byte_are_refused_by_their_hash(
     right_md5 = hashlib.md5(published.content, usedforsecurity=False).digest()
     publisher.headers = {"x-goog-hash": f"md5={base64.b64encode(right_md5).decode()}"}
     with pytest.raises(WeightsError, match="not the published file"):
-        download_weights(published.spec, base_url=publisher.url)
+        download_weights(at(published.spec, publisher.url))
     assert names_in_cache(published.spec) == []
 
 
@@ -299,7 +300,7 @@ def test_without_a_network_real_weights_are_said_to_be_missing(
 ) -> None:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     with pytest.raises(WeightsError, match=r"could not be downloaded.*ready offline"):
-        download_weights(published.spec, base_url="http://127.0.0.1:9", attempts=1)
+        download_weights(at(published.spec, "http://127.0.0.1:9"))
     with pytest.raises(WeightsError, match="are not on this computer"):
         build_backbone(published.spec, 32, DataRoot.configured())
 
@@ -316,7 +317,7 @@ def test_sizes_are_read_in_megabytes() -> None:
 
 def test_the_light_modules_load_no_tensorflow() -> None:
     code = (
-        "import sys, tlcore.backbones.registry, tlcore.backbones.weights.status, tlcore.backbones.weights.download;"
+        "import sys, tlcore.backbones.registry, tlcore.backbones.weights.status;"
         "import tlcore.backbones.weights.brought;"
         "sys.exit(bool({'keras', 'tensorflow'} & set(sys.modules)))"
     )

@@ -28,28 +28,17 @@ def to_json(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def from_json(text: str | bytes, kind: type[T]) -> T:
-    """Read back what `to_json` wrote, with every check of the constructor.
-
-    Raises:
-        ValueError: If the text is not JSON, or a field is missing, unknown to `kind` or out of range.
-    """
-    try:
-        return _convert(msgspec.json.decode(text), kind)
-    except msgspec.MsgspecError as error:
-        raise ValueError(f"`text` must be a {kind.__name__} as JSON. Received: {error}") from error
-
-
 def write_document(value: object) -> str:
     """Return a dataclass as it is stored."""
     return to_json({FORMAT_FIELD: format_of(type(value)), **msgspec.to_builtins(value)})
 
 
 def read_document(text: str | bytes, kind: type[T]) -> T:
-    """Read a stored document, of this version or an earlier one.
+    """Read a stored document, of this version or an earlier one, with every check of the constructor.
 
     Raises:
-        UnreadableError: If it is damaged, of a newer version, or holds what this version does not know.
+        UnreadableError: If it is damaged, of a newer version, or holds what this version does not know: a field is
+            missing, unknown to `kind` or out of range.
     """
     try:
         fields = msgspec.json.decode(text, type=dict[str, Any])
@@ -58,24 +47,20 @@ def read_document(text: str | bytes, kind: type[T]) -> T:
             raise UnreadableError("A newer Transfer Lab has written it. Update Transfer Lab to open it.")
         for lift in LIFTS.get(kind.__name__, ())[found - 1 :]:
             fields = lift(fields)
-        return _convert(fields, kind)
+        value = msgspec.convert(fields, kind, str_keys=True)
+        unknown = _unknown_field(fields, msgspec.to_builtins(value))
+        if unknown is not None:
+            raise ValueError(f"`text` must be a {kind.__name__} as JSON. Received: unknown field `{unknown}`")
+    except UnreadableError:
+        raise
     except (msgspec.MsgspecError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, UnreadableError):
-            raise
         raise UnreadableError(f"This version of Transfer Lab cannot read it: {error}.") from error
+    return value
 
 
 def format_of(kind: type) -> int:
     """Return the format in which a type is stored now."""
     return len(LIFTS.get(kind.__name__, ())) + 1
-
-
-def _convert(fields: Any, kind: type[T]) -> T:
-    value = msgspec.convert(fields, kind, str_keys=True)
-    unknown = _unknown_field(fields, msgspec.to_builtins(value))
-    if unknown is not None:
-        raise ValueError(f"`text` must be a {kind.__name__} as JSON. Received: unknown field `{unknown}`")
-    return value
 
 
 def _unknown_field(given: object, understood: object) -> str | None:

@@ -10,22 +10,17 @@ import ssl
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from filelock import FileLock, Timeout
-
 from tlcore.errors import DownloadError
-from tlcore.home import storage_error, write_atomically
+from tlcore.home import holding, storage_error, write_atomically
 
 CHUNK_BYTES = 256 * 1024
 _MD5_DIGITS = 32
-
-WAIT_SECONDS = 0.5
-"""How often somebody who waits for another download of the same file looks how far it is."""
 
 Progress = Callable[[int, int], object]
 
@@ -150,31 +145,15 @@ def fetch(
     try:
         path = file.sound_path()
         if path is None:
-            file.own_path.parent.mkdir(parents=True, exist_ok=True)
-            with _one_at_a_time(file, progress):
+            with holding(
+                Path(f"{file.partial_path}.lock"), lambda: progress(size_of(file.partial_path), file.size_bytes)
+            ):
                 path = file.sound_path() or _fetch(file, title, instead, progress, attempts, timeout_seconds)
         if not file.file_hash and not _remembered_path(path).exists():
             _remember(path)
     except OSError as error:
         raise storage_error(error, file.own_path) from error
     return path
-
-
-@contextmanager
-def _one_at_a_time(file: PublishedFile, progress: Progress) -> Iterator[None]:
-    """Hold the file's lock; while somebody else fetches it, say how far that is."""
-    lock = FileLock(f"{file.partial_path}.lock")
-    while True:
-        try:
-            lock.acquire(timeout=WAIT_SECONDS)
-        except Timeout:
-            progress(size_of(file.partial_path), file.size_bytes)
-        else:
-            break
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def keras_cache_dir() -> Path:
@@ -192,13 +171,9 @@ def is_reachable(url: str, timeout_seconds: float = 3) -> bool:
 
     def ask() -> None:
         request = urllib.request.Request(url, method="HEAD")
-        try:
-            urllib.request.urlopen(request, timeout=timeout_seconds).close()
-        except urllib.error.HTTPError:
-            answered.set()
-        except (OSError, http.client.HTTPException):
-            return
-        else:
+        with suppress(OSError, http.client.HTTPException):
+            with suppress(urllib.error.HTTPError):  # an answer all the same
+                urllib.request.urlopen(request, timeout=timeout_seconds).close()
             answered.set()
 
     # The timeout of a connection does not bound the look-up of a name, so a thread does the waiting.

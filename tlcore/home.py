@@ -5,13 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from tlcore.errors import StorageError
 
 ENVIRONMENT_VARIABLE = "TRANSFER_LAB_HOME"
+LOCK_POLL_SECONDS = 0.5
 
 
 class _Below:
@@ -110,6 +114,33 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     finally:
         if temporary_path is not None:
             temporary_path.unlink(missing_ok=True)
+
+
+@contextmanager
+def holding(lock_path: Path, while_waiting: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Hold a lock that only one process can have, or thread of it.
+
+    Args:
+        lock_path: Its file. The folder is made when missing.
+        while_waiting: Called twice a second while somebody else holds it; what it raises ends the wait.
+
+    Raises:
+        StorageError: If the disk is full or the folder cannot be written.
+    """
+    lock = FileLock(lock_path)
+    try:
+        lock_path.parent.mkdir(parents=True, exist_ok=True)
+        while not lock.is_locked:
+            try:
+                lock.acquire(timeout=LOCK_POLL_SECONDS)
+            except Timeout:
+                while_waiting()
+    except OSError as error:
+        raise storage_error(error, lock_path) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def storage_error(error: OSError, path: Path) -> StorageError:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Literal, Protocol, TextIO, TypeVar
 
@@ -17,6 +18,7 @@ COUNTED = "{desc} {n_fmt}/{total_fmt} |{bar:20}| {elapsed}, {remaining} left"
 WAIT_SECONDS = 0.2
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 Phase = Literal[
     "preparing",
@@ -119,6 +121,26 @@ def background() -> Iterator[ThreadPoolExecutor]:
         yield pool
     finally:
         pool.shutdown(wait=False)
+
+
+def in_order(
+    pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], ahead: int
+) -> Generator[R, None, None]:
+    """Yield what a function returns for each item, in order; close it when the rest is not wanted.
+
+    At most `ahead` calls are under way or wait to be yielded, so that memory stays flat.
+    """
+    waiting: deque[Future[R]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) >= ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
 
 
 def wait_for(future: Future[T], progress: Progress, phase: Phase) -> T:

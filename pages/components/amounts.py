@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tlcore.results.evaluation import accuracy_interval
 
+NO_TEST_PICTURES = "no test pictures"
+
 SURE = 0.995
 """From here on a rounded percentage would claim certainty."""
 
@@ -28,23 +30,43 @@ def accuracy_decimals(total: int) -> int:
 
 
 def accuracy_words(correct: int, total: int) -> str:
-    """Return an accuracy with its 95 % interval, such as `94.0 % (91 to 97 %)`."""
-    if not total:
-        return "no test pictures"
-    low, high = accuracy_interval(correct, total)
-    return f"{percent(correct / total, accuracy_decimals(total))} ({100 * low:.0f} to {100 * high:.0f} %)"
+    """Return an accuracy such as `94.0 %`, or that there was nothing to test with."""
+    return percent(correct / total, accuracy_decimals(total)) if total else NO_TEST_PICTURES
 
 
-def interval_words(low: float, high: float, total: int) -> str:
-    """Return an interval of fractions in words, such as `between 91 and 97 %`."""
-    decimals = 0 if total < 1000 else 1
-    ends = [f"{100 * end:.{decimals}f}" for end in (low, high)]
-    return f"about {ends[0]} %" if ends[0] == ends[1] else f"between {ends[0]} and {ends[1]} %"
+def interval_words(correct: int, total: int) -> str:
+    """Return the 95 % interval of an accuracy in words, such as `between 91 and 97 %`."""
+    low, high = _interval_ends(correct, total)
+    return f"about {low} %" if low == high else f"between {low} and {high} %"
+
+
+def interval_range(correct: int, total: int) -> str:
+    """Return the 95 % interval of an accuracy as short as can be, such as `91 to 97 %`; a dash for none."""
+    return "{} to {} %".format(*_interval_ends(correct, total)) if total else "–"
+
+
+def accuracy_with_interval(correct: int, total: int) -> str:
+    """Return an accuracy with its 95 % interval, such as `94.0 % (91 to 97 %)`, or as above."""
+    return f"{accuracy_words(correct, total)} ({interval_range(correct, total)})" if total else NO_TEST_PICTURES
+
+
+def _interval_ends(correct: int, total: int) -> tuple[str, str]:
+    low, high = (f"{100 * end:.{0 if total < 1000 else 1}f}" for end in accuracy_interval(correct, total))
+    return low, high
 
 
 def points(total: int) -> str:
     """Return what one of that many pictures counts, in percentage points."""
     return f"{100 / total:.2g} points"
+
+
+def amount(number: int) -> str:
+    """Return a number of weights with two digits that count: `960`, `17 k`, `3.4 M`."""
+    for unit, letter in ((1_000_000, "M"), (1_000, "k")):
+        if number >= unit:
+            value = number / unit
+            return f"{value:.1f} {letter}" if value < 9.95 else f"{value:,.0f} {letter}"
+    return str(number)
 
 
 def file_size(num_bytes: int) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import streamlit as st
+
 # Around Okabe and Ito's palette (https://jfly.uni-koeln.de/color/), moved to a middle lightness so
 # that one list serves light and dark; neighbours in the list differ most for colour-blind eyes.
 CLASS_COLORS = (
@@ -31,3 +33,8 @@ SPLIT_PATTERNS = {"train": "", "validation": "/", "test": "."}
 def class_color(index: int) -> str:
     """Return the colour of a class from its `ClassLabel.color`, as `#RRGGBB`."""
     return CLASS_COLORS[index % len(CLASS_COLORS)]
+
+
+def is_dark() -> bool:
+    """Whether the browser shows the dark theme, for figures that choose their own colours."""
+    return st.context.theme.type == "dark"

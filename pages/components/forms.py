@@ -6,16 +6,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal
 
-import sqlalchemy as sa
 import streamlit as st
 
-from pages.components.text import label
+from pages.components.errors import errors_kept
+from pages.components.state import Context
 from tlcore.config import AugmentationConfig, HeadConfig, ModelConfig, RunConfig, TrainingConfig
-from tlcore.errors import TransferLabError
 from tlcore.model.architecture import without_contradictions
+from tlcore.settings.words import CHOICES
 from tlcore.storage.projects import update_config
-
-_FAILED_CHANGE = "failed-change"
 
 Section = Literal["run", "augmentation", "model", "head", "training"]
 SectionConfig = RunConfig | AugmentationConfig | ModelConfig | HeadConfig | TrainingConfig
@@ -41,6 +39,19 @@ def with_section(config: RunConfig, section: Section, part: Any) -> RunConfig:
     return replace(config, **{section: part})
 
 
+def options(field: str) -> dict[str, Any]:
+    """Return the keyword arguments with which a widget offers the values of a field by their names."""
+    choices = CHOICES[field]
+    return {"options": list(choices), "format_func": lambda value: choices[value].label}
+
+
+def show_stored(key: str, value: object) -> None:
+    """Let the widget of that key show what is stored; before it is drawn."""
+    # Written only when it differs: a write of the same value would move a slider back under the finger.
+    if key not in st.session_state or st.session_state[key] != value:
+        st.session_state[key] = value
+
+
 class SettingsForm:
     """Binds widgets to one part of a project's settings.
 
@@ -49,10 +60,8 @@ class SettingsForm:
     always show what the next run will use.
     """
 
-    def __init__(self, engine: sa.Engine, project_id: str, config: RunConfig, section: Section) -> None:
-        self._engine = engine
-        self._project_id = project_id
-        self._part = section_of(config, section)
+    def __init__(self, context: Context, section: Section) -> None:
+        self._context = context
         self._section: Section = section
 
     def bind(
@@ -72,11 +81,8 @@ class SettingsForm:
             stored: From the widget's value to the field's; the same value when not given.
         """
         key = key or field
-        value = getattr(self._part, field)
-        value = shown(value) if shown else value
-        # Written only when it differs: a write of the same value would move a slider back under the finger.
-        if key not in st.session_state or st.session_state[key] != value:
-            st.session_state[key] = value
+        value = getattr(section_of(self._context.project.config, self._section), field)
+        show_stored(key, shown(value) if shown else value)
         return {"key": key, "on_change": self._store, "args": (field, key, stored)}
 
     def _store(self, field: str, key: str, stored: Callable[[Any], Any] | None) -> None:
@@ -96,14 +102,5 @@ class SettingsForm:
         def apply(config: RunConfig) -> RunConfig:
             return without_contradictions(with_section(config, section, change(section_of(config, section))))
 
-        try:
-            update_config(self._engine, self._project_id, apply)
-        except TransferLabError as error:
-            st.session_state[_FAILED_CHANGE] = error  # a callback comes before the page, which then says so
-
-
-def show_failed_change() -> None:
-    """Say once why the last choice was not stored; the page below shows what is stored."""
-    error = st.session_state.pop(_FAILED_CHANGE, None)
-    if error is not None:
-        st.error(label(str(error)), icon=":material/error:")
+        with errors_kept():  # a callback comes before the page, which then says so
+            update_config(self._context.engine, self._context.project.id, apply)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
 import streamlit as st
 
-from pages.components.forms import show_failed_change
+from pages.components.errors import show_error, show_kept_error
 from pages.components.state import Context, link_params, read_context
 from pages.components.text import label
 from pages.components.unreadable import draw_unreadable, unreadable_models
@@ -16,10 +17,11 @@ from tlcore.errors import NotFoundError, TransferLabError
 from tlcore.progress import phase_words
 from tlcore.storage.jobs import ACTIVE_STATES, JobKind, JobStatus, list_jobs, queue_position
 from tlcore.storage.projects import mark_visited
-from tlcore.storage.runs import Run
 from tlcore.storage.simple_heads import list_simple_heads
 
 Step = Literal["data", "augment", "model", "train", "understand", "predict", "export"]
+
+Need = Literal["nothing", "data", "model"]
 
 PAGES_DIR = Path(__file__).resolve().parents[1]
 HOME_PAGE = PAGES_DIR / "home.py"
@@ -54,7 +56,7 @@ class StepSpec:
     step: Step
     title: str
     sentence: str
-    needs: Literal["nothing", "data", "model"]
+    needs: Need
 
     @property
     def path(self) -> Path:
@@ -78,16 +80,11 @@ def find_step(step: Step) -> StepSpec:
     return next(spec for spec in STEPS if spec.step == step)
 
 
-def open_page(step: Step, *, needs_data: bool = False, needs_model: bool = False) -> Context:
+def open_page(step: Step) -> Context:
     """Draw the frame with the page's title and sentence, and return what the page works on.
 
-    Stops the page with a hint when the project is not there, or when pictures or a trained model
-    that it needs are not there yet.
-
-    Args:
-        step: The step that the page belongs to; it is marked as visited.
-        needs_data: Stop with a hint when the project has no pictures.
-        needs_model: Stop with a hint when neither a run nor simple heads left a model.
+    Stops the page with a hint when the project is not there, or when pictures or a trained model (of a run, or simple
+    heads) that the step needs are not there yet. The step is marked as visited.
     """
     project_id = st.query_params.get("project")
     if not project_id:
@@ -95,8 +92,7 @@ def open_page(step: Step, *, needs_data: bool = False, needs_model: bool = False
     try:
         context = read_context(project_id)
         mark_visited(context.engine, context.project, step)
-        runs = context.runs
-        has_model = any(run.has_model for run in runs) or bool(list_simple_heads(context.engine, project_id))
+        has_model = any(run.has_model for run in context.runs) or bool(list_simple_heads(context.engine, project_id))
         jobs = list_jobs(context.engine, states=ACTIVE_STATES, project_id=project_id)
     except NotFoundError as error:
         _dead_end(str(error))
@@ -109,35 +105,31 @@ def open_page(step: Step, *, needs_data: bool = False, needs_model: bool = False
     except TransferLabError as error:  # pages of trained models stay open, and Data with its way back
         has_data, damage = False, error
     spec = find_step(step)
-    _draw_top(context, spec, runs, has_data=has_data, has_model=has_model)
+    has: dict[Need, bool] = {"nothing": True, "data": has_data, "model": has_model}
+    _draw_top(context, spec, has)
     elsewhere = [job for job in jobs if job.kind != "measure" and step not in job_steps(job)]
     if elsewhere:
         _watch_jobs(context, [job.id for job in elsewhere])
     st.title(spec.title, anchor=False)
     st.markdown(spec.sentence)
-    show_failed_change()
+    show_kept_error()
     if damage is not None:
         show_error(damage)
-        if needs_data:
+        if spec.needs == "data":
             next_step("Go to Data", "data")
             st.stop()
-    if needs_data and not has_data:
-        _hint("There are no pictures in this project yet.", "Bring pictures", "data", context)
-    if needs_model:
+    if spec.needs == "data" and not has_data:
+        _hint("There are no pictures in this project yet.", "Bring pictures", "data")
+    if spec.needs == "model":
         draw_unreadable(unreadable_models(context))
-    if needs_model and not has_model:
-        _hint("There is no trained model in this project yet.", "Train a model", "train", context)
+        if not has_model:
+            _hint("There is no trained model in this project yet.", "Train a model", "train")
     return context
 
 
 def job_steps(job: JobStatus) -> tuple[Step, ...]:
     """Return the steps on whose pages a job is watched, the first choice first."""
     return JOB_STEPS.get(job.kind, ("train",))
-
-
-def show_error(error: TransferLabError) -> None:
-    """Show what happened and what to do next."""
-    st.error(label(str(error)), icon=":material/error:")
 
 
 def primary_action(
@@ -187,34 +179,36 @@ def go_to(step: Step, *, project: str | None = None, run: str | None = None) -> 
     st.switch_page(find_step(step).path, query_params=params)
 
 
-def _draw_top(context: Context, current: StepSpec, runs: list[Run], *, has_data: bool, has_model: bool) -> None:
+def step_link(step: Step, text: str, icon: str | None, project: str, run: str | None = None, **options: Any) -> None:
+    """Draw a link to the page of a step; further options are those of `st.page_link`."""
+    st.page_link(find_step(step).path, label=text, icon=icon, query_params=link_params(project, run), **options)
+
+
+def _draw_top(context: Context, current: StepSpec, has: Mapping[Need, bool]) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="frame-project"):
         st.page_link(HOME_PAGE, label="Home", icon=":material/home:")
         st.markdown(f"**{label(context.project.name)}**", width="content")
-    visited = {*context.project.visited, current.step}
-    done = _done_steps(visited, has_data=has_data, has_model=has_model)
+    done = _done_steps({*context.project.visited, current.step}, has)
     upcoming = next((spec for spec in STEPS if spec.step not in done and spec.step != current.step), None)
-    available = {"nothing": True, "data": has_data, "model": has_model}
     missing = {"data": "Bring pictures first, on Data.", "model": "Train a model first, on Train."}
-    params = link_params(context.project.id, st.query_params.get("run"))
     with st.container(horizontal=True, gap="xsmall", key="frame-steps"):
         for number, spec in enumerate(STEPS, start=1):
-            is_open = available[spec.needs]
-            st.page_link(
-                spec.path,
-                label=f"{number} {spec.title}" if spec is not current else f"**{number} {spec.title}**",
-                icon=_step_icon(spec.step in done, spec is upcoming and is_open),
-                query_params=params,
+            is_open = has[spec.needs]
+            step_link(
+                spec.step,
+                f"{number} {spec.title}" if spec is not current else f"**{number} {spec.title}**",
+                _step_icon(spec.step in done, spec is upcoming and is_open),
+                context.project.id,
+                st.query_params.get("run"),
                 disabled=not is_open and spec is not current,
                 help=None if is_open else missing[spec.needs],
             )
     st.space("small")
 
 
-def _done_steps(visited: set[str], *, has_data: bool, has_model: bool) -> set[Step]:
+def _done_steps(visited: set[str], has: Mapping[Need, bool]) -> set[Step]:
     """Return the steps that are done: opened, and with the result that the step is there for."""
-    has = {"nothing": True, "data": has_data, "model": has_model}
-    result = {"data": has_data, "train": has_model}
+    result = {"data": has["data"], "train": has["model"]}
     return {spec.step for spec in STEPS if spec.step in visited and result.get(spec.step, has[spec.needs])}
 
 
@@ -235,12 +229,8 @@ def _watch_jobs(context: Context, job_ids: list[str]) -> None:
         with st.container(horizontal=True, vertical_alignment="center", key=f"frame-job-{job.id}"):
             text, fraction = job_progress(context, job)
             st.progress(fraction, text=text, width=320)
-            st.page_link(
-                find_step(job_steps(job)[0]).path,
-                label="Watch",
-                icon=":material/visibility:",
-                query_params=link_params(context.project.id, job.id if job.kind == "run" else None),
-            )
+            run_id = job.id if job.kind == "run" else None
+            step_link(job_steps(job)[0], "Watch", ":material/visibility:", context.project.id, run_id)
 
 
 def job_progress(context: Context, job: JobStatus) -> tuple[str, float]:
@@ -261,7 +251,7 @@ def job_progress(context: Context, job: JobStatus) -> tuple[str, float]:
     return f"{text}, {job.done:,} of {job.total:,}", min(1.0, job.done / job.total)
 
 
-def _hint(text: str, action: str, step: Step, context: Context) -> None:
+def _hint(text: str, action: str, step: Step) -> NoReturn:
     st.info(text, icon=":material/lightbulb:")
     next_step(action, step)
     st.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import streamlit as st
 
@@ -12,6 +13,8 @@ from tlcore.dataset import Item
 from tlcore.errors import ImageError
 
 PAGE_SIZE = 24
+
+T = TypeVar("T")
 
 
 def gallery(
@@ -34,11 +37,10 @@ def gallery(
     Returns:
         The items of this page that are ticked.
     """
-    num_pages = max(1, -(-len(items) // PAGE_SIZE))
-    page = min(int(st.session_state.get(f"{key}-page", 1)), num_pages)
-    shown = items[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]
+    place = st.container()
+    shown = page_of(items, PAGE_SIZE, f"{key}-page")
     chosen = []
-    grid = st.grid(min_column_width=104, gap="small", vertical_alignment="bottom", key=f"{key}-grid")
+    grid = place.grid(min_column_width=104, gap="small", vertical_alignment="bottom", key=f"{key}-grid")
     for item in shown:
         with grid.cell():
             _thumbnail(context, item)
@@ -46,9 +48,15 @@ def gallery(
                 label(plain(caption(item), 14)) or "picture", key=f"{key}-{item.class_id}-{item.image[:20]}"
             ):
                 chosen.append(item)
-    if num_pages > 1:
-        st.pagination(num_pages, key=f"{key}-page")
     return chosen
+
+
+def page_of(items: Sequence[T], page_size: int, key: str) -> Sequence[T]:
+    """Draw the numbers of the pages, if there are several, and return the items on the chosen one."""
+    num_pages = -(-len(items) // page_size)
+    # A key of its own for each number of pages: a page that no longer exists is never asked for.
+    page = st.pagination(num_pages, key=f"{key}-{num_pages}") if num_pages > 1 else 1
+    return items[(page - 1) * page_size : page * page_size]
 
 
 def _thumbnail(context: Context, item: Item) -> None:

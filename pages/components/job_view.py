@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
 
 import streamlit as st
 
-from pages.components.frame import job_progress, show_error
+from pages.components.errors import errors_shown
+from pages.components.frame import job_progress
 from pages.components.state import Context
 from pages.components.text import label
-from tlcore.errors import NotFoundError, TransferLabError
+from tlcore.errors import NotFoundError, UnreadableError
 from tlcore.jobs import control
-from tlcore.storage.jobs import JobStatus, get_job
+from tlcore.storage.jobs import JobStatus, get_job, read_request
 
 POLL_SECONDS = 0.5
+
+T = TypeVar("T")
 
 
 @st.fragment(run_every=POLL_SECONDS)
@@ -29,18 +34,23 @@ def watch_job(
         hint: As in `draw_job`.
         on_end: Called once before the page is drawn anew.
     """
-    try:
-        job = get_job(context.engine, job_id)
-    except NotFoundError:
-        st.rerun()
-    except TransferLabError as error:
-        show_error(error)
-        return
-    if not job.is_active:
-        if on_end is not None:
-            on_end()
-        st.rerun()
-    draw_job(context, job, key=key, hint=hint)
+    with errors_shown():
+        try:
+            job = get_job(context.engine, job_id)
+        except NotFoundError:
+            st.rerun()
+        if not job.is_active:
+            if on_end is not None:
+                on_end()
+            st.rerun()
+        draw_job(context, job, key=key, hint=hint)
+
+
+def request_of(context: Context, job: JobStatus, kind: type[T]) -> T | None:
+    """Return what a job was asked for; `None` when this version cannot read it."""
+    with suppress(UnreadableError):
+        return read_request(context.engine, job.id, kind)
+    return None
 
 
 def draw_job(context: Context, job: JobStatus, *, key: str = "", hint: str = "") -> None:
@@ -52,7 +62,7 @@ def draw_job(context: Context, job: JobStatus, *, key: str = "", hint: str = "")
         key: Of the button, for a job that is shown in two places of a page; otherwise it has one of its own.
         hint: What to know before one stops it.
     """
-    try:
+    with errors_shown():
         control.ensure_runner(context.home)  # it may have died with the computer
         text, fraction = job_progress(context, job)
         st.progress(fraction, text=label(text))
@@ -61,5 +71,3 @@ def draw_job(context: Context, job: JobStatus, *, key: str = "", hint: str = "")
         if st.button("Stop", key=key, icon=":material/stop_circle:", disabled=stopping, help=hint or None):
             control.stop_job(context.engine, job, context.home)
             st.rerun()
-    except TransferLabError as error:
-        show_error(error)

@@ -11,10 +11,11 @@ from pages.server.asgi import USER_COOKIE, is_user
 from tlcore.dataset import Dataset
 from tlcore.errors import NotFoundError
 from tlcore.home import DataRoot
-from tlcore.model.architecture import without_contradictions
+from tlcore.model.architecture import ModelSummary, describe_model, without_contradictions
 from tlcore.storage.database import open_database
 from tlcore.storage.datasets import get_version, load_dataset
 from tlcore.storage.images import ImageStore
+from tlcore.storage.jobs import ACTIVE_STATES, JobKind, JobStatus, list_jobs
 from tlcore.storage.projects import Project, get_project
 from tlcore.storage.runs import Run, list_runs
 
@@ -59,9 +60,24 @@ class Context(Visit):
         return ImageStore(self.home)
 
     @property
+    def version(self) -> int:
+        """The number of the current data set, 0 before the first pictures."""
+        return self.project.version or 0
+
+    @property
+    def model(self) -> ModelSummary:
+        """What the chosen model will look like for the project's classes."""
+        return describe_model(self.project.config.model, max(self.dataset.num_classes, 1))
+
+    @property
     def dataset(self) -> Dataset:
         """The project's current data set; empty before the first pictures. Costs nothing on a rerun."""
         return self.dataset_of(self.project)
+
+    def active_jobs(self, kind: JobKind, *, of_everyone: bool = False) -> list[JobStatus]:
+        """Return the jobs of a kind that wait or work for this project, or for whomever."""
+        found = list_jobs(self.engine, states=ACTIVE_STATES, project_id=None if of_everyone else self.project.id)
+        return [job for job in found if job.kind == kind]
 
     @property
     def runs(self) -> list[Run]:

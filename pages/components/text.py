@@ -6,6 +6,8 @@ import html
 import re
 import unicodedata
 
+from tlcore.settings.words import count as count
+
 _MARKDOWN = re.compile(r"([!-/:-@\[-`{-~])")
 _LINK = re.compile(r"(?i)(?<=http)(?=s?:)|(?<=www)(?=\.)")
 _WORD_JOINER = "\u2060"
@@ -38,8 +40,3 @@ def _is_hidden(character: str) -> bool:
     if character == " ":
         return False
     return not character.isprintable() or unicodedata.category(character) in ("Cf", "Zl", "Zp", "Cc")
-
-
-def count(number: int, one: str, many: str | None = None) -> str:
-    """Return a number with its noun: `1 picture`, `1,200 pictures`."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -9,9 +9,9 @@ import streamlit as st
 from pages.components.state import Context
 from pages.components.text import label
 from tlcore.storage.configs import Unreadable
-from tlcore.storage.ensembles import list_unreadable_ensembles
-from tlcore.storage.runs import list_unreadable_runs
-from tlcore.storage.simple_heads import list_unreadable_simple_heads
+from tlcore.storage.ensembles import read_ensembles
+from tlcore.storage.runs import read_runs
+from tlcore.storage.simple_heads import read_simple_heads
 
 
 def draw_unreadable(found: Sequence[Unreadable]) -> None:
@@ -22,5 +22,5 @@ def draw_unreadable(found: Sequence[Unreadable]) -> None:
 
 def unreadable_models(context: Context) -> list[Unreadable]:
     """Return the runs, groups and simple heads of the project that cannot be read."""
-    lists = (list_unreadable_runs, list_unreadable_ensembles, list_unreadable_simple_heads)
-    return [one for read in lists for one in read(context.engine, context.project.id)]
+    reads = (read_runs, read_ensembles, read_simple_heads)
+    return [one for read in reads for one in read(context.engine, context.project.id)[1]]

@@ -47,7 +47,7 @@ class UserCookie:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on and set the cookie on the page that answers it."""
-        if scope["type"] != "http" or is_user(user_of(Headers(scope=scope))):
+        if scope["type"] != "http" or owner_of(Headers(scope=scope)):
             await self._app(scope, receive, send)
             return
 
@@ -85,12 +85,6 @@ class SafeHeaders:
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
 
 
-def user_of(headers: Headers) -> str:
-    """Return the identity that a request carries, or an empty string."""
-    # Not Python's own parser: it drops everything after one cookie of another program that it does not understand.
-    return cookie_parser(headers.get("cookie", "")).get(USER_COOKIE, "")
-
-
 def is_user(value: str) -> bool:
     """Whether a cookie's value has the shape of an identity that this server gave out."""
     return re.fullmatch(r"[A-Za-z0-9_-]{24}", value) is not None
@@ -98,7 +92,8 @@ def is_user(value: str) -> bool:
 
 def owner_of(headers: Headers) -> str | None:
     """Return the browser that asks, `None` when it carries no identity of ours."""
-    value = user_of(headers)
+    # Not Python's own parser: it drops everything after one cookie of another program that it does not understand.
+    value = cookie_parser(headers.get("cookie", "")).get(USER_COOKIE, "")
     return value if is_user(value) else None
 
 

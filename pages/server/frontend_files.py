@@ -1,4 +1,4 @@
-"""Streamlit's own scripts, styles and fonts, answered from memory and compressed."""
+"""Streamlit's own scripts, styles and fonts and Plotly's script, answered from memory and compressed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-FOLDER = "/static/"
+from pages.server.plotly_script import PLOTLY_ADDRESS
+
+UNCHANGING = ("/static/", PLOTLY_ADDRESS)
+"""Parts of the addresses of files that never change."""
+
 UNCOMPRESSED_TYPES = ("font/", "image/", "audio/", "video/")
 """What is compressed by itself."""
 
@@ -76,7 +80,9 @@ class FrontendFiles:
             await asyncio.Event().wait()
             raise AssertionError("unreachable")
 
-        await self._app({**scope, "extensions": {}}, stay, take)
+        # The plain file: some answers Streamlit would compress too, anew for each browser and in everybody's way.
+        headers = [pair for pair in scope["headers"] if pair[0].lower() != b"accept-encoding"]
+        await self._app({**scope, "headers": headers, "extensions": {}}, stay, take)
         start, *bodies = messages
         return _Answer(start, b"".join(message.get("body", b"") for message in bodies))
 
@@ -87,13 +93,15 @@ class FrontendFiles:
 
 
 def _asks_for_whole_file(scope: Scope) -> bool:
-    if scope["type"] != "http" or scope["method"] != "GET" or FOLDER not in scope["path"]:
+    if scope["type"] != "http" or scope["method"] != "GET" or not any(part in scope["path"] for part in UNCHANGING):
         return False
     return not any(name == "range" or name.startswith("if-") for name in Headers(scope=scope))
 
 
 def _compressed(answer: _Answer) -> _Answer:
     if len(answer.body) < MIN_BYTES or answer.headers.get("content-type", "").startswith(UNCOMPRESSED_TYPES):
+        return answer
+    if "content-encoding" in answer.headers:  # Streamlit compresses what lies outside its own folders
         return answer
     body = gzip.compress(answer.body, compresslevel=6, mtime=0)
     start = {**answer.start, "headers": list(answer.start["headers"])}

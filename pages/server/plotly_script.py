@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
 from functools import lru_cache
 from importlib.metadata import distribution, version
-from pathlib import Path
 
-from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import FileResponse
 from starlette.routing import Route
 
-PLOTLY_ADDRESS = "/plotly.min.js"
+PLOTLY_ADDRESS = "/lab/static/plotly.min.js"
+"""Below a folder `static`, so that `FrontendFiles` compresses it once."""
 
 ONE_YEAR_SECONDS = 365 * 24 * 3600
 
@@ -22,27 +20,9 @@ def versioned_address() -> str:
     return f"{PLOTLY_ADDRESS}?v={version('plotly')}"
 
 
-@lru_cache(maxsize=1)
-def _script_path() -> Path:
-    # Asking for the package's files does not import it, which would take a second.
-    return Path(str(distribution("plotly").locate_file("plotly/package_data/plotly.min.js")))
-
-
-@lru_cache(maxsize=2)
-def _script(compressed: bool) -> bytes:
-    data = _script_path().read_bytes()
-    return gzip.compress(data, compresslevel=6, mtime=0) if compressed else data
-
-
-def plotly_script(request: Request) -> Response:
-    """Answer with Plotly's script, compressed when the browser accepts it."""
-    compressed = "gzip" in request.headers.get("accept-encoding", "")
-    headers = {"Cache-Control": f"public, max-age={ONE_YEAR_SECONDS}, immutable", "Vary": "Accept-Encoding"}
-    if compressed:
-        headers["Content-Encoding"] = "gzip"
-    return Response(_script(compressed), media_type="text/javascript", headers=headers)
-
-
 def plotly_route() -> Route:
-    """Return the route for the web server."""
-    return Route(PLOTLY_ADDRESS, plotly_script)
+    """Return the route for the web server; `FrontendFiles` keeps and compresses the answer."""
+    # Asking for the package's files does not import it, which would take a second.
+    path = str(distribution("plotly").locate_file("plotly/package_data/plotly.min.js"))
+    headers = {"Cache-Control": f"public, max-age={ONE_YEAR_SECONDS}, immutable"}
+    return Route(PLOTLY_ADDRESS, lambda _request: FileResponse(path, media_type="text/javascript", headers=headers))

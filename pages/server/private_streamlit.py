@@ -12,10 +12,10 @@ a person whose pictures are broken. A test asks a running server the same about 
 
 from __future__ import annotations
 
-import inspect
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from inspect import isfunction, signature
 from typing import Any
 
 from streamlit.runtime import Runtime, app_session, get_instance, memory_media_file_storage
@@ -126,14 +126,10 @@ def _overrides(ours: type) -> bool:
     """Whether every method of one of our classes replaces one that Streamlit calls in the same way."""
     theirs = ours.__mro__[1]
     return all(
-        hasattr(theirs, name) and _parameters(method) == _parameters(getattr(theirs, name))
+        hasattr(theirs, name) and [*signature(method).parameters] == [*signature(getattr(theirs, name)).parameters]
         for name, method in vars(ours).items()
-        if inspect.isfunction(method)
+        if isfunction(method)
     )
-
-
-def _parameters(method: Callable[..., object]) -> list[str]:
-    return list(inspect.signature(method).parameters)
 
 
 def check() -> None:

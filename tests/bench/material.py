@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tests.conftest import SHARED_DATA
 from tlcore.config import ModelConfig
 from tlcore.dataset import Dataset, Item
-from tlcore.documents import from_json, to_json
+from tlcore.documents import read_document, to_json
 from tlcore.features.compiled import ensure_compiled
 from tlcore.home import DataRoot
 from tlcore.images.views import square_pixels
@@ -71,7 +71,7 @@ def photos(sizes: Sizes, home: DataRoot) -> Dataset:
     path = home.path / "bench-photos.json"
     if not path.exists():
         path.write_text(to_json(read_dataset(PHOTOS)), encoding="utf-8")
-    dataset = from_json(path.read_bytes(), Dataset)
+    dataset = read_document(path.read_bytes(), Dataset)
     items = sorted(dataset.items, key=lambda item: item.image)  # keys are hashes, so the classes are mixed
     test = [item for item in items if item.split == "test"][: sizes.test]
     train = [replace(item, split="train") for item in items if item.split != "test"][: sizes.train]

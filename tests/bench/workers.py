@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 from tests.page_tests import OWNER, ROOT_DIR
+from tests.queued_run import create_run
 from tlcore.config import RunConfig
 from tlcore.dataset import Dataset
 from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot
@@ -14,7 +15,6 @@ from tlcore.storage.database import open_database
 from tlcore.storage.datasets import commit_version
 from tlcore.storage.jobs import claim_job
 from tlcore.storage.projects import create_project
-from tlcore.storage.runs import create_run
 
 RUN_WORKER = "tlcore.jobs.worker"
 

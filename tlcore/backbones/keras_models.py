@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tlcore.backbones.efficientnet_lite import convert_weights, set_weights
+from tlcore.backbones.efficientnet_lite import convert_weights
 from tlcore.backbones.spec import BackboneSpec, PreprocessingSpec, output_shape
 from tlcore.backbones.weights.status import RANDOM_SEED, is_random, require_weights
 from tlcore.config import IMAGENET
@@ -58,7 +58,10 @@ def build_backbone(spec: BackboneSpec, image_size: int, home: DataRoot, weights:
     if random_weights:
         _settle_batch_norm(model, image_size)
     elif path is None:
-        set_weights(model, convert_weights())
+        weights_by_layer = convert_weights()
+        for layer in model.layers:
+            if layer.weights:
+                layer.set_weights(weights_by_layer[layer.name])
     else:
         _load_weights(keras.Model(preprocessed, features), path, spec)
     if weights == IMAGENET and spec.imagenet_variance_factors:
@@ -101,6 +104,23 @@ def scale_pixel_variances(network: keras.Model, factors: tuple[float, float, flo
 def _normalization(network: keras.Model) -> keras.layers.Normalization:
     (layer,) = (layer for layer in network.layers if isinstance(layer, keras.layers.Normalization))
     return layer
+
+
+def build_small_cnn(inputs: keras.KerasTensor, *, filters: tuple[int, ...]) -> keras.KerasTensor:
+    """Add one 3x3 convolution with ReLU and one pooling per number of filters.
+
+    Args:
+        inputs: float32 of shape `(batch, height, width, 3)`, values in [0, 1].
+        filters: Filters of each convolution, from the picture up.
+
+    Returns:
+        float32 of shape `(batch, height / 2 ** n, width / 2 ** n, filters[-1])` for n blocks, rounded down.
+    """
+    x = inputs
+    for number, channels in enumerate(filters, start=1):
+        x = keras.layers.Conv2D(channels, 3, padding="same", activation="relu", name=f"conv{number}")(x)
+        x = keras.layers.MaxPooling2D(2, name=f"pool{number}")(x)
+    return x
 
 
 def block_output(model: keras.Model, spec: BackboneSpec, block_name: str) -> keras.KerasTensor:

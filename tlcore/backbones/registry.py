@@ -3,35 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
-from tlcore.backbones.blocks import read_blocks
+import msgspec
+
 from tlcore.backbones.rows import ROWS
-from tlcore.backbones.small_cnn import (
-    DEFAULT_FILTERS,
-    small_cnn_filters,
-    small_cnn_name,
-    small_cnn_spec,
-)
-from tlcore.backbones.spec import (
-    BackboneSpec,
-    BlockSpec,
-    PreprocessingSpec,
-    output_shape,
-)
+from tlcore.backbones.small_cnn import DEFAULT_FILTERS, small_cnn_filters, small_cnn_name, small_cnn_spec
+from tlcore.backbones.spec import BackboneSpec, BlockSpec, output_shape
 
-__all__ = [
-    "BACKBONES",
-    "BackboneSpec",
-    "BlockSpec",
-    "PreprocessingSpec",
-    "get_backbone",
-    "output_shape",
-    "small_cnn_filters",
-    "small_cnn_name",
-]
+__all__ = ["BACKBONES", "BackboneSpec", "get_backbone", "output_shape", "small_cnn_filters", "small_cnn_name"]
 
-_MEASURED = read_blocks()
-BACKBONES: tuple[BackboneSpec, ...] = tuple(replace(row, blocks=_MEASURED.get(row.name, ())) for row in ROWS)
+BLOCKS_PATH = Path(__file__).with_name("blocks.json")
+MEASURED = msgspec.json.decode(BLOCKS_PATH.read_bytes(), type=dict[str, tuple[BlockSpec, ...]])
+"""The blocks of each backbone, from the picture up, by its name; `measure_blocks` measured them in Keras."""
+
+BACKBONES: tuple[BackboneSpec, ...] = tuple(replace(row, blocks=MEASURED.get(row.name, ())) for row in ROWS)
 
 
 def get_backbone(name: str) -> BackboneSpec:

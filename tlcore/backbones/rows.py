@@ -98,23 +98,34 @@ def _mobilenet_v2(
     return _keras(name, "MobileNetV2", top1, MINUS_ONE_TO_ONE, weights, ends, title=title, source=source, alpha=alpha)
 
 
+def _mobilenet_v3(size: str, top1: float, size_bytes: int, md5: str) -> BackboneSpec:
+    filename = f"weights_mobilenet_v3_{size.lower()}_224_1.0_float_no_top_v2.h5"
+    weights = keras_weights("mobilenet_v3", filename, size_bytes, md5)
+    name, builder, title = f"mobilenet_v3_{size.lower()}", f"MobileNetV3{size}", f"MobileNetV3 {size}"
+    source = f"{KERAS_APPLICATIONS}mobilenet/"
+    return _keras(name, builder, top1, RAW_PIXELS, weights, MOBILENET_V3_ENDS, title=title, source=source)
+
+
 def _efficientnet(number: int, size: int, top1: float, size_bytes: int, md5: str) -> BackboneSpec:
-    return _keras(
-        f"efficientnet_b{number}",
-        f"EfficientNetB{number}",
-        top1,
-        RAW_PIXELS,
-        keras_weights(EFFICIENTNET_STORAGE, f"efficientnetb{number}_notop.h5", size_bytes, md5),
-        EFFICIENTNET_ENDS,
-        size=size,
-        variance_factors=IMAGENET_DEVIATIONS,
-    )
+    weights = keras_weights(EFFICIENTNET_STORAGE, f"efficientnetb{number}_notop.h5", size_bytes, md5)
+    name, builder, factors = f"efficientnet_b{number}", f"EfficientNetB{number}", IMAGENET_DEVIATIONS
+    return _keras(name, builder, top1, RAW_PIXELS, weights, EFFICIENTNET_ENDS, size=size, variance_factors=factors)
 
 
 def _efficientnet_v2(number: int, size: int, top1: float, size_bytes: int, md5: str) -> BackboneSpec:
     weights = keras_weights("efficientnet_v2", f"efficientnetv2-b{number}_notop.h5", size_bytes, md5)
     name, builder = f"efficientnet_v2_b{number}", f"EfficientNetV2B{number}"
     return _keras(name, builder, top1, RAW_PIXELS, weights, EFFICIENTNET_ENDS, size=size)
+
+
+def _vgg(layers: int, size_bytes: int, md5: str) -> BackboneSpec:
+    name = f"vgg{layers}"
+    return _keras(name, name.upper(), 0.713, CAFFE, _tf_kernels(name, size_bytes, md5), VGG_ENDS)
+
+
+def _resnet(layers: int, top1: float, size_bytes: int, md5: str) -> BackboneSpec:
+    weights = _tf_kernels(f"resnet{layers}", size_bytes, md5, "resnet")
+    return _keras(f"resnet{layers}", f"ResNet{layers}", top1, CAFFE, weights, RESNET_ENDS)
 
 
 ROWS: tuple[BackboneSpec, ...] = (
@@ -145,68 +156,12 @@ ROWS: tuple[BackboneSpec, ...] = (
     _mobilenet_v2("", 1.0, 0.713, 9_406_464, source=KERAS_APPLICATIONS),
     _mobilenet_v2("_130", 1.3, 0.744, 15_064_192),
     _mobilenet_v2("_140", 1.4, 0.75, 17_454_848),
-    _keras(
-        "mobilenet_v3_small",
-        "MobileNetV3Small",
-        0.681,
-        RAW_PIXELS,
-        keras_weights(
-            "mobilenet_v3",
-            "weights_mobilenet_v3_small_224_1.0_float_no_top_v2.h5",
-            4_334_752,
-            "d3e8ec802a04aa4fc771ee12a9a9b836",
-        ),
-        MOBILENET_V3_ENDS,
-        title="MobileNetV3 Small",
-        source="https://keras.io/api/applications/mobilenet/",
-    ),
-    _keras(
-        "mobilenet_v3_large",
-        "MobileNetV3Large",
-        0.756,
-        RAW_PIXELS,
-        keras_weights(
-            "mobilenet_v3",
-            "weights_mobilenet_v3_large_224_1.0_float_no_top_v2.h5",
-            12_683_000,
-            "07fb09a5933dd0c8eaafa16978110389",
-        ),
-        MOBILENET_V3_ENDS,
-        title="MobileNetV3 Large",
-        source="https://keras.io/api/applications/mobilenet/",
-    ),
-    _keras(
-        "vgg16",
-        "VGG16",
-        0.713,
-        CAFFE,
-        _tf_kernels("vgg16", 58_889_256, "6d6bbae143d832006294945121d1f1fc"),
-        VGG_ENDS,
-    ),
-    _keras(
-        "vgg19",
-        "VGG19",
-        0.713,
-        CAFFE,
-        _tf_kernels("vgg19", 80_134_624, "253f8cb515780f3b799900260a226db6"),
-        VGG_ENDS,
-    ),
-    _keras(
-        "resnet50",
-        "ResNet50",
-        0.749,
-        CAFFE,
-        _tf_kernels("resnet50", 94_765_736, "4d473c1dd8becc155b73f8504c6f6626", "resnet"),
-        RESNET_ENDS,
-    ),
-    _keras(
-        "resnet101",
-        "ResNet101",
-        0.764,
-        CAFFE,
-        _tf_kernels("resnet101", 171_446_536, "88cf7a10940856eca736dc7b7e228a21", "resnet"),
-        RESNET_ENDS,
-    ),
+    _mobilenet_v3("Small", 0.681, 4_334_752, "d3e8ec802a04aa4fc771ee12a9a9b836"),
+    _mobilenet_v3("Large", 0.756, 12_683_000, "07fb09a5933dd0c8eaafa16978110389"),
+    _vgg(16, 58_889_256, "6d6bbae143d832006294945121d1f1fc"),
+    _vgg(19, 80_134_624, "253f8cb515780f3b799900260a226db6"),
+    _resnet(50, 0.749, 94_765_736, "4d473c1dd8becc155b73f8504c6f6626"),
+    _resnet(101, 0.764, 171_446_536, "88cf7a10940856eca736dc7b7e228a21"),
     _keras(
         "resnet50_v2",
         "ResNet50V2",

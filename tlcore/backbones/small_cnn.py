@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from itertools import pairwise
 
 from tlcore.backbones.spec import ZERO_TO_ONE, BackboneSpec, BlockSpec
 
@@ -10,8 +10,6 @@ PREFIX = "small_cnn"
 MAX_BLOCKS = 6
 MIN_FILTERS, MAX_FILTERS = 4, 512
 DEFAULT_FILTERS = (32, 64, 128)
-
-_NAME = re.compile(rf"{PREFIX}((?:-\d{{1,3}}){{1,{MAX_BLOCKS}}})")
 
 
 def small_cnn_name(filters: tuple[int, ...]) -> str:
@@ -34,13 +32,15 @@ def small_cnn_name(filters: tuple[int, ...]) -> str:
 
 def small_cnn_filters(name: str) -> tuple[int, ...] | None:
     """Return the filters that a name carries, `None` when it is not the name of a small network."""
-    match = _NAME.fullmatch(name)
-    if match is None:
+    prefix, *numbers = name.split("-")
+    if prefix != PREFIX:
         return None
-    filters = tuple(int(number) for number in match[1].removeprefix("-").split("-"))
-    in_range = all(MIN_FILTERS <= number <= MAX_FILTERS for number in filters)
-    # One network has one name, so `032` is none.
-    return filters if in_range and small_cnn_name(filters) == name else None
+    try:
+        filters = tuple(map(int, numbers))
+        # One network has one name, so `032` is none.
+        return filters if small_cnn_name(filters) == name else None
+    except ValueError:
+        return None
 
 
 def small_cnn_spec(filters: tuple[int, ...]) -> BackboneSpec:
@@ -49,24 +49,21 @@ def small_cnn_spec(filters: tuple[int, ...]) -> BackboneSpec:
     Raises:
         ValueError: If there are too few or too many blocks or filters.
     """
-    blocks = []
-    channels = 3
-    for number, channels_out in enumerate(filters, start=1):
-        blocks.append(
-            BlockSpec(
-                name=f"conv{number}",
-                last_layer=f"pool{number}",
-                channels=channels_out,
-                parameters=9 * channels * channels_out + channels_out,
-                window=2,
-                stride=2,
-            )
+    blocks = tuple(
+        BlockSpec(
+            name=f"conv{number}",
+            last_layer=f"pool{number}",
+            channels=channels_out,
+            parameters=9 * channels * channels_out + channels_out,
+            window=2,
+            stride=2,
         )
-        channels = channels_out
+        for number, (channels, channels_out) in enumerate(pairwise((3, *filters)), start=1)
+    )
     return BackboneSpec(
         name=small_cnn_name(filters),
         title=f"Small CNN ({', '.join(map(str, filters))} filters)",
-        builder="tlcore.backbones.small_cnn_layers:build_small_cnn",
+        builder="tlcore.backbones.keras_models:build_small_cnn",
         arguments=(("filters", filters),),
         imagenet_top1=None,
         imagenet_source="",
@@ -76,5 +73,5 @@ def small_cnn_spec(filters: tuple[int, ...]) -> BackboneSpec:
         minimum_size=max(32, 2 ** len(filters)),
         preprocessing=ZERO_TO_ONE,
         weights=None,
-        blocks=tuple(blocks),
+        blocks=blocks,
     )

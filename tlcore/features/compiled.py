@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 
-import filelock
-
 from tlcore.features.engines import compiled_prefix_path, num_compute_threads, read_engine_speeds, write_engine_speeds
 from tlcore.features.litert import is_whole
-from tlcore.home import DataRoot, storage_error
+from tlcore.home import DataRoot, holding
 from tlcore.model.cut import PIXELS, ModelPlan
 from tlcore.progress import Progress, background, wait_for
 from tlcore.quiet import silence_tensorflow
@@ -50,16 +48,8 @@ def _compile(plan: ModelPlan, home: DataRoot) -> None:
     from tlcore.model.classifier import build_prefix
 
     path = compiled_prefix_path(plan.prefix, home)
-    lock = filelock.FileLock(path.with_suffix(".lock"))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except OSError as error:
-        raise storage_error(error, path) from error
-    try:
+    with holding(path.with_suffix(".lock")):
         if not is_compiled(plan, home):
             model = build_prefix(plan, home)
             compile_model(model, path)
             write_engine_speeds(plan.prefix, measure_engines(model, path), home)
-    finally:
-        lock.release()

@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 
 from tlcore.features.engines import EngineSpeeds, LiteRTEngine, as_stored, pictures_per_second, this_machine
 from tlcore.features.litert import seal
-from tlcore.home import DataRoot, write_atomically
-from tlcore.model.classifier import build_prefix
-from tlcore.model.cut import ModelPlan
+from tlcore.home import write_atomically
 
 
 def compile_model(model: keras.Model, path: Path) -> None:
@@ -70,15 +68,6 @@ class FoldedEngine:
         """Return the features, float16."""
         features = self._function(tf.constant(np.stack(pictures), tf.float32))
         return as_stored(features.numpy())
-
-
-def folded_engine(plan: ModelPlan, home: DataRoot) -> FoldedEngine:
-    """Build the frozen prefix of a model as a folded TensorFlow graph.
-
-    Raises:
-        WeightsError: If the backbone's weights are not on this computer.
-    """
-    return FoldedEngine(build_prefix(plan, home))
 
 
 def measure_engines(model: keras.Model, path: Path) -> EngineSpeeds:

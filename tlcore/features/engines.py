@@ -19,8 +19,6 @@ from tlcore.features.litert import CompiledModel
 from tlcore.home import DataRoot, write_atomically
 from tlcore.model.cut import Prefix
 
-EngineName = Literal["litert", "tensorflow"]
-
 THREADS_VARIABLE = "TRANSFER_LAB_THREADS"
 # Half precision ends here; the first layers of VGG16 come near.
 LARGEST = float(np.finfo(np.float16).max)
@@ -83,7 +81,7 @@ class EngineSpeeds:
     tensorflow: float
 
     @property
-    def fastest(self) -> EngineName:
+    def fastest(self) -> Literal["litert", "tensorflow"]:
         """The engine to use."""
         return "litert" if self.litert >= self.tensorflow else "tensorflow"
 

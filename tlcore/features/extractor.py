@@ -5,14 +5,11 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
-import filelock
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,15 +24,14 @@ from tlcore.features.engines import (
     read_engine_speeds,
 )
 from tlcore.features.store import FeatureStore, FeatureTable, record_key
-from tlcore.home import DataRoot, storage_error
+from tlcore.home import DataRoot
 from tlcore.images.views import ViewRequest, square_pixels, view_pixels
 from tlcore.model.cut import PIXELS, ModelPlan
-from tlcore.progress import Phase, Progress
+from tlcore.progress import Phase, Progress, in_order
 from tlcore.storage.images import ImageStore
 
 # A pass is committed in pieces, so that what was computed before a stop or a crash is kept.
 SEGMENT_RECORDS = 2048
-LOCK_POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +98,7 @@ class FeatureExtractor:
         """
         keys = [self._key(request) for request in requests]
         if self._features.missing(keys):
-            with self._alone(progress):
+            with self._features.alone(lambda: progress.phase("waiting_for_features")):
                 missing = list({keys[i]: i for i in self._features.missing(keys)}.values())
                 if missing:  # none when another run computed them meanwhile
                     self._compute([(keys[i], requests[i]) for i in missing], progress, phase)
@@ -115,23 +111,6 @@ class FeatureExtractor:
 
     def _key(self, request: ViewRequest) -> bytes:
         return record_key(request.image, "" if request.view is None else f"{request.view} {self._view_identity}")
-
-    @contextlib.contextmanager
-    def _alone(self, progress: Progress) -> Iterator[None]:
-        """Hold the lock of this set of features; another run may be computing the same ones."""
-        lock = self._features.lock()
-        while not lock.is_locked:
-            try:
-                lock.acquire(timeout=LOCK_POLL_SECONDS)
-            except filelock.Timeout:
-                progress.phase("waiting_for_features")
-            except OSError as error:
-                raise storage_error(error, Path(lock.lock_file)) from error
-        try:
-            self._features.remove_leftovers()
-            yield
-        finally:
-            lock.release()
 
     def _compute(self, records: Sequence[tuple[bytes, ViewRequest]], progress: Progress, phase: Phase) -> None:
         # OpenCV's own threads would compete with these, which work on one picture per core.
@@ -150,23 +129,23 @@ class FeatureExtractor:
             features: NDArray[np.generic] = local.engine([self._pixels(request) for request in requests])
             return features
 
+        def written(batches: Iterable[NDArray[np.generic]]) -> Iterator[NDArray[np.generic]]:
+            nonlocal done, first
+            for features in batches:
+                yield from features
+                if not done:
+                    first = time.monotonic()
+                done += len(features)
+                progress.phase(phase, done, total)
+
         threads = num_compute_threads()
         ahead = threads * max(2, 4 // batch_size)
         with ThreadPoolExecutor(threads, thread_name_prefix="features") as pool:
             for start in range(0, total, SEGMENT_RECORDS):
-                piece = records[start : start + SEGMENT_RECORDS]
-                batches = _batches([request for _, request in piece], batch_size)
-                with (
-                    self._features.writer([key for key, _ in piece]) as writer,
-                    contextlib.closing(_ordered(pool, features_of, batches, ahead)) as computed,
-                ):
-                    for features in computed:
-                        for record in features:
-                            writer.append(record)
-                        if not done:
-                            first = time.monotonic()
-                        done += len(features)
-                        progress.phase(phase, done, total)
+                keys, requests = zip(*records[start : start + SEGMENT_RECORDS], strict=True)
+                batches = (requests[at : at + batch_size] for at in range(0, len(requests), batch_size))
+                with contextlib.closing(in_order(pool, features_of, batches, ahead)) as computed:
+                    self._features.write(keys, written(computed))
         self._features.refresh()
         augmented = records[0][1].view is not None
         self.passes.append(FeaturePass(augmented, total, threads * batch_size, started, first, time.monotonic()))
@@ -191,33 +170,10 @@ def fastest_engine(plan: ModelPlan, home: DataRoot) -> tuple[Callable[[], Engine
         return PixelsEngine, PixelsEngine.batch_size
     speeds = read_engine_speeds(prefix, home)
     if speeds is not None and speeds.fastest == "tensorflow":
-        from tlcore.features.compiling import folded_engine
+        from tlcore.features.compiling import FoldedEngine
+        from tlcore.model.classifier import build_prefix
 
-        shared = folded_engine(plan, home)
+        shared = FoldedEngine(build_prefix(plan, home))
         return lambda: shared, shared.batch_size
     path = compiled_prefix_path(prefix, home)
     return lambda: LiteRTEngine(path), LiteRTEngine.batch_size
-
-
-def _batches(requests: Sequence[ViewRequest], size: int) -> list[Sequence[ViewRequest]]:
-    return [requests[start : start + size] for start in range(0, len(requests), size)]
-
-
-def _ordered(
-    pool: ThreadPoolExecutor,
-    function: Callable[[Sequence[ViewRequest]], NDArray[np.generic]],
-    batches: Sequence[Sequence[ViewRequest]],
-    ahead: int,
-) -> Generator[NDArray[np.generic], None, None]:
-    """Yield results in order while at most `ahead` are under way, so that memory stays flat."""
-    waiting: deque[Future[NDArray[np.generic]]] = deque()
-    try:
-        for batch in batches:
-            waiting.append(pool.submit(function, batch))
-            if len(waiting) >= ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()

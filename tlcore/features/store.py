@@ -8,19 +8,18 @@ import os
 import time
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import filelock
 import numpy as np
 from numpy.typing import NDArray
 
-from tlcore.home import DataRoot, storage_error
+from tlcore.home import DataRoot, holding, write_atomically
 from tlcore.model.cut import Prefix
 
 SIZE_LIMIT_VARIABLE = "TRANSFER_LAB_CACHE_GB"
-DEFAULT_LIMIT_BYTES = 20 * 2**30
+DEFAULT_LIMIT_GB = 20
 # Segments that were used this recently may belong to a run that is training.
 KEEP_SECONDS = 600.0
 KEY_BYTES = 16
@@ -150,46 +149,56 @@ class FeatureSet:
             self._segments[segment].mark_used()
         return FeatureTable([segment.rows for segment in self._segments], places)
 
-    @contextlib.contextmanager
-    def writer(self, keys: Sequence[bytes]) -> Iterator[_SegmentWriter]:
+    def write(self, keys: Sequence[bytes], records: Iterable[NDArray[np.generic]]) -> None:
         """Write the records of `keys`, in that order; nothing is kept unless all were written.
 
         Raises:
             StorageError: If the disk is full.
+            ValueError: If there are more or fewer records than keys.
         """
-        writer = None
-        try:
-            writer = _SegmentWriter(self._directory, keys)
-            yield writer
-            writer.commit()
-        except OSError as error:
-            raise storage_error(error, self._directory / "features") from error
-        finally:
-            if writer is not None:
-                writer.clean_up()
+        name = hashlib.blake2b(b"".join(keys) + os.urandom(8), digest_size=12).hexdigest()
+        data_path, index_path = (self._directory / f"{name}{suffix}" for suffix in (".features", ".npz"))
+        checksums: list[int] = []
 
-    def lock(self) -> filelock.BaseFileLock:
-        """Return the lock that whoever computes records of this set holds.
+        def write_data(path: Path) -> None:
+            with path.open("wb") as file:
+                for record in records:
+                    data = np.ascontiguousarray(record).tobytes()
+                    file.write(data)
+                    checksums.append(zlib.crc32(data))
+            if len(checksums) != len(keys):
+                raise ValueError(f"`records` must be {len(keys)} records. Received: {len(checksums)}")
+
+        def write_index(path: Path) -> None:
+            with path.open("wb") as file:
+                key_bytes = np.frombuffer(b"".join(keys), np.uint8).reshape(-1, KEY_BYTES)
+                np.savez(file, keys=key_bytes, checksums=np.array(checksums, np.uint32))
+
+        try:
+            write_atomically(data_path, write_data)
+            write_atomically(index_path, write_index)
+        finally:
+            if not index_path.exists():
+                data_path.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def alone(self, while_waiting: Callable[[], object]) -> Iterator[None]:
+        """Let nobody else compute records of this set; calls `while_waiting` as long as somebody does.
 
         Raises:
             StorageError: If the disk is full or cannot be written.
         """
-        try:
-            self._directory.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise storage_error(error, self._directory / "lock") from error
-        return filelock.FileLock(self._directory / "lock")
-
-    def remove_leftovers(self) -> None:
-        """Remove what a killed process left half written; only for the holder of the lock."""
-        for path in (*self._directory.glob(".*.writing"), *self._directory.glob("*.features")):
-            if not path.with_suffix(".npz").exists():
+        with holding(self._directory / "lock", while_waiting):
+            # What a killed process left half written.
+            without_index = (p for p in self._directory.glob("*.features") if not p.with_suffix(".npz").exists())
+            for path in {*self._directory.glob(".*writing*"), *without_index}:
                 with contextlib.suppress(OSError):
-                    path.unlink(missing_ok=True)
+                    path.unlink()
+            yield
 
     def refresh(self) -> None:
         """Find the segments that were written since the last look."""
-        for index_path in sorted(self._directory.glob("*.npz")):
+        for index_path in sorted(self._directory.glob("[!.]*.npz")):
             if index_path in self._known:
                 continue
             try:
@@ -210,60 +219,12 @@ class FeatureSet:
                 path.unlink(missing_ok=True)
 
 
-class _SegmentWriter:
-    """Appends records to a temporary file; `commit` makes them a segment."""
-
-    def __init__(self, directory: Path, keys: Sequence[bytes]) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        name = hashlib.blake2b(b"".join(keys) + os.urandom(8), digest_size=12).hexdigest()
-        self._data_path = directory / f"{name}.features"
-        self._index_path = directory / f"{name}.npz"
-        self._temporary_path = directory / f".{name}.writing"
-        self._keys = keys
-        self._checksums: list[int] = []
-        self._file = self._temporary_path.open("wb")
-
-    def append(self, record: NDArray[np.generic]) -> None:
-        """Write the next record."""
-        data = np.ascontiguousarray(record).tobytes()
-        self._file.write(data)
-        self._checksums.append(zlib.crc32(data))
-
-    def commit(self) -> None:
-        """Flush to disk and make the segment visible.
-
-        Raises:
-            ValueError: If records are missing.
-        """
-        if len(self._checksums) != len(self._keys):
-            raise ValueError(f"`append` must be called {len(self._keys)} times. Received: {len(self._checksums)}")
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        self._temporary_path.replace(self._data_path)
-        keys = np.frombuffer(b"".join(self._keys), np.uint8).reshape(-1, KEY_BYTES)
-        with self._temporary_path.open("wb") as file:
-            np.savez(file, keys=keys, checksums=np.array(self._checksums, np.uint32))
-            file.flush()
-            os.fsync(file.fileno())
-        self._temporary_path.replace(self._index_path)
-
-    def clean_up(self) -> None:
-        """Remove what was not committed."""
-        with contextlib.suppress(OSError):
-            self._file.close()
-        self._temporary_path.unlink(missing_ok=True)
-        if not self._index_path.exists():
-            self._data_path.unlink(missing_ok=True)
-
-
 class FeatureStore:
     """The features of one data root, kept under a size limit."""
 
     def __init__(self, home: DataRoot, limit_bytes: int | None = None) -> None:
         self._directory = home.features_dir
-        gigabytes = os.environ.get(SIZE_LIMIT_VARIABLE)
-        configured = int(float(gigabytes) * 2**30) if gigabytes else DEFAULT_LIMIT_BYTES
+        configured = int(float(os.environ.get(SIZE_LIMIT_VARIABLE) or DEFAULT_LIMIT_GB) * 2**30)
         self._limit_bytes = configured if limit_bytes is None else limit_bytes
 
     def open(self, prefix: Prefix, features_key: str) -> FeatureSet:
@@ -276,7 +237,7 @@ class FeatureStore:
         Segments that were used in the last ten minutes stay: a run may be reading them.
         """
         segments = []
-        for index_path in self._directory.glob("*/*.npz"):
+        for index_path in self._directory.glob("*/[!.]*.npz"):
             with contextlib.suppress(OSError):
                 size = index_path.stat().st_size + index_path.with_suffix(".features").stat().st_size
                 segments.append((index_path.stat().st_mtime, size, index_path))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlcore.config import AugmentationConfig, FillMode
-from tlcore.images.resizing import check_image
+from tlcore.images.resizing import as_pixels, check_image
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +142,11 @@ def apply_view(image: NDArray[np.uint8], view: View, config: AugmentationConfig)
     if view.is_warped:
         image = _warp(image, _inverse_map(view, image.shape[0], image.shape[1]), config.fill_mode, config.cval)
     if view.flip_horizontal:
-        image = _pixels(cv2.flip(image, 1))
+        image = as_pixels(cv2.flip(image, 1))
     if view.flip_vertical:
-        image = _pixels(cv2.flip(image, 0))
+        image = as_pixels(cv2.flip(image, 0))
     if view.is_recoloured:
-        image = _pixels(cv2.LUT(image, _colour_table(image, view)))
+        image = as_pixels(cv2.LUT(image, _colour_table(image, view)))
     return image
 
 
@@ -176,22 +176,15 @@ def _warp(
     if fill_mode == "wrap":
         columns, rows = _source_coordinates(inverse_map, height, width)
         columns, rows = _wrapped(columns, width), _wrapped(rows, height)
-        return _pixels(
-            cv2.remap(
-                image,
-                columns.astype(np.float32),
-                rows.astype(np.float32),
-                cv2.INTER_LINEAR,
-                borderMode=cv2.BORDER_REPLICATE,
-            )
-        )
+        places = columns.astype(np.float32), rows.astype(np.float32)
+        return as_pixels(cv2.remap(image, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
     border = _REPEATED_BORDERS.get(fill_mode, cv2.BORDER_REPLICATE)
-    warped = _pixels(cv2.warpAffine(image, inverse_map, (width, height), flags=_FROM_RESULT, borderMode=border))
+    warped = as_pixels(cv2.warpAffine(image, inverse_map, (width, height), flags=_FROM_RESULT, borderMode=border))
     if fill_mode == "constant":
         # OpenCV would blend `cval` into the outermost pixels; SciPy gives each pixel the one or the other.
         columns, rows = _source_coordinates(inverse_map, height, width)
         inside = _is_within(columns, width) & _is_within(rows, height)
-        warped = _pixels(cv2.copyTo(warped, inside.view(np.uint8), np.full_like(warped, round(cval))))
+        warped = as_pixels(cv2.copyTo(warped, inside.view(np.uint8), np.full_like(warped, round(cval))))
     return warped
 
 
@@ -235,8 +228,3 @@ def _colour_table(image: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:
         mean = np.average(table, weights=counts.ravel())
         table = np.clip(mean + view.contrast * (table - mean), 0, 255)
     return np.rint(table).astype(np.uint8)
-
-
-def _pixels(array: object) -> NDArray[np.uint8]:
-    """Return what an OpenCV function gave back, with its type."""
-    return np.asarray(array, dtype=np.uint8)

@@ -6,6 +6,8 @@ threads calls `cv2.setNumThreads(1)` once when it starts; nothing here changes i
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -31,14 +33,11 @@ def decode_image(data: bytes) -> NDArray[np.uint8]:
         ImageError: If the bytes are no picture.
     """
     pixels = None
-    if data:  # OpenCV raises an error of its own on an empty buffer
-        try:
-            pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR_RGB)
-        except cv2.error:
-            pixels = None
+    with suppress(cv2.error):  # such as for an empty buffer; for most others it returns `None`
+        pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR_RGB)
     if pixels is None:
         raise ImageError("A stored picture cannot be read any more. Delete it on the Data page and add it again.")
-    return np.asarray(pixels, dtype=np.uint8)
+    return as_pixels(pixels)
 
 
 def resize_image(image: NDArray[np.uint8], size: int, mode: ResizeMode) -> NDArray[np.uint8]:
@@ -74,3 +73,8 @@ def check_image(image: NDArray[np.uint8]) -> None:
             "`image` must be a uint8 array of shape (height, width, 3). "
             f"Received: dtype={image.dtype}, shape={image.shape}"
         )
+
+
+def as_pixels(array: object) -> NDArray[np.uint8]:
+    """Return what an OpenCV function gave back, with its type."""
+    return np.asarray(array, dtype=np.uint8)

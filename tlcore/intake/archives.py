@@ -5,14 +5,13 @@ from __future__ import annotations
 import stat
 import struct
 import zipfile
-import zlib
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO
 
+from tlcore.damage import DAMAGE_ERRORS
 from tlcore.errors import ArchiveError, ImageError
 from tlcore.intake.names import is_junk, printable, split_path
 from tlcore.intake.signatures import archive_kind
@@ -30,17 +29,6 @@ _CHUNK_BYTES = 1 << 18
 _LOCAL_HEADER_BYTES = 30
 _ENCRYPTED = 0x1
 _UTF8_NAME = 0x800
-_READ_ERRORS = (
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    EOFError,
-    OSError,
-    RuntimeError,
-    ValueError,
-    LookupError,
-    OverflowError,
-)
 _BROKEN = "The ZIP file is incomplete or damaged. Make or upload it again."
 
 
@@ -94,13 +82,7 @@ class Archive:
     def __enter__(self) -> Archive:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file."""
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
     def read(self, entry: ArchiveEntry) -> bytes:
@@ -116,7 +98,7 @@ class Archive:
                     content += chunk
                     if len(content) > entry.size:
                         raise ImageError("The file is longer than the ZIP says. Make the ZIP again.")
-        except _READ_ERRORS as error:
+        except DAMAGE_ERRORS as error:
             raise ImageError("The file is damaged inside the ZIP. Make the ZIP again.") from error
         return bytes(content)
 
@@ -173,7 +155,7 @@ def open_archive(path: Path) -> Archive:
             return archive
     except FileNotFoundError as error:
         raise ArchiveError("The ZIP file is not there any more. Upload it again.") from error
-    except _READ_ERRORS as error:
+    except DAMAGE_ERRORS as error:
         raise ArchiveError(_BROKEN) from error
 
 
@@ -184,7 +166,7 @@ def _check_whole(file: BinaryIO) -> None:
         raise ArchiveError("The file is empty. Make or upload it again.")
     kind = archive_kind(head)
     if kind is not None:
-        raise ArchiveError(f"This is a {kind} file. Unpack it and make a ZIP file of it.")
+        raise ArchiveError(f"This is {kind} file. Unpack it and make a ZIP file of it.")
     size = file.seek(0, 2)
     file.seek(max(0, size - 65_536 - 22 - 20))
     tail = file.read()

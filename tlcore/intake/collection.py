@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 from tlcore.dataset import MAX_CLASSES, ClassLabel, Dataset, Split, unique_items, with_class
@@ -18,6 +19,7 @@ from tlcore.intake.labels import similar_names
 from tlcore.intake.names import printable
 from tlcore.intake.sources import Candidate, Source, candidates
 from tlcore.intake.splitting import NewItem, assign_splits
+from tlcore.progress import in_order
 
 UNLABELLED = "unlabelled"
 _MAX_THREADS = 8
@@ -76,7 +78,25 @@ class Gathered:
             DatasetError: If there would be too many classes.
         """
         _check_class_count(dataset, self.folders)
-        return _report(self.stored, self.folders, dataset, self.refused, seed)
+        before = dataset
+        classes: dict[str, ClassLabel] = {}
+        names = {s.candidate.label.class_name or UNLABELLED for s in self.stored} | set(self.folders)
+        for name in sorted(names, key=_natural):
+            dataset, classes[name] = with_class(dataset, name)
+        new: list[NewItem] = []
+        given: defaultdict[str, set[Split]] = defaultdict(set)
+        for s in self.stored:
+            label = s.candidate.label
+            class_id = classes[label.class_name or UNLABELLED].id
+            new.append(NewItem(s.image, class_id, printable(s.candidate.path_parts[-1]), label.split))
+            if label.split is not None:
+                given[s.image].add(label.split)
+        dataset = replace(dataset, items=unique_items((*dataset.items, *assign_splits(new, dataset, seed=seed))))
+        added = len(dataset.items) - len(before.items)
+        final = {item.image: item.split for item in dataset.items}
+        leaked = {image for image, splits in given.items() if splits != {"train"} and splits != {final[image]}}
+        notes = tuple(_notes(self.stored, before, dataset, leaked))
+        return ImportReport(dataset, added, len(self.stored) - added, self.refused, notes)
 
 
 def collect(
@@ -128,7 +148,10 @@ def gather(
         _check_class_count(dataset, folders)
         stored: list[_Stored] = []
         on_progress(0, len(found))
-        outcomes = stack.enter_context(closing(_bring_all(found, image_store)))
+        threads = max(2, min(os.cpu_count() or 2, _MAX_THREADS))
+        pool = stack.enter_context(ThreadPoolExecutor(threads, thread_name_prefix="intake"))
+        bring = partial(_bring, image_store)
+        outcomes = stack.enter_context(closing(in_order(pool, bring, found, ahead=3 * threads)))
         for done, outcome in enumerate(outcomes, start=1):
             if isinstance(outcome, Refusal):
                 refused.append(outcome)
@@ -147,52 +170,12 @@ def _check_class_count(dataset: Dataset, class_names: Sequence[str]) -> None:
         )
 
 
-def _bring_all(found: Sequence[Candidate], image_store: PictureStore) -> Generator[_Stored | Refusal, None, None]:
-    """Yield what became of each file, in order; only a few are in memory at once."""
-    threads = max(2, min(os.cpu_count() or 2, _MAX_THREADS))
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="intake")
-    waiting: deque[Future[_Stored | Refusal]] = deque()
-    try:
-        for candidate in found:
-            waiting.append(pool.submit(_bring, candidate, image_store))
-            if len(waiting) >= 3 * threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _bring(candidate: Candidate, image_store: PictureStore) -> _Stored | Refusal:
+def _bring(image_store: PictureStore, candidate: Candidate) -> _Stored | Refusal:
     try:
         clean = candidate.clean()
     except ImageError as error:
         return Refusal(candidate.name, str(error))
     return _Stored(candidate, image_store.add(clean.data, clean.thumbnail), clean.note)
-
-
-def _report(
-    stored: Sequence[_Stored], folders: Sequence[str], dataset: Dataset, refused: Sequence[Refusal], seed: int
-) -> ImportReport:
-    before = dataset
-    classes: dict[str, ClassLabel] = {}
-    names = {s.candidate.label.class_name or UNLABELLED for s in stored} | set(folders)
-    for name in sorted(names, key=_natural):
-        dataset, classes[name] = with_class(dataset, name)
-    new: list[NewItem] = []
-    given: defaultdict[str, set[Split]] = defaultdict(set)
-    for s in stored:
-        label = s.candidate.label
-        class_id = classes[label.class_name or UNLABELLED].id
-        new.append(NewItem(s.image, class_id, printable(s.candidate.path_parts[-1]), label.split))
-        if label.split is not None:
-            given[s.image].add(label.split)
-    dataset = replace(dataset, items=unique_items((*dataset.items, *assign_splits(new, dataset, seed=seed))))
-    added = len(dataset.items) - len(before.items)
-    final = {item.image: item.split for item in dataset.items}
-    leaked = {image for image, splits in given.items() if splits != {"train"} and splits != {final[image]}}
-    notes = tuple(_notes(stored, before, dataset, leaked))
-    return ImportReport(dataset, added, len(stored) - added, tuple(refused), notes)
 
 
 def _notes(stored: Sequence[_Stored], before: Dataset, after: Dataset, leaked: set[str]) -> Iterator[str]:

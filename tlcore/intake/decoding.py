@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from tlcore.damage import DAMAGE_ERRORS
 from tlcore.errors import ImageError
-from tlcore.intake.pixels import DECODER_ERRORS, MAX_SIDE, open_picture, upright_rgb
+from tlcore.intake.pixels import MAX_SIDE, open_picture, upright_rgb
 from tlcore.intake.signatures import why_not_a_picture
 
 THUMBNAIL_SIDE = 160
@@ -22,6 +23,7 @@ PICTURE_SUFFIXES = (
 # Small pictures are stored without loss, so that the strokes of a tiny digit stay as they are.
 _EXACT_SIDE = 128
 _JPEG_QUALITY = 95
+_THUMBNAIL_QUALITY = 85
 # 40 megapixels times 50 passes, some ten times what a camera writes. A file may ask for thousands.
 _MAX_SCANNED_PIXELS = 2_000_000_000
 _MOVING_FORMATS = ("GIF", "WEBP", "PNG", "AVIF")
@@ -66,9 +68,9 @@ def clean_pixels(pixels: NDArray[np.uint8]) -> CleanImage:
     """Make a stored picture from pixels that are clean already.
 
     Args:
-        pixels: uint8 RGB of shape `(height, width, 3)`, `[0, 255]`.
+        pixels: uint8 of shape `(height, width, 3)`, RGB, or `(height, width)`, grey; `[0, 255]`.
     """
-    image = Image.fromarray(pixels)
+    image = Image.fromarray(pixels).convert("RGB")
     image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
     return _stored(image, None)
 
@@ -93,23 +95,15 @@ def pixels_of(data: bytes) -> NDArray[np.uint8]:
 
 
 def _stored(image: Image.Image, note: str | None) -> CleanImage:
-    data = _encode(image)
+    data = _encoded(image, "JPEG" if max(image.size) > _EXACT_SIDE else "PNG", _JPEG_QUALITY)
     small = image.copy()
     small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
-    return CleanImage(data, image.width, image.height, _jpeg(small, quality=85), note)
+    return CleanImage(data, image.width, image.height, _encoded(small, "JPEG", _THUMBNAIL_QUALITY), note)
 
 
-def _encode(image: Image.Image) -> bytes:
-    if max(image.size) > _EXACT_SIDE:
-        return _jpeg(image, quality=_JPEG_QUALITY)
+def _encoded(image: Image.Image, file_format: str, quality: int) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def _jpeg(image: Image.Image, quality: int) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=quality)
+    image.save(buffer, file_format, quality=quality)  # PNG has none
     return buffer.getvalue()
 
 
@@ -128,9 +122,8 @@ def _clean(data: bytes) -> tuple[Image.Image, str | None]:
         ) from error
     except UnidentifiedImageError as error:
         raise ImageError(why_not_a_picture(data) or _DAMAGED) from error
-    except DECODER_ERRORS as error:
+    except DAMAGE_ERRORS as error:
         raise ImageError(_DAMAGED) from error
-    rgb.info = {}  # Pillow writes comments and colour profiles found here into the new file
     return rgb, note
 
 

@@ -6,8 +6,6 @@ Pillow and OpenCV, and nothing else of this project.
 
 from __future__ import annotations
 
-import struct
-import zlib
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -15,7 +13,7 @@ from typing import IO
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import AvifImagePlugin, ExifTags, Image, TiffImagePlugin, WebPImagePlugin
+from PIL import AvifImagePlugin, ExifTags, Image, ImageOps, TiffImagePlugin, WebPImagePlugin
 
 MAX_SIDE = 512
 
@@ -23,31 +21,6 @@ MAX_SIDE = 512
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF")  # an MPO file opens as JPEG
 # Pillow loads these plugins only when asked for any format; importing them makes them known to `Image.open`.
 _PLUGINS = (AvifImagePlugin, TiffImagePlugin, WebPImagePlugin)
-# What Pillow's plugins raise on damaged files.
-DECODER_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    AssertionError,
-    LookupError,
-    EOFError,
-    RuntimeError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-)
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 def read_square(path: str | Path, size: int, mode: str) -> NDArray[np.uint8]:
@@ -81,12 +54,14 @@ def upright_rgb(image: Image.Image) -> Image.Image:
         image.thumbnail(box, Image.Resampling.LANCZOS, reducing_gap=3.0)
     image.load()
     orientation = 1
-    with suppress(*DECODER_ERRORS):  # broken EXIF data says nothing about the pixels
+    with suppress(Exception):  # broken EXIF data, whatever Pillow raises over it, says nothing about the pixels
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     rgb = _rgb(image)
     rgb.thumbnail(box, Image.Resampling.LANCZOS, reducing_gap=3.0)
-    turn = _UPRIGHT.get(orientation)
-    return rgb if turn is None else rgb.transpose(turn)
+    rgb.info = {}  # comments and colour profiles found here would be written into a new file
+    rgb.getexif()[ExifTags.Base.Orientation] = orientation
+    ImageOps.exif_transpose(rgb, in_place=True)
+    return rgb
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -5,16 +5,20 @@ from __future__ import annotations
 _ARCHIVE = "This is {what} file, not a picture. Unpack it and add the pictures in it."
 _CONVERT = "This is {what}, which cannot be used. Export it as JPEG or PNG."
 
+_OTHER_ARCHIVES = (
+    (b"Rar!", 0, "a RAR"),
+    (b"7z\xbc\xaf", 0, "a 7z"),
+    (b"\x1f\x8b", 0, "a gzip"),
+    (b"BZh", 0, "a bzip2"),
+    (b"\xfd7zXZ", 0, "an xz"),
+    (b"ustar", 257, "a tar"),
+    (b"(\xb5/\xfd", 0, "a Zstandard"),
+)
 # (first bytes, position, sentence)
 _SIGNATURES: tuple[tuple[bytes, int, str], ...] = (
     (b"PK\x03\x04", 0, _ARCHIVE.format(what="a ZIP or office")),
     (b"PK\x05\x06", 0, _ARCHIVE.format(what="an empty ZIP")),
-    (b"Rar!\x1a\x07", 0, _ARCHIVE.format(what="a RAR")),
-    (b"7z\xbc\xaf\x27\x1c", 0, _ARCHIVE.format(what="a 7z")),
-    (b"\x1f\x8b", 0, _ARCHIVE.format(what="a gzip")),
-    (b"BZh", 0, _ARCHIVE.format(what="a bzip2")),
-    (b"\xfd7zXZ", 0, _ARCHIVE.format(what="an xz")),
-    (b"ustar", 257, _ARCHIVE.format(what="a tar")),
+    *((magic, position, _ARCHIVE.format(what=kind)) for magic, position, kind in _OTHER_ARCHIVES),
     (b"%PDF", 0, _CONVERT.format(what="a PDF document")),
     (b"%!PS", 0, _CONVERT.format(what="a PostScript drawing")),
     (b"\xc5\xd0\xd3\xc6", 0, _CONVERT.format(what="a PostScript drawing")),
@@ -45,10 +49,8 @@ def why_not_a_picture(data: bytes) -> str | None:
 
 
 def archive_kind(head: bytes) -> str | None:
-    """Return what kind of archive other than ZIP the first 512 bytes belong to, such as `RAR`."""
-    kinds = ((b"Rar!", 0, "RAR"), (b"7z\xbc\xaf", 0, "7z"), (b"\x1f\x8b", 0, "gzip"), (b"BZh", 0, "bzip2"))
-    more = ((b"\xfd7zXZ", 0, "xz"), (b"ustar", 257, "tar"), (b"(\xb5/\xfd", 0, "Zstandard"))
-    return next((name for magic, at, name in kinds + more if head[at : at + len(magic)] == magic), None)
+    """Return what kind of archive other than ZIP the first 512 bytes belong to, such as `a RAR`."""
+    return next((kind for magic, at, kind in _OTHER_ARCHIVES if head[at:].startswith(magic)), None)
 
 
 def _about_text(head: bytes) -> str | None:

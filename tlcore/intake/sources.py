@@ -148,7 +148,7 @@ def candidates(
     labels = assign_labels([parts for parts, _ in files] + [(*folder, "") for folder in empty])
     for (parts, read), label in zip(files, labels, strict=False):
         named = replace(label, class_name=label.class_name or fallback)
-        yield Candidate(parts, named, partial(_read_clean, read))
+        yield Candidate(parts, named, partial(read_clean, read))
     empty_classes += [label.class_name for label in labels[len(files) :] if label.class_name]
 
 
@@ -177,5 +177,6 @@ def _read_file(place: Path | bytes) -> bytes:
         raise ImageError(f"The file cannot be read ({error.strerror}). Add it again.") from error
 
 
-def _read_clean(read: Callable[[], bytes]) -> CleanImage:
+def read_clean(read: Callable[[], bytes]) -> CleanImage:
+    """Read a file and clean it; errors as in `read_image`."""
     return read_image(read())

@@ -6,21 +6,17 @@ import subprocess
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 
 import filelock
 import sqlalchemy as sa
 
-from tlcore.errors import NotFoundError, UnreadableError
 from tlcore.home import DataRoot, storage_error
 from tlcore.jobs.processes import start_module
-from tlcore.storage.jobs import JobKind, JobStatus, create_job, get_job, read_request, request_stop
-from tlcore.storage.requests import ImportRequest, WeightsCheckRequest
+from tlcore.storage.jobs import JobKind, JobStatus, create_job, get_job, request_stop
 from tlcore.storage.runs import RunPlan, create_runs
-from tlcore.storage.staging import remove_staging_dir
+from tlcore.storage.staging import remove_staged
 
 RUNNER_MODULE = "tlcore.jobs.runner"
-
 
 RUNNER_START_SECONDS = 5.0
 """How long a runner may take, on a busy computer, until it holds its lock."""
@@ -92,18 +88,5 @@ def stop_job(engine: sa.Engine, job: JobStatus, home: DataRoot) -> None:
     """Ask a job to stop; a run keeps its best epoch so far."""
     request_stop(engine, job.id)
     if not get_job(engine, job.id).is_active:  # it still waited, so no worker cleans up
-        remove_staged(engine, job, home)
+        remove_staged(engine, job.id, home)
     ensure_runner(home)
-
-
-def remove_staged(engine: sa.Engine, job: JobStatus, home: DataRoot) -> None:
-    """Remove what a job waited with, where it ended and its worker could not do it."""
-    with suppress(NotFoundError, UnreadableError):
-        if job.kind == "import":
-            request: ImportRequest | WeightsCheckRequest = read_request(engine, job.id, ImportRequest)
-        elif job.kind == "weights_check":
-            request = read_request(engine, job.id, WeightsCheckRequest)
-        else:
-            return
-        if request.staging is not None:
-            remove_staging_dir(request.staging, home)

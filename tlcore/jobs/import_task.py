@@ -16,8 +16,7 @@ from tlcore.ready_sets.registry import get_ready_set, open_ready_set
 from tlcore.storage.datasets import commit_version, current_dataset
 from tlcore.storage.deletion import remove_unused_pictures
 from tlcore.storage.images import ImageStore
-from tlcore.storage.jobs import JobState, get_job
-from tlcore.storage.requests import ImportRequest, ImportSummary, RefusedFile
+from tlcore.storage.requests import ImportRequest, ImportSummary
 from tlcore.storage.staging import remove_staging_dir
 
 TRIES = 100
@@ -38,39 +37,25 @@ class _NotingStore(ImageStore):
         return key
 
 
-def import_pictures(context: WorkerContext) -> tuple[JobState, str]:
+def import_pictures(context: WorkerContext) -> None:
     """Bring in what the job's row asks for, as the project's next data set version."""
     request = context.request(ImportRequest)
-    project_id = get_job(context.engine, context.job_id).project_id
-    try:
-        with ExitStack() as stack:
-            sources = _sources(context, request, stack)
-            report = _collect_and_commit(context, sources, _note(request), project_id)
-    finally:
-        if request.staging is not None:
-            remove_staging_dir(request.staging, context.home)
-    refused = tuple(RefusedFile(refusal.name, refusal.reason) for refusal in report.refused)
-    summary = ImportSummary(report.added, report.already_there, refused, report.notes)
-    context.answer(summary)
-    return "finished", ""
-
-
-def _collect_and_commit(
-    context: WorkerContext, sources: list[Source], note: str | None, project_id: str
-) -> ImportReport:
-    """Gather the pictures and put them into the current version, whatever another tab has made of it meanwhile."""
     images = _NotingStore(context.home)
     try:
-        return _commit(context, sources, note, project_id, images)
+        with ExitStack() as stack:
+            report = _commit(context, _sources(context, request, stack), _note(request), images)
     except BaseException:
-        # Nothing comes in, so nothing stays: a full disk would stay full.
-        remove_unused_pictures(context.engine, images.added, context.home, import_id=context.job_id)
+        if images.added:  # nothing comes in, so nothing stays: a full disk would stay full
+            remove_unused_pictures(context.engine, images.added, context.home, import_id=context.job_id)
         raise
+    finally:
+        remove_staging_dir(request.staging, context.home)
+    context.answer(ImportSummary(report.added, report.already_there, report.refused, report.notes))
 
 
-def _commit(
-    context: WorkerContext, sources: list[Source], note: str | None, project_id: str, images: ImageStore
-) -> ImportReport:
+def _commit(context: WorkerContext, sources: list[Source], note: str | None, images: ImageStore) -> ImportReport:
+    """Gather the pictures and put them into the current version, whatever another tab has made of it meanwhile."""
+    project_id = context.project_id
     _, dataset = current_dataset(context.engine, project_id, context.home)
     gathered = gather(
         sources, dataset, images, on_progress=lambda done, total: context.progress.phase("looking", done, total)

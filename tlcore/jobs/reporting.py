@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from tlcore.errors import StorageError
 from tlcore.jobs.processes import process_start_time
 from tlcore.progress import Phase, StopRequested
-from tlcore.storage.database import jobs, writing
+from tlcore.storage.database import jobs, read_value, writing
 from tlcore.storage.jobs import write_job
 from tlcore.storage.runs import write_metrics
 
@@ -65,10 +65,8 @@ class JobProgress:
         if time.monotonic() - self._last_check < WRITE_SECONDS:
             return
         self._last_check = time.monotonic()
-        query = sa.select(jobs.c.stop_requested).where(jobs.c.id == self._job_id)
-        with self._engine.begin() as connection:
-            if connection.execute(query).scalar() is not None:
-                raise StopRequested
+        if read_value(self._engine, sa.select(jobs.c.stop_requested).where(jobs.c.id == self._job_id)) is not None:
+            raise StopRequested
 
     def _is_due(self) -> bool:
         return time.monotonic() - self._last_write >= WRITE_SECONDS

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from tlcore.errors import StorageError
 from tlcore.home import DataRoot, storage_error
-from tlcore.jobs.control import remove_staged, runner_lock
+from tlcore.jobs.control import runner_lock
 from tlcore.jobs.processes import is_alive, kill, process_start_time, start_module
 from tlcore.jobs.specs import JOBS, JobSpec
 from tlcore.progress import CLOSING_PHASES
@@ -29,6 +29,7 @@ from tlcore.storage.jobs import (
     requeue_job,
     write_job,
 )
+from tlcore.storage.staging import remove_staged
 
 SLOTS_VARIABLE = "TRANSFER_LAB_SLOTS"
 POLL_SECONDS = 0.1
@@ -144,7 +145,7 @@ class Runner:
     def _end(self, job: JobStatus, state: JobState, message: str) -> None:
         """End a job whose worker cannot do it any more, and clean up in its place."""
         end_job(self._engine, job.id, job.attempt, state, message)
-        remove_staged(self._engine, job, self._home)
+        remove_staged(self._engine, job.id, self._home)
 
 
 def _must_wait(kind: JobKind, active: list[JobStatus], working: list[JobStatus]) -> bool:

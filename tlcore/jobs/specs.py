@@ -13,8 +13,8 @@ from tlcore.storage.jobs import JobKind, JobState
 if TYPE_CHECKING:
     from tlcore.jobs.worker import WorkerContext
 
-Task = Callable[["WorkerContext"], tuple[JobState, str]]
-"""Does the work and returns how the job ended, with words for the person."""
+Task = Callable[["WorkerContext"], tuple[JobState, str] | None]
+"""Does the work; returns how the job ended, with words for the person, where there is more to say than `finished`."""
 
 
 @dataclass(frozen=True, slots=True)

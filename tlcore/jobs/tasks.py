@@ -15,8 +15,8 @@ from tlcore.pricing.speeds import learn_speeds
 from tlcore.simple_heads.run import train_simple_heads
 from tlcore.storage.database import writing
 from tlcore.storage.datasets import get_version, load_dataset
-from tlcore.storage.jobs import JobState, get_job
-from tlcore.storage.requests import SettingsRequest, SimpleHeadsRequest, SimpleHeadsResult
+from tlcore.storage.jobs import JobState
+from tlcore.storage.requests import SettingsRequest, SimpleHeadsRequest
 from tlcore.storage.runs import get_run, write_summary
 from tlcore.training.run import search_learning_rate, train_classifier
 
@@ -46,39 +46,33 @@ def train(context: WorkerContext) -> tuple[JobState, str]:
     return "finished", ""
 
 
-def search_rates(context: WorkerContext) -> tuple[JobState, str]:
+def search_rates(context: WorkerContext) -> None:
     """Try learning rates for the settings of the request, and write what was found."""
     request = context.request(SettingsRequest)
     dataset = _dataset(context, request.version)
     context.answer(search_learning_rate(dataset, request.config, context.progress, context.home))
-    return "finished", ""
 
 
-def measure_speeds(context: WorkerContext) -> tuple[JobState, str]:
+def measure_speeds(context: WorkerContext) -> None:
     """Measure what a run with the settings of the request will take, and remember it."""
     launch_seconds = seconds_since_start()
     request = context.request(SettingsRequest)
     measure(_dataset(context, request.version), request.config, context.progress, launch_seconds, context.home)
-    return "finished", ""
 
 
-def measure_all_backbones(context: WorkerContext) -> tuple[JobState, str]:
+def measure_all_backbones(context: WorkerContext) -> None:
     """Measure the backbones that nobody has measured on this machine yet."""
     measure_backbones(BACKBONES, context.progress, context.home)
-    return "finished", ""
 
 
-def train_heads(context: WorkerContext) -> tuple[JobState, str]:
+def train_heads(context: WorkerContext) -> None:
     """Train the heads that the request asks for and write down how good they became."""
     request = context.request(SimpleHeadsRequest)
     dataset = _dataset(context, request.version)
     folder = context.home.simple_heads_dir / context.job_id
-    tested = train_simple_heads(dataset, request.model, context.progress, folder=folder, home=context.home)
-    context.answer(SimpleHeadsResult(tuple(one.result for one in tested)))
-    return "finished", ""
+    context.answer(train_simple_heads(dataset, request.model, context.progress, folder=folder, home=context.home))
 
 
 def _dataset(context: WorkerContext, version: int) -> Dataset:
     """Return a version of the data set of the job's project."""
-    project_id = get_job(context.engine, context.job_id).project_id
-    return load_dataset(get_version(context.engine, project_id, version).content, context.home)
+    return load_dataset(get_version(context.engine, context.project_id, version).content, context.home)

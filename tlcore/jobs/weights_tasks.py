@@ -6,19 +6,17 @@ from collections.abc import Callable
 
 from tlcore.backbones.registry import get_backbone
 from tlcore.backbones.spec import BackboneSpec
-from tlcore.backbones.weights.download import download_weights
-from tlcore.backbones.weights.status import published_weights, weights_status
+from tlcore.backbones.weights.status import download_weights, published_weights, weights_status
 from tlcore.downloading import is_reachable
 from tlcore.errors import WeightsError
 from tlcore.jobs.worker import WorkerContext
 from tlcore.model.architecture import with_weights
-from tlcore.storage.jobs import JobState, get_job
 from tlcore.storage.projects import update_config
 from tlcore.storage.requests import WeightsCheckRequest, WeightsCheckResult, WeightsDownloadRequest
 from tlcore.storage.staging import remove_staging_dir
 
 
-def download(context: WorkerContext) -> tuple[JobState, str]:
+def download(context: WorkerContext) -> None:
     """Fetch the weights that the request names, one file after the other; a stop keeps what has come."""
     specs = [get_backbone(name) for name in context.request(WeightsDownloadRequest).backbones]
     for number, spec in enumerate(specs):
@@ -32,7 +30,6 @@ def download(context: WorkerContext) -> tuple[JobState, str]:
                 f"computer.{here} Connect it and try again, or choose a backbone that is ready offline."
             )
         download_weights(spec, progress=_report(context, spec))
-    return "finished", ""
 
 
 def _report(context: WorkerContext, spec: BackboneSpec) -> Callable[[int, int], None]:
@@ -42,7 +39,7 @@ def _report(context: WorkerContext, spec: BackboneSpec) -> Callable[[int, int], 
     return report
 
 
-def check(context: WorkerContext) -> tuple[JobState, str]:
+def check(context: WorkerContext) -> None:
     """Check a person's file against its backbone, keep it, and let the project begin with it."""
     from tlcore.backbones.weights.brought_check import keep_brought
 
@@ -54,10 +51,8 @@ def check(context: WorkerContext) -> tuple[JobState, str]:
     finally:
         remove_staging_dir(request.staging, context.home)
     context.answer(WeightsCheckResult(key))
-    project_id = get_job(context.engine, context.job_id).project_id
     update_config(
         context.engine,
-        project_id,
+        context.project_id,
         lambda config: with_weights(config, key) if config.model.backbone == request.backbone else config,
     )
-    return "finished", ""

@@ -39,6 +39,11 @@ class WorkerContext:
     attempt: int
     progress: JobProgress
 
+    @property
+    def project_id(self) -> str:
+        """The project on whose page the job was asked for."""
+        return get_job(self.engine, self.job_id).project_id
+
     def request(self, kind: type[T]) -> T:
         """Return what the job is asked for."""
         return read_request(self.engine, self.job_id, kind)
@@ -69,7 +74,7 @@ def _work(engine: sa.Engine, home: DataRoot, job_id: str, attempt: int, task: Ta
         progress = JobProgress(engine, job_id, attempt)
         try:
             task = task or JOBS[get_job(engine, job_id).kind].load_task()
-            state, message = task(WorkerContext(engine, home, job_id, attempt, progress))
+            state, message = task(WorkerContext(engine, home, job_id, attempt, progress)) or ("finished", "")
         finally:
             progress.flush()
     except StopRequested:

@@ -16,37 +16,22 @@ GENTLER = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class BlockSummary:
-    """One block of the backbone.
+class PartSummary:
+    """A block of the backbone, or a layer of the head.
 
     Attributes:
-        name: Stable name; the freeze line is given by it.
-        output_shape: `(height, width, channels)` of what the next block gets.
-        parameters: Weights in scalars, batch normalization included.
-        trainable: Whether training changes it; its batch normalization stays frozen even then.
-        note: What it typically recognises, in words.
-    """
-
-    name: str
-    output_shape: tuple[int, int, int]
-    parameters: int
-    trainable: bool
-    note: str
-
-
-@dataclass(frozen=True, slots=True)
-class LayerSummary:
-    """One layer of the head, always trainable.
-
-    Attributes:
-        name: Name of the Keras layer.
-        output_shape: Numbers that it gives for one picture.
-        parameters: Weights in scalars; 0 when it has none to learn.
+        name: Stable name of the block, by which the freeze line is given; of the Keras layer in the head.
+        output_shape: What the next part gets for one picture: `(height, width, channels)` after a block.
+        parameters: Weights in scalars, batch normalization included; 0 when there is nothing to learn.
+        trainable: Whether training changes it; a block's batch normalization stays frozen even then.
+        note: What a block typically recognises, in words.
     """
 
     name: str
     output_shape: tuple[int, ...]
     parameters: int
+    trainable: bool = True
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +45,10 @@ class ModelSummary:
         frozen_parameters: Weights in scalars that it leaves alone.
     """
 
-    blocks: tuple[BlockSummary, ...]
-    head: tuple[LayerSummary, ...]
+    blocks: tuple[PartSummary, ...]
+    head: tuple[PartSummary, ...]
     trainable_parameters: int
     frozen_parameters: int
-
-
-def block_names(config: ModelConfig) -> tuple[str, ...]:
-    """Return the blocks at which the freeze line can lie, from the picture up.
-
-    Raises:
-        ValueError: If there is no backbone of that name.
-    """
-    return get_backbone(config.backbone).block_names
 
 
 def blocks_to_thaw(config: RunConfig) -> list[str]:
@@ -160,7 +136,7 @@ def describe_model(config: ModelConfig, num_classes: int) -> ModelSummary:
     spec, trainable = plan.backbone, plan.trainable_blocks
     shapes = output_shape(spec, config.image_size)
     blocks = tuple(
-        BlockSummary(block.name, shapes[block.name], block.parameters, block.name in trainable, spec.sees(block.name))
+        PartSummary(block.name, shapes[block.name], block.parameters, block.name in trainable, spec.sees(block.name))
         for block in spec.blocks
     )
     head = _describe_head(config.head, blocks[-1].output_shape, num_classes)
@@ -178,16 +154,16 @@ def describe_model(config: ModelConfig, num_classes: int) -> ModelSummary:
     )
 
 
-def _describe_head(config: HeadConfig, features: tuple[int, int, int], num_classes: int) -> tuple[LayerSummary, ...]:
+def _describe_head(config: HeadConfig, features: tuple[int, ...], num_classes: int) -> tuple[PartSummary, ...]:
     """Return the layers from the backbone's features, `(height, width, channels)`, to the probabilities."""
     if config.pooling == "average":
-        layers = [LayerSummary(POOLING, (features[-1],), 0)]
+        layers = [PartSummary(POOLING, (features[-1],), 0)]
     else:
-        layers = [LayerSummary("flatten", (math.prod(features),), 0)]
+        layers = [PartSummary("flatten", (math.prod(features),), 0)]
     for number, units in enumerate((*config.dense_units, num_classes), start=1):
         (inputs,) = layers[-1].output_shape
         if config.dropout:
-            layers.append(LayerSummary(f"dropout_{number}", (inputs,), 0))
+            layers.append(PartSummary(f"dropout_{number}", (inputs,), 0))
         name = f"dense_{number}" if number <= len(config.dense_units) else "probabilities"
-        layers.append(LayerSummary(name, (units,), inputs * units + units))
+        layers.append(PartSummary(name, (units,), inputs * units + units))
     return tuple(layers)

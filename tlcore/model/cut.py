@@ -82,20 +82,15 @@ def plan_model(config: ModelConfig) -> ModelPlan:
     """
     spec = get_backbone(config.backbone)
     cut, shape = _cut(spec, config)
-    prefix = Prefix(config.backbone, weights_identity(spec, config.weights), config.image_size, cut, shape)
+    prefix = Prefix(config.backbone, _weights_identity(spec, config.weights), config.image_size, cut, shape)
     start = len(spec.blocks) if config.first_trainable is None else spec.block_index(config.first_trainable)
     frozen = {spec.block_index(name) for name in config.also_frozen}
     trainable = tuple(block.name for index, block in enumerate(spec.blocks) if index >= start and index not in frozen)
     return ModelPlan(config, spec, prefix, trainable)
 
 
-def weights_identity(spec: BackboneSpec, weights: str) -> str:
-    """Return what tells one set of first weights from another.
-
-    Args:
-        spec: The backbone.
-        weights: `ModelConfig.weights`.
-    """
+def _weights_identity(spec: BackboneSpec, weights: str) -> str:
+    """Return what tells one set of first weights, `ModelConfig.weights`, from another."""
     if spec.weights is None or is_random(spec, weights):
         return f"random {RANDOM_SEED}"
     if weights != IMAGENET:

@@ -7,14 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tlcore.backbones.registry import BackboneSpec
-from tlcore.config import IMAGENET, RANDOM, HeadConfig, ModelConfig, Pooling
+from tlcore.config import IMAGENET, POOLINGS, RANDOM, HeadConfig, ModelConfig
 from tlcore.features.compiled import ensure_compiled
 from tlcore.features.engines import read_engine_speeds, write_engine_speeds
 from tlcore.home import DataRoot
 from tlcore.model.cut import plan_model
 from tlcore.progress import Phase, Progress
-
-POOLINGS: tuple[Pooling, ...] = ("average", "flatten")
 
 
 def backbone_milliseconds(spec: BackboneSpec, home: DataRoot) -> float | None:

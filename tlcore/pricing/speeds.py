@@ -11,13 +11,13 @@ from typing import TypeVar
 from tlcore.config import RunConfig
 from tlcore.dataset import Dataset
 from tlcore.documents import read_document, to_json, write_document
+from tlcore.downloading import size_of
 from tlcore.features.engines import num_compute_threads, this_machine
 from tlcore.features.extractor import FeaturePass
 from tlcore.home import DataRoot, write_atomically
 from tlcore.model.cut import plan_model
 from tlcore.storage.images import ImageStore
-from tlcore.training.stopwatch import TrainingPace
-from tlcore.training.timings import RunTimings
+from tlcore.training.stopwatch import RunTimings, TrainingPace
 
 # Raise it when a figure changes its meaning; older files are then left alone.
 FORMAT = 1
@@ -181,10 +181,8 @@ def _overlap(one: FeaturePass, stretch: tuple[float, float]) -> float:
 def _size_of_files(dataset: Dataset, home: DataRoot) -> int:
     """Return how large a picture is on disk, as a power of two: decoding takes longer for larger ones."""
     images, items = ImageStore(home), dataset.items
-    sizes = []
-    for item in items[:: max(1, len(items) // SIZED_PICTURES)][:SIZED_PICTURES]:
-        path = images.path(item.image)
-        sizes.append(path.stat().st_size if path.exists() else 0)
+    looked_at = items[:: max(1, len(items) // SIZED_PICTURES)][:SIZED_PICTURES]
+    sizes = [size_of(images.path(item.image)) for item in looked_at]
     return (sum(sizes) // max(1, len(sizes))).bit_length()
 
 

@@ -7,7 +7,6 @@ import pickle
 import struct
 import tarfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,21 +24,6 @@ _MAX_MEMBER_BYTES = 200_000_000
 _SPLITS: tuple[Split, Split] = ("train", "test")
 
 
-@dataclass(frozen=True, slots=True)
-class _PixelTable:
-    """Pictures of one split.
-
-    Attributes:
-        split: Which.
-        pixels: uint8 of shape `(num_images, height, width)`, grey, or `(num_images, height, width, 3)`, RGB.
-        labels: Integers of shape `(num_images,)`, the number of each picture's class.
-    """
-
-    split: Split
-    pixels: NDArray[np.uint8]
-    labels: NDArray[Any]
-
-
 def read_mnist(path: Path, class_names: Sequence[str]) -> Iterator[ReadyPicture]:
     """Yield the pictures of `mnist.npz`, whose arrays have the names of `keras.datasets.mnist`.
 
@@ -51,8 +35,8 @@ def read_mnist(path: Path, class_names: Sequence[str]) -> Iterator[ReadyPicture]
         DatasetError: If the file is not such a file.
     """
     with damage_in_words(path), np.load(path, allow_pickle=False) as arrays:
-        tables = [_table(split, arrays[f"x_{split}"], arrays[f"y_{split}"], class_names) for split in _SPLITS]
-    yield from _pictures(tables, class_names)
+        for split in _SPLITS:
+            yield from _pictures(split, arrays[f"x_{split}"], arrays[f"y_{split}"], class_names)
 
 
 def read_idx(paths: Sequence[Path], class_names: Sequence[str]) -> Iterator[ReadyPicture]:
@@ -68,13 +52,11 @@ def read_idx(paths: Sequence[Path], class_names: Sequence[str]) -> Iterator[Read
     Source:
         The format: http://yann.lecun.com/exdb/mnist/
     """
-    tables = []
     for split, labels_path, images_path in zip(_SPLITS, paths[::2], paths[1::2], strict=True):
         with damage_in_words(labels_path):
             labels = _idx(labels_path, 1)
         with damage_in_words(images_path):
-            tables.append(_table(split, _idx(images_path, 3), labels, class_names))
-    yield from _pictures(tables, class_names)
+            yield from _pictures(split, _idx(images_path, 3), labels, class_names)
 
 
 def read_cifar(
@@ -97,9 +79,13 @@ def read_cifar(
     """
     with damage_in_words(path):
         batches = _read_batches(path, {*train, test})
-        tables = [_cifar_table("train", batches[name], label_key, class_names) for name in train]
-        tables.append(_cifar_table("test", batches[test], label_key, class_names))
-    yield from _pictures(tables, class_names)
+        for split, names in zip(_SPLITS, (train, [test]), strict=True):
+            first = 0
+            for name in names:
+                planes = batches[name][b"data"].values.reshape(-1, 3, CIFAR_SIDE, CIFAR_SIDE)
+                labels = np.array(batches[name][label_key.encode()])
+                yield from _pictures(split, planes.transpose(0, 2, 3, 1), labels, class_names, first)
+                first += len(planes)
 
 
 def _idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
@@ -120,11 +106,6 @@ def _read_batches(path: Path, names: set[str]) -> dict[str, Any]:
             if file is not None and member.size <= _MAX_MEMBER_BYTES:
                 batches[member.name] = _ByteUnpickler(file, encoding="bytes").load()
     return batches
-
-
-def _cifar_table(split: Split, batch: Any, label_key: str, class_names: Sequence[str]) -> _PixelTable:
-    planes = batch[b"data"].values.reshape(-1, 3, CIFAR_SIDE, CIFAR_SIDE)
-    return _table(split, planes.transpose(0, 2, 3, 1), np.array(batch[label_key.encode()]), class_names)
 
 
 class _ByteUnpickler(pickle.Unpickler):
@@ -172,19 +153,26 @@ class _ByteArray:
         self.values = np.frombuffer(data, np.uint8).reshape(shape, order="F" if by_columns else "C")
 
 
-def _table(split: Split, pixels: NDArray[Any], labels: NDArray[Any], class_names: Sequence[str]) -> _PixelTable:
+def _pictures(
+    split: Split, pixels: NDArray[Any], labels: NDArray[Any], class_names: Sequence[str], first: int = 0
+) -> Iterator[ReadyPicture]:
+    """Yield the pictures of a table.
+
+    Args:
+        split: Theirs.
+        pixels: uint8 of shape `(num_images, height, width)`, grey, or `(num_images, height, width, 3)`, RGB.
+        labels: Integers of shape `(num_images,)`, the number of each picture's class.
+        class_names: Names of the classes by their numbers.
+        first: Number of the first one in its split.
+
+    Raises:
+        ValueError: If the table is not such a one.
+    """
     if pixels.dtype != np.uint8 or pixels.ndim not in (3, 4) or (pixels.ndim == 4 and pixels.shape[3] != 3):
         raise ValueError(f"it holds pictures as {pixels.dtype} of shape {pixels.shape}")
     if labels.shape != (len(pixels),) or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(f"it holds {len(pixels)} pictures and labels of shape {labels.shape}")
     if len(labels) and not 0 <= labels.min() <= labels.max() < len(class_names):
         raise ValueError(f"it has labels up to {labels.max()} for {len(class_names)} classes")
-    return _PixelTable(split, pixels, labels)
-
-
-def _pictures(tables: Sequence[_PixelTable], class_names: Sequence[str]) -> Iterator[ReadyPicture]:
-    counts: dict[Split, int] = dict.fromkeys(_SPLITS, 0)
-    for table in tables:
-        for number, (pixels, label) in enumerate(zip(table.pixels, table.labels, strict=True), counts[table.split]):
-            yield picture_of(class_names[int(label)], table.split, f"{table.split}-{number:05d}.png", pixels)
-        counts[table.split] += len(table.labels)
+    for number, (image, label) in enumerate(zip(pixels, labels, strict=True), first):
+        yield picture_of(class_names[int(label)], split, f"{split}-{number:05d}.png", image)

@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-import pickle
-import struct
-import tarfile
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tlcore.damage import DAMAGE_ERRORS
 from tlcore.downloading import PublishedFile, fetch
 from tlcore.errors import DatasetError
 from tlcore.progress import Progress
 
 INSTEAD = "take a data set that is ready without a network"
-_READ_ERRORS = (
-    OSError,
-    EOFError,
-    KeyError,
-    IndexError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    struct.error,
-    zlib.error,
-    tarfile.TarError,
-    zipfile.BadZipFile,
-    pickle.UnpicklingError,
-)
 
 
 def fetch_files(files: Sequence[PublishedFile], title: str, progress: Progress) -> tuple[Path, ...]:
@@ -63,7 +45,7 @@ def damage_in_words(path: Path) -> Iterator[None]:
     """Turn what the libraries raise over a damaged file into a `DatasetError`."""
     try:
         yield
-    except _READ_ERRORS as error:
+    except DAMAGE_ERRORS as error:
         raise DatasetError(
             f"The file {path} is not what it should be: {error}. "
             "Delete it and take the data set again; then it is downloaded anew."

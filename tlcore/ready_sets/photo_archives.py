@@ -16,9 +16,9 @@ from tlcore.dataset import Split
 from tlcore.errors import DatasetError
 from tlcore.home import storage_error
 from tlcore.intake.archives import MAX_TOTAL_BYTES, open_archive
-from tlcore.intake.decoding import PICTURE_SUFFIXES, CleanImage, read_image
+from tlcore.intake.decoding import PICTURE_SUFFIXES
 from tlcore.intake.names import is_junk, split_path
-from tlcore.intake.sources import ReadyPicture
+from tlcore.intake.sources import ReadyPicture, read_clean
 from tlcore.ready_sets.files import damage_in_words
 
 _CHUNK_BYTES = 1 << 20
@@ -67,11 +67,7 @@ def _photo(
     *folders, name = path_parts or ("",)
     if folders and not is_junk(path_parts) and PurePath(name).suffix.lower() in PICTURE_SUFFIXES:
         split = next((splits[folder] for folder in folders if folder in splits), None)
-        yield ReadyPicture(folders[-1], split, name, partial(_clean, read))
-
-
-def _clean(read: Callable[[], bytes]) -> CleanImage:
-    return read_image(read())
+        yield ReadyPicture(folders[-1], split, name, partial(read_clean, read))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlcore.dataset import Split
-from tlcore.intake.decoding import CleanImage, clean_pixels
+from tlcore.intake.decoding import clean_pixels
 from tlcore.intake.sources import ReadyPicture
 
 
@@ -24,7 +24,7 @@ def picture_of(class_name: str, split: Split | None, name: str, pixels: NDArray[
         name: A file name.
         pixels: uint8 of shape `(height, width, 3)`, RGB, or `(height, width)`, grey; `[0, 255]`.
     """
-    return ReadyPicture(class_name, split, name, partial(_clean, pixels))
+    return ReadyPicture(class_name, split, name, partial(clean_pixels, pixels))
 
 
 def first_of_each_class(pictures: Sequence[ReadyPicture], per_class: int, seed: int = 0) -> list[ReadyPicture]:
@@ -72,9 +72,3 @@ def spread_over_classes(
 
 def _rank(picture: ReadyPicture, seed: int) -> bytes:
     return hashlib.sha256(f"{seed}:{picture.class_name}/{picture.split}/{picture.name}".encode()).digest()
-
-
-def _clean(pixels: NDArray[np.uint8]) -> CleanImage:
-    if pixels.ndim == 2:
-        pixels = np.repeat(pixels[..., np.newaxis], 3, axis=2)
-    return clean_pixels(np.ascontiguousarray(pixels))

@@ -29,22 +29,13 @@ class Difference:
     before: object
     after: object
 
-    @property
-    def field(self) -> str:
-        """The last part of the path."""
-        return self.path.rpartition(".")[2]
 
-
-def differences(before: RunConfig, after: RunConfig) -> list[Difference]:
-    """Return every field that differs, in the order of the configuration, nested ones by their path."""
-    return list(_differences("", before, after))
-
-
-def _differences(path: str, before: object, after: object) -> Iterator[Difference]:
+def differences(before: object, after: object, path: str = "") -> Iterator[Difference]:
+    """Yield every field that differs, in the order of the configuration, nested ones by their path."""
     if is_dataclass(before) and type(before) is type(after):
         for row in fields(before):
             inner = f"{path}.{row.name}".lstrip(".")
-            yield from _differences(inner, getattr(before, row.name), getattr(after, row.name))
+            yield from differences(getattr(before, row.name), getattr(after, row.name), inner)
     elif before != after:
         yield Difference(path, before, after)
 
@@ -60,7 +51,7 @@ def changes_between(before: Run, after: Run) -> str:
 def config_changes(before: RunConfig, after: RunConfig) -> list[str]:
     """Return what differs between two configurations, one phrase each, such as `learning rate 0.003 to 0.0003`."""
     as_a_whole = _augmentation_change(before.augmentation, after.augmentation)
-    found = differences(before, after)
+    found = list(differences(before, after))
     return [
         *(as_a_whole or [_words(one) for one in found if one.path.startswith("augmentation.")]),
         *(_words(one) for one in found if not one.path.startswith(("augmentation.", *FREEZING))),
@@ -69,7 +60,7 @@ def config_changes(before: RunConfig, after: RunConfig) -> list[str]:
 
 
 def _words(difference: Difference) -> str:
-    field = difference.field
+    field = difference.path.rpartition(".")[2]
     name = field_name(field)
     if difference.path.startswith("training.fine_tuning."):
         name = f"second phase: {name}"

@@ -160,8 +160,8 @@ def compare_answers(first: Evaluation, second: Evaluation) -> Comparison:
     return Comparison(only_first, only_second, min(1.0, 2 * tail / 2**differing))
 
 
-class EnsemblePredictor:
-    """A group for the pages, with the interface of `tlcore.results.prediction.Predictor`.
+def ensemble_predictor(members: Sequence[Predictor], weights: Sequence[float]) -> Predictor:
+    """Return the predictor of a group.
 
     Args:
         members: The models of its runs.
@@ -170,36 +170,15 @@ class EnsemblePredictor:
     Raises:
         RunError: If the members know different classes.
     """
+    first = members[0]
+    if any(member.class_names != first.class_names for member in members):
+        raise RunError("The models of this group know different classes. Make a new group of runs that fit.")
+    # A weight of nothing changes nothing; that member need not be asked.
+    counting = [(member, weight) for member, weight in zip(members, weights, strict=True) if weight > 0]
 
-    def __init__(self, members: Sequence[Predictor], weights: Sequence[float]) -> None:
-        if any(member.class_names != members[0].class_names for member in members):
-            raise RunError("The models of this group know different classes. Make a new group of runs that fit.")
-        # A weight of nothing changes nothing; that member need not be asked.
-        self._members = [(member, weight) for member, weight in zip(members, weights, strict=True) if weight > 0]
+    def predict(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        answers = [member.predict(images) for member, _ in counting]
+        return average_probabilities(answers, [weight for _, weight in counting])
 
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names in the order of the probabilities."""
-        return self._members[0][0].class_names
-
-    @property
-    def class_colors(self) -> tuple[int, ...]:
-        """Colour numbers in the order of the probabilities."""
-        return self._members[0][0].class_colors
-
-    @property
-    def image_size(self) -> int:
-        """Side of the largest square picture that a member sees, in pixels."""
-        return max(member.image_size for member, _ in self._members)
-
-    def predict(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """Return the probabilities of each class for each picture.
-
-        Args:
-            images: uint8 RGB pixels of shape `(height, width, 3)` each, of any size.
-
-        Returns:
-            float32 of shape `(len(images), classes)`; each row sums to 1.
-        """
-        answers = [member.predict(images) for member, _ in self._members]
-        return average_probabilities(answers, [weight for _, weight in self._members])
+    image_size = max(member.image_size for member, _ in counting)
+    return Predictor(first.class_names, counting[0][0].class_colors, image_size, predict)

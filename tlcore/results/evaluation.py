@@ -24,6 +24,9 @@ VALIDATION_FILE_NAME = "validation.npz"
 FORMAT = 1
 """Of both files; one without a number is of this format."""
 
+DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, KeyError, ValueError)
+"""What zipfile raises for a file of arrays that is cut or overwritten, and numpy for arrays of another kind."""
+
 # The standard normal distribution has 95 % of its mass within this many deviations.
 Z_95_PERCENT = 1.959963984540054
 
@@ -65,8 +68,6 @@ class Evaluation:
     @property
     def y_pred(self) -> NDArray[np.int64]:
         """The most probable class of each picture, int64 of shape `(images,)`."""
-        if not self.total:
-            return np.zeros(0, dtype=np.int64)
         y_pred: NDArray[np.int64] = self.probabilities.argmax(axis=1).astype(np.int64)
         return y_pred
 
@@ -133,19 +134,17 @@ def save_evaluation(evaluation: Evaluation, run_dir: Path, file_name: str = FILE
     Raises:
         StorageError: If the disk is full or cannot be written.
     """
-
-    def write(temporary_path: Path) -> None:
-        with temporary_path.open("wb") as file:
-            np.savez_compressed(
-                file,
-                format=np.int64(FORMAT),
-                class_names=np.array(evaluation.class_names, dtype=np.str_),
-                images=np.array(evaluation.images, dtype=np.str_),
-                y_true=evaluation.y_true.astype(np.int64),
-                probabilities=evaluation.probabilities.astype(np.float32),
-            )
-
-    write_atomically(run_dir / file_name, write)
+    write_atomically(
+        run_dir / file_name,
+        lambda path: np.savez_compressed(
+            path,
+            format=np.int64(FORMAT),
+            class_names=np.array(evaluation.class_names, dtype=np.str_),
+            images=np.array(evaluation.images, dtype=np.str_),
+            y_true=evaluation.y_true.astype(np.int64),
+            probabilities=evaluation.probabilities.astype(np.float32),
+        ),
+    )
 
 
 def load_evaluation(run_dir: Path, file_name: str = FILE_NAME) -> Evaluation:
@@ -169,8 +168,7 @@ def load_evaluation(run_dir: Path, file_name: str = FILE_NAME) -> Evaluation:
             "This run left no test results: it ended before the test, or its files were deleted. "
             "Train again to get them."
         ) from error
-    # What zipfile raises for a file that is cut or overwritten, and numpy for arrays of another kind.
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, KeyError, ValueError) as error:
+    except DAMAGE as error:
         raise RunError("The test results of this run are damaged. Train again to get them.") from error
 
 

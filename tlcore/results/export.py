@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from tlcore.config import ModelConfig, ResizeMode
+from tlcore.config import ModelConfig
 from tlcore.home import write_atomically
 from tlcore.intake import pixels
 from tlcore.results.prediction_code import (
@@ -22,6 +22,7 @@ from tlcore.results.prediction_code import (
     VERSIONS,
     prediction_code,
 )
+from tlcore.settings.words import CHOICES
 
 # What newer versions of Keras write into every model and older ones refuse. Nothing here makes use of them.
 _UNKNOWN_TO_OLDER_KERAS = frozenset(
@@ -31,12 +32,6 @@ _UNKNOWN_TO_OLDER_KERAS = frozenset(
         *("lora_alpha", "quantization_config", "ragged"),
     }
 )
-
-RESIZING_WORDS: dict[ResizeMode, str] = {
-    "crop": "the middle square is cut out and scaled",
-    "stretch": "both sides are scaled, whatever the shape",
-    "pad": "the whole picture is scaled and black borders are added",
-}
 
 
 def save_export(model: keras.Model, config: ModelConfig, class_names: tuple[str, ...], run_dir: Path) -> None:
@@ -92,8 +87,8 @@ def export_readme(config: ModelConfig, class_names: tuple[str, ...]) -> str:
     return (
         f"An image classifier for {len(class_names)} classes, made with Transfer Lab.\n\n"
         f"Input:  float32 of shape (pictures, {size}, {size}, 3), RGB pixels from 0 to 255.\n"
-        f"        {RESIZING_WORDS[config.resize_mode].capitalize()}. The scaling of the pixel values is inside the\n"
-        "        model: do not divide by 255.\n"
+        f"        {CHOICES['resize_mode'][config.resize_mode].sentence}\n"
+        "        The scaling of the pixel values is inside the model: do not divide by 255.\n"
         f"Output: float32 of shape (pictures, {len(class_names)}), one probability per class, in the order of\n"
         "        labels.txt.\n\n"
         f"In Python, with `pip install {' '.join(PACKAGES)}` ({VERSIONS}):\n\n"

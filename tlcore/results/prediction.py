@@ -53,8 +53,31 @@ def save_predictor_spec(spec: PredictorSpec, run_dir: Path) -> None:
     write_atomically(run_dir / SPEC_FILE, lambda path: path.write_text(write_document(spec), "utf-8"))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Predictor:
-    """A trained model for the pages; several threads may call it, one at a time gets its answer.
+    """A model that answers: of a run, a simple head, a group; several threads may ask it.
+
+    Attributes:
+        class_names: Names in the order of the probabilities.
+        class_colors: Colour numbers in the order of the probabilities.
+        image_size: Side of the square picture that the model sees, in pixels; the largest one of a group.
+        predict: Takes uint8 RGB pixels of shape `(height, width, 3)` each, of any size; returns the probabilities of
+            each class for each picture, float32 of shape `(len(images), classes)`, whose rows sum to 1.
+    """
+
+    class_names: tuple[str, ...]
+    class_colors: tuple[int, ...]
+    image_size: int
+    predict: Callable[[Sequence[NDArray[np.uint8]]], NDArray[np.float32]]
+
+
+def build_predictor(
+    spec: PredictorSpec,
+    prefix: CompiledModel | None,
+    suffix: Callable[[NDArray[np.generic]], NDArray[np.float32]],
+    lock: threading.Lock | None = None,
+) -> Predictor:
+    """Return a predictor that takes one picture at a time.
 
     Args:
         spec: Classes, the frozen part, and how a picture becomes square.
@@ -62,50 +85,17 @@ class Predictor:
         suffix: Features of one picture to its probabilities, float32 of shape `(classes,)`.
         lock: Held while a picture is answered; of its own unless others use the same prefix.
     """
+    answering = lock or threading.Lock()
 
-    def __init__(
-        self,
-        spec: PredictorSpec,
-        prefix: CompiledModel | None,
-        suffix: Callable[[NDArray[np.generic]], NDArray[np.float32]],
-        lock: threading.Lock | None = None,
-    ) -> None:
-        self._spec = spec
-        self._prefix = prefix
-        self._suffix = suffix
-        self._lock = lock or threading.Lock()
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names in the order of the probabilities."""
-        return self._spec.class_names
-
-    @property
-    def class_colors(self) -> tuple[int, ...]:
-        """Colour numbers in the order of the probabilities."""
-        return self._spec.class_colors
-
-    @property
-    def image_size(self) -> int:
-        """Side of the square picture that the model sees, in pixels."""
-        return self._spec.prefix.image_size
-
-    def predict(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """Return the probabilities of each class for each picture.
-
-        Args:
-            images: uint8 RGB pixels of shape `(height, width, 3)` each, of any size.
-
-        Returns:
-            float32 of shape `(len(images), classes)`; each row sums to 1.
-        """
+    def predict(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         rows = []
         for image in images:
-            square = resize_image(image, self._spec.prefix.image_size, self._spec.resize_mode)
-            with self._lock:
-                features = square if self._prefix is None else self._prefix(square)
-                rows.append(np.array(self._suffix(features)))
-        return np.stack(rows) if rows else np.zeros((0, len(self.class_names)), np.float32)
+            square = resize_image(image, spec.prefix.image_size, spec.resize_mode)
+            with answering:
+                rows.append(np.array(suffix(square if prefix is None else prefix(square))))
+        return np.stack(rows) if rows else np.zeros((0, len(spec.class_names)), np.float32)
+
+    return Predictor(spec.class_names, spec.class_colors, spec.prefix.image_size, predict)
 
 
 def load_predictor(run_dir: Path, home: DataRoot) -> Predictor:
@@ -122,4 +112,4 @@ def load_predictor(run_dir: Path, home: DataRoot) -> Predictor:
     prefix = None
     if spec.prefix.cut != PIXELS:
         prefix = CompiledModel(compiled_prefix_path(spec.prefix, home), threads)
-    return Predictor(spec, prefix, CompiledModel(run_dir / SUFFIX_FILE, threads))
+    return build_predictor(spec, prefix, CompiledModel(run_dir / SUFFIX_FILE, threads))

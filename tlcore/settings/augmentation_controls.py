@@ -7,24 +7,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal
 
-from tlcore.config import AugmentationConfig, FillMode
+from tlcore.config import AugmentationConfig
 
 ControlKind = Literal["slider", "range", "switch", "choice"]
-
-
-@dataclass(frozen=True, slots=True)
-class FillModeSpec:
-    """One way to fill the area that a move uncovers.
-
-    Attributes:
-        fill_mode: Value of the field `fill_mode`.
-        label: Name on the page.
-        sentence: What it does.
-    """
-
-    fill_mode: FillMode
-    label: str
-    sentence: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +22,11 @@ class AugmentationSpec:
         sentence: What it does, in everyday words.
         why: When it helps or harms, with the field's term.
         kind: `slider` sets one number, `range` two (lowest, highest), `switch` a truth value, `choice` one
-            of `FILL_MODE_SPECS`.
+            of the field's `CHOICES`.
         minimum: Lowest value of a slider or range, in the unit of the field.
         maximum: Highest value of a slider or range, in the unit of the field.
         step: Distance of two values of a slider or range.
-        unit: What stands behind the number.
+        unit: `°` for an angle; numbers of other kinds have none.
     """
 
     field: str
@@ -72,13 +57,6 @@ class PresetSpec:
     config: AugmentationConfig
 
 
-FILL_MODE_SPECS: Final[tuple[FillModeSpec, ...]] = (
-    FillModeSpec("nearest", "Stretch the edge", "The last row of pixels is pulled outwards."),
-    FillModeSpec("constant", "One shade of grey", "The gap gets one plain shade, black unless you change it."),
-    FillModeSpec("reflect", "Mirror", "The picture goes on as in a mirror at its edge."),
-    FillModeSpec("wrap", "Repeat", "What leaves on one side comes back on the other."),
-)
-
 CONTROLS: Final[tuple[AugmentationSpec, ...]] = (
     AugmentationSpec(
         field="rotation_range",
@@ -97,7 +75,6 @@ CONTROLS: Final[tuple[AugmentationSpec, ...]] = (
         why="The field's term is translation, here a width shift. The model learns that a thing stays the "
         "same thing when it is not in the middle.",
         maximum=0.5,
-        unit="of the width",
     ),
     AugmentationSpec(
         field="height_shift_range",
@@ -106,7 +83,6 @@ CONTROLS: Final[tuple[AugmentationSpec, ...]] = (
         why="The field's term is translation, here a height shift. With too much of it the thing itself leaves "
         "the picture, and the model learns from what is left.",
         maximum=0.5,
-        unit="of the height",
     ),
     AugmentationSpec(
         field="shear_range",
@@ -125,7 +101,6 @@ CONTROLS: Final[tuple[AugmentationSpec, ...]] = (
         why="The field's term is scaling; width and height are drawn apart, so shapes change a little. "
         "The model learns that near and far show the same thing.",
         maximum=0.5,
-        unit="larger or smaller",
     ),
     AugmentationSpec(
         field="brightness_range",
@@ -137,7 +112,6 @@ CONTROLS: Final[tuple[AugmentationSpec, ...]] = (
         minimum=0.2,
         maximum=2.0,
         step=0.1,
-        unit="times as bright",
     ),
     AugmentationSpec(
         field="contrast_range",
@@ -145,7 +119,6 @@ CONTROLS: Final[tuple[AugmentationSpec, ...]] = (
         sentence="Makes the difference between dark and bright parts stronger or weaker.",
         why="The field's term is contrast jitter: pixel values move away from their mean or towards it. It imitates "
         "fog, hard sun and different cameras.",
-        unit="stronger or weaker",
     ),
     AugmentationSpec(
         field="channel_shift_range",
@@ -155,7 +128,6 @@ CONTROLS: Final[tuple[AugmentationSpec, ...]] = (
         "darkest and the brightest value of the picture.",
         maximum=100.0,
         step=5.0,
-        unit="of 255",
     ),
     AugmentationSpec(
         field="horizontal_flip",
@@ -189,7 +161,6 @@ CONTROLS: Final[tuple[AugmentationSpec, ...]] = (
         "for example white for drawings on paper.",
         maximum=255.0,
         step=5.0,
-        unit="of 255",
     ),
 )
 

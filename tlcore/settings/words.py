@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Final
 
 from tlcore.backbones.registry import get_backbone
@@ -18,42 +18,108 @@ from tlcore.config import (
     TrainingConfig,
 )
 from tlcore.model.cut import plan_model
-from tlcore.settings.augmentation_controls import CONTROLS, FILL_MODE_SPECS
+from tlcore.settings.augmentation_controls import CONTROLS
 
-RESIZE_WORDS: Final[Mapping[str, str]] = {
-    "crop": "the middle is cut out",
-    "stretch": "stretched",
-    "pad": "black borders are added",
-}
-POOLING_WORDS: Final[Mapping[str, str]] = {"average": "global average pooling", "flatten": "flatten"}
-OPTIMIZER_WORDS: Final[Mapping[str, str]] = {
-    "adam": "Adam",
-    "sgd": "SGD with momentum 0.9",
-    "rmsprop": "RMSprop",
-    "adamw": "AdamW",
-}
-SCHEDULE_WORDS: Final[Mapping[str, str]] = {
-    "constant": "constant",
-    "step": "a tenth after each third of the epochs",
-    "cosine": "smoothly down to zero (cosine)",
-}
-BALANCE_WORDS: Final[Mapping[str, str]] = {
-    "none": "as they are",
-    "weights": "rare classes count more (class weights)",
-    "sampling": "each class is drawn equally often (balanced sampling)",
-}
 
-WEIGHTS_WORDS: Final[Mapping[str, str]] = {IMAGENET: "ImageNet", RANDOM: "random"}
-BROUGHT: Final = "a file that was brought"
+@dataclass(frozen=True, slots=True)
+class ChoiceSpec:
+    """One of the values that a field can have.
 
-CHOICE_WORDS: Final[Mapping[str, Mapping[str, str]]] = {
-    "resize_mode": {"crop": "cut", "stretch": "stretched", "pad": "with borders"},
-    "pooling": {"average": "average", "flatten": "flatten"},
-    "optimizer": OPTIMIZER_WORDS,
-    "schedule": SCHEDULE_WORDS,
-    "balance": BALANCE_WORDS,
-    "fill_mode": {row.fill_mode: row.label.lower() for row in FILL_MODE_SPECS},
+    Attributes:
+        label: On the button or in the list from which it is chosen.
+        words: In a line of settings.
+        sentence: What it does, below the choice.
+    """
+
+    label: str
+    words: str
+    sentence: str
+
+
+BROUGHT: Final = "file"
+"""Stands for the name of every file of weights that a person brought."""
+
+CHOICES: Final[Mapping[str, Mapping[str, ChoiceSpec]]] = {
+    "resize_mode": {
+        "crop": ChoiceSpec(
+            "Cut", "middle cut out", "The middle square is cut out and scaled; what stands at the border is lost."
+        ),
+        "stretch": ChoiceSpec(
+            "Stretch", "stretched", "Both sides are scaled, whatever the shape; things look thinner or wider."
+        ),
+        "pad": ChoiceSpec(
+            "Add borders",
+            "black borders added",
+            "The whole picture is scaled and keeps its shape; black borders are added.",
+        ),
+    },
+    "weights": {
+        IMAGENET: ChoiceSpec(
+            "ImageNet",
+            "ImageNet",
+            "It learned on 1.3 million photos and can see already: edges, textures, parts of things. That is what "
+            "makes this transfer learning.",
+        ),
+        RANDOM: ChoiceSpec(
+            "Chance",
+            "random",
+            "It knows nothing, as every network does at birth. All blocks learn from your pictures alone; compare "
+            "the result with ImageNet's to see what pre-training is worth.",
+        ),
+        BROUGHT: ChoiceSpec(
+            "Your file",
+            "a file that was brought",
+            "Weights that somebody trained on other pictures, saved by Keras for this very backbone.",
+        ),
+    },
+    "pooling": {
+        "average": ChoiceSpec(
+            "One average per channel",
+            "global average pooling",
+            "Global average pooling: how much of each thing the backbone sees.",
+        ),
+        "flatten": ChoiceSpec("Every position", "flatten", "Flatten: how much of each thing, and where."),
+    },
+    "optimizer": {
+        "adam": ChoiceSpec("Adam", "Adam", "Finds a good step for every weight by itself."),
+        "sgd": ChoiceSpec(
+            "SGD with momentum",
+            "SGD with momentum 0.9",
+            "Takes plain steps and keeps its swing; wants a larger learning rate, such as 0.01.",
+        ),
+        "rmsprop": ChoiceSpec("RMSprop", "RMSprop", "Takes smaller steps where the slope changes a lot."),
+        "adamw": ChoiceSpec("AdamW", "AdamW", "Adam that also keeps the weights small."),
+    },
+    "schedule": {
+        "constant": ChoiceSpec("Constant", "constant", "All steps have the same size."),
+        "step": ChoiceSpec(
+            "In steps", "a tenth after each third of the epochs", "A tenth of it after each third of the epochs."
+        ),
+        "cosine": ChoiceSpec("Cosine", "smoothly down to zero (cosine)", "Smoothly down to nothing at the last epoch."),
+    },
+    "balance": {
+        "none": ChoiceSpec("As they are", "as they are", "Every picture counts the same, so large classes count more."),
+        "weights": ChoiceSpec(
+            "Class weights",
+            "rare classes count more (class weights)",
+            "Mistakes in small classes count more, so that all classes weigh the same.",
+        ),
+        "sampling": ChoiceSpec(
+            "Balanced sampling",
+            "each class is drawn equally often (balanced sampling)",
+            "Pictures of small classes are shown more often, those of large ones less.",
+        ),
+    },
+    "fill_mode": {
+        "nearest": ChoiceSpec("Stretch the edge", "stretch the edge", "The last row of pixels is pulled outwards."),
+        "constant": ChoiceSpec(
+            "One shade of grey", "one shade of grey", "The gap gets one plain shade, black unless you change it."
+        ),
+        "reflect": ChoiceSpec("Mirror", "mirror", "The picture goes on as in a mirror at its edge."),
+        "wrap": ChoiceSpec("Repeat", "repeat", "What leaves on one side comes back on the other."),
+    },
 }
+"""The values that can be chosen by name, by the field of the configuration."""
 
 FIELD_NAMES: Final[Mapping[str, str]] = {
     "backbone": "backbone",
@@ -88,14 +154,14 @@ def field_value(field: str, value: object) -> str:
     """Return the value of a field in words; fields that have none of their own follow their type."""
     if field == "backbone":
         return get_backbone(str(value)).title
-    if field == "weights":
-        return WEIGHTS_WORDS.get(str(value), BROUGHT)
-    if field in CHOICE_WORDS:
-        return CHOICE_WORDS[field].get(str(value), str(value))
+    if field == "weights" and value not in CHOICES[field]:
+        value = BROUGHT
+    if field in CHOICES:
+        return CHOICES[field][str(value)].words
     if isinstance(value, FineTuningConfig):
         return fine_tuning_words(value)
     if field == "patience":
-        return f"after {_count(value, 'epoch')}" if isinstance(value, int) else "off"
+        return f"after {count(value, 'epoch')}" if isinstance(value, int) else "off"
     if field == "image_size":
         return f"{value} pixels"
     if isinstance(value, int | float) and field in PARTS:
@@ -127,8 +193,8 @@ def decimal(value: float) -> str:
 def weights_words(model: ModelConfig) -> str:
     """Return what the backbone begins with; a network without published weights begins with random ones."""
     if is_random(get_backbone(model.backbone), model.weights):
-        return WEIGHTS_WORDS[RANDOM]
-    return WEIGHTS_WORDS.get(model.weights, BROUGHT)
+        return field_value("weights", RANDOM)
+    return field_value("weights", model.weights)
 
 
 def trained_words(model: ModelConfig) -> str:
@@ -152,7 +218,7 @@ def block_words(names: Sequence[str]) -> str:
 
 def head_words(head: HeadConfig) -> str:
     """Return the layers of a head."""
-    parts = [POOLING_WORDS[head.pooling], *(f"dense {units}" for units in head.dense_units)]
+    parts = [field_value("pooling", head.pooling), *(f"dense {units}" for units in head.dense_units)]
     if head.dropout:
         parts.append(f"dropout {field_value('dropout', head.dropout)}")
     if head.l2:
@@ -182,7 +248,7 @@ def epoch_words(training: TrainingConfig) -> str:
     """Return how long the first or only phase lasts."""
     words = f"at most {training.epochs}"
     if training.patience is not None:
-        words += f", early stopping after {_count(training.patience, 'epoch')} without getting better"
+        words += f", early stopping after {count(training.patience, 'epoch')} without getting better"
     return words
 
 
@@ -192,16 +258,17 @@ def rate_words(training: TrainingConfig) -> str:
     if training.schedule != "constant":
         words += f", {field_value('schedule', training.schedule)}"
     if training.warmup_epochs:
-        words += f", {_count(training.warmup_epochs, 'epoch')} of warm-up"
+        words += f", {count(training.warmup_epochs, 'epoch')} of warm-up"
     return words
 
 
 def fine_tuning_words(tuning: FineTuningConfig) -> str:
     """Return the second phase."""
-    epochs = _count(tuning.epochs, "epoch")
+    epochs = count(tuning.epochs, "epoch")
     words = f"{epochs} from {tuning.first_trainable} on with learning rate {decimal(tuning.learning_rate)}"
     return words if tuning.schedule == "constant" else f"{words}, {field_value('schedule', tuning.schedule)}"
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun if number == 1 else noun + 's'}"
+def count(number: int, one: str, many: str | None = None) -> str:
+    """Return a number with its noun: `1 picture`, `1,200 pictures`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

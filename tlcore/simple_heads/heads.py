@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +11,7 @@ from numpy.typing import NDArray
 
 from tlcore.errors import RunError
 from tlcore.home import write_atomically
+from tlcore.results.evaluation import DAMAGE
 
 SIMPLE_HEAD_FILE = "probe.npz"
 # A picture that lies this close counts as the same; its vote would be infinite otherwise.
@@ -147,12 +146,7 @@ def save_simple_head(head: SimpleHead, folder: Path) -> None:
     Raises:
         StorageError: If the disk is full or cannot be written.
     """
-
-    def write(temporary_path: Path) -> None:
-        with temporary_path.open("wb") as file:
-            np.savez(file, allow_pickle=False, **head.arrays())
-
-    write_atomically(folder / SIMPLE_HEAD_FILE, write)
+    write_atomically(folder / SIMPLE_HEAD_FILE, lambda path: np.savez(path, allow_pickle=False, **head.arrays()))
 
 
 def load_simple_head(folder: Path) -> SimpleHead:
@@ -170,6 +164,5 @@ def load_simple_head(folder: Path) -> SimpleHead:
             return ClassMeansHead(arrays["means"], float(arrays["temperature"]))
         num_classes, num_neighbours = map(int, arrays["sizes"])
         return NeighboursHead(arrays["features"], arrays["labels"], num_classes, num_neighbours)
-    # What numpy and zipfile raise for a file that is cut, overwritten or of another kind.
-    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGE as error:
         raise RunError("The files of this simple head are missing or damaged. Train it again.") from error

@@ -12,7 +12,7 @@ from tlcore.errors import RunError
 from tlcore.features.engines import compiled_prefix_path
 from tlcore.features.litert import CompiledModel
 from tlcore.home import DataRoot
-from tlcore.results.prediction import SPEC_FILE, Predictor, PredictorSpec
+from tlcore.results.prediction import SPEC_FILE, Predictor, PredictorSpec, build_predictor
 from tlcore.simple_heads.heads import SimpleHead, load_simple_head
 
 
@@ -27,7 +27,7 @@ def simple_head_predictor(
         head: The head.
         lock: Held while a picture is answered; of its own unless others use the same backbone.
     """
-    return Predictor(spec, prefix, lambda features: head.probabilities(features[np.newaxis])[0], lock)
+    return build_predictor(spec, prefix, lambda features: head.probabilities(features[np.newaxis])[0], lock)
 
 
 def load_simple_head_predictor(folder: Path, home: DataRoot) -> Predictor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +17,13 @@ from tlcore.errors import DatasetError
 from tlcore.features.compiled import configure_tensorflow, ensure_compiled
 from tlcore.features.engines import num_compute_threads
 from tlcore.home import DataRoot
-from tlcore.model.cut import ModelPlan, plan_model
+from tlcore.model.cut import plan_model
 from tlcore.progress import Progress
 from tlcore.results.evaluation import Evaluation, save_evaluation
 from tlcore.results.prediction import PredictorSpec, save_predictor_spec
-from tlcore.simple_heads.heads import SimpleHead, save_simple_head
-from tlcore.simple_heads.training import SIMPLE_HEADS, SimpleHeadSpec
-from tlcore.storage.requests import SimpleHeadResult
+from tlcore.simple_heads.heads import save_simple_head
+from tlcore.simple_heads.training import SIMPLE_HEADS
+from tlcore.storage.requests import SimpleHeadResult, SimpleHeadsResult
 from tlcore.storage.simple_heads import frozen_backbone
 from tlcore.training.split_features import SplitFeatures
 
@@ -32,31 +31,10 @@ from tlcore.training.split_features import SplitFeatures
 MAX_TRAINING_PICTURES = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class SimpleHeadOutcome:
-    """A simple head that was trained and tested.
-
-    Attributes:
-        head: Features to probabilities.
-        evaluation: Its answers to the test pictures.
-        result: The same in numbers.
-    """
-
-    head: SimpleHead
-    evaluation: Evaluation
-    result: SimpleHeadResult
-
-
 def train_simple_heads(
-    dataset: Dataset,
-    model: ModelConfig,
-    progress: Progress,
-    *,
-    folder: Path | None = None,
-    specs: Sequence[SimpleHeadSpec] = SIMPLE_HEADS,
-    home: DataRoot,
-) -> list[SimpleHeadOutcome]:
-    """Train simple heads on the training pictures and test them.
+    dataset: Dataset, model: ModelConfig, progress: Progress, *, folder: Path, home: DataRoot
+) -> SimpleHeadsResult:
+    """Train every simple head on the training pictures and test it.
 
     Features that are not cached are computed first; that takes as long as the first epoch of a run. Of more than
     10,000 training pictures that many are drawn, the same ones every time and as many of each class as before.
@@ -65,8 +43,7 @@ def train_simple_heads(
         dataset: Pictures of the data root, with classes and splits.
         model: Backbone, picture size and resize mode; the rest of it is not used.
         progress: Told what happens; may ask to stop.
-        folder: Each head leaves its files in a folder of its kind in here; nothing is written when not given.
-        specs: Which heads.
+        folder: Each head leaves its files and its answers to the test pictures in a folder of its kind in here.
         home: The data root.
 
     Raises:
@@ -76,40 +53,38 @@ def train_simple_heads(
         StorageError: If the disk is full.
     """
     configure_tensorflow()
-    _check_enough(dataset, specs)
+    _check_enough(dataset)
     progress.phase("preparing")
     plan = plan_model(frozen_backbone(model))
     require_weights(plan.backbone, home, model.weights)
     ensure_compiled(plan, progress, home)
     split_features = SplitFeatures(dataset, plan, AugmentationConfig(), home)
     test = dataset.subset("test")
-    features, labels = _features(split_features, _drawn(dataset), plan, progress)
-    test_features, y_true = _features(split_features, test, plan, progress)
+    features, labels = _features(split_features, _drawn(dataset), progress)
+    test_features, y_true = _features(split_features, test, progress)
     images = tuple(item.image for item in test)
     # The first import takes longer than the training, whose seconds are told.
     from sklearn import linear_model, model_selection, svm  # noqa: F401
 
-    tested = []
-    for number, spec in enumerate(specs):
-        progress.phase("training_head", number, len(specs), spec.title)
+    results = []
+    for number, spec in enumerate(SIMPLE_HEADS):
+        progress.phase("training_head", number, len(SIMPLE_HEADS), spec.title)
         started = time.monotonic()
         with threadpool_limits(num_compute_threads()):
             head = spec.train(features, labels, dataset.num_classes)
         seconds = time.monotonic() - started
         evaluation = Evaluation(dataset.class_names, images, y_true, head.probabilities(test_features))
-        result = SimpleHeadResult(spec.kind, evaluation.correct, evaluation.total, len(labels), seconds)
-        tested.append(SimpleHeadOutcome(head, evaluation, result))
-        if folder is not None:
-            save_simple_head(head, folder / spec.kind)
-            save_evaluation(evaluation, folder / spec.kind)
-            save_predictor_spec(PredictorSpec.of(plan, dataset), folder / spec.kind)
-    return tested
+        results.append(SimpleHeadResult(spec.kind, evaluation.correct, evaluation.total, len(labels), seconds))
+        save_simple_head(head, folder / spec.kind)
+        save_evaluation(evaluation, folder / spec.kind)
+        save_predictor_spec(PredictorSpec.of(plan, dataset), folder / spec.kind)
+    return SimpleHeadsResult(tuple(results))
 
 
-def _check_enough(dataset: Dataset, specs: Sequence[SimpleHeadSpec]) -> None:
+def _check_enough(dataset: Dataset) -> None:
     check_trainable(dataset)
     counts = dataset.counts()
-    for spec in specs:
+    for spec in SIMPLE_HEADS:
         for label in dataset.classes:
             if counts[label.id, "train"] < spec.min_pictures:
                 raise DatasetError(
@@ -134,10 +109,8 @@ def _drawn(dataset: Dataset) -> tuple[Item, ...]:
 
 
 def _features(
-    features: SplitFeatures, items: Sequence[Item], plan: ModelPlan, progress: Progress
+    features: SplitFeatures, items: Sequence[Item], progress: Progress
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Return the features of some pictures, float32 of shape `(pictures, channels)`, and their classes."""
     found = features.plain(items, progress, "features")
-    if found is None:
-        return np.zeros((0, *plan.prefix.shape), np.float32), np.zeros(0, np.int64)
     return found.table.take(np.arange(len(items))).astype(np.float32), found.labels

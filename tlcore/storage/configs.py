@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
+
+import sqlalchemy as sa
 
 from tlcore.backbones.registry import get_backbone
 from tlcore.config import ModelConfig, RunConfig
 from tlcore.documents import read_document
 from tlcore.errors import UnreadableError
+from tlcore.storage.database import read_rows
 
 T = TypeVar("T")
 
@@ -30,17 +33,18 @@ class Unreadable:
 
 
 def read_all(
-    rows: Iterable[Any], read: Callable[[Any], T], title: Callable[[Any], str]
+    engine: sa.Engine, query: sa.Select[Any], read: Callable[[Any], T], title: Callable[[Any], str]
 ) -> tuple[list[T], list[Unreadable]]:
     """Return what can be read and the rest, both in the order of the rows.
 
     Args:
-        rows: Of the database, each with an `id`.
+        engine: The database.
+        query: Its rows have an `id`.
         read: Makes one object of a row.
         title: What people call what a row holds.
     """
     readable, unreadable = [], []
-    for row in rows:
+    for row in read_rows(engine, query):
         try:
             readable.append(read(row))
         except UnreadableError as error:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
 
 import filelock
 import sqlalchemy as sa
 
-from tlcore.errors import StorageError
+from tlcore.errors import NotFoundError, StorageError
 from tlcore.home import DataRoot, storage_error
 from tlcore.storage.migrations import MIGRATIONS, migrate
 
@@ -113,24 +113,18 @@ ensembles = sa.Table(
 )
 
 
-def _set_pragmas(connection: Any, _record: object) -> None:
-    cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout={1000 * BUSY_SECONDS}")
-    # WAL with FULL lost no acknowledged write in repeated kills; readers never wait for the writer.
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.close()
-
-
 def _connect(home: DataRoot, url: str | sa.URL | None, *, enforces_references: bool = True) -> sa.Engine:
     engine = sa.create_engine(url or sa.URL.create("sqlite", database=str(home.database_path)))
+
+    def set_up(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+        connection.execute(f"PRAGMA busy_timeout={1000 * BUSY_SECONDS}")
+        # WAL with FULL lost no acknowledged write in repeated kills; readers never wait for the writer.
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA foreign_keys={'ON' if enforces_references else 'OFF'}")
+
     if engine.dialect.name == "sqlite":
-        sa.event.listen(engine, "connect", _set_pragmas)
-        if not enforces_references:
-            sa.event.listen(
-                engine, "connect", lambda connection, _record: connection.execute("PRAGMA foreign_keys=OFF")
-            )
-        sa.event.listen(engine, "connect", lambda connection, _record: setattr(connection, "isolation_level", None))
+        sa.event.listen(engine, "connect", set_up)
         sa.event.listen(engine, "begin", _begin_immediately)
     return engine
 
@@ -138,10 +132,7 @@ def _connect(home: DataRoot, url: str | sa.URL | None, *, enforces_references: b
 def _begin_immediately(connection: sa.Connection) -> None:
     # A transaction that reads first and writes later would fail with "database is locked"
     # when another writer came between; taking the write lock at once makes it wait instead.
-    if connection.get_execution_options().get("write"):
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-    else:
-        connection.exec_driver_sql("BEGIN")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("write") else "BEGIN")
 
 
 def open_database(home: DataRoot, url: str | sa.URL | None = None) -> sa.Engine:
@@ -199,6 +190,42 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
             f"Nothing was saved: the database in {DataRoot.configured()} cannot be written ({error.orig}). "
             "Free some space on the disk, check that the folder can be written, then try again."
         ) from error
+
+
+def read_rows(engine: sa.Engine, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+    """Return what a query finds, in a transaction of its own."""
+    with engine.begin() as connection:
+        return connection.execute(query).all()
+
+
+def read_row(engine: sa.Engine, query: sa.Select[Any], gone: str) -> sa.Row[Any]:
+    """Return the one row that a query finds.
+
+    Raises:
+        NotFoundError: If there is none, with the words of `gone`.
+    """
+    for row in read_rows(engine, query):
+        return row
+    raise NotFoundError(gone)
+
+
+def read_value(engine: sa.Engine, query: sa.Select[Any]) -> Any:
+    """Return the first value of the first row that a query finds; `None` when it finds none."""
+    with engine.begin() as connection:
+        return connection.execute(query).scalar()
+
+
+def project_version(connection: sa.Connection, project_id: str) -> int | None:
+    """Return the number of a project's current data set version; `None` before the first pictures.
+
+    Raises:
+        NotFoundError: If the project was deleted.
+    """
+    row = connection.execute(sa.select(projects.c.version).where(projects.c.id == project_id)).one_or_none()
+    if row is None:
+        raise NotFoundError("This project was deleted. Go to Home to see your projects.")
+    version: int | None = row.version
+    return version
 
 
 def now() -> float:

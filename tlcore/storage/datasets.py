@@ -10,9 +10,11 @@ import sqlalchemy as sa
 
 from tlcore.dataset import Dataset
 from tlcore.documents import read_document, write_document
-from tlcore.errors import ConflictError, NotFoundError, StorageError
+from tlcore.errors import ConflictError, StorageError
 from tlcore.home import DataRoot, write_atomically
-from tlcore.storage.database import dataset_versions, now, projects, writing
+from tlcore.storage.database import dataset_versions, now, project_version, projects, read_row, writing
+
+CHANGED = "The data set was changed in another tab meanwhile. Look at it again and repeat your edit."
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +57,8 @@ def commit_version(
     content = hashlib.sha256(data).hexdigest()
     path = content_path(content, home)
     with writing(engine) as connection:
-        current = connection.execute(sa.select(projects.c.version).where(projects.c.id == project_id)).one_or_none()
-        if current is None:
-            raise NotFoundError("This project was deleted. Go to Home to see your projects.")
-        if current.version != parent:
-            raise ConflictError(
-                "The data set was changed in another tab meanwhile. Look at it again and repeat your edit."
-            )
+        if project_version(connection, project_id) != parent:
+            raise ConflictError(CHANGED)
         # Inside, so that nobody deletes another project with the same pictures between this and the row.
         if not path.exists():
             write_atomically(path, lambda temporary: temporary.write_bytes(data))
@@ -84,10 +81,8 @@ def get_version(engine: sa.Engine, project_id: str, number: int) -> Version:
     """
     table = dataset_versions.c
     query = sa.select(table.number, table.parent, table.note, table.content, table.created)
-    with engine.begin() as connection:
-        row = connection.execute(query.where(table.project_id == project_id, table.number == number)).one_or_none()
-    if row is None:
-        raise NotFoundError("This version of the data set is not here. Reload the page.")
+    query = query.where(table.project_id == project_id, table.number == number)
+    row = read_row(engine, query, "This version of the data set is not here. Reload the page.")
     return Version(**row._mapping)
 
 
@@ -123,9 +118,7 @@ def undo_version(engine: sa.Engine, project_id: str, *, current: int) -> int | N
     with writing(engine) as connection:
         statement = sa.update(projects).where(projects.c.id == project_id, projects.c.version == current)
         if connection.execute(statement.values(version=version.parent)).rowcount != 1:
-            raise ConflictError(
-                "The data set was changed in another tab meanwhile. Look at it again and repeat your edit."
-            )
+            raise ConflictError(CHANGED)
     return version.parent
 
 
@@ -136,9 +129,7 @@ def current_dataset(engine: sa.Engine, project_id: str, home: DataRoot) -> tuple
         NotFoundError: If the project was deleted.
     """
     with engine.begin() as connection:
-        row = connection.execute(sa.select(projects.c.version).where(projects.c.id == project_id)).one_or_none()
-    if row is None:
-        raise NotFoundError("This project was deleted. Go to Home to see your projects.")
-    if row.version is None:
+        number = project_version(connection, project_id)
+    if number is None:
         return None, Dataset()
-    return int(row.version), load_dataset(get_version(engine, project_id, row.version).content, home)
+    return number, load_dataset(get_version(engine, project_id, number).content, home)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Iterable
@@ -15,7 +14,7 @@ from tlcore.storage.database import dataset_versions, jobs, now, projects, writi
 from tlcore.storage.datasets import content_path
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import ACTIVE_STATES
-from tlcore.storage.staging import remove_staging_dir
+from tlcore.storage.staging import remove_staging_dir, staging_of
 
 _IMAGE_KEY = re.compile(rb'"([0-9a-f]{64})"')
 
@@ -39,7 +38,7 @@ def delete_project(engine: sa.Engine, project_id: str, home: DataRoot) -> None:
     with writing(engine) as connection:
         contents = set(connection.execute(versions.where(dataset_versions.c.project_id == project_id)).scalars())
         job_ids = list(connection.execute(of_project).scalars())
-        staged = {_staging(text) for text in connection.execute(requests).scalars()}
+        staged = {staging_of(text) for text in connection.execute(requests).scalars()}
         connection.execute(sa.delete(projects).where(projects.c.id == project_id))
     try:
         keys = _image_keys(contents, home)
@@ -51,18 +50,9 @@ def delete_project(engine: sa.Engine, project_id: str, home: DataRoot) -> None:
             content_path(content, home).unlink(missing_ok=True)
     for job_id in job_ids:
         remove_job_files(job_id, home)
-    for name in filter(None, staged):
+    for name in staged:
         remove_staging_dir(name, home)
     remove_unused_pictures(engine, keys, home)
-
-
-def _staging(request: str) -> str | None:
-    """Return the folder in which something waited for a job; a request that cannot be read keeps no project here."""
-    try:
-        name = json.loads(request).get("staging")
-    except (ValueError, AttributeError):
-        return None
-    return name if isinstance(name, str) else None
 
 
 def remove_job_files(job_id: str, home: DataRoot) -> None:

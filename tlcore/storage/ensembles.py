@@ -10,9 +10,8 @@ from typing import Literal
 import sqlalchemy as sa
 
 from tlcore.documents import read_document, write_document
-from tlcore.errors import NotFoundError
 from tlcore.storage.configs import Unreadable, read_all
-from tlcore.storage.database import ensembles, now, projects, writing
+from tlcore.storage.database import ensembles, now, project_version, writing
 from tlcore.storage.projects import clean_name
 
 Weighting = Literal["equal", "validation"]
@@ -91,8 +90,7 @@ def create_ensemble(
     """
     values = {"project_id": project_id, "name": clean_name(name, "My group"), "config": write_document(config)}
     with writing(engine) as connection:
-        if connection.execute(sa.select(projects.c.id).where(projects.c.id == project_id)).scalar() is None:
-            raise NotFoundError("This project was deleted. Go to Home to see your projects.")
+        project_version(connection, project_id)  # raises when it is gone
         same = sa.select(ensembles.c.id).where(*(ensembles.c[column] == value for column, value in values.items()))
         existing = connection.execute(same).scalar()
         if existing is not None:
@@ -113,19 +111,13 @@ def create_ensemble(
 
 def list_ensembles(engine: sa.Engine, project_id: str) -> list[Ensemble]:
     """Return the groups of a project, newest first."""
-    return _read_all(engine, project_id)[0]
+    return read_ensembles(engine, project_id)[0]
 
 
-def list_unreadable_ensembles(engine: sa.Engine, project_id: str) -> list[Unreadable]:
-    """Return the groups of a project that this version cannot read."""
-    return _read_all(engine, project_id)[1]
-
-
-def _read_all(engine: sa.Engine, project_id: str) -> tuple[list[Ensemble], list[Unreadable]]:
+def read_ensembles(engine: sa.Engine, project_id: str) -> tuple[list[Ensemble], list[Unreadable]]:
+    """Return the groups of a project, newest first, and those that this version cannot read."""
     query = sa.select(ensembles).where(ensembles.c.project_id == project_id)
-    with engine.begin() as connection:
-        rows = connection.execute(query.order_by(ensembles.c.created.desc(), ensembles.c.id)).all()
-    return read_all(rows, _ensemble, lambda row: row.name)
+    return read_all(engine, query.order_by(ensembles.c.created.desc(), ensembles.c.id), _ensemble, lambda row: row.name)
 
 
 def _ensemble(row: sa.Row[tuple[object, ...]]) -> Ensemble:

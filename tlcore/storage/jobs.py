@@ -9,9 +9,9 @@ from typing import Literal, TypeVar
 import sqlalchemy as sa
 
 from tlcore.documents import read_document, write_document
-from tlcore.errors import NotFoundError, RunError
+from tlcore.errors import RunError
 from tlcore.progress import Phase
-from tlcore.storage.database import jobs, now, projects, writing
+from tlcore.storage.database import jobs, now, project_version, read_row, read_rows, read_value, writing
 
 JobKind = Literal[
     "run", "import", "measure", "search", "simple_heads", "backbones", "weights_download", "weights_check"
@@ -129,8 +129,7 @@ def insert_job(
     Raises:
         NotFoundError: If the project was deleted meanwhile.
     """
-    if connection.execute(sa.select(projects.c.id).where(projects.c.id == project_id)).scalar() is None:
-        raise NotFoundError("This project was deleted. Go to Home to see your projects.")
+    project_version(connection, project_id)  # raises when it is gone
     values = {"id": secrets.token_urlsafe(12), "kind": kind, "project_id": project_id, "key": key}
     document = None if request is None else write_document(request)
     connection.execute(sa.insert(jobs).values(**values, state="queued", created=now(), request=document))
@@ -144,11 +143,8 @@ def read_request(engine: sa.Engine, job_id: str, kind: type[T]) -> T:
         NotFoundError: If there is no such job.
         UnreadableError: If it was asked for something that this version does not know.
     """
-    with engine.begin() as connection:
-        document = connection.execute(sa.select(jobs.c.request).where(jobs.c.id == job_id)).scalar()
-    if document is None:
-        raise NotFoundError(GONE)
-    return read_document(document, kind)
+    query = sa.select(jobs.c.request).where(jobs.c.id == job_id, jobs.c.request.is_not(None))
+    return read_document(read_row(engine, query, GONE).request, kind)
 
 
 def read_result(engine: sa.Engine, job_id: str, kind: type[T]) -> T | None:
@@ -157,8 +153,7 @@ def read_result(engine: sa.Engine, job_id: str, kind: type[T]) -> T | None:
     Raises:
         UnreadableError: If it has answered something that this version does not know.
     """
-    with engine.begin() as connection:
-        document = connection.execute(sa.select(jobs.c.result).where(jobs.c.id == job_id)).scalar()
+    document = read_value(engine, sa.select(jobs.c.result).where(jobs.c.id == job_id))
     return None if document is None else read_document(document, kind)
 
 
@@ -173,17 +168,12 @@ def get_job(engine: sa.Engine, job_id: str) -> JobStatus:
     Raises:
         NotFoundError: If there is none.
     """
-    with engine.begin() as connection:
-        row = connection.execute(sa.select(*STATUS_COLUMNS).where(jobs.c.id == job_id)).one_or_none()
-    if row is None:
-        raise NotFoundError(GONE)
-    return _status(row)
+    return _status(read_row(engine, sa.select(*STATUS_COLUMNS).where(jobs.c.id == job_id), GONE))
 
 
 def has_job(engine: sa.Engine, job_id: str) -> bool:
     """Whether a job is still known: it goes with its project."""
-    with engine.begin() as connection:
-        return connection.execute(sa.select(jobs.c.id).where(jobs.c.id == job_id)).one_or_none() is not None
+    return read_value(engine, sa.select(jobs.c.id).where(jobs.c.id == job_id)) is not None
 
 
 def list_jobs(engine: sa.Engine, *, states: tuple[JobState, ...], project_id: str | None = None) -> list[JobStatus]:
@@ -191,26 +181,16 @@ def list_jobs(engine: sa.Engine, *, states: tuple[JobState, ...], project_id: st
     query = sa.select(*STATUS_COLUMNS).where(jobs.c.state.in_(states)).order_by(jobs.c.created, jobs.c.id)
     if project_id is not None:
         query = query.where(jobs.c.project_id == project_id)
-    with engine.begin() as connection:
-        return [_status(row) for row in connection.execute(query)]
+    return [_status(row) for row in read_rows(engine, query)]
 
 
-def last_job(engine: sa.Engine, project_id: str, kind: JobKind) -> JobStatus | None:
-    """Return the newest job of a kind in a project."""
-    return _newest(engine, jobs.c.project_id == project_id, jobs.c.kind == kind)
-
-
-def last_job_of_key(engine: sa.Engine, project_id: str, kind: JobKind, key: str) -> JobStatus | None:
-    """Return the newest job of a kind with that key: any that waits or works, else one of this project."""
-    known = sa.or_(jobs.c.state.in_(ACTIVE_STATES), jobs.c.project_id == project_id)
-    return _newest(engine, jobs.c.kind == kind, jobs.c.key == key, known)
-
-
-def _newest(engine: sa.Engine, *conditions: sa.ColumnElement[bool]) -> JobStatus | None:
-    query = sa.select(*STATUS_COLUMNS).where(*conditions).order_by(jobs.c.created.desc(), jobs.c.id)
-    with engine.begin() as connection:
-        row = connection.execute(query.limit(1)).one_or_none()
-    return None if row is None else _status(row)
+def last_job(engine: sa.Engine, project_id: str, kind: JobKind, key: str | None = None) -> JobStatus | None:
+    """Return the newest job of a kind in a project; with a key the newest one of that, any that waits or works too."""
+    known: sa.ColumnElement[bool] = jobs.c.project_id == project_id
+    if key is not None:
+        known = sa.and_(jobs.c.key == key, sa.or_(known, jobs.c.state.in_(ACTIVE_STATES)))
+    query = sa.select(*STATUS_COLUMNS).where(jobs.c.kind == kind, known).order_by(jobs.c.created.desc(), jobs.c.id)
+    return next(map(_status, read_rows(engine, query.limit(1))), None)
 
 
 def queue_position(engine: sa.Engine, job: JobStatus) -> int:
@@ -219,8 +199,7 @@ def queue_position(engine: sa.Engine, job: JobStatus) -> int:
     earlier = sa.or_(jobs.c.created < job.created, sa.and_(jobs.c.created == job.created, jobs.c.id < job.id))
     ahead = sa.or_(jobs.c.state.in_(CLAIMED_STATES), sa.and_(jobs.c.state == "queued", earlier))
     query = sa.select(sa.func.count()).select_from(jobs).where(jobs.c.kind == job.kind, jobs.c.id != job.id, ahead)
-    with engine.begin() as connection:
-        return int(connection.execute(query).scalar() or 0)
+    return int(read_value(engine, query))
 
 
 def claim_job(engine: sa.Engine, kind: JobKind) -> JobStatus | None:

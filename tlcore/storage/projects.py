@@ -10,9 +10,8 @@ import sqlalchemy as sa
 
 from tlcore.config import RunConfig
 from tlcore.documents import write_document
-from tlcore.errors import NotFoundError
 from tlcore.storage.configs import Unreadable, read_all, read_config
-from tlcore.storage.database import now, projects, writing
+from tlcore.storage.database import now, project_version, projects, read_row, writing
 
 MAX_NAME_LENGTH = 80
 
@@ -67,7 +66,12 @@ def create_project(engine: sa.Engine, owner: str, name: str) -> Project:
 
 def clean_name(name: str, default: str = "My project") -> str:
     """Return a printable name of at most 80 characters; `default` when nothing is left."""
-    return " ".join("".join(c if c.isprintable() else " " for c in name).split())[:MAX_NAME_LENGTH] or default
+    return printable_line(name, MAX_NAME_LENGTH) or default
+
+
+def printable_line(text: str, max_length: int) -> str:
+    """Return what can be printed of a text, on one line of at most so many characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:max_length]
 
 
 def get_project(engine: sa.Engine, project_id: str, owner: str) -> Project:
@@ -76,32 +80,17 @@ def get_project(engine: sa.Engine, project_id: str, owner: str) -> Project:
     Raises:
         NotFoundError: If there is none, or it belongs to someone else; the text is the same for both.
     """
-    with engine.begin() as connection:
-        row = connection.execute(
-            sa.select(projects).where(projects.c.id == project_id, projects.c.owner == owner)
-        ).one_or_none()
-    if row is None:
-        raise NotFoundError(
-            "This project is not here. It was deleted, or it was made in another browser. "
-            "Go to Home to see your projects."
-        )
-    return _project(row)
+    query = sa.select(projects).where(projects.c.id == project_id, projects.c.owner == owner)
+    gone = (
+        "This project is not here. It was deleted, or it was made in another browser. Go to Home to see your projects."
+    )
+    return _project(read_row(engine, query, gone))
 
 
-def list_projects(engine: sa.Engine, owner: str) -> list[Project]:
-    """Return the projects of an owner, newest first."""
-    return _read_all(engine, owner)[0]
-
-
-def list_unreadable_projects(engine: sa.Engine, owner: str) -> list[Unreadable]:
-    """Return the projects of an owner that this version cannot read."""
-    return _read_all(engine, owner)[1]
-
-
-def _read_all(engine: sa.Engine, owner: str) -> tuple[list[Project], list[Unreadable]]:
+def read_projects(engine: sa.Engine, owner: str) -> tuple[list[Project], list[Unreadable]]:
+    """Return the projects of an owner, newest first, and those that this version cannot read."""
     query = sa.select(projects).where(projects.c.owner == owner).order_by(projects.c.created.desc())
-    with engine.begin() as connection:
-        return read_all(connection.execute(query).all(), _project, lambda row: row.name)
+    return read_all(engine, query, _project, lambda row: row.name)
 
 
 def reset_config(engine: sa.Engine, project_id: str) -> None:
@@ -123,9 +112,8 @@ def update_config(engine: sa.Engine, project_id: str, change: Callable[[RunConfi
         NotFoundError: If the project was deleted.
     """
     with writing(engine) as connection:
-        text = connection.execute(sa.select(projects.c.config).where(projects.c.id == project_id)).scalar()
-        if text is None:
-            raise NotFoundError("This project was deleted. Go to Home to see your projects.")
+        project_version(connection, project_id)  # raises when it is gone
+        text = connection.execute(sa.select(projects.c.config).where(projects.c.id == project_id)).scalar_one()
         config = change(read_config(text, is_final=False))
         connection.execute(sa.update(projects).where(projects.c.id == project_id).values(config=write_document(config)))
     return config
@@ -135,10 +123,7 @@ def mark_visited(engine: sa.Engine, project: Project, step: str) -> None:
     """Remember that a step was opened."""
     if step not in project.visited:
         with writing(engine) as connection:
-            visited = (
-                connection.execute(sa.select(projects.c.visited).where(projects.c.id == project.id)).scalar() or ""
-            )
-            names = [*filter(None, visited.split(",")), step]
-            connection.execute(
-                sa.update(projects).where(projects.c.id == project.id).values(visited=",".join(dict.fromkeys(names)))
-            )
+            of_project = projects.c.id == project.id
+            visited = connection.execute(sa.select(projects.c.visited).where(of_project)).scalar() or ""
+            names = dict.fromkeys([*filter(None, visited.split(",")), step])
+            connection.execute(sa.update(projects).where(of_project).values(visited=",".join(names)))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tlcore.config import ModelConfig, RunConfig
+from tlcore.intake.archives import Refusal
 
 SimpleHeadKind = Literal["logistic_regression", "nearest_neighbours", "linear_svm"]
 
@@ -45,14 +46,6 @@ class ImportRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class RefusedFile:
-    """A file that could not be used, and why."""
-
-    name: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class ImportSummary:
     """What an import did.
 
@@ -65,7 +58,7 @@ class ImportSummary:
 
     added: int
     already_there: int
-    refused: tuple[RefusedFile, ...]
+    refused: tuple[Refusal, ...]
     notes: tuple[str, ...]
 
 

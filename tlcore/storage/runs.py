@@ -10,10 +10,10 @@ import sqlalchemy as sa
 
 from tlcore.config import RunConfig
 from tlcore.documents import read_document, write_document
-from tlcore.errors import NotFoundError
 from tlcore.storage.configs import Unreadable, read_all, read_config
-from tlcore.storage.database import jobs, metrics, run_notes, runs, writing
+from tlcore.storage.database import jobs, metrics, read_row, read_rows, read_value, run_notes, runs, writing
 from tlcore.storage.jobs import ENDED_STATES, STATUS_COLUMNS, JobStatus, insert_job, write_job
+from tlcore.storage.projects import printable_line
 
 MAX_NOTE_LENGTH = 200
 
@@ -99,19 +99,11 @@ class RunPlan:
     note: str = ""
 
 
-def create_run(engine: sa.Engine, project_id: str, version: int, config: RunConfig, note: str = "") -> str:
-    """Put a run in line and return its id; while the same one waits or works, return that one instead.
-
-    A double click or a second tab thus never starts two.
-    """
-    return create_runs(engine, project_id, [RunPlan(version, config, note)])[0]
-
-
 def create_runs(engine: sa.Engine, project_id: str, plans: Sequence[RunPlan]) -> list[str]:
     """Put runs in line, one behind the other, and return their ids, the first one first.
 
     While a run with the same settings on the same pictures waits or works, no second one is made for that plan: the
-    result would be the same.
+    result would be the same. A double click or a second tab thus never starts two.
 
     Raises:
         ValueError: If there is no plan.
@@ -142,15 +134,10 @@ def _insert_run(connection: sa.Connection, project_id: str, plan: RunPlan) -> st
     connection.execute(
         sa.insert(runs).values(job_id=job_id, number=number, version=plan.version, config=write_document(plan.config))
     )
-    note = clean_note(plan.note)
+    note = printable_line(plan.note, MAX_NOTE_LENGTH)
     if note:
         connection.execute(sa.insert(run_notes).values(job_id=job_id, note=note))
     return job_id
-
-
-def clean_note(note: str) -> str:
-    """Return a note as one printable line of at most 200 characters."""
-    return " ".join("".join(c if c.isprintable() else " " for c in note).split())[:MAX_NOTE_LENGTH]
 
 
 def _run(row: sa.Row[tuple[object, ...]]) -> Run:
@@ -179,29 +166,19 @@ def get_run(engine: sa.Engine, run_id: str) -> Run:
     Raises:
         NotFoundError: If there is none.
     """
-    with engine.begin() as connection:
-        row = connection.execute(_select_runs().where(jobs.c.id == run_id)).one_or_none()
-    if row is None:
-        raise NotFoundError(
-            "This run is not here. It was deleted, or the address is wrong. Go to Train to see your runs."
-        )
-    return _run(row)
+    gone = "This run is not here. It was deleted, or the address is wrong. Go to Train to see your runs."
+    return _run(read_row(engine, _select_runs().where(jobs.c.id == run_id), gone))
 
 
 def list_runs(engine: sa.Engine, project_id: str) -> list[Run]:
     """Return the runs of a project, newest first."""
-    return _read_all(engine, project_id)[0]
+    return read_runs(engine, project_id)[0]
 
 
-def list_unreadable_runs(engine: sa.Engine, project_id: str) -> list[Unreadable]:
-    """Return the runs of a project that this version cannot read."""
-    return _read_all(engine, project_id)[1]
-
-
-def _read_all(engine: sa.Engine, project_id: str) -> tuple[list[Run], list[Unreadable]]:
+def read_runs(engine: sa.Engine, project_id: str) -> tuple[list[Run], list[Unreadable]]:
+    """Return the runs of a project, newest first, and those that this version cannot read."""
     query = _select_runs().where(jobs.c.project_id == project_id).order_by(runs.c.number.desc())
-    with engine.begin() as connection:
-        return read_all(connection.execute(query).all(), _run, lambda row: f"Run {row.number}")
+    return read_all(engine, query, _run, lambda row: f"Run {row.number}")
 
 
 def write_metrics(
@@ -223,15 +200,14 @@ def write_metrics(
 
 def last_metric(engine: sa.Engine, run_id: str) -> int | None:
     """Return what changes whenever a point is added to a run's curves; `None` while there is none."""
-    with engine.begin() as connection:
-        return connection.execute(sa.select(sa.func.max(metrics.c.id)).where(metrics.c.job_id == run_id)).scalar()
+    last: int | None = read_value(engine, sa.select(sa.func.max(metrics.c.id)).where(metrics.c.job_id == run_id))
+    return last
 
 
 def read_metrics(engine: sa.Engine, run_id: str) -> list[MetricPoint]:
     """Return all points of a run's curves, in the order in which they were written."""
     query = sa.select(metrics.c.epoch, metrics.c.name, metrics.c.value).where(metrics.c.job_id == run_id)
-    with engine.begin() as connection:
-        return [MetricPoint(*row) for row in connection.execute(query.order_by(metrics.c.id))]
+    return [MetricPoint(**row._mapping) for row in read_rows(engine, query.order_by(metrics.c.id))]
 
 
 def write_summary(connection: sa.Connection, run_id: str, attempt: int, summary: RunSummary) -> None:

@@ -50,25 +50,20 @@ def simple_head_dir(job_id: str, kind: SimpleHeadKind, home: DataRoot) -> Path:
 def list_simple_heads(engine: sa.Engine, project_id: str) -> list[TrainedSimpleHead]:
     """Return the trained heads of a project, newest first; of those on the same pictures and backbone the last."""
     newest: dict[tuple[int, ModelConfig], list[TrainedSimpleHead]] = {}
-    for heads in _read_all(engine, project_id)[0]:
+    for heads in read_simple_heads(engine, project_id)[0]:
         for head in heads[:1]:
             newest.setdefault((head.version, head.model), heads)
     return [head for heads in newest.values() for head in heads]
 
 
-def list_unreadable_simple_heads(engine: sa.Engine, project_id: str) -> list[Unreadable]:
-    """Return the simple heads of a project that this version cannot read, those of one job as one."""
-    return _read_all(engine, project_id)[1]
-
-
-def _read_all(engine: sa.Engine, project_id: str) -> tuple[list[list[TrainedSimpleHead]], list[Unreadable]]:
+def read_simple_heads(engine: sa.Engine, project_id: str) -> tuple[list[list[TrainedSimpleHead]], list[Unreadable]]:
+    """Return the trained heads of each job in a project, newest first, and the jobs that this version cannot read."""
     query = (
         sa.select(jobs.c.id, jobs.c.request, jobs.c.result)
         .where(jobs.c.project_id == project_id, jobs.c.kind == "simple_heads", jobs.c.result.is_not(None))
         .order_by(jobs.c.created.desc(), jobs.c.id)
     )
-    with engine.begin() as connection:
-        return read_all(connection.execute(query).all(), _heads, lambda _row: "Simple heads")
+    return read_all(engine, query, _heads, lambda _row: "Simple heads")
 
 
 def _heads(row: sa.Row[tuple[str, str | None, str | None]]) -> list[TrainedSimpleHead]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from tlcore.home import DataRoot, storage_error
+from tlcore.storage.database import jobs, read_value
 
 PREFIX = "import-"
 
@@ -25,8 +29,26 @@ def make_staging_dir(home: DataRoot) -> Path:
         raise storage_error(error, parent / "import") from error
 
 
-def remove_staging_dir(name: str, home: DataRoot) -> None:
-    """Remove what waited, after it was used or given up."""
+def staging_of(request: str) -> str | None:
+    """Return the folder in which something waits for a job, by its request as stored; one that cannot be read has none.
+
+    Every kind of request that has such a folder calls it `staging`.
+    """
+    try:
+        name = json.loads(request).get("staging")
+    except (ValueError, AttributeError):
+        return None
+    return name if isinstance(name, str) else None
+
+
+def remove_staging_dir(name: str | None, home: DataRoot) -> None:
+    """Remove what waited, if anything did, after it was used or given up."""
     # The name comes from the database, which may be a restored one of anybody.
-    if Path(name).name == name and name.startswith(PREFIX):
+    if name is not None and Path(name).name == name and name.startswith(PREFIX):
         shutil.rmtree(home.imports_dir / name, ignore_errors=True)
+
+
+def remove_staged(engine: sa.Engine, job_id: str, home: DataRoot) -> None:
+    """Remove what a job waited with, where it ended and its worker could not do it."""
+    request = read_value(engine, sa.select(jobs.c.request).where(jobs.c.id == job_id))
+    remove_staging_dir(staging_of(request or ""), home)

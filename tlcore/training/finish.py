@@ -7,8 +7,6 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
 from tlcore.dataset import Dataset, Split
 from tlcore.features.compiling import compile_model
 from tlcore.model.architecture import describe_model
@@ -57,11 +55,8 @@ def finish_run(
     def evaluate(split: Split) -> Evaluation:
         items = dataset.subset(split)
         found = features.plain(items, progress, "testing")
-        if found is None:
-            probabilities, labels = np.zeros((0, dataset.num_classes), np.float32), np.zeros(0, np.int64)
-        else:
-            probabilities, labels = predict_features(classifier.suffix, found.table), found.labels
-        return Evaluation(dataset.class_names, tuple(item.image for item in items), labels, probabilities)
+        probabilities = predict_features(classifier.suffix, found.table)
+        return Evaluation(dataset.class_names, tuple(item.image for item in items), found.labels, probabilities)
 
     evaluation, validation = evaluate("test"), evaluate("validation")
     progress.phase("saving")

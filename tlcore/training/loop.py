@@ -80,11 +80,11 @@ def train_suffix(
     Raises:
         RunError: If the loss became infinite before there was any epoch to keep.
     """
-    training = _Training(suffix, train(0), validation, config, progress, best_value)
+    training = _Training(suffix, train, validation, config, progress, best_value)
     stopped = diverged = False
     try:
         for epoch in range(config.epochs):
-            training.run_epoch(epoch, train(epoch) if epoch else None)
+            training.run_epoch(epoch)
             if training.best.is_long_ago(config.patience):
                 break
     except StopRequested:
@@ -118,7 +118,7 @@ def search_rates(
         progress: Told about every step; may ask to stop.
 
     Returns:
-        The losses. A sweep ends early once its loss has exploded.
+        What was found. A sweep ends early once its loss has exploded.
 
     Source:
         L. N. Smith, Cyclical Learning Rates for Training Neural Networks, 2017, section 3.3.
@@ -170,7 +170,7 @@ class _Training:
     def __init__(
         self,
         suffix: keras.Model,
-        train: LabelledFeatures,
+        train: Callable[[int], LabelledFeatures],
         validation: LabelledFeatures | None,
         config: TrainingConfig,
         progress: Progress,
@@ -178,26 +178,23 @@ class _Training:
     ) -> None:
         keras.utils.set_random_seed(config.seed)
         num_classes = suffix.output.shape[-1]
-        weights = class_weights(train.labels, num_classes) if config.balance == "weights" else np.ones(num_classes)
+        first = train(0)
+        weights = class_weights(first.labels, num_classes) if config.balance == "weights" else np.ones(num_classes)
         self._steps = Steps(suffix, build_optimizer(config), weights, config.label_smoothing)
         self._config = config
         self._progress = progress
         generator = np.random.default_rng(config.seed)
-        self._batches = Batches(train, config.batch_size, generator, balanced=config.balance == "sampling")
+        self._train = train
+        self._batches = Batches(first, config.batch_size, generator, balanced=config.balance == "sampling")
         self._validation = None if validation is None else Batches(validation, _answers_at_once(suffix))
         self._reported = time.monotonic()
         self.best = _Best(suffix, "loss" if validation is None else "val_loss", best_value)
         self.stopwatch = Stopwatch(config.batch_size, 0 if validation is None else len(validation.labels))
 
-    def run_epoch(self, epoch: int, train: LabelledFeatures | None) -> None:
-        """Train on every record once, then look at the validation pictures.
-
-        Args:
-            epoch: Counted from 0.
-            train: The features of this epoch; those of the epoch before when not given.
-        """
-        if train is not None:
-            self._batches.features = train
+    def run_epoch(self, epoch: int) -> None:
+        """Train on every record of an epoch, counted from 0, then look at the validation pictures."""
+        if epoch:
+            self._batches.features = self._train(epoch)
         self._progress.phase("training", epoch, self._config.epochs)
         self.stopwatch.begin_epoch()
         values = self._learn(epoch)

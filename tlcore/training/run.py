@@ -22,8 +22,7 @@ from tlcore.progress import Phase, Progress, StopRequested, background, wait_for
 from tlcore.storage.runs import RunSummary
 from tlcore.training.rate_search import RateSearch
 from tlcore.training.split_features import SplitFeatures
-from tlcore.training.stopwatch import TrainingPace
-from tlcore.training.timings import RunTimings
+from tlcore.training.stopwatch import RunTimings, TrainingPace
 
 if TYPE_CHECKING:
     from tlcore.model.classifier import Classifier
@@ -178,7 +177,8 @@ class _TrainingRun:
         return validation
 
     def _validation(self) -> LabelledFeatures | None:
-        return self.features.plain(self._dataset.subset("validation"), self._progress, "validation_features")
+        items = self._dataset.subset("validation")
+        return self.features.plain(items, self._progress, "validation_features") if items else None
 
     def _go_on_or_stop(self, config: RunConfig, before: TrainingResult) -> TrainingResult:
         """Go on with the second phase; stopped before it has begun, the first one's best epoch is what there is."""
@@ -224,11 +224,10 @@ class _TrainingRun:
             pace: Of the training, if there was one.
             trained: When training ended and testing began; `None` if it did not.
         """
-        finish_seconds = None
-        if self._first_passes is not None:  # a second phase came; its pace and its end say nothing about the first
-            return RunTimings(prepare_seconds, self._first_passes, self._startup, self._imported, pace, None)
-        passes = self.features.passes
-        if trained is not None and pace is not None:
+        finish_seconds, passes = None, self.features.passes
+        if self._first_passes is not None:  # a second phase came; its passes and its end say nothing about the first
+            passes = self._first_passes
+        elif trained is not None and pace is not None:
             known = sum(one.ended - one.started for one in passes if one.started >= trained)
             answered = len(self._dataset.subset("test")) + len(self._dataset.subset("validation"))
             known += answered / pace.answers_per_second

@@ -44,9 +44,9 @@ class SplitFeatures:
         what: Phase = "features" if self._augmentation.is_identity else "view_features"
         return self._labelled(items, requests, progress, what)
 
-    def plain(self, items: Sequence[Item], progress: Progress, phase: Phase) -> LabelledFeatures | None:
-        """Return the features of pictures as they are; `None` when there are none."""
-        return self._labelled(items, [ViewRequest(item.image) for item in items], progress, phase) if items else None
+    def plain(self, items: Sequence[Item], progress: Progress, phase: Phase) -> LabelledFeatures:
+        """Return the features of pictures as they are."""
+        return self._labelled(items, [ViewRequest(item.image) for item in items], progress, phase)
 
     def _labelled(
         self, items: Sequence[Item], requests: Sequence[ViewRequest], progress: Progress, phase: Phase

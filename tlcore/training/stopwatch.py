@@ -1,4 +1,4 @@
-"""How long the parts of a training take: steps, validation, and what is around them."""
+"""How long the parts of a run take: its features and its start; the steps of its training and what is around them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import statistics
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+from tlcore.features.extractor import FeaturePass
 
 # What an epoch takes besides its steps, until one has shown it.
 USUAL_EPOCH_SECONDS = 0.05
@@ -27,6 +29,27 @@ class TrainingPace:
     epoch_seconds: float
     step_seconds: float
     answers_per_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunTimings:
+    """What happened in one run.
+
+    Attributes:
+        prepare_seconds: Checks at its beginning, before the feature pass and TensorFlow's import.
+        passes: The feature passes, in order.
+        startup: When building the model began and ended; `None` if it did not end.
+        imported: Whether TensorFlow's import is a part of that.
+        pace: Of the training; `None` when it was too short to tell.
+        finish_seconds: Testing, saving and compiling, besides computing features and answers; `None` if not reached.
+    """
+
+    prepare_seconds: float
+    passes: tuple[FeaturePass, ...]
+    startup: tuple[float, float] | None
+    imported: bool
+    pace: TrainingPace | None
+    finish_seconds: float | None
 
 
 class Stopwatch:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import streamlit as st
@@ -10,26 +10,17 @@ from streamlit.typing import UploadedFile
 
 from pages.components.data.edits import save_edit
 from pages.components.data.ready_set_cards import sample_cards
-from pages.components.frame import show_error
+from pages.components.errors import errors_shown, show_error
+from pages.components.staging import staging_dir
 from pages.components.state import Context
 from pages.components.text import count, label
 from pages.server.private_streamlit import remove_uploaded
 from tlcore.dataset import clean_class_name
-from tlcore.errors import DatasetError, TransferLabError
-from tlcore.home import storage_error
 from tlcore.intake.collection import collect
 from tlcore.intake.sources import FileSource
 from tlcore.jobs.control import start_job
 from tlcore.storage.requests import ImportRequest, StagedFile
-from tlcore.storage.staging import make_staging_dir, remove_staging_dir
 
-WAYS = {
-    "samples": ":material/auto_awesome_mosaic: Ready set",
-    "zip": ":material/folder_zip: ZIP file",
-    "folder": ":material/folder: Folder",
-    "files": ":material/image: Single pictures",
-    "webcam": ":material/photo_camera: Webcam",
-}
 ONE_CLASS_WAYS = ("files", "webcam")
 STARTED_IMPORT = "started-import"
 _GENERATION = "bring-generation"
@@ -40,24 +31,19 @@ def bring_pictures(context: Context) -> None:
     way = st.segmented_control(
         "Where are your pictures?",
         list(WAYS),
-        format_func=lambda name: WAYS[name],
+        format_func=lambda name: WAYS[name][0],
         default="samples",
         required=True,
         key="way",
     )
-    {
-        "samples": _bring_sample,
-        "zip": _bring_zip,
-        "folder": _bring_folder,
-        "files": _bring_files,
-        "webcam": _bring_photo,
-    }[way](context)
+    WAYS[way][1](context)
 
 
 def _bring_sample(context: Context) -> None:
     request = sample_cards(context.home)
     if request is not None:
-        _start(context, request)
+        with errors_shown():
+            _start(context, request)
 
 
 def _bring_zip(context: Context) -> None:
@@ -112,18 +98,24 @@ def _bring_photo(context: Context) -> None:
     remove_uploaded([photo])
     _renew_widgets()
     source = FileSource(files=((f"webcam {datetime.now():%Y-%m-%d %H-%M-%S}.jpg", data),), class_name=name)
-    try:
+    with errors_shown():
         report = collect([source], context.dataset, context.images)
-    except TransferLabError as error:
-        show_error(error)
-        return
-    if report.refused:
-        st.error(label(report.refused[0].reason), icon=":material/error:")
-        return
-    label_of_class = report.dataset.class_named(name)
-    total = len(report.dataset.of_class(label_of_class.id)) if label_of_class else 0
-    st.toast(f"{label(name)}: {count(total, 'picture')}", icon=":material/photo_camera:")
-    save_edit(context, report.dataset, f"photo into {name}")
+        if report.refused:
+            show_error(report.refused[0].reason)
+            return
+        label_of_class = report.dataset.class_named(name)
+        total = len(report.dataset.of_class(label_of_class.id)) if label_of_class else 0
+        st.toast(f"{label(name)}: {count(total, 'picture')}", icon=":material/photo_camera:")
+        save_edit(context, report.dataset, f"photo into {name}")
+
+
+WAYS: dict[str, tuple[str, Callable[[Context], None]]] = {
+    "samples": (":material/auto_awesome_mosaic: Ready set", _bring_sample),
+    "zip": (":material/folder_zip: ZIP file", _bring_zip),
+    "folder": (":material/folder: Folder", _bring_folder),
+    "files": (":material/image: Single pictures", _bring_files),
+    "webcam": (":material/photo_camera: Webcam", _bring_photo),
+}
 
 
 def _class_choice(context: Context, question: str) -> str | None:
@@ -139,11 +131,9 @@ def _class_choice(context: Context, question: str) -> str | None:
     )
     if not typed:
         return None
-    try:
+    with errors_shown():
         return clean_class_name(typed)
-    except DatasetError as error:
-        show_error(error)
-        return None
+    return None
 
 
 def _structure_help(root: str) -> None:
@@ -170,39 +160,26 @@ def _stage(
 ) -> None:
     """Move uploaded files from memory to disk and put their import in line."""
     try:
-        staging_dir = make_staging_dir(context.home)
-        staged = []
-        for index, file in enumerate(files):
-            path = staging_dir / f"{index:06d}"
-            try:
+        with errors_shown(), staging_dir(context.home) as folder:
+            staged = []
+            for index, file in enumerate(files):
+                path = folder / f"{index:06d}"
                 path.write_bytes(file.getbuffer())
-            except OSError as error:
-                remove_staging_dir(staging_dir.name, context.home)
-                raise storage_error(error, path) from error
-            staged.append(StagedFile(path=path.name, name=file.name))
-    except TransferLabError as error:
-        show_error(error)
-        return
+                staged.append(StagedFile(path=path.name, name=file.name))
+            request = ImportRequest(
+                staging=folder.name,
+                archives=tuple(staged) if as_archives else (),
+                files=() if as_archives else tuple(staged),
+                class_name=class_name,
+            )
+            _start(context, request)
     finally:
         remove_uploaded(files)
         _renew_widgets()
-    request = ImportRequest(
-        staging=staging_dir.name,
-        archives=tuple(staged) if as_archives else (),
-        files=() if as_archives else tuple(staged),
-        class_name=class_name,
-    )
-    _start(context, request)
 
 
 def _start(context: Context, request: ImportRequest) -> None:
-    try:
-        st.session_state[STARTED_IMPORT] = start_job(
-            context.engine, context.home, "import", context.project.id, request
-        )
-    except TransferLabError as error:
-        if request.staging is not None:
-            remove_staging_dir(request.staging, context.home)
-        show_error(error)
-        return
+    """Put an import in line and draw the page anew."""
+    job_id = start_job(context.engine, context.home, "import", context.project.id, request)
+    st.session_state[STARTED_IMPORT] = job_id
     st.rerun()

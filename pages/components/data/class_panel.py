@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.components.data.edits import save_edit
-from pages.components.frame import show_error
+from pages.components.errors import errors_shown
 from pages.components.gallery import gallery
 from pages.components.state import Context
 from pages.components.text import count, label, plain
@@ -21,7 +21,6 @@ from tlcore.dataset import (
     rename_class,
     with_class,
 )
-from tlcore.errors import TransferLabError
 
 MAX_PILLS = 12
 _NAME_LENGTH = 40
@@ -93,12 +92,8 @@ def _rename(context: Context, dataset: Dataset, chosen: ClassLabel) -> None:
     ):
         name = st.text_input("New name", value=chosen.name, key=_key("rename-name", context, chosen))
         if st.form_submit_button("Rename"):
-            try:
-                edited = rename_class(dataset, chosen.id, name)
-            except TransferLabError as error:
-                show_error(error)
-                return
-            save_edit(context, edited, f"renamed {chosen.name} to {name}")
+            with errors_shown():
+                save_edit(context, rename_class(dataset, chosen.id, name), f"renamed {chosen.name} to {name}")
 
 
 def _merge(context: Context, dataset: Dataset, chosen: ClassLabel) -> None:
@@ -138,13 +133,10 @@ def _move_pictures(context: Context, dataset: Dataset, chosen: ClassLabel, ticke
             key=_key("move-to", context, chosen),
         )
         if st.button("Move", key=_key("move-yes", context, chosen), disabled=not target) and target:
-            try:
+            with errors_shown():
                 extended, into = with_class(dataset, target)
-            except TransferLabError as error:
-                show_error(error)
-                return
-            edited = move_images(extended, chosen.id, [item.image for item in ticked], into.id)
-            save_edit(context, edited, f"moved {count(len(ticked), 'picture')} to {into.name}")
+                edited = move_images(extended, chosen.id, [item.image for item in ticked], into.id)
+                save_edit(context, edited, f"moved {count(len(ticked), 'picture')} to {into.name}")
 
 
 def _key(name: str, context: Context, chosen: ClassLabel) -> str:

@@ -9,18 +9,16 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from pages.components.amounts import interval_words
-from pages.components.colors import class_color
-from pages.components.frame import show_error
-from pages.components.results.answer_views import show_all_answers, show_probabilities, show_refused
+from pages.components.errors import errors_shown
+from pages.components.results.answer_views import show_all_answers
 from pages.components.results.answers import kept_answers
 from pages.components.results.bring_pictures import bring_pictures, take_photo
 from pages.components.state import Context
 from pages.components.text import count, label
 from tlcore.config import ModelConfig
 from tlcore.dataset import Dataset, Item
-from tlcore.errors import RunError, TransferLabError
+from tlcore.errors import RunError
 from tlcore.home import DataRoot
-from tlcore.results.evaluation import accuracy_interval
 
 if TYPE_CHECKING:
     from tlcore.simple_heads.instant import InstantClassifier, InstantFeatures
@@ -42,11 +40,8 @@ def draw_instant_answers(context: Context, dataset: Dataset) -> None:
     )
     if not on:
         return
-    with st.container(border=True, key="instant-panel"):
-        try:
-            _draw(context, dataset)
-        except TransferLabError as error:
-            show_error(error)
+    with st.container(border=True, key="instant-panel"), errors_shown():
+        _draw(context, dataset)
 
 
 def _draw(context: Context, dataset: Dataset) -> None:
@@ -68,33 +63,29 @@ def _draw(context: Context, dataset: Dataset) -> None:
     images = [item.image for item in items]
     if len(features.known(images)) < len(set(images)):
         st.fragment(run_every=POLL_SECONDS)(_look_ahead)(features, images)
-    classifier = _classifier(_fingerprint(dataset, items, features), dataset, items, features)
+    fingerprint = _fingerprint(dataset, items, features)
+    classifier = _classifier(fingerprint, dataset, items, features)
     if classifier is not None:
-        _draw_answers(dataset, classifier, _fingerprint(dataset, items, features))
+        _draw_answers(dataset, classifier, fingerprint)
 
 
 def _look_ahead(features: InstantFeatures, images: Sequence[str]) -> None:
     """Compute a few more features and say how far it is; draw the page anew when all are there."""
-    try:
+    with errors_shown():
         missing = features.advance(images, BUDGET_SECONDS)
-    except TransferLabError as error:
-        show_error(error)
-        return
-    if not missing:
-        st.rerun()
-    total = len(set(images))
-    st.progress((total - missing) / total, text=f"Looking at your pictures, {total - missing:,} of {total:,}")
+        if not missing:
+            st.rerun()
+        total = len(set(images))
+        st.progress((total - missing) / total, text=f"Looking at your pictures, {total - missing:,} of {total:,}")
 
 
 @st.fragment
 def _draw_answers(dataset: Dataset, classifier: InstantClassifier, fingerprint: str) -> None:
     """Say how good the classifier is, and let the person ask it."""
     st.markdown(quality_words(classifier))
-    names = classifier.predictor.class_names
-    left_out = [name for name in dataset.class_names if name not in names]
+    left_out = [name for name in dataset.class_names if name not in classifier.predictor.class_names]
     if left_out:
         st.caption(f"Not yet with {label(', '.join(left_out))}: too few pictures.")
-    colors = [class_color(color) for color in classifier.predictor.class_colors]
     way = st.segmented_control(
         "Ask it about",
         list(WAYS),
@@ -105,26 +96,15 @@ def _draw_answers(dataset: Dataset, classifier: InstantClassifier, fingerprint: 
     )
     model_id = f"instant.{fingerprint}"
     if way == "camera":
-        left, right = st.columns([2, 3], gap="medium", vertical_alignment="center")
-        with left:
-            take_photo(classifier.predictor, model_id)
-        photos = kept_answers(model_id, "camera")
-        with right:
-            show_refused(photos)
-            if photos and not photos[0].reason:
-                show_probabilities(photos[0], names, colors)
-        return
-    bring_pictures(classifier.predictor, model_id)
-    answers = kept_answers(model_id, "files")
-    show_refused(answers)
-    if any(not answer.reason for answer in answers):
-        show_all_answers(answers, names, colors)
+        take_photo(classifier.predictor, model_id)
+    else:
+        bring_pictures(classifier.predictor, model_id)
+        show_all_answers(kept_answers(model_id, "files"), classifier.predictor)
 
 
 def quality_words(classifier: InstantClassifier) -> str:
     """Say how good a classifier is so far, and how that was found."""
-    low, high = accuracy_interval(classifier.correct, classifier.total)
-    interval = interval_words(low, high, classifier.total)
+    interval = interval_words(classifier.correct, classifier.total)
     if classifier.method == "class_means":
         return (
             f"**{classifier.correct:,} of {count(classifier.total, 'picture')} right so far**, {interval} (95 %), "

@@ -5,23 +5,18 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.components.data.bring import STARTED_IMPORT
+from pages.components.errors import show_error
 from pages.components.state import Context
 from pages.components.text import count, label
 from tlcore.errors import UnreadableError
-from tlcore.storage.jobs import ENDED_STATES, JobStatus, list_jobs, read_result
+from tlcore.storage.jobs import JobStatus, read_result
 from tlcore.storage.requests import ImportSummary
-
-
-def last_import(context: Context) -> JobStatus | None:
-    """Return the project's last import that ended."""
-    jobs = list_jobs(context.engine, states=ENDED_STATES, project_id=context.project.id)
-    return next((job for job in reversed(jobs) if job.kind == "import"), None)
 
 
 def show_import(context: Context, job: JobStatus) -> None:
     """Show what an import did; open at first when this tab started it, one tap away later."""
     if job.state == "failed":
-        st.error(label(job.message or "The import failed. Bring the pictures again."), icon=":material/error:")
+        show_error(job.message or "The import failed. Bring the pictures again.")
         return
     try:
         summary = read_result(context.engine, job.id, ImportSummary)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from pathlib import Path
 
 import streamlit as st
 
 from pages.components.amounts import file_size
-from pages.components.data.ready_set_drawings import set_drawings
 from pages.components.text import count
 from tlcore.downloading import is_reachable
 from tlcore.errors import TransferLabError
@@ -16,6 +16,7 @@ from tlcore.ready_sets.previews import NUM_PICTURES, PreviewStrip, load_strip, p
 from tlcore.ready_sets.registry import READY_SETS, ReadySetSpec, get_ready_set
 from tlcore.storage.requests import ImportRequest
 
+DRAWINGS_DIR = Path(__file__).with_name("drawings")
 CAPS = (100, 300, 1000, None)
 DEFAULT_CAP = 100
 NETWORK_SECONDS = 3.0
@@ -112,8 +113,13 @@ def _draw_pictures(spec: ReadySetSpec, home: DataRoot) -> None:
             grid.image(preview.image, width="stretch", alt=preview.class_name)
         return
     for drawing in set_drawings(spec.name):
-        grid.image(drawing, width="stretch", alt="")
+        grid.image(str(drawing), width="stretch", alt="")
     st.caption(f":material/{spec.icon}: Drawn; real pictures appear here once you have used it.")
+
+
+def set_drawings(name: str) -> list[Path]:
+    """Return small drawings of what a ready data set shows, square PNG files; none where there are none."""
+    return sorted((DRAWINGS_DIR / name).glob("*.png"))
 
 
 @st.cache_data(max_entries=len(READY_SETS), show_spinner=False)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
+from pages.components.amounts import amount
 from pages.components.colors import FROZEN_COLOR, TRAINABLE_COLOR
-from pages.components.figures.network import amount
+from pages.components.figures.live_plot import Figure
 from tlcore.backbones.registry import BackboneSpec
 from tlcore.backbones.weights.status import weights_status
 from tlcore.home import DataRoot
@@ -43,7 +44,7 @@ def read_facts(spec: BackboneSpec, home: DataRoot) -> BackboneFacts:
     return BackboneFacts(spec, backbone_milliseconds(spec, home), weights_status(spec, home).ready_offline)
 
 
-def scatter_figure(facts: Sequence[BackboneFacts], axis: Axis, chosen: str, named: Collection[str]) -> dict[str, Any]:
+def scatter_figure(facts: Sequence[BackboneFacts], axis: Axis, chosen: str, named: Collection[str]) -> Figure:
     """Draw accuracy on ImageNet against speed or size; a click on a point tells the backbone's name.
 
     Args:

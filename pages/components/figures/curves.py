@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from pages.components.colors import TRAINING_COLOR, VALIDATION_COLOR
+from pages.components.colors import TRAINING_COLOR, VALIDATION_COLOR, class_color
+from pages.components.figures.live_plot import Figure
 from tlcore.storage.runs import MetricPoint
 
 Curve = Literal["accuracy", "loss"]
@@ -15,11 +16,16 @@ MAX_MARKERS = 25
 """More of them run together into a band that hides the other curve; the line shows every point."""
 
 CURVE_HEIGHT = 320
+NOW_COLOR = "#8a8f98"
+
+# Colour, dash and marker have lists of different lengths, so that no two of some hundred runs share all three.
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
+SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "star", "cross")
 
 
 def curve_figure(
     points: Sequence[MetricPoint], curve: Curve, *, epochs: int | None, best_epoch: int | None = None
-) -> Any:
+) -> Figure:
     """Return the figure of one quantity over the epochs.
 
     Args:
@@ -32,28 +38,50 @@ def curve_figure(
     validation = _line(points, f"val_{curve}", "Validation", VALIDATION_COLOR, dash="dot", symbol="diamond")
     reached = max((point.epoch for point in points), default=0.0)
     right = reached if epochs is None else max(reached, min(epochs, 2 * max(reached, 2.5)))
-    layout: dict[str, Any] = {
+    layout = _layout(curve)
+    # Not a `range`: Plotly forgets the viewer's zoom when a range that we set has changed.
+    layout["xaxis"] |= {"autorangeoptions": {"include": [0, right]}, "rangemode": "nonnegative"}
+    if best_epoch is not None:
+        # Accuracy ends at the top and loss at the bottom: the words go where the curves are not.
+        height = {"textposition": "end", "yanchor": "top"} if curve == "loss" else {"textposition": "start"}
+        side = "right" if best_epoch > right / 2 else "left"
+        kept = marked_line(best_epoch, f"kept: epoch {best_epoch}", NOW_COLOR, xanchor=side, padding=8, **height)
+        layout["shapes"] = [kept]
+    return {"data": [training, validation], "layout": layout}
+
+
+def overlaid_figure(points_of_runs: Mapping[int, Sequence[MetricPoint]], curve: Curve) -> Figure:
+    """Return the validation curves of some runs in one figure.
+
+    A run keeps its colour, dash and marker whatever it is compared with.
+
+    Args:
+        points_of_runs: All points of each run by its number, in the order of the legend.
+        curve: Which quantity.
+    """
+    lines = []
+    for number, points in points_of_runs.items():
+        place = number - 1
+        dash, symbol = DASHES[place % len(DASHES)], SYMBOLS[place % len(SYMBOLS)]
+        lines.append(_line(points, f"val_{curve}", f"Run {number}", class_color(place), dash=dash, symbol=symbol))
+    layout = _layout(curve) | {"showlegend": True}
+    layout["xaxis"]["rangemode"] = "tozero"
+    return {"data": [line for line in lines if line["x"]], "layout": layout}
+
+
+def _layout(curve: Curve) -> Figure:
+    return {
         "uirevision": "keep",
         "margin": {"l": 8, "r": 12, "t": 40, "b": 8},
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         "hovermode": "x unified",
-        # Not a `range`: Plotly forgets the viewer's zoom when a range that we set has changed.
-        "xaxis": {"title": {"text": "Epoch"}, "autorangeoptions": {"include": [0, right]}, "rangemode": "nonnegative"},
-        "yaxis": {"rangemode": "tozero"},
+        "xaxis": {"title": {"text": "Epoch"}},
+        "yaxis": {"range": [0, 1.02], "tickformat": ".0%"} if curve == "accuracy" else {"rangemode": "tozero"},
     }
-    if curve == "accuracy":
-        layout["yaxis"] = {"range": [0, 1.02], "tickformat": ".0%"}
-    if best_epoch is not None:
-        layout["shapes"] = [_kept_line(best_epoch)]
-        layout["annotations"] = [_kept_label(best_epoch, right, on_top=curve == "loss")]
-    return {"data": [training, validation], "layout": layout}
 
 
-def _line(
-    points: Sequence[MetricPoint], name: str, title: str, color: str, *, dash: str, symbol: str | None
-) -> dict[str, Any]:
+def _line(points: Sequence[MetricPoint], name: str, title: str, color: str, *, dash: str, symbol: str | None) -> Figure:
     chosen = thinned([point for point in points if point.name == name])
-    percent = name.endswith("accuracy")
     return {
         "type": "scatter",
         "name": title,
@@ -63,7 +91,7 @@ def _line(
         "mode": "lines+markers" if symbol or len(chosen) < 3 else "lines",
         "line": {"color": color, "width": 3, "dash": dash},
         "marker": {"color": color, "size": 9, "symbol": symbol or "circle", "maxdisplayed": MAX_MARKERS},
-        "hovertemplate": "%{y:.1%}" if percent else "%{y:.3f}",
+        "hovertemplate": "%{y:.1%}" if name.endswith("accuracy") else "%{y:.3f}",
     }
 
 
@@ -76,28 +104,8 @@ def thinned(points: Sequence[MetricPoint], limit: int = MAX_POINTS) -> list[Metr
     return kept if kept[-1] is points[-1] else [*kept, points[-1]]
 
 
-def _kept_line(epoch: int) -> dict[str, Any]:
-    return {
-        "type": "line",
-        "x0": epoch,
-        "x1": epoch,
-        "yref": "paper",
-        "y0": 0,
-        "y1": 1,
-        "line": {"color": "#8a8f98", "width": 2, "dash": "dash"},
-    }
-
-
-def _kept_label(epoch: int, right: float, *, on_top: bool) -> dict[str, Any]:
-    # Accuracy ends at the top and loss at the bottom: the words go where the curves are not.
-    on_left = epoch > right / 2
-    return {
-        "x": epoch,
-        "y": 0.96 if on_top else 0.04,
-        "yref": "paper",
-        "yanchor": "top" if on_top else "bottom",
-        "xanchor": "right" if on_left else "left",
-        "xshift": -6 if on_left else 6,
-        "showarrow": False,
-        "text": f"kept: epoch {epoch}",
-    }
+def marked_line(x: float, text: str, color: str, **label: Any) -> Figure:
+    """Return an upright dashed line with words at one of its ends; `label` as of Plotly's shapes."""
+    place = {"x0": x, "x1": x, "yref": "paper", "y0": 0, "y1": 1}
+    line = {"color": color, "width": 2, "dash": "dash"}
+    return {"type": "line", **place, "line": line, "label": {"text": text, "textangle": 0, **label}}

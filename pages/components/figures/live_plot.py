@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import streamlit as st
 
 from pages.server.plotly_script import versioned_address
+
+Figure: TypeAlias = dict[str, Any]
+"""`data` and `layout` as Plotly's figure reference has them, or a part of these, in JSON types."""
 
 _component = st.components.v2.component(
     "transfer_lab_live_plot",
@@ -20,33 +23,29 @@ _component = st.components.v2.component(
 
 
 def live_plot(
-    figure: Mapping[str, Any],
+    figure: Figure,
     *,
     key: str,
     height: int,
     description: str,
     on_click: Callable[[], None] | None = None,
     toolbar: bool = True,
-) -> Any:
+) -> None:
     """Draw a figure, or change the one that was drawn under this key.
 
     `st.plotly_chart` would make a new chart at every change, which flickers and forgets the zoom. Colours of
     text and grid follow the theme by themselves.
 
     Args:
-        figure: `data` and `layout` as Plotly's figure reference has them, in JSON types. Set the layout's
-            `uirevision` to keep what the viewer did.
+        figure: What to draw; set the layout's `uirevision` to keep what the viewer did.
         key: Tells this chart from others on the page.
         height: In pixels.
         description: What the chart shows, for people who cannot see it.
         on_click: Called when a mark with `customdata` is clicked; `st.session_state[key].clicked` is its first value.
         toolbar: Whether Plotly's buttons (zoom, save) appear under the pointer.
-
-    Returns:
-        The component's state.
     """
     data = {
-        "figure": dict(figure),
+        "figure": figure,
         "address": versioned_address(),
         "height": height,
         "description": description,
@@ -54,8 +53,4 @@ def live_plot(
         "toolbar": toolbar,
     }
     # A height of its own for the element would add a scroll bar; the script sets the height of the drawing.
-    return _component(key=key, data=data, on_clicked_change=on_click or _ignore)
-
-
-def _ignore() -> None:
-    """A chart that is only looked at."""
+    _component(key=key, data=data, on_clicked_change=on_click or (lambda: None))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from pages.components.amounts import amount
 from pages.components.colors import FROZEN_COLOR, TRAINABLE_COLOR
+from pages.components.figures.live_plot import Figure
 from tlcore.model.architecture import ModelSummary
 
 ROW_PIXELS = 25
@@ -35,16 +36,7 @@ class _Row:
     block: str | None = None
 
 
-def amount(number: int) -> str:
-    """Return a number of weights with two digits that count: `960`, `17 k`, `3.4 M`."""
-    for unit, letter in ((1_000_000, "M"), (1_000, "k")):
-        if number >= unit:
-            value = number / unit
-            return f"{value:.1f} {letter}" if value < 9.95 else f"{value:,.0f} {letter}"
-    return str(number)
-
-
-def network_figure(summary: ModelSummary, image_size: int) -> Any:
+def network_figure(summary: ModelSummary, image_size: int) -> Figure:
     """Draw the model from the picture (top) to the probabilities (bottom).
 
     A bar's width follows the height and width of the block's output, on a logarithmic scale: the
@@ -91,7 +83,7 @@ def network_figure(summary: ModelSummary, image_size: int) -> Any:
             "zeroline": False,
             "fixedrange": True,
         },
-        "annotations": [*_numbers(rows, places), *_line_labels(line_place, summary)],
+        "annotations": [*_texts(rows, places), *_line_texts(line_place, summary)],
         "shapes": [_line(line_place)],
     }
     return {"data": [bars], "layout": layout}
@@ -129,34 +121,30 @@ def _rows(summary: ModelSummary, image_size: int) -> list[_Row]:
     return rows
 
 
-def _numbers(rows: Sequence[_Row], places: Sequence[float]) -> list[dict[str, Any]]:
+def _texts(rows: Sequence[_Row], places: Sequence[float]) -> list[Figure]:
     """Return output size and parameters of each row, right of its bar."""
-    fixed = {"xref": "paper", "showarrow": False, "yanchor": "middle", "font": {"size": 13}}
-    numbers = [
-        {**fixed, "text": "output size, <b>parameters</b>", "x": 1, "xanchor": "right", "y": HEADER_PLACE},
-    ]
+    texts = [_text("output size, <b>parameters</b>", 1, HEADER_PLACE)]
     for row, place in zip(rows, places, strict=True):
-        numbers.append({**fixed, "text": row.size, "x": SIZES_END, "xanchor": "right", "y": place})
+        texts.append(_text(row.size, SIZES_END, place))
         if row.parameters:
-            numbers.append(
-                {**fixed, "text": f"<b>{amount(row.parameters)}</b>", "x": 1, "xanchor": "right", "y": place}
-            )
-    return numbers
+            texts.append(_text(f"<b>{amount(row.parameters)}</b>", 1, place))
+    return texts
 
 
-def _line_labels(place: float, summary: ModelSummary) -> list[dict[str, Any]]:
-    fixed = {"xref": "paper", "showarrow": False, "yanchor": "middle", "y": place}
-    labels = [_side(fixed, 1.0, "right", "▼ learns", TRAINABLE_COLOR)]
-    if not summary.blocks[0].trainable:
-        labels.append(_side(fixed, 0.0, "left", "▲ frozen", FROZEN_COLOR))
-    return labels
+def _line_texts(place: float, summary: ModelSummary) -> list[Figure]:
+    """Return what stands at both ends of the line; nothing is frozen when it lies above the first block."""
+    learns = _text("<b>▼ learns</b>", 1, place, size=16, color=TRAINABLE_COLOR)
+    frozen = _text("<b>▲ frozen</b>", 0, place, "left", size=16, color=FROZEN_COLOR)
+    return [learns] if summary.blocks[0].trainable else [learns, frozen]
 
 
-def _side(fixed: dict[str, Any], x: float, anchor: str, text: str, color: str) -> dict[str, Any]:
-    return {**fixed, "x": x, "xanchor": anchor, "text": f"<b>{text}</b>", "font": {"size": 16, "color": color}}
+def _text(text: str, x: float, y: float, anchor: str = "right", size: int = 13, color: str | None = None) -> Figure:
+    font = {"size": size, "color": color} if color else {"size": size}
+    place = {"x": x, "xref": "paper", "xanchor": anchor, "y": y, "yanchor": "middle"}
+    return place | {"text": text, "font": font, "showarrow": False}
 
 
-def _line(place: float) -> dict[str, Any]:
+def _line(place: float) -> Figure:
     return {
         "type": "line",
         "xref": "paper",

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pages.components.amounts import chance, interval_words, percent
-from pages.components.text import count, plain
+from pages.components.amounts import accuracy_words, chance, interval_words, percent
+from pages.components.text import count, plot_label
+from tlcore.results.evaluation import accuracy_interval
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -42,39 +42,35 @@ INK = {"light": "#1b1e28", "dark": "#e9ebf2"}
 REST_COLOR = "#8a8f98"
 
 
-def chart_name(name: str, max_length: int = MAX_NAME_LENGTH) -> str:
-    """Return a person's text as Plotly shows it: not as HTML, and not longer than it fits."""
-    shown = plain(name)
-    if len(shown) > max_length:
-        shown = shown[: max_length - 1] + "…"
-    return html.escape(shown, quote=False)
-
-
-def accuracy_figure(value: str, accuracy: float, low: float, high: float, *, dark: bool = False) -> go.Figure:
+def accuracy_figure(correct: int, total: int, *, dark: bool = False) -> go.Figure:
     """Draw an accuracy in big digits above a line from 0 to 100 %, with its interval as a bar around the mark.
 
     Args:
-        value: The accuracy as it is written.
-        accuracy: The same as a fraction in `[0, 1]`.
-        low: Lower end of its interval.
-        high: Upper end of its interval.
+        correct: Test pictures that were named right.
+        total: All test pictures, at least one.
         dark: Whether the page is dark.
     """
     import plotly.graph_objects as go
 
     theme = "dark" if dark else "light"
     ink, color = INK[theme], RIGHT[theme][1]
+    value = accuracy_words(correct, total)
     figure = go.Figure()
     figure.add_scatter(x=[0, 1], y=[0, 0], mode="lines", line={"color": REST_COLOR, "width": 2}, hoverinfo="skip")
     figure.add_scatter(
-        x=[low, high], y=[0, 0], mode="lines", line={"color": color, "width": 16}, opacity=0.7, hoverinfo="skip"
+        x=accuracy_interval(correct, total),
+        y=[0, 0],
+        mode="lines",
+        line={"color": color, "width": 16},
+        opacity=0.7,
+        hoverinfo="skip",
     )
     figure.add_scatter(
-        x=[accuracy],
+        x=[correct / total],
         y=[0],
         mode="markers",
         marker={"symbol": "line-ns", "size": 26, "line": {"color": ink, "width": 3}},
-        hovertemplate=f"{value}, {interval_words(low, high, 0)}<extra></extra>",
+        hovertemplate=f"{value}, {interval_words(correct, total)}<extra></extra>",
     )
     figure.add_annotation(
         text=f"<b>{value}</b>", x=0, y=1, xref="paper", yref="paper", xanchor="left", showarrow=False,
@@ -115,7 +111,7 @@ def confusion_figure(matrix: NDArray[np.int_], class_names: Sequence[str], *, da
     text = [[str(cell) if cell or num_classes <= FEW_CLASSES else "" for cell in row] for row in matrix.tolist()]
     hover = [
         [
-            f"is {chart_name(class_names[row], 60)}, model said {chart_name(class_names[column], 60)}<br>"
+            f"is {plot_label(class_names[row], 60)}, model said {plot_label(class_names[column], 60)}<br>"
             f"{count(int(matrix[row, column]), 'picture')}, {percent(float(shares[row, column]))} of this class"
             for column in range(num_classes)
         ]
@@ -177,9 +173,9 @@ def unique_names(class_names: Sequence[str], max_length: int) -> list[str]:
     """Return shortened names that stay different, since Plotly joins rows of the same name."""
     names: list[str] = []
     for name in class_names:
-        shown, copy = chart_name(name, max_length), 2
+        shown, copy = plot_label(name, max_length), 2
         while shown in names:
-            shown, copy = f"{chart_name(name, max_length - 2)} {copy}", copy + 1
+            shown, copy = f"{plot_label(name, max_length - 2)} {copy}", copy + 1
         names.append(shown)
     return names
 
@@ -216,7 +212,7 @@ def probability_figure(
     names = unique_names([class_names[index] for index in shown], MAX_NAME_LENGTH)
     values = [float(probabilities[index]) for index in shown]
     bar_colors = [colors[index] for index in shown]
-    full_names = [chart_name(class_names[index], 100) for index in shown]
+    full_names = [plot_label(class_names[index], 100) for index in shown]
     if rest:
         names.append(f"{len(rest)} others")
         values.append(float(sum(float(probabilities[index]) for index in rest)))

@@ -8,11 +8,10 @@ from typing import Literal
 
 import streamlit as st
 
-from pages.components.amounts import percent
-from pages.components.figures.network import amount
-from pages.components.forms import SettingsForm
+from pages.components.amounts import amount, percent
+from pages.components.forms import SettingsForm, show_stored
 from pages.components.model.backbone_choice import with_backbone
-from pages.components.model.weights_download import failed_download, show_failure, start_download, watch_downloads
+from pages.components.model.weights_download import show_failed_download, start_download, watch_downloads
 from pages.components.state import Context
 from tlcore.backbones.registry import BACKBONES, BackboneSpec, get_backbone, small_cnn_filters
 from tlcore.backbones.small_cnn import DEFAULT_FILTERS, small_cnn_name
@@ -79,7 +78,6 @@ def recommend(specs: Sequence[BackboneSpec]) -> list[Recommendation]:
 def draw_backbone_chooser(context: Context) -> None:
     """Choose the backbone; when its weights are missing, offer the download."""
     config = context.project.config
-    form = SettingsForm(context.engine, context.project.id, config, "model")
     st.subheader(
         "Backbone",
         anchor=False,
@@ -87,12 +85,12 @@ def draw_backbone_chooser(context: Context) -> None:
         "photos of 1,000 kinds of things. Parameters are the numbers that it learned: more of them can "
         "mean better and always means slower.",
     )
-    bound = form.bind("backbone")
+    show_stored("backbone", config.model.backbone)
     st.selectbox(
         "A network that has already seen 1.3 million photos",
         backbone_names(config.model.backbone),
         format_func=lambda name: get_backbone(name).title,
-        key=bound["key"],
+        key="backbone",
         on_change=lambda: take_backbone(context, st.session_state["backbone"]),
     )
     spec = get_backbone(config.model.backbone)
@@ -107,8 +105,7 @@ def draw_backbone_chooser(context: Context) -> None:
 
 def take_backbone(context: Context, name: str) -> None:
     """Store another backbone with what changes with it; meant for callbacks."""
-    form = SettingsForm(context.engine, context.project.id, context.project.config, "run")
-    form.change(lambda run: with_backbone(run, name))
+    SettingsForm(context, "run").change(lambda run: with_backbone(run, name))
 
 
 def backbone_names(chosen: str) -> list[str]:
@@ -140,16 +137,19 @@ def offer_download(spec: BackboneSpec, context: Context) -> None:
         return
     if watch_downloads(context, "chooser"):
         return
-    failed = failed_download(context)
-    if failed is not None and spec.name in failed[1]:
-        show_failure(failed[0])
+    show_failed_download(context, of_chosen=True)
     st.warning(
         f"The weights of {spec.title} are not on this computer yet ({megabytes(status.download_bytes)}). "
         "Download them, or choose a backbone that is ready.",
         icon=":material/cloud_download:",
     )
-    if st.button(f"Download {megabytes(status.download_bytes)}", icon=":material/download:", key="download"):
-        start_download(context, [spec])
+    st.button(
+        f"Download {megabytes(status.download_bytes)}",
+        key="download",
+        icon=":material/download:",
+        on_click=start_download,
+        args=(context, [spec]),
+    )
 
 
 def _draw_recommendation(context: Context, recommendation: Recommendation, *, is_chosen: bool) -> None:

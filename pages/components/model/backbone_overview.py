@@ -7,17 +7,15 @@ from collections.abc import Sequence
 import streamlit as st
 
 from pages.components.amounts import duration
+from pages.components.errors import errors_kept, show_error
 from pages.components.figures.backbones import Axis, BackboneFacts, read_facts, scatter_figure
 from pages.components.figures.live_plot import live_plot
-from pages.components.frame import show_error
 from pages.components.job_view import draw_job
 from pages.components.model.backbone_chooser import availability, recommend, take_backbone
 from pages.components.state import Context
-from pages.components.text import label
 from tlcore.backbones.registry import BACKBONES
-from tlcore.errors import TransferLabError
 from tlcore.jobs.control import start_job
-from tlcore.storage.jobs import ACTIVE_STATES, JobStatus, last_job, list_jobs
+from tlcore.storage.jobs import JobStatus, last_job
 
 SCATTER_HEIGHT = 420
 POLL_SECONDS = 1.0
@@ -42,13 +40,12 @@ def _draw_overview(context: Context) -> None:
     chosen = context.project.config.model.backbone
     facts = [read_facts(spec, context.home) for spec in BACKBONES]
     measured = [one for one in facts if one.milliseconds is not None]
-    axes: list[Axis] = ["speed", "size"] if measured else ["size"]
     axis: Axis = "size"
-    if len(axes) > 1:
+    if measured:
         st.session_state.setdefault(AXIS_KEY, "speed" if len(measured) > 1 else "size")
         chosen_axis: Axis | None = st.segmented_control(
             "Compare the accuracy with",
-            axes,
+            list(AXIS_TITLES),
             format_func=lambda name: AXIS_TITLES[name],
             required=True,
             key=AXIS_KEY,
@@ -83,8 +80,7 @@ def _draw_overview(context: Context) -> None:
 
 def _measuring(context: Context) -> JobStatus | None:
     """Return the measurement of all backbones that waits or works, whoever asked for it."""
-    active = list_jobs(context.engine, states=ACTIVE_STATES)
-    return next((job for job in active if job.kind == "backbones"), None)
+    return next(iter(context.active_jobs("backbones", of_everyone=True)), None)
 
 
 def _watch(context: Context, drawn: int) -> None:
@@ -111,19 +107,15 @@ def _offer_measurement(context: Context, unmeasured: int, total: int) -> None:
     )
     last = last_job(context.engine, context.project.id, "backbones")
     if last is not None and last.state == "failed":
-        st.error(label(last.message), icon=":material/error:")
-    if st.button(button, key="measure_backbones", icon=":material/timer:", on_click=_show_speed):
-        try:
-            start_job(context.engine, context.home, "backbones", context.project.id)
-        except TransferLabError as error:
-            show_error(error)
-        else:
-            st.rerun()
+        show_error(last.message)
+    st.button(button, key="measure_backbones", icon=":material/timer:", on_click=_measure, args=(context,))
 
 
-def _show_speed() -> None:
-    """Let whoever measures see the points come."""
-    st.session_state[AXIS_KEY] = "speed"
+def _measure(context: Context) -> None:
+    """Put the measurement in line, and let whoever asks for it see the points come."""
+    with errors_kept():
+        start_job(context.engine, context.home, "backbones", context.project.id)
+        st.session_state[AXIS_KEY] = "speed"
 
 
 def _draw_table(context: Context, facts: Sequence[BackboneFacts]) -> None:

@@ -7,14 +7,13 @@ from dataclasses import replace
 
 import streamlit as st
 
-from pages.components.figures.network import amount
+from pages.components.amounts import amount
 from pages.components.forms import SettingsForm
 from pages.components.state import Context
 from pages.components.train.price import draw_price
 from tlcore.backbones.registry import BackboneSpec, get_backbone
 from tlcore.backbones.weights.status import is_random
 from tlcore.config import ModelConfig
-from tlcore.model.architecture import describe_model
 
 BATCH_NORM_STILL = (
     "Batch normalization layers keep the mean and spread that they saw when the backbone was trained. With your few "
@@ -31,7 +30,7 @@ def draw_freeze_line(context: Context, form: SettingsForm, config: ModelConfig) 
     """Move the line between frozen and trainable, and say how many parameters learn."""
     st.subheader("How much learns anew", anchor=False)
     spec = get_backbone(config.backbone)
-    summary = describe_model(config, max(context.dataset.num_classes, 1))
+    summary = context.model
     st.select_slider(
         "Train from this block on",
         [None, *reversed(spec.block_names)],

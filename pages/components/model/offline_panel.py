@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components.model.weights_download import failed_download, show_failure, start_download, watch_downloads
+from pages.components.model.weights_download import show_failed_download, start_download, watch_downloads
 from pages.components.state import Context
 from pages.components.text import count
 from tlcore.backbones.registry import BACKBONES
@@ -27,9 +27,7 @@ def draw_offline_panel(context: Context) -> None:
         )
         st.caption(f"Ready: {', '.join(ready) or 'none'}.")
         works = watch_downloads(context, "offline")
-        failed = failed_download(context)
-        if failed is not None and context.project.config.model.backbone not in failed[1]:
-            show_failure(failed[0])
+        show_failed_download(context, of_chosen=False)
         if not missing:
             st.success("All backbones are on this computer.", icon=":material/check_circle:")
             return
@@ -44,5 +42,11 @@ def draw_offline_panel(context: Context) -> None:
         )
         total = sum(missing[name][1] for name in ticked)
         text = f"Download {count(len(ticked), 'backbone')}, {megabytes(total)}" if ticked else "Download"
-        if st.button(text, key="download_ticked", icon=":material/download:", disabled=works or not ticked):
-            start_download(context, [missing[name][0] for name in ticked])
+        st.button(
+            text,
+            key="download_ticked",
+            icon=":material/download:",
+            disabled=works or not ticked,
+            on_click=start_download,
+            args=(context, [missing[name][0] for name in ticked]),
+        )

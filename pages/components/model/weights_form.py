@@ -5,10 +5,11 @@ from __future__ import annotations
 import streamlit as st
 from streamlit.typing import UploadedFile
 
-from pages.components.forms import SettingsForm
-from pages.components.frame import show_error
+from pages.components.errors import errors_shown, show_error
+from pages.components.forms import SettingsForm, options, show_stored
 from pages.components.job_view import watch_job
 from pages.components.model.backbone_choice import with_backbone
+from pages.components.staging import staging_dir
 from pages.components.state import Context
 from pages.components.text import label
 from pages.server.private_streamlit import remove_uploaded
@@ -16,38 +17,27 @@ from tlcore.backbones.registry import BackboneSpec, get_backbone, small_cnn_filt
 from tlcore.backbones.small_cnn import MAX_BLOCKS
 from tlcore.backbones.weights.brought import find_brought
 from tlcore.config import IMAGENET, RANDOM, ModelConfig
-from tlcore.errors import TransferLabError
-from tlcore.home import write_atomically
 from tlcore.jobs.control import start_job
 from tlcore.model.architecture import with_weights
+from tlcore.settings.words import BROUGHT, CHOICES
 from tlcore.storage.jobs import last_job
 from tlcore.storage.requests import WeightsCheckRequest
-from tlcore.storage.staging import make_staging_dir, remove_staging_dir
 
-FILE = "file"
 FILTERS = (4, 8, 16, 32, 64, 128, 256, 512)
-STARTS = {IMAGENET: "ImageNet", RANDOM: "Chance", FILE: "Your file"}
-SENTENCES = {
-    IMAGENET: "It learned on 1.3 million photos and can see already: edges, textures, parts of things. That is what "
-    "makes this transfer learning.",
-    RANDOM: "It knows nothing, as every network does at birth. All blocks learn from your pictures alone; compare the "
-    "result with ImageNet's to see what pre-training is worth.",
-    FILE: "Weights that somebody trained on other pictures, saved by Keras for this very backbone.",
-}
 
 
 def draw_start(context: Context) -> None:
     """Choose what the backbone begins with, or what the small network looks like."""
     config = context.project.config
     spec = get_backbone(config.model.backbone)
-    form = SettingsForm(context.engine, context.project.id, config, "run")
+    form = SettingsForm(context, "run")
     filters = small_cnn_filters(config.model.backbone)
     if filters is not None:
         _draw_small_network(form, filters)
         return
-    wants_file = st.session_state.get("begins_with") == FILE
+    wants_file = st.session_state.get("begins_with") == BROUGHT
     weights = config.model.weights
-    present = weights if weights in (IMAGENET, RANDOM) else FILE
+    present = weights if weights in (IMAGENET, RANDOM) else BROUGHT
     # "Your file" without one stays chosen for as long as the backbone for which it was tapped.
     keeps_asking = wants_file and st.session_state.get("file_for") == spec.name
     if "begins_with" not in st.session_state or not keeps_asking:
@@ -61,14 +51,13 @@ def draw_start(context: Context) -> None:
 
     st.segmented_control(
         "It begins with",
-        list(STARTS),
-        format_func=lambda name: STARTS[name],
         required=True,
         key="begins_with",
         on_change=choose,
+        **options("weights"),
     )
-    st.caption(SENTENCES[st.session_state["begins_with"]])
-    if st.session_state["begins_with"] == FILE:
+    st.caption(CHOICES["weights"][st.session_state["begins_with"]].sentence)
+    if st.session_state["begins_with"] == BROUGHT:
         _draw_file(context, form, spec, config.model)
 
 
@@ -78,7 +67,8 @@ def _draw_file(context: Context, form: SettingsForm, spec: BackboneSpec, model: 
         name = brought.filename if brought is not None else "a file that is not on this computer any more"
         st.caption(f"In use: {label(name)}")
     else:
-        st.caption(f"Until you bring one, nothing changes: {STARTS[model.weights]}.")
+        present = CHOICES["weights"][model.weights].label
+        st.caption(f"Until you bring one, nothing changes: {present}.")
     turn = st.session_state.setdefault("weights_turn", 0)
     file = st.file_uploader(
         f"Weights of {spec.title} without its classifier (.weights.h5 or .h5)",
@@ -91,25 +81,18 @@ def _draw_file(context: Context, form: SettingsForm, spec: BackboneSpec, model: 
     elif file is not None:
         _start_check(context, spec, file)
     elif job is not None and job.state == "failed":
-        st.error(label(job.message), icon=":material/error:")
+        show_error(job.message)
 
 
 def _start_check(context: Context, spec: BackboneSpec, file: UploadedFile) -> None:
     """Put the file aside for its check, which also lets the project begin with it."""
-    staging = None
-    try:
-        staging = make_staging_dir(context.home)
-        write_atomically(staging / "weights", lambda path: path.write_bytes(file.getbuffer()))
-        request = WeightsCheckRequest(spec.name, staging.name, file.name)
+    with errors_shown(), staging_dir(context.home) as folder:
+        (folder / "weights").write_bytes(file.getbuffer())
+        request = WeightsCheckRequest(spec.name, folder.name, file.name)
         start_job(context.engine, context.home, "weights_check", context.project.id, request)
-    except TransferLabError as error:
-        if staging is not None:
-            remove_staging_dir(staging.name, context.home)
-        show_error(error)
-        return
-    remove_uploaded([file])
-    st.session_state["weights_turn"] += 1
-    st.rerun()
+        remove_uploaded([file])
+        st.session_state["weights_turn"] += 1
+        st.rerun()
 
 
 def _draw_small_network(form: SettingsForm, filters: tuple[int, ...]) -> None:
@@ -118,8 +101,7 @@ def _draw_small_network(form: SettingsForm, filters: tuple[int, ...]) -> None:
     def build(chosen: tuple[int, ...]) -> None:
         form.change(lambda run: with_backbone(run, small_cnn_name(chosen)))
 
-    if st.session_state.get("cnn_blocks") != len(filters):
-        st.session_state["cnn_blocks"] = len(filters)
+    show_stored("cnn_blocks", len(filters))
     st.segmented_control(
         "Convolution blocks",
         list(range(1, MAX_BLOCKS + 1)),
@@ -131,8 +113,7 @@ def _draw_small_network(form: SettingsForm, filters: tuple[int, ...]) -> None:
     )
     for index, number in enumerate(filters):
         key = f"cnn_filters_{index + 1}"
-        if st.session_state.get(key) != number:
-            st.session_state[key] = number
+        show_stored(key, number)
         st.select_slider(
             f"Filters of block {index + 1}",
             sorted({*FILTERS, number}),

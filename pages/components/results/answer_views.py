@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from pages.components.amounts import chance
+from pages.components.colors import class_color, is_dark
 from pages.components.figures.results import probability_figure
+from pages.components.gallery import page_of
 from pages.components.results.answers import Answer
 from pages.components.text import count, label, plain
-from pages.components.theme import is_dark
+
+if TYPE_CHECKING:
+    from tlcore.results.prediction import Predictor
 
 SURE_FROM = 0.8
 """From this probability on the page says "the model says"; below, that it is not sure."""
@@ -19,27 +24,24 @@ ANSWERS_PER_PAGE = 24
 REASONS_AT_ONCE = 5
 
 
-def show_answer(answer: Answer, class_names: Sequence[str], colors: Sequence[str], truth: str | None = None) -> None:
+def show_answer(answer: Answer, predictor: Predictor, truth: str | None = None) -> None:
     """Show a picture beside the probabilities of its classes.
 
     Args:
         answer: To a picture that was not refused.
-        class_names: Names in the order of the probabilities.
-        colors: A CSS colour of each class.
+        predictor: The model that gave it.
         truth: What the picture really shows, when that is known.
     """
     picture, bars = st.columns([2, 3], gap="medium", vertical_alignment="center")
     with picture:
         st.image(answer.picture, width="stretch", alt=plain(answer.name))
     with bars:
-        show_probabilities(answer, class_names, colors, truth)
+        show_probabilities(answer, predictor, truth)
 
 
-def show_probabilities(
-    answer: Answer, class_names: Sequence[str], colors: Sequence[str], truth: str | None = None
-) -> None:
+def show_probabilities(answer: Answer, predictor: Predictor, truth: str | None = None) -> None:
     """Show the best answer in words and the probabilities of all classes as bars; arguments as of `show_answer`."""
-    said = class_names[answer.best]
+    said = predictor.class_names[answer.best]
     probability = answer.probabilities[answer.best]
     verb = "The model says" if probability >= SURE_FROM else "The model is not sure, but leans towards"
     st.markdown(f"### {verb} {label(said)}")
@@ -47,8 +49,9 @@ def show_probabilities(
         st.markdown(f":material/check_circle: Right: its class is **{label(truth)}**.")
     elif truth is not None:
         st.markdown(f":material/cancel: Wrong: its class is **{label(truth)}**.")
+    colors = [class_color(color) for color in predictor.class_colors]
     st.plotly_chart(
-        probability_figure(answer.probabilities, class_names, colors, dark=is_dark()),
+        probability_figure(answer.probabilities, predictor.class_names, colors, dark=is_dark()),
         config={"displayModeBar": False},
         key="probabilities",
         alt=f"Probabilities: {plain(said)} {chance(probability)}",
@@ -56,30 +59,35 @@ def show_probabilities(
     st.caption(f"{label(answer.name)} · answered in {max(1, round(answer.milliseconds))} ms")
 
 
-def show_all_answers(answers: Sequence[Answer], class_names: Sequence[str], colors: Sequence[str]) -> None:
-    """Show many pictures with the best answer to each; a tap on one opens it with all its probabilities."""
+def show_all_answers(answers: Sequence[Answer], predictor: Predictor) -> bool:
+    """Show many pictures with the best answer to each; a tap on one opens it with all its probabilities.
+
+    Returns:
+        Whether there was an answer to show; files that were refused are named either way.
+    """
+    show_refused(answers)
     usable = [answer for answer in answers if not answer.reason]
-    if len(usable) == 1:
-        show_answer(usable[0], class_names, colors)
-        return
+    if len(usable) < 2:
+        for answer in usable:
+            show_answer(answer, predictor)
+        return bool(usable)
     st.subheader(f"{count(len(usable), 'picture')}", anchor=False)
     st.caption("Tap an answer to see all its probabilities.")
     grid = st.container()
-    num_pages = -(-len(usable) // ANSWERS_PER_PAGE)
-    page = st.pagination(num_pages, key=f"answers-page-{num_pages}") if num_pages > 1 else 1
-    first = (page - 1) * ANSWERS_PER_PAGE
+    shown = page_of(list(enumerate(usable)), ANSWERS_PER_PAGE, "answers-page")
     with grid, st.grid(min_column_width=130, gap="small", vertical_alignment="bottom"):
-        for index, answer in enumerate(usable[first : first + ANSWERS_PER_PAGE], start=first):
+        for index, answer in shown:
             with st.container(gap="xxsmall"):
                 st.image(answer.picture, width="stretch", alt=plain(answer.name))
-                said = f"{label(class_names[answer.best])} {chance(answer.probabilities[answer.best])}"
+                said = f"{label(predictor.class_names[answer.best])} {chance(answer.probabilities[answer.best])}"
                 if st.button(said, key=f"answer-{index}", width="stretch"):
-                    _open_answer(answer, class_names, colors)
+                    _open_answer(answer, predictor)
+    return True
 
 
 @st.dialog("The answer", width="large")
-def _open_answer(answer: Answer, class_names: Sequence[str], colors: Sequence[str]) -> None:
-    show_answer(answer, class_names, colors)
+def _open_answer(answer: Answer, predictor: Predictor) -> None:
+    show_answer(answer, predictor)
 
 
 def show_refused(answers: Sequence[Answer]) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from pages.components.results.trained_models import AnyPredictor
+    from tlcore.results.prediction import Predictor
 
 SHOWN_SIDE = 360
 """Longest side of the copy that is shown, in pixels; nothing larger is kept."""
@@ -50,7 +50,7 @@ class Answer:
         return max(range(len(self.probabilities)), key=lambda index: self.probabilities[index])
 
 
-def ask(predictor: AnyPredictor, name: str, data: bytes) -> Answer:
+def ask(predictor: Predictor, name: str, data: bytes) -> Answer:
     """Return the answer to a picture file from anywhere; a file that cannot be used gets its reason."""
     from tlcore.intake.decoding import pixels_of
 
@@ -60,7 +60,7 @@ def ask(predictor: AnyPredictor, name: str, data: bytes) -> Answer:
         return Answer(name, reason=str(error))
 
 
-def ask_pixels(predictor: AnyPredictor, name: str, pixels: NDArray[np.uint8]) -> Answer:
+def ask_pixels(predictor: Predictor, name: str, pixels: NDArray[np.uint8]) -> Answer:
     """Return the answer to the pixels of a picture, uint8 RGB of shape `(height, width, 3)`."""
     from PIL import Image
 

@@ -1,4 +1,4 @@
-"""Pictures for the Predict page, dropped or photographed: asked about at once, then forgotten."""
+"""Pictures to ask a model about, dropped or photographed: answered at once, then forgotten."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING
 import streamlit as st
 from streamlit.typing import UploadedFile
 
-from pages.components.results.answers import ask, keep_answers
+from pages.components.results.answer_views import show_probabilities, show_refused
+from pages.components.results.answers import ask, keep_answers, kept_answers
 from pages.server.private_streamlit import remove_uploaded
 
 if TYPE_CHECKING:
-    from pages.components.results.trained_models import AnyPredictor
+    from tlcore.results.prediction import Predictor
 
 MAX_PICTURES = 200
 MAX_PICTURE_MB = 50
 PHOTO_KEY = "photo"
 
 
-def bring_pictures(predictor: AnyPredictor, model_id: str) -> None:
+def bring_pictures(predictor: Predictor, model_id: str) -> None:
     """Let the person drop pictures; keep the answers, free the files and draw the page anew."""
     # Another key makes the widget empty again.
     generation = st.session_state.setdefault("pictures-generation", 0)
@@ -46,18 +47,27 @@ def bring_pictures(predictor: AnyPredictor, model_id: str) -> None:
     st.rerun()
 
 
-def take_photo(predictor: AnyPredictor, model_id: str) -> None:
-    """Let the person take a photo; keep the answer and free the photo."""
-    st.camera_input(
-        "Take a photo",
-        key=PHOTO_KEY,
-        label_visibility="collapsed",
-        on_change=_photo_changed,
-        args=(predictor, model_id),
-    )
+def take_photo(predictor: Predictor, model_id: str) -> None:
+    """Let the person take a photo, and show the answer beside it; the photo is freed."""
+    left, right = st.columns([2, 3], gap="medium", vertical_alignment="center")
+    with left:
+        st.camera_input(
+            "Take a photo",
+            key=PHOTO_KEY,
+            label_visibility="collapsed",
+            on_change=_photo_changed,
+            args=(predictor, model_id),
+        )
+    photos = kept_answers(model_id, "camera")
+    with right:
+        show_refused(photos)
+        if not photos:
+            st.info("Take a photo: what the model sees in it will stand here.", icon=":material/photo_camera:")
+        elif not photos[0].reason:
+            show_probabilities(photos[0], predictor)
 
 
-def _photo_changed(predictor: AnyPredictor, model_id: str) -> None:
+def _photo_changed(predictor: Predictor, model_id: str) -> None:
     photo = st.session_state.get(PHOTO_KEY)
     if isinstance(photo, UploadedFile):
         keep_answers(model_id, "camera", [ask(predictor, "Your photo", photo.getvalue())])

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import streamlit as st
 
+from pages.components.forms import show_stored
 from tlcore.storage.runs import Run
 
 COMPARED = "compare"
@@ -28,9 +29,7 @@ def compare_runs(numbers: Iterable[int]) -> None:
 def compare_box(run: Run) -> None:
     """Draw the box that a person ticks to compare a run with others."""
     key = f"compare-{run.id}"
-    is_ticked = run.number in compared_numbers()
-    if st.session_state.get(key) != is_ticked:
-        st.session_state[key] = is_ticked
+    show_stored(key, run.number in compared_numbers())
     st.checkbox(
         f"Compare run {run.number}",
         key=key,

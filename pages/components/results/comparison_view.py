@@ -2,48 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any
 
 import sqlalchemy as sa
 import streamlit as st
 
-from pages.components.amounts import accuracy_decimals, duration, percent
-from pages.components.colors import class_color
-from pages.components.figures.curves import CURVE_HEIGHT, MAX_MARKERS, Curve, thinned
+from pages.components.amounts import accuracy_words, amount, duration, interval_range
+from pages.components.errors import errors_shown
+from pages.components.figures.curves import CURVE_HEIGHT, Curve, overlaid_figure
 from pages.components.figures.live_plot import live_plot
-from pages.components.figures.network import amount
-from pages.components.frame import show_error
 from pages.components.results.compared_runs import compared_numbers
+from pages.components.results.trained_models import names_of_runs
 from pages.components.state import Context
 from pages.components.text import label, plain
 from pages.components.train.run_list import STATE_BADGES, what_was_trained
-from tlcore.errors import TransferLabError
 from tlcore.results.comparison import changes_between, verdict
-from tlcore.results.evaluation import accuracy_interval
 from tlcore.settings.recipes import find_recipe
 from tlcore.storage.runs import MetricPoint, Run, last_metric, read_metrics
 
 POLL_SECONDS = 1.0
-
-# Colour, dash and marker have lists of different lengths, so that no two of some hundred runs share all three.
-DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
-SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "star", "cross")
-
-
-@dataclass(frozen=True, slots=True)
-class RunCurve:
-    """The curves of one run that stand in the picture.
-
-    Attributes:
-        number: Of the run.
-        points: All its points.
-    """
-
-    number: int
-    points: tuple[MetricPoint, ...]
 
 
 def draw_comparison(context: Context, shown: Run | None) -> None:
@@ -67,29 +45,25 @@ def _chosen(runs: Sequence[Run], shown: Run | None) -> list[Run]:
 
 
 def _draw_comparison(context: Context, shown: Run | None, watched: bool) -> None:
-    try:
+    with errors_shown():
         runs = _chosen(context.runs, shown)
         if watched and not any(run.job.is_active for run in runs):
             st.rerun()  # once: the list shows what they reached, and the polling ends
-        curves = [_read_curve(context, run) for run in runs]
+        points_of_runs = {run.number: _read_points(context, run) for run in runs}
         tests = [_test_pictures(context, run) for run in runs]
-    except TransferLabError as error:
-        show_error(error)
-        return
-    *others, last = (str(run.number) for run in runs)
-    st.subheader(f"Runs {', '.join(others)} and {last}", anchor=False)
-    _draw_curves(curves)
-    _draw_table(runs)
-    for (before, tested), (after, tested_after) in pairwise(zip(runs, tests, strict=True)):
-        st.markdown(f"**From run {before.number} to run {after.number}:** {label(changes_between(before, after))}.")
-        sentence = verdict(before, after, same_test=tested == tested_after)
-        if sentence:
-            st.caption(sentence)
+        st.subheader(names_of_runs(runs), anchor=False)
+        _draw_curves(points_of_runs)
+        _draw_table(runs)
+        for (before, tested), (after, tested_after) in pairwise(zip(runs, tests, strict=True)):
+            st.markdown(f"**From run {before.number} to run {after.number}:** {label(changes_between(before, after))}.")
+            sentence = verdict(before, after, same_test=tested == tested_after)
+            if sentence:
+                st.caption(sentence)
 
 
-def _read_curve(context: Context, run: Run) -> RunCurve:
+def _read_points(context: Context, run: Run) -> tuple[MetricPoint, ...]:
     last = last_metric(context.engine, run.id)
-    return RunCurve(run.number, () if last is None else _points(run.id, last, context.engine))
+    return () if last is None else _points(run.id, last, context.engine)
 
 
 # A finished run does not change, and thirty people may look at the same ones.
@@ -103,74 +77,34 @@ def _test_pictures(context: Context, run: Run) -> frozenset[tuple[str, str]]:
     return frozenset((item.image, item.class_id) for item in dataset.subset("test"))
 
 
-def _draw_curves(curves: Sequence[RunCurve]) -> None:
-    if not any(curve.points for curve in curves):
+def _draw_curves(points_of_runs: Mapping[int, Sequence[MetricPoint]]) -> None:
+    if not any(points_of_runs.values()):
         st.info("The curves begin with the first epoch.", icon=":material/show_chart:")
         return
-    unseen = [f"run {curve.number}" for curve in curves if curve.points and not _of(curve, "val_loss")]
+    unseen = [
+        f"run {number}"
+        for number, points in points_of_runs.items()
+        if points and not any(point.name == "val_loss" for point in points)
+    ]
     accuracy, loss = st.columns(2, gap="medium")
     with accuracy:
         st.markdown("**Validation accuracy**, higher is better")
-        _plot(curves, "accuracy")
+        _plot(points_of_runs, "accuracy")
     with loss:
         st.markdown("**Validation loss**, lower is better")
-        _plot(curves, "loss")
+        _plot(points_of_runs, "loss")
     if unseen:
         st.caption(f"Without validation pictures there is no curve of {' and '.join(unseen)}.")
 
 
-def _plot(curves: Sequence[RunCurve], curve: Curve) -> None:
-    names = " and ".join(f"run {one.number}" for one in curves)
+def _plot(points_of_runs: Mapping[int, Sequence[MetricPoint]], curve: Curve) -> None:
+    names = " and ".join(f"run {number}" for number in points_of_runs)
     live_plot(
-        overlaid_figure(curves, curve),
+        overlaid_figure(points_of_runs, curve),
         key=f"compared-{curve}",
         height=CURVE_HEIGHT,
         description=f"Validation {curve} over the epochs of {names}",
     )
-
-
-def overlaid_figure(curves: Sequence[RunCurve], curve: Curve) -> dict[str, Any]:
-    """Return the validation curves of some runs in one figure.
-
-    A run keeps its colour, dash and marker whatever it is compared with.
-
-    Args:
-        curves: The runs, in the order of the legend.
-        curve: Which quantity.
-    """
-    is_accuracy = curve == "accuracy"
-    lines = [_line(one, _of(one, f"val_{curve}"), "%{y:.1%}" if is_accuracy else "%{y:.3f}") for one in curves]
-    return {
-        "data": [line for line in lines if line["x"]],
-        "layout": {
-            "uirevision": "keep",
-            "showlegend": True,
-            "margin": {"l": 8, "r": 12, "t": 40, "b": 8},
-            "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
-            "hovermode": "x unified",
-            "xaxis": {"title": {"text": "Epoch"}, "rangemode": "tozero"},
-            "yaxis": {"range": [0, 1.02], "tickformat": ".0%"} if is_accuracy else {"rangemode": "tozero"},
-        },
-    }
-
-
-def _of(curve: RunCurve, name: str) -> list[MetricPoint]:
-    return [point for point in curve.points if point.name == name]
-
-
-def _line(curve: RunCurve, points: Sequence[MetricPoint], hover: str) -> dict[str, Any]:
-    place, kept = curve.number - 1, thinned(points)
-    color = class_color(place)
-    return {
-        "type": "scatter",
-        "name": f"Run {curve.number}",
-        "x": [round(point.epoch, 3) for point in kept],
-        "y": [round(point.value, 5) for point in kept],
-        "mode": "lines+markers",
-        "line": {"color": color, "width": 3, "dash": DASHES[place % len(DASHES)]},
-        "marker": {"color": color, "size": 9, "symbol": SYMBOLS[place % len(SYMBOLS)], "maxdisplayed": MAX_MARKERS},
-        "hovertemplate": hover,
-    }
 
 
 def _draw_table(runs: Sequence[Run]) -> None:
@@ -191,22 +125,12 @@ def _draw_table(runs: Sequence[Run]) -> None:
 def table_row(run: Run) -> dict[str, str]:
     """Return what a run was and reached, by the names of the columns; a dash where there is nothing yet."""
     summary, recipe = run.summary, find_recipe(run.config)
-    row = {
+    correct, total = (summary.test_correct, summary.test_total) if summary is not None else (0, 0)
+    return {
         "Run": f"Run {run.number}",
         "What": plain(recipe.title) if recipe is not None else what_was_trained(run),
-        "Test accuracy": "–",
-        "95 % interval": "–",
-        "Time": STATE_BADGES[run.job.state][0],
-        "Weights that learn": "–",
+        "Test accuracy": "–" if summary is None else accuracy_words(correct, total),
+        "95 % interval": interval_range(correct, total),
+        "Time": STATE_BADGES[run.job.state][0] if summary is None else duration(summary.seconds),
+        "Weights that learn": "–" if summary is None else amount(summary.trainable_parameters),
     }
-    if summary is None:
-        return row
-    row |= {"Time": duration(summary.seconds), "Weights that learn": amount(summary.trainable_parameters)}
-    if summary.test_total:
-        low, high = accuracy_interval(summary.test_correct, summary.test_total)
-        decimals = accuracy_decimals(summary.test_total)
-        row["Test accuracy"] = percent(summary.test_correct / summary.test_total, decimals)
-        row["95 % interval"] = f"{100 * low:.{decimals}f} to {100 * high:.{decimals}f} %"
-    else:
-        row["Test accuracy"] = "no test pictures"
-    return row

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import streamlit as st
 
 from pages.components.amounts import percent
-from pages.components.frame import show_error
-from pages.components.results.trained_models import Model, model_title
+from pages.components.errors import errors_shown
+from pages.components.results.trained_models import Model, member_evaluations, model_title, names_of_runs
 from pages.components.state import Context
-from tlcore.errors import TransferLabError
 from tlcore.storage.ensembles import MAX_MEMBERS, MIN_MEMBERS, EnsembleConfig, Weighting, create_ensemble
 from tlcore.storage.projects import MAX_NAME_LENGTH
 from tlcore.storage.runs import Run
@@ -49,17 +48,15 @@ def draw_group_form(context: Context, shown: Model) -> None:
         return
     # As in the list of runs, whatever the order of the taps.
     members = sorted((runs[run_id] for run_id in chosen), key=lambda run: run.number)
-    try:
+    with errors_shown():
         weighting, weights = _choose_weights(context, members)
-        name = _name(members)
+        name = names_of_runs(members)
         typed = st.text_input(
             "Name of the group", key="group-name", placeholder=name, max_chars=MAX_NAME_LENGTH, width=420
         )
         if st.button("Make this group", key="make-group", icon=":material/group_add:"):
             config = EnsembleConfig(tuple(run.id for run in members), weights, weighting)
             _make(context, config, typed.strip() or name, shown.version)
-    except TransferLabError as error:
-        show_error(error)
 
 
 def _choose_weights(context: Context, members: Sequence[Run]) -> tuple[Weighting, tuple[float, ...]]:
@@ -92,17 +89,10 @@ def _choose_weights(context: Context, members: Sequence[Run]) -> tuple[Weighting
     return "validation", weights
 
 
-def _name(members: Sequence[Run]) -> str:
-    *others, last = [str(run.number) for run in members]
-    return f"Runs {', '.join(others)} and {last}"
-
-
 def _make(context: Context, config: EnsembleConfig, name: str, version: int) -> None:
     from tlcore.results.ensembles import ensemble_evaluation
-    from tlcore.results.evaluation import load_evaluation
 
-    members = [load_evaluation(context.home.run_dir(run_id)) for run_id in config.run_ids]
-    evaluation = ensemble_evaluation(members, config.weights)
+    evaluation = ensemble_evaluation(member_evaluations(context, config), config.weights)
     st.query_params["run"] = create_ensemble(
         context.engine,
         context.project.id,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components.amounts import accuracy_words, percent
-from pages.components.results.trained_models import Model, run_names
+from pages.components.amounts import accuracy_with_interval, percent
+from pages.components.results.trained_models import Model, member_evaluations, run_names
 from pages.components.state import Context
 from pages.components.text import count
-from tlcore.results.evaluation import Evaluation, load_evaluation
+from tlcore.results.evaluation import Evaluation
 from tlcore.storage.ensembles import Ensemble, delete_ensemble
 
 UNLIKELY = 0.05
@@ -19,7 +19,7 @@ def show_group(context: Context, ensemble: Ensemble, evaluation: Evaluation) -> 
     """Show the members beside the group, and compare it with the best of them."""
     config = ensemble.config
     names = run_names(context, config.run_ids)
-    members = [load_evaluation(context.home.run_dir(run_id)) for run_id in config.run_ids]
+    members = member_evaluations(context, config)
     st.subheader(
         "The group and its members",
         anchor=False,
@@ -29,7 +29,7 @@ def show_group(context: Context, ensemble: Ensemble, evaluation: Evaluation) -> 
     st.table(
         {
             "Model": ["**The group**", *names],
-            "Test accuracy": [accuracy_words(one.correct, one.total) for one in (evaluation, *members)],
+            "Test accuracy": [accuracy_with_interval(one.correct, one.total) for one in (evaluation, *members)],
             "Counts": ["", *(percent(weight) for weight in config.weights)],
         },
         hide_index=True,

@@ -6,16 +6,16 @@ from collections import Counter
 
 import streamlit as st
 
-from pages.components.amounts import accuracy_decimals, chance, interval_words, percent, points
+from pages.components.amounts import accuracy_decimals, accuracy_words, chance, interval_words, percent, points
+from pages.components.colors import is_dark
 from pages.components.figures.results import FEW_CLASSES, accuracy_figure, confusion_figure
+from pages.components.gallery import page_of
 from pages.components.text import count, label, plain
-from pages.components.theme import is_dark
 from tlcore.errors import ImageError
 from tlcore.results.evaluation import (
     ClassReport,
     Evaluation,
     Mistake,
-    accuracy_interval,
     average_reports,
     class_reports,
     confusion_matrix,
@@ -34,21 +34,18 @@ ROWS_AT_ONCE = 25
 def show_accuracy(evaluation: Evaluation) -> None:
     """Show the share of right answers on some test pictures with its interval, in words."""
     correct, total = evaluation.correct, evaluation.total
-    accuracy, (low, high) = correct / total, accuracy_interval(correct, total)
-    value = percent(accuracy, accuracy_decimals(total))
+    interval = interval_words(correct, total)
     number, words = st.columns([2, 3], gap="medium", vertical_alignment="center")
     with number:
         st.plotly_chart(
-            accuracy_figure(value, accuracy, low, high, dark=is_dark()),
+            accuracy_figure(correct, total, dark=is_dark()),
             config={"displayModeBar": False},
             key="accuracy",
-            alt=f"Test accuracy {value}, {interval_words(low, high, total)}",
+            alt=f"Test accuracy {accuracy_words(correct, total)}, {interval}",
         )
     with words:
         st.markdown(f"##### Test accuracy: {correct:,} of {count(total, 'test picture')} right")
-        st.markdown(
-            f"On new pictures like these, expect **{interval_words(low, high, total)}**; one picture = {points(total)}."
-        )
+        st.markdown(f"On new pictures like these, expect **{interval}**; one picture = {points(total)}.")
         with st.popover("What does that mean?", icon=":material/help:", type="tertiary"):
             st.markdown(_accuracy_explanation(evaluation))
     if total < FEW_PICTURES:
@@ -84,14 +81,10 @@ def show_mistakes(evaluation: Evaluation, images: ImageStore) -> None:
         return
     st.caption("The model was most sure of the first ones. What could have misled it?")
     wrong = _chosen_pair(evaluation, wrong)
-    num_pages = -(-len(wrong) // MISTAKES_PER_PAGE)
     grid = st.container()
-    page = 1
-    if num_pages > 1:
-        # A key of its own for each number of pages: a page that no longer exists is never asked for.
-        page = st.pagination(num_pages, key=f"mistakes-page-{num_pages}")
+    shown = page_of(wrong, MISTAKES_PER_PAGE, "mistakes-page")
     with grid, st.grid(min_column_width=150, gap="medium", vertical_alignment="bottom"):
-        for mistake in wrong[(page - 1) * MISTAKES_PER_PAGE : page * MISTAKES_PER_PAGE]:
+        for mistake in shown:
             with st.container(gap="xxsmall"):
                 _show_mistake(evaluation, mistake, images)
 

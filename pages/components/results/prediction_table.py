@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from pages.components.results.answers import Answer
+
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet program takes a text that begins like this for a formula and runs it."""
 
@@ -14,12 +16,12 @@ def defused(text: str) -> str:
     return f"'{text}" if risky else text
 
 
-def prediction_csv(class_names: Sequence[str], rows: Iterable[tuple[str, Sequence[float] | None, str]]) -> str:
+def prediction_csv(class_names: Sequence[str], answers: Iterable[Answer]) -> str:
     """Return a CSV table with one line per picture.
 
     Args:
         class_names: Names in the order of the probabilities.
-        rows: File name, probabilities (`None` for a refused picture) and the reason when refused.
+        answers: What the model said to each picture, or why it was refused.
 
     Returns:
         Columns `file`, `answer`, `probability`, one per class, and `refused because`. It begins with a byte
@@ -28,13 +30,12 @@ def prediction_csv(class_names: Sequence[str], rows: Iterable[tuple[str, Sequenc
     import pandas as pd  # 0.3 s and 67 MB: with the first table, not when the server starts
 
     cells: list[list[str]] = []
-    for file, probabilities, reason in rows:
-        answer = [""] * (2 + len(class_names))
-        if probabilities is not None:
-            numbers = [f"{float(value):.6f}" for value in probabilities]
-            best = max(range(len(class_names)), key=lambda index: probabilities[index])
-            answer = [class_names[best], numbers[best], *numbers]
-        cells.append([file, *answer, reason])
+    for answer in answers:
+        said = [""] * (2 + len(class_names))
+        if not answer.reason:
+            numbers = [f"{value:.6f}" for value in answer.probabilities]
+            said = [class_names[answer.best], numbers[answer.best], *numbers]
+        cells.append([answer.name, *said, answer.reason])
     header = ["file", "answer", "probability", *class_names, "refused because"]
     table = pd.DataFrame(cells, columns=[defused(name) for name in header], dtype=str)
     return "\ufeff" + table.map(defused).to_csv(index=False, lineterminator="\r\n")

@@ -17,8 +17,8 @@ M = TypeVar("M", bound=Model)
 def choose_model(context: Context) -> Model:
     """Return the run, group or simple head to show; draw a choice when there are several.
 
-    The page has made sure that there is a model, with `open_page(..., needs_model=True)`. The choice is kept in
-    the address, where it survives a reload and goes along to the next page.
+    The page's step needs a model, so there is one. The choice is kept in the address, where it survives a reload and
+    goes along to the next page.
     """
     return _choose(
         list_models(context),

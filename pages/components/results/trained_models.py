@@ -8,22 +8,18 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import streamlit as st
 
-from pages.components.amounts import accuracy_decimals, percent
+from pages.components.amounts import NO_TEST_PICTURES, accuracy_words
 from pages.components.state import Context
 from pages.components.text import plain
 from tlcore.backbones.registry import get_backbone
-from tlcore.dataset import Dataset
 from tlcore.home import DataRoot
-from tlcore.storage.ensembles import Ensemble, list_ensembles
+from tlcore.storage.ensembles import Ensemble, EnsembleConfig, list_ensembles
 from tlcore.storage.runs import Run
 from tlcore.storage.simple_heads import TrainedSimpleHead, list_simple_heads, simple_head_dir
 
 if TYPE_CHECKING:
-    from tlcore.results.ensembles import EnsemblePredictor
     from tlcore.results.evaluation import Evaluation
     from tlcore.results.prediction import Predictor
-
-    AnyPredictor: TypeAlias = Predictor | EnsemblePredictor
 
 Model: TypeAlias = Run | Ensemble | TrainedSimpleHead
 """All have an `id`, which stands in the address, and the `version` of the data set that they learned from."""
@@ -57,18 +53,19 @@ def model_title(model: Model) -> str:
 
 
 def _right(correct: int, total: int) -> str:
-    return f"{percent(correct / total, accuracy_decimals(total))} right" if total else "no test pictures"
+    return f"{accuracy_words(correct, total)} right" if total else NO_TEST_PICTURES
+
+
+def names_of_runs(runs: Sequence[Run]) -> str:
+    """Return what two or more runs are called together, such as `Runs 1, 2 and 5`."""
+    *others, last = (str(run.number) for run in runs)
+    return f"Runs {', '.join(others)} and {last}"
 
 
 def run_names(context: Context, run_ids: Sequence[str]) -> list[str]:
     """Return what runs are called; one that was deleted has no number any more."""
     numbers = {run.id: run.number for run in context.runs}
     return [f"Run {numbers[run_id]}" if run_id in numbers else "a deleted run" for run_id in run_ids]
-
-
-def dataset_of_model(context: Context, model: Model) -> Dataset:
-    """Return the data set as it was when the model learned; later edits do not change it."""
-    return context.dataset_of(context.project, model.version)
 
 
 def evaluation_of(context: Context, model: Model) -> Evaluation:
@@ -82,25 +79,30 @@ def evaluation_of(context: Context, model: Model) -> Evaluation:
     if isinstance(model, Ensemble):
         from tlcore.results.ensembles import ensemble_evaluation
 
-        members = [load_evaluation(context.home.run_dir(run_id)) for run_id in model.config.run_ids]
-        return ensemble_evaluation(members, model.config.weights)
+        return ensemble_evaluation(member_evaluations(context, model.config), model.config.weights)
     return load_evaluation(_folder(context, model))
 
 
-def predictor_of(context: Context, model: Model) -> AnyPredictor:
+def member_evaluations(context: Context, config: EnsembleConfig) -> list[Evaluation]:
+    """Return the answers of each run of a group to the test pictures; errors as of `evaluation_of`."""
+    from tlcore.results.evaluation import load_evaluation
+
+    return [load_evaluation(context.home.run_dir(run_id)) for run_id in config.run_ids]
+
+
+def predictor_of(context: Context, model: Model) -> Predictor:
     """Return a model, ready to answer; loaded once for everybody who looks at it.
 
     Raises:
         RunError: If its files are missing or damaged.
     """
     if isinstance(model, Ensemble):
-        from tlcore.results.ensembles import EnsemblePredictor
+        from tlcore.results.ensembles import ensemble_predictor
 
-        folders = [context.home.run_dir(run_id) for run_id in model.config.run_ids]
-        members = [_predictor(str(folder), context.home) for folder in folders]
-        return EnsemblePredictor(members, model.config.weights)
+        members = [_predictor(context.home.run_dir(run_id), context.home) for run_id in model.config.run_ids]
+        return ensemble_predictor(members, model.config.weights)
     load = _simple_head_predictor if isinstance(model, TrainedSimpleHead) else _predictor
-    return load(str(_folder(context, model)), context.home)
+    return load(_folder(context, model), context.home)
 
 
 def _folder(context: Context, model: Run | TrainedSimpleHead) -> Path:
@@ -110,14 +112,14 @@ def _folder(context: Context, model: Run | TrainedSimpleHead) -> Path:
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _predictor(folder: str, home: DataRoot) -> Predictor:
+def _predictor(folder: Path, home: DataRoot) -> Predictor:
     from tlcore.results.prediction import load_predictor
 
-    return load_predictor(Path(folder), home)
+    return load_predictor(folder, home)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _simple_head_predictor(folder: str, home: DataRoot) -> Predictor:
+def _simple_head_predictor(folder: Path, home: DataRoot) -> Predictor:
     from tlcore.simple_heads.prediction import load_simple_head_predictor
 
-    return load_simple_head_predictor(Path(folder), home)
+    return load_simple_head_predictor(folder, home)

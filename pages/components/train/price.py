@@ -10,20 +10,21 @@ from typing import Literal
 import streamlit as st
 
 from pages.components.amounts import duration, seconds_words
-from pages.components.frame import show_error
+from pages.components.errors import errors_shown
+from pages.components.job_view import request_of
 from pages.components.state import Context
 from pages.components.text import count, label
 from tlcore.backbones.registry import get_backbone
 from tlcore.backbones.weights.status import weights_status
 from tlcore.config import RunConfig
 from tlcore.dataset import check_trainable
-from tlcore.errors import DatasetError, TransferLabError, UnreadableError
+from tlcore.errors import DatasetError
 from tlcore.jobs.control import ensure_runner, start_job
 from tlcore.model.cut import PIXELS, plan_model
 from tlcore.pricing.price import PriceTag, price_of, total_of_phases
 from tlcore.pricing.speeds import read_speeds, speeds_key
 from tlcore.progress import phase_words
-from tlcore.storage.jobs import ACTIVE_STATES, JobStatus, last_job_of_key, list_jobs, read_request
+from tlcore.storage.jobs import JobStatus, last_job
 from tlcore.storage.requests import SettingsRequest
 
 POLL_SECONDS = 1.0
@@ -83,9 +84,9 @@ def look_up(context: Context) -> Price:
 def _look_up_measure(context: Context, phase: RunConfig) -> Price:
     """Return what can be said about a phase whose price is not known."""
     key = speeds_key(phase, context.dataset, context.home)
-    if any(job.kind == "run" for job in list_jobs(context.engine, states=ACTIVE_STATES)):
+    if context.active_jobs("run", of_everyone=True):
         return Price("busy", key)
-    job = last_job_of_key(context.engine, context.project.id, "measure", key)
+    job = last_job(context.engine, context.project.id, "measure", key)
     if job is None or job.state == "stopped" or not (job.is_active or _is_of_these_pictures(context, job)):
         return Price("wanted", key, phase=phase)
     if job.is_active:
@@ -97,20 +98,17 @@ def _look_up_measure(context: Context, phase: RunConfig) -> Price:
 
 
 def _draw_price(context: Context, watched: bool) -> None:
-    try:
+    with errors_shown():
         price = look_up(context)
         if price.state == "wanted" and _has_rested(price.key):
             _measure(context, price)
         elif price.state == "measuring":
             # The runner may have died with the computer; whoever looks at the price brings it back.
             ensure_runner(context.home)
-    except TransferLabError as error:
-        show_error(error)
-        return
-    if watched and price.state not in WATCHED:
-        st.rerun()  # once: the polling ends
-    with st.container(border=True, width="content", key="price"):
-        _draw_card(context, price)
+        if watched and price.state not in WATCHED:
+            st.rerun()  # once: the polling ends
+        with st.container(border=True, width="content", key="price"):
+            _draw_card(context, price)
 
 
 def _draw_card(context: Context, price: Price) -> None:
@@ -196,11 +194,8 @@ def _has_rested(key: str) -> bool:
 
 
 def _is_of_these_pictures(context: Context, job: JobStatus) -> bool:
-    try:
-        version = read_request(context.engine, job.id, SettingsRequest).version
-    except UnreadableError:
-        return False
-    return version == context.project.version
+    request = request_of(context, job, SettingsRequest)
+    return request is not None and request.version == context.project.version
 
 
 def _measured_part(job: JobStatus) -> str:
@@ -208,13 +203,6 @@ def _measured_part(job: JobStatus) -> str:
 
 
 def _measure(context: Context, price: Price) -> None:
-    request = SettingsRequest(context.project.version or 0, price.phase or context.project.config)
-    start_job(
-        context.engine,
-        context.home,
-        "measure",
-        context.project.id,
-        request,
-        key=price.key,
-        replaces_waiting=True,
-    )
+    request = SettingsRequest(context.version, price.phase or context.project.config)
+    project_id = context.project.id
+    start_job(context.engine, context.home, "measure", project_id, request, key=price.key, replaces_waiting=True)

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
-from typing import Any
 
 import streamlit as st
 
 from pages.components.colors import TRAINING_COLOR
-from pages.components.figures.live_plot import live_plot
+from pages.components.errors import errors_shown, show_error
+from pages.components.figures.curves import NOW_COLOR, marked_line
+from pages.components.figures.live_plot import Figure, live_plot
 from pages.components.forms import SettingsForm
-from pages.components.frame import show_error
-from pages.components.job_view import draw_job
+from pages.components.job_view import watch_job
 from pages.components.state import Context
 from pages.components.text import label
 from tlcore.config import RunConfig
-from tlcore.errors import TransferLabError, UnreadableError
+from tlcore.errors import UnreadableError
 from tlcore.jobs.control import start_job
 from tlcore.settings.words import decimal
 from tlcore.storage.jobs import JobStatus, last_job, read_request, read_result
 from tlcore.storage.requests import SettingsRequest
 from tlcore.training.rate_search import RateSearch
 
-POLL_SECONDS = 1.0
 HEIGHT = 260
 BAND_COLOR = "rgba(138, 143, 152, 0.25)"
 WHY = (
@@ -36,37 +34,21 @@ WHY = (
 def draw_rate_finder(context: Context, *, is_ready: bool) -> None:
     """Offer the search, show it while it works, and what it found; `is_ready` says whether training could start."""
     search = last_job(context.engine, context.project.id, "search")
-    active = search is not None and search.is_active
-    st.fragment(run_every=POLL_SECONDS if active else None)(_draw)(context, is_ready, active)
-
-
-def _draw(context: Context, is_ready: bool, watched: bool) -> None:
-    search = last_job(context.engine, context.project.id, "search")
-    active = search is not None and search.is_active
-    if watched and not active:
-        st.rerun()  # once: the polling ends
-    if active and search is not None:
-        draw_job(context, search)
+    if search is not None and search.is_active:
+        watch_job(context, search.id)
         return
-    pressed = st.button(
-        "Find a learning rate",
-        key="find_rate",
-        icon=":material/troubleshoot:",
-        disabled=not is_ready,
-        help=WHY,
-    )
-    if pressed:
-        request = SettingsRequest(context.project.version or 0, context.project.config)
-        try:
+    if st.button(
+        "Find a learning rate", key="find_rate", icon=":material/troubleshoot:", disabled=not is_ready, help=WHY
+    ):
+        request = SettingsRequest(context.version, context.project.config)
+        with errors_shown():
             start_job(context.engine, context.home, "search", context.project.id, request)
-        except TransferLabError as error:
-            show_error(error)
-            return
-        st.rerun()
+            st.rerun()
+        return
     if search is None:
         st.caption("Takes a few seconds, and longer when the frozen blocks have not seen your pictures yet.")
     elif search.state == "failed":
-        st.error(label(search.message), icon=":material/error:")
+        show_error(search.message)
     else:
         _draw_last_result(context, search)
 
@@ -99,7 +81,7 @@ def _draw_result(context: Context, request: SettingsRequest, found: RateSearch) 
     if found.suggestion == config.training.learning_rate:
         st.caption(f"You use the suggested learning rate, {found.suggestion:g}.")
         return
-    form = SettingsForm(context.engine, context.project.id, config, "training")
+    form = SettingsForm(context, "training")
     st.button(
         f"Use {decimal(found.suggestion)}",
         key="use_rate",
@@ -124,14 +106,14 @@ def alike(config: RunConfig) -> tuple[object, ...]:
     return config.model, config.augmentation, training.optimizer, training.batch_size, training.label_smoothing
 
 
-def rate_figure(found: RateSearch, present: float) -> dict[str, Any]:
+def rate_figure(found: RateSearch, present: float) -> Figure:
     """Return the figure of a search: the loss over the learning rate, what is suggested and what is set now.
 
     Args:
         found: What the search found.
         present: The learning rate that is set now.
     """
-    marks = [(present, "now", "#8a8f98")]
+    marks = [(present, "now", NOW_COLOR)]
     if found.suggestion is not None and found.suggestion != present:
         marks.append((found.suggestion, "suggested", TRAINING_COLOR))
     # Two labels stand on either side of their lines, so that they do not cover each other.
@@ -158,18 +140,8 @@ def rate_figure(found: RateSearch, present: float) -> dict[str, Any]:
             "xaxis": {"type": "log", "title": {"text": "Learning rate"}, "exponentformat": "none", "nticks": 5},
             "yaxis": {"title": {"text": "Loss"}, "rangemode": "tozero"},
             "shapes": [
-                {"type": "line", "x0": rate, "x1": rate, "yref": "paper", "y0": 0, "y1": 1}
-                | {"line": {"color": color, "width": 2, "dash": "dash"}}
-                for rate, _, color in marks
-            ],
-            "annotations": [
-                _mark_label(rate, text, side) for (rate, text, _), side in zip(sorted(marks), sides, strict=True)
+                marked_line(rate, text, color, textposition="end", xanchor=side, yanchor="bottom")
+                for (rate, text, color), side in zip(sorted(marks), sides, strict=True)
             ],
         },
     }
-
-
-def _mark_label(rate: float, text: str, side: str) -> dict[str, Any]:
-    # Plotly places annotations on a logarithmic axis by the exponent.
-    place = {"x": math.log10(rate), "xanchor": side, "y": 1, "yref": "paper", "yanchor": "bottom"}
-    return place | {"showarrow": False, "text": text}

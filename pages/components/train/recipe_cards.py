@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
+from pages.components.errors import errors_kept
 from pages.components.forms import SettingsForm
-from pages.components.frame import show_error
 from pages.components.model.weights_download import start_download
 from pages.components.results.compared_runs import compare_runs
 from pages.components.state import Context
@@ -15,7 +15,7 @@ from tlcore.backbones.registry import get_backbone
 from tlcore.backbones.weights.status import weights_status
 from tlcore.dataset import check_trainable
 from tlcore.downloading import megabytes
-from tlcore.errors import DatasetError, TransferLabError
+from tlcore.errors import DatasetError
 from tlcore.jobs.control import start_runs
 from tlcore.settings.recipes import OURS, RECIPES, RecipeSpec
 from tlcore.storage.runs import RunPlan, get_run
@@ -44,7 +44,7 @@ def _draw_card(context: Context, recipe: RecipeSpec) -> None:
     st.markdown(label(recipe.sentence))
     size = megabytes(status.download_bytes)
     st.caption("Ready, no network needed." if status.ready_offline else f"{spec.title} needs a download of {size}.")
-    form = SettingsForm(context.engine, context.project.id, context.project.config, "run")
+    form = SettingsForm(context, "run")
     with st.container(horizontal=True):
         st.button(
             "These are your settings" if chosen else "Use these settings",
@@ -54,21 +54,24 @@ def _draw_card(context: Context, recipe: RecipeSpec) -> None:
             on_click=form.change,
             args=(lambda _: recipe.config,),
         )
-        fetch = compare = False
         if not status.ready_offline:
-            fetch = st.button(f"Download {size}", key=f"fetch-{recipe.name}", icon=":material/download:")
+            st.button(
+                f"Download {size}",
+                key=f"fetch-{recipe.name}",
+                icon=":material/download:",
+                on_click=start_download,
+                args=(context, [spec]),
+            )
         elif recipe is not OURS:
-            compare = st.button(
+            st.button(
                 "Compare with ours",
                 key=f"against-ours-{recipe.name}",
                 icon=":material/compare_arrows:",
                 disabled=not _has_data(context),
                 help=COMPARE_HELP,
+                on_click=_train_both,
+                args=(context, recipe),
             )
-    if fetch:
-        start_download(context, [spec])
-    if compare:
-        _train_both(context, recipe)
 
 
 def _has_data(context: Context) -> bool:
@@ -81,14 +84,9 @@ def _has_data(context: Context) -> bool:
 
 def _train_both(context: Context, recipe: RecipeSpec) -> None:
     """Put the recipe and our own settings in line, and show the first of them with both in one picture."""
-    version = context.project.version or 0
+    version = context.version
     plans = [RunPlan(version, recipe.config, take_note(context)), RunPlan(version, OURS.config)]
-    try:
+    with errors_kept():
         run_ids = start_runs(context.engine, context.project.id, plans, context.home)
-        numbers = [get_run(context.engine, run_id).number for run_id in run_ids]
-    except TransferLabError as error:
-        show_error(error)
-        return
-    st.query_params["run"] = run_ids[0]
-    compare_runs(numbers)
-    st.rerun()
+        compare_runs(get_run(context.engine, run_id).number for run_id in run_ids)
+        st.query_params["run"] = run_ids[0]

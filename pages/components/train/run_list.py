@@ -6,16 +6,15 @@ from typing import Literal
 
 import streamlit as st
 
-from pages.components.amounts import accuracy_decimals, percent
-from pages.components.frame import find_step
+from pages.components.amounts import NO_TEST_PICTURES, accuracy_words, interval_range
+from pages.components.frame import step_link
 from pages.components.results.compared_runs import compare_box
-from pages.components.state import Context, link_params
+from pages.components.state import Context
 from pages.components.text import count, label
 from pages.components.unreadable import draw_unreadable
 from tlcore.backbones.registry import get_backbone
-from tlcore.results.evaluation import accuracy_interval
 from tlcore.storage.jobs import JobState
-from tlcore.storage.runs import Run, list_unreadable_runs
+from tlcore.storage.runs import Run, read_runs
 
 SHOWN_AT_FIRST = 5
 
@@ -32,7 +31,7 @@ STATE_BADGES: dict[JobState, tuple[str, str, Literal["gray", "blue", "green", "r
 def draw_earlier_runs(context: Context, shown: Run | None) -> None:
     """List the runs besides the one that is shown."""
     runs = [run for run in context.runs if shown is None or run.id != shown.id]
-    unreadable = list_unreadable_runs(context.engine, context.project.id)
+    _, unreadable = read_runs(context.engine, context.project.id)
     if not runs and not unreadable:
         return
     st.subheader("Your runs" if shown is None else "Other runs", anchor=False)
@@ -50,12 +49,7 @@ def _draw_row(context: Context, run: Run) -> None:
     with st.container(border=True, key=f"run-row-{run.number}"):
         with st.container(horizontal=True, vertical_alignment="center"):
             compare_box(run)
-            st.page_link(
-                find_step("train").path,
-                label=f"**Run {run.number}**",
-                query_params=link_params(context.project.id, run.id),
-                width=90,
-            )
+            step_link("train", f"**Run {run.number}**", None, context.project.id, run.id, width=90)
             st.markdown(label(what_was_trained(run)), width=420)
             st.markdown(result_words(run), width=200)
             st.badge(text, icon=icon, color=color)
@@ -78,8 +72,7 @@ def result_words(run: Run) -> str:
     summary = run.summary
     if summary is None:
         return "–"
-    if not summary.test_total:
-        return "no test pictures"
-    low, high = accuracy_interval(summary.test_correct, summary.test_total)
-    accuracy = percent(summary.test_correct / summary.test_total, accuracy_decimals(summary.test_total))
-    return f"**{accuracy}** ({100 * low:.0f} to {100 * high:.0f} %)"
+    correct, total = summary.test_correct, summary.test_total
+    if not total:
+        return NO_TEST_PICTURES
+    return f"**{accuracy_words(correct, total)}** ({interval_range(correct, total)})"

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
+from pages.components.errors import errors_kept
 from pages.components.forms import SettingsForm
-from pages.components.frame import show_error
 from pages.components.state import Context
 from pages.components.train.run_view import leave_run
 from tlcore.backbones.registry import get_backbone
 from tlcore.backbones.weights.status import weights_status
-from tlcore.errors import TransferLabError
 from tlcore.jobs.control import start_runs
 from tlcore.storage.runs import Run, RunPlan
 
@@ -18,15 +17,17 @@ from tlcore.storage.runs import Run, RunPlan
 def draw_reuse(context: Context, run: Run) -> None:
     """Offer to run an ended run again, and to go on from its settings."""
     obstacle = _obstacle(context, run)
-    form = SettingsForm(context.engine, context.project.id, context.project.config, "run")
+    form = SettingsForm(context, "run")
     with st.container(horizontal=True):
-        again = st.button(
+        st.button(
             "Run again",
             key="run_again",
             icon=":material/replay:",
             disabled=obstacle is not None,
             help=obstacle
             or f"The same settings, the same seed and the same pictures (data set version {run.version}), once more.",
+            on_click=_run_again,
+            args=(context, run),
         )
         st.button(
             "Use these settings",
@@ -37,8 +38,6 @@ def draw_reuse(context: Context, run: Run) -> None:
             on_click=_use,
             args=(form, run),
         )
-    if again:
-        _run_again(context, run)
 
 
 def _obstacle(context: Context, run: Run) -> str | None:
@@ -57,10 +56,5 @@ def _use(form: SettingsForm, run: Run) -> None:
 
 def _run_again(context: Context, run: Run) -> None:
     plan = RunPlan(run.version, run.config)
-    try:
-        (run_id, *_) = start_runs(context.engine, context.project.id, [plan], context.home)
-    except TransferLabError as error:
-        show_error(error)
-        return
-    st.query_params["run"] = run_id
-    st.rerun()
+    with errors_kept():
+        st.query_params["run"] = start_runs(context.engine, context.project.id, [plan], context.home)[0]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from tlcore.backbones.registry import get_backbone
 from tlcore.settings.words import (
-    BALANCE_WORDS,
-    RESIZE_WORDS,
     augmentation_words,
     epoch_words,
     field_value,
@@ -21,9 +19,10 @@ from tlcore.storage.runs import Run
 def run_settings(run: Run) -> list[tuple[str, str]]:
     """Return what was chosen, as rows of what and value; settings that are off take no row."""
     model, training, summary = run.config.model, run.config.training, run.summary
+    size = model.image_size
     rows = [
         ("Backbone", f"{get_backbone(model.backbone).title}, first weights: {weights_words(model)}"),
-        ("Pictures", f"{model.image_size} x {model.image_size} pixels, {RESIZE_WORDS[model.resize_mode]}"),
+        ("Pictures", f"{size} x {size} pixels; not square: {field_value('resize_mode', model.resize_mode)}"),
         ("Trained", trained_words(model)),
         ("Head", head_words(model.head)),
         ("Augmentation", augmentation_words(run.config.augmentation)),
@@ -36,14 +35,10 @@ def run_settings(run: Run) -> list[tuple[str, str]]:
     if training.label_smoothing:
         rows.append(("Label smoothing", field_value("label_smoothing", training.label_smoothing)))
     if training.balance != "none":
-        rows.append(("Uneven classes", BALANCE_WORDS[training.balance]))
+        rows.append(("Uneven classes", field_value("balance", training.balance)))
     rows += [("Seed", str(training.seed)), ("Data set", f"version {run.version}")]
     if summary is not None:
         rows.append(("Reached", f"best epoch {summary.best_epoch} of {summary.epochs} trained"))
-        rows.append(
-            (
-                "Parameters",
-                f"{summary.trainable_parameters:,} trained, {summary.frozen_parameters:,} frozen",
-            )
-        )
+        learned, frozen = summary.trainable_parameters, summary.frozen_parameters
+        rows.append(("Parameters", f"{learned:,} trained, {frozen:,} frozen"))
     return rows

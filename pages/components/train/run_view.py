@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
 import streamlit as st
 
-from pages.components.amounts import accuracy_decimals, duration, interval_words, percent
+from pages.components.amounts import accuracy_words, duration, interval_words, percent
+from pages.components.errors import errors_shown, show_error
 from pages.components.figures.curves import CURVE_HEIGHT, curve_figure
-from pages.components.figures.live_plot import live_plot
-from pages.components.frame import find_step, show_error
-from pages.components.state import Context, link_params
+from pages.components.figures.live_plot import Figure, live_plot
+from pages.components.frame import step_link
+from pages.components.state import Context
 from pages.components.text import count, label
 from pages.components.train.run_settings import run_settings
 from tlcore.config import RunConfig
 from tlcore.errors import TransferLabError
 from tlcore.jobs.control import ensure_runner
 from tlcore.progress import TRAINING_PHASES, Phase, phase_words
-from tlcore.results.evaluation import accuracy_interval
 from tlcore.storage.jobs import JobStatus, queue_position
 from tlcore.storage.runs import Run, RunSummary, get_run, last_metric, read_metrics
 
@@ -60,23 +59,19 @@ def draw_live(context: Context, run_id: str) -> None:
 
 
 def _draw_live(context: Context, run_id: str) -> None:
-    try:
+    with errors_shown():
         run = get_run(context.engine, run_id)
-        if run.job.is_active:
-            # The runner may have died with the computer; whoever looks at a run brings it back.
-            ensure_runner(context.home)
-    except TransferLabError as error:
-        show_error(error)
-        return
-    if not run.job.is_active:
-        st.rerun()  # once: the whole page shows what it reached, and the polling ends
-    st.subheader(f"Run {run.number}", anchor=False)
-    curves = read_curves(context, run)
-    epoch = curves.epoch if curves else 0.0
-    fraction, text = progress_of(context, run, epoch)
-    st.progress(fraction, text=text)
-    st.caption(_phase_sentence(run.job, has_learned=epoch >= 1))
-    draw_curves(run, curves)
+        if not run.job.is_active:
+            st.rerun()  # once: the whole page shows what it reached, and the polling ends
+        # The runner may have died with the computer; whoever looks at a run brings it back.
+        ensure_runner(context.home)
+        st.subheader(f"Run {run.number}", anchor=False)
+        curves = read_curves(context, run)
+        epoch = curves.epoch if curves else 0.0
+        fraction, text = progress_of(context, run, epoch)
+        st.progress(fraction, text=text)
+        st.caption(_phase_sentence(run.job, has_learned=epoch >= 1))
+        draw_curves(run, curves)
 
 
 def progress_of(context: Context, run: Run, epoch: float) -> tuple[float, str]:
@@ -155,8 +150,8 @@ class Curves:
     """
 
     epoch: float
-    accuracy: Any
-    loss: Any
+    accuracy: Figure
+    loss: Figure
 
 
 def read_curves(context: Context, run: Run) -> Curves | None:
@@ -212,7 +207,7 @@ def draw_ended(context: Context, run: Run) -> None:
     job, summary = run.job, run.summary
     st.subheader(f"Run {run.number}", anchor=False)
     if job.state == "failed":
-        st.error(label(job.message), icon=":material/error:")
+        show_error(job.message)
     elif job.state == "stopped":
         st.info(label(job.message or "Stopped."), icon=":material/stop_circle:")
     elif job.message:
@@ -222,12 +217,7 @@ def draw_ended(context: Context, run: Run) -> None:
     draw_curves(run, read_curves(context, run))
     if summary is not None:
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.page_link(
-                find_step("understand").path,
-                label="Understand its mistakes",
-                icon=":material/search:",
-                query_params=link_params(context.project.id, run.id),
-            )
+            step_link("understand", "Understand its mistakes", ":material/search:", context.project.id, run.id)
             st.button("Back to the settings", key="train_again", icon=":material/tune:", on_click=leave_run)
     with st.expander("What was chosen"):
         st.markdown("\n".join(f"- **{what}**: {label(value)}" for what, value in run_settings(run)))
@@ -245,17 +235,16 @@ def _draw_result(context: Context, run: Run, summary: RunSummary) -> None:
         classes = 0
     with st.container(border=True, key="result"):
         if summary.test_total:
-            accuracy = summary.test_correct / summary.test_total
-            low, high = accuracy_interval(summary.test_correct, summary.test_total)
+            correct, total = summary.test_correct, summary.test_total
             st.metric(
                 "Test accuracy",
-                percent(accuracy, accuracy_decimals(summary.test_total)),
+                accuracy_words(correct, total),
                 help="The part of the test pictures that it named right. It has never seen them. With other ones "
                 "the figure would differ a little: 95 of 100 such intervals hold the true value.",
             )
             st.markdown(
-                f"**{summary.test_correct:,} of {count(summary.test_total, 'test picture')} right.** On new pictures "
-                f"of this kind expect {interval_words(low, high, summary.test_total)} (95 % interval). "
+                f"**{correct:,} of {count(total, 'test picture')} right.** On new pictures of this kind expect "
+                f"{interval_words(correct, total)} (95 % interval). "
                 + (f"Guessing gets {percent(1 / classes)}." if classes else "")
             )
         else:

@@ -7,35 +7,24 @@ from typing import Any
 
 import streamlit as st
 
-from pages.components.forms import SettingsForm
+from pages.components.forms import SettingsForm, options
 from pages.components.state import Context
 from pages.components.text import count
 from tlcore.backbones.registry import get_backbone
-from tlcore.config import Balance, FineTuningConfig, ScheduleName, TrainingConfig
+from tlcore.config import FineTuningConfig, TrainingConfig
 from tlcore.model.architecture import blocks_to_thaw, usual_fine_tuning
-from tlcore.settings.words import decimal
+from tlcore.settings.words import CHOICES, decimal
 
 FINE_TUNING_RATES = (0.000001, 0.000003, 0.00001, 0.00003, 0.0001, 0.0003, 0.001)
 UNEVEN = 1.5
 """From this many times as many pictures in one class as in another a balance is suggested."""
-
-SCHEDULE_CHOICES: dict[ScheduleName, tuple[str, str]] = {
-    "constant": ("Constant", "All steps have the same size."),
-    "step": ("In steps", "A tenth of it after each third of the epochs."),
-    "cosine": ("Cosine", "Smoothly down to nothing at the last epoch."),
-}
-BALANCE_CHOICES: dict[Balance, tuple[str, str]] = {
-    "none": ("As they are", "Every picture counts the same, so large classes count more."),
-    "weights": ("Class weights", "Mistakes in small classes count more, so that all classes weigh the same."),
-    "sampling": ("Balanced sampling", "Pictures of small classes are shown more often, those of large ones less."),
-}
 
 
 def draw_phases(context: Context) -> None:
     """Choose whether the backbone thaws after the head has learned, and how it learns then."""
     config = context.project.config
     spec, tuning = get_backbone(config.model.backbone), config.training.fine_tuning
-    form = SettingsForm(context.engine, context.project.id, config, "training")
+    form = SettingsForm(context, "training")
     thawable = blocks_to_thaw(config)
     st.toggle(
         "Then fine-tune the backbone",
@@ -77,10 +66,9 @@ def draw_phases(context: Context) -> None:
     with schedule:
         st.selectbox(
             "How it changes",
-            list(SCHEDULE_CHOICES),
-            format_func=lambda name: SCHEDULE_CHOICES[name][0],
             help="Blocks of the backbone end best with small steps, so cosine is the usual choice; the tutorials keep "
             "the rate constant.",
+            **options("schedule"),
             **_bind(form, tuning, "schedule", "tuning_schedule"),
         )
     times = config.training.learning_rate / tuning.learning_rate
@@ -105,19 +93,18 @@ def _bind(form: SettingsForm, tuning: FineTuningConfig, field: str, key: str) ->
 def draw_schedule(context: Context) -> None:
     """Choose how the learning rate changes, how classes are balanced, and how sure the right answer shall be."""
     training = context.project.config.training
-    form = SettingsForm(context.engine, context.project.id, context.project.config, "training")
+    form = SettingsForm(context, "training")
     left, right = st.columns(2, gap="medium")
     with left:
         st.selectbox(
             "Learning rate over the epochs",
-            list(SCHEDULE_CHOICES),
-            format_func=lambda name: SCHEDULE_CHOICES[name][0],
             help="Large steps get near the goal quickly, small ones come to rest there. The field's term is "
             "learning-rate schedule.",
+            **options("schedule"),
             **form.bind("schedule"),
         )
         st.caption(
-            SCHEDULE_CHOICES[training.schedule][1]
+            CHOICES["schedule"][training.schedule].sentence
             + (" The second phase has a path of its own." if training.fine_tuning else "")
         )
         st.number_input(
@@ -130,9 +117,8 @@ def draw_schedule(context: Context) -> None:
     with right:
         st.selectbox(
             "Classes of different size",
-            list(BALANCE_CHOICES),
-            format_func=lambda name: BALANCE_CHOICES[name][0],
             help="With 900 cats and 100 dogs, always answering cat is right nine times of ten.",
+            **options("balance"),
             **form.bind("balance"),
         )
         st.caption(balance_sentence(context, training))
@@ -150,7 +136,7 @@ def draw_schedule(context: Context) -> None:
 
 def balance_sentence(context: Context, training: TrainingConfig) -> str:
     """Say what the choice does, and how uneven the classes are."""
-    sentence = BALANCE_CHOICES[training.balance][1]
+    sentence = CHOICES["balance"][training.balance].sentence
     train = context.dataset.subset("train")
     sizes = {one.id: 0 for one in context.dataset.classes}
     for item in train:

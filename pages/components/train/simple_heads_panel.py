@@ -6,17 +6,17 @@ from contextlib import suppress
 
 import streamlit as st
 
-from pages.components.amounts import accuracy_words, seconds_words
-from pages.components.frame import find_step, show_error
-from pages.components.job_view import draw_job
+from pages.components.amounts import accuracy_with_interval, seconds_words
+from pages.components.errors import errors_shown, show_error
+from pages.components.frame import step_link
+from pages.components.job_view import request_of, watch_job
 from pages.components.results.trained_models import Model
-from pages.components.state import Context, link_params
-from pages.components.text import label
+from pages.components.state import Context
 from tlcore.backbones.registry import get_backbone
 from tlcore.config import ModelConfig
-from tlcore.errors import TransferLabError, UnreadableError
+from tlcore.errors import TransferLabError
 from tlcore.jobs.control import start_job
-from tlcore.storage.jobs import JobStatus, last_job, read_request
+from tlcore.storage.jobs import last_job
 from tlcore.storage.requests import SimpleHeadsRequest
 from tlcore.storage.runs import Run
 from tlcore.storage.simple_heads import (
@@ -24,8 +24,6 @@ from tlcore.storage.simple_heads import (
     frozen_backbone,
     list_simple_heads,
 )
-
-POLL_SECONDS = 0.5
 
 
 def draw_simple_heads(context: Context, shown: Model | None = None) -> None:
@@ -36,18 +34,10 @@ def draw_simple_heads(context: Context, shown: Model | None = None) -> None:
         shown: The model beside which they stand, whose backbone and pictures they use; without one, the backbone
             that is chosen and the pictures as they are now.
     """
-    job = last_job(context.engine, context.project.id, "simple_heads")
-    active = job is not None and job.is_active
-    st.fragment(run_every=POLL_SECONDS if active else None)(_draw)(context, shown, active)
-
-
-def _draw(context: Context, shown: Model | None, was_active: bool) -> None:
     from tlcore.simple_heads.training import SIMPLE_HEADS
 
     job = last_job(context.engine, context.project.id, "simple_heads")
-    if was_active and (job is None or not job.is_active):
-        st.rerun()  # once: the list of models has new ones, and the polling ends
-    version = (context.project.version or 0) if shown is None else shown.version
+    version = context.version if shown is None else shown.version
     request = SimpleHeadsRequest(version, frozen_backbone(_backbone_of(context, shown)))
     backbone = get_backbone(request.model.backbone).title
     st.markdown(
@@ -63,10 +53,10 @@ def _draw(context: Context, shown: Model | None, was_active: bool) -> None:
     if heads:
         _show_table(heads, shown)
     if job is not None and job.is_active:
-        draw_job(context, job)
+        watch_job(context, job.id)
         return
-    if job is not None and job.state == "failed" and _asked_for(context, job) == request:
-        st.error(label(job.message), icon=":material/error:")
+    if job is not None and job.state == "failed" and request_of(context, job, SimpleHeadsRequest) == request:
+        show_error(job.message)
     if heads:
         learned_from, training = heads[0].result.trained_on, 0
         with suppress(TransferLabError):  # a damaged list of pictures, which is said elsewhere
@@ -77,29 +67,15 @@ def _draw(context: Context, shown: Model | None, was_active: bool) -> None:
             st.caption("Choose one at the top of the page to see its mistakes, or ask it on Predict.")
             return
         best = max(heads, key=lambda head: head.result.test_correct)
-        st.page_link(
-            find_step("understand").path,
-            label="Understand their mistakes",
-            icon=":material/search:",
-            query_params=link_params(context.project.id, best.id),
-        )
+        step_link("understand", "Understand their mistakes", ":material/search:", context.project.id, best.id)
         return
     with st.popover("Which heads are these?", icon=":material/help:", type="tertiary"):
         for spec in SIMPLE_HEADS:
             st.markdown(f"**{spec.title}**: {spec.sentence}")
     if st.button("Train three simple heads", key="train-probes", icon=":material/bolt:"):
-        try:
+        with errors_shown():
             start_job(context.engine, context.home, "simple_heads", context.project.id, request, key=context.project.id)
-        except TransferLabError as error:
-            show_error(error)
-        else:
             st.rerun()
-
-
-def _asked_for(context: Context, job: JobStatus) -> SimpleHeadsRequest | None:
-    with suppress(UnreadableError):
-        return read_request(context.engine, job.id, SimpleHeadsRequest)
-    return None
 
 
 def _backbone_of(context: Context, shown: Model | None) -> ModelConfig:
@@ -121,11 +97,11 @@ def _show_table(heads: list[TrainedSimpleHead], shown: Model | None) -> None:
     rows = []
     if isinstance(shown, Run) and shown.summary is not None:
         summary = shown.summary
-        accuracy = accuracy_words(summary.test_correct, summary.test_total)
+        accuracy = accuracy_with_interval(summary.test_correct, summary.test_total)
         rows.append((f"Run {shown.number}", accuracy, f"{summary.seconds:.0f} s, everything"))
     for head in heads:
         result = head.result
-        accuracy = accuracy_words(result.test_correct, result.test_total)
+        accuracy = accuracy_with_interval(result.test_correct, result.test_total)
         rows.append((find_simple_head_spec(result.kind).title, accuracy, seconds_words(result.seconds)))
     names, accuracies, seconds = zip(*rows, strict=True)
     st.table({"Model": names, "Test accuracy": accuracies, "Training": seconds}, hide_index=True, border="horizontal")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components.figures.network import amount
-from pages.components.forms import SettingsForm
+from pages.components.amounts import amount
+from pages.components.forms import SettingsForm, options
 from pages.components.model.large_head import warn_of_large_head
 from pages.components.state import Context
 from pages.components.text import count, label
@@ -14,12 +14,12 @@ from pages.components.train.rate_finder import draw_rate_finder
 from pages.components.train.schedule_form import draw_phases, draw_schedule
 from tlcore.backbones.registry import get_backbone
 from tlcore.backbones.weights.status import is_random, weights_status
-from tlcore.config import OptimizerName, TrainingConfig
+from tlcore.config import TrainingConfig
 from tlcore.dataset import SPLITS, check_trainable
 from tlcore.downloading import megabytes
 from tlcore.errors import DatasetError, RunError
-from tlcore.model.architecture import check_phases, describe_model
-from tlcore.settings.words import decimal
+from tlcore.model.architecture import check_phases
+from tlcore.settings.words import CHOICES, decimal
 
 BATCH_SIZES = (4, 8, 16, 32, 64, 128, 256)
 LEARNING_RATES = (0.00001, 0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)
@@ -27,19 +27,12 @@ DEFAULT_PATIENCE = TrainingConfig().patience or 5
 FINE_TUNING_RATE = 0.0003
 """Above this, steps are so large that blocks of the backbone forget what they knew."""
 
-OPTIMIZER_CHOICES: dict[OptimizerName, tuple[str, str]] = {
-    "adam": ("Adam", "Finds a good step for every weight by itself."),
-    "sgd": ("SGD with momentum", "Takes plain steps and keeps its swing; wants a larger learning rate, such as 0.01."),
-    "rmsprop": ("RMSprop", "Takes smaller steps where the slope changes a lot."),
-    "adamw": ("AdamW", "Adam that also keeps the weights small."),
-}
-
 
 def draw_training_form(context: Context) -> None:
     """Draw the settings of the next run; each is stored when it is chosen."""
     config = context.project.config
     training = config.training
-    form = SettingsForm(context.engine, context.project.id, config, "training")
+    form = SettingsForm(context, "training")
     left, right = st.columns(2, gap="medium")
     with left:
         st.number_input(
@@ -85,50 +78,52 @@ def draw_training_form(context: Context) -> None:
         st.caption("How large its steps are.")
         st.selectbox(
             "Optimizer",
-            list(OPTIMIZER_CHOICES),
-            format_func=lambda name: OPTIMIZER_CHOICES[name][0],
             help="The rule that turns mistakes into steps of the weights.",
+            **options("optimizer"),
             **form.bind("optimizer"),
         )
-        st.caption(OPTIMIZER_CHOICES[training.optimizer][1])
+        st.caption(CHOICES["optimizer"][training.optimizer].sentence)
     with st.expander("More settings"):
-        left, right = st.columns(2, gap="medium")
-        with left:
-            st.select_slider(
-                "Batch size",
-                sorted({*BATCH_SIZES, training.batch_size}),
-                help="Larger batches make steadier steps and need more memory; smaller ones make more steps per epoch.",
-                **form.bind("batch_size"),
-            )
-            st.caption("How many pictures it looks at before each step.")
-        with right:
-            st.number_input(
-                "Seed",
-                0,
-                2**31 - 1,
-                help="Chance decides the first weights, the order of the pictures and what dropout switches off. The "
-                "same seed throws the same dice, so the run can be made again.",
-                **form.bind("seed"),
-            )
-            st.caption("Another number gives another throw of the dice.")
+        _draw_batch_and_seed(form, training)
         draw_schedule(context)
     with st.expander("Find a learning rate"):
         draw_rate_finder(context, is_ready=find_obstacle(context) is None)
     draw_phases(context)
 
 
+def _draw_batch_and_seed(form: SettingsForm, training: TrainingConfig) -> None:
+    left, right = st.columns(2, gap="medium")
+    with left:
+        st.select_slider(
+            "Batch size",
+            sorted({*BATCH_SIZES, training.batch_size}),
+            help="Larger batches make steadier steps and need more memory; smaller ones make more steps per epoch.",
+            **form.bind("batch_size"),
+        )
+        st.caption("How many pictures it looks at before each step.")
+    with right:
+        st.number_input(
+            "Seed",
+            0,
+            2**31 - 1,
+            help="Chance decides the first weights, the order of the pictures and what dropout switches off. The "
+            "same seed throws the same dice, so the run can be made again.",
+            **form.bind("seed"),
+        )
+        st.caption("Another number gives another throw of the dice.")
+
+
 def draw_summary(context: Context) -> None:
     """Say what the next run will train, and on what."""
     config, dataset = context.project.config, context.dataset
-    model = describe_model(config.model, max(dataset.num_classes, 1))
     pictures, validation, test = (len(dataset.subset(split)) for split in SPLITS)
     views = 1 if config.augmentation.is_identity else config.training.views
     st.subheader("What will be trained", anchor=False)
     with st.container(horizontal=True, key="summary"):
         st.metric("Classes", dataset.num_classes, width="content", border=True)
         st.metric("Training pictures", f"{pictures:,}", width="content", border=True)
-        st.metric("Weights that learn", amount(model.trainable_parameters), width="content", border=True)
-        st.metric("Frozen weights", amount(model.frozen_parameters), width="content", border=True)
+        st.metric("Weights that learn", amount(context.model.trainable_parameters), width="content", border=True)
+        st.metric("Frozen weights", amount(context.model.frozen_parameters), width="content", border=True)
         draw_price(context)
     first = config.model.first_trainable
     what = "only the new head learns" if first is None else f"the head and the blocks from {label(first)} on learn"
@@ -149,7 +144,7 @@ def draw_summary(context: Context) -> None:
         f"{count(pictures, 'picture')} {changes}. {count(validation, 'validation picture')} "
         f"{'chooses' if validation == 1 else 'choose'} the best epoch, and {mark}."
     )
-    warn_of_large_head(context, config.model)
+    warn_of_large_head(context)
     knows_something = not is_random(get_backbone(config.model.backbone), config.model.weights)
     if first is not None and knows_something and config.training.learning_rate > FINE_TUNING_RATE:
         st.info(

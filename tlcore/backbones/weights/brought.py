@@ -42,13 +42,8 @@ def brought_path(key: str, home: DataRoot) -> Path:
 
 
 def description_path(key: str, home: DataRoot) -> Path:
-    """Return where it is written down what a brought file is.
-
-    Raises:
-        ValueError: If `key` is not the key of a brought file.
-    """
-    path = brought_path(key, home)
-    return path.with_name(f"{key}.json")
+    """Return where it is written down what a brought file is; errors as in `brought_path`."""
+    return brought_path(key, home).with_name(f"{key}.json")
 
 
 def find_brought(key: str, home: DataRoot) -> BroughtWeights | None:

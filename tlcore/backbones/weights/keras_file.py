@@ -70,8 +70,7 @@ def read_layout(path: Path, filename: str, max_bytes: int) -> WeightsLayout:
     _check_beginning(path, filename, max_bytes)
     try:
         with h5py.File(path, "r") as file:
-            _check_objects(file, filename)
-            return _layout(file, filename)
+            return _layout(file, _arrays(file, filename), filename)
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, UnicodeError) as error:
         # What h5py raises for a cut or damaged file.
         raise WeightsError(f"{filename} is damaged or incomplete. {ADVICE}") from error
@@ -99,8 +98,9 @@ def _check_beginning(path: Path, filename: str, max_bytes: int) -> None:
     raise WeightsError(f"{filename} is no file of Keras weights (HDF5). {ADVICE}")
 
 
-def _check_objects(file: h5py.File, filename: str) -> None:
-    """Walk through everything in the file and refuse what weights do not need."""
+def _arrays(file: h5py.File, filename: str) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each array by its path; refuse a file with anything that weights do not need."""
+    shapes: dict[str, tuple[int, ...]] = {}
     open_groups: list[tuple[h5py.Group, int]] = [(file, 0)]
     objects = 0
     while open_groups:
@@ -115,10 +115,12 @@ def _check_objects(file: h5py.File, filename: str) -> None:
             kind = group.get(name, getclass=True)
             if kind is h5py.Dataset:
                 _check_dataset(group[name], filename)
+                shapes[group[name].name.removeprefix("/")] = tuple(group[name].shape)
             elif kind is h5py.Group:
                 open_groups.append((group[name], depth + 1))
             else:
                 raise _suspicious(filename, "a part that is no array of numbers")
+    return shapes
 
 
 def _check_dataset(dataset: h5py.Dataset, filename: str) -> None:
@@ -134,15 +136,11 @@ def _suspicious(filename: str, what: str) -> WeightsError:
     return WeightsError(f"{filename} holds {what}, which weights do not need, so it was not read. {ADVICE}")
 
 
-def _layout(file: h5py.File, filename: str) -> WeightsLayout:
+def _layout(file: h5py.File, shapes: dict[str, tuple[int, ...]], filename: str) -> WeightsLayout:
     # A whole model of the older format keeps its weights in a group of their own.
     root = file.get("model_weights", file)
-    if _attribute(root, "layer_names") is not None:
-        layers = _legacy_layers(root)
-        is_legacy = True
-    else:
-        layers = _layers(file)
-        is_legacy = False
+    is_legacy = _attribute(root, "layer_names") is not None
+    layers = _legacy_layers(root) if is_legacy else _layers(file, shapes)
     if not layers:
         raise WeightsError(f"{filename} holds no layers with weights. {ADVICE}")
     return WeightsLayout(is_legacy, layers)
@@ -170,18 +168,14 @@ def _texts(values: object) -> list[str]:
     return [value.decode() if isinstance(value, bytes) else str(value) for value in np.ravel(np.asarray(values))]
 
 
-def _layers(file: h5py.File) -> tuple[LayerWeights, ...]:
+def _layers(file: h5py.File, shapes: dict[str, tuple[int, ...]]) -> tuple[LayerWeights, ...]:
     arrays: dict[str, list[tuple[int, tuple[int, ...]]]] = {}
-
-    def collect(path: str, found: h5py.Group | h5py.Dataset) -> None:
-        if isinstance(found, h5py.Dataset):
-            place, _, number = path.rpartition("/")
-            arrays.setdefault(place, []).append((int(number), tuple(found.shape)))
-
-    file.visititems(collect)
+    for path, shape in sorted(shapes.items()):
+        place, _, number = path.rpartition("/")
+        arrays.setdefault(place, []).append((int(number), shape))
     layers = []
     for place, found in arrays.items():
         name = file[place].attrs.get("name") if place else None
-        shapes = tuple(shape for _, shape in sorted(found))
-        layers.append(LayerWeights(place, name if isinstance(name, str) else place, shapes))
+        in_order = tuple(shape for _, shape in sorted(found))
+        layers.append(LayerWeights(place, name if isinstance(name, str) else place, in_order))
     return tuple(layers)

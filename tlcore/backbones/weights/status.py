@@ -1,4 +1,4 @@
-"""Find and check the weights that a backbone starts with; loads no TensorFlow."""
+"""Find, download and check the weights that a backbone starts with; loads no TensorFlow."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from typing import Literal
 from tlcore.backbones.spec import BackboneSpec
 from tlcore.backbones.weights.brought import brought_path, find_brought
 from tlcore.config import IMAGENET, RANDOM
-from tlcore.downloading import PublishedFile, has_hash, megabytes
-from tlcore.errors import WeightsError
+from tlcore.downloading import Progress, PublishedFile, fetch, has_hash, megabytes
+from tlcore.errors import DownloadError, WeightsError
 from tlcore.home import DataRoot
 
 # Random weights are the same in every run and process, so that cached features of them stay valid.
 RANDOM_SEED = 0
-
-WeightsState = Literal["ready", "download", "bring"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +28,7 @@ class WeightsStatus:
         path: Where the file is, or will be; `None` for random and embedded weights.
     """
 
-    state: WeightsState
+    state: Literal["ready", "download", "bring"]
     download_bytes: int
     path: Path | None
 
@@ -82,6 +80,29 @@ def weights_status(spec: BackboneSpec, home: DataRoot, weights: str = IMAGENET) 
         return WeightsStatus("ready", 0, None)
     published = published_weights(spec)
     return WeightsStatus("ready" if published.is_here else "download", published.missing_bytes, published.path)
+
+
+def download_weights(spec: BackboneSpec, progress: Progress | None = None) -> Path:
+    """Fetch the weights of a backbone into Keras's cache unless they are there, as `tlcore.downloading.fetch` does.
+
+    Args:
+        spec: The backbone.
+        progress: Called with `(bytes so far, bytes in total)`, the total 0 when unknown. What it raises
+            ends the download; what came so far is kept.
+
+    Returns:
+        The file, complete and checked.
+
+    Raises:
+        ValueError: If the backbone has no published weights.
+        WeightsError: If there is no network, or the file that came is not the right one.
+        StorageError: If the file cannot be written.
+    """
+    instead = "choose a backbone that is ready offline"
+    try:
+        return fetch(published_weights(spec), spec.title, instead=instead, progress=progress)
+    except DownloadError as error:
+        raise WeightsError(str(error)) from error
 
 
 def require_weights(spec: BackboneSpec, home: DataRoot, weights: str = IMAGENET) -> Path | None:

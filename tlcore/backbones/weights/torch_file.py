@@ -12,26 +12,12 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from tlcore.damage import DAMAGE_ERRORS
 from tlcore.errors import WeightsError
 
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 PROTOCOL_VERSION = 1001
 STORAGE_DTYPES = {"FloatStorage": "<f4", "LongStorage": "<i8"}
-
-# What a damaged or forged pickle makes the unpickler raise.
-PICKLE_ERRORS = (
-    pickle.UnpicklingError,
-    EOFError,
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    AttributeError,
-    ImportError,
-    OverflowError,
-    MemoryError,
-    struct.error,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +91,7 @@ def read_tensors(path: Path) -> dict[str, NDArray[np.generic]]:
         raise WeightsError(
             f"{path.name} could not be read ({error.strerror}). Install the requirements again."
         ) from error
-    except PICKLE_ERRORS as error:
+    except DAMAGE_ERRORS as error:
         raise WeightsError(f"{path.name} is not a file of weights: {error}. Install the requirements again.") from error
 
 
