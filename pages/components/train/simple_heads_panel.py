@@ -72,7 +72,7 @@ def draw_simple_heads(context: Context, shown: Model | None = None) -> None:
     with st.popover("Which heads are these?", icon=":material/help:", type="tertiary"):
         for spec in SIMPLE_HEADS:
             st.markdown(f"**{spec.title}**: {spec.sentence}")
-    if st.button("Train three simple heads", key="train-probes", icon=":material/bolt:"):
+    if st.button("Train simple heads", key="train-probes", icon=":material/bolt:"):
         with errors_shown():
             start_job(context.engine, context.home, "simple_heads", context.project.id, request, key=context.project.id)
             st.rerun()
