@@ -247,9 +247,11 @@ def test_another_name_of_a_class_changes_no_comparison() -> None:
 
 
 def test_several_comparisons_give_chance_several_chances() -> None:
-    assert many_comparisons(1) == ""
-    assert "in up to 15 of 100 cases" in many_comparisons(3)
-    assert "in up to 100 of 100 cases" in many_comparisons(30)
+    real = verdict(answered(0, 20), answered(9, 20), RUNS, "test")
+    luck = verdict(answered(0, 20), answered(1, 20), RUNS, "test")
+    assert many_comparisons([real]) == many_comparisons([luck] * 3) == ""
+    assert "in up to 15 of 100 cases" in many_comparisons([luck, real, luck])
+    assert "in up to 100 of 100 cases" in many_comparisons([real] * 30)
 
 
 def test_the_p_value_is_that_of_the_exact_test() -> None:

@@ -363,7 +363,7 @@ def test_an_exam_is_opened_by_a_button_counted_and_one_tap_away_from_validation(
     finished = make_finished()
     first, second = finished.add_run(wrong=(3, 8)), finished.add_run(wrong_in_exam=range(4))
     page = open_step("understand", finished.project_id)
-    assert "no model was tested on them so far" in all_text(page)
+    assert "No model was tested on them so far" in all_text(page)
     press(page, "open-exam")
     assert accuracy_of(page) == "Test accuracy 90 %, between 77 and 96 %"
     text = all_text(page)
@@ -410,7 +410,7 @@ def test_the_count_stays_when_a_group_goes_and_starts_anew_with_other_test_pictu
     assert "1 model was tested on them so far" in all_text(open_step("understand", finished.project_id))
     finished = change("test")
     finished.add_run()
-    assert "no model was tested on them so far" in all_text(open_step("understand", finished.project_id))
+    assert "No model was tested on them so far" in all_text(open_step("understand", finished.project_id))
 
 
 def test_an_exam_whose_answers_are_gone_is_not_counted(make_finished) -> None:
@@ -420,7 +420,7 @@ def test_an_exam_whose_answers_are_gone_is_not_counted(make_finished) -> None:
     page = open_step("understand", finished.project_id)
     press(page, "open-exam")
     assert "Train again" in page.error[0].value
-    assert "no model was tested on them so far" in all_text(open_step("understand", finished.project_id))
+    assert "No model was tested on them so far" in all_text(open_step("understand", finished.project_id))
 
 
 def test_the_meaning_of_an_exam_in_words() -> None:

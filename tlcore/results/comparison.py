@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ FREEZING = ("model.first_trainable", "model.also_frozen")
 NOTHING_CHANGED = "nothing: the same settings on the same pictures"
 UNLIKELY = 0.05
 """A difference that chance alone makes less often than this is taken for real, as everywhere in the field."""
+HARDLY_CHANCE = "hardly chance"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,7 @@ def verdict(first: Evaluation, second: Evaluation, names: tuple[str, str], split
         )
     if more < fewer:
         better, worse, more, fewer = worse, better, fewer, more
-    conclusion = "hardly chance" if compared.p_value < UNLIKELY else "it may well be chance. More pictures would tell"
+    conclusion = HARDLY_CHANCE if compared.p_value < UNLIKELY else "it may well be chance. More pictures would tell"
     return (
         f"Of {pictures} {better} got {more - fewer:,} more right than {worse}: {more:,} only {better}, {fewer:,} only "
         f"{worse}. By chance alone such a difference comes in {_cases(compared.p_value)} cases (exact McNemar test, "
@@ -176,14 +177,15 @@ def verdict(first: Evaluation, second: Evaluation, names: tuple[str, str], split
     )
 
 
-def many_comparisons(number: int) -> str:
-    """Say what several verdicts at once are worth; nothing for a single one."""
-    if number < 2:
+def many_comparisons(verdicts: Sequence[str]) -> str:
+    """Say what several verdicts at once are worth; nothing when there is one, or when all leave it to chance."""
+    number = len(verdicts)
+    if number < 2 or not any(HARDLY_CHANCE in one for one in verdicts):
         return ""
     luck = min(100, round(100 * UNLIKELY * number))
     return (
-        f"With {number} comparisons chance gets {number} chances: even among equally good models, one of them looks "
-        f"like \u201chardly chance\u201d in up to {luck} of 100 cases."
+        f"These are {number} comparisons, so chance had {number} chances: even among equally good models, one of them "
+        f"ends in \u201c{HARDLY_CHANCE}\u201d in up to {luck} of 100 cases."
     )
 
 

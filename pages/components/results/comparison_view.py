@@ -64,12 +64,13 @@ def _draw_comparison(context: Context, shown: Run | None, watched: bool) -> None
         st.subheader(names_of_runs(runs), anchor=False)
         _draw_curves(points_of_runs)
         _draw_table(runs, opened)
-        pairs = list(pairwise(runs))
-        for before, after in pairs:
+        verdicts = []
+        for before, after in pairwise(runs):
             st.markdown(f"**From run {before.number} to run {after.number}:** {label(changes_between(before, after))}.")
             if before.has_model and after.has_model:
-                st.caption(_verdict(context, before, after, opened))
-        several = many_comparisons(sum(before.has_model and after.has_model for before, after in pairs))
+                verdicts.append(_verdict(context, before, after, opened))
+                st.caption(verdicts[-1])
+        several = many_comparisons(verdicts)
         if several:
             st.caption(several)
 

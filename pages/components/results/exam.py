@@ -93,7 +93,7 @@ def draw_exam(context: Context, model: Model, shown: Split | None) -> None:
             return
         st.markdown(
             f"**The exam** is {count(total, 'test picture')} that this model has never seen. Open it when you have "
-            f"made your choice: {_so_far(len(opened))}."
+            f"made your choice. {_so_far(len(opened))}"
         )
         if st.button("Open the exam", key="open-exam", icon=":material/quiz:"):
             with errors_shown():
@@ -124,8 +124,8 @@ def meaning_of_exam(number: int, opened: int, total: int) -> str:
 
 def _so_far(opened: int) -> str:
     if not opened:
-        return "no model was tested on them so far"
-    return f"{count(opened, 'model was', 'models were')} tested on them so far"
+        return "No model was tested on them so far."
+    return f"{count(opened, 'model was', 'models were')} tested on them so far."
 
 
 def _opened_on_same_pictures(context: Context, model: Model) -> list[Exam]:

@@ -128,6 +128,6 @@ def _show_verdicts(context: Context, heads: list[TrainedSimpleHead], run: Run | 
             first, second = (validation_answers(context, model) for model in (best, other))
             if first is not None and second is not None and first.total:
                 sentences.append(verdict(first, second, (short_name(best), short_name(other)), "validation"))
-    for sentence in [*sentences, many_comparisons(len(sentences))]:
+    for sentence in [*sentences, many_comparisons(sentences)]:
         if sentence:
             st.caption(sentence)
