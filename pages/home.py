@@ -7,9 +7,9 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.components.amounts import accuracy_words
 from pages.components.errors import errors_shown, show_error
 from pages.components.frame import go_to, primary_action, step_link
+from pages.components.results.trained_models import validation_words
 from pages.components.state import Visit, read_visit
 from pages.components.text import count, label
 from tlcore.errors import TransferLabError
@@ -56,13 +56,10 @@ def result_summary(visit: Visit, project: Project, working: set[str]) -> str:
     if project.id in working:
         return "Working right now"
     for run in list_runs(visit.engine, project.id):
-        if run.summary is None:
-            continue
-        total = run.summary.test_total
-        if not total:
-            return f"Run {run.number}: trained, no test pictures"
-        accuracy = accuracy_words(run.summary.test_correct, total)
-        return f"Run {run.number}: {accuracy} of {count(total, 'test picture')} right"
+        if run.has_model:
+            words = validation_words(run)
+            right = "of the validation pictures right"
+            return f"Run {run.number}: {f'{words} {right}' if words.endswith('%') else f'trained, {words}'}"
     return "Not trained yet"
 
 

@@ -7,8 +7,8 @@ from pages.components.frame import next_step, open_page
 from pages.components.results.ensemble_form import draw_group_form
 from pages.components.results.ensemble_views import draw_delete, show_group
 from pages.components.results.evaluation_views import show_accuracy, show_classes, show_mistakes
+from pages.components.results.exam import choose_answers, draw_exam
 from pages.components.results.run_choice import choose_model
-from pages.components.results.trained_models import evaluation_of
 from pages.components.train.simple_heads_panel import draw_simple_heads
 from tlcore.errors import RunError
 from tlcore.storage.ensembles import Ensemble
@@ -16,7 +16,7 @@ from tlcore.storage.ensembles import Ensemble
 context = open_page("understand")
 model = choose_model(context)
 try:
-    evaluation = evaluation_of(context, model)
+    shown = choose_answers(context, model)
 except RunError as error:
     show_error(error)
     draw_delete(context, model)
@@ -24,19 +24,17 @@ except RunError as error:
     st.stop()
 next_step("Next: Predict", "predict", run=model.id)
 
-if not evaluation.total:
-    st.info(
-        "This run had no test pictures, so nobody knows yet how good its model is. "
-        "Set some pictures apart for the test on Data, then train again.",
-        icon=":material/quiz:",
-    )
-    st.stop()
-
-show_accuracy(evaluation)
-if isinstance(model, Ensemble):
-    show_group(context, model, evaluation)
-show_mistakes(evaluation, context.images)
-show_classes(evaluation)
+if shown is None:
+    draw_exam(context, model, None)
+    draw_delete(context, model)
+else:
+    split, evaluation = shown
+    show_accuracy(evaluation, split, model)
+    draw_exam(context, model, split)
+    if isinstance(model, Ensemble):
+        show_group(context, model, evaluation, split)
+    show_mistakes(evaluation, split, context.images)
+    show_classes(evaluation, split)
 
 st.subheader("More models from the same pictures", anchor=False)
 with st.expander("Let several runs answer together (ensemble)", icon=":material/groups:"):

@@ -151,7 +151,13 @@ def photograph_results(
         page = owner.open(f"/model?project={project.id}", "model")
         owner.open(f"/train?project={project.id}&run={run_id}", "train-after")
         owner.open(f"/train?project={project.id}", "train-with-runs")
-        owner.open(f"/understand?project={project.id}&run={run_id}", "understand")
+        page = owner.open(f"/understand?project={project.id}&run={run_id}", "understand")
+        if page.get_by_role("button", name="Open the exam").count():
+            page.get_by_role("button", name="Open the exam").click()
+        else:
+            page.get_by_text("Exam (test pictures)", exact=True).click()
+        page.get_by_text("Test accuracy").first.wait_for()
+        owner.take("understand-exam")
         page = owner.open(f"/predict?project={project.id}&run={run_id}", "predict")
         page.locator('[data-testid="stFileUploader"] input[type="file"]').set_input_files(pictures)
         page.locator(".st-key-answer-3 button").wait_for()

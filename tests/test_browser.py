@@ -173,7 +173,7 @@ def test_a_person_walks_from_a_zip_file_to_right_answers(
     assert len(read_metrics(engine, run_id)) > seen > 0
 
     stop_training(page, engine, run_id)
-    page.get_by_text("Test accuracy", exact=True).wait_for()
+    page.get_by_text("Validation accuracy", exact=True).wait_for()
     watch.check()
 
     understand(page, engine, run_id)
@@ -453,7 +453,11 @@ def understand(page: Page, engine: sa.Engine, run_id: str) -> None:
     assert summary is not None
     assert summary.test_total == 300
     assert summary.test_correct / summary.test_total >= 0.97
+    validated = f"{summary.validation_correct:,} of {summary.validation_total:,} validation pictures right"
+    page.get_by_text(validated).wait_for()
+    button(page, "Open the exam").click()
     page.get_by_text(f"{summary.test_correct:,} of 300 test pictures right").wait_for()
+    page.get_by_text("This is the 1st model tested on these 300 test pictures").wait_for()
     matrix = page.locator(".st-key-confusion .js-plotly-plot")
     matrix.wait_for()
     told = matrix.evaluate("chart => chart.data.find(trace => trace.type === 'heatmap').customdata.flat()")

@@ -1,10 +1,12 @@
-"""What changed between two runs, in one line of plain words, and whether it made a difference."""
+"""What changed between two runs, in one line of plain words, and whether one model is better than another."""
 
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass, replace
 
+import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from tlcore.config import (
     AugmentationConfig,
@@ -14,11 +16,21 @@ from tlcore.config import (
     RunConfig,
     TrainingConfig,
 )
-from tlcore.results.comparison import NOTHING_CHANGED, changes_between, config_changes, differences, verdict
+from tlcore.results.comparison import (
+    NOTHING_CHANGED,
+    PairedComparison,
+    changes_between,
+    compare_answers,
+    config_changes,
+    differences,
+    many_comparisons,
+    verdict,
+)
+from tlcore.results.evaluation import Evaluation
 from tlcore.settings.augmentation_controls import PRESETS
 from tlcore.settings.words import field_name, field_value
 from tlcore.storage.jobs import JobStatus
-from tlcore.storage.runs import Run, RunSummary
+from tlcore.storage.runs import Run
 
 OTHER = RunConfig(
     augmentation=AugmentationConfig(
@@ -63,10 +75,9 @@ OTHER = RunConfig(
 """Every field differs from the default."""
 
 
-def make_run(number: int, config: RunConfig | None = None, *, version: int = 1, correct: int | None = None) -> Run:
+def make_run(number: int, config: RunConfig | None = None, *, version: int = 1) -> Run:
     job = JobStatus("id", "run", "p", "finished", "", "", 0, 0, "", 1, None, None, None, None, 0.0, 0.0, 1.0)
-    summary = None if correct is None else RunSummary(4, 5, 0.9, correct, 100, 2562, 3_370_000, 12.0)
-    return Run(job, number, version, config or RunConfig(), summary)
+    return Run(job, number, version, config or RunConfig(), None)
 
 
 def with_training(**changes: object) -> RunConfig:
@@ -171,20 +182,83 @@ def test_every_configuration_can_be_told_from_the_default() -> None:
     assert len(words) > 20
 
 
+def graded(*right: bool, first_picture: int = 0, names: tuple[str, ...] = ("cat", "dog")) -> Evaluation:
+    """Return answers to as many pictures of cats, right or wrong as said."""
+    probabilities = np.array([[0.9, 0.1] if one else [0.1, 0.9] for one in right], np.float32).reshape(-1, 2)
+    images = tuple(str(first_picture + number) for number in range(len(right)))
+    return Evaluation(names, images, np.zeros(len(right), np.int64), probabilities)
+
+
+def answered(correct: int, total: int) -> Evaluation:
+    return graded(*[True] * correct, *[False] * (total - correct))
+
+
+RUNS = ("Run 1", "Run 2")
+
+
+def test_seven_pictures_that_only_one_run_gets_right_are_hardly_chance() -> None:
+    words = verdict(answered(357, 380), answered(364, 380), RUNS, "validation")
+    assert words == (
+        "Of 380 validation pictures Run 2 got 7 more right than Run 1: 7 only Run 2, 0 only Run 1. By chance "
+        "alone such a difference comes in 2 of 100 cases (exact McNemar test, p = 0.016): hardly chance."
+    )
+    assert verdict(answered(364, 380), answered(357, 380), RUNS[::-1], "validation") == words
+
+
+def test_the_same_difference_among_pictures_that_differ_a_lot_may_be_chance() -> None:
+    first = graded(*[True] * 40, *[False] * 47)
+    second = graded(*[False] * 40, *[True] * 47)
+    words = verdict(first, second, RUNS, "test")
+    assert "Of 87 test pictures Run 2 got 7 more right than Run 1: 47 only Run 2, 40 only Run 1." in words
+    assert "it may well be chance. More pictures would tell." in words
+
+
 @pytest.mark.parametrize(
-    ("correct", "words"),
-    [
-        ((90, 94), "Run 2 is 4.0 points better, but the intervals overlap: the difference may be chance"),
-        ((94, 90), "Run 1 is 4.0 points better, but"),
-        ((60, 95), "Run 2 is 35.0 points better, and the intervals do not overlap"),
-        ((90, 90), "the same number"),
-    ],
+    ("more", "cases"), [(2, "50 of 100"), (8, "8 of 1,000"), (11, "fewer than 1 of 1,000"), (1, "100 of 100")]
 )
-def test_the_verdict_counts_with_chance(correct: tuple[int, int], words: str) -> None:
-    before, after = (make_run(number, correct=right) for number, right in enumerate(correct, start=1))
-    assert words in verdict(before, after, same_test=True)
-    assert "different pictures" in verdict(before, after, same_test=False)
+def test_a_probability_is_a_number_of_cases(more: int, cases: str) -> None:
+    assert f"comes in {cases} cases" in verdict(answered(0, 20), answered(more, 20), RUNS, "test")
 
 
-def test_without_a_test_there_is_no_verdict() -> None:
-    assert verdict(make_run(1), make_run(2, correct=90), same_test=True) == ""
+def test_equal_runs_are_not_ranked() -> None:
+    assert verdict(graded(True, False), graded(True, False), RUNS, "test") == (
+        "Of 2 test pictures Run 1 and Run 2 got the very same right."
+    )
+    assert verdict(graded(True, False), graded(False, True), ("the group", "Run 2"), "test") == (
+        "Of 2 test pictures the group and Run 2 got the same number right: 1 only the group, 1 only Run 2."
+    )
+
+
+def test_only_pictures_that_both_answered_are_compared() -> None:
+    older, newer = graded(True, True, False, True), graded(False, False, True, first_picture=2)
+    assert "Of the 2 validation pictures that both answered Run 1 got 1 more right than" in verdict(
+        older, newer, RUNS, "validation"
+    )
+    assert compare_answers(older, newer) == PairedComparison(2, 1, 0, 1.0)
+    apart = graded(True, first_picture=9)
+    assert "answered different test pictures, so they cannot be compared" in verdict(older, apart, RUNS, "test")
+    moved = graded(True, True, False, names=("dog", "cat"))
+    assert compare_answers(older, moved).total == 0, "a picture that is now of another class is another question"
+
+
+def test_another_name_of_a_class_changes_no_comparison() -> None:
+    renamed = graded(True, False, True, True, names=("kitten", "dog"))
+    assert compare_answers(graded(True, True, False, True), renamed) == PairedComparison(4, 1, 1, 1.0)
+
+
+def test_several_comparisons_give_chance_several_chances() -> None:
+    real = verdict(answered(0, 20), answered(9, 20), RUNS, "test")
+    luck = verdict(answered(0, 20), answered(1, 20), RUNS, "test")
+    assert many_comparisons([real]) == many_comparisons([luck] * 3) == ""
+    assert "in up to 15 of 100 cases" in many_comparisons([luck, real, luck])
+    assert "in up to 100 of 100 cases" in many_comparisons([real] * 30)
+
+
+def test_the_p_value_is_that_of_the_exact_test() -> None:
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        first, second = (graded(*(random.random(60) < skill)) for skill in (0.7, 0.85))
+        compared = compare_answers(first, second)
+        assert compared.only_first - compared.only_second == first.correct - second.correct
+        expected = binomtest(compared.only_first, compared.only_first + compared.only_second).pvalue
+        assert compared.p_value == pytest.approx(expected, rel=1e-6, abs=0)

@@ -1,4 +1,4 @@
-"""Groups of runs: averaged answers, fitted weights, a fair comparison, and what is kept of them."""
+"""Groups of runs: averaged answers, fitted weights, and what is kept of them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 from scipy.optimize import minimize
-from scipy.stats import binomtest
 from sklearn import metrics
 
 from tlcore.errors import NotFoundError, RunError
 from tlcore.home import DataRoot
 from tlcore.results.ensembles import (
-    compare_answers,
     ensemble_evaluation,
     ensemble_predictor,
     equal_weights,
@@ -120,16 +118,6 @@ def test_without_validation_pictures_no_weights_are_fitted(home: DataRoot) -> No
     assert load_validations(["a", "b"], home) is None
     save_evaluation(answers(1, 2), home.run_dir("b"), VALIDATION_FILE_NAME)
     assert [one.total for one in load_validations(["a", "b"], home) or []] == [300, 300]
-
-
-def test_two_models_are_compared_picture_by_picture() -> None:
-    first, second = answers(1.8, 1), answers(1.5, 2)
-    compared = compare_answers(first, second)
-    assert compared.only_first - compared.only_second == first.correct - second.correct
-    differing = compared.only_first + compared.only_second
-    assert compared.p_value == pytest.approx(binomtest(compared.only_first, differing).pvalue, rel=1e-6, abs=0)
-    assert 0.001 < compared.p_value < 0.9
-    assert compare_answers(first, first).p_value == 1
 
 
 def test_the_predictor_of_a_group_averages_and_skips_who_counts_nothing() -> None:

@@ -1,4 +1,4 @@
-"""What the probabilities on the test pictures say, checked against scikit-learn and SciPy."""
+"""What a model's answers say, checked against scikit-learn and SciPy."""
 
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from sklearn import metrics
 from tlcore.errors import RunError
 from tlcore.results.evaluation import (
     FILE_NAME,
+    VALIDATION_FILE_NAME,
     Evaluation,
     accuracy_interval,
     average_reports,
@@ -122,6 +123,11 @@ def test_accuracy_interval_knows_nothing_without_pictures() -> None:
     assert accuracy_interval(0, 0) == (0.0, 1.0)
 
 
+def test_a_result_is_said_with_its_interval_and_without_pictures_that_there_are_none() -> None:
+    assert answers([0] * 300, [0] * 282 + [1] * 18, 2).result == "94.0 % of 300 pictures (90.7 to 96.2 %)"
+    assert answers([], [], 2).result == "no pictures"
+
+
 def test_accuracy_interval_refuses_more_right_answers_than_answers() -> None:
     with pytest.raises(ValueError, match=r"`correct` must be between 0 and total=3\. Received: correct=4"):
         accuracy_interval(4, 3)
@@ -146,8 +152,10 @@ def test_class_names_of_every_script_come_back_from_disk(tmp_path: Path) -> None
 
 
 def test_a_missing_evaluation_is_put_into_words(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"left no test results.*Train again"):
+    with pytest.raises(RunError, match=r"no test results.*Train again"):
         load_evaluation(tmp_path)
+    with pytest.raises(RunError, match=r"no answers to the validation pictures.*earlier version.*Train again"):
+        load_evaluation(tmp_path, VALIDATION_FILE_NAME)
 
 
 def test_a_damaged_evaluation_is_put_into_words(tmp_path: Path) -> None:

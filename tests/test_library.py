@@ -4,10 +4,8 @@ import re
 import subprocess
 import sys
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tests.coloured_pictures import COLOURS, RecordingProgress, picture, png
@@ -16,7 +14,7 @@ from tlcore.errors import DatasetError, ImageError, RunError
 from tlcore.home import DataRoot
 from tlcore.jobs.processes import ROOT_DIR
 from tlcore.library import load_model, read_dataset, train
-from tlcore.results.evaluation import Evaluation
+from tlcore.results.evaluation import VALIDATION_FILE_NAME
 
 README_PATH = ROOT_DIR / "README.md"
 CONFIG = RunConfig(model=ModelConfig(image_size=64), training=TrainingConfig(epochs=4, learning_rate=0.01))
@@ -49,8 +47,9 @@ def test_the_lines_of_the_readme_train_test_and_predict(home: DataRoot, tmp_path
     code = f"import sys; sys.path.insert(0, {str(ROOT_DIR)!r})\n{program}"
     ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert ended.returncode == 0, ended.stderr
-    accuracy, prediction = ended.stdout.splitlines()
-    assert re.fullmatch(r"right answers: [\d.]+ % of \d+ test pictures \([\d.]+ to [\d.]+ %\)", accuracy)
+    validation, exam, prediction = ended.stdout.splitlines()
+    for name, accuracy in (("validation", validation), ("exam", exam)):
+        assert re.fullmatch(name + r": [\d.]+ % of \d+ pictures \([\d.]+ to [\d.]+ %\)", accuracy)
     probabilities = {name: float(value) for name, value in re.findall(r"'(\w+)': ([\d.e-]+)", prediction)}
     assert set(probabilities) == set(COLOURS)
     assert max(probabilities, key=probabilities.__getitem__) == "green"
@@ -70,17 +69,19 @@ def test_a_folder_is_trained_and_its_model_loaded_again(ready_home: DataRoot, tm
     dataset = read_dataset(write_pictures(tmp_path / "pictures", 6))
     assert dataset.class_names == tuple(COLOURS)
     model = train(dataset, CONFIG, folder=tmp_path / "model", progress=RecordingProgress())
-    low, high = model.test_accuracy_interval
-    assert model.test_accuracy is not None
-    assert 0 <= low <= model.test_accuracy <= high <= 1
-    nothing = Evaluation(tuple(COLOURS), (), np.zeros(0, np.int64), np.zeros((0, 3), np.float32))
-    untested = replace(model, evaluation=nothing)
-    assert (untested.test_accuracy, untested.test_result) == (None, "no test pictures")
+    for split, evaluation in (("validation", model.validation), ("test", model.open_exam())):
+        assert evaluation.images == tuple(item.image for item in dataset.subset(split))
+        low, high = evaluation.accuracy_interval
+        assert evaluation.accuracy is not None
+        assert 0 <= low <= evaluation.accuracy <= high <= 1
     answers = model.predict(tmp_path / "pictures" / "red" / "0.png")
     assert sum(answers.values()) == pytest.approx(1, abs=1e-5)
     assert max(answers, key=answers.__getitem__) == "red"
     assert load_model(tmp_path / "model").predict(tmp_path / "pictures" / "red" / "0.png") == answers
 
+    (tmp_path / "model" / VALIDATION_FILE_NAME).unlink()
+    with pytest.raises(RunError, match="earlier version"):
+        _ = load_model(tmp_path / "model").validation
     (tmp_path / "text.jpg").write_text("no picture")
     with pytest.raises(ImageError):
         model.predict(tmp_path / "text.jpg")

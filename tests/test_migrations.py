@@ -155,6 +155,17 @@ def test_a_document_that_cannot_be_read_does_not_hinder_the_rest(home: DataRoot,
     delete_project(engine, project.id, home)
 
 
+@pytest.mark.parametrize("result", ["garbage", "null", "1", "{}", '["x"]', "[null]", '[{"kind": "x"}, {}]'])
+def test_heads_that_cannot_be_read_open_no_exam_and_hinder_none(home: DataRoot, result: str) -> None:
+    unpack_old_data_root(home)
+    with sqlite3.connect(home.database_path) as connection:
+        connection.execute("UPDATE probes SET results = ?", (result,))
+    open_database(home)
+    opened = [model_id for (model_id,) in all_rows(home.database_path, "SELECT model_id FROM exams")]
+    assert len(opened) == 4
+    assert sum("." in model_id for model_id in opened) == 1, "the group"
+
+
 def test_a_lifted_database_has_the_tables_and_columns_of_a_new_one(home: DataRoot, tmp_path: Path) -> None:
     unpack_old_data_root(home)
     query = "SELECT type, name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY name"

@@ -5,27 +5,36 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from pages.components.figures.curves import overlaid_figure
 from pages.components.train.run_view import NEXT_RUN
-from tests.coloured_pictures import coloured_dataset
+from tests.coloured_pictures import COLOURS, coloured_dataset
 from tests.lab import Lab
 from tests.page_tests import check, open_app, texts
 from tests.queued_run import create_run
 from tlcore.config import RunConfig
 from tlcore.dataset import Dataset
 from tlcore.home import DataRoot
+from tlcore.results.evaluation import FILE_NAME, VALIDATION_FILE_NAME, Evaluation, save_evaluation
 from tlcore.settings.recipes import OURS, RECIPES
 from tlcore.storage.database import writing
 from tlcore.storage.datasets import commit_version
+from tlcore.storage.exams import open_exam
 from tlcore.storage.jobs import claim_job, end_job
 from tlcore.storage.runs import MetricPoint, Run, RunSummary, list_runs, write_metrics, write_summary
 
 
 class ComparedLab(Lab):
-    """A project with pictures whose runs nobody works on."""
+    """A project with pictures whose runs nobody works on.
+
+    They answer 100 pictures that are named by their number; `correct` of those for validation right, the first ones,
+    and 20 fewer of those for the test.
+    """
+
+    first_picture = 0
 
     @property
     def runs(self) -> list[Run]:
@@ -43,8 +52,13 @@ class ComparedLab(Lab):
         with writing(self.engine) as connection:
             for epoch in (1, 2, 3):
                 write_metrics(connection, job.id, job.attempt, epoch, {"val_loss": 1 / epoch, "val_accuracy": 0.5})
-            summary = RunSummary(2, 3, 0.9, correct, 100, 2562, 3_370_000, 12.0)
+            summary = RunSummary(2, 3, correct / 100, correct - 20, 100, 2562, 3_370_000, 12.0, correct, 100)
             write_summary(connection, job.id, job.attempt, summary)
+        for file_name, right in ((VALIDATION_FILE_NAME, correct), (FILE_NAME, correct - 20)):
+            probabilities = np.eye(3, dtype=np.float32)[[0] * right + [1] * (100 - right)]
+            images = tuple(f"{self.first_picture + number}" for number in range(100))
+            evaluation = Evaluation(tuple(COLOURS), images, np.zeros(100, np.int64), probabilities)
+            save_evaluation(evaluation, self.home.run_dir(job.id), file_name)
         end_job(self.engine, job.id, job.attempt, "finished")
 
     def train_page(self, **query: str) -> AppTest:
@@ -85,11 +99,13 @@ def test_two_ticked_runs_are_drawn_listed_and_told_apart(lab: Lab) -> None:
     assert len(page.get("bidi_component")) == 2
     rows = table(page)
     assert rows["Run"] == ["Run 1", "Run 2"]
-    assert rows["Test accuracy"] == ["80.0 %", "82.0 %"]
+    assert rows["Validation accuracy"] == ["80.0 %", "82.0 %"]
+    assert "Exam" not in rows
     assert rows["Time"] == ["12 s", "12 s"]
     shown = texts(page).replace("\\", "")
     assert "**From run 1 to run 2:** learning rate 0.003 to 0.0003." in shown
-    assert "the difference may be chance" in shown
+    assert "Of 100 validation pictures Run 2 got 2 more right than Run 1: 2 only Run 2" in shown
+    assert "it may well be chance" in shown
     page = check(page.checkbox(key=f"compare-{first}").set_value(False).run())
     assert address(page, "compare") == "2"
     assert not page.get("bidi_component")
@@ -117,11 +133,40 @@ def test_a_run_that_is_shown_needs_one_tick(lab: Lab) -> None:
     assert "Tick a run to compare it with this one." in texts(page)
     page = tick(page, first)
     assert table(page)["Run"] == ["Run 1", "Run 2"]
-    assert "that is hardly chance" in texts(page)
+    assert "hardly chance" in texts(page)
 
 
-def test_runs_that_were_tested_on_other_pictures_are_not_ranked(lab: Lab) -> None:
+def test_several_runs_are_compared_with_a_word_about_chance(lab: Lab) -> None:
+    for correct in (50, 60, 70):
+        lab.train(correct)
+    assert "These are 2 comparisons, so chance had 2 chances" in texts(lab.train_page(compare="1-2-3"))
+    assert "These are" not in texts(lab.train_page(compare="1-2"))
+
+
+def test_opened_exams_stand_in_the_table_and_two_of_them_decide(lab: Lab) -> None:
+    first, second = lab.train(80), lab.train(90)
+    open_exam(lab.engine, lab.project_id, first, lab.version)
+    page = lab.train_page(compare="1-2")
+    assert table(page)["Exam"] == ["60.0 %", "–"]
+    assert "Of 100 validation pictures Run 2 got 10 more right" in texts(page)
+    open_exam(lab.engine, lab.project_id, second, lab.version)
+    page = lab.train_page(compare="1-2")
+    assert table(page)["Exam"] == ["60.0 %", "70.0 %"]
+    assert table(page)["Validation accuracy"] == ["80.0 %", "90.0 %"]
+    assert "Of 100 test pictures Run 2 got 10 more right" in texts(page)
+
+
+def test_runs_whose_answers_are_damaged_are_listed_without_a_verdict(lab: Lab) -> None:
+    first, _ = lab.train(80), lab.train(90)
+    (lab.home.run_dir(first) / VALIDATION_FILE_NAME).write_bytes(b"PK broken")
+    page = lab.train_page(compare="1-2")
+    assert table(page)["Validation accuracy"] == ["80.0 %", "90.0 %"]
+    assert "damaged" in texts(page)
+
+
+def test_runs_that_answered_other_pictures_are_not_ranked(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     lab.train(50)
+    monkeypatch.setattr(ComparedLab, "first_picture", 100)
     dataset = coloured_dataset(lab.home)
     kept = [item for item in dataset.items if item.split == "test"][1:]
     fewer = Dataset(dataset.classes, tuple(item for item in dataset.items if item.split != "test" or item in kept))
@@ -129,7 +174,7 @@ def test_runs_that_were_tested_on_other_pictures_are_not_ranked(lab: Lab) -> Non
     lab.train(95, version=version)
     shown = texts(lab.train_page(compare="1-2"))
     assert "data set version 1 to 2" in shown
-    assert "tested on different pictures" in shown
+    assert "answered different validation pictures" in shown
 
 
 def test_curves_differ_by_more_than_colour_and_keep_their_looks() -> None:
@@ -176,7 +221,7 @@ def test_a_note_is_written_before_and_shown_beside_what_happened(lab: Lab) -> No
     shown = texts(page).replace("\\", "")
     assert "**You expected:** I expect <b>90 %</b>" in shown
     assert "<b>" not in texts(page)
-    assert "**What happened:** **93.0 %**" in shown
+    assert "**What happened:** validation accuracy: **93.0 %** (" in shown
     check(page.button(key="use_settings").click().run())
     assert "Expected: I expect" in texts(page)
     assert page.text_input(key=f"note-{lab.project_id}").value == ""
@@ -249,7 +294,7 @@ def test_a_recipe_and_ours_run_one_after_the_other_and_are_compared(lab: Compare
     page = lab.train_page()
     assert address(page, "run") == ours.id
     lab.finish(90)
-    assert table(lab.train_page(compare="1-2"))["Test accuracy"] == ["80.0 %", "90.0 %"]
+    assert table(lab.train_page(compare="1-2"))["Validation accuracy"] == ["80.0 %", "90.0 %"]
 
 
 def pretend_download(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import http.client
 import io
+import itertools
+import re
 import threading
 import time
 import zipfile
@@ -19,11 +21,12 @@ import uvicorn
 from PIL import Image
 from starlette.applications import Starlette
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import ButtonGroup
 
-from pages.components.amounts import chance, file_size, interval_words
+from pages.components.amounts import chance, file_size, interval_words, ordinal
 from pages.components.figures.results import confusion_figure, probability_figure
 from pages.components.results.answers import Answer
-from pages.components.results.ensemble_views import comparison_words
+from pages.components.results.exam import meaning_of_exam
 from pages.components.results.prediction_table import defused, prediction_csv
 from pages.components.state import LOCAL_OWNER
 from pages.server.asgi import owner_of
@@ -31,14 +34,16 @@ from pages.server.downloads import download_route, download_url
 from tests.page_tests import modules_after
 from tests.queued_run import create_run
 from tlcore.config import ModelConfig, RunConfig
-from tlcore.dataset import ClassLabel, Dataset, Item
+from tlcore.dataset import ClassLabel, Dataset, Item, Split
+from tlcore.documents import write_document
 from tlcore.home import DataRoot
 from tlcore.intake.decoding import clean_pixels
-from tlcore.results.evaluation import VALIDATION_FILE_NAME, Evaluation, load_evaluation, save_evaluation
+from tlcore.results.evaluation import FILE_NAME, VALIDATION_FILE_NAME, Evaluation, save_evaluation
 from tlcore.results.prediction_code import OLDEST_KERAS, prediction_code
-from tlcore.storage.database import open_database, writing
+from tlcore.storage.database import jobs, open_database, runs, writing
 from tlcore.storage.datasets import commit_version
-from tlcore.storage.ensembles import list_ensembles
+from tlcore.storage.ensembles import delete_ensemble, list_ensembles
+from tlcore.storage.exams import open_exam
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import (
     ACTIVE_STATES,
@@ -69,51 +74,79 @@ class Finished:
     dataset: Dataset
     version: int
 
-    def add_run(self, wrong: Sequence[int] = (), names: Sequence[str] = NAMES, test: int | None = None) -> str:
-        """Make a finished run that answers the test pictures of these positions wrong, with rising certainty."""
-        run_id = create_run(self.engine, self.project_id, self.version, RunConfig())
-        job = claim_job(self.engine, "run")
-        items = self.dataset.subset("test")[:test]
+    def answers(
+        self, split: Split, wrong: Sequence[int], names: Sequence[str] = NAMES, total: int | None = None
+    ) -> Evaluation:
+        """Return answers to the first pictures of a part, wrong at these positions, with rising certainty."""
+        items = self.dataset.subset(split)[:total]
         y_true = np.array([self.dataset.class_index()[item.class_id] for item in items], dtype=np.int64)
         probabilities = np.zeros((len(items), len(names)), np.float32)
         for index, truth in enumerate(y_true):
             said = 1 - truth if index in wrong else truth
             probabilities[index, said] = 0.6 + 0.3 * index / max(1, len(items))
             probabilities[index, 1 - said] = 1 - probabilities[index, said]
+        return Evaluation(tuple(names), tuple(item.image for item in items), y_true, probabilities)
+
+    def add_run(
+        self,
+        wrong: Sequence[int] = (),
+        names: Sequence[str] = NAMES,
+        *,
+        wrong_in_exam: Sequence[int] = (),
+        validation: int | None = None,
+        test: int | None = None,
+    ) -> str:
+        """Make a finished run that answers the validation pictures of these positions wrong, with rising certainty."""
+        run_id = create_run(self.engine, self.project_id, self.version, RunConfig())
+        job = claim_job(self.engine, "run")
+        validated = self.answers("validation", wrong, names, validation)
+        tested = self.answers("test", wrong_in_exam, names, test)
         folder = self.home.run_dir(run_id)
-        save_evaluation(Evaluation(tuple(names), tuple(i.image for i in items), y_true, probabilities), folder)
+        save_evaluation(validated, folder, VALIDATION_FILE_NAME)
+        save_evaluation(tested, folder)
         (folder / "model.keras").write_bytes(b"K" * 3_000_000)
         (folder / "labels.txt").write_text("".join(f"{name}\n" for name in names), "utf-8")
         (folder / "pixels.py").write_text("# from a file to pixels", "utf-8")
         (folder / "README.txt").write_text("Feed me.", "utf-8")
         (folder / "worker.log").write_text("secret", "utf-8")
-        summary = RunSummary(3, 5, 0.9, len(items) - len(wrong), len(items), 2562, 3_370_000, 12.0)
+        summary = RunSummary(
+            best_epoch=3,
+            epochs=5,
+            validation_accuracy=validated.accuracy,
+            test_correct=tested.correct,
+            test_total=tested.total,
+            trainable_parameters=2562,
+            frozen_parameters=3_370_000,
+            seconds=12.0,
+            validation_correct=validated.correct,
+            validation_total=validated.total,
+        )
         with writing(self.engine) as connection:
             write_summary(connection, run_id, job.attempt, summary)
         end_job(self.engine, run_id, job.attempt, "finished")
         return run_id
 
-    def add_validation(self, run_id: str, wrong: Sequence[int] = ()) -> None:
-        """Let a run keep answers to the validation pictures, for which the test pictures stand in."""
-        folder = self.home.run_dir(run_id)
-        test = load_evaluation(folder)
-        probabilities = np.full(test.probabilities.shape, 0.1, np.float32)
-        for index, truth in enumerate(test.y_true):
-            probabilities[index, 1 - truth if index in wrong else truth] = 0.9
-        save_evaluation(Evaluation(NAMES, test.images, test.y_true, probabilities), folder, VALIDATION_FILE_NAME)
+    def forget_validation(self, run_id: str) -> None:
+        """Let a run be one of an earlier version, which kept no answers to the validation pictures."""
+        (self.home.run_dir(run_id) / VALIDATION_FILE_NAME).unlink()
+        with writing(self.engine) as connection:
+            summary = RunSummary(3, 5, 0.9, 30, 40, 2562, 3_370_000, 12.0)
+            of_run = sa.update(runs).where(runs.c.job_id == run_id)
+            connection.execute(of_run.values(summary=write_document(summary)))
+        open_exam(self.engine, self.project_id, run_id, self.version)
 
     def add_head(self) -> str:
-        """Make a trained simple head that answers one test picture wrong; return its id."""
+        """Make a trained simple head that answers one picture of each part wrong; return its id."""
         request = SimpleHeadsRequest(self.version, frozen_backbone(ModelConfig()))
         job_id = create_job(self.engine, "simple_heads", self.project_id, request)
         job = claim_job(self.engine, "simple_heads")
-        items = self.dataset.subset("test")
-        y_true = np.array([self.dataset.class_index()[item.class_id] for item in items], dtype=np.int64)
-        said = np.where(np.arange(len(items)) == 5, 1 - y_true, y_true)
-        evaluation = Evaluation(NAMES, tuple(i.image for i in items), y_true, np.eye(2, dtype=np.float32)[said])
-        save_evaluation(evaluation, simple_head_dir(job_id, "linear_svm", self.home))
+        validated, tested = self.answers("validation", [5]), self.answers("test", [5])
+        folder = simple_head_dir(job_id, "linear_svm", self.home)
+        save_evaluation(validated, folder, VALIDATION_FILE_NAME)
+        save_evaluation(tested, folder)
         with writing(self.engine) as connection:
-            result = SimpleHeadResult("linear_svm", len(items) - 1, len(items), 100, 0.25)
+            counts = (tested.correct, tested.total, 100, 0.25, validated.correct, validated.total)
+            result = SimpleHeadResult("linear_svm", *counts)
             write_result(connection, job_id, job.attempt, SimpleHeadsResult((result,)))
         end_job(self.engine, job_id, job.attempt, "finished")
         return f"{job_id}.linear_svm"
@@ -126,12 +159,12 @@ def make_finished(home: DataRoot) -> Callable[..., Finished]:
         images, random = ImageStore(home), np.random.default_rng(0)
         classes = tuple(ClassLabel(f"class{index}", name, index) for index, name in enumerate(names))
         items = []
-        for number in range(each * len(names)):
+        for number, split in itertools.product(range(each * len(names)), ("validation", "test")):
             noise = random.integers(-20, 20, (48, 64, 3))
             pixels = np.clip(np.array(COLORS[number % 2]) + noise, 0, 255).astype(np.uint8)
             clean = clean_pixels(pixels)
             key = images.add(clean.data, clean.thumbnail)
-            items.append(Item(key, classes[number % len(names)].id, "test", f"{number}.png"))
+            items.append(Item(key, classes[number % len(names)].id, split, f"{split} {number}.png"))
         dataset = Dataset(classes, tuple(items))
         project = create_project(engine, owner, "Colours")
         version = commit_version(engine, project.id, dataset, "made", parent=None, home=home)
@@ -181,6 +214,25 @@ def all_text(page: AppTest) -> str:
     return "\n".join(element.value for element in parts)
 
 
+ALL_STEPS = ("train", "understand", "predict", "export")
+
+
+def open_home() -> AppTest:
+    page = AppTest.from_file(str(PAGES_DIR / "router.py"), default_timeout=20).run()
+    assert not page.exception
+    return page
+
+
+def press(page: AppTest, key: str) -> None:
+    page.button(key=key).click().run()
+    assert not page.exception
+
+
+def switch(page: AppTest) -> ButtonGroup:
+    """Return the switch between the answers to the validation pictures and those of the exam."""
+    return next(group for group in page.button_group if str(group.key).startswith("answers-"))
+
+
 def accuracy_of(page: AppTest) -> str:
     """Return what the accuracy figure says to those who cannot see it."""
     return str(page.get("plotly_chart")[0].proto.alt)
@@ -197,11 +249,12 @@ def test_understand_says_the_accuracy_with_its_interval_in_words(make_finished) 
     finished = make_finished()
     finished.add_run(wrong=(3, 8))
     page = open_step("understand", finished.project_id)
-    assert accuracy_of(page) == "Test accuracy 95 %, between 83 and 99 %"
+    assert accuracy_of(page) == "Validation accuracy 95 %, between 83 and 99 %"
     text = all_text(page)
-    assert "38 of 40 test pictures right" in text
+    assert "38 of 40 validation pictures right" in text
     assert "between 83 and 99 %" in text
     assert "one picture = 2.5 points" in text
+    assert "chose the best epoch, so the number is a little optimistic" in text
 
 
 def test_the_surest_mistake_comes_first_with_what_it_is_and_what_the_model_said(make_finished) -> None:
@@ -230,23 +283,153 @@ def test_no_mistakes_at_all_is_said(make_finished) -> None:
     finished = make_finished()
     finished.add_run()
     page = open_step("understand", finished.project_id)
-    assert "all 40 test pictures" in page.success[0].value
+    assert "all 40 validation pictures" in page.success[0].value
     assert "between 91 and 100 %" in all_text(page)
 
 
-def test_a_tiny_test_set_is_said(make_finished) -> None:
+def test_a_tiny_validation_set_is_said(make_finished) -> None:
     finished = make_finished(each=4)
     finished.add_run()
-    assert "Only 8 test pictures" in open_step("understand", finished.project_id).warning[0].value
+    assert "Only 8 validation pictures" in open_step("understand", finished.project_id).warning[0].value
 
 
-def test_a_run_without_test_pictures_says_how_to_get_some(make_finished) -> None:
+def test_a_run_without_test_pictures_has_no_exam_and_says_how_to_get_one(make_finished) -> None:
     finished = make_finished()
-    finished.add_run(test=0)
+    run_id = finished.add_run(test=0)
     page = open_step("understand", finished.project_id)
-    assert "no test pictures" in page.info[0].value
+    assert "no test pictures, so it has no exam" in page.info[0].value
+    assert accuracy_of(page).startswith("Validation accuracy 100 %")
+    assert not [button for button in page.button if button.key == "open-exam"]
+    assert "**No test pictures**" in all_text(open_step("train", finished.project_id, run_id))
+
+
+def test_a_run_without_validation_pictures_has_its_exam_alone(make_finished) -> None:
+    finished = make_finished()
+    run_id = finished.add_run(validation=0, wrong_in_exam=(3,))
+    assert "no validation pictures" in all_text(open_home())
+    assert "no validation pictures" in all_text(open_step("train", finished.project_id))
+    assert "**No validation pictures**" in all_text(open_step("train", finished.project_id, run_id))
+    page = open_step("understand", finished.project_id)
+    assert "no validation pictures, so only its exam can tell" in page.info[0].value
     assert not page.get("plotly_chart")
-    assert "no test pictures" in all_text(open_step("train", finished.project_id))
+    page.button(key="open-exam").click().run()
+    assert not page.exception
+    assert accuracy_of(page).startswith("Test accuracy 98 %")
+    assert "1st model tested on these 40 test pictures" in all_text(page)
+
+
+def test_a_run_without_either_says_so(make_finished) -> None:
+    finished = make_finished()
+    finished.add_run(validation=0, test=0)
+    page = open_step("understand", finished.project_id)
+    assert ["no validation pictures" in page.info[0].value, "no test pictures" in page.info[1].value] == [True, True]
+    assert "nan" not in all_text(page)
+
+
+def test_a_run_of_an_earlier_version_shows_its_exam_and_says_what_is_missing(make_finished) -> None:
+    finished = make_finished()
+    run_id = finished.add_run(wrong_in_exam=range(10))
+    finished.forget_validation(run_id)
+    assert "Run 1: 90 % of the validation pictures right" in all_text(open_home())
+    page = open_step("understand", finished.project_id)
+    assert "kept no answers to the validation pictures: it is from an earlier version" in page.info[0].value
+    assert accuracy_of(page).startswith("Test accuracy 75 %")
+    assert not [group for group in page.button_group if str(group.key).startswith("answers-")]
+    assert open_step("train", finished.project_id, run_id).metric[0].value == "90 %"
+
+
+def test_the_test_result_is_nowhere_before_the_exam_is_opened(make_finished, predictor) -> None:
+    finished = make_finished()
+    shown = [finished.add_run(wrong_in_exam=range(27)), finished.add_run(wrong_in_exam=range(27))]
+    page = open_step("understand", finished.project_id)
+    shown.append(make_group(finished, page))
+
+    def pages(*run_ids: str) -> str:
+        opened = [open_home(), open_step("train", finished.project_id)]
+        opened += [open_step(step, finished.project_id, one) for one in run_ids for step in ALL_STEPS]
+        tables = [str(table.value) for one in opened for table in (*one.table, *one.dataframe)]
+        options = [str(box.options) for one in opened for box in one.selectbox]
+        return "\n".join([*map(all_text, opened), *tables, *options])
+
+    text = pages(*shown)
+    assert "Its exam of 40 test pictures is not opened yet" in text
+    assert not re.search(r"3[23] %|13 of 40|Test accuracy", text)
+    press(page, "open-exam")
+    assert re.search(r"32 %|33 %", pages(shown[2]))
+    assert not re.search(r"3[23] %|13 of 40", pages(*shown[:2])), "that of the group opens none of its members"
+
+
+def test_an_exam_is_opened_by_a_button_counted_and_one_tap_away_from_validation(make_finished) -> None:
+    finished = make_finished()
+    first, second = finished.add_run(wrong=(3, 8)), finished.add_run(wrong_in_exam=range(4))
+    page = open_step("understand", finished.project_id)
+    assert "No model was tested on them so far" in all_text(page)
+    press(page, "open-exam")
+    assert accuracy_of(page) == "Test accuracy 90 %, between 77 and 96 %"
+    text = all_text(page)
+    assert "36 of 40 test pictures right" in text
+    assert "This is the 1st model tested on these 40 test pictures: a fair exam." in text
+    assert "optimistic" not in text
+    assert not [button for button in page.button if button.key == "open-exam"]
+    switch(page).set_value("validation").run()
+    assert accuracy_of(page).startswith("Validation accuracy 100 %")
+    assert "**Exam: 90 % (77 to 96 %)** of 40 test pictures right" in all_text(page)
+
+    page = open_step("understand", finished.project_id)
+    assert accuracy_of(page).startswith("Validation accuracy 100 %"), "validation leads"
+    page = open_step("understand", finished.project_id, first)
+    assert "1 model was tested on them so far" in all_text(page)
+    press(page, "open-exam")
+    text = all_text(page)
+    assert "This is the 2nd model tested on these 40 test pictures. Each look at the exam while you choose" in text
+    assert "1st of 2 models tested" in all_text(open_step("understand", finished.project_id, second))
+    assert "**Exam: 90 %" in all_text(open_step("train", finished.project_id, second))
+
+
+def test_the_count_stays_when_a_group_goes_and_starts_anew_with_other_test_pictures(make_finished) -> None:
+    finished = make_finished()
+    finished.add_run()
+    finished.add_run()
+    page = open_step("understand", finished.project_id)
+    group_id = make_group(finished, page)
+    press(page, "open-exam")
+    delete_ensemble(finished.engine, group_id)
+    assert "1 model was tested on them so far" in all_text(open_step("understand", finished.project_id))
+
+    def change(gone: Split) -> Finished:
+        items = list(finished.dataset.items)
+        items.remove(finished.dataset.subset(gone)[-1])
+        dataset = Dataset(finished.dataset.classes, tuple(items))
+        version = commit_version(
+            finished.engine, finished.project_id, dataset, "fewer", parent=finished.version, home=finished.home
+        )
+        return Finished(finished.engine, finished.home, finished.project_id, dataset, version)
+
+    finished = change("validation")
+    finished.add_run()
+    assert "1 model was tested on them so far" in all_text(open_step("understand", finished.project_id))
+    finished = change("test")
+    finished.add_run()
+    assert "No model was tested on them so far" in all_text(open_step("understand", finished.project_id))
+
+
+def test_an_exam_whose_answers_are_gone_is_not_counted(make_finished) -> None:
+    finished = make_finished()
+    run_id = finished.add_run()
+    (finished.home.run_dir(run_id) / FILE_NAME).unlink()
+    page = open_step("understand", finished.project_id)
+    press(page, "open-exam")
+    assert "Train again" in page.error[0].value
+    assert "No model was tested on them so far" in all_text(open_step("understand", finished.project_id))
+
+
+def test_the_meaning_of_an_exam_in_words() -> None:
+    assert "This is the 12th model tested on these 380 test pictures. Each look" in meaning_of_exam(12, 12, 380)
+    assert "the more models, the more luck" in meaning_of_exam(12, 12, 380)
+    assert "This is the 3rd of 21 models tested on this 1 test picture." in meaning_of_exam(3, 21, 1)
+    assert [ordinal(number) for number in (1, 2, 3, 4, 11, 12, 13, 21, 102, 111)] == [
+        *("1st", "2nd", "3rd", "4th", "11th", "12th", "13th", "21st", "102nd", "111th")
+    ]
 
 
 def test_undefined_scores_are_a_dash_with_the_reason(make_finished) -> None:
@@ -261,13 +444,13 @@ def test_undefined_scores_are_a_dash_with_the_reason(make_finished) -> None:
     assert table["Recall"][0] == 100
     text = all_text(page)
     assert r"\*lynx\* has no precision (–): the model never gave this answer." in text
-    assert r"\*lynx\* has no recall (–): there is no test picture of it." in text
+    assert r"\*lynx\* has no recall (–): there is no validation picture of it." in text
 
 
 def test_damaged_results_are_explained(make_finished) -> None:
     finished = make_finished()
     run_id = finished.add_run()
-    (finished.home.run_dir(run_id) / "evaluation.npz").write_bytes(b"PK broken")
+    (finished.home.run_dir(run_id) / VALIDATION_FILE_NAME).write_bytes(b"PK broken")
     page = open_step("understand", finished.project_id)
     assert "Train again" in page.error[0].value
     assert "Train again" in [button.label for button in page.button]
@@ -285,21 +468,22 @@ def test_the_newest_run_is_shown_unless_the_address_names_another(make_finished)
     finished = make_finished()
     first, second = finished.add_run(wrong=(3, 8)), finished.add_run()
     page = open_step("understand", finished.project_id)
-    assert accuracy_of(page).startswith("Test accuracy 100 %")
+    assert accuracy_of(page).startswith("Validation accuracy 100 %")
     assert page.query_params["run"] in (second, [second])
-    assert page.selectbox[0].options[1].startswith("Run 1: 95 % right")
-    assert accuracy_of(open_step("understand", finished.project_id, first)).startswith("Test accuracy 95 %")
+    assert page.selectbox[0].options[1].startswith("Run 1: 95 % on validation")
+    assert accuracy_of(open_step("understand", finished.project_id, first)).startswith("Validation accuracy 95 %")
     page.selectbox[0].select_index(1).run()
-    assert accuracy_of(page).startswith("Test accuracy 95 %")
+    assert accuracy_of(page).startswith("Validation accuracy 95 %")
     assert page.query_params["run"] in (first, [first])
 
 
-def test_predict_shows_a_test_picture_with_its_answer_before_anything_was_brought(make_finished, predictor) -> None:
+def test_predict_shows_a_validation_picture_and_its_answer_before_any_was_brought(make_finished, predictor) -> None:
     finished = make_finished()
     finished.add_run()
     page = open_step("predict", finished.project_id)
     assert "The model says" in all_text(page)
     assert "Right: its class is" in all_text(page)
+    assert "A picture of your own validation set" in all_text(page)
     assert len(page.get("plotly_chart")) == 1
     before = [caption.value for caption in page.caption]
     page.button(key="another").click().run()
@@ -388,23 +572,27 @@ def test_two_runs_become_a_group_that_is_looked_at_like_a_run_and_survives_a_rel
     finished.add_run(wrong=(30, 31, 32))
     finished.add_run(wrong=(0, 1, 30))
     page = open_step("understand", finished.project_id)
-    assert "all count the same" in all_text(page).lower()
     group_id = make_group(finished, page)
     for shown in (page, open_step("understand", finished.project_id, group_id)):
         assert shown.query_params["run"] in (group_id, [group_id])
         assert any("Runs 1 and 2" in option for option in shown.selectbox[0].options)
         # Where only one is wrong, the surer one wins: 31 and 32 are sure mistakes, 0 and 1 are not.
-        assert accuracy_of(shown).startswith("Test accuracy 92 %")
+        assert accuracy_of(shown).startswith("Validation accuracy 92 %")
         rows = shown.table[0].value
         assert list(rows["Model"]) == ["**The group**", "Run 1", "Run 2"]
+        assert list(rows["Validation accuracy"]) == ["92 % (80 to 97 %)"] * 3
         assert list(rows["Counts"]) == ["", "50 %", "50 %"]
-        assert "The group is **as good** as its best member, Run 1" in all_text(shown)
+        assert "Of 40 validation pictures the group and Run 1 got the same number right" in all_text(shown)
+    group = list_ensembles(finished.engine, finished.project_id)[0]
+    assert (group.validation_correct, group.validation_total) == (37, 40)
+    press(page, "open-exam")
+    assert list(page.table[0].value["Test accuracy"]) == ["100 % (91 to 100 %)", *["exam not opened"] * 2]
 
 
 def test_weights_are_fitted_when_the_runs_kept_their_validation_answers(make_finished) -> None:
     finished = make_finished()
-    for wrong in ((30,), (31,)):
-        finished.add_validation(finished.add_run(wrong=wrong), wrong=range(0) if wrong == (30,) else range(39))
+    finished.add_run()
+    finished.add_run(wrong=range(39))
     page = open_step("understand", finished.project_id)
     weighting = next(group for group in page.button_group if group.key == "group-weighting")
     weighting.set_value("validation").run()
@@ -413,7 +601,22 @@ def test_weights_are_fitted_when_the_runs_kept_their_validation_answers(make_fin
     group = make_group(finished, page)
     kept = list_ensembles(finished.engine, finished.project_id)[0]
     assert (kept.config.weights, kept.config.weighting, kept.name) == ((1.0, 0.0), "validation", "*Our* best")
-    assert "on the validation pictures" in all_text(open_step("understand", finished.project_id, group))
+    text = all_text(open_step("understand", finished.project_id, group))
+    assert "fitted their weights: the number is optimistic" in text
+    assert "on the validation pictures, which flatters it here" in text
+
+
+def test_members_from_an_earlier_version_make_a_group_whose_validation_is_not_known(make_finished) -> None:
+    finished = make_finished()
+    finished.add_run()
+    finished.forget_validation(finished.add_run())
+    page = open_step("understand", finished.project_id)
+    assert "All count the same." in all_text(page)
+    make_group(finished, page)
+    assert page.selectbox[0].options[2] == "Group \u201cRuns 1 and 2\u201d: validation not known"
+    assert "kept no answers to the validation pictures" in page.info[0].value
+    assert [button.key for button in page.button if button.key == "open-exam"]
+    assert [button.label for button in page.button if str(button.key).startswith("delete-group")] == ["Delete"]
 
 
 def test_runs_on_other_pictures_cannot_join(make_finished) -> None:
@@ -444,12 +647,12 @@ def test_a_group_predicts_and_is_deleted_without_its_runs(make_finished, predict
     assert page.selectbox[0].options[0].startswith("Run 2")
 
 
-def test_a_group_whose_run_lost_its_files_is_explained_and_can_be_deleted(make_finished) -> None:
+def test_a_group_whose_run_has_damaged_files_is_explained_and_can_be_deleted(make_finished) -> None:
     finished = make_finished()
     first = finished.add_run()
     finished.add_run()
     group_id = make_group(finished, open_step("understand", finished.project_id))
-    (finished.home.run_dir(first) / "evaluation.npz").unlink()
+    (finished.home.run_dir(first) / VALIDATION_FILE_NAME).write_bytes(b"PK broken")
     page = open_step("understand", finished.project_id, group_id)
     assert "Train again" in page.error[0].value
     assert page.button(key=f"delete-{group_id}").label == "Delete"
@@ -464,26 +667,18 @@ def test_the_address_of_a_group_leads_to_no_error_on_train_and_export(make_finis
     assert not open_step("train", finished.project_id, group_id).error
 
 
-def graded(*right: bool) -> Evaluation:
-    y_true = np.zeros(len(right), np.int64)
-    probabilities = np.array([[0.9, 0.1] if one else [0.1, 0.9] for one in right], np.float32)
-    return Evaluation(NAMES, tuple(map(str, range(len(right)))), y_true, probabilities)
-
-
-def test_a_group_is_compared_honestly() -> None:
-    def words(group: Sequence[bool], best: Sequence[bool]) -> str:
-        return comparison_words(graded(*group), graded(*best), "Run 3")
-
-    gain = words([True] * 12, [False] * 10 + [True] * 2)
-    assert "**better** than its best member, Run 3: 10 more pictures right" in gain
-    assert "Chance alone hardly" in gain
-    luck = words([True] * 12, [False] + [True] * 11)
-    assert "1 more picture right" in luck
-    assert "Chance alone could" in luck
-    loss = words([False, True], [True, True])
-    assert "**not better**: Run 3 alone has 1 more picture right" in loss
-    assert "**as good**" in words([True, False], [False, True])
-    assert "the very same pictures" in words([True, False], [True, False])
+def test_heads_of_an_earlier_version_are_not_ranked_and_can_be_trained_again(make_finished) -> None:
+    finished = make_finished()
+    head_id = finished.add_head()
+    job_id, _, kind = head_id.partition(".")
+    (simple_head_dir(job_id, kind, finished.home) / VALIDATION_FILE_NAME).unlink()
+    with writing(finished.engine) as connection:
+        result = write_document(SimpleHeadsResult((SimpleHeadResult("linear_svm", 39, 40, 100, 0.25),)))
+        connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(result=result))
+    page = open_step("understand", finished.project_id)
+    assert "kept no answers to the validation pictures" in page.info[0].value
+    assert list(page.table[0].value["Validation accuracy"]) == ["validation not known"]
+    assert page.button(key="train-probes").label == "Train three simple heads again"
 
 
 def test_a_simple_head_is_looked_at_and_compared_with_the_run(make_finished) -> None:
@@ -491,13 +686,16 @@ def test_a_simple_head_is_looked_at_and_compared_with_the_run(make_finished) -> 
     finished.add_run(wrong=(3, 8))
     head_id = finished.add_head()
     page = open_step("understand", finished.project_id)
-    assert page.selectbox[0].options[1] == "Linear SVM: 98 % right, on EfficientNet-Lite0"
+    assert page.selectbox[0].options[1] == "Linear SVM: 98 % on validation, EfficientNet-Lite0"
     rows = page.table[0].value
     assert list(rows["Model"]) == ["Run 1", "Linear SVM"]
-    assert rows["Test accuracy"][1] == "98 % (87 to 100 %)"
+    assert rows["Validation accuracy"][1] == "98 % (87 to 100 %)"
+    assert "Of 40 validation pictures Linear SVM got 1 more right than Run 1: 2 only Linear SVM, 1" in all_text(page)
+    assert "it may well be chance" in all_text(page)
     assert "drawn at random" not in all_text(page)
     page = open_step("understand", finished.project_id, head_id)
-    assert accuracy_of(page).startswith("Test accuracy 98 %")
+    assert accuracy_of(page).startswith("Validation accuracy 98 %")
+    assert "These pictures chose nothing here" in all_text(page)
     page = open_step("predict", finished.project_id, head_id)
     assert "Train it again" in page.error[0].value  # its files are not there
 
@@ -535,7 +733,7 @@ def test_simple_heads_need_no_network_to_be_trained_first(make_finished, monkeyp
     rows = open_step("train", finished.project_id).table[0].value
     assert list(rows["Model"]) == ["Linear SVM"]
     page = open_step("understand", finished.project_id, head_id)
-    assert accuracy_of(page).startswith("Test accuracy 98 %")
+    assert accuracy_of(page).startswith("Validation accuracy 98 %")
     page = open_step("export", finished.project_id, head_id)
     assert "Train a network" in page.info[0].value
 

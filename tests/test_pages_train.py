@@ -64,7 +64,7 @@ class TrainLab(Lab):
 
     def finish(self, run_id: str, attempt: int, correct: int = 90, total: int = 100, message: str = "") -> None:
         with writing(self.engine) as connection:
-            summary = RunSummary(4, 5, 0.9, correct, total, 2562, 3_370_000, 12.0)
+            summary = RunSummary(4, 5, 0.9, 0, total, 2562, 3_370_000, 12.0, correct, total)
             write_summary(connection, run_id, attempt, summary)
         end_job(self.engine, run_id, attempt, "finished", message)
 
@@ -287,13 +287,15 @@ def test_a_working_run_shows_phase_progress_curves_and_stop(lab: Lab) -> None:
     assert "Stopping" in progress_text(page)
 
 
-def test_a_finished_run_leads_with_its_accuracy_and_interval(lab: Lab) -> None:
+def test_a_finished_run_leads_with_its_validation_accuracy_and_interval(lab: Lab) -> None:
     run_id, attempt = lab.begin_run()
     lab.learn(run_id, attempt, 5)
     lab.finish(run_id, attempt)
     page = lab.open("train", run=run_id)
     assert page.metric[0].value == "90.0 %"
-    assert "90 of 100 test pictures right" in texts(page)
+    assert page.metric[0].label == "Validation accuracy"
+    assert "90 of 100 validation pictures right" in texts(page)
+    assert "Its exam of 100 test pictures is not opened yet" in texts(page)
     assert "between 83 and 94 %" in texts(page)
     assert page.button(key="primary").label == "Try it on a picture"
     assert not page.get("progress")

@@ -26,7 +26,7 @@ from tlcore.images.resizing import resize_image
 from tlcore.intake.decoding import pixels_of
 from tlcore.model.architecture import describe_model
 from tlcore.model.cut import plan_model
-from tlcore.results.evaluation import load_evaluation
+from tlcore.results.evaluation import VALIDATION_FILE_NAME, load_evaluation
 from tlcore.results.prediction import Predictor, load_predictor, save_predictor_spec
 from tlcore.results.prediction import PredictorSpec as Spec
 from tlcore.results.prediction_code import LABELS_FILE, MODEL_FILE, PIXELS_FILE, prediction_code
@@ -88,6 +88,9 @@ def test_a_run_says_what_it_reached(trained: Trained) -> None:
     assert summary.epochs == 8
     assert 1 <= summary.best_epoch <= 8
     assert summary.validation_accuracy == 1.0
+    validation = load_evaluation(trained.run_dir, VALIDATION_FILE_NAME)
+    assert validation.images == tuple(item.image for item in trained.dataset.subset("validation"))
+    assert (summary.validation_correct, summary.validation_total) == (validation.correct, validation.total) == (6, 6)
     described = describe_model(CONFIG.model, 3)
     assert summary.trainable_parameters == described.trainable_parameters
     assert summary.frozen_parameters == described.frozen_parameters
@@ -275,6 +278,7 @@ def test_a_model_can_be_trained_from_its_first_block_and_on_training_pictures_on
     assert result.summary.trainable_parameters > 3_000_000
     assert (result.summary.test_correct, result.summary.test_total) == (0, 0)
     assert result.summary.validation_accuracy is None
+    assert (result.summary.validation_correct, result.summary.validation_total) == (0, 0)
     assert read_document(to_json(result.summary), RunSummary) == result.summary
     assert load_evaluation(run_dir).total == 0
     assert not compiled_prefix_path(plan_model(model).prefix, trained.home).exists()

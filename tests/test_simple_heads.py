@@ -24,7 +24,7 @@ from tlcore.jobs.control import start_job
 from tlcore.library import read_dataset
 from tlcore.model.cut import plan_model
 from tlcore.progress import StopRequested
-from tlcore.results.evaluation import load_evaluation
+from tlcore.results.evaluation import VALIDATION_FILE_NAME, load_evaluation
 from tlcore.simple_heads import run as simple_heads_run
 from tlcore.simple_heads.heads import SIMPLE_HEAD_FILE, load_simple_head, save_simple_head, unit_length
 from tlcore.simple_heads.prediction import load_simple_head_predictor
@@ -239,16 +239,27 @@ def test_heads_learn_from_the_pictures_of_a_data_set_and_leave_their_files(
     results = train_simple_heads(dataset, MODEL, RecordingProgress(), folder=tmp_path, home=ready_home).heads
     assert [one.kind for one in results] == KINDS
     for one in results:
-        saved = load_evaluation(tmp_path / one.kind)
-        assert saved.accuracy == 1
-        assert saved.images == tuple(item.image for item in dataset.subset("test"))
-        assert (one.test_correct, one.test_total) == (saved.correct, saved.total)
+        validated = load_evaluation(tmp_path / one.kind, VALIDATION_FILE_NAME)
+        tested = load_evaluation(tmp_path / one.kind)
+        assert (one.validation_correct, one.validation_total) == (validated.correct, validated.total)
+        assert (one.test_correct, one.test_total) == (tested.correct, tested.total)
+        for split, saved in (("validation", validated), ("test", tested)):
+            assert saved.accuracy == 1
+            assert saved.images == tuple(item.image for item in dataset.subset(split))
         assert one.trained_on == len(dataset.subset("train"))
         predictor = load_simple_head_predictor(tmp_path / one.kind, ready_home)
         assert predictor.class_names == dataset.class_names
         assert predictor.image_size == 64
         answers = predictor.predict([picture(colour, 99) for colour in COLOURS])
         assert [predictor.class_names[row.argmax()] for row in answers] == list(COLOURS)
+
+
+def test_heads_of_training_pictures_alone_have_nothing_to_be_judged_by(ready_home: DataRoot, tmp_path: Path) -> None:
+    dataset = coloured_dataset(ready_home, per_class=10)
+    dataset = Dataset(dataset.classes, dataset.subset("train"))
+    for one in train_simple_heads(dataset, MODEL, RecordingProgress(), folder=tmp_path, home=ready_home).heads:
+        assert (one.validation_correct, one.validation_total, one.test_correct, one.test_total) == (0, 0, 0, 0)
+        assert load_evaluation(tmp_path / one.kind, VALIDATION_FILE_NAME).total == 0
 
 
 def test_a_wish_to_stop_is_heard_between_heads(ready_home: DataRoot, tmp_path: Path) -> None:

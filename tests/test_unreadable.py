@@ -236,7 +236,7 @@ def test_with_a_damaged_list_of_pictures_the_models_stay_and_data_leads_back(ful
     for chosen in (None, list_runs(full.engine, full.project_id)[2].id):
         assert "list of pictures of this project is missing or damaged" in full.text_of_pages(chosen)
     assert "missing or damaged" in texts(open_app())
-    assert "Test accuracy" in texts(open_app("understand", project=full.project_id))
+    assert "Validation accuracy" in texts(open_app("understand", project=full.project_id))
     for step in STEPS:
         told = [error.value for error in open_app(step.step, project=full.project_id).error]
         assert len(told) == 1, (step.step, told)

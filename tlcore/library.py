@@ -14,7 +14,7 @@ from tlcore.intake.collection import collect
 from tlcore.intake.decoding import pixels_of
 from tlcore.intake.sources import ArchiveSource, FolderSource
 from tlcore.progress import Progress, TerminalProgress
-from tlcore.results.evaluation import Evaluation, accuracy_interval, load_evaluation
+from tlcore.results.evaluation import VALIDATION_FILE_NAME, Evaluation, load_evaluation
 from tlcore.results.prediction import Predictor, load_predictor
 from tlcore.storage.images import ImageStore
 from tlcore.training.run import train_classifier
@@ -55,32 +55,31 @@ class TrainedModel:
     """A trained classifier and the folder with its files.
 
     Attributes:
-        folder: Holds `model.keras`, `labels.txt`, `pixels.py`, `README.txt` and the evaluation.
-        evaluation: Its answers on the test pictures.
+        folder: Holds `model.keras`, `labels.txt`, `pixels.py`, `README.txt` and its answers.
         predictor: Pictures to probabilities.
     """
 
     folder: Path
-    evaluation: Evaluation
     predictor: Predictor
 
     @property
-    def test_accuracy(self) -> float | None:
-        """Fraction of right answers on the test pictures, in `[0, 1]`; `None` when there are none."""
-        return self.evaluation.accuracy
+    def validation(self) -> Evaluation:
+        """Its answers to the validation pictures: what to choose by. They chose the best epoch, so they flatter a bit.
 
-    @property
-    def test_accuracy_interval(self) -> tuple[float, float]:
-        """The 95 % interval of the test accuracy."""
-        return accuracy_interval(self.evaluation.correct, self.evaluation.total)
+        Raises:
+            RunError: If they are missing, as those of an early version, or damaged.
+        """
+        return load_evaluation(self.folder, VALIDATION_FILE_NAME)
 
-    @property
-    def test_result(self) -> str:
-        """The test accuracy with its interval, such as `94.0 % of 300 test pictures (90.7 to 96.2 %)`."""
-        if self.test_accuracy is None:
-            return "no test pictures"
-        low, high = (100 * end for end in self.test_accuracy_interval)
-        return f"{100 * self.test_accuracy:.1f} % of {self.evaluation.total} test pictures ({low:.1f} to {high:.1f} %)"
+    def open_exam(self) -> Evaluation:
+        """Return its answers to the test pictures, which nothing has learned from or was chosen by.
+
+        Ask for them once, when you have chosen by validation: the best of many exams is partly luck.
+
+        Raises:
+            RunError: If they are missing or damaged.
+        """
+        return load_evaluation(self.folder)
 
     def predict(self, path: str | Path) -> dict[str, float]:
         """Return the probability of each class for the picture in a file.
@@ -134,7 +133,7 @@ def load_model(folder: str | Path) -> TrainedModel:
         RunError: If its files are missing or damaged.
     """
     folder = Path(folder)
-    return TrainedModel(folder, load_evaluation(folder), load_predictor(folder, DataRoot.configured()))
+    return TrainedModel(folder, load_predictor(folder, DataRoot.configured()))
 
 
 def _new_folder() -> Path:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from tlcore.dataset import Split
 from tlcore.results.evaluation import accuracy_interval
-
-NO_TEST_PICTURES = "no test pictures"
 
 SURE = 0.995
 """From here on a rounded percentage would claim certainty."""
@@ -29,9 +28,9 @@ def accuracy_decimals(total: int) -> int:
     return 0 if total < 100 else 1
 
 
-def accuracy_words(correct: int, total: int) -> str:
-    """Return an accuracy such as `94.0 %`, or that there was nothing to test with."""
-    return percent(correct / total, accuracy_decimals(total)) if total else NO_TEST_PICTURES
+def accuracy_words(correct: int, total: int, split: Split = "test") -> str:
+    """Return an accuracy such as `94.0 %`, or that the part of the data set had no pictures."""
+    return percent(correct / total, accuracy_decimals(total)) if total else f"no {split} pictures"
 
 
 def interval_words(correct: int, total: int) -> str:
@@ -45,14 +44,21 @@ def interval_range(correct: int, total: int) -> str:
     return "{} to {} %".format(*_interval_ends(correct, total)) if total else "–"
 
 
-def accuracy_with_interval(correct: int, total: int) -> str:
+def accuracy_with_interval(correct: int, total: int, split: Split = "test") -> str:
     """Return an accuracy with its 95 % interval, such as `94.0 % (91 to 97 %)`, or as above."""
-    return f"{accuracy_words(correct, total)} ({interval_range(correct, total)})" if total else NO_TEST_PICTURES
+    words = accuracy_words(correct, total, split)
+    return f"{words} ({interval_range(correct, total)})" if total else words
 
 
 def _interval_ends(correct: int, total: int) -> tuple[str, str]:
     low, high = (f"{100 * end:.{0 if total < 1000 else 1}f}" for end in accuracy_interval(correct, total))
     return low, high
+
+
+def ordinal(number: int) -> str:
+    """Return a place in a row, such as `1st` or `12th`."""
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number:,}{ending}"
 
 
 def points(total: int) -> str:

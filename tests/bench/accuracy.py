@@ -28,12 +28,12 @@ SMALLER_SIZES = (32, 64, 96, 128, 160)
 
 def measure_cats_dogs() -> bool:
     """Train with the default settings."""
-    return report("cats_dogs", train(read("cats_dogs")).evaluation, limit=0.985)
+    return report("cats_dogs", train(read("cats_dogs")).open_exam(), limit=0.985)
 
 
 def measure_flowers17() -> bool:
     """Train with the default settings."""
-    return report("flowers17", train(read("flowers17")).evaluation, limit=0.93)
+    return report("flowers17", train(read("flowers17")).open_exam(), limit=0.93)
 
 
 def measure_two_phases_cifar10() -> bool:
@@ -53,7 +53,7 @@ def measure_ensemble_cifar10() -> bool:
     dataset = read("cifar10")
     config = RunConfig()
     models = [train(dataset, config), train(dataset, replace(config, model=ModelConfig(image_size=OTHER_SIZE)))]
-    members = [model.evaluation for model in models]
+    members = [model.open_exam() for model in models]
     fitted = fit_weights([validation_of(model) for model in models])
     best = max(member.accuracy for member in members)
     details = {
@@ -70,7 +70,7 @@ def measure_sizes_cifar10() -> bool:
     accuracies = {}
     for image_size in (*SMALLER_SIZES, usual.image_size):
         model = replace(usual, image_size=image_size)
-        evaluation = train(dataset, RunConfig(model=model)).evaluation
+        evaluation = train(dataset, RunConfig(model=model)).open_exam()
         speeds = read_engine_speeds(plan_model(model).prefix, DataRoot.configured())
         milliseconds = None if speeds is None else round(1000 / max(speeds.litert, speeds.tensorflow), 2)
         report(f"cifar10_at_{image_size}", evaluation, limit=0, milliseconds_per_picture=milliseconds)
@@ -97,7 +97,7 @@ def in_two_phases(dataset: Dataset) -> tuple[Evaluation, Evaluation]:
     """Return what the frozen head reaches, and the same run with the usual second phase."""
     config = RunConfig()
     tuned = replace(config, training=replace(config.training, fine_tuning=usual_fine_tuning(config)))
-    return train(dataset, config).evaluation, train(dataset, tuned).evaluation
+    return train(dataset, config).open_exam(), train(dataset, tuned).open_exam()
 
 
 def validation_of(model: TrainedModel) -> Evaluation:

@@ -1,10 +1,8 @@
-"""Groups of runs that answer together: averaged probabilities, weights fitted on validation, a fair comparison."""
+"""Groups of runs that answer together: averaged probabilities, weights fitted on validation."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,45 +117,9 @@ def _check_same_pictures(evaluations: Sequence[Evaluation]) -> None:
         same = first.images == other.images and first.class_names == other.class_names
         if not (same and np.array_equal(first.y_true, other.y_true)):
             raise RunError(
-                "These runs were tested on different pictures, so their answers cannot be averaged. "
+                "These runs answered different pictures, so their answers cannot be averaged. "
                 "Choose runs of the same version of the data set."
             )
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Two models' answers to the same pictures.
-
-    Attributes:
-        only_first: Pictures that the first answered right and the second did not.
-        only_second: The other way round.
-        p_value: How probable a difference at least this large would be if both were equally good, in `[0, 1]`;
-            a small one speaks for a real difference.
-    """
-
-    only_first: int
-    only_second: int
-    p_value: float
-
-
-def compare_answers(first: Evaluation, second: Evaluation) -> Comparison:
-    """Compare two models picture by picture, which tells more than their intervals do.
-
-    Raises:
-        RunError: If they were asked about different pictures.
-
-    Source:
-        The exact form of McNemar's test: McNemar 1947, "Note on the sampling error of the difference between
-        correlated proportions or percentages", https://doi.org/10.1007/BF02295996.
-    """
-    _check_same_pictures((first, second))
-    first_right, second_right = first.y_pred == first.y_true, second.y_pred == second.y_true
-    only_first = int((first_right & ~second_right).sum())
-    only_second = int((second_right & ~first_right).sum())
-    differing = only_first + only_second
-    # Python's integers have no limit, so no tail is too small for this division.
-    tail = sum(math.comb(differing, wins) for wins in range(min(only_first, only_second) + 1))
-    return Comparison(only_first, only_second, min(1.0, 2 * tail / 2**differing))
 
 
 def ensemble_predictor(members: Sequence[Predictor], weights: Sequence[float]) -> Predictor:

@@ -1,4 +1,4 @@
-"""Probabilities on the test pictures, and what they say: accuracy with its interval, per class, mistakes."""
+"""Answers to pictures whose class is known, and what they say: accuracy with its interval, per class, mistakes."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from tlcore.errors import RunError
 from tlcore.home import write_atomically
 
 FILE_NAME = "evaluation.npz"
+"""Answers to the test pictures: the exam."""
 VALIDATION_FILE_NAME = "validation.npz"
-"""Answers to the validation pictures, in the same form; they decide the weights of a group of runs."""
+"""Answers to the validation pictures, in the same form: what people choose by, and what the weights of a group fit."""
 
 FORMAT = 1
 """Of both files; one without a number is of this format."""
@@ -86,6 +87,19 @@ class Evaluation:
         """Fraction of right answers in `[0, 1]`, higher is better; `None` when there are no pictures."""
         return _fraction(self.correct, self.total)
 
+    @property
+    def accuracy_interval(self) -> tuple[float, float]:
+        """The 95 % interval of the accuracy, in `[0, 1]`; all of it without pictures."""
+        return accuracy_interval(self.correct, self.total)
+
+    @property
+    def result(self) -> str:
+        """The accuracy with its interval, such as `94.0 % of 300 pictures (90.7 to 96.2 %)`, or `no pictures`."""
+        if self.accuracy is None:
+            return "no pictures"
+        low, high = (100 * end for end in self.accuracy_interval)
+        return f"{100 * self.accuracy:.1f} % of {self.total} pictures ({low:.1f} to {high:.1f} %)"
+
 
 @dataclass(frozen=True, slots=True)
 class ClassReport:
@@ -96,7 +110,7 @@ class ClassReport:
         precision: Fraction of the pictures called this class that are; `None` when none was called so.
         recall: Fraction of this class's pictures that were found; `None` when it has none.
         f1: Harmonic mean of the two; `None` when the class neither has pictures nor was answered.
-        support: Test pictures of this class.
+        support: Pictures of this class.
     """
 
     name: str
@@ -148,15 +162,16 @@ def save_evaluation(evaluation: Evaluation, run_dir: Path, file_name: str = FILE
 
 
 def load_evaluation(run_dir: Path, file_name: str = FILE_NAME) -> Evaluation:
-    """Read back what `save_evaluation` wrote.
+    """Read back what `save_evaluation` wrote, into the same file.
 
     Raises:
         RunError: If the file is missing, damaged or from a newer version.
     """
+    what = "answers to the validation pictures" if file_name == VALIDATION_FILE_NAME else "test results"
     try:
         with zipfile.ZipFile(run_dir / file_name) as archive:
             if "format.npy" in archive.namelist() and int(_read_array(archive, "format")) > FORMAT:
-                raise RunError("The test results of this run are from a newer Transfer Lab. Update Transfer Lab.")
+                raise RunError(f"The {what} of this model are from a newer Transfer Lab. Update Transfer Lab.")
             return Evaluation(
                 class_names=tuple(_read_array(archive, "class_names").tolist()),
                 images=tuple(_read_array(archive, "images").tolist()),
@@ -165,11 +180,11 @@ def load_evaluation(run_dir: Path, file_name: str = FILE_NAME) -> Evaluation:
             )
     except FileNotFoundError as error:
         raise RunError(
-            "This run left no test results: it ended before the test, or its files were deleted. "
-            "Train again to get them."
+            f"There are no {what} of this model: it ended too early, is from an earlier version, or its files were "
+            "deleted. Train again to get them."
         ) from error
     except DAMAGE as error:
-        raise RunError("The test results of this run are damaged. Train again to get them.") from error
+        raise RunError(f"The {what} of this model are damaged. Train again to get them.") from error
 
 
 def _read_array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:

@@ -19,7 +19,7 @@ from tlcore.features.engines import num_compute_threads
 from tlcore.home import DataRoot
 from tlcore.model.cut import plan_model
 from tlcore.progress import Progress
-from tlcore.results.evaluation import Evaluation, save_evaluation
+from tlcore.results.evaluation import VALIDATION_FILE_NAME, Evaluation, save_evaluation
 from tlcore.results.prediction import PredictorSpec, save_predictor_spec
 from tlcore.simple_heads.heads import save_simple_head
 from tlcore.simple_heads.training import SIMPLE_HEADS
@@ -34,7 +34,7 @@ MAX_TRAINING_PICTURES = 10_000
 def train_simple_heads(
     dataset: Dataset, model: ModelConfig, progress: Progress, *, folder: Path, home: DataRoot
 ) -> SimpleHeadsResult:
-    """Train every simple head on the training pictures and test it.
+    """Train every simple head on the training pictures, and ask it about the validation and test pictures.
 
     Features that are not cached are computed first; that takes as long as the first epoch of a run. Of more than
     10,000 training pictures that many are drawn, the same ones every time and as many of each class as before.
@@ -43,7 +43,8 @@ def train_simple_heads(
         dataset: Pictures of the data root, with classes and splits.
         model: Backbone, picture size and resize mode; the rest of it is not used.
         progress: Told what happens; may ask to stop.
-        folder: Each head leaves its files and its answers to the test pictures in a folder of its kind in here.
+        folder: Each head leaves its files and its answers to the validation and test pictures in a folder of its kind
+            in here.
         home: The data root.
 
     Raises:
@@ -59,10 +60,9 @@ def train_simple_heads(
     require_weights(plan.backbone, home, model.weights)
     ensure_compiled(plan, progress, home)
     split_features = SplitFeatures(dataset, plan, AugmentationConfig(), home)
-    test = dataset.subset("test")
     features, labels = _features(split_features, _drawn(dataset), progress)
-    test_features, y_true = _features(split_features, test, progress)
-    images = tuple(item.image for item in test)
+    validation, test = dataset.subset("validation"), dataset.subset("test")
+    asked = [(items, *_features(split_features, items, progress)) for items in (validation, test)]
     # The first import takes longer than the training, whose seconds are told.
     from sklearn import linear_model, model_selection, svm  # noqa: F401
 
@@ -73,10 +73,24 @@ def train_simple_heads(
         with threadpool_limits(num_compute_threads()):
             head = spec.train(features, labels, dataset.num_classes)
         seconds = time.monotonic() - started
-        evaluation = Evaluation(dataset.class_names, images, y_true, head.probabilities(test_features))
-        results.append(SimpleHeadResult(spec.kind, evaluation.correct, evaluation.total, len(labels), seconds))
+        validated, tested = (
+            Evaluation(dataset.class_names, tuple(item.image for item in items), y_true, head.probabilities(rows))
+            for items, rows, y_true in asked
+        )
+        results.append(
+            SimpleHeadResult(
+                kind=spec.kind,
+                test_correct=tested.correct,
+                test_total=tested.total,
+                trained_on=len(labels),
+                seconds=seconds,
+                validation_correct=validated.correct,
+                validation_total=validated.total,
+            )
+        )
         save_simple_head(head, folder / spec.kind)
-        save_evaluation(evaluation, folder / spec.kind)
+        save_evaluation(validated, folder / spec.kind, VALIDATION_FILE_NAME)
+        save_evaluation(tested, folder / spec.kind)
         save_predictor_spec(PredictorSpec.of(plan, dataset), folder / spec.kind)
     return SimpleHeadsResult(tuple(results))
 

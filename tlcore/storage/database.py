@@ -110,6 +110,17 @@ ensembles = sa.Table(
     sa.Column("test_correct", sa.Integer, nullable=False),
     sa.Column("test_total", sa.Integer, nullable=False),
     sa.Column("created", sa.Float, nullable=False),
+    sa.Column("validation_correct", sa.Integer),
+    sa.Column("validation_total", sa.Integer),
+)
+
+exams = sa.Table(
+    "exams",
+    metadata,
+    sa.Column("project_id", sa.String, sa.ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("model_id", sa.String, primary_key=True),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("opened", sa.Float, nullable=False),
 )
 
 

@@ -59,6 +59,9 @@ class Ensemble:
         test_correct: Test pictures that the group answers right.
         test_total: Test pictures.
         created: Seconds since 1970.
+        validation_correct: Validation pictures that the group answers right; `None` when a member kept no answers to
+            them, and in groups of earlier versions.
+        validation_total: Validation pictures; `None` as above.
     """
 
     id: str
@@ -69,6 +72,8 @@ class Ensemble:
     test_correct: int
     test_total: int
     created: float
+    validation_correct: int | None
+    validation_total: int | None
 
 
 def create_ensemble(
@@ -80,6 +85,8 @@ def create_ensemble(
     *,
     test_correct: int,
     test_total: int,
+    validation_correct: int | None = None,
+    validation_total: int | None = None,
 ) -> str:
     """Keep a group and return its id; the same runs and weights under the same name are one group.
 
@@ -102,6 +109,8 @@ def create_ensemble(
                 version=version,
                 test_correct=test_correct,
                 test_total=test_total,
+                validation_correct=validation_correct,
+                validation_total=validation_total,
                 created=now(),
                 **values,
             )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import filelock
@@ -122,7 +123,33 @@ def _jobs_carry_requests(connection: sa.Connection, home: DataRoot) -> None:
         before.rename(home.simple_heads_dir)
 
 
-MIGRATIONS: tuple[Migration, ...] = (_jobs_carry_requests,)
+def _exams_are_opened(connection: sa.Connection, _home: DataRoot) -> None:
+    """Test results wait until somebody asks for them; those of the models so far were shown, so they are opened."""
+    connection.exec_driver_sql(
+        "CREATE TABLE exams (project_id VARCHAR NOT NULL REFERENCES projects (id) ON DELETE CASCADE, "
+        "model_id VARCHAR NOT NULL, version INTEGER NOT NULL, opened FLOAT NOT NULL, "
+        "PRIMARY KEY (project_id, model_id))"
+    )
+    connection.exec_driver_sql(
+        "INSERT INTO exams SELECT jobs.project_id, jobs.id, runs.version, COALESCE(jobs.ended, jobs.created) "
+        "FROM jobs JOIN runs ON runs.job_id = jobs.id WHERE runs.summary IS NOT NULL"
+    )
+    if sa.inspect(connection).has_table("ensembles"):
+        connection.exec_driver_sql("INSERT INTO exams SELECT project_id, id, version, created FROM ensembles")
+        for column in ("validation_correct", "validation_total"):
+            connection.exec_driver_sql(f"ALTER TABLE ensembles ADD COLUMN {column} INTEGER")
+    heads = "SELECT project_id, id, COALESCE(ended, created), request, result FROM jobs WHERE kind = 'simple_heads'"
+    for project_id, job_id, opened, request, result in connection.exec_driver_sql(heads).all():
+        # Those of a document that cannot be read are shown nowhere.
+        with suppress(ValueError, KeyError, TypeError):
+            version = int(json.loads(request)["version"])
+            for kind in sorted({str(head["kind"]) for head in json.loads(result)["heads"]}):
+                values = {"project": project_id, "model": f"{job_id}.{kind}", "version": version, "opened": opened}
+                statement = sa.text("INSERT INTO exams VALUES (:project, :model, :version, :opened)")
+                connection.execute(statement, values)
+
+
+MIGRATIONS: tuple[Migration, ...] = (_jobs_carry_requests, _exams_are_opened)
 """The first lifts version 1 of the tables to version 2, and so on; what has been released is never changed.
 
 A step works with plain SQL, never with the tables of `tlcore.storage.database`, which are those of today. It makes the

@@ -93,6 +93,9 @@ class SimpleHeadResult:
         test_total: Test pictures.
         trained_on: Training pictures that it learned from; no more than a limit.
         seconds: What its training took, once the features were there.
+        validation_correct: Validation pictures that it answers right; `None` in heads of earlier versions, which were
+            not asked about them.
+        validation_total: Validation pictures; `None` as above.
     """
 
     kind: SimpleHeadKind
@@ -100,6 +103,8 @@ class SimpleHeadResult:
     test_total: int
     trained_on: int
     seconds: float
+    validation_correct: int | None = None
+    validation_total: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

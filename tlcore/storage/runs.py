@@ -32,6 +32,9 @@ class RunSummary:
         trainable_parameters: Scalars that training changed.
         frozen_parameters: Scalars that it left alone.
         seconds: From the start of the worker to the end.
+        validation_correct: Validation pictures that were answered right at the best epoch; `None` in runs of earlier
+            versions, which kept the fraction only.
+        validation_total: Validation pictures; `None` as above.
     """
 
     best_epoch: int
@@ -42,6 +45,8 @@ class RunSummary:
     trainable_parameters: int
     frozen_parameters: int
     seconds: float
+    validation_correct: int | None = None
+    validation_total: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

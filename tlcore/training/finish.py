@@ -75,6 +75,8 @@ def finish_run(
         trainable_parameters=model.trainable_parameters,
         frozen_parameters=model.frozen_parameters,
         seconds=time.monotonic() - started,
+        validation_correct=validation.correct,
+        validation_total=validation.total,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from itertools import pairwise
 
 import sqlalchemy as sa
@@ -13,11 +13,21 @@ from pages.components.errors import errors_shown
 from pages.components.figures.curves import CURVE_HEIGHT, Curve, overlaid_figure
 from pages.components.figures.live_plot import live_plot
 from pages.components.results.compared_runs import compared_numbers
-from pages.components.results.trained_models import names_of_runs
+from pages.components.results.exam import opened_models
+from pages.components.results.trained_models import (
+    answers_of,
+    exam_counts,
+    names_of_runs,
+    short_name,
+    validation_counts,
+    validation_words,
+)
 from pages.components.state import Context
 from pages.components.text import label, plain
 from pages.components.train.run_list import STATE_BADGES, what_was_trained
-from tlcore.results.comparison import changes_between, verdict
+from tlcore.dataset import Split
+from tlcore.errors import RunError
+from tlcore.results.comparison import changes_between, many_comparisons, verdict
 from tlcore.settings.recipes import find_recipe
 from tlcore.storage.runs import MetricPoint, Run, last_metric, read_metrics
 
@@ -50,15 +60,19 @@ def _draw_comparison(context: Context, shown: Run | None, watched: bool) -> None
         if watched and not any(run.job.is_active for run in runs):
             st.rerun()  # once: the list shows what they reached, and the polling ends
         points_of_runs = {run.number: _read_points(context, run) for run in runs}
-        tests = [_test_pictures(context, run) for run in runs]
+        opened = opened_models(context)
         st.subheader(names_of_runs(runs), anchor=False)
         _draw_curves(points_of_runs)
-        _draw_table(runs)
-        for (before, tested), (after, tested_after) in pairwise(zip(runs, tests, strict=True)):
+        _draw_table(runs, opened)
+        verdicts = []
+        for before, after in pairwise(runs):
             st.markdown(f"**From run {before.number} to run {after.number}:** {label(changes_between(before, after))}.")
-            sentence = verdict(before, after, same_test=tested == tested_after)
-            if sentence:
-                st.caption(sentence)
+            if before.has_model and after.has_model:
+                verdicts.append(_verdict(context, before, after, opened))
+                st.caption(verdicts[-1])
+        several = many_comparisons(verdicts)
+        if several:
+            st.caption(several)
 
 
 def _read_points(context: Context, run: Run) -> tuple[MetricPoint, ...]:
@@ -72,9 +86,16 @@ def _points(run_id: str, last: int, _engine: sa.Engine) -> tuple[MetricPoint, ..
     return tuple(read_metrics(_engine, run_id))
 
 
-def _test_pictures(context: Context, run: Run) -> frozenset[tuple[str, str]]:
-    dataset = context.dataset_of(context.project, run.version)
-    return frozenset((item.image, item.class_id) for item in dataset.subset("test"))
+def _verdict(context: Context, before: Run, after: Run, opened: Set[str]) -> str:
+    """Say which of two runs with models is better: in the exam when both have opened theirs, else on validation."""
+    split: Split = "test" if {before.id, after.id} <= opened else "validation"
+    try:
+        first, second = (answers_of(context, run, split) for run in (before, after))
+    except RunError as error:
+        return label(str(error))
+    if not (first.total and second.total):
+        return f"Without {split} pictures they cannot be compared."
+    return verdict(first, second, (short_name(before), short_name(after)), split)
 
 
 def _draw_curves(points_of_runs: Mapping[int, Sequence[MetricPoint]]) -> None:
@@ -107,10 +128,13 @@ def _plot(points_of_runs: Mapping[int, Sequence[MetricPoint]], curve: Curve) -> 
     )
 
 
-def _draw_table(runs: Sequence[Run]) -> None:
+def _draw_table(runs: Sequence[Run], opened: Set[str]) -> None:
     import pandas as pd  # with the first table, not when the server starts
 
     rows = [table_row(run) for run in runs]
+    if any(run.id in opened for run in runs):
+        for row, run in zip(rows, runs, strict=True):
+            row["Exam"] = accuracy_words(*exam_counts(run)) if run.id in opened else "–"
     if any(run.note for run in runs):
         for row, run in zip(rows, runs, strict=True):
             row["Expected"] = run.note
@@ -118,19 +142,18 @@ def _draw_table(runs: Sequence[Run]) -> None:
         pd.DataFrame(rows),
         hide_index=True,
         column_config={"Run": st.column_config.TextColumn(pinned=True, width="small")},
-        alt="Test accuracy, its interval, time and weights that learn, of each run",
+        alt="Validation accuracy, its interval, time and weights that learn, of each run",
     )
 
 
 def table_row(run: Run) -> dict[str, str]:
     """Return what a run was and reached, by the names of the columns; a dash where there is nothing yet."""
     summary, recipe = run.summary, find_recipe(run.config)
-    correct, total = (summary.test_correct, summary.test_total) if summary is not None else (0, 0)
     return {
         "Run": f"Run {run.number}",
         "What": plain(recipe.title) if recipe is not None else what_was_trained(run),
-        "Test accuracy": "–" if summary is None else accuracy_words(correct, total),
-        "95 % interval": interval_range(correct, total),
+        "Validation accuracy": "–" if summary is None else validation_words(run),
+        "95 % interval": interval_range(*(validation_counts(run) or (0, 0))),
         "Time": STATE_BADGES[run.job.state][0] if summary is None else duration(summary.seconds),
         "Weights that learn": "–" if summary is None else amount(summary.trainable_parameters),
     }

@@ -8,8 +8,9 @@ import streamlit as st
 
 from pages.components.amounts import percent
 from pages.components.errors import errors_shown
-from pages.components.results.trained_models import Model, member_evaluations, model_title, names_of_runs
+from pages.components.results.trained_models import Model, member_answers, model_title, names_of_runs
 from pages.components.state import Context
+from tlcore.errors import RunError
 from tlcore.storage.ensembles import MAX_MEMBERS, MIN_MEMBERS, EnsembleConfig, Weighting, create_ensemble
 from tlcore.storage.projects import MAX_NAME_LENGTH
 from tlcore.storage.runs import Run
@@ -19,7 +20,7 @@ WEIGHTINGS: dict[Weighting, str] = {"equal": "All the same", "validation": "Fitt
 
 @st.fragment
 def draw_group_form(context: Context, shown: Model) -> None:
-    """Let the person choose runs that were tested on the same pictures as the shown model, and make a group of them."""
+    """Let the person choose runs on the same pictures as the shown model, and make a group of them."""
     st.markdown(
         "Different models make different mistakes. When several answer together, their probabilities are averaged, "
         "and a mistake that only one makes is often outvoted. The field calls such a group an **ensemble**."
@@ -40,7 +41,7 @@ def draw_group_form(context: Context, shown: Model) -> None:
         format_func=lambda run_id: model_title(runs[run_id]),
         max_selections=MAX_MEMBERS,
         key=f"group-runs-{shown.version}",
-        help="Runs of the same version of the data set: they were tested on the same pictures. "
+        help="Runs of the same version of the data set: they answered the same pictures. "
         "Every member adds its time to each answer.",
     )
     if len(chosen) < MIN_MEMBERS:
@@ -92,14 +93,20 @@ def _choose_weights(context: Context, members: Sequence[Run]) -> tuple[Weighting
 def _make(context: Context, config: EnsembleConfig, name: str, version: int) -> None:
     from tlcore.results.ensembles import ensemble_evaluation
 
-    evaluation = ensemble_evaluation(member_evaluations(context, config), config.weights)
+    tested = ensemble_evaluation(member_answers(context, config, "test"), config.weights)
+    try:
+        validated = ensemble_evaluation(member_answers(context, config, "validation"), config.weights)
+    except RunError:  # an early member kept none
+        validated = None
     st.query_params["run"] = create_ensemble(
         context.engine,
         context.project.id,
         name,
         version,
         config,
-        test_correct=evaluation.correct,
-        test_total=evaluation.total,
+        test_correct=tested.correct,
+        test_total=tested.total,
+        validation_correct=None if validated is None else validated.correct,
+        validation_total=None if validated is None else validated.total,
     )
     st.rerun()

@@ -10,7 +10,9 @@ from pages.components.amounts import accuracy_decimals, accuracy_words, chance, 
 from pages.components.colors import is_dark
 from pages.components.figures.results import FEW_CLASSES, accuracy_figure, confusion_figure
 from pages.components.gallery import page_of
+from pages.components.results.trained_models import Model
 from pages.components.text import count, label, plain
+from tlcore.dataset import Split
 from tlcore.errors import ImageError
 from tlcore.results.evaluation import (
     ClassReport,
@@ -21,18 +23,20 @@ from tlcore.results.evaluation import (
     confusion_matrix,
     mistakes,
 )
+from tlcore.storage.ensembles import Ensemble
 from tlcore.storage.images import ImageStore
+from tlcore.storage.runs import Run
 
 FEW_PICTURES = 30
-"""Below this many test pictures a single one moves the accuracy by more than three points."""
+"""Below this many pictures a single one moves the accuracy by more than three points."""
 
 MISTAKES_PER_PAGE = 12
 COMMON_PAIRS = 5
 ROWS_AT_ONCE = 25
 
 
-def show_accuracy(evaluation: Evaluation) -> None:
-    """Show the share of right answers on some test pictures with its interval, in words."""
+def show_accuracy(evaluation: Evaluation, split: Split, model: Model) -> None:
+    """Show the share of right answers of a model on some pictures with its interval, in words."""
     correct, total = evaluation.correct, evaluation.total
     interval = interval_words(correct, total)
     number, words = st.columns([2, 3], gap="medium", vertical_alignment="center")
@@ -41,40 +45,59 @@ def show_accuracy(evaluation: Evaluation) -> None:
             accuracy_figure(correct, total, dark=is_dark()),
             config={"displayModeBar": False},
             key="accuracy",
-            alt=f"Test accuracy {accuracy_words(correct, total)}, {interval}",
+            alt=f"{split.capitalize()} accuracy {accuracy_words(correct, total)}, {interval}",
         )
     with words:
-        st.markdown(f"##### Test accuracy: {correct:,} of {count(total, 'test picture')} right")
+        st.markdown(f"##### {split.capitalize()} accuracy: {correct:,} of {count(total, f'{split} picture')} right")
         st.markdown(f"On new pictures like these, expect **{interval}**; one picture = {points(total)}.")
+        if split == "validation":
+            st.markdown(chosen_by_validation(model))
         with st.popover("What does that mean?", icon=":material/help:", type="tertiary"):
-            st.markdown(_accuracy_explanation(evaluation))
+            st.markdown(_accuracy_explanation(evaluation, split))
     if total < FEW_PICTURES:
         st.warning(
-            f"Only {count(total, 'test picture')}: that is too few to trust the number. "
+            f"Only {count(total, f'{split} picture')}: that is too few to trust the number. "
             f"Treat it as a first impression, and bring more pictures on Data.",
             icon=":material/scale:",
         )
 
 
-def _accuracy_explanation(evaluation: Evaluation) -> str:
+def chosen_by_validation(model: Model) -> str:
+    """Say what the validation pictures chose for a model, and so how much its result on them flatters it."""
+    if isinstance(model, Run):
+        return "These pictures chose the best epoch, so the number is a little optimistic."
+    if not isinstance(model, Ensemble):
+        return "These pictures chose nothing here. The best of several heads by them is a little lucky, though."
+    if model.config.weighting == "validation":
+        return "These pictures chose the best epochs of the members and fitted their weights: the number is optimistic."
+    return "These pictures chose the best epochs of the members, so the number is a little optimistic."
+
+
+def _accuracy_explanation(evaluation: Evaluation, split: Split) -> str:
     largest = max(Counter(evaluation.y_true.tolist()).values())
+    what = {
+        "test": "**Test accuracy** is the share of right answers on the test pictures. The model never saw them while "
+        "it learned, and they chose nothing, so this is a fair exam: the first time.",
+        "validation": "**Validation accuracy** is the share of right answers on the validation pictures. The model did "
+        "not learn from them. They are there to choose by: the best epoch, the best model. What is chosen by them is "
+        "also lucky with them, so the number is a little optimistic; the fair one is the exam on the test pictures.",
+    }[split]
     return (
-        "**Test accuracy** is the share of right answers on the test pictures. The model never saw them while it "
-        "learned, so this is a fair exam.\n\n"
-        "Another set of test pictures would give a slightly different number. The range is the "
+        f"{what}\n\n"
+        "Another set of pictures would give a slightly different number. The range is the "
         "**95 % confidence interval** (Wilson's): made this way, such a range holds the true accuracy in 95 of 100 "
-        "cases. More test pictures make it narrower.\n\n"
+        "cases. More pictures make it narrower.\n\n"
         f"To compare: always saying the most frequent class would be right in {percent(largest / evaluation.total)}."
     )
 
 
-def show_mistakes(evaluation: Evaluation, images: ImageStore) -> None:
+def show_mistakes(evaluation: Evaluation, split: Split, images: ImageStore) -> None:
     """Show the pictures with a wrong answer, the surest wrong answer first."""
     st.subheader("The mistakes", anchor=False)
     wrong = mistakes(evaluation)
     if not wrong:
         st.success(
-            f"Not one: all {count(evaluation.total, 'test picture')} were answered right. "
+            f"Not one: all {count(evaluation.total, f'{split} picture')} were answered right. "
             "Try harder ones on Predict: other backgrounds, other light, drawings.",
             icon=":material/verified:",
         )
@@ -114,19 +137,19 @@ def _show_mistake(evaluation: Evaluation, mistake: Mistake, images: ImageStore) 
     st.markdown(f"is **{label(is_name)}**,  \nmodel said **{label(said)}** {chance(mistake.probability)}")
 
 
-def show_classes(evaluation: Evaluation) -> None:
+def show_classes(evaluation: Evaluation, split: Split) -> None:
     """Show which class is taken for which, and the scores of each; beside each other when they are small."""
     if len(evaluation.class_names) <= FEW_CLASSES:
         matrix, table = st.columns(2, gap="large")
     else:
         matrix, table = st.container(), st.container()
     with matrix:
-        _show_confusion(evaluation)
+        _show_confusion(evaluation, split)
     with table:
-        _show_scores(evaluation)
+        _show_scores(evaluation, split)
 
 
-def _show_confusion(evaluation: Evaluation) -> None:
+def _show_confusion(evaluation: Evaluation, split: Split) -> None:
     """Show which class was taken for which."""
     st.subheader(
         "What is taken for what",
@@ -134,7 +157,7 @@ def _show_confusion(evaluation: Evaluation) -> None:
         help="The field calls this table the **confusion matrix**. Each row is what the pictures are, each column "
         "what the model said. On the diagonal they agree; every other cell counts one kind of mistake.",
     )
-    st.caption("Each number counts test pictures. Those on the diagonal are right.")
+    st.caption(f"Each number counts {split} pictures. Those on the diagonal are right.")
     matrix = confusion_matrix(evaluation)
     names = evaluation.class_names
     st.plotly_chart(
@@ -145,7 +168,7 @@ def _show_confusion(evaluation: Evaluation) -> None:
     )
 
 
-def _show_scores(evaluation: Evaluation) -> None:
+def _show_scores(evaluation: Evaluation, split: Split) -> None:
     """Show precision, recall, F1 and support of every class, with the words explained one tap away."""
     st.subheader("Class by class", anchor=False)
     reports = class_reports(evaluation)
@@ -172,7 +195,7 @@ def _show_scores(evaluation: Evaluation) -> None:
         },
         alt="Precision, recall, F1 and support of each class, then their macro and weighted averages",
     )
-    undefined = [sentence for report in reports for sentence in _why_undefined(report)]
+    undefined = [sentence for report in reports for sentence in _why_undefined(report, split)]
     for sentence in undefined[:COMMON_PAIRS]:
         st.caption(sentence)
     if len(undefined) > COMMON_PAIRS:
@@ -186,9 +209,9 @@ SCORE_MEANINGS = {
     "Precision": "of all pictures that the model called this class, how many really are. High: you can believe it.",
     "Recall": "of all pictures of this class, how many the model found. High: it misses few.",
     "F1": "precision and recall in one number (their harmonic mean); it is low as soon as one of them is.",
-    "Support": "how many test pictures the class has. The fewer, the less the other numbers say.",
+    "Support": "how many of these pictures the class has. The fewer, the less the other numbers say.",
     "Macro avg": "the mean over the classes, each counting the same: a rare class matters as much as a large one.",
-    "Weighted avg": "the mean over the pictures: each class counts as often as it has test pictures. In both "
+    "Weighted avg": "the mean over the pictures: each class counts as often as it has pictures. In both "
     "averages a dash (–) counts as 0.",
 }
 
@@ -197,10 +220,10 @@ def _hundred(fraction: float | None) -> float | None:
     return None if fraction is None else 100 * fraction
 
 
-def _why_undefined(report: ClassReport) -> list[str]:
+def _why_undefined(report: ClassReport, split: Split) -> list[str]:
     sentences = []
     if report.precision is None:
         sentences.append(f"{label(report.name)} has no precision (–): the model never gave this answer.")
     if report.recall is None:
-        sentences.append(f"{label(report.name)} has no recall (–): there is no test picture of it.")
+        sentences.append(f"{label(report.name)} has no recall (–): there is no {split} picture of it.")
     return sentences

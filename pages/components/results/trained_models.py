@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import streamlit as st
 
-from pages.components.amounts import NO_TEST_PICTURES, accuracy_words
+from pages.components.amounts import accuracy_with_interval, accuracy_words, percent
 from pages.components.state import Context
 from pages.components.text import plain
 from tlcore.backbones.registry import get_backbone
+from tlcore.dataset import Split
 from tlcore.home import DataRoot
 from tlcore.storage.ensembles import Ensemble, EnsembleConfig, list_ensembles
-from tlcore.storage.runs import Run
+from tlcore.storage.requests import SimpleHeadResult
+from tlcore.storage.runs import Run, RunSummary
 from tlcore.storage.simple_heads import TrainedSimpleHead, list_simple_heads, simple_head_dir
 
 if TYPE_CHECKING:
@@ -38,22 +40,60 @@ def list_models(context: Context) -> list[Model]:
 
 
 def model_title(model: Model) -> str:
-    """Return a model in a few words, such as `Run 3: 94.0 % right, EfficientNet-Lite0`."""
+    """Return a model in a few words, such as `Run 3: 94.0 % on validation, EfficientNet-Lite0`."""
+    words = validation_words(model)
+    reached = f"{words} on validation" if words.endswith("%") else words
     if isinstance(model, Ensemble):
-        return f"Group \u201c{plain(model.name, 40)}\u201d: {_right(model.test_correct, model.test_total)}"
+        return f"Group \u201c{plain(model.name, 40)}\u201d: {reached}"
+    backbone = get_backbone((model.model if isinstance(model, TrainedSimpleHead) else model.config.model).backbone)
+    return f"{short_name(model)}: {reached}, {backbone.title}"
+
+
+def short_name(model: Model) -> str:
+    """Return what a model is called inside of a sentence, such as `Run 3` or `the group`."""
+    if isinstance(model, Ensemble):
+        return "the group"
     if isinstance(model, TrainedSimpleHead):
         from tlcore.simple_heads.training import find_simple_head_spec
 
-        right = _right(model.result.test_correct, model.result.test_total)
-        title = find_simple_head_spec(model.result.kind).title
-        return f"{title}: {right}, on {get_backbone(model.model.backbone).title}"
-    summary = model.summary
-    right = "" if summary is None else _right(summary.test_correct, summary.test_total)
-    return f"Run {model.number}: {', '.join(filter(None, [right, get_backbone(model.config.model.backbone).title]))}"
+        return find_simple_head_spec(model.result.kind).title
+    return f"Run {model.number}"
 
 
-def _right(correct: int, total: int) -> str:
-    return f"{accuracy_words(correct, total)} right" if total else NO_TEST_PICTURES
+def validation_words(model: Model, *, with_interval: bool = False) -> str:
+    """Return the validation accuracy of a model that can answer, such as `94.0 %`, or that there is none."""
+    counts = validation_counts(model)
+    if counts is not None:
+        return (accuracy_with_interval if with_interval else accuracy_words)(*counts, "validation")
+    summary = model.summary if isinstance(model, Run) else None
+    if summary is None or summary.validation_accuracy is None:
+        return "validation not known"
+    return percent(summary.validation_accuracy)  # of how many pictures, runs of earlier versions did not note
+
+
+def validation_counts(model: Model) -> tuple[int, int] | None:
+    """Return how many validation pictures a model answered right, of how many.
+
+    `None` when that is not known: earlier versions did not note it.
+    """
+    result = _result(model)
+    if isinstance(result, RunSummary) and result.validation_accuracy is None:
+        return 0, 0
+    if result is None or result.validation_correct is None or result.validation_total is None:
+        return None
+    return result.validation_correct, result.validation_total
+
+
+def exam_counts(model: Model) -> tuple[int, int]:
+    """Return how many test pictures a model answered right, of how many; to be shown only when its exam is open."""
+    result = _result(model)
+    return (0, 0) if result is None else (result.test_correct, result.test_total)
+
+
+def _result(model: Model) -> RunSummary | Ensemble | SimpleHeadResult | None:
+    if isinstance(model, Ensemble):
+        return model
+    return model.result if isinstance(model, TrainedSimpleHead) else model.summary
 
 
 def names_of_runs(runs: Sequence[Run]) -> str:
@@ -68,26 +108,44 @@ def run_names(context: Context, run_ids: Sequence[str]) -> list[str]:
     return [f"Run {numbers[run_id]}" if run_id in numbers else "a deleted run" for run_id in run_ids]
 
 
-def evaluation_of(context: Context, model: Model) -> Evaluation:
-    """Return a model's answers to the test pictures.
+def answers_of(context: Context, model: Model, split: Split) -> Evaluation:
+    """Return a model's answers to the validation or test pictures.
 
     Raises:
         RunError: If they are missing or damaged.
     """
-    from tlcore.results.evaluation import load_evaluation
-
     if isinstance(model, Ensemble):
         from tlcore.results.ensembles import ensemble_evaluation
 
-        return ensemble_evaluation(member_evaluations(context, model.config), model.config.weights)
-    return load_evaluation(_folder(context, model))
+        return ensemble_evaluation(member_answers(context, model.config, split), model.config.weights)
+    return _load_answers(_folder(context, model), split)
 
 
-def member_evaluations(context: Context, config: EnsembleConfig) -> list[Evaluation]:
-    """Return the answers of each run of a group to the test pictures; errors as of `evaluation_of`."""
-    from tlcore.results.evaluation import load_evaluation
+def member_answers(context: Context, config: EnsembleConfig, split: Split) -> list[Evaluation]:
+    """Return the answers of each run of a group; errors as of `answers_of`."""
+    return [_load_answers(context.home.run_dir(run_id), split) for run_id in config.run_ids]
 
-    return [load_evaluation(context.home.run_dir(run_id)) for run_id in config.run_ids]
+
+def validation_answers(context: Context, model: Model) -> Evaluation | None:
+    """Return a model's answers to the validation pictures; `None` when it kept none, as in earlier versions.
+
+    Raises:
+        RunError: If they are damaged.
+    """
+    from tlcore.results.evaluation import VALIDATION_FILE_NAME
+
+    if isinstance(model, Ensemble):
+        folders = [context.home.run_dir(run_id) for run_id in model.config.run_ids]
+    else:
+        folders = [_folder(context, model)]
+    kept = all((folder / VALIDATION_FILE_NAME).is_file() for folder in folders)
+    return answers_of(context, model, "validation") if kept else None
+
+
+def _load_answers(folder: Path, split: Split) -> Evaluation:
+    from tlcore.results.evaluation import FILE_NAME, VALIDATION_FILE_NAME, load_evaluation
+
+    return load_evaluation(folder, FILE_NAME if split == "test" else VALIDATION_FILE_NAME)
 
 
 def predictor_of(context: Context, model: Model) -> Predictor:

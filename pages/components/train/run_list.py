@@ -6,9 +6,9 @@ from typing import Literal
 
 import streamlit as st
 
-from pages.components.amounts import NO_TEST_PICTURES, accuracy_words, interval_range
 from pages.components.frame import step_link
 from pages.components.results.compared_runs import compare_box
+from pages.components.results.trained_models import validation_words
 from pages.components.state import Context
 from pages.components.text import count, label
 from pages.components.unreadable import draw_unreadable
@@ -36,6 +36,8 @@ def draw_earlier_runs(context: Context, shown: Run | None) -> None:
         return
     st.subheader("Your runs" if shown is None else "Other runs", anchor=False)
     draw_unreadable(unreadable)
+    if any(run.has_model for run in runs):
+        st.caption("With the validation accuracy of each and its 95 % interval.")
     for run in runs[:SHOWN_AT_FIRST]:
         _draw_row(context, run)
     if len(runs) > SHOWN_AT_FIRST:
@@ -68,11 +70,8 @@ def what_was_trained(run: Run) -> str:
 
 
 def result_words(run: Run) -> str:
-    """Return a run's test accuracy with its 95 % interval, or a dash while it has none."""
-    summary = run.summary
-    if summary is None:
+    """Return a run's validation accuracy with its 95 % interval, or a dash while it has none."""
+    if not run.has_model:
         return "–"
-    correct, total = summary.test_correct, summary.test_total
-    if not total:
-        return NO_TEST_PICTURES
-    return f"**{accuracy_words(correct, total)}** ({interval_range(correct, total)})"
+    words, bracket, interval = validation_words(run, with_interval=True).partition(" (")
+    return f"**{words}**{bracket}{interval}"

@@ -35,11 +35,11 @@ def take_note(context: Context) -> str:
 
 
 def draw_note(run: Run) -> None:
-    """Show what was expected, and what happened when the run was tested."""
+    """Show what was expected, and what happened."""
     if not run.note:
         return
     with st.container(border=True, key="note"):
         st.markdown(f":material/edit_note: **You expected:** {label(run.note)}")
         if not run.job.is_active:
-            happened = result_words(run) if run.has_model else f"the run {run.job.state}"
+            happened = f"validation accuracy: {result_words(run)}" if run.has_model else f"the run {run.job.state}"
             st.markdown(f":material/visibility: **What happened:** {happened}")

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 import streamlit as st
 
-from pages.components.amounts import accuracy_words, duration, interval_words, percent
+from pages.components.amounts import accuracy_with_interval, duration, interval_words, percent
 from pages.components.errors import errors_shown, show_error
 from pages.components.figures.curves import CURVE_HEIGHT, curve_figure
 from pages.components.figures.live_plot import Figure, live_plot
 from pages.components.frame import step_link
+from pages.components.results.exam import opened_models
+from pages.components.results.trained_models import validation_counts, validation_words
 from pages.components.state import Context
 from pages.components.text import count, label
 from pages.components.train.run_settings import run_settings
@@ -39,7 +41,7 @@ PHASE_SENTENCES: dict[Phase, str] = {
     "loading": "Getting the program ready that trains.",
     "fine_tuning": "The head has learned; now blocks of the backbone learn too, in small steps from the best epoch on.",
     "training": "The trainable part learns, epoch by epoch. Validation pictures show whether it holds for new ones.",
-    "testing": "The best epoch answers the test pictures, which it has never seen.",
+    "testing": "The best epoch answers validation and test pictures. The exam stays closed until you open it.",
     "saving": "Writing the model down.",
 }
 """What a phase of a run means."""
@@ -234,22 +236,38 @@ def _draw_result(context: Context, run: Run, summary: RunSummary) -> None:
     except TransferLabError:  # the list of pictures is damaged; what the run reached is not
         classes = 0
     with st.container(border=True, key="result"):
-        if summary.test_total:
-            correct, total = summary.test_correct, summary.test_total
-            st.metric(
-                "Test accuracy",
-                accuracy_words(correct, total),
-                help="The part of the test pictures that it named right. It has never seen them. With other ones "
-                "the figure would differ a little: 95 of 100 such intervals hold the true value.",
-            )
-            st.markdown(
-                f"**{correct:,} of {count(total, 'test picture')} right.** On new pictures of this kind expect "
-                f"{interval_words(correct, total)} (95 % interval). "
-                + (f"Guessing gets {percent(1 / classes)}." if classes else "")
-            )
+        correct, total = validation_counts(run) or (0, 0)
+        guessing = f"Guessing gets {percent(1 / classes)}." if classes else ""
+        if summary.validation_accuracy is None:
+            st.markdown("**No validation pictures**, so runs cannot be compared. Set some apart on Data.")
         else:
-            st.markdown("**No test pictures**, so nobody knows how good it is on new ones. Set some apart on Data.")
+            st.metric(
+                "Validation accuracy",
+                validation_words(run),
+                help="The part of the validation pictures that it named right. It did not learn from them, but they "
+                "chose its best epoch, so the figure is a little optimistic. With other pictures it would differ a "
+                "little: 95 of 100 such intervals hold the true value.",
+            )
+        if total:
+            st.markdown(
+                f"**{correct:,} of {count(total, 'validation picture')} right.** On new pictures of this kind expect "
+                f"{interval_words(correct, total)} (95 % interval), or a little less. {guessing}"
+            )
+        _draw_exam(context, run, summary)
         st.caption(
             f"Best epoch: {summary.best_epoch} of {summary.epochs}. It took {duration(summary.seconds)}; "
             f"{summary.trainable_parameters:,} weights learned, {summary.frozen_parameters:,} stayed frozen."
         )
+
+
+def _draw_exam(context: Context, run: Run, summary: RunSummary) -> None:
+    """Show the test result when somebody has asked for it, else the way there."""
+    correct, total = summary.test_correct, summary.test_total
+    if not total:
+        st.markdown("**No test pictures**, so nobody knows how good it is on new ones. Set some apart on Data.")
+    elif run.id in opened_models(context):
+        st.markdown(f"**Exam: {accuracy_with_interval(correct, total)}** of {count(total, 'test picture')} right.")
+    else:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"Its exam of {count(total, 'test picture')} is not opened yet.", width="content")
+            step_link("understand", "To the exam", ":material/quiz:", context.project.id, run.id)

@@ -6,11 +6,17 @@ from contextlib import suppress
 
 import streamlit as st
 
-from pages.components.amounts import accuracy_with_interval, seconds_words
+from pages.components.amounts import seconds_words
 from pages.components.errors import errors_shown, show_error
 from pages.components.frame import step_link
 from pages.components.job_view import request_of, watch_job
-from pages.components.results.trained_models import Model
+from pages.components.results.trained_models import (
+    Model,
+    short_name,
+    validation_answers,
+    validation_counts,
+    validation_words,
+)
 from pages.components.state import Context
 from tlcore.backbones.registry import get_backbone
 from tlcore.config import ModelConfig
@@ -50,14 +56,20 @@ def draw_simple_heads(context: Context, shown: Model | None = None) -> None:
         for head in list_simple_heads(context.engine, context.project.id)
         if head.version == request.version and head.model == request.model
     ]
+    heads.sort(key=lambda head: head.result.validation_correct or 0, reverse=True)
     if heads:
-        _show_table(heads, shown)
+        run = shown if isinstance(shown, Run) else None
+        _show_table(heads, run)
+        _show_verdicts(context, heads, run)
     if job is not None and job.is_active:
         watch_job(context, job.id)
         return
     if job is not None and job.state == "failed" and request_of(context, job, SimpleHeadsRequest) == request:
         show_error(job.message)
-    if heads:
+    is_known = all(validation_counts(head) is not None for head in heads)
+    if heads and not is_known:
+        st.caption("They are from an earlier version, which did not ask them about the validation pictures.")
+    elif heads:
         learned_from, training = heads[0].result.trained_on, 0
         with suppress(TransferLabError):  # a damaged list of pictures, which is said elsewhere
             training = len(context.dataset_of(context.project, version).subset("train"))
@@ -66,13 +78,13 @@ def draw_simple_heads(context: Context, shown: Model | None = None) -> None:
         if shown is not None:
             st.caption("Choose one at the top of the page to see its mistakes, or ask it on Predict.")
             return
-        best = max(heads, key=lambda head: head.result.test_correct)
-        step_link("understand", "Understand their mistakes", ":material/search:", context.project.id, best.id)
+        step_link("understand", "Understand their mistakes", ":material/search:", context.project.id, heads[0].id)
         return
     with st.popover("Which heads are these?", icon=":material/help:", type="tertiary"):
         for spec in SIMPLE_HEADS:
             st.markdown(f"**{spec.title}**: {spec.sentence}")
-    if st.button("Train simple heads", key="train-probes", icon=":material/bolt:"):
+    again = " again" if heads else ""
+    if st.button(f"Train simple heads{again}", key="train-probes", icon=":material/bolt:"):
         with errors_shown():
             start_job(context.engine, context.home, "simple_heads", context.project.id, request, key=context.project.id)
             st.rerun()
@@ -90,18 +102,32 @@ def _backbone_of(context: Context, shown: Model | None) -> ModelConfig:
     return ModelConfig() if member is None else member.config.model
 
 
-def _show_table(heads: list[TrainedSimpleHead], shown: Model | None) -> None:
-    """Show how good the heads became, below the run that is shown, if any."""
-    from tlcore.simple_heads.training import find_simple_head_spec
+def _show_table(heads: list[TrainedSimpleHead], run: Run | None) -> None:
+    """Show how good the heads became, the best one first, below the run that is shown, if any."""
+    rows: list[tuple[Model, str]] = []
+    if run is not None and run.summary is not None:
+        rows.append((run, f"{run.summary.seconds:.0f} s, everything"))
+    rows += [(head, seconds_words(head.result.seconds)) for head in heads]
+    table = {
+        "Model": [short_name(model) for model, _ in rows],
+        "Validation accuracy": [validation_words(model, with_interval=True) for model, _ in rows],
+        "Training": [seconds for _, seconds in rows],
+    }
+    st.table(table, hide_index=True, border="horizontal")
 
-    rows = []
-    if isinstance(shown, Run) and shown.summary is not None:
-        summary = shown.summary
-        accuracy = accuracy_with_interval(summary.test_correct, summary.test_total)
-        rows.append((f"Run {shown.number}", accuracy, f"{summary.seconds:.0f} s, everything"))
-    for head in heads:
-        result = head.result
-        accuracy = accuracy_with_interval(result.test_correct, result.test_total)
-        rows.append((find_simple_head_spec(result.kind).title, accuracy, seconds_words(result.seconds)))
-    names, accuracies, seconds = zip(*rows, strict=True)
-    st.table({"Model": names, "Test accuracy": accuracies, "Training": seconds}, hide_index=True, border="horizontal")
+
+def _show_verdicts(context: Context, heads: list[TrainedSimpleHead], run: Run | None) -> None:
+    """Say whether the best head is better than the run and than the second best, or only luckier."""
+    from tlcore.results.comparison import many_comparisons, verdict
+
+    best, *others = heads
+    rivals: list[Model] = [*([run] if run is not None else []), *others[:1]]
+    sentences = []
+    for other in rivals:
+        with errors_shown():
+            first, second = (validation_answers(context, model) for model in (best, other))
+            if first is not None and second is not None and first.total:
+                sentences.append(verdict(first, second, (short_name(best), short_name(other)), "validation"))
+    for sentence in [*sentences, many_comparisons(sentences)]:
+        if sentence:
+            st.caption(sentence)
