@@ -18,7 +18,7 @@ from pages.components.state import Context
 from pages.components.text import label, plain
 from pages.components.train.run_list import STATE_BADGES, what_was_trained
 from tlcore.results.comparison import changes_between, verdict
-from tlcore.settings.recipes import find_recipe
+from tlcore.settings.recipes import recipe_title
 from tlcore.storage.runs import MetricPoint, Run, last_metric, read_metrics
 
 POLL_SECONDS = 1.0
@@ -124,11 +124,11 @@ def _draw_table(runs: Sequence[Run]) -> None:
 
 def table_row(run: Run) -> dict[str, str]:
     """Return what a run was and reached, by the names of the columns; a dash where there is nothing yet."""
-    summary, recipe = run.summary, find_recipe(run.config)
+    summary, title = run.summary, recipe_title(run.config)
     correct, total = (summary.test_correct, summary.test_total) if summary is not None else (0, 0)
     return {
         "Run": f"Run {run.number}",
-        "What": plain(recipe.title) if recipe is not None else what_was_trained(run),
+        "What": plain(title) if title is not None else what_was_trained(run),
         "Test accuracy": "–" if summary is None else accuracy_words(correct, total),
         "95 % interval": interval_range(correct, total),
         "Time": STATE_BADGES[run.job.state][0] if summary is None else duration(summary.seconds),
