@@ -30,6 +30,12 @@ DENSE_SENTENCES = (
     "Two layers mix what the backbone saw before the answers.",
 )
 
+# From `python3 -m tests.bench accuracy scaling`.
+SCALING_MEASURED = (
+    "Measured with EfficientNet-Lite0, all frozen, over five splits: 92.8 % right instead of 94.8 % on 17 flowers, "
+    "98.1 % instead of 98.8 % on cats and dogs."
+)
+
 
 def draw_network(context: Context, form: SettingsForm, config: ModelConfig) -> None:
     """Draw the network from the picture down to the answer; a click on a block moves the line there."""
@@ -166,10 +172,9 @@ def _draw_scaling(form: SettingsForm, spec: BackboneSpec, config: ModelConfig) -
         **options("pixel_scaling"),
         **form.bind("pixel_scaling"),
     )
-    low, high = spec.preprocessing.value_range
-    st.caption(
-        f"{CHOICES['pixel_scaling'][config.pixel_scaling].sentence} {spec.title} expects {low:.3g} to {high:.3g}."
-    )
+    low, high = (round(end, 1) for end in spec.preprocessing.value_range)
+    sentence = f"{CHOICES['pixel_scaling'][config.pixel_scaling].sentence} {spec.title} expects {low:g} to {high:g}."
+    st.caption(sentence if config.pixel_scaling == "backbone" else f"{sentence} {SCALING_MEASURED}")
 
 
 context = open_page("model")

@@ -122,8 +122,9 @@ RECIPES: Final[tuple[RecipeSpec, ...]] = (
     RecipeSpec(
         name="mobilenet_v2_two_phases",
         title="MobileNetV2 on CIFAR-10, then fine-tune",
-        sentence="At 32 pixels and with pixels divided by 255, the head learns for 10 epochs: one average per channel, "
-        "Dense 128, no dropout. Then all of MobileNetV2 thaws for 5 epochs with steps that are 100 times smaller.",
+        sentence="At 32 pixels, divided by 255, the head learns for 10 epochs in batches of 64: one average per "
+        "channel, Dense 128, no dropout. Then all of MobileNetV2 thaws for 5 epochs with steps that are 100 times "
+        "smaller.",
         teaches="What two common mistakes cost: MobileNetV2 expects pixel values from -1 to 1, and of 32 pixels it "
         "leaves a single position. Compare with the same as we would do it.",
         config=RunConfig(

@@ -72,7 +72,8 @@ def _draw_card(context: Context, recipe: RecipeSpec) -> None:
                 on_click=start_download,
                 args=(context, [spec]),
             )
-    _draw_pictures(context, recipe)
+        _draw_pictures(context, recipe)
+    _draw_share(context, recipe)
     if recipe.improved is None:
         return
     st.markdown(f"**As we would do it:** {label(recipe.improvement)}")
@@ -103,26 +104,28 @@ def _draw_use(context: Context, config: RunConfig, text: str, key: str) -> None:
 
 
 def _draw_pictures(context: Context, recipe: RecipeSpec) -> None:
-    """Offer the text's own pictures in a new project, and its share of validation pictures in this one."""
-    dataset = context.dataset
-    if recipe.ready_set is not None:
-        ready_set = get_ready_set(recipe.ready_set)
-        if set(ready_set.class_names) != set(dataset.class_names) and st.button(
-            f"Try it on {ready_set.title}",
-            key=f"data-{recipe.name}",
-            icon=":material/photo_library:",
-            help=f"Makes a new project with these settings and opens its Data page, where {ready_set.title} is the "
-            "first to choose. This project stays as it is.",
-        ):
-            _open_project(context, recipe, ready_set)
-    if recipe.validation is not None and not _is_close(dataset, recipe.validation):
-        share = percent(recipe.validation)
-        st.caption(
-            f"The text keeps {share} of the training pictures for validation; here they are "
-            f"{percent(_validation_share(dataset))}."
-        )
-        if st.button(f"Share out {share}", key=f"share-{recipe.name}", icon=":material/shuffle:", help=SHARE_HELP):
-            _share_out(context, recipe.validation)
+    """Offer the text's own pictures, in a new project, where this one has others."""
+    if recipe.ready_set is None:
+        return
+    ready_set = get_ready_set(recipe.ready_set)
+    if set(ready_set.class_names) != set(context.dataset.class_names) and st.button(
+        f"Try it on {ready_set.title}",
+        key=f"data-{recipe.name}",
+        icon=":material/photo_library:",
+        help=f"Makes a new project with these settings and opens its Data page, where {ready_set.title} is the first "
+        "to choose. This project stays as it is.",
+    ):
+        _open_project(context, recipe, ready_set)
+
+
+def _draw_share(context: Context, recipe: RecipeSpec) -> None:
+    """Offer the text's share of validation pictures where this project has another."""
+    if recipe.validation is None or _is_close(context.dataset, recipe.validation):
+        return
+    share, here = percent(recipe.validation), percent(_validation_share(context.dataset))
+    st.caption(f"The text keeps {share} of the training pictures for validation; here they are {here}.")
+    if st.button(f"Keep {share}", key=f"share-{recipe.name}", icon=":material/shuffle:", help=SHARE_HELP):
+        _share_out(context, recipe.validation)
 
 
 def _validation_share(dataset: Dataset) -> float:
