@@ -51,6 +51,7 @@ OTHER = RunConfig(
         backbone="vgg16",
         image_size=128,
         resize_mode="pad",
+        pixel_scaling="divide_255",
         first_trainable="block4",
         also_frozen=("block5",),
         weights="random",
@@ -124,6 +125,11 @@ def test_a_changed_rate_and_a_thawed_block_stand_in_one_line() -> None:
         ({}, {"backbone": "vgg16"}, "backbone EfficientNet-Lite0 to VGG16"),
         ({}, {"weights": "random"}, "first weights ImageNet to random"),
         ({}, {"image_size": 96}, "picture size 224 pixels to 96 pixels"),
+        (
+            {"pixel_scaling": "divide_255"},
+            {},
+            "pixel scaling divided by 255 (a common mistake) to as the backbone expects",
+        ),
     ],
 )
 def test_changes_of_the_model_in_words(before: dict[str, object], after: dict[str, object], words: str) -> None:

@@ -13,17 +13,19 @@ from pages.components.figures.curves import overlaid_figure
 from pages.components.train.run_view import NEXT_RUN
 from tests.coloured_pictures import COLOURS, coloured_dataset
 from tests.lab import Lab
-from tests.page_tests import check, open_app, texts
+from tests.page_tests import OWNER, check, open_app, texts
 from tests.queued_run import create_run
 from tlcore.config import RunConfig
-from tlcore.dataset import Dataset
+from tlcore.dataset import ClassLabel, Dataset
 from tlcore.home import DataRoot
+from tlcore.ready_sets.registry import READY_SETS, get_ready_set
 from tlcore.results.evaluation import FILE_NAME, VALIDATION_FILE_NAME, Evaluation, save_evaluation
 from tlcore.settings.recipes import OURS, RECIPES
 from tlcore.storage.database import writing
-from tlcore.storage.datasets import commit_version
+from tlcore.storage.datasets import commit_version, current_dataset
 from tlcore.storage.exams import open_exam
 from tlcore.storage.jobs import claim_job, end_job
+from tlcore.storage.projects import read_projects
 from tlcore.storage.runs import MetricPoint, Run, RunSummary, list_runs, write_metrics, write_summary
 
 
@@ -39,6 +41,10 @@ class ComparedLab(Lab):
     @property
     def runs(self) -> list[Run]:
         return list_runs(self.engine, self.project_id)
+
+    @property
+    def dataset(self) -> Dataset:
+        return current_dataset(self.engine, self.project_id, self.home)[1]
 
     def train(self, correct: int = 90, note: str = "", version: int | None = None) -> str:
         """Play a run of the present settings to its end."""
@@ -257,44 +263,105 @@ def test_the_settings_of_a_run_fill_the_pages(lab: Lab) -> None:
     assert page.button(key="start").label == "Start training"
 
 
-def test_every_recipe_has_a_card_that_fills_the_project(lab: ComparedLab) -> None:
+def test_every_recipe_and_ours_beside_it_fill_the_project_with_one_tap(lab: ComparedLab) -> None:
     page = lab.train_page()
     for recipe in (*RECIPES[1:], OURS):
-        assert not page.button(key=f"recipe-{recipe.name}").disabled
-        check(page.button(key=f"recipe-{recipe.name}").click().run())
-        assert lab.config == recipe.config
-        assert page.button(key=f"recipe-{recipe.name}").disabled
-        open_app("model", project=lab.project_id)
+        for key, config in ((f"recipe-{recipe.name}", recipe.config), (f"improved-{recipe.name}", recipe.improved)):
+            if config is None:
+                continue
+            assert not page.button(key=key).disabled
+            check(page.button(key=key).click().run())
+            assert lab.config == config
+            assert page.button(key=key).disabled
+        shown = texts(page).replace("\\", "")
+        assert recipe.note in shown
+        assert recipe.improvement in shown
+    open_app("model", project=lab.project_id)
 
 
 def test_a_recipe_says_its_download_and_cannot_be_compared_before(lab: Lab) -> None:
     page = lab.train_page()
     assert "VGG16 needs a download of 59 MB." in texts(page)
     assert page.button(key="fetch-vgg16_dense_256").label == "Download 59 MB"
-    assert not [button for button in page.button if str(button.key).startswith("against-ours-")]
+    keys = [button.key for button in page.button if str(button.key).startswith("against-ours-")]
+    assert keys == ["against-ours-small_cnn_mnist"]  # which needs none
 
 
-def test_a_recipe_and_ours_run_one_after_the_other_and_are_compared(lab: ComparedLab, tmp_path: Path) -> None:
+def test_the_text_and_ours_run_one_after_the_other_and_are_compared(lab: ComparedLab, tmp_path: Path) -> None:
     pretend_download(tmp_path)
+    (recipe,) = (recipe for recipe in RECIPES if recipe.name == "mobilenet_v2_two_phases")
     page = lab.train_page()
-    assert not [button for button in page.button if button.key == "against-ours-ours"]
-    page.text_input(key=f"note-{lab.project_id}").set_value("I expect that ours is quicker").run()
+    page.text_input(key=f"note-{lab.project_id}").set_value("I expect that ours is better").run()
     check(page.button(key="against-ours-mobilenet_v2_two_phases").click().run())
-    ours, recipe = lab.runs
-    assert (recipe.note, ours.note) == ("I expect that ours is quicker", "")
-    assert (recipe.config.model.backbone, ours.config) == ("mobilenet_v2", RunConfig())
+    ours, text = lab.runs
+    assert (text.note, ours.note) == ("I expect that ours is better", "")
+    assert (text.config, ours.config) == (recipe.config, recipe.improved)
     assert {run.job.state for run in lab.runs} == {"queued"}
-    assert (address(page, "run"), address(page, "compare")) == (recipe.id, "1-2")
-    assert address(lab.train_page(), "run") == recipe.id
+    assert (address(page, "run"), address(page, "compare")) == (text.id, "1-2")
+    assert address(lab.train_page(), "run") == text.id
     lab.finish(80)
-    page = lab.train_page(run=recipe.id, compare="1-2")
-    assert table(page)["What"] == [RECIPES[2].title, OURS.title]
-    assert table(page)["Expected"] == ["I expect that ours is quicker", ""]
+    page = lab.train_page(run=text.id, compare="1-2")
+    assert table(page)["What"] == [recipe.title, f"{recipe.title}, as we would do it"]
+    assert table(page)["Expected"] == ["I expect that ours is better", ""]
     assert table(page)["Time"] == ["12 s", "waiting"]
+    assert "pixel scaling divided by 255 (a common mistake) to as the backbone expects" in texts(page).replace("\\", "")
     page = lab.train_page()
     assert address(page, "run") == ours.id
     lab.finish(90)
     assert table(lab.train_page(compare="1-2"))["Validation accuracy"] == ["80.0 %", "90.0 %"]
+
+
+def test_the_share_of_a_text_is_dealt_with_one_tap_and_can_be_undone(lab: ComparedLab) -> None:
+    lab = ComparedLab.make(lab.home, coloured_dataset(lab.home, per_class=35))
+    before = lab.dataset
+    page = lab.train_page()
+    assert "keeps 20 % of the training pictures for validation; here they are 17 %." in texts(page)
+    page = check(page.button(key="share-mobilenet_v2_two_phases").click().run())
+    assert "of the training pictures for validation; here" not in texts(page)
+    assert lab.dataset.subset("test") == before.subset("test")
+    assert (len(lab.dataset.subset("train")), len(lab.dataset.subset("validation"))) == (72, 18)
+    page = lab.open("data")
+    (undo,) = (button for button in page.button if button.label.startswith("Undo"))
+    assert undo.label.replace("\\", "") == "Undo: validation pictures: 20 % of those not for testing"
+    check(undo.click().run())
+    assert lab.dataset == before
+
+
+def test_the_pictures_of_a_text_are_chosen_in_a_new_project_with_its_settings(lab: ComparedLab) -> None:
+    page = lab.train_page()
+    assert "data-vgg16_dense_256" not in [button.key for button in page.button]
+    page = check(page.button(key="data-mobilenet_v2_two_phases").click().run())
+    projects, _ = read_projects(lab.engine, OWNER)
+    (made,) = (project for project in projects if project.id != lab.project_id)
+    (recipe,) = (recipe for recipe in RECIPES if recipe.name == "mobilenet_v2_two_phases")
+    assert (made.name, made.config, made.version) == ("CIFAR-10", recipe.config, None)
+    assert lab.config == RunConfig()
+    assert [title.value for title in page.title] == ["Data"]
+    assert address(page, "project") == made.id
+    cards = [str(button.key) for button in page.button if str(button.key).startswith("sample-")]
+    assert cards[0] == "sample-cifar10"
+    assert len(cards) == len(READY_SETS)
+
+
+def test_a_project_with_the_pictures_of_a_text_is_not_offered_them(lab: ComparedLab) -> None:
+    named = replace(
+        coloured_dataset(lab.home),
+        classes=tuple(
+            ClassLabel(name, name, number) for number, name in enumerate(get_ready_set("cifar10").class_names)
+        ),
+        items=(),
+    )
+    commit_version(lab.engine, lab.project_id, with_pictures(named, lab), "cifar", parent=lab.version, home=lab.home)
+    keys = [button.key for button in lab.train_page().button]
+    assert "data-mobilenet_v2_two_phases" not in keys
+    assert "data-small_cnn_mnist" in keys
+
+
+def with_pictures(dataset: Dataset, lab: ComparedLab) -> Dataset:
+    """Give each class some pictures of the project."""
+    pictures = lab.dataset.items
+    items = [replace(item, class_id=label.id) for label in dataset.classes for item in pictures[:3]]
+    return replace(dataset, items=tuple(items))
 
 
 def pretend_download(tmp_path: Path) -> None:

@@ -89,6 +89,25 @@ def test_a_small_network_with_more_blocks_gets_pictures_that_are_large_enough(pr
     assert "Small CNN (8, 8, 8, 8, 8, 16 filters)" in texts(page)
 
 
+def test_the_scaling_of_pixels_is_a_choice_that_names_the_mistake(project: Lab) -> None:
+    project.change(lambda config: replace(config, model=ModelConfig("mobilenet_v2")))
+    page = project.open("model")
+    assert "MobileNetV2 expects -1 to 1." in texts(page)
+    assert "mistake" not in texts(page)
+    page = check(page.button_group(key="pixel_scaling").set_value("divide_255").run())
+    assert project.config.model.pixel_scaling == "divide_255"
+    assert "A common mistake of tutorials" in texts(page)
+    project.change(lambda config: replace(config, model=ModelConfig("small_cnn-8-16", 64, first_trainable="conv1")))
+    assert "pixel_scaling" not in [group.key for group in project.open("model").button_group]
+
+
+def test_where_weights_of_ones_own_are_found_is_one_tap_away(project: Lab) -> None:
+    page = project.open("model")
+    page = check(page.button_group(key="begins_with").set_value("file").run())
+    for name in ("RadImageNet", "Keras-VGG16-places365", "iNaturalist"):
+        assert name in texts(page)
+
+
 def test_a_file_is_asked_for_until_another_backbone_is_chosen(project: Lab) -> None:
     page = project.open("model")
     page = check(page.button_group(key="begins_with").set_value("file").run())

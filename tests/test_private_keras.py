@@ -3,6 +3,7 @@
 import random
 import subprocess
 import sys
+import threading
 
 import keras
 import numpy as np
@@ -38,6 +39,27 @@ def test_a_keras_that_draws_its_first_weights_otherwise_is_noticed() -> None:
     with pytest.raises(RuntimeError, match="draws its first weights otherwise"), fixed_draws(2):
         pass  # nothing asks Python's `random`
     assert random.random() == drawn
+
+
+def test_two_threads_that_draw_first_weights_take_turns() -> None:
+    """A feature pass with random weights may build its own copy of the network while the run builds another."""
+    with fixed_draws(3):
+        alone = [random.random(), random.random()]
+    began, drawn = threading.Event(), []
+
+    def draw() -> None:
+        with fixed_draws(3):
+            began.set()
+            drawn.extend([random.random(), random.random()])
+
+    other = threading.Thread(target=draw)
+    with fixed_draws(3):
+        first = random.random()
+        other.start()
+        assert not began.wait(0.2)
+        assert [first, random.random()] == alone
+    other.join()
+    assert drawn == alone
 
 
 def test_a_keras_that_leaves_out_an_operation_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 FillMode = Literal["nearest", "constant", "reflect", "wrap"]
 ResizeMode = Literal["crop", "stretch", "pad"]
+PixelScaling = Literal["backbone", "divide_255"]
 Pooling = Literal["average", "flatten"]
 OptimizerName = Literal["adam", "sgd", "rmsprop", "adamw"]
 ScheduleName = Literal["constant", "step", "cosine"]
@@ -14,6 +15,7 @@ Balance = Literal["none", "weights", "sampling"]
 
 FILL_MODES: tuple[FillMode, ...] = get_args(FillMode)
 RESIZE_MODES: tuple[ResizeMode, ...] = get_args(ResizeMode)
+PIXEL_SCALINGS: tuple[PixelScaling, ...] = get_args(PixelScaling)
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 OPTIMIZERS: tuple[OptimizerName, ...] = get_args(OptimizerName)
 SCHEDULE_NAMES: tuple[ScheduleName, ...] = get_args(ScheduleName)
@@ -120,6 +122,8 @@ class ModelConfig:
         backbone: Name of a row of `tlcore.backbones.registry`.
         image_size: Side of the square picture that the backbone sees, in pixels.
         resize_mode: How a picture becomes square: cut the middle, stretch, or add borders.
+        pixel_scaling: How pixel values become the backbone's input: as its row of the registry says, or divided by
+            255 whatever it was trained with, a common mistake.
         first_trainable: Name of the first block that is trained; the blocks before it stay
             frozen. `None` freezes the whole backbone.
         also_frozen: Names of blocks behind that line which stay frozen all the same.
@@ -130,6 +134,7 @@ class ModelConfig:
     backbone: str = "efficientnet_lite0"
     image_size: int = 224
     resize_mode: ResizeMode = "crop"
+    pixel_scaling: PixelScaling = "backbone"
     first_trainable: str | None = None
     also_frozen: tuple[str, ...] = ()
     weights: str = IMAGENET
@@ -138,6 +143,7 @@ class ModelConfig:
     def __post_init__(self) -> None:
         _check_range("image_size", self.image_size, 32, 512)
         _check_choice("resize_mode", self.resize_mode, RESIZE_MODES)
+        _check_choice("pixel_scaling", self.pixel_scaling, PIXEL_SCALINGS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import random
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.abc import MetaPathFinder
@@ -64,24 +65,31 @@ def lost_effects() -> list[str]:
     return []
 
 
+_DRAWING = threading.RLock()
+
+
 @contextmanager
 def fixed_draws(seed: int) -> Iterator[None]:
     """Let Keras draw the same first weights every time, and leave everybody else's draws alone.
 
-    Keras asks Python's `random` for the seed of every initializer that was given none.
+    Keras asks Python's `random` for the seed of every initializer that was given none. That one is the whole
+    process's, so threads take turns.
 
     Raises:
         RuntimeError: If it has not asked, so that its weights would be others in every process.
     """
-    state = random.getstate()
-    random.seed(seed)
-    fixed = random.getstate()
-    try:
-        yield
-        if random.getstate() == fixed:
-            raise RuntimeError("This Keras draws its first weights otherwise than 3.15; see tlcore/private_keras.py.")
-    finally:
-        random.setstate(state)
+    with _DRAWING:
+        state = random.getstate()
+        random.seed(seed)
+        fixed = random.getstate()
+        try:
+            yield
+            if random.getstate() == fixed:
+                raise RuntimeError(
+                    "This Keras draws its first weights otherwise than 3.15; see tlcore/private_keras.py."
+                )
+        finally:
+            random.setstate(state)
 
 
 def name_like_fresh_session(model: keras.Model) -> None:

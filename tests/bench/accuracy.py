@@ -9,11 +9,14 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
+
 from tests.conftest import SHARED_DATA
 from tlcore.config import ModelConfig, RunConfig
 from tlcore.dataset import Dataset
 from tlcore.features.engines import read_engine_speeds
 from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot
+from tlcore.intake.splitting import resplit
 from tlcore.library import TrainedModel, read_dataset, train
 from tlcore.model.architecture import usual_fine_tuning
 from tlcore.model.cut import plan_model
@@ -24,6 +27,8 @@ from tlcore.results.evaluation import VALIDATION_FILE_NAME, Evaluation, accuracy
 TUNING_GAIN = 0.05
 OTHER_SIZE = 160
 SMALLER_SIZES = (32, 64, 96, 128, 160)
+SCALED_SETS = ("brain_mri", "cats_dogs", "flowers17")
+SPLITS = 5
 
 
 def measure_cats_dogs() -> bool:
@@ -78,6 +83,27 @@ def measure_sizes_cifar10() -> bool:
     return accuracies[usual.image_size] == max(accuracies.values())
 
 
+def measure_scaling() -> bool:
+    """Divide pixels by 255, a common mistake, against the backbone's own scaling, on the same splits."""
+    own = RunConfig()
+    mistaken = replace(own, model=replace(own.model, pixel_scaling="divide_255"))
+    costs = []
+    for name in SCALED_SETS:
+        splits = [resplit(read(name), seed=seed) for seed in range(SPLITS)]
+        pairs = [[train(split, config).evaluation.accuracy for config in (own, mistaken)] for split in splits]
+        usual, divided = np.transpose(pairs)
+        lost = usual - divided
+        result = {
+            "name": f"scaling_{name}",
+            "ours": round(usual.mean(), 4),
+            "divided_by_255": round(divided.mean(), 4),
+            "lost": [round(points, 4) for points in lost.tolist()],
+        }
+        print(json.dumps(result), flush=True)
+        costs.append(lost.mean())
+    return min(costs) >= 0
+
+
 MEASUREMENTS: dict[str, Callable[[], bool]] = {
     "cats_dogs": measure_cats_dogs,
     "flowers17": measure_flowers17,
@@ -85,6 +111,7 @@ MEASUREMENTS: dict[str, Callable[[], bool]] = {
     "two_phases_flowers17": measure_two_phases_flowers17,
     "ensemble_cifar10": measure_ensemble_cifar10,
     "sizes_cifar10": measure_sizes_cifar10,
+    "scaling": measure_scaling,
 }
 
 

@@ -79,6 +79,12 @@ class PreprocessingSpec:
         """Whether the network takes the pixels as they are."""
         return self == PreprocessingSpec()
 
+    @property
+    def value_range(self) -> tuple[float, float]:
+        """The smallest and the largest value that the network gets."""
+        ends = [255 * scale + offset for scale, offset in zip(self.scale, self.offset, strict=True)]
+        return min(self.offset), max(ends)
+
 
 def _same_for_all(scale: float, offset: float) -> PreprocessingSpec:
     return PreprocessingSpec((scale,) * 3, (offset,) * 3)

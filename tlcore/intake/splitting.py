@@ -154,3 +154,15 @@ def _counts(num_free: int, have: Counter[Split], fractions: Mapping[Split, float
         left -= counts[split]
     counts["train"] += left
     return counts
+
+
+def share_validation(dataset: Dataset, validation: float) -> Dataset:
+    """Share out the pictures that are not for testing anew; the test pictures stay as they are.
+
+    Args:
+        dataset: The data set.
+        validation: Fraction of these pictures, of each class, for validation; the others train.
+    """
+    learned = tuple(item for item in dataset.items if item.split != "test")
+    dealt = iter(resplit(replace(dataset, items=learned), validation=validation, test=0.0).items)
+    return replace(dataset, items=tuple(item if item.split == "test" else next(dealt) for item in dataset.items))

@@ -9,7 +9,7 @@ from tlcore.backbones.registry import get_backbone, output_shape
 from tlcore.backbones.weights.status import is_random
 from tlcore.config import RANDOM, FineTuningConfig, HeadConfig, ModelConfig, RunConfig
 from tlcore.errors import RunError
-from tlcore.model.cut import POOLING, plan_model
+from tlcore.model.cut import POOLING, plan_model, scales_otherwise
 
 # The head's rate is divided by this for the blocks of the backbone.
 GENTLER = 30.0
@@ -60,8 +60,9 @@ def blocks_to_thaw(config: RunConfig) -> list[str]:
 def without_contradictions(config: RunConfig) -> RunConfig:
     """Return the settings without what their backbone and its freeze line make impossible or meaningless.
 
-    That is a line at a block that another backbone has, a picture smaller than the backbone sees, a second phase
-    whose block learns in the first one already, and blocks kept frozen where all are.
+    That is a line at a block that another backbone has, a picture smaller than the backbone sees, a scaling of pixels
+    that is its own anyway, a second phase whose block learns in the first one already, and blocks kept frozen where
+    all are.
     """
     spec, model, tuning = get_backbone(config.model.backbone), config.model, config.training.fine_tuning
     first = model.first_trainable
@@ -73,6 +74,7 @@ def without_contradictions(config: RunConfig) -> RunConfig:
         first_trainable=first,
         also_frozen=tuple(name for name in model.also_frozen if name in behind),
         image_size=max(model.image_size, spec.minimum_size),
+        pixel_scaling=model.pixel_scaling if scales_otherwise(spec, model.pixel_scaling) else "backbone",
     )
     config = replace(config, model=model)
     if tuning is not None and tuning.first_trainable not in blocks_to_thaw(config):

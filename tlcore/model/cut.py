@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tlcore.backbones.registry import BackboneSpec, get_backbone, output_shape
-from tlcore.backbones.spec import EmbeddedWeights
+from tlcore.backbones.spec import ZERO_TO_ONE, EmbeddedWeights
 from tlcore.backbones.weights.status import RANDOM_SEED, is_random
-from tlcore.config import IMAGENET, ModelConfig, ResizeMode
+from tlcore.config import IMAGENET, ModelConfig, PixelScaling, ResizeMode
 from tlcore.documents import to_json
 
 PIXELS = "pixels"
@@ -24,7 +24,7 @@ class Prefix:
 
     Attributes:
         backbone: Name of the backbone.
-        weights: What identifies its weights.
+        weights: What identifies its weights, and the scaling of pixels where it is not the backbone's own.
         image_size: Side of the square picture, in pixels.
         cut: `pixels` when nothing is frozen, the name of the last frozen block, or `pooling` when the
             whole backbone is frozen and averaged.
@@ -58,7 +58,7 @@ class ModelPlan:
 
     Attributes:
         config: What was chosen.
-        backbone: Its row of the registry.
+        backbone: Its row of the registry, with the scaling of pixels that was chosen.
         prefix: The frozen part.
         trainable_blocks: Names of the blocks that training changes, from the picture up.
     """
@@ -81,12 +81,21 @@ def plan_model(config: ModelConfig) -> ModelPlan:
         ValueError: If the backbone or one of the named blocks is unknown, or the picture is too small.
     """
     spec = get_backbone(config.backbone)
+    weights = _weights_identity(spec, config.weights)
+    if scales_otherwise(spec, config.pixel_scaling):
+        spec = replace(spec, preprocessing=ZERO_TO_ONE)
+        weights += ", pixels divided by 255"
     cut, shape = _cut(spec, config)
-    prefix = Prefix(config.backbone, _weights_identity(spec, config.weights), config.image_size, cut, shape)
+    prefix = Prefix(config.backbone, weights, config.image_size, cut, shape)
     start = len(spec.blocks) if config.first_trainable is None else spec.block_index(config.first_trainable)
     frozen = {spec.block_index(name) for name in config.also_frozen}
     trainable = tuple(block.name for index, block in enumerate(spec.blocks) if index >= start and index not in frozen)
     return ModelPlan(config, spec, prefix, trainable)
+
+
+def scales_otherwise(spec: BackboneSpec, pixel_scaling: PixelScaling) -> bool:
+    """Return whether a backbone gets other values than it was trained with; never where dividing by 255 is its own."""
+    return pixel_scaling == "divide_255" and spec.preprocessing != ZERO_TO_ONE
 
 
 def _weights_identity(spec: BackboneSpec, weights: str) -> str:

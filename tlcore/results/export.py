@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import keras
 
-from tlcore.config import ModelConfig
+from tlcore.config import ModelConfig, PixelScaling
 from tlcore.home import write_atomically
 from tlcore.intake import pixels
 from tlcore.results.prediction_code import (
@@ -23,6 +24,11 @@ from tlcore.results.prediction_code import (
     prediction_code,
 )
 from tlcore.settings.words import CHOICES
+
+SCALING_INSIDE: Final[Mapping[PixelScaling, str]] = {
+    "backbone": "The scaling of the pixel values is inside the model: do not divide by 255.",
+    "divide_255": "The model itself divides the pixel values by 255: do not divide them once more.",
+}
 
 # What newer versions of Keras write into every model and older ones refuse. Nothing here makes use of them.
 _UNKNOWN_TO_OLDER_KERAS = frozenset(
@@ -88,7 +94,7 @@ def export_readme(config: ModelConfig, class_names: tuple[str, ...]) -> str:
         f"An image classifier for {len(class_names)} classes, made with Transfer Lab.\n\n"
         f"Input:  float32 of shape (pictures, {size}, {size}, 3), RGB pixels from 0 to 255.\n"
         f"        {CHOICES['resize_mode'][config.resize_mode].sentence}\n"
-        "        The scaling of the pixel values is inside the model: do not divide by 255.\n"
+        f"        {SCALING_INSIDE[config.pixel_scaling]}\n"
         f"Output: float32 of shape (pictures, {len(class_names)}), one probability per class, in the order of\n"
         "        labels.txt.\n\n"
         f"In Python, with `pip install {' '.join(PACKAGES)}` ({VERSIONS}):\n\n"

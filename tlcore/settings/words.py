@@ -53,6 +53,19 @@ CHOICES: Final[Mapping[str, Mapping[str, ChoiceSpec]]] = {
             "The whole picture is scaled and keeps its shape; black borders are added.",
         ),
     },
+    "pixel_scaling": {
+        "backbone": ChoiceSpec(
+            "As the backbone expects",
+            "as the backbone expects",
+            "Each backbone was trained on pixel values of one range, and gets them like that.",
+        ),
+        "divide_255": ChoiceSpec(
+            "Divided by 255 (a common mistake)",
+            "divided by 255 (a common mistake)",
+            "A common mistake of tutorials: values from 0 to 1, whatever the backbone was trained on. Nothing "
+            "complains; it only sees worse.",
+        ),
+    },
     "weights": {
         IMAGENET: ChoiceSpec(
             "ImageNet",

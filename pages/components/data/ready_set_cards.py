@@ -20,6 +20,8 @@ DRAWINGS_DIR = Path(__file__).with_name("drawings")
 CAPS = (100, 300, 1000, None)
 DEFAULT_CAP = 100
 NETWORK_SECONDS = 3.0
+READY_SET = "ready_set"
+"""Names in an address the data set that is shown first."""
 
 
 def sample_cards(home: DataRoot) -> ImportRequest | None:
@@ -35,8 +37,9 @@ def sample_cards(home: DataRoot) -> ImportRequest | None:
         "a larger choice contains the smaller one.",
     )
     taken = None
+    wanted = st.query_params.get(READY_SET)
     grid = st.grid(2, min_column_width=280, border=True, key="samples")
-    for spec in READY_SETS:
+    for spec in sorted(READY_SETS, key=lambda spec: spec.name != wanted):
         with grid.cell():
             if _card(spec, cap, home):
                 taken = ImportRequest(sample=spec.name, per_class=cap)

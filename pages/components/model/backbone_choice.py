@@ -16,7 +16,8 @@ SCRATCH_RATE = 0.001
 def with_backbone(config: RunConfig, name: str) -> RunConfig:
     """Return the settings with another backbone at its own size, in one phase: pre-trained and frozen, or all learning.
 
-    A small network knows nothing, so all of it learns, with a head and steps that suit it.
+    Its pixels are scaled as it expects. A small network knows nothing, so all of it learns, with a head and steps that
+    suit it.
     """
     if name == config.model.backbone:
         return config
@@ -35,6 +36,7 @@ def with_backbone(config: RunConfig, name: str) -> RunConfig:
         weights=IMAGENET,
         image_size=max(config.model.image_size, spec.minimum_size) if is_edited else spec.default_size,
         head=head,
+        pixel_scaling="backbone",
     )
     training = replace(config.training, learning_rate=rate, fine_tuning=None)
     return replace(config, model=model, training=training)

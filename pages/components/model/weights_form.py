@@ -23,6 +23,24 @@ from tlcore.settings.words import BROUGHT, CHOICES
 from tlcore.storage.jobs import last_job
 from tlcore.storage.requests import WeightsCheckRequest
 
+# Seen in the projects' own descriptions and in programs that load their files; the files themselves were not tried.
+WHERE_TO_FIND = """
+Pictures that look unlike photos may gain from weights that learned on their own kind. What fits are weights of the very
+network that is chosen here, as Keras saves them, without the classifier: `.weights.h5`, or `.h5`, often with `notop` in
+its name. Every file is checked layer by layer before it is used.
+
+- **Medical pictures (CT, MRI, ultrasound)**: RadImageNet, `github.com/BMEII-AI/RadImageNet`, offers such files for
+  ResNet50, DenseNet121, InceptionV3 and InceptionResNetV2.
+- **Places and scenes**: `github.com/GKalliatakis/Keras-VGG16-places365` offers one for VGG16 that learned on Places365.
+- **Plants and animals**: weights that learned on iNaturalist are published for PyTorch, in
+  `github.com/visipedia/newt`. These do not fit as they are: somebody who programs must put them into Keras's network
+  first and save that. The same holds for every `.pth` or `.pt` file.
+- **Your own**: train a network in Keras on any pictures, take its part without the classifier, and save that with
+  `model.save_weights("mine.weights.h5")`.
+
+Read on which terms a file may be used, and how its pixels were scaled: the file itself does not say. Where they were
+divided by 255, choose so below, under Scaling of pixel values.
+"""
 FILTERS = (4, 8, 16, 32, 64, 128, 256, 512)
 
 
@@ -69,6 +87,8 @@ def _draw_file(context: Context, form: SettingsForm, spec: BackboneSpec, model: 
     else:
         present = CHOICES["weights"][model.weights].label
         st.caption(f"Until you bring one, nothing changes: {present}.")
+    with st.popover("Where do I find one?", type="tertiary", icon=":material/help:"):
+        st.markdown(WHERE_TO_FIND)
     turn = st.session_state.setdefault("weights_turn", 0)
     file = st.file_uploader(
         f"Weights of {spec.title} without its classifier (.weights.h5 or .h5)",

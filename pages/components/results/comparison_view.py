@@ -28,7 +28,7 @@ from pages.components.train.run_list import STATE_BADGES, what_was_trained
 from tlcore.dataset import Split
 from tlcore.errors import RunError
 from tlcore.results.comparison import changes_between, many_comparisons, verdict
-from tlcore.settings.recipes import find_recipe
+from tlcore.settings.recipes import recipe_title
 from tlcore.storage.runs import MetricPoint, Run, last_metric, read_metrics
 
 POLL_SECONDS = 1.0
@@ -148,10 +148,10 @@ def _draw_table(runs: Sequence[Run], opened: Set[str]) -> None:
 
 def table_row(run: Run) -> dict[str, str]:
     """Return what a run was and reached, by the names of the columns; a dash where there is nothing yet."""
-    summary, recipe = run.summary, find_recipe(run.config)
+    summary, title = run.summary, recipe_title(run.config)
     return {
         "Run": f"Run {run.number}",
-        "What": plain(recipe.title) if recipe is not None else what_was_trained(run),
+        "What": plain(title) if title is not None else what_was_trained(run),
         "Validation accuracy": "–" if summary is None else validation_words(run),
         "95 % interval": interval_range(*(validation_counts(run) or (0, 0))),
         "Time": STATE_BADGES[run.job.state][0] if summary is None else duration(summary.seconds),

@@ -20,9 +20,12 @@ def run_settings(run: Run) -> list[tuple[str, str]]:
     """Return what was chosen, as rows of what and value; settings that are off take no row."""
     model, training, summary = run.config.model, run.config.training, run.summary
     size = model.image_size
+    pictures = f"{size} x {size} pixels; not square: {field_value('resize_mode', model.resize_mode)}"
+    if model.pixel_scaling != "backbone":
+        pictures += f"; pixel values {field_value('pixel_scaling', model.pixel_scaling)}"
     rows = [
         ("Backbone", f"{get_backbone(model.backbone).title}, first weights: {weights_words(model)}"),
-        ("Pictures", f"{size} x {size} pixels; not square: {field_value('resize_mode', model.resize_mode)}"),
+        ("Pictures", pictures),
         ("Trained", trained_words(model)),
         ("Head", head_words(model.head)),
         ("Augmentation", augmentation_words(run.config.augmentation)),
