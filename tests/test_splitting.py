@@ -158,6 +158,11 @@ def test_a_copy_of_a_test_picture_in_another_class_takes_no_test_pictures_from_t
     assert more[0].split == "test"
 
 
-def test_impossible_fractions_are_named():
-    with pytest.raises(ValueError, match="together at most"):
-        assign_splits([], EMPTY, validation=0.5, test=0.5)
+@pytest.mark.parametrize(("validation", "test"), [(0.5, 0.5), (-0.1, 0.15), (0.15, -0.1)])
+def test_impossible_fractions_are_named(validation: float, test: float):
+    with pytest.raises(ValueError, match=r"at least 0 and together at most 0\.9"):
+        assign_splits([], EMPTY, validation=validation, test=test)
+
+
+def test_a_tenth_is_enough_to_train_on():
+    assert counts(assign_splits(new("a", 100), EMPTY, validation=0.45, test=0.45), "a") == (10, 45, 45)
