@@ -78,8 +78,9 @@ def test_a_suggestion_needs_ten_steps_and_a_fall_of_a_fiftieth() -> None:
     assert RateSearch(RATES[:9], steep[:9]).suggestion is None
     assert RateSearch(RATES[:10], steep).suggestion is not None
     steps = np.linspace(0, 1, len(RATES))
-    assert RateSearch(RATES, tuple((1 - 0.03 * steps).tolist())).suggestion is not None
-    assert RateSearch(RATES, tuple((1 - 0.015 * steps).tolist())).suggestion is None
+    for first in (0.2, 5):
+        assert RateSearch(RATES, tuple((first * (1 - 0.03 * steps)).tolist())).suggestion is not None
+        assert RateSearch(RATES, tuple((first * (1 - 0.015 * steps)).tolist())).suggestion is None
 
 
 def test_smoothing_leaves_a_constant_alone_and_takes_ups_and_downs_away() -> None:
