@@ -12,6 +12,7 @@ from sklearn.datasets import load_sample_images
 from tlcore.config import FILL_MODES, AugmentationConfig, FillMode
 from tlcore.images.augmentation import View, apply_view, augment, sample_view
 from tlcore.images.resizing import resize_image
+from tlcore.images.views import ViewRequest, view_pixels
 from tlcore.settings.augmentation_controls import PRESETS
 
 pytestmark = pytest.mark.filterwarnings("ignore:Please import `affine_transform`:DeprecationWarning")
@@ -194,6 +195,14 @@ def test_settings_that_change_nothing_give_the_same_pixels(pictures: list[Pixels
         config = AugmentationConfig(fill_mode=fill_mode, cval=77)
         for view in range(5):
             np.testing.assert_array_equal(augment(pictures[0], config, image_key="a", view=view), pictures[0])
+
+
+def test_a_request_is_answered_with_the_plain_picture_or_with_its_view(pictures: list[Pixels]) -> None:
+    config = PRESETS["strong"]
+    assert view_pixels(pictures[0], ViewRequest("a"), config) is pictures[0]
+    first, second = (view_pixels(pictures[0], ViewRequest("a", view), config) for view in (0, 1))
+    np.testing.assert_array_equal(second, augment(pictures[0], config, image_key="a", view=1))
+    assert (first != second).any()
 
 
 def test_the_picture_that_came_in_is_never_changed(pictures: list[Pixels]) -> None:

@@ -1,5 +1,6 @@
 """Backbone and head as one network: frozen up to the line, cut in two, saved and loaded the same."""
 
+import random
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -9,17 +10,18 @@ import keras
 import numpy as np
 import pytest
 
-from tests.coloured_pictures import RecordingProgress
+from tests.coloured_pictures import RecordingProgress, coloured_dataset
 from tests.keras_parameters import count_parameters
 from tlcore.backbones.keras_models import block_layers
 from tlcore.backbones.registry import get_backbone
-from tlcore.config import RANDOM, HeadConfig, ModelConfig, TrainingConfig
+from tlcore.config import RANDOM, HeadConfig, ModelConfig, RunConfig, TrainingConfig
 from tlcore.features.store import FeatureTable, LabelledFeatures
 from tlcore.home import DataRoot
 from tlcore.model.architecture import describe_model
-from tlcore.model.classifier import Classifier, build_classifier, cut_model
-from tlcore.model.cut import plan_model
+from tlcore.model.classifier import Classifier, build_classifier, build_prefix, cut_model
+from tlcore.model.cut import ModelPlan, plan_model
 from tlcore.training.loop import train_suffix
+from tlcore.training.run import train_classifier
 
 SIZE = 32
 LAST_BLOCKS = {"efficientnet_lite0": "block7a", "mobilenet_v2": "block_16"}
@@ -36,8 +38,8 @@ FREEZE_LINES = [
 def random_classifier(config: ModelConfig, num_classes: int = 3, seed: int = 0) -> Classifier:
     """Build a classifier with random weights, frozen and cut as one with ImageNet's."""
     keras.utils.set_random_seed(1)
-    random = plan_model(replace(config, weights=RANDOM))
-    model = build_classifier(random, num_classes, DataRoot.configured(), seed=seed).model
+    scratch = plan_model(replace(config, weights=RANDOM))
+    model = build_classifier(scratch, num_classes, DataRoot.configured(), seed=seed).model
     return cut_model(model, plan_model(config))
 
 
@@ -163,6 +165,67 @@ def test_the_seed_decides_the_first_weights_of_the_head() -> None:
     first, same, other = head(7), head(7), head(8)
     assert all(map(np.array_equal, first, same))
     assert not np.array_equal(first[0], other[0])
+
+
+@pytest.mark.parametrize(
+    ("backbone", "first_trainable", "also_frozen"),
+    [
+        ("small_cnn-4-8", "conv1", ()),
+        ("small_cnn-4-8", "conv2", ()),
+        ("mobilenet_v2_035", "Conv1", ()),
+        ("mobilenet_v2_035", "block_12", ("block_14",)),
+        ("small_cnn-4-8", None, ()),
+    ],
+)
+def test_the_seed_draws_what_learns_from_scratch_and_nothing_that_is_frozen(
+    backbone: str, first_trainable: str | None, also_frozen: tuple[str, ...]
+) -> None:
+    config = ModelConfig(backbone, 32, first_trainable=first_trainable, also_frozen=also_frozen, weights=RANDOM)
+    plan, home = plan_model(config), DataRoot.configured()
+    random.seed(1)
+    first = build_classifier(plan, 3, home, seed=7)
+    random.seed(2)
+    same, other = build_classifier(plan, 3, home, seed=7), build_classifier(plan, 3, home, seed=8)
+    assert all(map(np.array_equal, first.model.get_weights(), same.model.get_weights()))
+    drawn = 0
+    for one, another in zip(first.model.weights, other.model.weights, strict=True):
+        if one.path.endswith("kernel"):
+            assert np.array_equal(one, another) != one.trainable, one.path
+            drawn += one.trainable
+    assert drawn == 1 + sum(
+        has_kernel(layer) for name in plan.trainable_blocks for layer in layers_of(first, plan)[name]
+    )
+    if first.prefix is not None and other.prefix is not None:
+        computed = build_prefix(plan, home).get_weights()
+        assert all(map(np.array_equal, first.prefix.get_weights(), computed))
+        assert all(map(np.array_equal, other.prefix.get_weights(), computed))
+
+
+def has_kernel(layer: keras.layers.Layer) -> bool:
+    return any(weight.path.endswith("kernel") for weight in layer.weights)
+
+
+def layers_of(classifier: Classifier, plan: ModelPlan) -> dict[str, list[keras.layers.Layer]]:
+    return block_layers(classifier.model, plan.backbone)
+
+
+def test_the_seed_leaves_weights_that_know_something_alone() -> None:
+    plan = plan_model(model_config(first="stem"))
+    one, other = (build_classifier(plan, 3, DataRoot.configured(), seed=seed).model for seed in (0, 1))
+    differ = [a.path for a, b in zip(one.weights, other.weights, strict=True) if not np.array_equal(a, b)]
+    assert differ == ["probabilities/kernel"]
+
+
+def test_runs_that_differ_in_their_seed_share_what_the_frozen_random_part_sees(home: DataRoot, tmp_path: Path) -> None:
+    dataset = coloured_dataset(home)
+    model = ModelConfig("small_cnn-4-8", 32, first_trainable="conv2", weights=RANDOM)
+    passes = []
+    for seed in (0, 1):
+        progress = RecordingProgress()
+        config = RunConfig(model=model, training=TrainingConfig(epochs=1, seed=seed))
+        train_classifier(dataset, config, tmp_path / str(seed), progress, home)
+        passes.append({"compiling", "features", "validation_features"} & set(progress.phase_names))
+    assert passes == [{"compiling", "features", "validation_features"}, set()]
 
 
 def test_without_pre_training_batch_normalization_learns_with_its_block() -> None:

@@ -28,6 +28,7 @@ from tlcore.model.cut import plan_model
 from tlcore.progress import Phase, StopRequested
 from tlcore.settings.augmentation_controls import PRESETS
 from tlcore.storage.images import ImageStore
+from tlcore.training.split_features import SplitFeatures
 
 NO_AUGMENTATION = AugmentationConfig()
 POOLED = ModelConfig(image_size=64)
@@ -167,6 +168,27 @@ def test_new_views_are_computed_in_every_epoch_when_chosen(home: DataRoot, pictu
 
 def test_without_augmentation_only_the_first_epoch_computes(home: DataRoot, pictures: list[str]) -> None:
     assert epochs_computed(home, pictures, TrainingConfig(views=3), NO_AUGMENTATION) == [12, 0, 0, 0, 0, 0]
+
+
+def test_an_epoch_of_training_has_the_pictures_at_different_places_of_their_banks(home: DataRoot) -> None:
+    dataset, training = coloured_dataset(home), TrainingConfig(views=3)
+    train = dataset.subset("train")
+    features = SplitFeatures(dataset, plan_model(PIXELS), PRESETS["light"], home)
+    bank = [[ViewRequest(item.image, view) for view in range(3)] for item in train]
+    pixels = [pixels_of_requests(home, PIXELS, row, augmentation=PRESETS["light"]) for row in bank]
+    seen = []
+    for epoch in range(3):
+        records = features.views(epoch, training, RecordingProgress())
+        rows = records.table.take(np.arange(len(train)))
+        seen.append(
+            [
+                int(np.flatnonzero((views == row).all(axis=(1, 2, 3)))[0])
+                for views, row in zip(pixels, rows, strict=True)
+            ]
+        )
+        assert records.labels.tolist() == [dataset.class_index()[item.class_id] for item in train]
+        assert min(np.bincount(seen[-1], minlength=3)) > 0.1 * len(train)
+    assert all(sorted(views) == [0, 1, 2] for views in zip(*seen, strict=True))
 
 
 def test_a_stop_keeps_the_pieces_that_were_complete(

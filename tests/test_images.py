@@ -86,9 +86,41 @@ def test_sixteen_bit_grey_keeps_its_shades():
         np.testing.assert_allclose(grey, ramp / 257, atol=1)
 
 
+def test_the_transparent_shade_of_sixteen_bit_grey_becomes_white():
+    values = np.full((40, 40), 20_000, np.uint16)
+    values[:, :20] = 1000
+    grey = pixels_of(encoded(Image.fromarray(values), "PNG", transparency=1000))[..., 0]
+    assert (grey[:, :20] == 255).all()
+    np.testing.assert_allclose(grey[:, 20:], 20_000 / 257, atol=1)
+
+
 def test_twelve_bits_in_sixteen_are_not_almost_black():
     ramp = np.linspace(0, 4095, 64 * 64).reshape(64, 64).astype(np.uint16)
     assert pixels_of(encoded(Image.fromarray(ramp), "TIFF")).max() == 255
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "darkest", "brightest"),
+    [
+        ("PNG", np.linspace(0, 30_000, 4096, dtype=np.uint16), 0, 65_535),
+        ("PNG", np.linspace(40_000, 65_535, 4096, dtype=np.uint16), 0, 65_535),
+        ("TIFF", np.linspace(100, 255, 4096, dtype=np.uint16), 0, 255),
+        ("TIFF", np.linspace(0, 700, 4096, dtype=np.uint16), 0, 1023),
+        ("TIFF", np.linspace(2000, 4095, 4096, dtype=np.uint16), 0, 4095),
+        ("TIFF", np.linspace(1, 5000, 4096, dtype=np.uint16), 0, 65_535),
+        ("TIFF", np.linspace(0, 0.5, 4096, dtype=np.float32), 0, 1),
+        ("TIFF", np.linspace(100, 255, 4096, dtype=np.float32), 0, 255),
+        ("TIFF", np.linspace(-3, 5, 4096, dtype=np.float32), -3, 5),
+        ("TIFF", np.linspace(1000, 200_000, 4096, dtype=np.int32), 1000, 200_000),
+    ],
+)
+def test_many_bits_are_scaled_by_the_smallest_usual_range_or_stretched(
+    kind: str, values: np.ndarray, darkest: int, brightest: int
+):
+    grey = pixels_of(encoded(Image.fromarray(values.reshape(64, 64)), kind))[..., 0].ravel()
+    expected = (values.astype(float) - darkest) * 255 / (brightest - darkest)
+    np.testing.assert_allclose(grey, expected, atol=1)
+    assert abs((grey - expected).mean()) < 0.1
 
 
 def test_float_picture_with_missing_values_opens():

@@ -245,6 +245,51 @@ def test_split_again_shares_out_by_the_chosen_parts(engine: sa.Engine, home: Dat
     assert [len(dataset.subset(split)) for split in ("train", "validation", "test")] == [24, 4, 12]
 
 
+def with_test_folder(dataset: Dataset, given: bool | None = True) -> Dataset:
+    """Return a data set whose test pictures came as such."""
+    items = (dataclasses.replace(item, given=given if item.split == "test" else False) for item in dataset.items)
+    return dataclasses.replace(dataset, items=tuple(items))
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [(True, "Came with the set, and kept: 8 test pictures."), (None, "Kept, to be safe: 8 test pictures.")],
+)
+def test_split_again_leaves_a_test_set_that_came_until_it_is_given_up(
+    engine: sa.Engine, home: DataRoot, given: bool | None, words: str
+) -> None:
+    project_id = make_project(engine, home)
+    dataset = with_test_folder(current(engine, project_id, home), given)
+    commit_version(engine, project_id, dataset, "came", parent=1, home=home)
+    app = open_app("data", project=project_id)
+    assert words in texts(app)
+    assert [slider.label for slider in app.slider] == ["Validation, % of the others"]
+    app.slider(key="split-validation").set_value(25)
+    app = check(next(b for b in app.button if b.label == "Split again").click().run())
+    split = current(engine, project_id, home)
+    assert [len(split.subset(part)) for part in ("train", "validation", "test")] == [24, 8, 8]
+    assert split.subset("test") == dataset.subset("test")
+    assert "Undo: split into 24 / 8 / 8 pictures, seed 0" in [b.label.replace("\\", "") for b in app.button]
+
+    app = check(next(box for box in app.checkbox if box.label.startswith("Give them up")).check().run())
+    assert [slider.label for slider in app.slider] == ["Validation, %", "Test, %"]
+    app.slider(key="split-test").set_value(10)
+    app = check(next(b for b in app.button if b.label == "Split again").click().run())
+    assert len(current(engine, project_id, home).subset("test")) == 4
+    assert not any("Give them up" in box.label for box in app.checkbox)
+
+
+def test_parts_that_all_came_with_the_set_leave_nothing_to_split(engine: sa.Engine, home: DataRoot) -> None:
+    project_id = make_project(engine, home)
+    dataset = current(engine, project_id, home)
+    items = tuple(dataclasses.replace(item, given=item.split != "train") for item in dataset.items)
+    commit_version(engine, project_id, dataclasses.replace(dataset, items=items), "came", parent=1, home=home)
+    app = open_app("data", project=project_id)
+    assert "Came with the set, and kept: 8 test pictures and 8 validation pictures." in texts(app)
+    assert not app.slider
+    assert not any(button.label == "Split again" for button in app.button)
+
+
 def test_a_zip_is_staged_on_disk_under_a_name_of_our_own(engine: sa.Engine, home: DataRoot) -> None:
     project = create_project(engine, OWNER, "Pets")
     app = open_app("data", project=project.id)
@@ -340,6 +385,23 @@ def test_too_few_pictures_are_said_in_words(
     home: DataRoot, names: tuple[str, ...], per_class: int, expected: str
 ) -> None:
     assert any(expected in advice for advice in data_advice(make_dataset(home, names, per_class)))
+
+
+@pytest.mark.parametrize(
+    ("part", "kind", "way_on"),
+    [
+        ("train", "training", "Add some, or delete the class"),
+        ("validation", "validation", "Split again, or add pictures"),
+        ("test", "test", "Split again, or add pictures"),
+    ],
+)
+def test_classes_that_lack_a_part_are_named_in_one_line(home: DataRoot, part: str, kind: str, way_on: str) -> None:
+    dataset = make_dataset(home, tuple("abcdefgh"), 20)
+    lacking = {f"id{i}" for i in range(1, 8)}
+    items = tuple(item for item in dataset.items if item.split != part or item.class_id not in lacking)
+    advice = data_advice(dataclasses.replace(dataset, items=items))
+    assert [line for line in advice if line.startswith(f"No {kind} pictures in b, c, d, e, f and 2 more: ")] == advice
+    assert way_on in advice[0]
 
 
 def test_a_good_data_set_gets_no_advice(home: DataRoot) -> None:

@@ -73,6 +73,16 @@ def test_a_loss_that_never_falls_gives_no_suggestion() -> None:
     assert RateSearch(RATES[:3], (3.0, 2.0, 1.0)).suggestion is None
 
 
+def test_a_suggestion_needs_ten_steps_and_a_fall_of_a_fiftieth() -> None:
+    steep = tuple(np.linspace(1, 0.1, 10).tolist())
+    assert RateSearch(RATES[:9], steep[:9]).suggestion is None
+    assert RateSearch(RATES[:10], steep).suggestion is not None
+    steps = np.linspace(0, 1, len(RATES))
+    for first in (0.2, 5):
+        assert RateSearch(RATES, tuple((first * (1 - 0.03 * steps)).tolist())).suggestion is not None
+        assert RateSearch(RATES, tuple((first * (1 - 0.015 * steps)).tolist())).suggestion is None
+
+
 def test_smoothing_leaves_a_constant_alone_and_takes_ups_and_downs_away() -> None:
     np.testing.assert_allclose(smoothed(RATES, 61 * (2.5,)), 2.5)
     noisy = 1 + 0.5 * (-1.0) ** np.arange(61)

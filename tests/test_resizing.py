@@ -33,12 +33,19 @@ def test_a_picture_of_the_right_size_keeps_its_pixels(mode: ResizeMode) -> None:
     np.testing.assert_array_equal(resize_image(image, 96, mode), image)
 
 
+@pytest.mark.parametrize("mode", RESIZE_MODES)
+def test_a_single_pixel_is_the_smallest_square(mode: ResizeMode) -> None:
+    assert resize_image(np.full((4, 6, 3), 90, np.uint8), 1, mode).tolist() == [[[90, 90, 90]]]
+
+
 def test_crop_keeps_the_middle_and_the_proportions() -> None:
     resized = resize_image(ramp(200, 400), 100, "crop").astype(float)
     assert resized[50, 0, 0] == pytest.approx(64, abs=2)
     assert resized[50, -1, 0] == pytest.approx(191, abs=2)
     assert resized[0, 50, 1] == pytest.approx(0, abs=2)
     assert resized[-1, 50, 1] == pytest.approx(255, abs=2)
+    upright = resize_image(ramp(400, 200), 100, "crop")
+    np.testing.assert_allclose(upright[..., [1, 0]].swapaxes(0, 1), resized[..., [0, 1]], atol=1)
 
 
 def test_stretch_keeps_all_of_the_picture() -> None:
@@ -53,11 +60,15 @@ def test_pad_keeps_all_of_the_picture_between_black_borders() -> None:
     assert (resized[:25] == 0).all()
     assert (resized[75:] == 0).all()
     assert (resized[25:75] == 200).all()
+    upright = resize_image(np.full((400, 200, 3), 200, dtype=np.uint8), 100, "pad")
+    np.testing.assert_array_equal(upright, resized.swapaxes(0, 1))
 
 
 def test_a_very_long_picture_keeps_at_least_one_row_when_padded() -> None:
     resized = resize_image(np.full((1, 500, 3), 200, dtype=np.uint8), 64, "pad")
     assert (resized.max(axis=(1, 2)) == 200).sum() == 1
+    upright = resize_image(np.full((500, 1, 3), 200, dtype=np.uint8), 64, "pad")
+    np.testing.assert_array_equal(upright, resized.swapaxes(0, 1))
 
 
 @pytest.mark.parametrize("mode", RESIZE_MODES)

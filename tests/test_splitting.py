@@ -89,14 +89,80 @@ def test_pictures_that_come_one_by_one_reach_the_fractions():
     assert counts(dataset.items, "a") == (28, 6, 6)
 
 
-def test_resplit_shares_out_everything_anew():
-    dataset = replace(EMPTY, items=assign_splits(new("a", 100, "test"), EMPTY))
+def test_resplit_shares_out_what_was_shared_out():
+    dataset = replace(EMPTY, items=assign_splits(new("a", 100), EMPTY))
     again = resplit(dataset, validation=0.2, test=0.1, seed=1)
     assert counts(again.items, "a") == (70, 20, 10)
     assert [item.image for item in again.items] == [item.image for item in dataset.items]
     assert counts(resplit(dataset, validation=0, test=0).items, "a") == (100, 0, 0)
 
 
-def test_impossible_fractions_are_named():
-    with pytest.raises(ValueError, match="together at most"):
-        assign_splits([], EMPTY, validation=0.5, test=0.5)
+def brought(*pictures: list[NewItem]) -> Dataset:
+    return replace(EMPTY, items=assign_splits([picture for some in pictures for picture in some], EMPTY))
+
+
+def test_resplit_leaves_a_test_folder_and_shares_out_the_rest():
+    dataset = brought(new("a", 80, "train"), new("a", 20, "test", 80))
+    again = resplit(dataset, validation=0.2, seed=1)
+    assert counts(again.items, "a") == (64, 16, 20)
+    assert again.subset("test") == dataset.subset("test")
+    assert [item.image for item in again.items] == [item.image for item in dataset.items]
+    assert resplit(again, validation=0.15) == dataset
+
+
+def test_resplit_leaves_a_validation_folder():
+    dataset = brought(new("a", 80, "train"), new("a", 20, "validation", 80))
+    again = resplit(dataset, validation=0.5, test=0.3, seed=1)
+    assert counts(again.items, "a") == (56, 20, 24)
+    assert again.subset("validation") == dataset.subset("validation")
+
+
+def test_resplit_gives_test_pictures_to_the_classes_that_came_without():
+    dataset = brought(new("a", 80, "train"), new("a", 20, "test", 80), new("b", 100, "train"))
+    assert counts(dataset.items, "b") == (85, 15, 0)
+    again = resplit(dataset, validation=0.2, test=0.1)
+    assert counts(again.items, "a") == (64, 16, 20)
+    assert counts(again.items, "b") == (70, 20, 10)
+
+
+def test_parts_that_came_are_shared_out_when_they_are_given_up_and_then_forgotten():
+    dataset = brought(new("a", 80, "train"), new("a", 20, "test", 80))
+    again = resplit(dataset, test=0.1, keep_given=False)
+    assert counts(again.items, "a") == (75, 15, 10)
+    assert not any(item.stays for item in again.items)
+
+
+def test_test_pictures_of_which_nobody_knows_whether_they_came_as_such_stay():
+    dataset = brought(new("a", 100))
+    unknown = replace(dataset, items=tuple(replace(item, given=None) for item in dataset.items))
+    again = resplit(unknown, validation=0.4, seed=1)
+    assert [item.image for item in again.subset("test")] == [item.image for item in dataset.subset("test")]
+    assert counts(again.items, "a") == (51, 34, 15)
+
+
+def test_later_pictures_do_not_join_a_test_folder():
+    dataset = brought(new("a", 80, "train"), new("a", 20, "test", 80))
+    for later in (new("a", 100, start=100), new("a", 100, "train", 100)):
+        more = assign_splits(later, dataset)
+        assert counts([*dataset.items, *more], "a") == (153, 27, 20)
+        assert not any(item.given for item in more)
+    (tested,) = assign_splits(new("a", 1, "test", 100), dataset)
+    assert (tested.split, tested.given) == ("test", True)
+
+
+def test_a_copy_of_a_test_picture_in_another_class_takes_no_test_pictures_from_that_class():
+    dataset = brought(new("a", 80, "train"), new("a", 20, "test", 80))
+    copy = replace(new("a", 1, start=80)[0], class_id="b")
+    more = assign_splits([copy, *new("b", 99)], dataset)
+    assert counts(more, "b") == (70, 15, 15)
+    assert more[0].split == "test"
+
+
+@pytest.mark.parametrize(("validation", "test"), [(0.5, 0.5), (-0.1, 0.15), (0.15, -0.1)])
+def test_impossible_fractions_are_named(validation: float, test: float):
+    with pytest.raises(ValueError, match=r"at least 0 and together at most 0\.9"):
+        assign_splits([], EMPTY, validation=validation, test=test)
+
+
+def test_a_tenth_is_enough_to_train_on():
+    assert counts(assign_splits(new("a", 100), EMPTY, validation=0.45, test=0.45), "a") == (10, 45, 45)

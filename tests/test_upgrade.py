@@ -14,6 +14,7 @@ from tlcore.backbones.weights.brought import BroughtWeights, find_brought
 from tlcore.errors import StorageError
 from tlcore.home import DataRoot
 from tlcore.images.resizing import decode_image
+from tlcore.intake.splitting import resplit
 from tlcore.results.evaluation import VALIDATION_FILE_NAME, load_evaluation
 from tlcore.results.prediction import load_predictor
 from tlcore.simple_heads.prediction import load_simple_head_predictor
@@ -69,6 +70,16 @@ def test_all_versions_of_the_pictures_are_there(old: DataRoot, engine: sa.Engine
     for item in dataset.items:
         assert decode_image(images.read(item.image)).shape == (32, 32, 3)
         assert images.thumbnail(item.image)
+
+
+def test_test_pictures_of_an_earlier_version_stay_when_the_pictures_are_split_again(
+    old: DataRoot, engine: sa.Engine, project: Project
+) -> None:
+    _, dataset = current_dataset(engine, project.id, old)
+    assert {item.given for item in dataset.items} == {None}
+    again = resplit(dataset, validation=0.3, seed=5)
+    assert again.subset("test") == dataset.subset("test")
+    assert again.subset("validation") != dataset.subset("validation")
 
 
 def test_the_runs_are_there_with_their_curves_and_results(old: DataRoot, engine: sa.Engine, project: Project) -> None:

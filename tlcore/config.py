@@ -183,8 +183,8 @@ class TrainingConfig:
         views: Augmented views of each picture that are computed once and walked through by the
             epochs. Without augmentation there is one.
         new_views_every_epoch: Draw new views in every epoch instead; slower, more variety.
-        seed: Fixes the initial weights, dropout and the order of the pictures. Views have draws of their own, so
-            that runs with different seeds share them.
+        seed: Fixes the initial weights of what is trained, dropout and the order of the pictures. Views, and random
+            weights that are frozen, have draws of their own, so that runs with different seeds share their features.
         schedule: How the learning rate changes over the epochs: `constant`, `step` (a tenth after each third),
             `cosine` (smoothly down to zero).
         warmup_epochs: Epochs in which the learning rate grows from zero to its full size.

@@ -35,12 +35,20 @@ class Item:
         class_id: The class that it belongs to.
         split: Train, validation or test.
         name: The name of the file that the person brought; text only, never a path.
+        given: Whether it came as a validation or test picture, by its folder or its ready set, and was not shared
+            out; `None` in a data set from before that was noted.
     """
 
     image: str
     class_id: str
     split: Split
     name: str
+    given: bool | None = False
+
+    @property
+    def stays(self) -> bool:
+        """Whether sharing out anew leaves it; a test picture of which that is not known is not learned from either."""
+        return self.split == "test" if self.given is None else self.given
 
 
 @dataclass(frozen=True, slots=True)

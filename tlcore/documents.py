@@ -13,7 +13,13 @@ FORMAT_FIELD = "format"
 
 Lift = Callable[[dict[str, Any]], dict[str, Any]]
 
-LIFTS: dict[str, tuple[Lift, ...]] = {}
+
+def _given_unknown(dataset: dict[str, Any]) -> dict[str, Any]:
+    """Until then nobody noted whether a picture came as a test picture or was shared out."""
+    return {**dataset, "items": [{"given": None, **item} for item in dataset.get("items", ())]}
+
+
+LIFTS: dict[str, tuple[Lift, ...]] = {"Dataset": (_given_unknown,)}
 """What changed in a stored type, by its name: the first lifts a document of format 1 to format 2, and so on.
 
 A renamed field, a removed one or another meaning is a lift here, and nothing else: documents without a number are of

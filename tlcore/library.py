@@ -13,6 +13,7 @@ from tlcore.home import DataRoot
 from tlcore.intake.collection import collect
 from tlcore.intake.decoding import pixels_of
 from tlcore.intake.sources import ArchiveSource, FolderSource
+from tlcore.intake.splitting import TEST_FRACTION, VALIDATION_FRACTION
 from tlcore.progress import Progress, TerminalProgress
 from tlcore.results.evaluation import VALIDATION_FILE_NAME, Evaluation, load_evaluation
 from tlcore.results.prediction import Predictor, load_predictor
@@ -20,17 +21,27 @@ from tlcore.storage.images import ImageStore
 from tlcore.training.run import train_classifier
 
 
-def read_dataset(path: str | Path, *, seed: int = 0) -> Dataset:
+def read_dataset(
+    path: str | Path,
+    *,
+    validation: float = VALIDATION_FRACTION,
+    test: float = TEST_FRACTION,
+    seed: int = 0,
+) -> Dataset:
     """Read a ZIP file or a folder with one folder per class, optionally below train, validation and test.
 
     The pictures are cleaned and stored in the data root once; files that cannot be used are printed.
 
     Args:
         path: The ZIP file or folder.
-        seed: Decides which pictures are kept for validation and test, where the folders do not say.
+        validation: Fraction of each class that is kept for validation, where the folders do not say; below a folder
+            called train, of its pictures.
+        test: Fraction of each class that is kept for testing, likewise.
+        seed: Decides which pictures these are.
 
     Raises:
         DatasetError: If there is no picture in it.
+        ValueError: If a fraction is negative, or less than a tenth would be left for training.
     """
     path = Path(path)
     source = FolderSource(path) if path.is_dir() else ArchiveSource(path, path.name)
@@ -40,6 +51,8 @@ def read_dataset(path: str | Path, *, seed: int = 0) -> Dataset:
         Dataset(),
         ImageStore(DataRoot.configured()),
         on_progress=lambda done, total: progress.phase("reading", done, total, path.name),
+        validation=validation,
+        test=test,
         seed=seed,
     )
     progress.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Collection
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -28,14 +29,25 @@ SWISHES = (keras.activations.silu, keras.activations.hard_silu)
 SMALL = 0.05
 
 
-def build_backbone(spec: BackboneSpec, image_size: int, home: DataRoot, weights: str = IMAGENET) -> keras.Model:
+def build_backbone(
+    spec: BackboneSpec,
+    image_size: int,
+    home: DataRoot,
+    weights: str = IMAGENET,
+    *,
+    learning: Collection[str] = (),
+    seed: int = RANDOM_SEED,
+) -> keras.Model:
     """Build a backbone without its classifier, flat, from standard Keras layers under their usual names.
 
     Args:
         spec: A row of the registry, or a small network.
         image_size: Side of the square picture, in pixels.
-        weights: What it starts with, as in `ModelConfig.weights`. Random weights are the same every time.
         home: The data root.
+        weights: What it starts with, as in `ModelConfig.weights`.
+        learning: Names of the blocks whose random weights are drawn from `seed`. Those of the others are the same
+            every time, and so are the features that are cached of them.
+        seed: Another one draws other random weights; weights from a file are not touched.
 
     Returns:
         A model from `pixels`, RGB of shape `(batch, image_size, image_size, 3)` in [0, 255] (uint8 or
@@ -51,11 +63,13 @@ def build_backbone(spec: BackboneSpec, image_size: int, home: DataRoot, weights:
     pixels = keras.Input((image_size, image_size, 3), name=INPUT_NAME, dtype="float32")
     preprocessed = _preprocess(pixels, spec.preprocessing)
     random_weights = is_random(spec, weights)
-    with fixed_draws(RANDOM_SEED) if random_weights else nullcontext():
+    with fixed_draws(seed if learning else RANDOM_SEED) if random_weights else nullcontext():
         features = _build_layers(preprocessed, spec)
     name_like_fresh_session(keras.Model(pixels, features))
     model = keras.Model(pixels, features, name=spec.name)
     if random_weights:
+        if learning:
+            _draw_as_always(model, spec, set(spec.block_names) - set(learning))
         _settle_batch_norm(model, image_size)
     elif path is None:
         weights_by_layer = convert_weights()
@@ -184,6 +198,18 @@ def _build_layers(preprocessed: keras.KerasTensor, spec: BackboneSpec) -> keras.
     if module != "keras.applications":
         return builder(preprocessed, **arguments)
     return builder(include_top=False, weights=None, input_tensor=preprocessed, **arguments).output
+
+
+def _draw_as_always(model: keras.Model, spec: BackboneSpec, block_names: Collection[str]) -> None:
+    """Give some blocks the random weights that they have in every run."""
+    if not block_names:
+        return
+    with fixed_draws(RANDOM_SEED):
+        always = block_layers(build_network(spec, model.input.shape[1]), spec)
+    blocks = block_layers(model, spec)
+    for name in block_names:
+        for layer, same in zip(blocks[name], always[name], strict=True):
+            layer.set_weights(same.get_weights())
 
 
 def _settle_batch_norm(model: keras.Model, image_size: int) -> None:

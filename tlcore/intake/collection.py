@@ -18,7 +18,7 @@ from tlcore.intake.archives import Refusal
 from tlcore.intake.labels import similar_names
 from tlcore.intake.names import printable
 from tlcore.intake.sources import Candidate, Source, candidates
-from tlcore.intake.splitting import NewItem, assign_splits
+from tlcore.intake.splitting import TEST_FRACTION, VALIDATION_FRACTION, NewItem, assign_splits
 from tlcore.progress import in_order
 
 UNLABELLED = "unlabelled"
@@ -67,11 +67,20 @@ class Gathered:
     folders: tuple[str, ...]
     refused: tuple[Refusal, ...]
 
-    def into(self, dataset: Dataset, *, seed: int = 0) -> ImportReport:
+    def into(
+        self,
+        dataset: Dataset,
+        *,
+        validation: float = VALIDATION_FRACTION,
+        test: float = TEST_FRACTION,
+        seed: int = 0,
+    ) -> ImportReport:
         """Return the data set with these pictures, and what became of each.
 
         Args:
             dataset: What is there already; its pictures keep their class and split.
+            validation: Fraction of each class for validation, as in `assign_splits`.
+            test: Fraction of each class for testing.
             seed: Decides which pictures are kept for validation and test.
 
         Raises:
@@ -91,7 +100,8 @@ class Gathered:
             new.append(NewItem(s.image, class_id, printable(s.candidate.path_parts[-1]), label.split))
             if label.split is not None:
                 given[s.image].add(label.split)
-        dataset = replace(dataset, items=unique_items((*dataset.items, *assign_splits(new, dataset, seed=seed))))
+        placed = assign_splits(new, dataset, validation=validation, test=test, seed=seed)
+        dataset = replace(dataset, items=unique_items((*dataset.items, *placed)))
         added = len(dataset.items) - len(before.items)
         final = {item.image: item.split for item in dataset.items}
         leaked = {image for image, splits in given.items() if splits != {"train"} and splits != {final[image]}}
@@ -105,6 +115,8 @@ def collect(
     image_store: PictureStore,
     *,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    validation: float = VALIDATION_FRACTION,
+    test: float = TEST_FRACTION,
     seed: int = 0,
 ) -> ImportReport:
     """Decode and store every picture of the sources and put them into the data set: `gather`, then `into`.
@@ -117,6 +129,8 @@ def collect(
         dataset: What is there already; its pictures keep their class and split.
         image_store: Where clean pictures go.
         on_progress: Called in this thread with the number of files done and of all; it may raise.
+        validation: Fraction of each class for validation, as in `assign_splits`.
+        test: Fraction of each class for testing.
         seed: Decides which pictures are kept for validation and test.
 
     Raises:
@@ -124,7 +138,7 @@ def collect(
         StorageError: If the disk is full or cannot be written.
     """
     gathered = gather(sources, dataset, image_store, on_progress=on_progress)
-    return gathered.into(dataset, seed=seed)
+    return gathered.into(dataset, validation=validation, test=test, seed=seed)
 
 
 def gather(

@@ -49,6 +49,8 @@ def assign_splits(
     - All others are shared out per class so that the whole class, old pictures included, comes as near to the
       fractions as it can. A class with three pictures has one in each split; with two, one trains and one tests;
       a single one trains.
+    - Validation or test pictures that came as such are the whole of that split in their class: nothing joins them,
+      and fractions are those of the class's other pictures.
 
     The same pictures, fractions and seed give the same splits in whatever order they come.
 
@@ -78,27 +80,33 @@ def assign_splits(
     lacking = set(HELD_BACK) - set(given.values()) if trained else set(HELD_BACK)
     # What the folders lack is carved out of their training pictures, which are open until then.
     decided |= {image: split for image, split in given.items() if not lacking or split != "train"}
+    came = {
+        (item.class_id, item.image) for item in items if item.split in HELD_BACK and item.split == given.get(item.image)
+    }
+    closed: defaultdict[str, set[Split]] = defaultdict(set)
+    for class_id, image in came | {(item.class_id, item.image) for item in existing.items if item.given}:
+        closed[class_id].add(decided[image])
     old = _by_class(existing.items)
-    carved = {split: fraction for split, fraction in fractions.items() if split in lacking}
     for class_id, images in sorted(by_class.items()):
         whole = images | old.get(class_id, set())
-        # Pictures of splits that the folders gave do not count when the rest is carved.
-        have = Counter(
-            {split: n for split, n in _count(whole, decided).items() if split == "train" or split in lacking}
-        )
-        _share_out(images & trained, have, carved, decided, seed)
-        _share_out(images - trained, _count(whole, decided), fractions, decided, seed)
-    return tuple(Item(item.image, item.class_id, decided[item.image], item.name) for item in items)
-
-
-def _count(images: set[str], decided: Mapping[str, Split]) -> Counter[Split]:
-    return Counter(decided[image] for image in images if image in decided)
+        wanted = {split: fraction for split, fraction in fractions.items() if split not in closed[class_id]}
+        carved = {split: fraction for split, fraction in wanted.items() if split in lacking}
+        _share_out(images & trained, whole, carved, decided, seed)
+        _share_out(images - trained, whole, wanted, decided, seed)
+    return tuple(
+        Item(item.image, item.class_id, decided[item.image], item.name, (item.class_id, item.image) in came)
+        for item in items
+    )
 
 
 def _share_out(
-    images: set[str], have: Counter[Split], fractions: Mapping[Split, float], decided: dict[str, Split], seed: int
+    images: set[str], whole: set[str], fractions: Mapping[Split, float], decided: dict[str, Split], seed: int
 ) -> None:
-    """Decide about those of a class's pictures that nothing has decided yet, given how many are where already."""
+    """Decide about those of a class's pictures that nothing has decided yet, given how many of the whole are where.
+
+    Pictures of a split that is not in `fractions` do not count: nothing is shared out to it.
+    """
+    have = Counter(decided[image] for image in whole if decided.get(image) in ("train", *fractions))
     free = sorted(images - decided.keys(), key=lambda image: _rank(image, seed))
     for split, count in _counts(len(free), have, fractions).items():
         decided.update(dict.fromkeys(free[:count], split))
@@ -106,12 +114,34 @@ def _share_out(
 
 
 def resplit(
-    dataset: Dataset, validation: float = VALIDATION_FRACTION, test: float = TEST_FRACTION, seed: int = 0
+    dataset: Dataset,
+    validation: float = VALIDATION_FRACTION,
+    test: float = TEST_FRACTION,
+    seed: int = 0,
+    *,
+    keep_given: bool = True,
 ) -> Dataset:
-    """Share out all pictures of a data set anew; arguments as in `assign_splits`."""
-    new = [NewItem(item.image, item.class_id, item.name) for item in dataset.items]
-    empty = replace(dataset, items=())
-    return replace(dataset, items=assign_splits(new, empty, validation=validation, test=test, seed=seed))
+    """Share out the pictures of a data set anew.
+
+    Args:
+        dataset: The data set.
+        validation: Fraction of each class for validation; where test pictures came as such, of the class's others.
+        test: Fraction of each class for testing, where none came as such.
+        seed: Another seed shares out differently.
+        keep_given: Leave validation and test pictures that came as such, `Item.stays`. Without that they are shared
+            out like all others, and forget what they came as.
+
+    Raises:
+        ValueError: As `assign_splits`.
+    """
+
+    def stays(item: Item) -> bool:
+        return keep_given and item.stays
+
+    kept = tuple(replace(item, given=True) for item in dataset.items if stays(item))
+    others = [NewItem(item.image, item.class_id, item.name) for item in dataset.items if not stays(item)]
+    shared = iter(assign_splits(others, replace(dataset, items=kept), validation=validation, test=test, seed=seed))
+    return replace(dataset, items=tuple(item if stays(item) else next(shared) for item in dataset.items))
 
 
 def _given(items: Iterable[NewItem], groups: Iterable[set[str]]) -> dict[str, Split]:

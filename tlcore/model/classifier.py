@@ -47,12 +47,15 @@ def build_classifier(
         plan: Backbone, its first weights, freeze line and head.
         num_classes: Number of outputs.
         home: The data root.
-        seed: Fixes the head's first weights and its dropout.
+        seed: Fixes the first weights of all that learns without having learned before, and dropout. Random weights
+            that are frozen at first are the same for every seed, even if a later phase thaws them.
 
     Raises:
         WeightsError: If the backbone's weights are not on this computer.
     """
-    backbone = build_backbone(plan.backbone, plan.config.image_size, home, plan.config.weights)
+    backbone = build_backbone(
+        plan.backbone, plan.config.image_size, home, plan.config.weights, learning=plan.trainable_blocks, seed=seed
+    )
     outputs = _head(backbone.output, plan.config.head, num_classes, seed)
     return cut_model(keras.Model(backbone.input, outputs, name="classifier"), plan)
 

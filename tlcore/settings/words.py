@@ -20,6 +20,8 @@ from tlcore.config import (
 from tlcore.model.cut import plan_model
 from tlcore.settings.augmentation_controls import CONTROLS
 
+RANDOM_DRAWS = "The seed, on Train, draws the first weights of what learns; what is frozen has the same in every run."
+
 
 @dataclass(frozen=True, slots=True)
 class ChoiceSpec:
@@ -77,7 +79,7 @@ CHOICES: Final[Mapping[str, Mapping[str, ChoiceSpec]]] = {
             "Chance",
             "random",
             "It knows nothing, as every network does at birth. All blocks learn from your pictures alone; compare "
-            "the result with ImageNet's to see what pre-training is worth.",
+            f"the result with ImageNet's to see what pre-training is worth. {RANDOM_DRAWS}",
         ),
         BROUGHT: ChoiceSpec(
             "Your file",

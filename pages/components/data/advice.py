@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pages.components.text import count
-from tlcore.dataset import SPLITS, Dataset
+from tlcore.dataset import SPLITS, Dataset, Split
 
 FEW_TRAINING_PICTURES = 10
 MAX_NAMED = 5
@@ -11,6 +11,12 @@ _SPLIT_PURPOSE = {
     "train": "there is nothing to learn from",
     "validation": "nobody can see during training whether the model gets better",
     "test": "nobody can tell how good the model is on new pictures",
+}
+_MORE = "Split again, or add pictures: a class needs three to be in all parts."
+_CLASS_WITHOUT: dict[Split, tuple[str, str]] = {
+    "train": ("training", "training cannot begin without them. Add some, or delete the class."),
+    "validation": ("validation", f"nobody can see during training whether it gets better at these. {_MORE}"),
+    "test": ("test", f"nobody can tell how well the model knows these. {_MORE}"),
 }
 
 
@@ -28,7 +34,7 @@ def data_advice(dataset: Dataset) -> list[str]:
     empty = [label.name for label in dataset.classes if label.id not in filled]
     if empty:
         advice.append(f"No pictures yet in {_named(empty)}. Add some, or delete the class.")
-    few = [c.name for c in dataset.classes if c.id in filled and counts[c.id, "train"] < FEW_TRAINING_PICTURES]
+    few = [c.name for c in dataset.classes if 0 < counts[c.id, "train"] < FEW_TRAINING_PICTURES]
     if few:
         advice.append(
             f"Fewer than {FEW_TRAINING_PICTURES} training pictures in {_named(few)}. "
@@ -37,6 +43,11 @@ def data_advice(dataset: Dataset) -> list[str]:
     for split in SPLITS:
         if not dataset.subset(split):
             advice.append(f"The {split} part is empty: {_SPLIT_PURPOSE[split]}. Add pictures, or split again.")
+            continue
+        without = [c.name for c in dataset.classes if c.id in filled and not counts[c.id, split]]
+        if without:
+            kind, effect = _CLASS_WITHOUT[split]
+            advice.append(f"No {kind} pictures in {_named(without)}: {effect}")
     sizes = [counts[c.id, "train"] for c in dataset.classes if counts[c.id, "train"]]
     if len(sizes) > 1 and max(sizes) >= 5 * min(sizes):
         advice.append(

@@ -19,7 +19,7 @@ from tlcore.backbones.weights.brought import find_brought
 from tlcore.config import IMAGENET, RANDOM, ModelConfig
 from tlcore.jobs.control import start_job
 from tlcore.model.architecture import with_weights
-from tlcore.settings.words import BROUGHT, CHOICES
+from tlcore.settings.words import BROUGHT, CHOICES, RANDOM_DRAWS
 from tlcore.storage.jobs import last_job
 from tlcore.storage.requests import WeightsCheckRequest
 
@@ -116,7 +116,9 @@ def _start_check(context: Context, spec: BackboneSpec, file: UploadedFile) -> No
 
 
 def _draw_small_network(form: SettingsForm, filters: tuple[int, ...]) -> None:
-    st.markdown("A small network of your own, from scratch: it knows nothing before it sees your pictures.")
+    st.markdown(
+        f"A small network of your own, from scratch: it knows nothing before it sees your pictures. {RANDOM_DRAWS}"
+    )
 
     def build(chosen: tuple[int, ...]) -> None:
         form.change(lambda run: with_backbone(run, small_cnn_name(chosen)))

@@ -106,8 +106,9 @@ def _draw_batch_and_seed(form: SettingsForm, training: TrainingConfig) -> None:
             "Seed",
             0,
             2**31 - 1,
-            help="Chance decides the first weights, the order of the pictures and what dropout switches off. The "
-            "same seed throws the same dice, so the run can be made again.",
+            help="Chance decides the first weights of what learns, the order of the pictures and what dropout switches "
+            "off. The same seed throws the same dice, so the run can be made again. Random weights that are frozen "
+            "are the same whatever the seed.",
             **form.bind("seed"),
         )
         st.caption("Another number gives another throw of the dice.")

@@ -13,7 +13,7 @@ from tlcore.downloading import Progress, PublishedFile, fetch, has_hash, megabyt
 from tlcore.errors import DownloadError, WeightsError
 from tlcore.home import DataRoot
 
-# Random weights are the same in every run and process, so that cached features of them stay valid.
+# Frozen random weights are the same in every run and process, so that cached features of them stay valid.
 RANDOM_SEED = 0
 
 
