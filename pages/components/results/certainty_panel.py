@@ -33,7 +33,8 @@ def draw_certainty(context: Context, model: Model) -> None:
     requests = {splits: CrossValidationRequest(model.id, splits) for splits in SPLITS}
     project_id = context.project.id
     jobs = {
-        splits: last_job(context.engine, project_id, "cross_validation", one.key) for splits, one in requests.items()
+        splits: last_job(context.engine, project_id, "cross_validation", request.key)
+        for splits, request in requests.items()
     }
     asked = {splits: job.created for splits, job in jobs.items() if job is not None}
     with st.expander("How sure is that?", icon=":material/casino:", expanded=bool(asked), key="certainty"):
