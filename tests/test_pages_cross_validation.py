@@ -36,9 +36,9 @@ def end(finished: Finished, state: str, message: str = "", result: CrossValidati
 def test_trainings_on_other_splits_are_asked_for_watched_and_shown(finished: Finished) -> None:
     run_id = finished.add_run()
     page = open_app("understand", project=finished.project_id, run=run_id)
-    assert "Takes 60 s at most: this run took 12 s" in texts(page)
+    assert "Takes about 60 s at most: this run took 12 s" in texts(page)
     page = check(page.button_group(key=f"certainty-splits-{run_id}").set_value(10).run())
-    assert "Takes 2 min at most" in texts(page)
+    assert "Takes about 2 min at most" in texts(page)
     page = check(page.button(key="train-splits").click().run())
     (job,) = list_jobs(finished.engine, states=ACTIVE_STATES)
     assert job.kind == "cross_validation"
@@ -88,15 +88,16 @@ def test_the_words_say_how_far_a_single_split_may_be_off() -> None:
 def test_the_figure_shows_each_training_the_mean_its_spread_and_the_run() -> None:
     figure = splits_figure(FOUND, 0.97)
     (dots,) = figure.data
-    assert list(dots.x) == list(FOUND.accuracies)
+    assert list(dots.x) == [100 * accuracy for accuracy in FOUND.accuracies]
     assert len(set(dots.y)) == len(FOUND.folds)
     band, mean, own = figure.layout.shapes
-    assert (band.x0, band.x1) == (FOUND.mean - FOUND.deviation, FOUND.mean + FOUND.deviation)
-    assert (mean.x0, own.x0) == (FOUND.mean, 0.97)
+    middle, spread = 100 * FOUND.mean, 100 * FOUND.deviation
+    assert (band.x0, band.x1) == pytest.approx((middle - spread, middle + spread))
+    assert (mean.x0, own.x0) == pytest.approx((middle, 97))
     assert mean.line.dash != own.line.dash
     low, high = figure.layout.xaxis.range
     assert low < min(dots.x)
-    assert high > 0.97
+    assert high > 97
     assert [note.text for note in figure.layout.annotations] == ["mean 93.5 %", "this run 97.0 %"]
     assert len(splits_figure(FOUND, None).layout.shapes) == 2
     words = description(FOUND, 0.97)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 ROW_HEIGHT = 15
 """Pixels of each training; every one has a row, so that equal accuracies do not hide each other."""
 
-LEAST_ROOM = 0.01
-"""Room at both ends of the axis, as an accuracy; more where the trainings lie far apart."""
+LEAST_ROOM = 1.0
+"""Room at both ends of the axis, in percentage points; more where the trainings lie far apart."""
 
 
 def splits_figure(found: CrossValidation, own: float | None, *, dark: bool = False) -> go.Figure:
@@ -36,49 +36,41 @@ def splits_figure(found: CrossValidation, own: float | None, *, dark: bool = Fal
     theme = "dark" if dark else "light"
     ink, color = INK[theme], RIGHT[theme][1]
     rows = len(found.folds)
-    shown = [*found.accuracies, found.mean - found.deviation, found.mean + found.deviation]
-    shown += [] if own is None else [own]
+    dots = [100 * accuracy for accuracy in found.accuracies]
+    mean, deviation = 100 * found.mean, 100 * found.deviation
+    shown = [*dots, mean - deviation, mean + deviation, *([] if own is None else [100 * own])]
     room = max(LEAST_ROOM, 0.08 * (max(shown) - min(shown)))
+    # A little more than 100 % is shown, so that a dot there is whole.
+    low, high = min(shown) - room, min(max(shown), 100) + room
     figure = go.Figure(
         go.Scatter(
-            x=found.accuracies,
+            x=dots,
             y=list(range(rows)),
             mode="markers",
             marker={"size": 13, "color": color, "line": {"color": ink, "width": 1}},
             customdata=[f"{fold.correct:,} of {count(fold.total, 'picture')}" for fold in found.folds],
-            hovertemplate="%{x:.1%}, %{customdata} right<extra></extra>",
+            hovertemplate="%{x:.1f} %, %{customdata} right<extra></extra>",
         )
     )
-    figure.add_vrect(
-        found.mean - found.deviation, found.mean + found.deviation, fillcolor=color, opacity=0.22, line_width=0
-    )
-    _mark(figure, found.mean, f"mean {percent(found.mean, 1)}", color, ink, dash="solid", top=True)
+    figure.add_vrect(mean - deviation, mean + deviation, fillcolor=color, opacity=0.22, line_width=0)
+    marks = [(mean, f"mean {percent(found.mean, 1)}", color, "solid", {"y": 1, "yshift": 2, "yanchor": "bottom"})]
     if own is not None:
-        _mark(figure, own, f"this run {percent(own, 1)}", VALIDATION_COLOR, ink, dash="dash", top=False)
-    # A little more than 100 % is shown, so that a dot there is whole.
+        below = {"y": 0, "yshift": -26, "yanchor": "top"}
+        marks.append((100 * own, f"this run {percent(own, 1)}", VALIDATION_COLOR, "dash", below))
+    for x, text, line_color, dash, place in marks:
+        figure.add_vline(x, line={"color": line_color, "width": 3, "dash": dash})
+        # Near an end of the axis the words go inward, or a narrow screen would cut them.
+        side = "left" if x < low + 0.25 * (high - low) else "right" if x > high - 0.25 * (high - low) else "center"
+        font = {"size": 15, "color": ink}
+        figure.add_annotation(x=x, yref="paper", xanchor=side, text=text, showarrow=False, font=font, **place)
     figure.update_xaxes(
-        range=[min(shown) - room, min(max(shown), 1) + room],
-        tickformat=".0%" if max(shown) - min(shown) > 0.03 else ".1%",
+        range=[low, high],
+        ticksuffix=" %",
         nticks=5,
         tickfont={"size": 15, "color": ink},
         zeroline=False,
         fixedrange=True,
     )
     figure.update_yaxes(visible=False, range=[rows - 0.2, -0.8], fixedrange=True)
-    figure.update_layout(height=96 + ROW_HEIGHT * rows, margin={"l": 12, "r": 12, "t": 28, "b": 52}, showlegend=False)
+    figure.update_layout(height=96 + ROW_HEIGHT * rows, margin={"l": 12, "r": 12, "t": 28, "b": 54}, showlegend=False)
     return figure
-
-
-def _mark(figure: go.Figure, x: float, text: str, color: str, ink: str, *, dash: str, top: bool) -> None:
-    """Add an upright line with words above it or below the axis."""
-    figure.add_vline(x, line={"color": color, "width": 3, "dash": dash})
-    figure.add_annotation(
-        x=x,
-        y=1 if top else 0,
-        yref="paper",
-        yshift=2 if top else -24,
-        yanchor="bottom" if top else "top",
-        text=text,
-        showarrow=False,
-        font={"size": 15, "color": ink},
-    )

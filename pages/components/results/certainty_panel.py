@@ -72,7 +72,7 @@ def _draw_trainings(context: Context, run: Run, request: CrossValidationRequest,
         return
     if run.summary is not None:
         once, all_told = duration(run.summary.seconds), duration(request.splits * run.summary.seconds)
-        st.caption(f"Takes {all_told} at most: this run took {once}, and what the frozen blocks have seen is kept.")
+        st.caption(f"Takes about {all_told} at most: this run took {once}, and what the frozen blocks saw is kept.")
     if st.button(f"Train {request.splits} times", key="train-splits", icon=":material/replay:"):
         with errors_shown():
             start_job(context.engine, context.home, "cross_validation", context.project.id, request, key=request.key)
