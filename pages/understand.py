@@ -4,6 +4,7 @@ import streamlit as st
 
 from pages.components.errors import show_error
 from pages.components.frame import next_step, open_page
+from pages.components.results.certainty_panel import draw_certainty
 from pages.components.results.ensemble_form import draw_group_form
 from pages.components.results.ensemble_views import draw_delete, show_group
 from pages.components.results.evaluation_views import show_accuracy, show_classes, show_mistakes
@@ -31,6 +32,7 @@ else:
     split, evaluation = shown
     show_accuracy(evaluation, split, model)
     draw_exam(context, model, split)
+    draw_certainty(context, model)
     if isinstance(model, Ensemble):
         show_group(context, model, evaluation, split)
     show_mistakes(evaluation, split, context.images)

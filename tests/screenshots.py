@@ -26,7 +26,7 @@ from tlcore.storage.ensembles import list_ensembles
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import request_stop
 from tlcore.storage.projects import create_project
-from tlcore.storage.requests import SettingsRequest, SimpleHeadsRequest
+from tlcore.storage.requests import CrossValidationRequest, SettingsRequest, SimpleHeadsRequest
 from tlcore.storage.runs import get_run, read_metrics
 from tlcore.storage.simple_heads import frozen_backbone
 
@@ -175,12 +175,14 @@ def photograph_results(
 
 
 def learn_more(engine: sa.Engine, home: DataRoot, project: ReadyProject) -> None:
-    """Train in two phases, search a learning rate, and train simple heads."""
+    """Train in two phases, on other splits too, search a learning rate, and train simple heads."""
     tuning = FineTuningConfig(first_trainable="block7a", epochs=3)
     run_id = begin_run(engine, home, project, TrainingConfig(epochs=6, fine_tuning=tuning))
     wait_for_end(engine, run_id)
     run = get_run(engine, run_id)
     wait_for_end(engine, start_job(engine, home, "search", project.id, SettingsRequest(run.version, run.config)))
+    splits = CrossValidationRequest(run.id, 5)
+    wait_for_end(engine, start_job(engine, home, "cross_validation", project.id, splits, key=splits.key))
     request = SimpleHeadsRequest(run.version, frozen_backbone(run.config.model))
     wait_for_end(engine, start_job(engine, home, "simple_heads", project.id, request))
 

@@ -253,7 +253,7 @@ def test_a_kind_of_job_is_a_row_a_name_and_words(copy: Path) -> None:
     row = named_in_the_readme("a kind of job")
     for part in ("JOBS", "jobs/specs.py", "JobKind", "JOB_NAMES", "frame.py"):
         assert part in row
-    add(copy / "tlcore/storage/jobs.py", '"run", "import", "measure"', '"mine", ')
+    add(copy / "tlcore/storage/jobs.py", '    "search",\n', '    "mine",\n')
     add(
         copy / "tlcore/jobs/specs.py",
         '        JobSpec("search", ',

@@ -47,17 +47,20 @@ def test_the_lines_of_the_readme_train_test_and_predict(home: DataRoot, tmp_path
     code = f"import sys; sys.path.insert(0, {str(ROOT_DIR)!r})\n{program}"
     ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert ended.returncode == 0, ended.stderr
-    validation, exam, prediction = ended.stdout.splitlines()
+    validation, exam, prediction, on_other_splits = ended.stdout.splitlines()
     for name, accuracy in (("validation", validation), ("exam", exam)):
         assert re.fullmatch(name + r": [\d.]+ % of \d+ pictures \([\d.]+ to [\d.]+ %\)", accuracy)
     probabilities = {name: float(value) for name, value in re.findall(r"'(\w+)': ([\d.e-]+)", prediction)}
     assert set(probabilities) == set(COLOURS)
     assert max(probabilities, key=probabilities.__getitem__) == "green"
 
+    assert re.fullmatch(r"on other splits: [\d.]+ % \([\d.]+ to [\d.]+ % in 5 trainings\)", on_other_splits)
+
     # Progress on the terminal is ours alone: no notes of TensorFlow, no half lines.
     shown = ended.stderr.splitlines()
+    assert shown[-5:] == [f"Split {number} of 5: training" for number in range(1, 6)]
+    shown = shown[: shown.index("Saving") + 1]
     assert shown[0] == f"Reading {archive_name}"
-    assert shown[-1] == "Saving"
     assert "\r" not in ended.stderr
     epochs = [line for line in shown if line.startswith("epoch")]
     assert len(epochs) >= 2

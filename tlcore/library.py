@@ -18,6 +18,8 @@ from tlcore.progress import Progress, TerminalProgress
 from tlcore.results.evaluation import VALIDATION_FILE_NAME, Evaluation, load_evaluation
 from tlcore.results.prediction import Predictor, load_predictor
 from tlcore.storage.images import ImageStore
+from tlcore.training import cross_validation
+from tlcore.training.cross_validation import CrossValidation
 from tlcore.training.run import train_classifier
 
 
@@ -137,6 +139,36 @@ def train(
     if result.summary is None:
         raise RunError("Training ended before the first epoch was finished, so there is no model.")
     return load_model(folder)
+
+
+def cross_validate(
+    dataset: Dataset,
+    config: RunConfig | None = None,
+    *,
+    splits: int = 5,
+    with_test: bool = False,
+    progress: Progress | None = None,
+) -> CrossValidation:
+    """Train on several splits of the pictures and ask about those set apart; prints as its mean and range.
+
+    Args:
+        dataset: From `read_dataset`.
+        config: As in `train`. Settings with the same seed are asked about the same pictures.
+        splits: How many trainings; each picture is asked about in one of them.
+        with_test: Deal the test pictures too; otherwise they stay sealed for the exam at the end.
+        progress: Gets progress; a terminal when not given.
+
+    Raises:
+        TransferLabError: With what is missing and what to do about it.
+    """
+    progress, home = progress or TerminalProgress(), DataRoot.configured()
+    try:
+        return cross_validation.cross_validate(
+            dataset, config or RunConfig(), progress, home, splits=splits, with_test=with_test
+        )
+    finally:
+        if isinstance(progress, TerminalProgress):
+            progress.close()
 
 
 def load_model(folder: str | Path) -> TrainedModel:

@@ -15,8 +15,9 @@ from pages.components.text import label
 from pages.components.unreadable import draw_unreadable, unreadable_models
 from tlcore.errors import NotFoundError, TransferLabError
 from tlcore.progress import phase_words
-from tlcore.storage.jobs import ACTIVE_STATES, JobKind, JobStatus, list_jobs, queue_position
+from tlcore.storage.jobs import ACTIVE_STATES, JobKind, JobStatus, list_jobs, queue_position, read_request
 from tlcore.storage.projects import mark_visited
+from tlcore.storage.requests import CrossValidationRequest
 from tlcore.storage.simple_heads import list_simple_heads
 
 Step = Literal["data", "augment", "model", "train", "understand", "predict", "export"]
@@ -33,6 +34,7 @@ JOB_NAMES: dict[JobKind, str] = {
     "search": "Learning-rate search",
     "measure": "Measurement",
     "simple_heads": "Simple heads",
+    "cross_validation": "Cross-validation",
     "backbones": "Measurement of all backbones",
     "weights_download": "Download of weights",
     "weights_check": "Check of your weights",
@@ -42,6 +44,7 @@ JOB_NAMES: dict[JobKind, str] = {
 JOB_STEPS: dict[JobKind, tuple[Step, ...]] = {
     "import": ("data",),
     "simple_heads": ("train", "understand"),
+    "cross_validation": ("understand",),
     "backbones": ("model",),
     "weights_download": ("model", "train"),
     "weights_check": ("model",),
@@ -229,8 +232,14 @@ def _watch_jobs(context: Context, job_ids: list[str]) -> None:
         with st.container(horizontal=True, vertical_alignment="center", key=f"frame-job-{job.id}"):
             text, fraction = job_progress(context, job)
             st.progress(fraction, text=text, width=320)
-            run_id = job.id if job.kind == "run" else None
-            step_link(job_steps(job)[0], "Watch", ":material/visibility:", context.project.id, run_id)
+            step_link(job_steps(job)[0], "Watch", ":material/visibility:", context.project.id, _run_of(context, job))
+
+
+def _run_of(context: Context, job: JobStatus) -> str | None:
+    """Return the run on whose page a job is watched; `None` when it is about no run."""
+    if job.kind == "cross_validation":
+        return read_request(context.engine, job.id, CrossValidationRequest).run_id
+    return job.id if job.kind == "run" else None
 
 
 def job_progress(context: Context, job: JobStatus) -> tuple[str, float]:

@@ -16,8 +16,9 @@ from tlcore.simple_heads.run import train_simple_heads
 from tlcore.storage.database import writing
 from tlcore.storage.datasets import get_version, load_dataset
 from tlcore.storage.jobs import JobState
-from tlcore.storage.requests import SettingsRequest, SimpleHeadsRequest
+from tlcore.storage.requests import CrossValidationRequest, SettingsRequest, SimpleHeadsRequest
 from tlcore.storage.runs import get_run, write_summary
+from tlcore.training.cross_validation import cross_validate
 from tlcore.training.run import search_learning_rate, train_classifier
 
 
@@ -71,6 +72,14 @@ def train_heads(context: WorkerContext) -> None:
     dataset = _dataset(context, request.version)
     folder = context.home.simple_heads_dir / context.job_id
     context.answer(train_simple_heads(dataset, request.model, context.progress, folder=folder, home=context.home))
+
+
+def train_on_other_splits(context: WorkerContext) -> None:
+    """Train the settings of a run on other splits of its pictures, and write how good each training became."""
+    request = context.request(CrossValidationRequest)
+    run = get_run(context.engine, request.run_id)
+    dataset = _dataset(context, run.version)
+    context.answer(cross_validate(dataset, run.config, context.progress, context.home, splits=request.splits))
 
 
 def _dataset(context: WorkerContext, version: int) -> Dataset:

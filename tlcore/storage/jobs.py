@@ -14,7 +14,15 @@ from tlcore.progress import Phase
 from tlcore.storage.database import jobs, now, project_version, read_row, read_rows, read_value, writing
 
 JobKind = Literal[
-    "run", "import", "measure", "search", "simple_heads", "backbones", "weights_download", "weights_check"
+    "run",
+    "import",
+    "measure",
+    "search",
+    "simple_heads",
+    "cross_validation",
+    "backbones",
+    "weights_download",
+    "weights_check",
 ]
 JobState = Literal["queued", "starting", "running", "finished", "stopped", "failed"]
 

@@ -115,6 +115,24 @@ class SimpleHeadsResult:
 
 
 @dataclass(frozen=True, slots=True)
+class CrossValidationRequest:
+    """Which run's settings to train on other splits of its pictures.
+
+    Attributes:
+        run_id: The run.
+        splits: How many trainings.
+    """
+
+    run_id: str
+    splits: int
+
+    @property
+    def key(self) -> str:
+        """The key of its job: the same trainings are never made twice at a time, and found by it later."""
+        return f"{self.run_id} {self.splits}"
+
+
+@dataclass(frozen=True, slots=True)
 class WeightsDownloadRequest:
     """Whose published weights to fetch, by the names of the backbones."""
 

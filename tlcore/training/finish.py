@@ -51,14 +51,8 @@ def finish_run(
     """
     started = time.monotonic()
     progress = _Unstoppable(progress)
-
-    def evaluate(split: Split) -> Evaluation:
-        items = dataset.subset(split)
-        found = features.plain(items, progress, "testing")
-        probabilities = predict_features(classifier.suffix, found.table)
-        return Evaluation(dataset.class_names, tuple(item.image for item in items), found.labels, probabilities)
-
-    evaluation, validation = evaluate("test"), evaluate("validation")
+    evaluation = evaluate(dataset, "test", classifier, features, progress)
+    validation = evaluate(dataset, "validation", classifier, features, progress)
     progress.phase("saving")
     save_evaluation(evaluation, run_dir)
     save_evaluation(validation, run_dir, VALIDATION_FILE_NAME)
@@ -78,6 +72,16 @@ def finish_run(
         validation_correct=validation.correct,
         validation_total=validation.total,
     )
+
+
+def evaluate(
+    dataset: Dataset, split: Split, classifier: Classifier, features: SplitFeatures, progress: Progress
+) -> Evaluation:
+    """Return the answers of a classifier to the pictures of one split."""
+    items = dataset.subset(split)
+    found = features.plain(items, progress, "testing")
+    probabilities = predict_features(classifier.suffix, found.table)
+    return Evaluation(dataset.class_names, tuple(item.image for item in items), found.labels, probabilities)
 
 
 class _Unstoppable:

@@ -19,6 +19,7 @@ from tlcore.home import DataRoot
 from tlcore.model.architecture import check_phases
 from tlcore.model.cut import ModelPlan, plan_model
 from tlcore.progress import Phase, Progress, StopRequested, background, wait_for
+from tlcore.results.evaluation import Evaluation
 from tlcore.storage.runs import RunSummary
 from tlcore.training.rate_search import RateSearch
 from tlcore.training.split_features import SplitFeatures
@@ -106,6 +107,31 @@ def search_learning_rate(dataset: Dataset, config: RunConfig, progress: Progress
         StorageError: If the disk is full.
     """
     return _TrainingRun(dataset, config, progress, home).search_rates()
+
+
+def train_and_test(dataset: Dataset, config: RunConfig, progress: Progress, home: DataRoot) -> Evaluation:
+    """Train a classifier as a run does, let it answer the test pictures, and leave nothing but cached features.
+
+    Args:
+        dataset: Pictures of the data root, with classes and splits.
+        config: Everything that was chosen.
+        progress: Told what happens; may ask to stop.
+        home: The data root.
+
+    Raises:
+        StopRequested: If the person asked to stop.
+        DatasetError: If the data set allows no training.
+        WeightsError: If the backbone's weights are not on this computer.
+        RunError: If the phases contradict each other, or the loss became infinite before the first epoch ended.
+        StorageError: If the disk is full.
+    """
+    check_phases(config)
+    run = _TrainingRun(dataset, config, progress, home)
+    if run.train().stopped:
+        raise StopRequested
+    from tlcore.training.finish import evaluate
+
+    return evaluate(dataset, "test", run.classifier, run.features, progress)
 
 
 class _TrainingRun:
