@@ -366,6 +366,7 @@ def test_an_exam_is_opened_by_a_button_counted_and_one_tap_away_from_validation(
     assert "No model was tested on them so far" in all_text(page)
     press(page, "open-exam")
     assert accuracy_of(page) == "Test accuracy 90 %, between 77 and 96 %"
+    assert not page.warning
     text = all_text(page)
     assert "36 of 40 test pictures right" in text
     assert "This is the 1st model tested on these 40 test pictures: a fair exam." in text
