@@ -27,7 +27,7 @@ from tlcore.errors import StorageError
 from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot
 from tlcore.results.prediction import load_predictor
 from tlcore.simple_heads.prediction import load_simple_head_predictor
-from tlcore.storage.database import open_database, writing
+from tlcore.storage.database import SCHEMA_VERSION, open_database, writing
 from tlcore.storage.datasets import commit_version, current_dataset
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import claim_job, end_job, get_job
@@ -229,7 +229,7 @@ def climb_out(file: Path) -> None:
 
 
 def come_from_the_future(file: Path) -> None:
-    rewrite(file, '"schema_version":2', '"schema_version":99')
+    rewrite(file, f'"schema_version":{SCHEMA_VERSION}', '"schema_version":99')
 
 
 def lose_a_file(file: Path) -> None:

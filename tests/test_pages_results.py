@@ -366,6 +366,7 @@ def test_an_exam_is_opened_by_a_button_counted_and_one_tap_away_from_validation(
     assert "No model was tested on them so far" in all_text(page)
     press(page, "open-exam")
     assert accuracy_of(page) == "Test accuracy 90 %, between 77 and 96 %"
+    assert not page.warning
     text = all_text(page)
     assert "36 of 40 test pictures right" in text
     assert "This is the 1st model tested on these 40 test pictures: a fair exam." in text
@@ -613,7 +614,7 @@ def test_members_from_an_earlier_version_make_a_group_whose_validation_is_not_kn
     page = open_step("understand", finished.project_id)
     assert "All count the same." in all_text(page)
     make_group(finished, page)
-    assert page.selectbox[0].options[2] == "Group \u201cRuns 1 and 2\u201d: validation not known"
+    assert page.selectbox[0].options[2] == "Group \u201cRuns 1 and 2\u201d"
     assert "kept no answers to the validation pictures" in page.info[0].value
     assert [button.key for button in page.button if button.key == "open-exam"]
     assert [button.label for button in page.button if str(button.key).startswith("delete-group")] == ["Delete"]
@@ -677,7 +678,7 @@ def test_heads_of_an_earlier_version_are_not_ranked_and_can_be_trained_again(mak
         connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(result=result))
     page = open_step("understand", finished.project_id)
     assert "kept no answers to the validation pictures" in page.info[0].value
-    assert list(page.table[0].value["Validation accuracy"]) == ["validation not known"]
+    assert list(page.table[0].value["Validation accuracy"]) == ["not known"]
     assert page.button(key="train-probes").label == "Train simple heads again"
 
 

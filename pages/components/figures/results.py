@@ -46,8 +46,8 @@ def accuracy_figure(correct: int, total: int, *, dark: bool = False) -> go.Figur
     """Draw an accuracy in big digits above a line from 0 to 100 %, with its interval as a bar around the mark.
 
     Args:
-        correct: Test pictures that were named right.
-        total: All test pictures, at least one.
+        correct: Pictures that were named right.
+        total: All pictures, at least one.
         dark: Whether the page is dark.
     """
     import plotly.graph_objects as go

@@ -8,9 +8,8 @@ import streamlit as st
 
 from pages.components.amounts import percent
 from pages.components.errors import errors_shown
-from pages.components.results.trained_models import Model, member_answers, model_title, names_of_runs
+from pages.components.results.trained_models import Model, answers_of, model_title, names_of_runs, validation_answers
 from pages.components.state import Context
-from tlcore.errors import RunError
 from tlcore.storage.ensembles import MAX_MEMBERS, MIN_MEMBERS, EnsembleConfig, Weighting, create_ensemble
 from tlcore.storage.projects import MAX_NAME_LENGTH
 from tlcore.storage.runs import Run
@@ -91,13 +90,7 @@ def _choose_weights(context: Context, members: Sequence[Run]) -> tuple[Weighting
 
 
 def _make(context: Context, config: EnsembleConfig, name: str, version: int) -> None:
-    from tlcore.results.ensembles import ensemble_evaluation
-
-    tested = ensemble_evaluation(member_answers(context, config, "test"), config.weights)
-    try:
-        validated = ensemble_evaluation(member_answers(context, config, "validation"), config.weights)
-    except RunError:  # an early member kept none
-        validated = None
+    tested, validated = answers_of(context, config, "test"), validation_answers(context, config)
     st.query_params["run"] = create_ensemble(
         context.engine,
         context.project.id,

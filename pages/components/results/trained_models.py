@@ -27,6 +27,10 @@ Model: TypeAlias = Run | Ensemble | TrainedSimpleHead
 """All have an `id`, which stands in the address, and the `version` of the data set that they learned from."""
 
 
+NOT_KNOWN = "not known"
+"""A validation accuracy that earlier versions did not note."""
+
+
 def is_run_id(model_id: str) -> bool:
     """Whether an id from the address can be that of a run; those of groups and simple heads have a dot."""
     return "." not in model_id
@@ -42,11 +46,11 @@ def list_models(context: Context) -> list[Model]:
 def model_title(model: Model) -> str:
     """Return a model in a few words, such as `Run 3: 94.0 % on validation, EfficientNet-Lite0`."""
     words = validation_words(model)
-    reached = f"{words} on validation" if words.endswith("%") else words
+    parts = [] if words == NOT_KNOWN else [f"{words} on validation" if words.endswith("%") else words]
     if isinstance(model, Ensemble):
-        return f"Group \u201c{plain(model.name, 40)}\u201d: {reached}"
-    backbone = get_backbone((model.model if isinstance(model, TrainedSimpleHead) else model.config.model).backbone)
-    return f"{short_name(model)}: {reached}, {backbone.title}"
+        return ": ".join([f"Group \u201c{plain(model.name, 40)}\u201d", *parts])
+    config = model.model if isinstance(model, TrainedSimpleHead) else model.config.model
+    return f"{short_name(model)}: {', '.join([*parts, get_backbone(config.backbone).title])}"
 
 
 def short_name(model: Model) -> str:
@@ -67,7 +71,7 @@ def validation_words(model: Model, *, with_interval: bool = False) -> str:
         return (accuracy_with_interval if with_interval else accuracy_words)(*counts, "validation")
     summary = model.summary if isinstance(model, Run) else None
     if summary is None or summary.validation_accuracy is None:
-        return "validation not known"
+        return NOT_KNOWN
     return percent(summary.validation_accuracy)  # of how many pictures, runs of earlier versions did not note
 
 
@@ -108,17 +112,18 @@ def run_names(context: Context, run_ids: Sequence[str]) -> list[str]:
     return [f"Run {numbers[run_id]}" if run_id in numbers else "a deleted run" for run_id in run_ids]
 
 
-def answers_of(context: Context, model: Model, split: Split) -> Evaluation:
-    """Return a model's answers to the validation or test pictures.
+def answers_of(context: Context, model: Model | EnsembleConfig, split: Split) -> Evaluation:
+    """Return the answers of a model, or of a group that is to be made, to the validation or test pictures.
 
     Raises:
         RunError: If they are missing or damaged.
     """
-    if isinstance(model, Ensemble):
+    config = model.config if isinstance(model, Ensemble) else model
+    if isinstance(config, EnsembleConfig):
         from tlcore.results.ensembles import ensemble_evaluation
 
-        return ensemble_evaluation(member_answers(context, model.config, split), model.config.weights)
-    return _load_answers(_folder(context, model), split)
+        return ensemble_evaluation(member_answers(context, config, split), config.weights)
+    return _load_answers(_folder(context, config), split)
 
 
 def member_answers(context: Context, config: EnsembleConfig, split: Split) -> list[Evaluation]:
@@ -126,18 +131,19 @@ def member_answers(context: Context, config: EnsembleConfig, split: Split) -> li
     return [_load_answers(context.home.run_dir(run_id), split) for run_id in config.run_ids]
 
 
-def validation_answers(context: Context, model: Model) -> Evaluation | None:
-    """Return a model's answers to the validation pictures; `None` when it kept none, as in earlier versions.
+def validation_answers(context: Context, model: Model | EnsembleConfig) -> Evaluation | None:
+    """Return the answers to the validation pictures as `answers_of`; `None` when an earlier version kept none.
 
     Raises:
         RunError: If they are damaged.
     """
     from tlcore.results.evaluation import VALIDATION_FILE_NAME
 
-    if isinstance(model, Ensemble):
-        folders = [context.home.run_dir(run_id) for run_id in model.config.run_ids]
+    config = model.config if isinstance(model, Ensemble) else model
+    if isinstance(config, EnsembleConfig):
+        folders = [context.home.run_dir(run_id) for run_id in config.run_ids]
     else:
-        folders = [_folder(context, model)]
+        folders = [_folder(context, config)]
     kept = all((folder / VALIDATION_FILE_NAME).is_file() for folder in folders)
     return answers_of(context, model, "validation") if kept else None
 
