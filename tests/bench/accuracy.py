@@ -16,7 +16,7 @@ from tlcore.config import ModelConfig, RunConfig
 from tlcore.dataset import Dataset
 from tlcore.features.engines import read_engine_speeds
 from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot
-from tlcore.intake.splitting import resplit
+from tlcore.intake.splitting import NewItem, assign_splits
 from tlcore.library import TrainedModel, read_dataset, train
 from tlcore.model.architecture import usual_fine_tuning
 from tlcore.model.cut import plan_model
@@ -89,7 +89,7 @@ def measure_scaling() -> bool:
     mistaken = replace(own, model=replace(own.model, pixel_scaling="divide_255"))
     costs = []
     for name in SCALED_SETS:
-        splits = [resplit(read(name), seed=seed) for seed in range(SPLITS)]
+        splits = [split_anew(read(name), seed) for seed in range(SPLITS)]
         pairs = [[train(split, config).evaluation.accuracy for config in (own, mistaken)] for split in splits]
         usual, divided = np.transpose(pairs)
         lost = usual - divided
@@ -118,6 +118,12 @@ MEASUREMENTS: dict[str, Callable[[], bool]] = {
 def read(name: str) -> Dataset:
     """Return a data set of the shared data folder."""
     return read_dataset(SHARED_DATA / f"{name}.zip")
+
+
+def split_anew(dataset: Dataset, seed: int) -> Dataset:
+    """Share out all pictures of a data set, those of its own test too."""
+    new = [NewItem(item.image, item.class_id, item.name) for item in dataset.items]
+    return replace(dataset, items=assign_splits(new, Dataset(dataset.classes), seed=seed))
 
 
 def in_two_phases(dataset: Dataset) -> tuple[Evaluation, Evaluation]:
