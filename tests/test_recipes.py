@@ -226,10 +226,11 @@ def few_pictures(home: DataRoot) -> Dataset:
 
 @pytest.mark.slow
 @tutorials
-def test_every_recipe_trains(recipe: RecipeSpec, home: DataRoot) -> None:
+def test_every_recipe_trains(recipe: RecipeSpec, home: DataRoot, monkeypatch: pytest.MonkeyPatch) -> None:
     """With random weights, which every machine has; the large pictures are made smaller, and epochs few."""
+    monkeypatch.setattr("tlcore.features.engines.TRIAL_SECONDS", 0.05)
     config = recipe.config
-    model = replace(config.model, weights=RANDOM, image_size=min(64, config.model.image_size))
+    model = replace(config.model, weights=RANDOM, image_size=32)
     training = replace(config.training, epochs=2, views=2)
     if training.fine_tuning is not None:
         training = replace(training, fine_tuning=replace(training.fine_tuning, epochs=1))

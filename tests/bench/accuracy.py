@@ -154,7 +154,7 @@ def measure_scaling() -> bool:
     mistaken = replace(own, model=replace(own.model, pixel_scaling="divide_255"))
     costs = []
     for name in SCALED_SETS:
-        splits = [resplit(read(name), seed=seed) for seed in range(SPLITS)]
+        splits = [resplit(read(name), seed=seed, keep_given=False) for seed in range(SPLITS)]
         pairs = [[train(split, config).open_exam().accuracy for config in (own, mistaken)] for split in splits]
         usual, divided = np.transpose(pairs)
         lost = usual - divided

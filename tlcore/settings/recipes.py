@@ -77,8 +77,8 @@ RECIPES: Final[tuple[RecipeSpec, ...]] = (
             training=_TUTORIAL_TRAINING,
         ),
         note="Open in the text: the sizes of the network and the training, here with Keras's defaults (Adam at 0.001, "
-        "batches of 32) and 10 epochs as in the other texts. Ours: 28 pixels become 32, the smallest size here, and "
-        "the best epoch is kept.",
+        "batches of 32) and 10 epochs as in the other texts. Different here: 28 pixels become 32, the smallest size "
+        "here, and the best epoch is kept.",
         improved=RunConfig(
             augmentation=AugmentationConfig(
                 rotation_range=10.0, width_shift_range=0.1, height_shift_range=0.1, zoom_range=0.1
@@ -112,8 +112,8 @@ RECIPES: Final[tuple[RecipeSpec, ...]] = (
             training=_TUTORIAL_TRAINING,
         ),
         note="Open in the text: pictures and training, here with Keras's defaults (VGG16's own scaling, stretched to a "
-        "square, batches of 32) and 10 epochs as in the other texts. Ours: four views of each picture take turns "
-        "instead of new ones in every epoch (a switch on Augment), and the best epoch is kept.",
+        "square, batches of 32) and 10 epochs as in the other texts. Different here: four views of each picture take "
+        "turns instead of new ones in every epoch (a switch on Augment), and the best epoch is kept.",
         improved=RunConfig(augmentation=PRESETS["light"], model=ModelConfig(backbone="vgg16"), training=_OUR_TRAINING),
         improvement="One average per channel instead of every position leaves a few thousand weights to learn; smaller "
         "changes keep pictures natural, the middle is cut out instead of stretched, dropout of 20 %, and training "
@@ -143,9 +143,9 @@ RECIPES: Final[tuple[RecipeSpec, ...]] = (
                 fine_tuning=FineTuningConfig("Conv1", epochs=5, learning_rate=1e-5, schedule="constant"),
             ),
         ),
-        note="Ours: batch normalization keeps its statistics in the second phase, as Keras's guide advises, where the "
-        "text thaws it too; validation pictures are drawn by chance from each class, where the text takes the last "
-        "fifth; and the best epoch is kept.",
+        note="Different here: batch normalization keeps its statistics in the second phase, as Keras's guide advises, "
+        "where the text thaws it too; validation pictures are drawn by chance from each class, where the text takes "
+        "the last fifth; and the best epoch is kept.",
         improved=RunConfig(
             model=ModelConfig(backbone="mobilenet_v2", image_size=96),
             training=TrainingConfig(
@@ -175,7 +175,7 @@ RECIPES: Final[tuple[RecipeSpec, ...]] = (
             training=_TUTORIAL_TRAINING,
         ),
         note="Open in the text: the pictures, here with Keras's defaults (224 pixels, VGG16's own scaling, stretched "
-        "to a square). Ours: the best epoch is kept.",
+        "to a square). Different here: the best epoch is kept.",
         improved=RunConfig(model=ModelConfig(backbone="vgg16"), training=_OUR_TRAINING),
         improvement="One average per channel instead of every position leaves a few thousand weights to learn; the "
         "middle is cut out instead of stretched, dropout of 20 %, and training stops when validation gets no better.",
@@ -203,8 +203,8 @@ RECIPES: Final[tuple[RecipeSpec, ...]] = (
         ),
         note="Open in the text: nearly every number, here Keras's defaults (224 pixels, stretched, Adam at 0.001, "
         "batches of 32) and else those of the other texts (20 degrees, zoom 0.2, 10 epochs, then 5 at 0.00001); of its "
-        "four backbones and two optimizers one each. Ours: four views of each picture take turns, batch normalization "
-        "keeps its statistics in the second phase, and the best epoch is kept.",
+        "four backbones and two optimizers one each. Different here: four views of each picture take turns, batch "
+        "normalization keeps its statistics in the second phase, and the best epoch is kept.",
         improved=RunConfig(
             augmentation=PRESETS["light"],
             model=ModelConfig(backbone="resnet50"),
