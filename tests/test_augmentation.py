@@ -1,6 +1,6 @@
 """The augmentation does what Keras's legacy `ImageDataGenerator` does, and always the same."""
 
-from dataclasses import replace
+from dataclasses import astuple, replace
 from typing import Any
 
 import numpy as np
@@ -188,13 +188,15 @@ def test_contrast_spreads_values_around_their_mean(pictures: list[Pixels]) -> No
 def test_no_contrast_leaves_one_shade(pictures: list[Pixels]) -> None:
     flat = apply_view(pictures[0], View(contrast=0), AugmentationConfig())
     assert np.ptp(flat) == 0
+    stripes = np.tile(np.array([0, 200], np.uint8), 24).reshape(4, 4, 3)
+    assert (apply_view(stripes, View(contrast=0), AugmentationConfig()) == 100).all()
 
 
 def test_settings_that_change_nothing_give_the_same_pixels(pictures: list[Pixels]) -> None:
     for fill_mode in FILL_MODES:
         config = AugmentationConfig(fill_mode=fill_mode, cval=77)
         for view in range(5):
-            np.testing.assert_array_equal(augment(pictures[0], config, image_key="a", view=view), pictures[0])
+            assert augment(pictures[0], config, image_key="a", view=view) is pictures[0]
 
 
 def test_a_request_is_answered_with_the_plain_picture_or_with_its_view(pictures: list[Pixels]) -> None:
@@ -224,6 +226,25 @@ def test_draws_are_the_same_in_every_process_and_version() -> None:
     config = AugmentationConfig(height_shift_range=0.5)
     moves = [int(augment(ramp, config, image_key="a", view=view)[16, 16, 0]) for view in range(6)]
     assert moves == [6, 1, 14, 19, 16, 20]
+
+
+def test_every_draw_comes_from_a_number_of_its_own() -> None:
+    config = AugmentationConfig(
+        rotation_range=10,
+        width_shift_range=0.1,
+        height_shift_range=0.2,
+        shear_range=10,
+        zoom_range=0.3,
+        brightness_range=(0.5, 1.5),
+        contrast_range=0.4,
+        channel_shift_range=30,
+        horizontal_flip=True,
+        vertical_flip=True,
+    )
+    view = sample_view(config, (100, 200), np.random.Generator(np.random.PCG64(8)))
+    # Features that are cached already were computed with these draws.
+    expected = View(-3.46055, -7.25157, 19.49107, 5.77098, 1.22194, 0.93465, True, True, -3.72709, 0.60695, 0.89820)
+    assert astuple(view) == pytest.approx(astuple(expected), abs=1e-5)
 
 
 def test_other_views_keys_and_seeds_give_other_pixels(pictures: list[Pixels]) -> None:

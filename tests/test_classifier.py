@@ -172,7 +172,6 @@ def test_the_seed_decides_the_first_weights_of_the_head() -> None:
     [
         ("small_cnn-4-8", "conv1", ()),
         ("small_cnn-4-8", "conv2", ()),
-        ("mobilenet_v2_035", "Conv1", ()),
         ("mobilenet_v2_035", "block_12", ("block_14",)),
         ("small_cnn-4-8", None, ()),
     ],

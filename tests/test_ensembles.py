@@ -62,6 +62,7 @@ def test_a_group_answers_the_weighted_average() -> None:
 
 
 def test_members_that_err_elsewhere_are_better_together() -> None:
+    assert equal_weights(3) == (1 / 3, 1 / 3, 1 / 3)
     members = [answers(1.5, seed) for seed in (1, 2, 3)]
     group = ensemble_evaluation(members, equal_weights(3))
     assert group.correct > max(member.correct for member in members)
@@ -100,6 +101,17 @@ def test_fitted_weights_have_the_smallest_log_loss() -> None:
     assert log_loss(ensemble_evaluation(members, weights)) <= reference.fun + 1e-4
     assert weights[1] == max(weights)
     assert log_loss(ensemble_evaluation(members, weights)) < log_loss(ensemble_evaluation(members, equal_weights(3)))
+
+
+def test_fitted_weights_of_members_that_are_worth_about_the_same() -> None:
+    members = [answers(1.5, 1), answers(1.4, 2), answers(1.5, 3)]
+    weights = fit_weights(members)
+    assert min(weights) > 0.1
+    assert sum(weights) == pytest.approx(1)
+    best = log_loss(ensemble_evaluation(members, weights))
+    for change in np.eye(3) - 1 / 3:
+        for step in (0.03, -0.03):
+            assert log_loss(ensemble_evaluation(members, weights + step * change)) > best
 
 
 def test_a_member_that_only_guesses_gets_no_weight() -> None:

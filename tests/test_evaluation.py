@@ -195,12 +195,12 @@ def test_an_evaluation_of_other_arrays_is_damaged(tmp_path: Path) -> None:
     [
         (np.zeros(1, np.int64), np.ones((1, 3), np.float32), "probabilities"),
         (np.zeros(2, np.int64), np.ones((1, 2), np.float32), "y_true"),
-        (np.array([2]), np.ones((1, 2), np.float32), "y_true"),
-        (np.array([-1]), np.ones((1, 2), np.float32), "y_true"),
+        (np.array([0, 2]), np.ones((2, 2), np.float32), "y_true"),
+        (np.array([-1, 0]), np.ones((2, 2), np.float32), "y_true"),
     ],
 )
 def test_arrays_that_do_not_fit_each_other_are_refused(
     y_true: np.ndarray, probabilities: np.ndarray, named: str
 ) -> None:
     with pytest.raises(ValueError, match=f"`{named}` must .*Received: "):
-        Evaluation(("a", "b"), ("1",), y_true, probabilities)
+        Evaluation(("a", "b"), tuple("12"[: len(probabilities)]), y_true, probabilities)

@@ -67,6 +67,16 @@ def test_warm_up_grows_to_the_full_rate_before_the_schedule_begins(schedule: str
     assert learning_rate_at(3, config) == config.learning_rate
 
 
+@pytest.mark.parametrize(("epochs", "warmup"), [(12, 3), (4, 3), (1, 0), (10, 0)])
+def test_what_is_left_after_the_warm_up_takes_the_whole_schedule(epochs: int, warmup: int) -> None:
+    config = TrainingConfig(epochs=epochs, warmup_epochs=warmup, schedule="cosine")
+    middle = warmup + (epochs - warmup) / 2
+    assert learning_rate_at(middle, config) == pytest.approx(config.learning_rate / 2)
+    assert learning_rate_at(epochs, config) == pytest.approx(0)
+    steps = replace(config, schedule="step")
+    assert learning_rate_at(epochs - 0.01, steps) == pytest.approx(config.learning_rate / 100)
+
+
 def test_the_optimizer_gets_the_rate_of_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     real = steps.Steps.set_learning_rate
