@@ -15,8 +15,9 @@ from tlcore.progress import TRAINING_PHASES, Phase, Progress
 from tlcore.results.evaluation import Evaluation
 from tlcore.training.run import train_and_test
 
-# What `assign_splits` leaves for training at least.
+# `assign_splits` wants at least a tenth for training.
 MOST_FOR_VALIDATION = 0.9
+# Seeds of a training are smaller than this.
 SEEDS = 2**31
 
 

@@ -149,8 +149,9 @@ def search_rates(
 
 def predict_features(suffix: keras.Model, features: FeatureTable) -> NDArray[np.float32]:
     """Return the probabilities of all records, float32 of shape `(len(features), classes)`."""
+    # Not `predict_on_batch`, which makes a graph for each model; TensorFlow warns of the sixth one in a process.
     pieces = [
-        np.asarray(suffix.predict_on_batch(features.take(indices).astype(np.float32)))
+        np.asarray(suffix(features.take(indices).astype(np.float32), training=False))
         for indices in chunks(len(features), _answers_at_once(suffix))
     ]
     return np.concatenate(pieces) if pieces else np.zeros((0, suffix.output.shape[-1]), np.float32)
