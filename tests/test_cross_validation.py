@@ -21,13 +21,14 @@ from tlcore.home import DataRoot
 from tlcore.intake.splitting import resplit
 from tlcore.library import cross_validate
 from tlcore.progress import Phase, StopRequested
+from tlcore.results.cross_validation import CrossValidation, FoldResult
 from tlcore.storage.database import open_database
 from tlcore.storage.datasets import commit_version
 from tlcore.storage.jobs import claim_job, create_job, last_job, read_result
 from tlcore.storage.projects import create_project
 from tlcore.storage.requests import CrossValidationRequest
 from tlcore.training import cross_validation
-from tlcore.training.cross_validation import CrossValidation, FoldResult, deal_folds, fold_datasets, fold_evaluations
+from tlcore.training.cross_validation import deal_folds, fold_datasets, fold_evaluations
 
 CONFIG = RunConfig(model=ModelConfig(image_size=64), training=TrainingConfig(epochs=4, learning_rate=0.01))
 CLASSES = tuple(ClassLabel(name, name, index) for index, name in enumerate(("cat", "dog", "fox")))

@@ -14,11 +14,11 @@ from tlcore.intake.collection import collect
 from tlcore.intake.decoding import pixels_of
 from tlcore.intake.sources import ArchiveSource, FolderSource
 from tlcore.progress import Progress, TerminalProgress
+from tlcore.results.cross_validation import CrossValidation
 from tlcore.results.evaluation import Evaluation, accuracy_interval, load_evaluation
 from tlcore.results.prediction import Predictor, load_predictor
 from tlcore.storage.images import ImageStore
 from tlcore.training import cross_validation
-from tlcore.training.cross_validation import CrossValidation
 from tlcore.training.run import train_classifier
 
 

@@ -1,10 +1,9 @@
-"""How sure an accuracy is: the same settings trained on several splits, so that every picture is asked about once."""
+"""The same settings trained on several splits, so that every picture is asked about once."""
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from tlcore.config import RunConfig
 from tlcore.dataset import Dataset, Item
@@ -12,6 +11,7 @@ from tlcore.errors import DatasetError
 from tlcore.home import DataRoot
 from tlcore.intake.splitting import NewItem, assign_splits
 from tlcore.progress import TRAINING_PHASES, Phase, Progress
+from tlcore.results.cross_validation import CrossValidation, FoldResult
 from tlcore.results.evaluation import Evaluation
 from tlcore.training.run import train_and_test
 
@@ -19,59 +19,6 @@ from tlcore.training.run import train_and_test
 MOST_FOR_VALIDATION = 0.9
 # Seeds of a training are smaller than this.
 SEEDS = 2**31
-
-
-@dataclass(frozen=True, slots=True)
-class FoldResult:
-    """How one training did on the pictures of its fold, which it never saw.
-
-    Attributes:
-        correct: Pictures that it named right.
-        total: Pictures of the fold.
-    """
-
-    correct: int
-    total: int
-
-
-@dataclass(frozen=True, slots=True)
-class CrossValidation:
-    """What the same settings reach on several splits; all accuracies are fractions in `[0, 1]`, higher is better.
-
-    Attributes:
-        folds: One result for each training.
-    """
-
-    folds: tuple[FoldResult, ...]
-
-    @property
-    def accuracies(self) -> tuple[float, ...]:
-        """The accuracy of each training, in order."""
-        return tuple(fold.correct / fold.total for fold in self.folds)
-
-    @property
-    def mean(self) -> float:
-        """Mean accuracy of the trainings."""
-        return statistics.fmean(self.accuracies)
-
-    @property
-    def deviation(self) -> float:
-        """Standard deviation of the trainings' accuracies (with n - 1): by how much a single split is off."""
-        return statistics.stdev(self.accuracies)
-
-    @property
-    def correct(self) -> int:
-        """Pictures of all folds that were named right; each was asked about once."""
-        return sum(fold.correct for fold in self.folds)
-
-    @property
-    def total(self) -> int:
-        """All pictures that were asked about."""
-        return sum(fold.total for fold in self.folds)
-
-    def __str__(self) -> str:
-        low, mean, high = (100 * value for value in (min(self.accuracies), self.mean, max(self.accuracies)))
-        return f"{mean:.1f} % ({low:.1f} to {high:.1f} % in {len(self.folds)} trainings)"
 
 
 def cross_validate(

@@ -14,10 +14,10 @@ from pages.components.state import Context
 from pages.components.text import label
 from tlcore.errors import UnreadableError
 from tlcore.jobs.control import start_job
+from tlcore.results.cross_validation import CrossValidation
 from tlcore.storage.jobs import JobStatus, last_job, read_result
 from tlcore.storage.requests import CrossValidationRequest
 from tlcore.storage.runs import Run
-from tlcore.training.cross_validation import CrossValidation
 
 SPLITS = (5, 10)
 NUMBERS = {5: "Five", 10: "Ten"}
