@@ -21,7 +21,7 @@ from tlcore.home import DataRoot
 from tlcore.intake.splitting import resplit
 from tlcore.library import cross_validate
 from tlcore.progress import Phase, StopRequested
-from tlcore.results.several_splits import CrossValidation, FoldResult
+from tlcore.results.cross_validation import CrossValidation, FoldResult
 from tlcore.storage.database import open_database
 from tlcore.storage.datasets import commit_version
 from tlcore.storage.jobs import claim_job, create_job, last_job, read_result

@@ -10,7 +10,7 @@ from pages.components.figures.splits import splits_figure
 from pages.components.results.certainty_panel import description, spread_words
 from tests.page_tests import check, open_app, texts
 from tests.test_pages_results import Finished, make_finished  # noqa: F401 - a fixture
-from tlcore.results.several_splits import CrossValidation, FoldResult
+from tlcore.results.cross_validation import CrossValidation, FoldResult
 from tlcore.storage.database import writing
 from tlcore.storage.jobs import ACTIVE_STATES, claim_job, end_job, list_jobs, read_request, write_result
 from tlcore.storage.requests import CrossValidationRequest

@@ -15,9 +15,9 @@ from tlcore.intake.decoding import pixels_of
 from tlcore.intake.sources import ArchiveSource, FolderSource
 from tlcore.intake.splitting import TEST_FRACTION, VALIDATION_FRACTION
 from tlcore.progress import Progress, TerminalProgress
+from tlcore.results.cross_validation import CrossValidation
 from tlcore.results.evaluation import VALIDATION_FILE_NAME, Evaluation, load_evaluation
 from tlcore.results.prediction import Predictor, load_predictor
-from tlcore.results.several_splits import CrossValidation
 from tlcore.storage.images import ImageStore
 from tlcore.training import cross_validation
 from tlcore.training.run import train_classifier

@@ -1,4 +1,4 @@
-"""How sure an accuracy is: the same settings trained on several splits, so that every picture is asked about once."""
+"""The same settings trained on several splits, so that every picture is asked about once."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tlcore.errors import DatasetError
 from tlcore.home import DataRoot
 from tlcore.intake.splitting import NewItem, assign_splits
 from tlcore.progress import TRAINING_PHASES, Phase, Progress
+from tlcore.results.cross_validation import CrossValidation, FoldResult
 from tlcore.results.evaluation import Evaluation
-from tlcore.results.several_splits import CrossValidation, FoldResult
 from tlcore.training.run import train_and_test
 
 # `assign_splits` wants at least a tenth for training.

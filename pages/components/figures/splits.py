@@ -8,7 +8,7 @@ from pages.components.amounts import percent
 from pages.components.colors import VALIDATION_COLOR
 from pages.components.figures.results import INK, RIGHT
 from pages.components.text import count
-from tlcore.results.several_splits import CrossValidation
+from tlcore.results.cross_validation import CrossValidation
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

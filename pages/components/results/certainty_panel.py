@@ -14,7 +14,7 @@ from pages.components.state import Context
 from pages.components.text import label
 from tlcore.errors import UnreadableError
 from tlcore.jobs.control import start_job
-from tlcore.results.several_splits import CrossValidation
+from tlcore.results.cross_validation import CrossValidation
 from tlcore.storage.jobs import JobStatus, last_job, read_result
 from tlcore.storage.requests import CrossValidationRequest
 from tlcore.storage.runs import Run
