@@ -41,6 +41,7 @@ from tlcore.simple_heads.training import (
     LINEAR_SVM_STRENGTH,
     LOGISTIC_REGRESSION_STRENGTH,
     SIMPLE_HEADS,
+    best_temperature,
     find_simple_head_spec,
     left_out_similarities,
     scaled_features,
@@ -85,11 +86,13 @@ def test_every_head_answers_new_pictures_with_probabilities(digits, kind: str, n
     assert accuracy(probabilities[sure], truth[new_few][sure]) >= accuracy(probabilities, truth[new_few])
 
 
-def test_logistic_regression_is_that_of_scikit_learn(digits) -> None:
+@pytest.mark.parametrize("num_classes", [2, 10])
+def test_logistic_regression_is_that_of_scikit_learn(digits, num_classes: int) -> None:
     features, labels, new, _ = digits
+    features, labels = features[labels < num_classes], labels[labels < num_classes]
     scaled, mean, divisor = scaled_features(features)
     theirs = LogisticRegression(C=LOGISTIC_REGRESSION_STRENGTH, tol=1e-2, max_iter=300).fit(scaled, labels)
-    ours = find_simple_head_spec("logistic_regression").train(features, labels, 10).probabilities(new)
+    ours = find_simple_head_spec("logistic_regression").train(features, labels, num_classes).probabilities(new)
     np.testing.assert_allclose(ours, theirs.predict_proba((unit_length(new) - mean) / divisor), atol=1e-3)
 
 
@@ -148,6 +151,14 @@ def test_a_few_right_answers_do_not_make_sure_of_everything(digits) -> None:
     probabilities = head.probabilities(new[few])
     right = probabilities[np.arange(few.sum()), [classes[digit] for digit in truth[few]]]
     assert -np.log(right).mean() < np.log(3)  # guessing
+
+
+@pytest.mark.parametrize("right", [2, 4, 18])
+def test_a_temperature_counts_one_right_and_one_wrong_answer_more(right: int) -> None:
+    labels = np.arange(right) % 2
+    found = best_temperature(np.eye(2)[labels], labels)
+    # All are right, so each shall be as sure as `right + 1` of `right + 2`.
+    assert found == pytest.approx(1 / np.log(right + 1), rel=0.05)
 
 
 def test_nearest_neighbours_are_those_of_scikit_learn(digits) -> None:
