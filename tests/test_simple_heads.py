@@ -26,13 +26,22 @@ from tlcore.model.cut import plan_model
 from tlcore.progress import StopRequested
 from tlcore.results.evaluation import VALIDATION_FILE_NAME, load_evaluation
 from tlcore.simple_heads import run as simple_heads_run
-from tlcore.simple_heads.heads import SIMPLE_HEAD_FILE, load_simple_head, save_simple_head, unit_length
+from tlcore.simple_heads.heads import (
+    SIMPLE_HEAD_FILE,
+    ClassMeansHead,
+    NeighboursHead,
+    load_simple_head,
+    save_simple_head,
+    softmax,
+    unit_length,
+)
 from tlcore.simple_heads.prediction import load_simple_head_predictor
 from tlcore.simple_heads.run import train_simple_heads
 from tlcore.simple_heads.training import (
     LINEAR_SVM_STRENGTH,
     LOGISTIC_REGRESSION_STRENGTH,
     SIMPLE_HEADS,
+    best_temperature,
     find_simple_head_spec,
     left_out_similarities,
     scaled_features,
@@ -77,11 +86,13 @@ def test_every_head_answers_new_pictures_with_probabilities(digits, kind: str, n
     assert accuracy(probabilities[sure], truth[new_few][sure]) >= accuracy(probabilities, truth[new_few])
 
 
-def test_logistic_regression_is_that_of_scikit_learn(digits) -> None:
+@pytest.mark.parametrize("num_classes", [2, 10])
+def test_logistic_regression_is_that_of_scikit_learn(digits, num_classes: int) -> None:
     features, labels, new, _ = digits
+    features, labels = features[labels < num_classes], labels[labels < num_classes]
     scaled, mean, divisor = scaled_features(features)
     theirs = LogisticRegression(C=LOGISTIC_REGRESSION_STRENGTH, tol=1e-2, max_iter=300).fit(scaled, labels)
-    ours = find_simple_head_spec("logistic_regression").train(features, labels, 10).probabilities(new)
+    ours = find_simple_head_spec("logistic_regression").train(features, labels, num_classes).probabilities(new)
     np.testing.assert_allclose(ours, theirs.predict_proba((unit_length(new) - mean) / divisor), atol=1e-3)
 
 
@@ -142,6 +153,14 @@ def test_a_few_right_answers_do_not_make_sure_of_everything(digits) -> None:
     assert -np.log(right).mean() < np.log(3)  # guessing
 
 
+@pytest.mark.parametrize("right", [2, 4, 18])
+def test_a_temperature_counts_one_right_and_one_wrong_answer_more(right: int) -> None:
+    labels = np.arange(right) % 2
+    found = best_temperature(np.eye(2)[labels], labels)
+    # All are right, so each shall be as sure as `right + 1` of `right + 2`.
+    assert found == pytest.approx(1 / np.log(right + 1), rel=0.05)
+
+
 def test_nearest_neighbours_are_those_of_scikit_learn(digits) -> None:
     features, labels, new, _ = digits
     theirs = KNeighborsClassifier(5, weights="distance", metric="cosine").fit(features, labels).predict_proba(new)
@@ -149,6 +168,28 @@ def test_nearest_neighbours_are_those_of_scikit_learn(digits) -> None:
     # Ours are kept in half precision, so the fifth may give way to a sixth that is as near.
     same = np.abs(ours - theirs).max(axis=1) < 0.02
     assert same.mean() > 0.995
+
+
+def test_the_nearest_vote_and_no_others() -> None:
+    features = np.random.default_rng(0).normal(size=(200, 8))
+    new = np.random.default_rng(1).normal(size=(20, 8))
+    head = NeighboursHead(unit_length(features).astype(np.float16), np.arange(200), 200, 3)
+    nearest = np.argsort(-unit_length(new) @ head.features.astype(np.float32).T, axis=1)[:, :3]
+    for votes, rows in zip(head.probabilities(new), nearest, strict=True):
+        assert set(np.flatnonzero(votes)) == set(rows)
+        assert np.argmax(votes) == rows[0]
+
+
+def test_class_means_answer_with_the_softmax_of_similarities_and_come_back_from_disk(tmp_path: Path) -> None:
+    head = ClassMeansHead(np.array([[1, 0], [0, 1]], np.float32), 0.1)
+    expected = np.exp([6, 8]) / np.exp([6, 8]).sum()
+    np.testing.assert_allclose(head.probabilities(np.array([[30, 40]])), [expected], rtol=1e-5)
+    save_simple_head(head, tmp_path)
+    np.testing.assert_allclose(load_simple_head(tmp_path).probabilities(np.array([[30, 40]])), [expected], rtol=1e-5)
+
+
+def test_softmax_bears_large_scores() -> None:
+    np.testing.assert_array_equal(softmax(np.array([[2000.0, 0], [-2000.0, 0]])), [[1, 0], [0, 1]])
 
 
 def test_the_mean_of_a_class_is_found_from_two_pictures_and_judged_without_each(digits) -> None:
@@ -162,6 +203,12 @@ def test_the_mean_of_a_class_is_found_from_two_pictures_and_judged_without_each(
         mean = features[rest][labels[rest] == position].mean(axis=0)
         cosine = mean @ features[first[left_out]] / np.linalg.norm(mean) / np.linalg.norm(features[first[left_out]])
         assert similarities[left_out, position] == pytest.approx(cosine, abs=1e-5)
+
+
+def test_the_mean_of_one_picture_cannot_be_judged(digits) -> None:
+    features, *_ = digits
+    with pytest.raises(DatasetError, match="at least 2 training pictures"):
+        train_class_means(features[:3], np.array([0, 0, 1]), 2)
 
 
 @pytest.mark.parametrize("kind", ["logistic_regression", "linear_svm"])

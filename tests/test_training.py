@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.coloured_pictures import RecordingProgress
 from tlcore.config import OPTIMIZERS, AugmentationConfig, TrainingConfig
@@ -17,7 +18,7 @@ from tlcore.images.views import view_of_epoch
 from tlcore.training import loop as training
 from tlcore.training.batches import Batches
 from tlcore.training.loop import TrainingResult, predict_features, train_suffix
-from tlcore.training.steps import build_optimizer
+from tlcore.training.steps import Steps, build_optimizer
 
 FEATURES = 8
 CONFIG = TrainingConfig(epochs=6, batch_size=10, learning_rate=0.05, patience=None)
@@ -76,6 +77,53 @@ def test_the_best_epoch_is_kept(clusters: LabelledFeatures, contrary: LabelledFe
     run = fit(CONFIG, clusters, contrary)
     assert run.result == TrainingResult(1, 6, run.epochs[0]["val_accuracy"], stopped=False)
     np.testing.assert_array_equal(run.kernel, fit(replace(CONFIG, epochs=1), clusters, contrary).kernel)
+
+
+@pytest.mark.parametrize(
+    ("label_smoothing", "weights"), [(0.0, [1, 1, 1]), (0.3, [1, 1, 1]), (0.0, [0.5, 1, 2]), (0.1, [0.5, 1, 2])]
+)
+def test_steps_are_those_of_keras(clusters: LabelledFeatures, label_smoothing: float, weights: list[float]) -> None:
+    ours, theirs = new_suffix(), new_suffix()
+    steps = Steps(ours, build_optimizer(CONFIG), np.array(weights), label_smoothing)
+    loss = keras.losses.CategoricalCrossentropy(label_smoothing=label_smoothing)
+    theirs.compile(build_optimizer(CONFIG), loss, weighted_metrics=[])
+    for batch in np.split(np.random.default_rng(0).permutation(60), 4):
+        rows, labels = clusters.table.take(batch), clusters.labels[batch]
+        truth, sample_weight = np.eye(3)[labels], np.array(weights)[labels]
+        answers = theirs(rows.astype(np.float32)).numpy()
+        expected = sample_weight * keras.losses.categorical_crossentropy(
+            truth, answers, label_smoothing=label_smoothing
+        )
+        losses, right = steps.learn(tf.constant(rows), tf.constant(labels))
+        np.testing.assert_allclose(losses, expected, atol=1e-4)
+        np.testing.assert_array_equal(right, answers.argmax(axis=1) == labels)
+        theirs.train_on_batch(rows.astype(np.float32), truth, sample_weight=sample_weight)
+    for one, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_a_step_is_as_large_as_the_rate_that_was_set_last(clusters: LabelledFeatures) -> None:
+    moves = []
+    for rates in ((0.5,), (0.01,), (0.5, 0.02), (0.02, 0.01, 0.02)):
+        suffix = new_suffix()
+        before = suffix.layers[-1].get_weights()[0]
+        steps = Steps(suffix, build_optimizer(replace(CONFIG, optimizer="sgd", learning_rate=0.5)), np.ones(3))
+        for rate in rates:
+            steps.set_learning_rate(rate)
+        steps.learn(tf.constant(clusters.table.take(np.arange(60))), tf.constant(clusters.labels))
+        moves.append((suffix.layers[-1].get_weights()[0] - before) / rates[-1])
+    for move in moves[1:]:
+        np.testing.assert_allclose(move, moves[0], rtol=1e-2, atol=1e-4)
+
+
+def test_dropout_works_in_steps_and_not_in_answers(clusters: LabelledFeatures) -> None:
+    records = tf.constant(clusters.table.take(np.arange(60))), tf.constant(clusters.labels)
+    steps = Steps(new_suffix(dropout=0.5), build_optimizer(CONFIG), np.ones(3))
+    steps.set_learning_rate(0.0)
+    first, second = (steps.learn(*records)[0].numpy() for _ in range(2))
+    assert not np.allclose(first, second)
+    plain = Steps(new_suffix(), build_optimizer(CONFIG), np.ones(3)).answer(*records)[0]
+    np.testing.assert_allclose(steps.answer(*records)[0], plain, rtol=1e-5)
 
 
 def test_without_validation_the_training_loss_decides(clusters: LabelledFeatures) -> None:
