@@ -62,6 +62,8 @@ def test_pad_keeps_all_of_the_picture_between_black_borders() -> None:
     assert (resized[25:75] == 200).all()
     upright = resize_image(np.full((400, 200, 3), 200, dtype=np.uint8), 100, "pad")
     np.testing.assert_array_equal(upright, resized.swapaxes(0, 1))
+    two_thirds = resize_image(np.full((200, 300, 3), 200, dtype=np.uint8), 100, "pad")
+    assert (two_thirds.max(axis=(1, 2)) == 200).sum() == 67
 
 
 def test_a_very_long_picture_keeps_at_least_one_row_when_padded() -> None:

@@ -188,6 +188,10 @@ def test_class_means_answer_with_the_softmax_of_similarities_and_come_back_from_
     np.testing.assert_allclose(load_simple_head(tmp_path).probabilities(np.array([[30, 40]])), [expected], rtol=1e-5)
 
 
+def test_features_of_nothing_have_no_length_and_stay() -> None:
+    np.testing.assert_array_equal(unit_length(np.array([[0, 0], [0, 5]])), [[0, 0], [0, 1]])
+
+
 def test_softmax_bears_large_scores() -> None:
     np.testing.assert_array_equal(softmax(np.array([[2000.0, 0], [-2000.0, 0]])), [[1, 0], [0, 1]])
 
