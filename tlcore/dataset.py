@@ -37,6 +37,9 @@ class Item:
         name: The name of the file that the person brought; text only, never a path.
         given: Whether it came as a validation or test picture, by its folder or its ready set, and was not shared
             out; `None` in a data set from before that was noted.
+        group: What it belongs together with by what the person brought: a patient, a slide, a clip, a session of the
+            camera. Pictures of one group are never in different splits where the split is ours to choose.
+        scene: Likewise, but found by likeness: near-copies share it.
     """
 
     image: str
@@ -44,6 +47,8 @@ class Item:
     split: Split
     name: str
     given: bool | None = False
+    group: str | None = None
+    scene: str | None = None
 
     @property
     def stays(self) -> bool:
@@ -52,11 +57,30 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
+class Unlabelled:
+    """A picture that came without a class, such as those of a competition's test folder: nothing learns from it."""
+
+    image: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Dataset:
-    """Immutable; every edit returns a new data set. Probabilities of a model follow the order of `classes`."""
+    """Immutable; every edit returns a new data set. Probabilities of a model follow the order of `classes`.
+
+    Attributes:
+        classes: What its pictures are told apart into.
+        items: Its pictures.
+        unlabelled: Pictures that a trained model can be asked about.
+        scenes_together: Whether near-copies are on one side of the split.
+        question: The import of which nobody has said yet what its folders mean; nothing is learned until then.
+    """
 
     classes: tuple[ClassLabel, ...] = ()
     items: tuple[Item, ...] = ()
+    unlabelled: tuple[Unlabelled, ...] = ()
+    scenes_together: bool = True
+    question: str | None = None
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -154,16 +178,15 @@ def merge_class(dataset: Dataset, class_id: str, into_id: str) -> Dataset:
     if class_id == into_id:
         raise DatasetError("A class cannot be merged with itself. Choose another class.")
     items = tuple(replace(i, class_id=into_id) if i.class_id == class_id else i for i in dataset.items)
-    return Dataset(tuple(c for c in dataset.classes if c.id != class_id), unique_items(items))
+    classes = tuple(c for c in dataset.classes if c.id != class_id)
+    return replace(dataset, classes=classes, items=unique_items(items))
 
 
 def delete_class(dataset: Dataset, class_id: str) -> Dataset:
     """Remove a class with all its pictures."""
     dataset.find_class(class_id)
-    return Dataset(
-        tuple(c for c in dataset.classes if c.id != class_id),
-        tuple(i for i in dataset.items if i.class_id != class_id),
-    )
+    classes = tuple(c for c in dataset.classes if c.id != class_id)
+    return replace(dataset, classes=classes, items=tuple(i for i in dataset.items if i.class_id != class_id))
 
 
 def delete_images(dataset: Dataset, class_id: str, images: Iterable[str]) -> Dataset:
@@ -194,6 +217,8 @@ def check_trainable(dataset: Dataset) -> None:
     Raises:
         DatasetError: With the first thing that is missing and what to do about it.
     """
+    if dataset.question is not None:
+        raise DatasetError("What you brought can be read in several ways. Say on the Data page which one is right.")
     if dataset.num_classes < 2:
         raise DatasetError("Training needs at least two classes to tell apart. Add another class on the Data page.")
     counts = dataset.counts()
