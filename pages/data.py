@@ -10,6 +10,7 @@ from pages.components.data.instant_panel import draw_instant_answers
 from pages.components.data.last_import import show_import
 from pages.components.data.reading_panel import ask_reading, reading_choice
 from pages.components.data.split_panel import split_panel
+from pages.components.data.unlabelled_panel import unlabelled_panel
 from pages.components.frame import next_step, open_page
 from pages.components.job_view import watch_job
 from pages.components.text import count, label
@@ -71,6 +72,8 @@ if dataset.classes:
 
     st.subheader("Pictures", anchor=False)
     class_panel(context, dataset)
+    if dataset.unlabelled:
+        unlabelled_panel(context, dataset)
 
     st.subheader("Three parts: train, validation, test", anchor=False)
     split_panel(context, dataset)

@@ -124,6 +124,14 @@ def read_again(dataset: Dataset, import_id: str, brought: Brought, key: str, *, 
     return part.place(rest, replace(reading, labels=labels), import_id=import_id, scenes=scenes, seed=seed)
 
 
+def give_class(dataset: Dataset, images: Collection[str], class_id: str) -> Dataset:
+    """Return the data set with some of its pictures without a class in a class; they are shared out like new ones."""
+    wanted = set(images)
+    new = [NewItem(one.image, class_id, one.name) for one in dataset.unlabelled if one.image in wanted]
+    items = unique_items((*dataset.items, *assign_splits(new, dataset)))
+    return replace(dataset, items=items, unlabelled=tuple(o for o in dataset.unlabelled if o.image not in wanted))
+
+
 def labels_with_class(reading: Reading) -> Sequence[Label]:
     """Return the labels of a reading; if nothing says a class, all are of one that waits to be named."""
     if any(label.class_name is not None for label in reading.labels):
