@@ -104,7 +104,9 @@ def test_outermost_level_is_the_class_and_a_slide_stays_together(cases: Path, st
     assert {"40X": 12, "100X": 12} in readings
     assert any(all("slide" in name for name in reading) and len(reading) == 4 for reading in readings)
     splits: dict[str, set[str]] = {}
-    slides = {one.image: next(part for part in one.path.split("/") if "slide" in part) for one in gathered.brought.pictures}
+    slides = {
+        one.image: next(part for part in one.path.split("/") if "slide" in part) for one in gathered.brought.pictures
+    }
     for item in report.dataset.items:
         splits.setdefault(slides[item.image], set()).add(item.split)
     assert len(splits) == 4
@@ -218,7 +220,9 @@ def test_placeholders_of_icloud_are_counted(cases: Path, store: MemoryStore):
 def test_classes_that_differ_between_parts_are_named_on_data(cases: Path, store: MemoryStore):
     report = brought(cases, store, "26_class_sets_differ.zip").into(Dataset())
     names = {label.id: label.name for label in report.dataset.classes}
-    splits = {name: {item.split for item in report.dataset.items if names[item.class_id] == name} for name in names.values()}
+    splits = {
+        name: {item.split for item in report.dataset.items if names[item.class_id] == name} for name in names.values()
+    }
     advice = " ".join(data_advice(report.dataset))
     for name, found in splits.items():
         if "train" not in found or "test" not in found:

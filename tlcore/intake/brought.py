@@ -6,7 +6,16 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tlcore.dataset import MAX_CLASSES, ClassLabel, Dataset, Import, Unlabelled, unique_items, with_class
+from tlcore.dataset import (
+    MAX_CLASSES,
+    ClassLabel,
+    Dataset,
+    Import,
+    Unlabelled,
+    clean_class_name,
+    unique_items,
+    with_class,
+)
 from tlcore.errors import DatasetError
 from tlcore.intake.names import printable
 from tlcore.intake.readings import Label, Reading, Readings, choose
@@ -88,6 +97,38 @@ class Brought:
         known = {item.image for item in items} | {one.image for one in dataset.unlabelled}
         aside = tuple(one for image, one in without.items() if image not in known)
         return replace(dataset, items=items, unlabelled=(*dataset.unlabelled, *aside))
+
+
+def read_by_mapping(brought: Brought, classes: Mapping[str, str]) -> Reading:
+    """Return the likeliest reading with the classes that a mapping gives to folders.
+
+    Args:
+        brought: What came.
+        classes: From folders (`rotten`, or `apple/rotten` where that is not enough) to class names; of several that fit
+            a picture the longest counts, then the innermost. Pictures below none of them have no class.
+
+    Raises:
+        DatasetError: If a folder is not there.
+    """
+    wanted = {tuple(folder.strip("/").split("/")): name for folder, name in classes.items()}
+    used: set[tuple[str, ...]] = set()
+    labels = []
+    for picture, label in zip(brought.pictures, brought.readings.found[0].labels, strict=True):
+        folders = tuple(picture.path.split("/")[:-1])
+        runs = (
+            folders[end - length : end]
+            for length in range(len(folders), 0, -1)
+            for end in range(len(folders), length - 1, -1)
+        )
+        found = next((run for run in runs if run in wanted), None)
+        if found is not None:
+            used.add(found)
+        labels.append(replace(label, class_name=None if found is None else clean_class_name(wanted[found])))
+    missing = sorted("/".join(folder) for folder in wanted.keys() - used)
+    if missing:
+        raise DatasetError(f"No picture lies in a folder {', '.join(missing)}. Check the names in `classes`.")
+    names = tuple(dict.fromkeys(map(clean_class_name, classes.values())))
+    return Reading("mapping", "The classes that were given", tuple(labels), names)
 
 
 def read_again(dataset: Dataset, import_id: str, brought: Brought, key: str, *, seed: int = 0) -> Dataset:

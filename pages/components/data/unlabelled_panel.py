@@ -10,7 +10,7 @@ from pages.components.data.edits import save_edit
 from pages.components.errors import errors_shown
 from pages.components.gallery import gallery
 from pages.components.state import Context
-from pages.components.text import count, plain
+from pages.components.text import count
 from tlcore.dataset import Dataset, Item, Unlabelled, with_class
 from tlcore.intake.brought import give_class
 
@@ -39,7 +39,7 @@ def _give_class(context: Context, dataset: Dataset, chosen: list[Unlabelled]) ->
     with st.popover("Give them a class", icon=":material/label:", key=f"give-{context.version}"):
         target = st.selectbox(
             "Which class?",
-            [plain(one.name) for one in dataset.classes],
+            [one.name for one in dataset.classes],
             index=None,
             accept_new_options=True,
             placeholder="Choose, or type a new name",
