@@ -57,7 +57,8 @@ def test_patients_are_known_by_their_word_even_with_one_picture():
 
 
 @pytest.mark.parametrize(
-    "pattern", ["cat.{n}.jpg", "IMG_{n:04}.jpg", "{n}.jpg", "cat ({n}).jpg", "IMG_20210503_1214{n:02}.jpg", "case{n}.jpg"]
+    "pattern",
+    ["cat.{n}.jpg", "IMG_{n:04}.jpg", "{n}.jpg", "cat ({n}).jpg", "IMG_20210503_1214{n:02}.jpg", "case{n}.jpg"],
 )
 def test_a_class_in_one_series_is_no_clip(pattern: str):
     assert set(clips_in_names([pattern.format(n=n) for n in range(30)])) == {None}

@@ -12,24 +12,26 @@ from tlcore.dataset import MAX_CLASSES
 # Nearly all: a few others may lie among them without changing what the rest means.
 NEARLY_ALL = 0.95
 
-_CAMERA = frozenset(
-    """img image images dsc dscn dscf dcim photo photos pic pics picture pictures frame p pxl mvimg gopr vid file scan
+_CAMERA_WORDS = """
+    img image images dsc dscn dscf dcim photo photos pic pics picture pictures frame p pxl mvimg gopr vid file scan
     page untitled download screenshot whatsapp signal sample snap capture bild foto fotos imagen kép crop tile patch
-    unnamed copy test train val valid data""".split()
-)
-_GROUP_WORDS = frozenset(
-    """patient patients pat subject subjects subj person participant case slide clip video vid movie film scene session
-    series sequence seq track take recording rec burst specimen animal individual study exam visit shot""".split()
-)
-_PIECE_WORDS = frozenset(
-    """part pt batch fold chunk piece archive volume vol disc disk zip download drive folder set subset data dataset
-    images imgs image img pictures photos bilder fotos""".split()
-)
+    unnamed copy test train val valid data"""
+_GROUP_WORDS = """
+    patient patients pat subject subjects subj person participant case slide clip video vid movie film scene session
+    series sequence seq track take recording rec burst specimen animal individual study exam visit shot"""
+_PIECE_WORDS = """
+    part pt batch fold chunk piece archive volume vol disc disk zip download drive folder set subset data dataset
+    images imgs image img pictures photos bilder fotos"""
+_CAMERA = frozenset(_CAMERA_WORDS.split())
+_GROUPS = frozenset(_GROUP_WORDS.split())
+_PIECES = frozenset(_PIECE_WORDS.split())
 _NUMBERED = re.compile(r"(.*?)[\s._-]*[(\[]?\d+[)\]]?")
 _NUMBER_FIRST = re.compile(r"\d+[\s._-]+([^\d]*[^\W\d_][^\d]*)")
 _FRAME = re.compile(r"(?P<clip>.*?)[\s._-]*(?:(?:frame|frm|fr|f|img|image)[\s._-]*)?(?P<number>\d{1,9})")
 _DATE = re.compile(r"(19|20)\d\d[-_.]?[01]\d[-_.]?[0-3]\d$")
-_IN_NAME = re.compile(rf"(?:{'|'.join(sorted(_GROUP_WORDS, key=len, reverse=True))})[\s._-]*\d+(?=[^\d])", re.IGNORECASE)
+_IN_NAME = re.compile(
+    rf"(?<![^\W\d_])({'|'.join(sorted(_GROUPS, key=len, reverse=True))})[\s._-]*\d+(?=\D)", re.IGNORECASE
+)
 
 
 def words_of(name: str) -> list[str]:
@@ -51,13 +53,13 @@ def are_numbered(names: Iterable[str]) -> bool:
 def are_pieces(names: Iterable[str]) -> bool:
     """Return whether names are those of one set in numbered pieces: `images_part_1`, `batch 2`, `fold3`."""
     found = set(names)
-    return are_numbered(found) and any(word in _PIECE_WORDS for word in words_of(next(iter(found))))
+    return are_numbered(found) and any(word in _PIECES for word in words_of(next(iter(found))))
 
 
 def is_group_name(name: str) -> bool:
     """Return whether a name is that of a patient, a slide, a clip ...: `slide_A_benign`, `patient007`."""
     words = words_of(name)
-    return len(words) > 1 and any(word in _GROUP_WORDS for word in words)
+    return len(words) > 1 and any(word in _GROUPS for word in words)
 
 
 def classes_in_names(names: Sequence[str]) -> tuple[str | None, ...]:
@@ -94,7 +96,7 @@ def clips_in_names(names: Sequence[str]) -> tuple[str | None, ...]:
     for stem in stems:
         match = _FRAME.fullmatch(stem)
         clip = match["clip"] if match else ""
-        is_clip = bool(re.search(r"\d", clip)) or any(word in _GROUP_WORDS for word in words_of(clip))
+        is_clip = bool(re.search(r"\d", clip)) or any(word in _GROUPS for word in words_of(clip))
         clips.append(clip if is_clip and not _DATE.search(clip) else None)
         if match and clips[-1] is not None:
             series[clip].append(int(match["number"]))

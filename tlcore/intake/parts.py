@@ -25,7 +25,8 @@ _WORDS: dict[Split, str] = {
 _FILLERS = """set sets data dataset datasets image images img imgs picture pictures photo photos pic pics folder folders
     split splits sample samples file files jpg jpeg jpegs png pngs datos imagenes conjunto dados imagens données jeu
     ensemble daten bilder satz datensatz dati immagini insieme gegevens afbeeldingen veri seti görüntüleri данные набор
-    выборка изображения dane obrazy zbiór 集 セット 数据 數據 データ 用 图片 图像 圖片 圖像 画像 样本 세트 데이터 셋 용 이미지"""
+    выборка изображения dane obrazy zbiór 集 セット 数据 數據 データ 用 图片 图像 圖片 圖像 画像
+    样本 세트 데이터 셋 용 이미지"""
 _LOOSE_FILLERS = "seg de d des di der the of for my final new raw original resized full all dir v part"
 _UNLABELLED = """pred preds predict predicts predicting prediction predictions unlabeled unlabelled unsupervised
     inference infer submission"""
