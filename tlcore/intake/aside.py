@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Literal
 
 from tlcore.intake.decoding import PICTURE_SUFFIXES
+from tlcore.intake.file_names import words_of
+from tlcore.intake.folders import is_container
 from tlcore.intake.names import printable
+from tlcore.intake.parts import part_of
 
 Kind = Literal["masks", "thumbnails", "deleted", "hidden", "cloud", "system"]
 
@@ -28,6 +32,18 @@ _CLOUDS = {
     ".cloud": ("the cloud", ""),
     ".cloudf": ("the cloud", ""),
 }
+# Folders with these words hold drawings of what is where in a picture; the first ones hardly mean anything else.
+_MASKS = {"masks", "groundtruth", "groundtruths", "segmentations", "trimaps", "segmentationclass", "segmentationobject"}
+_PERHAPS_MASKS = {"mask", "gt", "ground", "truth", "seg", "segmentation", "trimap"}
+_LABEL_PICTURES = {"labels", "label", "annotations", "annotation", "annot"}
+_THUMBNAILS = {"thumbs", "thumb", "thumbnails", "thumbnail"}
+_BESIDE = {"binary", "png", "pngs", "jpg", "image", "images", "img", "imgs", "pictures"}
+_ORIGINALS = {"original", "originals", "input", "inputs", "rgb", "raw", "scans", "slices", "source", "src"}
+_ENDING = re.compile(
+    r"(?P<picture>.+?)[\s._-]+((?P<mask>masks?|seg|segmentation|gt|ground[ _-]?truth)|(?P<label>labels?)|thumb(nail)?)"
+    r"([\s._-]?\d+)?",
+    re.IGNORECASE,
+)
 _GOOGLE = {".gdoc", ".gsheet", ".gslides", ".gdraw", ".gform", ".gmap", ".gsite", ".gtable", ".gshortcut"}
 
 
@@ -98,6 +114,94 @@ def why_aside(parts: tuple[str, ...]) -> Aside | None:
             "hidden pictures (their names begin with a dot: rename them to use them)",
         )
     return None
+
+
+def aside_among(paths: Sequence[tuple[str, ...]]) -> tuple[Aside | None, ...]:
+    """Return for each picture why it is left aside because of what else is there: masks and thumbnails of others.
+
+    A folder of masks or thumbnails lies beside the pictures (`images`, `train` ...) or among them; where its name may
+    mean something else (`mask`, `labels`), nothing but such folders is there and its files are called like the
+    pictures. A class called `mask` beside `no_mask` stays one. A file that is called like one beside it with `_mask`,
+    `_seg`, `_thumb` at the end is left aside too.
+
+    Args:
+        paths: For each picture its parts: what was brought, folders, file name; those of `why_aside` are not in it.
+    """
+    members: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
+    inside: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)
+    for path in paths:
+        members[path[:-1]].append(path[-1])
+    for folder in members:
+        for depth in range(len(folder)):
+            inside[folder[:depth]].add(folder[depth])
+    stems = {folder: {PurePath(name).stem.casefold() for name in names} for folder, names in members.items()}
+    below: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)
+    for folder, found in stems.items():
+        for depth in range(len(folder) + 1):
+            below[folder[:depth]] |= found
+    verdicts = {
+        folder[: depth + 1]: _folder_aside(folder[: depth + 1], inside[folder[:depth]], stems, below)
+        for folder in members
+        for depth in range(len(folder))
+        if _kind_of_folder(folder[depth])
+    }
+    answers: list[Aside | None] = []
+    for *folders, name in paths:
+        folder = tuple(folders)
+        by_folder = (verdicts.get(folder[: depth + 1]) for depth in range(len(folder)))
+        answers.append(next((found for found in by_folder if found), None) or _file_aside(name, stems[folder]))
+    return tuple(answers)
+
+
+def _kind_of_folder(name: str) -> tuple[Kind, bool, str] | None:
+    """Return what a folder's name may mean: its kind, whether it hardly means anything else, and what it holds."""
+    words = set(words_of(name.replace("SegmentationC", "Segmentationc").replace("SegmentationO", "Segmentationo")))
+    rest = {word for word in words if not (word in _BESIDE or word.isdigit() or part_of(word))}
+    if not rest or part_of(name):
+        return None
+    if rest <= _MASKS | _PERHAPS_MASKS:
+        return "masks", bool(rest & _MASKS) or {"ground", "truth"} <= rest, "mask"
+    if rest <= _LABEL_PICTURES:
+        return "masks", False, "label picture"
+    return ("thumbnails", False, "thumbnail") if rest <= _THUMBNAILS else None
+
+
+def _folder_aside(
+    folder: tuple[str, ...],
+    beside: set[str],
+    stems: dict[tuple[str, ...], set[str]],
+    below: dict[tuple[str, ...], set[str]],
+) -> Aside | None:
+    *around, name = folder
+    parent = tuple(around)
+    kind, is_sure, what = _kind_of_folder(name) or ("masks", False, "mask")
+    others = beside - {name}
+    holders = {other for other in others if is_container(other) or other.lower() in _ORIGINALS or part_of(other)}
+    pictures = set(stems.get(parent, ()))
+    for other in holders:
+        pictures |= below[(*parent, other)]
+    if not pictures or not (is_sure or all(other in holders or _kind_of_folder(other) for other in others)):
+        return None
+    own = below[folder]
+    alike = sum(stem in pictures or _without_ending(stem) in pictures for stem in own)
+    if not is_sure and alike < 0.8 * len(own):
+        return None
+    return Aside(kind, f"{what} (in the folder {printable(name)})", f"{what}s (in the folder {printable(name)})")
+
+
+def _without_ending(stem: str) -> str:
+    match = _ENDING.fullmatch(stem)
+    return match["picture"] if match else stem
+
+
+def _file_aside(name: str, beside: set[str]) -> Aside | None:
+    match = _ENDING.fullmatch(PurePath(name).stem)
+    if not match or match["picture"].casefold() not in beside:
+        return None
+    what = "mask" if match["mask"] else "label picture" if match["label"] else "thumbnail"
+    why = "called like a picture beside"
+    kind: Kind = "thumbnails" if what == "thumbnail" else "masks"
+    return Aside(kind, f"{what} ({why} it)", f"{what}s ({why} them)")
 
 
 def aside_lines(asides: Iterable[Aside]) -> tuple[str, ...]:
