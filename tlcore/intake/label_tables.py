@@ -1,0 +1,381 @@
+"""The tables inside label files: CSV, Excel, JSON and plain lists become columns of text; nothing in them is run."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import warnings
+import zipfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from tlcore.damage import DAMAGE_ERRORS
+from tlcore.errors import DatasetError
+
+MAX_LABEL_FILE_BYTES = 50_000_000
+"""A label file is read into memory as a whole; 100,000 rows of ten columns have about 10 MB."""
+MAX_LABEL_ROWS = 500_000
+"""Ten times the pictures that a ZIP file may hold, for files with a row per box or per set."""
+MAX_LABEL_CELLS = 10_000_000
+"""Each cell becomes a text of its own, of about 60 bytes."""
+MAX_CELL_LENGTH = 100_000
+"""What is longer is no value of a table but a quotation mark that is not closed, or a trap."""
+# A packed sheet of 50 MB may unpack to a thousand times as much.
+_MAX_UNPACKED_BYTES = 400_000_000
+
+_SEPARATORS = ",;\t|"
+_SAMPLE_LINES = 100
+_JSON_SUFFIXES = (".json", ".labels")
+_LINE_SUFFIXES = (".jsonl", ".ndjson")
+_YAML_SUFFIXES = (".yaml", ".yml")
+_WORKBOOK_SUFFIXES = (".xlsx", ".xlsm", ".xls")
+_TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
+_SUFFIXES = (*_TEXT_SUFFIXES, *_WORKBOOK_SUFFIXES, *_YAML_SUFFIXES, *_JSON_SUFFIXES, *_LINE_SUFFIXES, ".parquet")
+# Text that lies beside pictures and says nothing of single ones.
+_NO_LABELS = re.compile(r"^(read[ _-]?me|licen[cs]e|copying|change ?log|notice|citation|authors|requirements)\b", re.I)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelFile:
+    """A file that may say the classes of pictures.
+
+    Attributes:
+        path_parts: Its folders and its name, the name of what was brought first; text only.
+        data: Its bytes.
+    """
+
+    path_parts: tuple[str, ...]
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of text.
+
+    Attributes:
+        path_parts: Where its file lies; a sheet of a workbook is named in brackets.
+        rows: All of one length.
+        columns: Their names; `None` where the first row may hold them.
+        notes: What the person should know, such as lines that cannot be read.
+    """
+
+    path_parts: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    columns: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def is_label_file(parts: Sequence[str]) -> bool:
+    """Return whether a file may say the classes of pictures, by its name; only its content decides."""
+    path = PurePath(parts[-1]) if parts else PurePath()
+    return path.suffix.lower() in _SUFFIXES and not _NO_LABELS.match(path.stem)
+
+
+def read_tables(file: LabelFile) -> list[Table]:
+    """Read what a label file holds.
+
+    Args:
+        file: Its ending says the kind, its content the encoding and the separator.
+
+    Returns:
+        One table; of a workbook one per sheet that is not empty.
+
+    Raises:
+        DatasetError: If it cannot be read; the text is made to stand in brackets behind the file's name.
+    """
+    suffix = PurePath(file.path_parts[-1]).suffix.lower()
+    if len(file.data) > MAX_LABEL_FILE_BYTES:
+        megabytes = len(file.data) / 1e6
+        raise DatasetError(f"{megabytes:,.0f} MB; a label file has at most {MAX_LABEL_FILE_BYTES / 1e6:.0f} MB")
+    if not file.data.strip(b"\0\t\n\r \xef\xbb\xbf"):
+        raise DatasetError("empty")
+    if suffix == ".parquet":
+        raise DatasetError("a Parquet file: save it as CSV")
+    if suffix in _WORKBOOK_SUFFIXES:
+        tables = _read_workbook(file)
+    else:
+        text, notes = _decode(file.data)
+        if suffix in _JSON_SUFFIXES:
+            tables = [_from_records(file.path_parts, _records(_load_json(text)), notes)]
+        elif suffix in _YAML_SUFFIXES:
+            tables = [Table(file.path_parts, _yaml_names(text), ("key", "value"), notes)]
+        elif suffix in _LINE_SUFFIXES:
+            tables = [_read_json_lines(file.path_parts, text, notes)]
+        else:
+            tables = [Table(file.path_parts, _read_text(text, suffix), notes=notes)]
+    tables = [table for table in tables if table.rows]
+    if not tables:
+        raise DatasetError("no rows")
+    for table in tables:
+        _check_size(table)
+    return tables
+
+
+def _check_size(table: Table) -> None:
+    if len(table.rows) > MAX_LABEL_ROWS + 1:
+        raise DatasetError(f"more than {MAX_LABEL_ROWS:,} rows, which is the limit")
+    if len(table.rows) * len(table.rows[0]) > MAX_LABEL_CELLS:
+        raise DatasetError(f"more than {MAX_LABEL_CELLS:,} cells, which is the limit: leave out columns")
+    for number, row in enumerate(table.rows, start=1):
+        longest = max(map(len, row))
+        if longest > MAX_CELL_LENGTH:
+            raise DatasetError(
+                f"a cell of {longest:,} characters in row {number:,}; the limit is {MAX_CELL_LENGTH:,}: "
+                "look for a quotation mark that is not closed"
+            )
+
+
+def _decode(data: bytes) -> tuple[str, tuple[str, ...]]:
+    """Return the text, and a note where its encoding is a guess."""
+    head = data[:200]
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        encodings = ["utf-16"]
+    elif head[1::2].count(0) > len(head) // 4:
+        encodings = ["utf-16-le"]
+    elif head[::2].count(0) > len(head) // 4:
+        encodings = ["utf-16-be"]
+    else:
+        encodings = ["utf-8-sig", "cp1252", "latin-1"]
+    for encoding in encodings:
+        try:
+            text = data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if "\0" in text:
+            break
+        guessed = encoding in ("cp1252", "latin-1")
+        note = "It is not in UTF-8 and was read as Western European text; look at letters such as é in the class names."
+        return text, (note,) if guessed else ()
+    raise DatasetError("holds bytes that are no text: save it as CSV UTF-8")
+
+
+def _read_text(text: str, suffix: str) -> list[tuple[str, ...]]:
+    """Read a table with a separator, or a list of `path label` lines."""
+    named = re.match(r"sep=(.)\r?\n", text)  # what Excel writes and reads to say the separator
+    if named:
+        text = text[named.end() :]
+    if suffix == ".txt":
+        text = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("#"))
+    separator = named.group(1) if named else _separator(text)
+    if separator is None:
+        return _read_lines(text)
+    return _read_separated(text, separator)
+
+
+def _separator(text: str) -> str | None:
+    """Return the separator that cuts most lines into the same number of cells; `None` if none does."""
+    lines = [line[:5_000] for line in io.StringIO(text[:500_000], newline=None)][:_SAMPLE_LINES]
+    best, separator = 0.5, None
+    for candidate in _SEPARATORS:
+        try:
+            widths = Counter(len(row) for row in csv.reader(lines, delimiter=candidate, skipinitialspace=True) if row)
+        except csv.Error:
+            continue
+        if not widths:
+            continue
+        width, count = widths.most_common(1)[0]
+        if width > 1 and count / widths.total() > best:
+            best, separator = count / widths.total(), candidate
+    return separator
+
+
+def _read_separated(text: str, separator: str) -> list[tuple[str, ...]]:
+    import pandas as pd
+
+    lines = text.splitlines()
+    width = 1 + max(line.count(separator) for line in lines)
+    if width * len(lines) > 20 * MAX_LABEL_CELLS:
+        raise DatasetError(f"more than {MAX_LABEL_CELLS:,} cells, which is the limit: leave out columns")
+    try:
+        frame = pd.read_csv(
+            io.StringIO(text),
+            sep=separator,
+            header=None,
+            names=range(width),
+            index_col=False,
+            dtype=object,
+            na_filter=False,
+            skipinitialspace=True,
+            nrows=MAX_LABEL_ROWS + 2,
+        )
+    except pd.errors.ParserError as error:
+        unclosed = re.search(r"EOF inside string starting at row (\d+)", str(error))
+        where = f" in row {int(unclosed.group(1)) + 1:,}" if unclosed else ""
+        raise DatasetError(f"a quotation mark{where} is not closed") from error
+    columns = [_texts(frame[column].tolist()) for column in frame]
+    while columns and not any(columns[-1]):
+        columns.pop()
+    return list(zip(*columns, strict=True))
+
+
+def _read_lines(text: str) -> list[tuple[str, ...]]:
+    """Read lines whose cells are parted by spaces; where paths hold spaces only the last cell is cut off."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    widths = Counter(len(line.split()) for line in lines)
+    width, count = widths.most_common(1)[0] if widths else (0, 0)
+    if count == len(lines):
+        return [tuple(line.split()) for line in lines]
+    if any("\\" in line or "/" in line or "." in line for line in lines[:_SAMPLE_LINES]) and width > 1:
+        cut = [line.rsplit(None, 1) for line in lines]
+        return [(first.strip(), *rest) if rest else (first.strip(), "") for first, *rest in cut]
+    return [(line.strip(),) for line in lines]
+
+
+def _read_workbook(file: LabelFile) -> list[Table]:
+    import pandas as pd
+
+    if not file.data.startswith(b"PK"):
+        raise DatasetError("an old Excel file, or one with a password: save it as .xlsx without one")
+    damaged = "damaged, or not an Excel file: save it as .xlsx again"
+    try:
+        with zipfile.ZipFile(io.BytesIO(file.data)) as parts:
+            if sum(part.file_size for part in parts.infolist()) > _MAX_UNPACKED_BYTES:
+                raise DatasetError("unpacks to far more than a table of labels would")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of parts that openpyxl does not know, such as drop-down lists
+            sheets = pd.read_excel(
+                io.BytesIO(file.data),
+                sheet_name=None,
+                header=None,
+                dtype=object,
+                na_filter=False,
+                nrows=MAX_LABEL_ROWS + 2,
+                engine="openpyxl",
+            )
+    except DAMAGE_ERRORS as error:
+        raise DatasetError(damaged) from error
+    *folders, name = file.path_parts
+    tables = []
+    for sheet, frame in sheets.items():
+        rows = [row for row in zip(*(_texts(frame[c].tolist()) for c in frame), strict=True) if any(row)]
+        path = (*folders, name if len(sheets) == 1 else f"{name} ({sheet})")
+        tables.append(Table(path, rows))
+    return tables
+
+
+def _texts(values: Sequence[Any]) -> list[str]:
+    """Return what a person sees in the cells of a sheet: 7, not 7.0; TRUE, not True."""
+    return [value if isinstance(value, str) else _text(value) for value in values]
+
+
+def _text(value: Any) -> str:
+    if value is None or value != value:
+        return ""
+    if isinstance(value, bool):
+        return str(value).upper()
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _yaml_names(text: str) -> list[tuple[str, ...]]:
+    """Return number and name of each class of a YOLO `data.yaml`; its `names` are a list, in one line or several.
+
+    Source:
+        https://docs.ultralytics.com/datasets/detect/
+    """
+    block = re.search(r"^names:[ \t]*([\[{][^\]}]*[\]}]|(?:\r?\n[ \t]*(?:-|[\w'\"]+[ \t]*:)[^\n]*)+)", text, re.M)
+    if block is None:
+        return []
+    names: list[tuple[str, ...]] = []
+    for entry in re.split(r"[\n,]" if block.group(1)[0] in "[{" else r"\n", block.group(1).strip("[]{}\r\n \t")):
+        numbered = re.match(r"\s*['\"]?(\d+)['\"]?\s*:(.*)", entry)
+        number, name = numbered.groups() if numbered else (str(len(names)), entry.strip().removeprefix("- "))
+        names.append((number, name.strip().strip("'\"")))
+    return names
+
+
+def _load_json(text: str) -> Any:
+    """Parse JSON; numbers stay as they are written."""
+    try:
+        return json.loads(text, parse_float=str, parse_int=str, parse_constant=lambda name: "")
+    except (ValueError, RecursionError) as error:
+        raise DatasetError("damaged JSON: write it again") from error
+
+
+def _read_json_lines(path_parts: tuple[str, ...], text: str, notes: tuple[str, ...]) -> Table:
+    records, bad = [], []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            try:
+                records.append(_load_json(line))
+            except DatasetError:
+                bad.append(number)
+    if len(bad) > len(records):
+        raise DatasetError(f"damaged JSON from line {bad[0]:,}: write it again")
+    if bad:
+        shown = ", ".join(f"{number:,}" for number in bad[:3])
+        notes = (*notes, f"Lines that cannot be read: {len(bad):,} (line {shown}{', ...' if len(bad) > 3 else ''}).")
+    return _from_records(path_parts, records, notes)
+
+
+def _records(content: Any) -> list[Any]:
+    """Return the rows that a JSON document holds, whatever lies around them."""
+    if isinstance(content, list):
+        return content
+    if not isinstance(content, dict):
+        raise DatasetError("JSON without a list of pictures")
+    if all(isinstance(content.get(key), list) for key in ("images", "annotations", "categories")):
+        return list(_coco(content))
+    if isinstance(content.get("_via_img_metadata"), dict):  # VGG Image Annotator
+        content = content["_via_img_metadata"]
+    lists = [value for value in content.values() if isinstance(value, list) and value and isinstance(value[0], dict)]
+    if lists:
+        return max(lists, key=len)
+    return [row for key, value in content.items() for row in _keyed(key, value)]
+
+
+def _keyed(key: str, value: Any) -> Iterator[Any]:
+    """Yield the rows of `file: class`, `file: {...}`, `file: [class]` or `class: [file, ...]`."""
+    if isinstance(value, dict):
+        yield {"key": key, **value}
+    elif isinstance(value, list):
+        yield from ({"key": key, "value": one} for one in value)
+    else:
+        yield {"key": key, "value": value}
+
+
+def _coco(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield file and class of each picture of a COCO document; the same class twice in a picture is one row.
+
+    Source:
+        https://cocodataset.org/#format-data
+    """
+    names = {str(c.get("id")): c.get("name") for c in content["categories"] if isinstance(c, dict)}
+    classes: dict[str, dict[str, None]] = {}
+    for annotation in content["annotations"]:
+        if isinstance(annotation, dict):
+            name = names.get(str(annotation.get("category_id")))
+            classes.setdefault(str(annotation.get("image_id")), {})[str(name or "")] = None
+    for image in content["images"]:
+        if isinstance(image, dict):
+            for name in classes.get(str(image.get("id")), {"": None}):
+                yield {"file_name": image.get("file_name"), "category": name}
+
+
+def _from_records(path_parts: tuple[str, ...], records: list[Any], notes: tuple[str, ...]) -> Table:
+    flat = [_flat(record if isinstance(record, dict) else {"value": record}) for record in records]
+    columns = tuple(dict.fromkeys(name for record in flat for name in record))
+    if len(flat) * len(columns) > MAX_LABEL_CELLS:
+        raise DatasetError(f"more than {MAX_LABEL_CELLS:,} cells, which is the limit")
+    return Table(path_parts, [tuple(record.get(name, "") for name in columns) for record in flat], columns, notes)
+
+
+def _flat(record: Mapping[str, Any], depth: int = 6) -> dict[str, str]:
+    """Return the values of an object and of those inside it; `{"label": {"label": 1}}` becomes `label.label`."""
+    found: dict[str, str] = {}
+    for key, value in record.items():
+        while isinstance(value, list) and len(value) == 1:
+            value = value[0]
+        if isinstance(value, dict) and depth:
+            found |= {f"{key}.{name}": text for name, text in _flat(value, depth - 1).items()}
+        elif isinstance(value, bool):
+            found[key] = "true" if value else "false"
+        elif value is None:
+            found[key] = ""
+        else:
+            found[key] = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return found
