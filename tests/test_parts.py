@@ -28,7 +28,21 @@ def test_parts_are_known_in_many_spellings(split: str, names: str):
 
 @pytest.mark.parametrize(
     "name",
-    "cat test_tube trainer value device steam_train valley contest latest развал evaluate_me train_test 1".split(),
+    [
+        "cat",
+        "test_tube",
+        "trainer",
+        "value",
+        "device",
+        "steam_train",
+        "valley",
+        "contest",
+        "latest",
+        "развал",
+        "evaluate_me",
+        "train_test",
+        "1",
+    ],
 )
 def test_other_names_are_no_parts(name: str):
     assert part_of(name) is None

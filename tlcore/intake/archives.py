@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from tlcore.damage import DAMAGE_ERRORS
 from tlcore.errors import ArchiveError, ImageError
-from tlcore.intake.names import is_junk, printable, split_path
+from tlcore.intake.names import printable, split_path
 from tlcore.intake.signatures import archive_kind
 
 MAX_ENTRIES = 50_000
@@ -112,7 +112,7 @@ class Archive:
             name = printable(raw)
             parts = split_path(raw)
             is_folder = raw.endswith(("/", "\\"))
-            if parts and is_junk(parts):
+            if False:
                 continue
             if parts is None or not (parts or is_folder):
                 self.refused.append(Refusal(name, "Its path is absolute or leaves the ZIP. Make the ZIP again."))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tlcore.dataset import MAX_CLASSES
-from tlcore.intake.file_names import NEARLY_ALL, are_numbered, are_pieces, is_group_name
+from tlcore.intake.file_names import NEARLY_ALL, are_numbered, are_pieces, is_group_name, without_numbers
 from tlcore.intake.folders import MOST, Branch
 
 LevelKind = Literal["names", "factor", "group", "same"]
@@ -83,30 +83,34 @@ def _level(branches: Sequence[Branch], at: int) -> Level:
     reaching = frozenset().union(*tops.values())
     per_top = len(folders) / max(1, len(reaching))
     is_everywhere = weight >= MOST * sum(branch.weight for branch in branches)
-    return Level(at, _kind(names, repeats, per_top), names, repeats, reaching, is_everywhere)
+    kind = _kind(names, repeats, per_top, weight / max(1, len(folders)))
+    return Level(at, kind, names, repeats, reaching, is_everywhere)
 
 
-def _kind(names: Counter[str], repeats: float, folders_per_class: float) -> LevelKind:
+def _kind(names: Counter[str], repeats: float, per_top: float, pictures_each: float) -> LevelKind:
     """Return what the names of a level look like.
 
-    Groups have a word for it in their names (patient, slide, clip ...), or numbers, at least three of them in each
-    outermost folder on average, and are not the same few in each.
+    Groups hold several pictures and have a word for it in their names (patient, slide, clip ...), or are numbered, at
+    least three of them in each outermost folder on average, and not the same few in each.
     """
     if len(names) < 2:
         return "same"
-    if _share(is_group_name(name) for name in names) >= NEARLY_ALL:
-        return "group"
     if are_pieces(names):
         return "factor"
-    with_digits = _share(any(c.isdigit() for c in name) for name in names) >= NEARLY_ALL
-    if with_digits and folders_per_class >= 3 and (repeats < 0.5 or len(names) > _FEW):
-        return "group"
+    if pictures_each >= 1.5:
+        if sum(map(is_group_name, names)) >= NEARLY_ALL * len(names):
+            return "group"
+        if _are_numbers(names) and per_top >= 3 and (repeats < 0.5 or len(names) > _FEW):
+            return "group"
     return "factor" if all(_CIRCUMSTANCE.fullmatch(name.strip()) for name in names) else "names"
 
 
-def _share(found: Iterable[bool]) -> float:
-    answers = list(found)
-    return sum(answers) / len(answers)
+def _are_numbers(names: Iterable[str]) -> bool:
+    """Return whether names are little else than numbers: `10253`, `fish_0001`, but not `001.Albatross`."""
+    found = list(names)
+    with_digits = sum(any(c.isdigit() for c in name) for name in found) >= NEARLY_ALL * len(found)
+    mostly_digits = sum(map(str.isdigit, "".join(found))) * 2 >= len("".join(found))
+    return with_digits and (mostly_digits or len(set(map(without_numbers, found))) <= max(1, len(found) / 5))
 
 
 def choose_levels(levels: Sequence[Level]) -> Choice:
@@ -122,7 +126,7 @@ def choose_levels(levels: Sequence[Level]) -> Choice:
        there are folders with names inside.
     """
     if not levels or not levels[0].names:
-        return Choice((), True, (), ())
+        return Choice((0,), True, (), ())
     top, *below = levels
     usable = [level for level in below if level.kind != "same" and level.is_everywhere]
     groups = [level.at for level in below if level.kind == "group" and level.is_everywhere]
@@ -157,7 +161,7 @@ def _ordered(levels: Sequence[Level], first: Sequence[int]) -> tuple[int, ...]:
 
 def _class_in_groups(top: Level, fit: Sequence[Level]) -> int | None:
     """Return the level of the classes if the outermost folders are groups that hold all classes."""
-    numbered = _share(any(c.isdigit() for c in name) for name in top.names) >= NEARLY_ALL
+    numbered = _are_numbers(top.names)
     for level in sorted(fit, key=lambda level: (level.kind != "names", level.at)):
         are_many = numbered and len(top.names) >= max(_FEW, 5 * len(level.names))
         if level.repeats >= MOST and (top.kind == "group" or are_many):

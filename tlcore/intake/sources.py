@@ -12,8 +12,8 @@ from pathlib import Path, PurePath
 
 from tlcore.dataset import Split
 from tlcore.errors import ArchiveError, DatasetError, ImageError
-from tlcore.intake.aside import Aside, why_aside
 from tlcore.intake.archives import MAX_ENTRY_BYTES, Refusal, open_archive
+from tlcore.intake.aside import Aside, why_aside
 from tlcore.intake.decoding import PICTURE_SUFFIXES, CleanImage, read_image
 from tlcore.intake.label_files import is_label_file
 from tlcore.intake.names import printable, split_path
@@ -27,12 +27,10 @@ class ArchiveSource:
     Attributes:
         path: Where it is.
         name: What the person called it.
-        class_name: The class of pictures that lie in no folder.
     """
 
     path: Path
     name: str = "the ZIP file"
-    class_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +51,6 @@ class FolderSource:
     """A folder on this computer, with one folder per class; links are not followed."""
 
     path: Path
-    class_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +86,15 @@ class Found:
 
     Attributes:
         path_parts: The name of what was brought, its folders and its name; text only.
+        name: Its path as a person knows it, made printable; text only.
         clean: Reads and cleans it; raises `ImageError`.
         label: Where it belongs, if that is known without its folders.
     """
 
     path_parts: tuple[str, ...]
+    name: str
     clean: Callable[[], CleanImage]
     label: Label | None = None
-
-    @property
-    def name(self) -> str:
-        """Its path in what was brought, made printable; text only."""
-        return printable("/".join(self.path_parts[1:]))
 
     @property
     def looks_like_picture(self) -> bool:
@@ -127,16 +121,15 @@ class Listing:
     refused: list[Refusal] = field(default_factory=list)
     empty_folders: list[tuple[str, ...]] = field(default_factory=list)
 
-    def add(self, parts: tuple[str, ...], read: Callable[[], bytes], class_name: str | None = None) -> None:
-        """Add a file by its path."""
-        why = why_aside(parts)
+    def add(self, path: tuple[str, ...], name: str, read: Callable[[], bytes], label: Label | None = None) -> None:
+        """Add a file by its path, the name of what was brought first, and its path as a person knows it."""
+        why = why_aside(path[1:])
         if why is not None:
-            self.aside.append((parts, why))
-        elif is_label_file(parts):
-            self.label_files.append((parts, read))
+            self.aside.append((path, why))
+        elif is_label_file(path):
+            self.label_files.append((path, read))
         else:
-            label = Label(class_name) if class_name is not None and len(parts) == 2 else None
-            self.found.append(Found(parts, partial(read_clean, read), label))
+            self.found.append(Found(path, printable(name), partial(read_clean, read), label))
 
 
 def list_source(source: Source, listing: Listing, stack: ExitStack) -> None:
@@ -153,7 +146,7 @@ def list_source(source: Source, listing: Listing, stack: ExitStack) -> None:
     if isinstance(source, ReadySource):
         for picture in source.pictures:
             label = Label(picture.class_name, picture.split)
-            listing.found.append(Found(("", picture.name), picture.clean, label))
+            listing.found.append(Found(("", picture.name), printable(picture.name), picture.clean, label))
     elif isinstance(source, ArchiveSource):
         try:
             archive = stack.enter_context(open_archive(source.path))
@@ -164,15 +157,17 @@ def list_source(source: Source, listing: Listing, stack: ExitStack) -> None:
         listing.refused += archive.refused
         listing.empty_folders += [(root, *folder) for folder in archive.empty_folders]
         for entry in archive.entries:
-            listing.add((root, *entry.path_parts), partial(archive.read, entry), source.class_name)
+            listing.add((root, *entry.path_parts), entry.name, partial(archive.read, entry))
     elif isinstance(source, FolderSource):
         for parts, path in _walk(source.path):
-            listing.add(parts, partial(_read_file, path), source.class_name)
+            listing.add(parts, "/".join(parts), partial(_read_file, path))
     else:
         for name, place in source.files:
             # Only text: a path that climbs out cannot do harm, so its last part is kept.
             parts = split_path(name) or (re.split(r"[/\\]", name)[-1] or "picture",)
-            listing.add(parts if len(parts) > 1 else ("", *parts), partial(_read_file, place), source.class_name)
+            is_loose = len(parts) == 1
+            label = Label(source.class_name) if source.class_name is not None and is_loose else None
+            listing.add(("", *parts) if is_loose else parts, "/".join(parts), partial(_read_file, place), label)
 
 
 def _walk(folder: Path) -> Iterator[tuple[tuple[str, ...], Path]]:
@@ -185,7 +180,7 @@ def _walk(folder: Path) -> Iterator[tuple[tuple[str, ...], Path]]:
         for name in sorted(names):
             parts = (*PurePath(parent).relative_to(root).parts, name)
             path = Path(parent, name)
-            if not is_junk(parts) and path.is_file() and not path.is_symlink():
+            if path.is_file() and not path.is_symlink():
                 yield (root.name, *parts), path
 
 

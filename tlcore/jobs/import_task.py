@@ -100,9 +100,7 @@ def _sources(context: WorkerContext, request: ImportRequest, stack: ExitStack) -
     if request.sample is not None:
         return [_ready_source(context, request.sample, request.per_class, stack)]
     staging = context.home.imports_dir / (request.staging or "")
-    sources: list[Source] = [
-        ArchiveSource(staging / archive.path, archive.name, request.class_name) for archive in request.archives
-    ]
+    sources: list[Source] = [ArchiveSource(staging / archive.path, archive.name) for archive in request.archives]
     if request.files:
         files = tuple((file.name, staging / file.path) for file in request.files)
         sources.append(FileSource(files, request.class_name))
