@@ -49,8 +49,8 @@ def read_dataset(
         path: The archive or folder.
         classes: What the classes are, where that is not clear or you mean another: `"top"` or `"leaf"` for the top or
             the innermost folder, a number for that level of folders below train and test (1 is the top one), `"joined"`
-            for the names of all levels together, `"file names"` for `cat.1.jpg`, `"labels.csv: species"` for a column of
-            a label file, or a mapping from folders to class names.
+            for the names of all levels together, `"file names"` for `cat.1.jpg`, `"labels.csv: species"` for a column
+            of a label file, or a mapping from folders to class names.
         labels: A file that says the classes (CSV, Excel, JSON ...), instead of those found beside the pictures, or a
             mapping from the names of picture files to class names.
         groups: What belongs together, if not what is found: as `classes`, or a mapping from the names of picture files

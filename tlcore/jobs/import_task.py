@@ -92,8 +92,9 @@ def _commit(context: WorkerContext, sources: list[Source], note: str | None, ima
 def _scenes(context: WorkerContext, dataset: Dataset, brought: Brought, images: ImageStore) -> dict[str, str]:
     """Return the scene of each picture, old or new, that has near-copies."""
     keys = dict.fromkeys([*(item.image for item in dataset.items), *(picture.image for picture in brought.pictures)])
-    context.progress.phase("comparing", 0, len(keys))
-    return find_scenes(list(keys), images.thumbnail)
+    return find_scenes(
+        list(keys), images.thumbnail, lambda done, total: context.progress.phase("comparing", done, total)
+    )
 
 
 def _sources(context: WorkerContext, request: ImportRequest, stack: ExitStack) -> list[Source]:
