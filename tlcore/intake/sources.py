@@ -14,8 +14,9 @@ from tlcore.dataset import Split
 from tlcore.errors import ArchiveError, DatasetError, ImageError
 from tlcore.intake.archives import MAX_ENTRY_BYTES, Refusal, open_archive
 from tlcore.intake.decoding import PICTURE_SUFFIXES, CleanImage, read_image
-from tlcore.intake.labels import Label, assign_labels
 from tlcore.intake.names import is_junk, printable, split_path
+from tlcore.intake.readings import Label
+from tlcore.intake.tree import read_tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +146,11 @@ def candidates(
             parts = split_path(name) or (re.split(r"[/\\]", name)[-1] or "picture",)
             if not is_junk(parts):
                 files.append((parts, partial(_read_file, place)))
-    labels = assign_labels([parts for parts, _ in files] + [(*folder, "") for folder in empty])
-    for (parts, read), label in zip(files, labels, strict=False):
+    reading = read_tree([("", *parts) for parts, _ in files], (), [("", *folder) for folder in empty]).found[0]
+    for (parts, read), label in zip(files, reading.labels, strict=True):
         named = replace(label, class_name=label.class_name or fallback)
         yield Candidate(parts, named, partial(read_clean, read))
-    empty_classes += [label.class_name for label in labels[len(files) :] if label.class_name]
+    empty_classes += reading.classes
 
 
 def _walk(folder: Path) -> Iterator[tuple[tuple[str, ...], Path]]:
