@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from tlcore.dataset import Split
 from tlcore.intake.aside import Aside
@@ -53,12 +54,13 @@ def read_level(brought: Brought, at: int) -> Reading:
     One folder that is alone and only holds pictures (`cat/images`) has the name of the one around it.
     """
     is_alone = len(brought.levels) == 1 and len(brought.levels[0].names) == 1
+    folders = zip(*(branch.folders for branch in brought.tree.live), strict=False)
+    around = [names[0] for names in takewhile(lambda names: len(set(names)) == 1, folders)]
 
     def class_of(branch: Branch) -> str | None:
         name = branch.name(at)
         if name is not None and is_alone and is_container(name):
-            around = [folder for folder in branch.folders[: branch.left[0][0]] if folder and not is_container(folder)]
-            return around[-1] if around else name
+            return next((folder for folder in reversed(around) if folder and not is_container(folder)), name)
         return name
 
     return _read_folders(brought, level_key(at), class_of, (at,), "{} are the classes", "Everything is the class {}")
@@ -112,19 +114,21 @@ def read_file_names(brought: Brought) -> Reading:
         names = classes_in_names([brought.paths[number][-1] for number in numbers])
         said |= {number: name for number, name in zip(numbers, names, strict=True) if name is not None}
     usable = class_names(said.values())
+    groups = _groups_beside_classes(brought)
     labels = [
-        Label(usable[said[number]] if number in said else None, branch.split)
+        Label(usable[said[number]] if number in said else None, branch.split, _group_of(branch, groups))
         for number, branch in enumerate(brought.branches)
     ]
     classes = sorted(usable.values(), key=natural)
     title = f"The names of the files say the class: {listed(classes)}"
-    return _reading(brought, "file names", title, labels, classes, (), ())
+    return _reading(brought, "file names", title, labels, classes, (), groups)
 
 
 def read_file(brought: Brought, file: FileLabels) -> Reading:
     """Read what a label file says; where it is silent about parts or groups, the folders speak."""
     usable = class_names(label.class_name for label in file.labels if label and label.class_name is not None)
-    groups = _groups_beside_file(brought, file)
+    has_groups = any(label and label.group is not None for label in file.labels)
+    groups = () if has_groups else _groups_beside_classes(brought)
     labels: list[Label] = []
     for branch, label in zip(brought.branches, file.labels, strict=True):
         told = label or Label(None)
@@ -137,10 +141,8 @@ def read_file(brought: Brought, file: FileLabels) -> Reading:
     return replace(reading, notes=(*file.notes, *reading.notes))
 
 
-def _groups_beside_file(brought: Brought, file: FileLabels) -> tuple[int, ...]:
-    """Return the level of groups where a label file says the classes: perhaps the outermost one."""
-    if any(label and label.group is not None for label in file.labels):
-        return ()
+def _groups_beside_classes(brought: Brought) -> tuple[int, ...]:
+    """Return the level of groups where something else than folders says the classes: perhaps the outermost one."""
     names = brought.levels[0].names if brought.levels else Counter()
     if len(names) > 1 and sum(map(is_group_name, names)) >= NEARLY_ALL * len(names):
         return (0,)
@@ -177,6 +179,8 @@ def _with_clips(brought: Brought, labels: Sequence[Label]) -> list[Label]:
             members[(label.class_name, *(name for _, name in branch.left))].append(number)
     result = list(labels)
     for place, numbers in members.items():
+        if len(numbers) < 2:
+            continue
         clips = clips_in_names([brought.paths[number][-1] for number in numbers])
         for number, clip in zip(numbers, clips, strict=True):
             if clip is not None:

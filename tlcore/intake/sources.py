@@ -15,9 +15,15 @@ from tlcore.errors import ArchiveError, DatasetError, ImageError
 from tlcore.intake.archives import MAX_ENTRY_BYTES, Refusal, open_archive
 from tlcore.intake.aside import Aside, why_aside
 from tlcore.intake.decoding import PICTURE_SUFFIXES, CleanImage, read_image
+<<<<<<< HEAD
 from tlcore.intake.label_files import is_label_file
 from tlcore.intake.names import printable, split_path
 from tlcore.intake.readings import Label
+=======
+from tlcore.intake.names import is_junk, printable, split_path
+from tlcore.intake.readings import Label
+from tlcore.intake.tree import read_tree
+>>>>>>> b-read
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +171,19 @@ def list_source(source: Source, listing: Listing, stack: ExitStack) -> None:
         for name, place in source.files:
             # Only text: a path that climbs out cannot do harm, so its last part is kept.
             parts = split_path(name) or (re.split(r"[/\\]", name)[-1] or "picture",)
+<<<<<<< HEAD
             is_loose = len(parts) == 1
             label = Label(source.class_name) if source.class_name is not None and is_loose else None
             listing.add(("", *parts) if is_loose else parts, "/".join(parts), partial(_read_file, place), label)
+=======
+            if not is_junk(parts):
+                files.append((parts, partial(_read_file, place)))
+    reading = read_tree([("", *parts) for parts, _ in files], (), [("", *folder) for folder in empty]).found[0]
+    for (parts, read), label in zip(files, reading.labels, strict=True):
+        named = replace(label, class_name=label.class_name or fallback)
+        yield Candidate(parts, named, partial(read_clean, read))
+    empty_classes += reading.classes
+>>>>>>> b-read
 
 
 def _walk(folder: Path) -> Iterator[tuple[tuple[str, ...], Path]]:

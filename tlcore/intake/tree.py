@@ -128,11 +128,15 @@ def _with_files(brought: Brought, folders: Sequence[Reading], said: Sequence[Fil
     others: list[Reading] = []
     for file in said:
         reading = read_file(brought, file)
+        if not reading.classes:
+            folders = [_merged(own, reading, f"{file.source} says parts or groups, no classes.") for own in folders]
+            continue
         twin = next((at for at, own in enumerate(folders) if tells and _agree(own, reading)), None)
         if twin is None:
             others.append(reading)
             continue
-        folders[twin] = _merged(folders[twin], reading, file.source)
+        note = f"{file.source} says the same as the folders."
+        folders[twin] = _merged(folders[twin], reading, note)
         if confirmed is None and _covered(brought, reading) >= NEARLY_ALL and (twin == 0 or not is_clear):
             folders.insert(0, folders.pop(twin))
             confirmed = folders[0].key
@@ -170,26 +174,22 @@ def _agree(one: Reading, other: Reading) -> bool:
     return len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
 
 
-def _merged(folders: Reading, file: Reading, source: str) -> Reading:
+def _merged(folders: Reading, file: Reading, note: str) -> Reading:
     """Return the reading of the folders with what only a label file says: parts, groups, the class of some pictures.
 
-    Where the folders are only numbered, the classes have the names in the file.
+    Where the folders are only numbers, the classes have the names in the file.
     """
     pairs = [(a.class_name, b.class_name) for a, b in zip(folders.labels, file.labels, strict=True)]
     same = {b: a for a, b in pairs if a is not None and b is not None}
-    new = {a: b for b, a in same.items()} if _are_numbers(folders.classes) and not _are_numbers(file.classes) else {}
+    is_named = all(map(str.isdigit, folders.classes)) and not all(map(str.isdigit, file.classes))
+    new = {a: b for b, a in same.items()} if is_named else {}
     labels: list[Label] = []
     for a, b in zip(folders.labels, file.labels, strict=True):
         told = b.class_name or ""
         name = a.class_name or same.get(told) or (told if told in folders.classes else None)
         labels.append(Label(new.get(name or "", name), a.split or b.split, a.group or b.group))
     classes = tuple(new.get(name) or name for name in folders.classes)
-    note = f"{source} names the numbered folders." if new else f"{source} says the same as the folders."
     return replace(folders, labels=tuple(labels), classes=classes, notes=(*folders.notes, *file.notes, note))
-
-
-def _are_numbers(names: Iterable[str]) -> bool:
-    return all(name.isdigit() for name in names)
 
 
 def _covered(brought: Brought, reading: Reading) -> float:
