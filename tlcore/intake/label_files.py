@@ -12,7 +12,7 @@ from tlcore.errors import DatasetError
 from tlcore.intake.label_columns import ClassColumn, Meaning, columns_meaning
 from tlcore.intake.label_tables import LabelFile, Table, is_label_file, read_tables
 from tlcore.intake.names import printable
-from tlcore.intake.picture_names import Match, PictureNames, has_picture_ending, part_of
+from tlcore.intake.picture_names import PictureNames, has_picture_ending, part_of
 from tlcore.intake.readings import FileLabels, Label
 
 __all__ = ["LabelFile", "LabelFilesRead", "is_label_file", "read_label_files"]
@@ -36,10 +36,13 @@ class LabelFilesRead:
 
     Attributes:
         said: One per plausible column of classes, the likeliest first.
+        num_sure: How many of these, from the first, call themselves classes or have no rival; the others, such as the
+            `sex` of patients, are possible and seldom meant.
         notes: Which label files are not used, and why.
     """
 
     said: tuple[FileLabels, ...]
+    num_sure: int
     notes: tuple[str, ...]
 
 
@@ -61,9 +64,14 @@ def read_label_files(files: Sequence[LabelFile], paths: Sequence[tuple[str, ...]
             unused.add("a competition's form for answers", name)
             continue
         try:
-            read += read_tables(file)
+            tables = read_tables(file)
         except DatasetError as error:
             unused.add(str(error), name)
+            continue
+        if all(map(_holds_boxes, tables)):
+            unused.add("holds boxes or outlines in pictures, not classes", name)
+        else:
+            read += tables
     labels: list[_Rows] = []
     class_names: list[_ClassNames] = []
     for group in _alike([_with_columns(table, names) for table in read]):
@@ -74,19 +82,34 @@ def read_label_files(files: Sequence[LabelFile], paths: Sequence[tuple[str, ...]
         elif rows is not None:
             labels.append(rows)
         else:
-            unused.add(_why_unmatched(group), *(table.name for table in group))
+            unused.add(_why_unmatched(group, names), *(table.name for table in group))
     said = [found for rows in labels for found in _file_labels(rows, class_names, unused, len(paths))]
     for keyed in class_names:
         if keyed.was_used:
             continue
         renamed = None if said else keyed.of_folders(paths)
         if renamed is not None:
-            said.append(renamed)
+            said.append(_Said(renamed, is_sure=True))
         elif keyed.rows is not None and not said:
             said += _file_labels(keyed.rows, [], unused, len(paths))
         else:
-            unused.add(_why_unmatched([keyed.table]), keyed.table.name)
-    return LabelFilesRead(tuple(_without_repetition(said, unused)), unused.notes())
+            unused.add(keyed.why_unused(paths) or _why_unmatched([keyed.table], names), keyed.table.name)
+    kept = _without_repetition(said, unused)
+    num_sure = sum(found.is_sure for found in kept)
+    return LabelFilesRead(tuple(found.labels for found in kept), num_sure, unused.notes())
+
+
+def _holds_boxes(table: Table) -> bool:
+    """Return whether every row is a class and the corners of a box, as YOLO writes them beside each picture."""
+    if table.columns is not None or not table.path_parts[-1].lower().endswith(".txt"):
+        return False
+    return all(len(row) >= 5 and all(re.fullmatch(r"-?[\d.]*", cell) for cell in row) for row in table.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    labels: FileLabels
+    is_sure: bool
 
 
 class _Unused:
@@ -115,7 +138,7 @@ class _Named:
     @property
     def words(self) -> list[str]:
         """The words and numbers of its name without the ending."""
-        stem, _, sheet = re.sub(r"\.\w+( \(|$)", r"\1", self.name).partition(" (")
+        stem, _, sheet = re.sub(r"\.\w+(/|$)", r"\1", self.name).partition("/")
         return re.findall(r"[^\W\d_]+|\d+", f"{stem} {sheet}")
 
     @property
@@ -251,10 +274,13 @@ def _match(group: Sequence[_Named], names: PictureNames) -> _Rows | None:
 
 def _file_column(group: Sequence[_Named], names: PictureNames) -> int | None:
     """Return the column whose values name most pictures; by content, its own name decides between equals."""
-    best: tuple[float, float, bool, int] | None = None
+    rows = sum(len(table.rows) for table in group)
+    ranks: list[tuple[float, float, bool, int]] = []
+    by_number: set[int] = set()
+    names_others = False
     for number, title in enumerate(group[0].columns):
-        says_file = bool(_FILE_WORDS.search(title))
-        score, asked, rows, distinct, digits = 0.0, 0, 0, 0, 0
+        score, asked, digits, endings = 0.0, 0, 0, 0
+        distinct: set[str] = set()
         found: set[int] = set()
         for table in group:
             values = dict.fromkeys(value for value in table.column(number) if value.strip())
@@ -262,44 +288,45 @@ def _file_column(group: Sequence[_Named], names: PictureNames) -> int | None:
             matches = names.find(sample, table.folder)
             score += sum(match.certainty for match in matches.values())
             found |= {match.picture for match in matches.values() if match.picture is not None}
-            digits += sum(_matched_as_number(name, match) for name, match in matches.items())
+            digits += sum(name.strip().isdigit() for name, match in matches.items() if match.picture is not None)
             asked += len(sample)
-            distinct += len(values)
-            rows += len(table.rows)
+            endings += sum(map(has_picture_ending, sample))
+            distinct.update(values)
+        says_file = bool(_FILE_WORDS.search(title))
         if not found:
+            names_others = names_others or (endings > asked / 2 and says_file)
             continue
-        share = len(found) / min(asked, max(1, len(names)))
         # Ages and numbers of classes name "45.jpg" by chance; names of pictures hardly ever repeat.
-        by_chance = digits > len(found) / 2 and distinct < 0.8 * rows and not says_file
-        if share < _LEAST_SHARE or by_chance:
+        by_chance = digits > len(found) / 2 and len(distinct) < 0.8 * rows and not says_file
+        if len(found) < _LEAST_SHARE * min(asked, len(names)) or by_chance:
             continue
-        rank = (score, distinct / rows, says_file, -number)
-        if best is None or rank > best:
-            best = rank
-    return None if best is None else -best[-1]
+        if digits > len(found) / 2:
+            by_number.add(number)
+        ranks.append((score, len(distinct) / rows, says_file, -number))
+    if names_others:  # the rows are about other pictures, whatever their numbers
+        ranks = [rank for rank in ranks if -rank[-1] not in by_number]
+    return -max(ranks)[-1] if ranks else None
 
 
-def _matched_as_number(name: str, match: Match) -> bool:
-    return match.picture is not None and name.strip().isdigit()
-
-
-def _why_unmatched(group: Sequence[_Named]) -> str:
+def _why_unmatched(group: Sequence[_Named], names: PictureNames) -> str:
     rows = [row for table in group for row in table.rows[:20]]
     if not rows:
         return "no rows below the names of its columns"
-    if all(len(row) >= 5 and all(re.fullmatch(r"-?[\d.]+", cell) for cell in row if cell) for row in rows):
-        return "holds boxes or outlines in pictures, not classes"
+    found = names.find((cell for row in rows for cell in row), group[0].folder)
+    ambiguous = [name for name, match in found.items() if match.is_ambiguous and not name.isdigit()]
+    if len(ambiguous) > len(rows) / 2:
+        return f"its names fit several pictures each, such as {_some(ambiguous)}: write the folders before them"
     name = max(range(len(rows[0])), key=lambda c: sum(has_picture_ending(row[c]) for row in rows))
     if any(has_picture_ending(row[name]) for row in rows):
         return f"names pictures that are not here: {_some(dict.fromkeys(row[name] for row in rows))}"
-    if not any(group[0].columns) or max(map(len, rows)) < 2:
+    if group[0].name.lower().endswith(".txt") or not any(group[0].columns) or max(map(len, rows)) < 2:
         return "names no picture that is here"
     return f"no column names pictures that are here; its columns: {_some(group[0].columns)}"
 
 
 def _file_labels(
     rows: _Rows, class_names: Sequence[_ClassNames], unused: _Unused, num_pictures: int
-) -> Iterator[FileLabels]:
+) -> Iterator[_Said]:
     """Yield what each column of classes says of the pictures."""
     meaning = columns_meaning(rows.columns, rows.cells, rows.file_column)
     classes = meaning.classes
@@ -319,8 +346,9 @@ def _file_labels(
         missing = num_pictures - named
         if missing:
             notes.append(f"Pictures that it does not name: {missing:,}.")
-        title = column.name if len(classes) > 1 or any(rows.columns) else ""
-        yield FileLabels(rows.source, title, labels, (*rows.notes, *meaning.notes, *column.notes, *notes))
+        title = "" if rows.columns == ("key", "value") else column.name
+        every_note = (*rows.notes, *meaning.notes, *column.notes, *notes)
+        yield _Said(FileLabels(rows.source, title, labels, every_note), column.is_sure)
 
 
 def _labels(
@@ -409,6 +437,13 @@ class _ClassNames:
         labels = tuple(None if code is None else Label(_usable(self.names[code])) for code in codes)
         return FileLabels(self.table.name, "", labels, ("It names the classes for which the folders have numbers.",))
 
+    def why_unused(self, paths: Sequence[tuple[str, ...]]) -> str:
+        """Return why a list of classes was not needed; empty if it may be something else."""
+        folders = {folder for path in paths for folder in path[1:-1]}
+        if set(self.names.values()) <= folders:
+            return "its classes are named as the folders are"
+        return "" if self.rows is None and any(self.table.columns) else "nothing here has its numbers"
+
 
 def _class_names(group: Sequence[_Named]) -> _ClassNames | None:
     """Read `0: cat`, `cat: 0`, `0 cat`, `ClassId,SignName` or one name per line; `None` for other tables."""
@@ -439,26 +474,25 @@ def _code(text: str) -> str:
 
 def _spelled_out(column: ClassColumn, class_names: Sequence[_ClassNames]) -> ClassColumn:
     """Write the names of classes where the column has only their numbers or codes."""
-    codes = {_code(value) for value in column.values if value is not None}
+    codes = {_code(value.strip()) for value in column.values if value is not None}
     for keyed in class_names:
         if codes and codes <= keyed.names.keys():
             keyed.was_used = True
-            values = tuple(None if value is None else keyed.names[_code(value)] for value in column.values)
-            return ClassColumn(
-                column.name, values, (*column.notes, f"{keyed.table.name} says the names of its classes.")
-            )
+            values = tuple(None if value is None else keyed.names[_code(value.strip())] for value in column.values)
+            note = f"{keyed.table.name} says the names of its classes."
+            return replace(column, values=values, notes=(*column.notes, note))
     return column
 
 
-def _without_repetition(said: Iterable[FileLabels], unused: _Unused) -> list[FileLabels]:
+def _without_repetition(said: Iterable[_Said], unused: _Unused) -> list[_Said]:
     """Leave out what another file says in the same way; what names most pictures comes first."""
-    kept: list[FileLabels] = []
-    for found in sorted(said, key=lambda f: f.labels.count(None)):
-        twin = next((other for other in kept if other.labels == found.labels), None)
+    kept: list[_Said] = []
+    for found in sorted(said, key=lambda f: (not f.is_sure, f.labels.labels.count(None))):
+        twin = next((other.labels for other in kept if other.labels.labels == found.labels.labels), None)
         if twin is None:
             kept.append(found)
-        elif twin.source != found.source:
-            unused.add(f"says the same as {twin.source}", found.source)
+        elif twin.source != found.labels.source:
+            unused.add(f"says the same as {twin.source}", found.labels.source)
     return kept
 
 

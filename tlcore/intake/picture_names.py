@@ -59,7 +59,7 @@ class PictureNames:
 
     def __init__(self, paths: Sequence[_Parts]):
         self._paths = [tuple(unicodedata.normalize("NFC", part) for part in path) for path in paths]
-        self._folders = {folder.casefold() for path in self._paths for folder in path[1:-1]}
+        self._folders = {folder.casefold() for path in self._paths for folder in path[:-1]}
         self._indexes: dict[Callable[[_Parts], _Parts | None], dict[_Parts, list[int]]] = {}
         self._inside: dict[tuple[_Parts, _Parts], int | None] = {}
 
@@ -113,9 +113,10 @@ class PictureNames:
 
     def _contradicts(self, said: str, folders: _Parts) -> bool:
         """Return whether a label file says another one of the folders here, or another part."""
-        lies_in = folders[-1].removesuffix(".zip") if folders else ""
-        parts = {part_of(said), part_of(lies_in)}
-        return (len(folders) > 1 and said.casefold() in self._folders) or (len(parts) == 2 and None not in parts)
+        around = {folder.casefold() for folder in folders}
+        parts = {part_of(said), part_of(folders[-1].removesuffix(".zip")) if folders else None}
+        is_elsewhere = said.casefold() in self._folders and said.casefold() not in around
+        return is_elsewhere or (len(parts) == 2 and None not in parts)
 
     def _index(self, key: Callable[[_Parts], _Parts | None]) -> dict[_Parts, list[int]]:
         if key not in self._indexes:
