@@ -8,7 +8,9 @@ from pages.components.data.class_panel import class_panel
 from pages.components.data.edits import undo_button
 from pages.components.data.instant_panel import draw_instant_answers
 from pages.components.data.last_import import show_import
+from pages.components.data.reading_panel import ask_reading, reading_choice
 from pages.components.data.split_panel import split_panel
+from pages.components.data.unlabelled_panel import unlabelled_panel
 from pages.components.frame import next_step, open_page
 from pages.components.job_view import watch_job
 from pages.components.text import count, label
@@ -31,6 +33,11 @@ for job in active:
 previous = last_job(context.engine, context.project.id, "import")
 if previous is not None and not previous.is_active:
     show_import(context, previous)
+
+if dataset.question is not None:
+    ask_reading(context, dataset)
+    undo_button(context)
+    st.stop()
 
 if not dataset.items:
     if not active:
@@ -61,8 +68,12 @@ if dataset.classes:
     if is_ready(dataset):
         draw_instant_answers(context, dataset)
 
+    reading_choice(context, dataset)
+
     st.subheader("Pictures", anchor=False)
     class_panel(context, dataset)
+    if dataset.unlabelled:
+        unlabelled_panel(context, dataset)
 
     st.subheader("Three parts: train, validation, test", anchor=False)
     split_panel(context, dataset)

@@ -40,6 +40,7 @@ class Item:
         group: What it belongs together with by what the person brought: a patient, a slide, a clip, a session of the
             camera. Pictures of one group are never in different splits where the split is ours to choose.
         scene: Likewise, but found by likeness: near-copies share it.
+        brought: The import that it came with, where the folders of that can be read in several ways.
     """
 
     image: str
@@ -49,6 +50,7 @@ class Item:
     given: bool | None = False
     group: str | None = None
     scene: str | None = None
+    brought: str | None = None
 
     @property
     def stays(self) -> bool:
@@ -62,6 +64,22 @@ class Unlabelled:
 
     image: str
     name: str
+    brought: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """An import whose folders can be read in several ways.
+
+    Attributes:
+        id: Names what is stored of it, in `tlcore.storage.brought`.
+        reading: The key of the reading that is taken.
+        is_open: Whether a person has yet to say which one is right.
+    """
+
+    id: str
+    reading: str
+    is_open: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +91,19 @@ class Dataset:
         items: Its pictures.
         unlabelled: Pictures that a trained model can be asked about.
         scenes_together: Whether near-copies are on one side of the split.
-        question: The import of which nobody has said yet what its folders mean; nothing is learned until then.
+        imports: Imports whose folders can be read in several ways.
     """
 
     classes: tuple[ClassLabel, ...] = ()
     items: tuple[Item, ...] = ()
     unlabelled: tuple[Unlabelled, ...] = ()
     scenes_together: bool = True
-    question: str | None = None
+    imports: tuple[Import, ...] = ()
+
+    @property
+    def question(self) -> str | None:
+        """The import of which a person has yet to say what its folders mean; nothing is learned until then."""
+        return next((one.id for one in self.imports if one.is_open), None)
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -1,27 +1,29 @@
-"""Bring the pictures of all sources into a data set, and report what became of each."""
+"""Decode and store what a person brings, understand its folders, and report what became of each file."""
 
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
-from tlcore.dataset import MAX_CLASSES, ClassLabel, Dataset, Split, unique_items, with_class
-from tlcore.errors import DatasetError, ImageError
+from tlcore.dataset import MAX_CLASSES, Dataset, Import, Split
+from tlcore.errors import ImageError
 from tlcore.intake.archives import Refusal
+from tlcore.intake.aside import aside_lines
+from tlcore.intake.brought import UNLABELLED, Brought, Picture, check_class_count, labels_with_class
+from tlcore.intake.label_files import LabelFile, read_label_files
 from tlcore.intake.labels import similar_names
 from tlcore.intake.names import printable
-from tlcore.intake.sources import Candidate, Source, candidates
-from tlcore.intake.splitting import TEST_FRACTION, VALIDATION_FRACTION, NewItem, assign_splits
+from tlcore.intake.readings import Label, Reading, Readings, choose, read_tree
+from tlcore.intake.sources import Found, Listing, Source, list_source
+from tlcore.intake.splitting import TEST_FRACTION, VALIDATION_FRACTION
 from tlcore.progress import in_order
 
-UNLABELLED = "unlabelled"
 _MAX_THREADS = 8
 
 
@@ -43,6 +45,7 @@ class ImportReport:
         already_there: Pictures that their class had before, or that came twice.
         refused: Files that are not used, with reasons.
         notes: What else the person should know, one sentence or two each.
+        reading: What the folders were taken to mean.
     """
 
     dataset: Dataset
@@ -50,27 +53,30 @@ class ImportReport:
     already_there: int
     refused: tuple[Refusal, ...]
     notes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    candidate: Candidate
-    image: str
-    note: str | None
+    reading: Reading
 
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """Pictures that are stored and belong to no data set yet."""
+    """What was brought, stored and listed; it belongs to no data set yet.
 
-    stored: tuple[_Stored, ...]
-    folders: tuple[str, ...]
+    Attributes:
+        brought: The pictures, and what their folders can mean.
+        notes: What the person should know, whatever the reading.
+        refused: Files that are not used, with reasons.
+    """
+
+    brought: Brought
+    notes: tuple[str, ...]
     refused: tuple[Refusal, ...]
 
     def into(
         self,
         dataset: Dataset,
         *,
+        reading: Reading | None = None,
+        import_id: str | None = None,
+        scenes: Mapping[str, str] | None = None,
         validation: float = VALIDATION_FRACTION,
         test: float = TEST_FRACTION,
         seed: int = 0,
@@ -79,6 +85,9 @@ class Gathered:
 
         Args:
             dataset: What is there already; its pictures keep their class and split.
+            reading: What the folders mean; the likeliest when not given.
+            import_id: Names the import for those who can be asked. An unclear reading is then an open question.
+            scenes: The scene of each picture, old or new, that has near-copies; `None` if nobody looked.
             validation: Fraction of each class for validation, as in `assign_splits`.
             test: Fraction of each class for testing.
             seed: Decides which pictures are kept for validation and test.
@@ -86,27 +95,25 @@ class Gathered:
         Raises:
             DatasetError: If there would be too many classes.
         """
-        _check_class_count(dataset, self.folders)
+        readings = self.brought.readings
+        taken = reading or readings.found[0]
         before = dataset
-        classes: dict[str, ClassLabel] = {}
-        names = {s.candidate.label.class_name or UNLABELLED for s in self.stored} | set(self.folders)
-        for name in sorted(names, key=_natural):
-            dataset, classes[name] = with_class(dataset, name)
-        new: list[NewItem] = []
-        given: defaultdict[str, set[Split]] = defaultdict(set)
-        for s in self.stored:
-            label = s.candidate.label
-            class_id = classes[label.class_name or UNLABELLED].id
-            new.append(NewItem(s.image, class_id, printable(s.candidate.path_parts[-1]), label.split))
-            if label.split is not None:
-                given[s.image].add(label.split)
-        placed = assign_splits(new, dataset, validation=validation, test=test, seed=seed)
-        dataset = replace(dataset, items=unique_items((*dataset.items, *placed)))
-        added = len(dataset.items) - len(before.items)
-        final = {item.image: item.split for item in dataset.items}
-        leaked = {image for image, splits in given.items() if splits != {"train"} and splits != {final[image]}}
-        notes = tuple(_notes(self.stored, before, dataset, leaked))
-        return ImportReport(dataset, added, len(self.stored) - added, self.refused, notes)
+        if scenes is not None:
+            dataset = replace(dataset, items=tuple(replace(i, scene=scenes.get(i.image)) for i in dataset.items))
+        if len(readings.found) == 1:
+            import_id = None  # there is nothing to ask, now or later
+        after = self.brought.place(
+            dataset, taken, import_id=import_id, scenes=scenes, validation=validation, test=test, seed=seed
+        )
+        added = len(after.items) - len(before.items)
+        is_new = added or len(after.unlabelled) > len(before.unlabelled)
+        if import_id is not None and is_new:
+            is_open = reading is None and not readings.is_clear
+            after = replace(after, imports=(*after.imports, Import(import_id, taken.key, is_open)))
+        labels = labels_with_class(taken)
+        classified = sum(label.class_name is not None for label in labels)
+        notes = (*_notes(self.brought.pictures, labels, before, after), *taken.notes, *self.notes)
+        return ImportReport(after, added, classified - added, self.refused, notes, taken)
 
 
 def collect(
@@ -115,6 +122,7 @@ def collect(
     image_store: PictureStore,
     *,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    classes: str | int | None = None,
     validation: float = VALIDATION_FRACTION,
     test: float = TEST_FRACTION,
     seed: int = 0,
@@ -129,16 +137,18 @@ def collect(
         dataset: What is there already; its pictures keep their class and split.
         image_store: Where clean pictures go.
         on_progress: Called in this thread with the number of files done and of all; it may raise.
+        classes: What the classes are, as in `choose`, where the folders can be read in several ways.
         validation: Fraction of each class for validation, as in `assign_splits`.
         test: Fraction of each class for testing.
         seed: Decides which pictures are kept for validation and test.
 
     Raises:
-        DatasetError: If there would be too many classes.
+        DatasetError: If there would be too many classes, or it is not clear what they are.
         StorageError: If the disk is full or cannot be written.
     """
     gathered = gather(sources, dataset, image_store, on_progress=on_progress)
-    return gathered.into(dataset, validation=validation, test=test, seed=seed)
+    reading = choose(gathered.brought.readings, classes)
+    return gathered.into(dataset, reading=reading, validation=validation, test=test, seed=seed)
 
 
 def gather(
@@ -152,66 +162,138 @@ def gather(
 
     The data set, in which too many classes would be noticed, may be another one when they are put into it.
     """
-    refused: list[Refusal] = []
-    folders: list[str] = []
+    listing = Listing()
     with ExitStack() as stack:
-        found: list[Candidate] = []
         for source in sources:
-            found += candidates(source, stack, refused, folders)
-        folders += [c.label.class_name for c in found if c.label.class_name and c.looks_like_picture]
-        _check_class_count(dataset, folders)
-        stored: list[_Stored] = []
-        on_progress(0, len(found))
-        threads = max(2, min(os.cpu_count() or 2, _MAX_THREADS))
-        pool = stack.enter_context(ThreadPoolExecutor(threads, thread_name_prefix="intake"))
-        bring = partial(_bring, image_store)
-        outcomes = stack.enter_context(closing(in_order(pool, bring, found, ahead=3 * threads)))
-        for done, outcome in enumerate(outcomes, start=1):
-            if isinstance(outcome, Refusal):
-                refused.append(outcome)
-            else:
-                stored.append(outcome)
-            on_progress(done, len(found))
-    return Gathered(tuple(stored), tuple(folders), tuple(refused))
+            list_source(source, listing, stack)
+        label_files, unreadable = _label_files(listing)
+        # Whether there are too many classes is known before anything is decoded.
+        promising = [one for one in listing.found if one.looks_like_picture]
+        readings, _ = _understand(promising, listing, label_files)
+        if all(len(reading.classes) > MAX_CLASSES for reading in readings.found):
+            check_class_count(dataset, readings.found[0].classes)
+        stored = _bring_all(listing, image_store, stack, on_progress)
+    pictures = {id(one.found) for one in stored}
+    # What could not be read tells a class too: one that has no good picture yet.
+    counted = [one for one in listing.found if one.looks_like_picture or id(one) in pictures]
+    readings, notes = _understand(counted, listing, label_files)
+    kept = [index for index, one in enumerate(counted) if id(one) in pictures]
+    brought = Brought(
+        tuple(Picture(one.image, "/".join(one.found.path_parts)) for one in stored), _only(readings, kept)
+    )
+    return Gathered(
+        brought,
+        (*notes, *_picture_notes(stored), *aside_lines(why for _, why in listing.aside)),
+        (*listing.refused, *unreadable),
+    )
 
 
-def _check_class_count(dataset: Dataset, class_names: Sequence[str]) -> None:
-    count = len({label.name for label in dataset.classes} | set(class_names))
-    if count > MAX_CLASSES:
-        raise DatasetError(
-            f"These pictures lie in folders for {count:,} classes; the limit is {MAX_CLASSES}. "
-            "Put the pictures into fewer folders, one per class."
-        )
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    found: Found
+    image: str
+    note: str | None
 
 
-def _bring(image_store: PictureStore, candidate: Candidate) -> _Stored | Refusal:
+def _bring_all(
+    listing: Listing, image_store: PictureStore, stack: ExitStack, on_progress: Callable[[int, int], None]
+) -> list[_Stored]:
+    """Decode and store what was found; what cannot be is added to the refused."""
+    stored: list[_Stored] = []
+    total = len(listing.found)
+    on_progress(0, total)
+    threads = max(2, min(os.cpu_count() or 2, _MAX_THREADS))
+    pool = stack.enter_context(ThreadPoolExecutor(threads, thread_name_prefix="intake"))
+    bring = partial(_bring, image_store)
+    outcomes = stack.enter_context(closing(in_order(pool, bring, listing.found, ahead=3 * threads)))
+    for done, outcome in enumerate(outcomes, start=1):
+        if isinstance(outcome, Refusal):
+            listing.refused.append(outcome)
+        else:
+            stored.append(outcome)
+        on_progress(done, total)
+    return stored
+
+
+def _bring(image_store: PictureStore, found: Found) -> _Stored | Refusal:
     try:
-        clean = candidate.clean()
+        clean = found.clean()
     except ImageError as error:
-        return Refusal(candidate.name, str(error))
-    return _Stored(candidate, image_store.add(clean.data, clean.thumbnail), clean.note)
+        return Refusal(found.name, str(error))
+    return _Stored(found, image_store.add(clean.data, clean.thumbnail), clean.note)
 
 
-def _notes(stored: Sequence[_Stored], before: Dataset, after: Dataset, leaked: set[str]) -> Iterator[str]:
-    for note in dict.fromkeys(s.note for s in stored if s.note is not None):
-        yield f"{note} {_some([s.candidate.name for s in stored if s.note == note])}"
-    if not stored:
+def _label_files(listing: Listing) -> tuple[list[LabelFile], list[Refusal]]:
+    files, refused = [], []
+    for parts, read in listing.label_files:
+        try:
+            files.append(LabelFile(parts, read()))
+        except ImageError as error:
+            refused.append(Refusal(printable("/".join(parts[1:])), str(error)))
+    return files, refused
+
+
+def _understand(
+    found: Sequence[Found], listing: Listing, label_files: Sequence[LabelFile]
+) -> tuple[Readings, tuple[str, ...]]:
+    """Return what the folders of files mean, with a label for each, and notes on the label files."""
+    asked = [index for index, one in enumerate(found) if one.label is None]
+    if not asked and found:
+        labels = tuple(one.label or Label(None) for one in found)
+        names = tuple(sorted({label.class_name for label in labels if label.class_name is not None}))
+        return Readings((Reading("given", "The classes that were named", labels, names),), is_clear=True), ()
+    paths = [found[index].path_parts for index in asked]
+    read = read_label_files(label_files, paths)
+    readings = read_tree(paths, read.said, listing.empty_folders)
+    if len(asked) < len(found):
+        readings = replace(readings, found=tuple(_with_given(reading, found, asked) for reading in readings.found))
+    return readings, read.notes
+
+
+def _with_given(reading: Reading, found: Sequence[Found], asked: Sequence[int]) -> Reading:
+    """Add the labels of files whose class is known without their folders."""
+    labels = [one.label or Label(None) for one in found]
+    for index, label in zip(asked, reading.labels, strict=True):
+        labels[index] = label
+    names = {label.class_name for label in labels if label.class_name is not None}
+    return replace(reading, labels=tuple(labels), classes=tuple(dict.fromkeys((*reading.classes, *sorted(names)))))
+
+
+def _only(readings: Readings, kept: Sequence[int]) -> Readings:
+    """Return the readings with the labels of some pictures alone."""
+    found = tuple(replace(one, labels=tuple(one.labels[index] for index in kept)) for one in readings.found)
+    return replace(readings, found=found)
+
+
+def _picture_notes(stored: Sequence[_Stored]) -> Iterator[str]:
+    for note in dict.fromkeys(one.note for one in stored if one.note is not None):
+        yield f"{note} {_some([one.found.name for one in stored if one.note == note])}"
+
+
+def _notes(pictures: Sequence[Picture], labels: Sequence[Label], before: Dataset, after: Dataset) -> Iterator[str]:
+    if not pictures:
         yield "No pictures were found. Bring JPEG or PNG files, or a ZIP file with one folder of pictures per class."
-    homeless = sum(s.candidate.label.class_name is None for s in stored)
-    if homeless:
+    names = {picture.image: picture.path.partition("/")[2] for picture in pictures}
+    if any(label.class_name == UNLABELLED for label in labels):
         yield (
-            f"Pictures that lie in no folder: {homeless:,}. They are in the class {UNLABELLED}. "
+            f"Pictures that lie in no folder: {len(labels):,}. They are in the class {UNLABELLED}. "
             "Rename it, or move them to the right classes."
         )
-    brought = {s.image: s.candidate.name for s in stored}
+    aside = len(after.unlabelled) - len(before.unlabelled)
+    if aside:
+        yield (
+            f"Pictures without a class: {aside:,}. Nothing learns from them; on Predict you can ask a trained model "
+            "about them."
+        )
     homes = Counter(item.image for item in after.items)
-    twofold = [name for image, name in brought.items() if homes[image] > 1]
+    twofold = [name for image, name in names.items() if homes[image] > 1]
     if twofold:
         yield f"Same picture in more than one class: {_some(twofold)}. Keep each in the class where it belongs."
+    leaked = _leaked(pictures, labels, after)
     if leaked:
         yield (
             "Same picture in the training and in the test or validation folder: "
-            f"{_some([brought[image] for image in leaked])}. Each is used on one side only."
+            f"{_some([names[image] for image in leaked])}. Each is used on one side only."
         )
     known = set(similar_names(before.class_names))
     for group in similar_names(after.class_names):
@@ -219,12 +301,16 @@ def _notes(stored: Sequence[_Stored], before: Dataset, after: Dataset, leaked: s
             yield f"Classes with nearly the same name: {', '.join(group)}. If they are the same, merge them."
 
 
+def _leaked(pictures: Sequence[Picture], labels: Sequence[Label], after: Dataset) -> set[str]:
+    """Return the pictures that are not only where their folders said."""
+    given: defaultdict[str, set[Split]] = defaultdict(set)
+    for picture, label in zip(pictures, labels, strict=True):
+        if label.split is not None and label.class_name is not None:
+            given[picture.image].add(label.split)
+    final = {item.image: item.split for item in after.items}
+    return {image for image, splits in given.items() if splits != {"train"} and splits != {final[image]}}
+
+
 def _some(names: Sequence[str]) -> str:
-    shown = sorted(names)[:3]
+    shown = [printable(name) for name in sorted(names)[:3]]
     return ", ".join(shown) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
-
-
-def _natural(name: str) -> tuple[list[tuple[int, str]], str]:
-    """Sort as people do: 2 before 10, whatever the case."""
-    pieces = re.findall(r"[0-9]+|[^0-9]+", name.casefold())
-    return [(int(p), "") if p.isascii() and p.isdigit() else (-1, p) for p in pieces], name

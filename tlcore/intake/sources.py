@@ -6,16 +6,18 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePath
 
 from tlcore.dataset import Split
 from tlcore.errors import ArchiveError, DatasetError, ImageError
+from tlcore.intake.aside import Aside, why_aside
 from tlcore.intake.archives import MAX_ENTRY_BYTES, Refusal, open_archive
 from tlcore.intake.decoding import PICTURE_SUFFIXES, CleanImage, read_image
-from tlcore.intake.labels import Label, assign_labels
-from tlcore.intake.names import is_junk, printable, split_path
+from tlcore.intake.label_files import is_label_file
+from tlcore.intake.names import printable, split_path
+from tlcore.intake.readings import Label
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,23 +84,23 @@ Source = ArchiveSource | FileSource | FolderSource | ReadySource
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class Found:
     """A file that may be a picture.
 
     Attributes:
-        path_parts: Its folders and its name; text only.
-        label: What its folders say.
+        path_parts: The name of what was brought, its folders and its name; text only.
         clean: Reads and cleans it; raises `ImageError`.
+        label: Where it belongs, if that is known without its folders.
     """
 
     path_parts: tuple[str, ...]
-    label: Label
     clean: Callable[[], CleanImage]
+    label: Label | None = None
 
     @property
     def name(self) -> str:
-        """Its path, made printable; text only."""
-        return printable("/".join(self.path_parts))
+        """Its path in what was brought, made printable; text only."""
+        return printable("/".join(self.path_parts[1:]))
 
     @property
     def looks_like_picture(self) -> bool:
@@ -107,49 +109,70 @@ class Candidate:
         return not suffix or suffix in PICTURE_SUFFIXES
 
 
-def candidates(
-    source: Source, stack: ExitStack, refused: list[Refusal], empty_classes: list[str]
-) -> Iterator[Candidate]:
-    """Yield the files of a source that may be pictures.
+@dataclass(slots=True)
+class Listing:
+    """All files of what was brought, before any is decoded.
+
+    Attributes:
+        found: What may be a picture.
+        label_files: What may say where pictures belong, and how it is read; that raises `ImageError`.
+        aside: What is no example, each with the reason.
+        refused: What is not used, with reasons.
+        empty_folders: Folders that hold nothing, after the name of what was brought.
+    """
+
+    found: list[Found] = field(default_factory=list)
+    label_files: list[tuple[tuple[str, ...], Callable[[], bytes]]] = field(default_factory=list)
+    aside: list[tuple[tuple[str, ...], Aside]] = field(default_factory=list)
+    refused: list[Refusal] = field(default_factory=list)
+    empty_folders: list[tuple[str, ...]] = field(default_factory=list)
+
+    def add(self, parts: tuple[str, ...], read: Callable[[], bytes], class_name: str | None = None) -> None:
+        """Add a file by its path."""
+        why = why_aside(parts)
+        if why is not None:
+            self.aside.append((parts, why))
+        elif is_label_file(parts):
+            self.label_files.append((parts, read))
+        else:
+            label = Label(class_name) if class_name is not None and len(parts) == 2 else None
+            self.found.append(Found(parts, partial(read_clean, read), label))
+
+
+def list_source(source: Source, listing: Listing, stack: ExitStack) -> None:
+    """Add the files of a source to a listing.
 
     Args:
         source: What the person brought.
-        stack: Keeps a ZIP file open until the candidates were read.
-        refused: Gets the files that are refused by their name or place.
-        empty_classes: Gets the class names of folders that hold nothing.
+        listing: Gets its files.
+        stack: Keeps a ZIP file open until its files were read.
 
     Raises:
         DatasetError: If a folder is not there.
     """
     if isinstance(source, ReadySource):
         for picture in source.pictures:
-            yield Candidate((picture.name,), Label(picture.class_name, picture.split), picture.clean)
-        return
-    fallback = source.class_name
-    files: list[tuple[tuple[str, ...], Callable[[], bytes]]] = []
-    empty: tuple[tuple[str, ...], ...] = ()
-    if isinstance(source, ArchiveSource):
+            label = Label(picture.class_name, picture.split)
+            listing.found.append(Found(("", picture.name), picture.clean, label))
+    elif isinstance(source, ArchiveSource):
         try:
             archive = stack.enter_context(open_archive(source.path))
         except ArchiveError as error:
-            refused.append(Refusal(printable(source.name), str(error)))
+            listing.refused.append(Refusal(printable(source.name), str(error)))
             return
-        refused += archive.refused
-        empty = archive.empty_folders
-        files = [(entry.path_parts, partial(archive.read, entry)) for entry in archive.entries]
+        root = PurePath(source.name).stem
+        listing.refused += archive.refused
+        listing.empty_folders += [(root, *folder) for folder in archive.empty_folders]
+        for entry in archive.entries:
+            listing.add((root, *entry.path_parts), partial(archive.read, entry), source.class_name)
     elif isinstance(source, FolderSource):
-        files = [(parts, partial(_read_file, path)) for parts, path in _walk(source.path)]
+        for parts, path in _walk(source.path):
+            listing.add(parts, partial(_read_file, path), source.class_name)
     else:
         for name, place in source.files:
             # Only text: a path that climbs out cannot do harm, so its last part is kept.
             parts = split_path(name) or (re.split(r"[/\\]", name)[-1] or "picture",)
-            if not is_junk(parts):
-                files.append((parts, partial(_read_file, place)))
-    labels = assign_labels([parts for parts, _ in files] + [(*folder, "") for folder in empty])
-    for (parts, read), label in zip(files, labels, strict=False):
-        named = replace(label, class_name=label.class_name or fallback)
-        yield Candidate(parts, named, partial(read_clean, read))
-    empty_classes += [label.class_name for label in labels[len(files) :] if label.class_name]
+            listing.add(parts if len(parts) > 1 else ("", *parts), partial(_read_file, place), source.class_name)
 
 
 def _walk(folder: Path) -> Iterator[tuple[tuple[str, ...], Path]]:

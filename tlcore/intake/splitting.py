@@ -23,12 +23,16 @@ class NewItem:
         class_id: The class that it belongs to.
         name: The name of the file; text only.
         split: What its folders said, if they did.
+        group: What it belongs together with, as `Item.group`.
+        scene: As `Item.scene`.
     """
 
     image: str
     class_id: str
     name: str
     split: Split | None = None
+    group: str | None = None
+    scene: str | None = None
 
 
 def assign_splits(
@@ -94,7 +98,15 @@ def assign_splits(
         _share_out(images & trained, whole, carved, decided, seed)
         _share_out(images - trained, whole, wanted, decided, seed)
     return tuple(
-        Item(item.image, item.class_id, decided[item.image], item.name, (item.class_id, item.image) in came)
+        Item(
+            item.image,
+            item.class_id,
+            decided[item.image],
+            item.name,
+            (item.class_id, item.image) in came,
+            item.group,
+            item.scene,
+        )
         for item in items
     )
 

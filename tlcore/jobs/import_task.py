@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 
 from tlcore.config import RunConfig
+from tlcore.dataset import Dataset
 from tlcore.errors import ConflictError
 from tlcore.home import DataRoot
+from tlcore.intake.brought import Brought
 from tlcore.intake.collection import ImportReport, gather
+from tlcore.intake.near_copies import find_scenes
 from tlcore.intake.sources import ArchiveSource, FileSource, ReadySource, Source
 from tlcore.jobs.worker import WorkerContext
 from tlcore.ready_sets.files import fetch_files
 from tlcore.ready_sets.previews import load_strip, preview_strip, save_strip
 from tlcore.ready_sets.registry import get_ready_set, open_ready_set
+from tlcore.storage.brought import save_brought
 from tlcore.storage.datasets import commit_version, current_dataset
 from tlcore.storage.deletion import remove_unused_pictures
 from tlcore.storage.images import ImageStore
@@ -50,7 +55,10 @@ def import_pictures(context: WorkerContext) -> None:
         raise
     finally:
         remove_staging_dir(request.staging, context.home)
-    context.answer(ImportSummary(report.added, report.already_there, report.refused, report.notes))
+    summary = ImportSummary(report.added, report.already_there, report.refused, report.notes)
+    if request.sample is None:
+        summary = replace(summary, reading=report.reading.title, folders=report.reading.folders)
+    context.answer(summary)
 
 
 def _commit(context: WorkerContext, sources: list[Source], note: str | None, images: ImageStore) -> ImportReport:
@@ -60,9 +68,14 @@ def _commit(context: WorkerContext, sources: list[Source], note: str | None, ima
     gathered = gather(
         sources, dataset, images, on_progress=lambda done, total: context.progress.phase("looking", done, total)
     )
+    if len(gathered.brought.readings.found) > 1:
+        save_brought(context.engine, context.job_id, gathered.brought)
+    # Single digits on black are alike and no near-copies; ready sets are split by those who made them.
+    is_ready_set = any(isinstance(source, ReadySource) for source in sources)
+    scenes = None if is_ready_set else _scenes(context, dataset, gathered.brought, images)
     for attempt in range(1, TRIES + 1):
         number, dataset = current_dataset(context.engine, project_id, context.home)
-        report = gathered.into(dataset, seed=RunConfig().training.seed)
+        report = gathered.into(dataset, import_id=context.job_id, scenes=scenes, seed=RunConfig().training.seed)
         if report.dataset == dataset:
             return report
         added = f"added {report.added:,} {'picture' if report.added == 1 else 'pictures'}"
@@ -74,6 +87,13 @@ def _commit(context: WorkerContext, sources: list[Source], note: str | None, ima
         else:
             return report
     raise AssertionError("unreachable")
+
+
+def _scenes(context: WorkerContext, dataset: Dataset, brought: Brought, images: ImageStore) -> dict[str, str]:
+    """Return the scene of each picture, old or new, that has near-copies."""
+    keys = dict.fromkeys([*(item.image for item in dataset.items), *(picture.image for picture in brought.pictures)])
+    context.progress.phase("comparing", 0, len(keys))
+    return find_scenes(list(keys), images.thumbnail)
 
 
 def _sources(context: WorkerContext, request: ImportRequest, stack: ExitStack) -> list[Source]:

@@ -123,6 +123,13 @@ exams = sa.Table(
     sa.Column("opened", sa.Float, nullable=False),
 )
 
+brought = sa.Table(
+    "brought",
+    metadata,
+    sa.Column("job_id", sa.String, sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("document", sa.LargeBinary, nullable=False),
+)
+
 
 def _connect(home: DataRoot, url: str | sa.URL | None, *, enforces_references: bool = True) -> sa.Engine:
     engine = sa.create_engine(url or sa.URL.create("sqlite", database=str(home.database_path)))

@@ -7,6 +7,7 @@ from typing import Literal
 
 from tlcore.config import ModelConfig, RunConfig
 from tlcore.intake.archives import Refusal
+from tlcore.intake.readings import Folder
 
 SimpleHeadKind = Literal["logistic_regression", "nearest_neighbours", "linear_svm"]
 
@@ -54,12 +55,16 @@ class ImportSummary:
         already_there: Pictures that their class had before.
         refused: Files that could not be used.
         notes: Things worth knowing, in words.
+        reading: What the folders were taken to mean, as a title; empty where that is no question.
+        folders: The tree of them, as understood.
     """
 
     added: int
     already_there: int
     refused: tuple[Refusal, ...]
     notes: tuple[str, ...]
+    reading: str = ""
+    folders: tuple[Folder, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.components.data.bring import STARTED_IMPORT
+from pages.components.data.reading_panel import draw_folders
 from pages.components.errors import show_error
 from pages.components.state import Context
 from pages.components.text import count, label
@@ -32,6 +33,9 @@ def show_import(context: Context, job: JobStatus) -> None:
     with st.expander(import_headline(summary), expanded=is_new and noteworthy, icon=":material/download_done:"):
         if not noteworthy:
             st.markdown("Nothing was refused.")
+        if summary.folders:
+            st.markdown(f"**{label(summary.reading)}**")
+            draw_folders(summary.folders)
         for note in summary.notes:
             st.markdown(f"- {label(note)}")
         if summary.refused:
