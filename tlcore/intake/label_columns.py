@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tlcore.dataset import MAX_CLASSES, Split
-from tlcore.intake.picture_names import has_picture_ending, part_of
+from tlcore.intake.parts import part_of
+from tlcore.intake.picture_names import has_picture_ending
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -27,6 +27,8 @@ MAX_CELL_LENGTH = 100_000
 """What is longer is no value of a table but a quotation mark that is not closed, or a trap."""
 # A packed sheet of 50 MB may unpack to a thousand times as much.
 _MAX_UNPACKED_BYTES = 400_000_000
+# Excel's own limit; openpyxl makes up every row before one that says to be the billionth.
+_MAX_SHEET_ROWS = 1_048_576
 
 _SEPARATORS = ",;\t|"
 _SAMPLE_LINES = 100
@@ -144,7 +146,7 @@ def _decode(data: bytes) -> tuple[str, tuple[str, ...]]:
     elif head[::2].count(0) > len(head) // 4:
         encodings = ["utf-16-be"]
     else:
-        encodings = ["utf-8-sig"] if _is_of_several_bytes(data) else ["utf-8-sig", "cp1252", "latin-1"]
+        encodings = ["utf-8-sig", "cp1252", "latin-1"] if _is_western(data) else ["utf-8-sig"]
     for encoding in encodings:
         try:
             text = data.decode(encoding)
@@ -158,13 +160,15 @@ def _decode(data: bytes) -> tuple[str, tuple[str, ...]]:
     raise DatasetError("its letters cannot be read: save it as CSV UTF-8")
 
 
-def _is_of_several_bytes(data: bytes) -> bool:
-    """Return whether most letters beyond ASCII stand side by side, as in Asian, Greek and Cyrillic encodings.
+def _is_western(data: bytes) -> bool:
+    """Return whether bytes beyond ASCII look like the accented letters of a Western European text.
 
-    Which one of these was meant cannot be seen, and a wrong guess would make class names of nonsense.
+    They stand alone or in pairs, as in "größer". In other old encodings (Japanese, Chinese, Cyrillic) they are rows of
+    letters, or signs such as ¢; which of these was meant cannot be seen, and a wrong guess makes class names of nonsense.
     """
-    runs = re.findall(rb"[\x80-\xff]+", data[:1_000_000])
-    return sum(len(run) for run in runs if len(run) > 1) > sum(map(len, runs)) / 2
+    runs = re.findall(r"[^\x00-\x7f]+", re.sub("[‘’“”–—…°€]", "", data[:1_000_000].decode("cp1252", "replace")))
+    letters = sum(sum(map(str.isalpha, run)) for run in runs if len(run) < 3)
+    return letters * 2 > sum(map(len, runs)) or not runs
 
 
 def _read_text(file: LabelFile, text: str, suffix: str, notes: tuple[str, ...]) -> Table:
@@ -286,11 +290,13 @@ def _sheet_rows(sheet: Any) -> list[tuple[str, ...]]:
     sheet.reset_dimensions()  # what the file says of its size may be wrong
     rows: list[tuple[str, ...]] = []
     width = 0
-    for values in sheet.iter_rows(values_only=True):
+    for number, values in enumerate(sheet.iter_rows(values_only=True)):
         row = tuple(map(_text, values))
         if any(row):
             rows.append(row)
             width = max(width, len(row))
+        if number > _MAX_SHEET_ROWS:
+            raise DatasetError(f"more than {MAX_LABEL_ROWS:,} rows, which is the limit")
         if len(rows) * width > MAX_LABEL_CELLS:
             raise DatasetError(f"more than {MAX_LABEL_CELLS:,} cells, which is the limit: leave out columns")
     return [row + ("",) * (width - len(row)) for row in rows]

@@ -9,27 +9,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from tlcore.dataset import Split
 from tlcore.intake.decoding import PICTURE_SUFFIXES
+from tlcore.intake.parts import part_of
 
 # Pictures were often something else when the labels were written.
 _ENDINGS = {*PICTURE_SUFFIXES, ".ppm", ".pgm", ".dcm", ".dicom", ".nii", ".svs", ".dng", ".nef", ".cr2", ".arw", ".npy"}
 # Folders beyond this depth tell no two pictures apart; it bounds what is kept of 50,000 paths.
 _MAX_PARTS = 8
-
-# To be replaced by the one list of spellings in `tlcore.intake.parts`.
-_PART_WORDS: dict[str, Split] = {
-    **dict.fromkeys(("train", "training", "trainval", "trn"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "validate", "validating", "dev", "eval"), "validation"),
-    **dict.fromkeys(("test", "testing", "tst", "publictest", "privatetest", "holdout"), "test"),
-}
-
-
-def part_of(text: str) -> Split | None:
-    """Return the part that a word such as `valid` or `Test set` names; `None` for others."""
-    word = re.sub(r"[ _-]?(set|data|images|pictures|split)$", "", text.strip().casefold())
-    return _PART_WORDS.get(word)
-
 
 _Parts = tuple[str, ...]
 
@@ -114,7 +100,7 @@ class PictureNames:
     def _contradicts(self, said: str, folders: _Parts) -> bool:
         """Return whether a label file says another one of the folders here, or another part."""
         around = {folder.casefold() for folder in folders}
-        parts = {part_of(said), part_of(folders[-1].removesuffix(".zip")) if folders else None}
+        parts = {part_of(said), part_of(folders[-1]) if folders else None}
         is_elsewhere = said.casefold() in self._folders and said.casefold() not in around
         return is_elsewhere or (len(parts) == 2 and None not in parts)
 
