@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tlcore.dataset import MAX_CLASSES, Split
-from tlcore.intake.picture_names import has_picture_ending, part_of
+from tlcore.intake.parts import part_of
+from tlcore.intake.picture_names import has_picture_ending
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -32,8 +33,8 @@ _OTHER_WORDS = set(
     width height size area bytes x x0 x1 x2 xmin xmax y0 y1 y2 ymin ymax roi bbox box left top right bottom lat
     latitude lon lng longitude altitude date time timestamp datetime year month day age weight score confidence
     probability prob url uri md5 sha1 sha256 hash index idx unnamed seed count num number fold description caption
-    text comment comments note notes license licence author photographer channels depth bits mode format camera
-    version checksum filesize uploaded created modified
+    text comment comments note notes license licence author photographer channels depth bits mode format extension
+    mime camera version checksum filesize uploaded created modified
     """)
 )
 _ID_WORDS = {"id", "ids", "uid", "uuid", "guid", "key"}
@@ -46,10 +47,11 @@ _URL = re.compile(r"(?:https?|ftp|s3|gs|file)://|www\.", re.I)
 _DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}|\d{1,2}:\d{2}")
 _SEVERAL = re.compile(r"[\[(].*,.*[\])]", re.S)
 _ON = {"1", "1.0", "true"}
-_OFF = {"0", "0.0", "false", ""}
+_OFF = {"0", "0.0", "false"}
 # A column of numbers that does not call itself a class is one only if it has so few of them.
 _MAX_UNNAMED_NUMBERS = 20
 _MAX_CHOICES = 4
+_SAMPLE = 1_000
 _MAX_MEAN_LENGTH = 60
 # So many pictures may carry several classes, or none, before a table is about something else.
 _FEW = 0.05
@@ -61,12 +63,14 @@ class ClassColumn:
 
     Attributes:
         name: What stands above it; empty where nothing does.
-        values: The class of each row; `None` where it says none or several.
+        values: What each row says, as it is written; `None` where that is nothing or several classes.
+        is_sure: Whether it calls itself a class, or is the only column that can be one.
         notes: What the person should know about it.
     """
 
     name: str
     values: tuple[str | None, ...]
+    is_sure: bool = True
     notes: tuple[str, ...] = ()
 
 
@@ -97,7 +101,13 @@ def columns_meaning(columns: Sequence[str], cells: Sequence[Sequence[str]], file
         cells: Per column its values, of the rows that name a picture which is here.
         file_column: The one that names the pictures.
     """
-    left = [_Column(number, columns[number], cells[number]) for number in range(len(columns)) if number != file_column]
+    follows = None if any(columns) else file_column + 1  # in lists without names of columns the class is next
+    has_corners = any(name.strip().casefold() == "x" for name in columns)
+    left = [
+        _Column(number, columns[number], cells[number], is_next=number == follows)
+        for number in range(len(columns))
+        if number != file_column and not (has_corners and columns[number].strip().casefold() == "y")
+    ]
     notes = []
     parts: tuple[Split | None, ...] = ()
     for column in left:
@@ -120,7 +130,8 @@ def columns_meaning(columns: Sequence[str], cells: Sequence[Sequence[str]], file
 class _Column:
     """A column and what its name and its values look like."""
 
-    def __init__(self, number: int, name: str, cells: Sequence[str]):
+    def __init__(self, number: int, name: str, cells: Sequence[str], *, is_next: bool):
+        self.is_next = is_next
         self.cells = cells
         self.title = " ".join(name.split())
         self.shown = self.title or f"column {number + 1}"
@@ -129,12 +140,8 @@ class _Column:
             del self.counts[blank]
         spaced = re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", name).casefold()
         self.words = [word for word in re.split(r"[\W_]+", spaced) if word]
+        self.is_binary = bool(self.counts) and {value.casefold() for value in self.counts} <= _ON | _OFF
         self.is_number = bool(self.counts) and all(_NUMBER.fullmatch(value) for value in self.counts)
-
-    @property
-    def is_binary(self) -> bool:
-        seen = {cell.strip().casefold() for cell in self.cells}
-        return seen <= (_ON | _OFF) and bool(seen & _ON or seen & (_OFF - {""}))
 
     @property
     def is_of_groups(self) -> bool:
@@ -148,7 +155,7 @@ class _Column:
         ids = set(words) & _ID_WORDS
         if set(words) & _OTHER_WORDS or (ids and (set(words) == ids or set(words) & set(_GROUP_WORDS))):
             return 3
-        return 1 if set(words) & set(_CLASS_WORDS) else 2
+        return 1 if self.is_next or set(words) & set(_CLASS_WORDS) else 2
 
     def place(self) -> int:
         """Return how early its class word stands in the list."""
@@ -212,6 +219,7 @@ def _class_columns(left: list[_Column]) -> tuple[list[ClassColumn], list[_Column
             reasons.append(f"{column.shown}: {why}")
     # "person" and "scene" are classes only where nothing else is.
     plausible = [p for p in plausible if not p[-1].is_of_groups] or plausible
+    plausible = [p for p in plausible if len(p[-1].counts) > 1] or plausible
     if any(p[0] < 2 for p in plausible):  # numbers without a word for classes are measures then
         plausible = [p for p in plausible if p[0] < 2 or not p[-1].is_number]
     columns = [p[-1] for p in sorted(plausible, key=lambda p: p[:3])]
@@ -219,13 +227,13 @@ def _class_columns(left: list[_Column]) -> tuple[list[ClassColumn], list[_Column
     named = [column for column in columns if not column.is_number]
     columns = [c for c in columns if not (c.is_number and any(_is_one_to_one(c, other) for other in named))]
     columns = columns[:_MAX_CHOICES]
-    found = [_as_classes(column) for column in columns]
+    found = [_as_classes(column, is_only=len(columns) == 1 and marked is None) for column in columns]
     if marked is not None:
         found.insert(bool(columns) and columns[0].rank() == 0, marked)
     return found, columns, why_none or "; ".join(reasons[:3]) or "no column of classes"
 
 
-def _as_classes(column: _Column) -> ClassColumn:
+def _as_classes(column: _Column, *, is_only: bool) -> ClassColumn:
     values: list[str | None] = []
     several = 0
     for cell in column.cells:
@@ -234,9 +242,10 @@ def _as_classes(column: _Column) -> ClassColumn:
             several += 1
             values.append(None)
         else:
-            values.append(None if _is_blank(text) else text)
+            values.append(None if _is_blank(text) else cell)
     notes = (f"Rows with several classes: {several:,}. Their pictures are left without a class.",) if several else ()
-    return ClassColumn(column.title, tuple(values), notes)
+    name = column.title or ("" if is_only else column.shown)
+    return ClassColumn(name, tuple(values), is_only or column.rank() < 2, notes)
 
 
 def _one_hot(left: list[_Column]) -> tuple[ClassColumn | None, str]:
@@ -246,10 +255,11 @@ def _one_hot(left: list[_Column]) -> tuple[ClassColumn | None, str]:
         return None, ""
     # A mark of another kind, such as "blurred", may stand before or behind them.
     tries = [binary[a : len(binary) - b] for a in range(3) for b in range(3) if len(binary) - a - b >= 2]
-    marked = max(tries, key=lambda columns: (_share_of_single_marks(columns), len(columns)))
+    tries.sort(key=len, reverse=True)
+    marked = max(tries, key=lambda columns: _share_of_single_marks(columns, _SAMPLE))
     if len(marked) > MAX_CLASSES:
         return None, f"{len(marked):,} columns of 0 and 1; a data set has at most {MAX_CLASSES} classes"
-    if _share_of_single_marks(marked) < 1 - _FEW:
+    if _share_of_single_marks(marked, len(marked[0].cells)) < 1 - _FEW:
         shown = ", ".join(c.title for c in binary[:3])
         return None, f"several classes in one picture or none, in the columns {shown}{' ...' * (len(binary) > 3)}"
     values: list[str | None] = []
@@ -258,11 +268,12 @@ def _one_hot(left: list[_Column]) -> tuple[ClassColumn | None, str]:
         values.append(names[0] if len(names) == 1 else None)
     wrong = values.count(None)
     note = f"Rows with none or several of the columns {marked[0].title} to {marked[-1].title} set: {wrong:,}. "
-    return ClassColumn("", tuple(values), (note + "Their pictures are left without a class.",) if wrong else ()), ""
+    notes = (note + "Their pictures are left without a class.",) if wrong else ()
+    return ClassColumn("", tuple(values), notes=notes), ""
 
 
-def _share_of_single_marks(columns: list[_Column]) -> float:
-    rows = zip(*(c.cells for c in columns), strict=True)
+def _share_of_single_marks(columns: list[_Column], num_rows: int) -> float:
+    rows = zip(*(c.cells[:num_rows] for c in columns), strict=True)
     single = [sum(cell.strip().casefold() in _ON for cell in row) == 1 for row in rows]
     return sum(single) / max(1, len(single))
 

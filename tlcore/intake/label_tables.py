@@ -27,6 +27,8 @@ MAX_CELL_LENGTH = 100_000
 """What is longer is no value of a table but a quotation mark that is not closed, or a trap."""
 # A packed sheet of 50 MB may unpack to a thousand times as much.
 _MAX_UNPACKED_BYTES = 400_000_000
+# Excel's own limit; openpyxl makes up every row before one that says to be the billionth.
+_MAX_SHEET_ROWS = 1_048_576
 
 _SEPARATORS = ",;\t|"
 _SAMPLE_LINES = 100
@@ -36,6 +38,10 @@ _YAML_SUFFIXES = (".yaml", ".yml")
 _WORKBOOK_SUFFIXES = (".xlsx", ".xlsm", ".xls")
 _TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 _SUFFIXES = (*_TEXT_SUFFIXES, *_WORKBOOK_SUFFIXES, *_YAML_SUFFIXES, *_JSON_SUFFIXES, *_LINE_SUFFIXES, ".parquet")
+# Numbers stay as they are written.
+_JSON = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=lambda name: "")
+# A list of paths that may hold spaces, each with something behind it.
+_PATH_FIRST = re.compile(r"(.*?\.(?:jpe?g|png|bmp|gif|webp|tiff?|ppm|pgm))\s+(\S.*)", re.IGNORECASE)
 # Text that lies beside pictures and says nothing of single ones.
 _NO_LABELS = re.compile(r"^(read[ _-]?me|licen[cs]e|copying|change ?log|notice|citation|authors|requirements)\b", re.I)
 
@@ -58,7 +64,7 @@ class Table:
     """Rows of text.
 
     Attributes:
-        path_parts: Where its file lies; a sheet of a workbook is named in brackets.
+        path_parts: Where its file lies; a sheet of a workbook is named behind a slash.
         rows: All of one length.
         columns: Their names; `None` where the first row may hold them.
         notes: What the person should know, such as lines that cannot be read.
@@ -107,7 +113,7 @@ def read_tables(file: LabelFile) -> list[Table]:
         elif suffix in _LINE_SUFFIXES:
             tables = [_read_json_lines(file.path_parts, text, notes)]
         else:
-            tables = [Table(file.path_parts, _read_text(text, suffix), notes=notes)]
+            tables = [_read_text(file, text, suffix, notes)]
     tables = [table for table in tables if table.rows]
     if not tables:
         raise DatasetError("no rows")
@@ -140,7 +146,7 @@ def _decode(data: bytes) -> tuple[str, tuple[str, ...]]:
     elif head[::2].count(0) > len(head) // 4:
         encodings = ["utf-16-be"]
     else:
-        encodings = ["utf-8-sig", "cp1252", "latin-1"]
+        encodings = ["utf-8-sig", "cp1252", "latin-1"] if _is_western(data) else ["utf-8-sig"]
     for encoding in encodings:
         try:
             text = data.decode(encoding)
@@ -151,120 +157,156 @@ def _decode(data: bytes) -> tuple[str, tuple[str, ...]]:
         guessed = encoding in ("cp1252", "latin-1")
         note = "It is not in UTF-8 and was read as Western European text; look at letters such as é in the class names."
         return text, (note,) if guessed else ()
-    raise DatasetError("holds bytes that are no text: save it as CSV UTF-8")
+    raise DatasetError("its letters cannot be read: save it as CSV UTF-8")
 
 
-def _read_text(text: str, suffix: str) -> list[tuple[str, ...]]:
+def _is_western(data: bytes) -> bool:
+    """Return whether bytes beyond ASCII look like the accented letters of a Western European text.
+
+    They stand alone or in pairs, as in "größer". In other old encodings (Japanese, Chinese, Cyrillic) they are rows of
+    letters, or signs such as ¢; which of these was meant cannot be seen, and a wrong guess makes class names of nonsense.
+    """
+    runs = re.findall(r"[^\x00-\x7f]+", re.sub("[‘’“”–—…°€]", "", data[:1_000_000].decode("cp1252", "replace")))
+    letters = sum(sum(map(str.isalpha, run)) for run in runs if len(run) < 3)
+    return letters * 2 > sum(map(len, runs)) or not runs
+
+
+def _read_text(file: LabelFile, text: str, suffix: str, notes: tuple[str, ...]) -> Table:
     """Read a table with a separator, or a list of `path label` lines."""
     named = re.match(r"sep=(.)\r?\n", text)  # what Excel writes and reads to say the separator
     if named:
         text = text[named.end() :]
     if suffix == ".txt":
         text = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("#"))
-    separator = named.group(1) if named else _separator(text)
-    if separator is None:
-        return _read_lines(text)
-    return _read_separated(text, separator)
+    layout = _layout(text, named.group(1) if named else _SEPARATORS)
+    if layout is None:
+        return Table(file.path_parts, _read_lines(text), notes=notes)
+    rows, skipped = _read_separated(text, layout)
+    if skipped:
+        shown = ", ".join(skipped[:3]) + ", ..." * (len(skipped) > 3)
+        notes = (*notes, f"Rows with more cells than the others, which are left out: {len(skipped):,} (row {shown}).")
+    return Table(file.path_parts, rows, notes=notes)
 
 
-def _separator(text: str) -> str | None:
-    """Return the separator that cuts most lines into the same number of cells; `None` if none does."""
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How a text is cut: by what, into how many cells, and how many lines of a title stand above."""
+
+    separator: str
+    width: int
+    title_lines: int
+
+
+def _layout(text: str, separators: str) -> _Layout | None:
+    """Find the separator that cuts most lines into the same number of cells; `None` if none does."""
     lines = [line[:5_000] for line in io.StringIO(text[:500_000], newline=None)][:_SAMPLE_LINES]
-    best, separator = 0.5, None
-    for candidate in _SEPARATORS:
+    best, layout = 0.5, None
+    for separator in separators:
         try:
-            widths = Counter(len(row) for row in csv.reader(lines, delimiter=candidate, skipinitialspace=True) if row)
+            widths = [len(row) for row in csv.reader(lines, delimiter=separator, skipinitialspace=True) if row]
         except csv.Error:
             continue
-        if not widths:
-            continue
-        width, count = widths.most_common(1)[0]
-        if width > 1 and count / widths.total() > best:
-            best, separator = count / widths.total(), candidate
-    return separator
+        width, count = Counter(widths).most_common(1)[0] if widths else (0, 0)
+        if width > 1 and count / len(widths) > best:
+            titles = next(number for number, found in enumerate(widths) if found > 1)
+            best, layout = count / len(widths), _Layout(separator, max(width, widths[titles]), titles)
+    return layout
 
 
-def _read_separated(text: str, separator: str) -> list[tuple[str, ...]]:
+def _read_separated(text: str, layout: _Layout) -> tuple[list[tuple[str, ...]], list[str]]:
+    """Return the rows, and the numbers of those with too many cells."""
     import pandas as pd
 
-    lines = text.splitlines()
-    width = 1 + max(line.count(separator) for line in lines)
-    if width * len(lines) > 20 * MAX_LABEL_CELLS:
-        raise DatasetError(f"more than {MAX_LABEL_CELLS:,} cells, which is the limit: leave out columns")
-    try:
-        frame = pd.read_csv(
-            io.StringIO(text),
-            sep=separator,
-            header=None,
-            names=range(width),
-            index_col=False,
-            dtype=object,
-            na_filter=False,
-            skipinitialspace=True,
-            nrows=MAX_LABEL_ROWS + 2,
-        )
-    except pd.errors.ParserError as error:
-        unclosed = re.search(r"EOF inside string starting at row (\d+)", str(error))
-        where = f" in row {int(unclosed.group(1)) + 1:,}" if unclosed else ""
-        raise DatasetError(f"a quotation mark{where} is not closed") from error
-    columns = [_texts(frame[column].tolist()) for column in frame]
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        try:
+            frame = pd.read_csv(
+                io.StringIO(text),
+                sep=layout.separator,
+                skiprows=layout.title_lines,
+                header=None,
+                names=range(layout.width),
+                index_col=False,
+                dtype=object,
+                na_filter=False,
+                skipinitialspace=True,
+                on_bad_lines="warn",
+                nrows=MAX_LABEL_ROWS + 2,
+            )
+        except pd.errors.ParserError as error:
+            unclosed = re.search(r"EOF inside string starting at row (\d+)", str(error))
+            where = f" in row {int(unclosed.group(1)) + 1:,}" if unclosed else ""
+            raise DatasetError(f"a quotation mark{where} is not closed") from error
+    skipped = [number for warning in warned for number in re.findall(r"Skipping line (\d+)", str(warning.message))]
+    columns = [frame[column].tolist() for column in frame]
     while columns and not any(columns[-1]):
         columns.pop()
-    return list(zip(*columns, strict=True))
+    return list(zip(*columns, strict=True)), skipped
 
 
 def _read_lines(text: str) -> list[tuple[str, ...]]:
     """Read lines whose cells are parted by spaces; where paths hold spaces only the last cell is cut off."""
-    lines = [line for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    paths = [_PATH_FIRST.fullmatch(line) for line in lines]
+    if all(paths):
+        cut = [(path.group(1), *path.group(2).split()) for path in paths if path]
+        if len({len(row) for row in cut}) == 1:
+            return cut
     widths = Counter(len(line.split()) for line in lines)
     width, count = widths.most_common(1)[0] if widths else (0, 0)
     if count == len(lines):
         return [tuple(line.split()) for line in lines]
     if any("\\" in line or "/" in line or "." in line for line in lines[:_SAMPLE_LINES]) and width > 1:
-        cut = [line.rsplit(None, 1) for line in lines]
-        return [(first.strip(), *rest) if rest else (first.strip(), "") for first, *rest in cut]
-    return [(line.strip(),) for line in lines]
+        return [(first, *rest) if rest else (first, "") for first, *rest in (line.rsplit(None, 1) for line in lines)]
+    return [(line,) for line in lines]
 
 
 def _read_workbook(file: LabelFile) -> list[Table]:
-    import pandas as pd
+    import openpyxl
 
     if not file.data.startswith(b"PK"):
         raise DatasetError("an old Excel file, or one with a password: save it as .xlsx without one")
-    damaged = "damaged, or not an Excel file: save it as .xlsx again"
+    *folders, name = file.path_parts
     try:
         with zipfile.ZipFile(io.BytesIO(file.data)) as parts:
             if sum(part.file_size for part in parts.infolist()) > _MAX_UNPACKED_BYTES:
                 raise DatasetError("unpacks to far more than a table of labels would")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of parts that openpyxl does not know, such as drop-down lists
-            sheets = pd.read_excel(
-                io.BytesIO(file.data),
-                sheet_name=None,
-                header=None,
-                dtype=object,
-                na_filter=False,
-                nrows=MAX_LABEL_ROWS + 2,
-                engine="openpyxl",
-            )
+            book = openpyxl.load_workbook(io.BytesIO(file.data), read_only=True, data_only=True, keep_links=False)
+            sheets = {sheet.title: _sheet_rows(sheet) for sheet in book.worksheets}
     except DAMAGE_ERRORS as error:
-        raise DatasetError(damaged) from error
-    *folders, name = file.path_parts
-    tables = []
-    for sheet, frame in sheets.items():
-        rows = [row for row in zip(*(_texts(frame[c].tolist()) for c in frame), strict=True) if any(row)]
-        path = (*folders, name if len(sheets) == 1 else f"{name} ({sheet})")
-        tables.append(Table(path, rows))
-    return tables
+        raise DatasetError("damaged, or not an Excel file: save it as .xlsx again") from error
+    sheets = {title: rows for title, rows in sheets.items() if rows}
+    return [Table((*folders, name if len(sheets) == 1 else f"{name}/{title}"), rows) for title, rows in sheets.items()]
 
 
-def _texts(values: Sequence[Any]) -> list[str]:
-    """Return what a person sees in the cells of a sheet: 7, not 7.0; TRUE, not True."""
-    return [value if isinstance(value, str) else _text(value) for value in values]
+def _sheet_rows(sheet: Any) -> list[tuple[str, ...]]:
+    """Return the rows of a sheet that are not empty, all of one length.
+
+    Not through pandas, which makes all rows as long as the longest: with one cell in the last of 16,384 columns that
+    takes all memory.
+    """
+    sheet.reset_dimensions()  # what the file says of its size may be wrong
+    rows: list[tuple[str, ...]] = []
+    width = 0
+    for number, values in enumerate(sheet.iter_rows(values_only=True)):
+        row = tuple(map(_text, values))
+        if any(row):
+            rows.append(row)
+            width = max(width, len(row))
+        if number > _MAX_SHEET_ROWS:
+            raise DatasetError(f"more than {MAX_LABEL_ROWS:,} rows, which is the limit")
+        if len(rows) * width > MAX_LABEL_CELLS:
+            raise DatasetError(f"more than {MAX_LABEL_CELLS:,} cells, which is the limit: leave out columns")
+    return [row + ("",) * (width - len(row)) for row in rows]
 
 
-def _text(value: Any) -> str:
-    if value is None or value != value:
+def _text(value: object) -> str:
+    """Return what a person sees in a cell: 7, not 7.0; TRUE, not True."""
+    if isinstance(value, str):
+        return value
+    if value is None:
         return ""
     if isinstance(value, bool):
         return str(value).upper()
@@ -279,9 +321,10 @@ def _yaml_names(text: str) -> list[tuple[str, ...]]:
     """
     block = re.search(r"^names:[ \t]*([\[{][^\]}]*[\]}]|(?:\r?\n[ \t]*(?:-|[\w'\"]+[ \t]*:)[^\n]*)+)", text, re.M)
     if block is None:
-        return []
+        raise DatasetError("names no classes")
     names: list[tuple[str, ...]] = []
     for entry in re.split(r"[\n,]" if block.group(1)[0] in "[{" else r"\n", block.group(1).strip("[]{}\r\n \t")):
+        entry = re.sub(r"\s#.*", "", entry)
         numbered = re.match(r"\s*['\"]?(\d+)['\"]?\s*:(.*)", entry)
         number, name = numbered.groups() if numbered else (str(len(names)), entry.strip().removeprefix("- "))
         names.append((number, name.strip().strip("'\"")))
@@ -289,9 +332,8 @@ def _yaml_names(text: str) -> list[tuple[str, ...]]:
 
 
 def _load_json(text: str) -> Any:
-    """Parse JSON; numbers stay as they are written."""
     try:
-        return json.loads(text, parse_float=str, parse_int=str, parse_constant=lambda name: "")
+        return _JSON.decode(text)
     except (ValueError, RecursionError) as error:
         raise DatasetError("damaged JSON: write it again") from error
 
@@ -325,6 +367,9 @@ def _records(content: Any) -> list[Any]:
     lists = [value for value in content.values() if isinstance(value, list) and value and isinstance(value[0], dict)]
     if lists:
         return max(lists, key=len)
+    inside = [value for value in content.values() if isinstance(value, dict)]
+    if len(inside) == 1 and len(content) > 1:  # a version, a date and then the pictures
+        content = inside[0]
     return [row for key, value in content.items() for row in _keyed(key, value)]
 
 

@@ -11,8 +11,8 @@ from functools import lru_cache
 from tlcore.dataset import Split
 
 _WORDS: dict[Split, str] = {
-    "train": """train training trainings trn learn learning entrenamiento entrenar treino treinamento apprentissage
-        entraînement lernen addestramento allenamento trening treningowy treningowe uczący trénovací träning træning
+    "train": """train training trainings trainval trn learn learning entrenamiento entrenar treino treinamento
+        apprentissage entraînement lernen addestramento allenamento trening treningowy treningowe uczący trénovací träning træning
         eğitim koulutus opetus обучение обучающая обучающий тренировка тренировочная навчання тренувальна εκπαίδευση
         latih pelatihan 训练 訓練 学習 トレーニング 훈련 학습 تدريب प्रशिक्षण אימון""",
     "validation": """val valid validation validate vali dev development eval evaluation validación validação validierung

@@ -9,27 +9,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from tlcore.dataset import Split
 from tlcore.intake.decoding import PICTURE_SUFFIXES
+from tlcore.intake.parts import part_of
 
 # Pictures were often something else when the labels were written.
 _ENDINGS = {*PICTURE_SUFFIXES, ".ppm", ".pgm", ".dcm", ".dicom", ".nii", ".svs", ".dng", ".nef", ".cr2", ".arw", ".npy"}
 # Folders beyond this depth tell no two pictures apart; it bounds what is kept of 50,000 paths.
 _MAX_PARTS = 8
-
-# To be replaced by the one list of spellings in `tlcore.intake.parts`.
-_PART_WORDS: dict[str, Split] = {
-    **dict.fromkeys(("train", "training", "trainval", "trn"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "validate", "validating", "dev", "eval"), "validation"),
-    **dict.fromkeys(("test", "testing", "tst", "publictest", "privatetest", "holdout"), "test"),
-}
-
-
-def part_of(text: str) -> Split | None:
-    """Return the part that a word such as `valid` or `Test set` names; `None` for others."""
-    word = re.sub(r"[ _-]?(set|data|images|pictures|split)$", "", text.strip().casefold())
-    return _PART_WORDS.get(word)
-
 
 _Parts = tuple[str, ...]
 
@@ -59,7 +45,7 @@ class PictureNames:
 
     def __init__(self, paths: Sequence[_Parts]):
         self._paths = [tuple(unicodedata.normalize("NFC", part) for part in path) for path in paths]
-        self._folders = {folder.casefold() for path in self._paths for folder in path[1:-1]}
+        self._folders = {folder.casefold() for path in self._paths for folder in path[:-1]}
         self._indexes: dict[Callable[[_Parts], _Parts | None], dict[_Parts, list[int]]] = {}
         self._inside: dict[tuple[_Parts, _Parts], int | None] = {}
 
@@ -113,9 +99,10 @@ class PictureNames:
 
     def _contradicts(self, said: str, folders: _Parts) -> bool:
         """Return whether a label file says another one of the folders here, or another part."""
-        lies_in = folders[-1].removesuffix(".zip") if folders else ""
-        parts = {part_of(said), part_of(lies_in)}
-        return (len(folders) > 1 and said.casefold() in self._folders) or (len(parts) == 2 and None not in parts)
+        around = {folder.casefold() for folder in folders}
+        parts = {part_of(said), part_of(folders[-1]) if folders else None}
+        is_elsewhere = said.casefold() in self._folders and said.casefold() not in around
+        return is_elsewhere or (len(parts) == 2 and None not in parts)
 
     def _index(self, key: Callable[[_Parts], _Parts | None]) -> dict[_Parts, list[int]]:
         if key not in self._indexes:
