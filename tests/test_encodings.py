@@ -8,13 +8,34 @@ import pytest
 from tlcore.intake.encodings import decode_names
 
 WORDS = {
-    "japanese": "表 能力 力 ソース 十 申 猫 犬 花 葉 りんご バナナ ねこ いぬ 良品 不良品 正常 異常 訓練 テスト 学習データ 画像 写真 東京 予測",
-    "simplified": "猫 狗 花 叶子 苹果 香蕉 正常 异常 训练 测试 验证 图片 汽车 自行车 向日葵 郁金香 蒲公英 良性 恶性 新建文件夹 垃圾 可回收",
-    "traditional": "貓 狗 花 葉子 蘋果 香蕉 正常 異常 訓練 測試 驗證 圖片 汽車 腳踏車 向日葵 鬱金香 良性 惡性 新增資料夾 功能 許願 蓋子",
-    "korean": "고양이 개 강아지 꽃 잎 사과 바나나 정상 비정상 훈련 테스트 검증 이미지 사진 자동차 해바라기 튤립 새폴더 나비 쓰레기 재활용",
-    "german": "Äpfel Müll Löwe Hündin Vögel Bäume Blüten Rötlich Grün Weiß Straße Größe Übung Käse Brötchen Möhre Kühe Frösche Häuser",
-    "french": "été pêche forêt café fenêtre chêne hêtre élève léopard éléphant zèbre lièvre chèvre crêpe gâteau légumes théière",
-    "russian": "кошка собака цветок лист яблоко банан апельсин норма патология обучение проверка картинки Новая_папка Кошки Грибы",
+    "japanese": (
+        "表 能力 力 ソース 十 申 猫 犬 花 葉 りんご バナナ ねこ いぬ 良品 不良品 正常 異常 訓練 テスト "
+        "学習データ 画像 写真 東京 予測"
+    ),
+    "simplified": (
+        "猫 狗 花 叶子 苹果 香蕉 正常 异常 训练 测试 验证 图片 汽车 自行车 向日葵 郁金香 蒲公英 良性 恶性 "
+        "新建文件夹 垃圾 可回收"
+    ),
+    "traditional": (
+        "貓 狗 花 葉子 蘋果 香蕉 正常 異常 訓練 測試 驗證 圖片 汽車 腳踏車 向日葵 鬱金香 良性 惡性 新增資料夾 "
+        "功能 許願 蓋子"
+    ),
+    "korean": (
+        "고양이 개 강아지 꽃 잎 사과 바나나 정상 비정상 훈련 테스트 검증 이미지 사진 자동차 해바라기 튤립 "
+        "새폴더 나비 쓰레기 재활용"
+    ),
+    "german": (
+        "Äpfel Müll Löwe Hündin Vögel Bäume Blüten Rötlich Grün Weiß Straße Größe Übung Käse Brötchen Möhre "
+        "Kühe Frösche Häuser"
+    ),
+    "french": (
+        "été pêche forêt café fenêtre chêne hêtre élève léopard éléphant zèbre lièvre chèvre crêpe gâteau "
+        "légumes théière"
+    ),
+    "russian": (
+        "кошка собака цветок лист яблоко банан апельсин норма патология обучение проверка картинки "
+        "Новая_папка Кошки Грибы"
+    ),
 }
 ENCODINGS = [
     *(("japanese", "cp932"), ("simplified", "gb18030"), ("traditional", "cp950"), ("korean", "cp949")),

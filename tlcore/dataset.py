@@ -74,6 +74,8 @@ class Dataset:
         unlabelled: Pictures that a trained model can be asked about.
         scenes_together: Whether near-copies are on one side of the split.
         question: The import of which nobody has said yet what its folders mean; nothing is learned until then.
+        grey_range: The values that became black and white in all its pictures of more than 8 bits; `None` if it has
+            none, or if each was scaled on its own, as in early versions.
     """
 
     classes: tuple[ClassLabel, ...] = ()
@@ -81,6 +83,7 @@ class Dataset:
     unlabelled: tuple[Unlabelled, ...] = ()
     scenes_together: bool = True
     question: str | None = None
+    grey_range: tuple[float, float] | None = None
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -157,7 +157,7 @@ def gather(
     with ExitStack() as stack:
         found: list[Candidate] = []
         for source in sources:
-            found += candidates(source, stack, refused, folders)
+            found += candidates(source, stack, refused, folders, aside=[])
         folders += [c.label.class_name for c in found if c.label.class_name and c.looks_like_picture]
         _check_class_count(dataset, folders)
         stored: list[_Stored] = []

@@ -12,15 +12,25 @@ from pathlib import Path, PurePath
 
 from tlcore.dataset import Split
 from tlcore.errors import ArchiveError, DatasetError, ImageError
-from tlcore.intake.archives import MAX_ENTRY_BYTES, Refusal, open_archive
+from tlcore.intake.archives import Refusal, is_part, open_archive
+from tlcore.intake.aside import Aside, why_aside
 from tlcore.intake.decoding import PICTURE_SUFFIXES, CleanImage, read_image
+from tlcore.intake.grey import GreyRange
 from tlcore.intake.labels import Label, assign_labels
-from tlcore.intake.names import is_junk, printable, split_path
+from tlcore.intake.limits import DEPTH, FILE_MB
+from tlcore.intake.names import printable, split_path
+from tlcore.intake.zip_files import IN_PARTS
+
+# Links to folders could lead from one to the next in more ways than there are files.
+_MAX_FOLDER_LINKS = 10_000
+
+AsideList = list[tuple[tuple[str, ...], Aside]]
+"""What is left aside because of its place or name: its parts, and why."""
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiveSource:
-    """A ZIP file.
+    """A ZIP or TAR file.
 
     Attributes:
         path: Where it is.
@@ -48,7 +58,7 @@ class FileSource:
 
 @dataclass(frozen=True, slots=True)
 class FolderSource:
-    """A folder on this computer, with one folder per class; links are not followed."""
+    """A folder on this computer, with one folder per class; links inside it are followed."""
 
     path: Path
     class_name: str | None = None
@@ -108,7 +118,7 @@ class Candidate:
 
 
 def candidates(
-    source: Source, stack: ExitStack, refused: list[Refusal], empty_classes: list[str]
+    source: Source, stack: ExitStack, refused: list[Refusal], empty_classes: list[str], aside: AsideList
 ) -> Iterator[Candidate]:
     """Yield the files of a source that may be pictures.
 
@@ -117,6 +127,7 @@ def candidates(
         stack: Keeps a ZIP file open until the candidates were read.
         refused: Gets the files that are refused by their name or place.
         empty_classes: Gets the class names of folders that hold nothing.
+        aside: Gets what is left aside because of its place or name.
 
     Raises:
         DatasetError: If a folder is not there.
@@ -130,20 +141,25 @@ def candidates(
     empty: tuple[tuple[str, ...], ...] = ()
     if isinstance(source, ArchiveSource):
         try:
-            archive = stack.enter_context(open_archive(source.path))
+            archive = stack.enter_context(open_archive(source.path, source.name))
         except ArchiveError as error:
             refused.append(Refusal(printable(source.name), str(error)))
             return
         refused += archive.refused
+        aside += archive.aside
         empty = archive.empty_folders
         files = [(entry.path_parts, partial(archive.read, entry)) for entry in archive.entries]
     elif isinstance(source, FolderSource):
-        files = [(parts, partial(_read_file, path)) for parts, path in _walk(source.path)]
+        files = [(parts, partial(_read_file, path)) for parts, path in _walk(source.path, refused, aside)]
     else:
         for name, place in source.files:
             # Only text: a path that climbs out cannot do harm, so its last part is kept.
             parts = split_path(name) or (re.split(r"[/\\]", name)[-1] or "picture",)
-            if not is_junk(parts):
+            if (why := why_aside(parts)) is not None:
+                aside.append((parts, why))
+            elif is_part(parts[-1]):
+                refused.append(Refusal(printable("/".join(parts)), IN_PARTS))
+            else:
                 files.append((parts, partial(_read_file, place)))
     labels = assign_labels([parts for parts, _ in files] + [(*folder, "") for folder in empty])
     for (parts, read), label in zip(files, labels, strict=False):
@@ -152,31 +168,75 @@ def candidates(
     empty_classes += [label.class_name for label in labels[len(files) :] if label.class_name]
 
 
-def _walk(folder: Path) -> Iterator[tuple[tuple[str, ...], Path]]:
-    """Yield the files below a folder with their parts, the folder's own name first."""
+def _walk(folder: Path, refused: list[Refusal], aside: AsideList) -> Iterator[tuple[tuple[str, ...], Path]]:
+    """Yield the files below a folder with their parts, the folder's own name first.
+
+    Links are followed where they lead to a place inside the folder that is not around them; others are refused.
+    """
     if not folder.is_dir():
         raise DatasetError(f"There is no folder {folder}. Check its name.")
     root = folder.resolve()
-    for parent, subfolders, names in os.walk(root):
-        subfolders.sort()
-        for name in sorted(names):
-            parts = (*PurePath(parent).relative_to(root).parts, name)
-            path = Path(parent, name)
-            if not is_junk(parts) and path.is_file() and not path.is_symlink():
-                yield (root.name, *parts), path
+    followed = 0
+
+    def visit(place: Path, parts: tuple[str, ...], around: frozenset[Path]) -> Iterator[tuple[tuple[str, ...], Path]]:
+        nonlocal followed
+        try:
+            entries = sorted(os.scandir(place), key=lambda entry: entry.name)
+        except OSError as error:
+            reason = f"The folder cannot be read ({error.strerror}). Allow it, or take it out."
+            refused.append(Refusal(printable("/".join(parts)), reason))
+            return
+        for entry in entries:
+            own_parts, path = (*parts, entry.name), Path(entry.path)
+            why_not = _why_not_followed(path, root, around) if entry.is_symlink() else None
+            if why_not is None and entry.is_dir():
+                followed += entry.is_symlink()
+                if len(own_parts) > DEPTH.value:
+                    why_not = f"It lies more than {DEPTH} folders deep. Use one folder per class."
+                elif followed > _MAX_FOLDER_LINKS:
+                    why_not = (
+                        f"There are more than {_MAX_FOLDER_LINKS:,} links to folders. Put the pictures there instead."
+                    )
+                else:
+                    yield from visit(path, own_parts, around | {path.resolve()})
+                    continue
+            why_left = why_aside(own_parts[1:])
+            if why_left is not None:
+                aside.append((own_parts, why_left))
+            elif why_not is not None:
+                refused.append(Refusal(printable("/".join(own_parts)), why_not))
+            elif is_part(entry.name):
+                refused.append(Refusal(printable("/".join(own_parts)), IN_PARTS))
+            elif entry.is_file():
+                yield own_parts, path
+
+    yield from visit(root, (root.name,), frozenset({root}))
+
+
+def _why_not_followed(link: Path, root: Path, around: frozenset[Path]) -> str | None:
+    try:
+        target = link.resolve(strict=True)
+    except (OSError, RuntimeError):  # a link to itself
+        return "This is a link that leads nowhere. Put the picture itself there."
+    if target in around:
+        return "This is a link to a folder around it, which would never end. It is not followed."
+    if not target.is_relative_to(root):
+        return "This is a link to a place outside of the folder. Put the file itself there."
+    return None
 
 
 def _read_file(place: Path | bytes) -> bytes:
     if isinstance(place, bytes):
         return place
     try:
-        if place.stat().st_size > MAX_ENTRY_BYTES:
-            raise ImageError(f"The file is larger than {MAX_ENTRY_BYTES / 1e6:.0f} MB. Save a smaller copy.")
+        size = place.stat().st_size
+        if size > FILE_MB.value * 1e6:
+            raise ImageError(f"It has {size / 1e6:,.0f} MB; the limit is {FILE_MB} MB. Save a smaller copy.")
         return place.read_bytes()
     except OSError as error:
         raise ImageError(f"The file cannot be read ({error.strerror}). Add it again.") from error
 
 
-def read_clean(read: Callable[[], bytes]) -> CleanImage:
-    """Read a file and clean it; errors as in `read_image`."""
-    return read_image(read())
+def read_clean(read: Callable[[], bytes], grey_range: GreyRange | None = None) -> CleanImage:
+    """Read a file and clean it; arguments and errors as in `read_image`."""
+    return read_image(read(), grey_range)
