@@ -153,7 +153,8 @@ class TrainedModel:
         Raises:
             ImageError: If the file is no picture.
         """
-        probabilities = self.predictor.predict([pixels_of(Path(path).read_bytes())])[0]
+        pixels = pixels_of(Path(path).read_bytes(), self.predictor.grey_range)
+        probabilities = self.predictor.predict([pixels])[0]
         return dict(zip(self.predictor.class_names, map(float, probabilities), strict=True))
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import PurePath
 from typing import Protocol
 
 from tlcore.dataset import MAX_CLASSES, Dataset, Import, Split
@@ -16,6 +17,8 @@ from tlcore.errors import ImageError
 from tlcore.intake.archives import Refusal
 from tlcore.intake.aside import aside_among, aside_lines
 from tlcore.intake.brought import UNLABELLED, Brought, Picture, check_class_count, labels_with_class
+from tlcore.intake.decoding import measure_grey
+from tlcore.intake.grey import GreyRange, GreyStatistics, find_grey_range
 from tlcore.intake.label_files import LabelFile, read_label_files
 from tlcore.intake.labels import similar_names
 from tlcore.intake.names import printable
@@ -26,6 +29,8 @@ from tlcore.intake.tree import choose, read_tree
 from tlcore.progress import in_order
 
 _MAX_THREADS = 8
+# Files of these kinds may have more than 8 bits; only their content decides.
+DEEP_SUFFIXES = (".png", ".tif", ".tiff", ".pgm", ".ppm", ".pnm", ".pam", ".pfm", "")
 
 
 class PictureStore(Protocol):
@@ -65,11 +70,13 @@ class Gathered:
         brought: The pictures, and what their folders can mean.
         notes: What the person should know, whatever the reading.
         refused: Files that are not used, with reasons.
+        grey_range: What became black and white in pictures with more than 8 bits; `None` if there are none.
     """
 
     brought: Brought
     notes: tuple[str, ...]
     refused: tuple[Refusal, ...]
+    grey_range: GreyRange | None = None
 
     def into(
         self,
@@ -106,6 +113,7 @@ class Gathered:
         after = self.brought.place(
             dataset, taken, import_id=import_id, scenes=scenes, validation=validation, test=test, seed=seed
         )
+        after = replace(after, grey_range=after.grey_range or self.grey_range)
         added = len(after.items) - len(before.items)
         is_new = added or len(after.unlabelled) > len(before.unlabelled)
         if import_id is not None and is_new:
@@ -190,7 +198,12 @@ def gather(
         readings, _ = _understand(promising, listing, label_files, wanted)
         if all(len(reading.classes) > MAX_CLASSES for reading in readings.found):
             check_class_count(dataset, readings.found[0].classes)
-        stored = _bring_all(listing, image_store, stack, on_progress)
+        threads = max(2, min(os.cpu_count() or 2, _MAX_THREADS))
+        pool = stack.enter_context(ThreadPoolExecutor(threads, thread_name_prefix="intake"))
+        grey_range = dataset.grey_range or find_grey_range(_measured(listing, pool))
+        bring = partial(_bring, image_store, grey_range)
+        outcomes = stack.enter_context(closing(in_order(pool, bring, listing.found, ahead=3 * threads)))
+        stored = _sorted_out(outcomes, listing, on_progress)
     pictures = {id(one.found) for one in stored}
     # What could not be read tells a class too: one that has no good picture yet.
     counted = [one for one in listing.found if one.looks_like_picture or id(one) in pictures]
@@ -198,7 +211,7 @@ def gather(
     kept = [index for index, one in enumerate(counted) if id(one) in pictures]
     brought = Brought(tuple(Picture(one.image, one.found.name) for one in stored), _only(readings, kept))
     lines = aside_lines(why for _, why in listing.aside)
-    return Gathered(brought, (*notes, *_picture_notes(stored), *lines), tuple(listing.refused))
+    return Gathered(brought, (*notes, *_picture_notes(stored), *lines), tuple(listing.refused), grey_range)
 
 
 def _leave_aside(listing: Listing) -> None:
@@ -216,17 +229,26 @@ class _Stored:
     note: str | None
 
 
-def _bring_all(
-    listing: Listing, image_store: PictureStore, stack: ExitStack, on_progress: Callable[[int, int], None]
+def _measured(listing: Listing, pool: ThreadPoolExecutor) -> list[GreyStatistics]:
+    """Return how far the values of all pictures with more than 8 bits reach: they are scaled together."""
+
+    def measure(found: Found) -> GreyStatistics | None:
+        try:
+            return None if found.read is None else measure_grey(found.read())
+        except ImageError:
+            return None  # said when it is decoded
+
+    deep = [one for one in listing.found if PurePath(one.path_parts[-1]).suffix.lower() in DEEP_SUFFIXES]
+    return [statistics for statistics in pool.map(measure, deep) if statistics is not None]
+
+
+def _sorted_out(
+    outcomes: Iterable[_Stored | Refusal], listing: Listing, on_progress: Callable[[int, int], None]
 ) -> list[_Stored]:
-    """Decode and store what was found; what cannot be is added to the refused."""
+    """Return what was stored; the others are added to the refused."""
     stored: list[_Stored] = []
     total = len(listing.found)
     on_progress(0, total)
-    threads = max(2, min(os.cpu_count() or 2, _MAX_THREADS))
-    pool = stack.enter_context(ThreadPoolExecutor(threads, thread_name_prefix="intake"))
-    bring = partial(_bring, image_store)
-    outcomes = stack.enter_context(closing(in_order(pool, bring, listing.found, ahead=3 * threads)))
     for done, outcome in enumerate(outcomes, start=1):
         if isinstance(outcome, Refusal):
             listing.refused.append(outcome)
@@ -236,9 +258,9 @@ def _bring_all(
     return stored
 
 
-def _bring(image_store: PictureStore, found: Found) -> _Stored | Refusal:
+def _bring(image_store: PictureStore, grey_range: GreyRange | None, found: Found) -> _Stored | Refusal:
     try:
-        clean = found.clean()
+        clean = found.clean(grey_range)
     except ImageError as error:
         return Refusal(found.name, str(error))
     return _Stored(found, image_store.add(clean.data, clean.thumbnail), clean.note)
