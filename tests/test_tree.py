@@ -10,8 +10,7 @@ import pytest
 
 from tlcore.errors import DatasetError
 from tlcore.intake.aside import aside_among, why_aside
-from tlcore.intake.decoding import PICTURE_SUFFIXES
-from tlcore.intake.names import split_path
+from tlcore.intake.names import PICTURE_SUFFIXES, split_path
 from tlcore.intake.readings import FileLabels, Label, Reading, Readings
 from tlcore.intake.tree import choose, read_tree
 

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Literal
 
-from tlcore.intake.decoding import PICTURE_SUFFIXES
 from tlcore.intake.file_names import words_of
 from tlcore.intake.folders import is_container
-from tlcore.intake.names import printable
+from tlcore.intake.names import PICTURE_SUFFIXES, printable
 from tlcore.intake.parts import part_of
 
 Kind = Literal["masks", "thumbnails", "deleted", "hidden", "cloud", "system"]

@@ -28,10 +28,6 @@ from tlcore.intake.pixels import (
 from tlcore.intake.signatures import RAW, why_not_a_picture
 
 THUMBNAIL_SIDE = 160
-PICTURE_SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".gif", ".bmp", ".dib", ".webp", ".tif", ".tiff"),
-    *(".avif", ".heic", ".heif", ".ppm", ".pgm", ".pbm", ".pnm", ".pam", ".pfm"),
-)
 
 # Small pictures are stored without loss, so that the strokes of a tiny digit stay as they are.
 _EXACT_SIDE = 128

@@ -6,6 +6,10 @@ import re
 import unicodedata
 
 MAX_NAME_LENGTH = 200
+PICTURE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".gif", ".bmp", ".dib", ".webp", ".tif", ".tiff"),
+    *(".avif", ".heic", ".heif", ".ppm", ".pgm", ".pbm", ".pnm", ".pam", ".pfm"),
+)
 _DRIVE = re.compile(r"^[A-Za-z]:$")
 
 

@@ -49,7 +49,9 @@ _Floats = NDArray[np.float32]
 
 
 def find_scenes(
-    images: Sequence[str], thumbnail: Callable[[str], bytes], on_progress: Callable[[int, int], None] = lambda d, t: None
+    images: Sequence[str],
+    thumbnail: Callable[[str], bytes],
+    on_progress: Callable[[int, int], None] = lambda d, t: None,
 ) -> dict[str, str]:
     """Group pictures that show the same scene: moved, turned, zoomed or lit a little otherwise, or mirrored.
 
@@ -137,12 +139,20 @@ def _needed_likeness(pixels: _Pixels, pool: ThreadPoolExecutor) -> float:
     count = len(pixels)
     drawn = rng.integers(0, count, (400, 2))
     drawn = np.unique(np.sort(drawn[drawn[:, 0] != drawn[:, 1]], axis=1), axis=0)[:200]
-    coarse = {i: cv2.resize(_grey(pixels[i]), (_COARSE, _COARSE), interpolation=cv2.INTER_AREA) for i in set(drawn.ravel())}
+    coarse = {
+        i: cv2.resize(_grey(pixels[i]), (_COARSE, _COARSE), interpolation=cv2.INTER_AREA) for i in set(drawn.ravel())
+    }
     first, second = (np.stack([coarse[i] for i in drawn[:, side]]).astype(np.float32) for side in (0, 1))
     middle = _spectrum(first, 0, 0)
     similarities = np.stack([(middle * _spectrum(second, *shift)).sum(axis=1) for shift in _SHIFTS])
     pairs = [(int(i), int(j), int(s)) for (i, j), s in zip(drawn, similarities.argmax(axis=0), strict=True)]
-    alike = [value for found in pool.map(partial(_compare, pixels, strict=False), [pairs[k : k + 8] for k in range(0, len(pairs), 8)]) for value in found]
+    alike = [
+        value
+        for found in pool.map(
+            partial(_compare, pixels, strict=False), [pairs[k : k + 8] for k in range(0, len(pairs), 8)]
+        )
+        for value in found
+    ]
     low, high = _ALIKE_ANYWAY
     share = np.clip((np.percentile(alike, 25) - low) / (high - low), 0, 1)
     return float(_LEAST_LIKENESS + share * (_MOST_LIKENESS - _LEAST_LIKENESS))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from tlcore.intake.decoding import PICTURE_SUFFIXES
+from tlcore.intake.names import PICTURE_SUFFIXES
 from tlcore.intake.parts import part_of
 
 # Pictures were often something else when the labels were written.

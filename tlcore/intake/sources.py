@@ -14,11 +14,11 @@ from tlcore.dataset import Split
 from tlcore.errors import ArchiveError, DatasetError, ImageError
 from tlcore.intake.archives import Refusal, archive_stem, is_part, open_archive
 from tlcore.intake.aside import Aside, why_aside
-from tlcore.intake.decoding import PICTURE_SUFFIXES, CleanImage, read_image
+from tlcore.intake.decoding import CleanImage, read_image
 from tlcore.intake.grey import GreyRange
 from tlcore.intake.label_files import is_label_file
 from tlcore.intake.limits import DEPTH, FILE_MB
-from tlcore.intake.names import printable, split_path
+from tlcore.intake.names import PICTURE_SUFFIXES, printable, split_path
 from tlcore.intake.readings import Label
 from tlcore.intake.zip_files import IN_PARTS
 
