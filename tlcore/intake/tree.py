@@ -123,7 +123,7 @@ def _on_demand(brought: Brought, said: Sequence[FileLabels], key: str) -> list[R
 def _with_files(brought: Brought, folders: Sequence[Reading], said: Sequence[FileLabels]) -> tuple[list[Reading], bool]:
     """Put what label files and names of files say among the readings of the folders; say whether the first is clear."""
     folders = list(folders)
-    tells = _tells(brought, folders[0])
+    tells = _tells(folders[0])
     is_clear = brought.choice.is_clear
     confirmed: str | None = None
     others: list[Reading] = []
@@ -155,13 +155,13 @@ def _with_files(brought: Brought, folders: Sequence[Reading], said: Sequence[Fil
     return [folders[0], *strong[:2], *folders[1:], *weak], False
 
 
-def _tells(brought: Brought, reading: Reading) -> bool:
+def _tells(reading: Reading) -> bool:
     """Return whether folders tell classes: at least two, not pieces of one set, not groups, not one per picture."""
     counts = Counter(label.class_name for label in reading.labels if label.class_name is not None)
-    is_top = reading.key == "top"
-    if is_top and (are_pieces(counts) or all(is_group_name(name) for name in counts)):
-        return False
-    return 1 < len(counts) <= min(MAX_CLASSES, counts.total() / 2) or (len(counts) > 1 and not is_top)
+    if len(counts) < 2 or reading.key != "top":
+        return len(counts) > 1
+    is_else = are_pieces(counts) or all(is_group_name(name) for name in counts)
+    return not is_else and len(counts) <= min(MAX_CLASSES, counts.total() / 2)
 
 
 def _agree(one: Reading, other: Reading) -> bool:
