@@ -2,7 +2,7 @@
 
 import pytest
 
-from tlcore.intake.parts import is_unlabelled, part_of, parts_among
+from tlcore.intake.parts import holds_pictures, is_unlabelled, part_of, parts_among
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,11 @@ def test_names_of_parts_may_tell_classes_apart():
         "validation",
         "class 2",
     )
+
+
+def test_folders_that_only_hold_pictures_are_known_by_name():
+    assert all(holds_pictures(name) for name in ("images", "JPEGImages", "image_data", "Bilder 2", "图片", "imágenes"))
+    assert not any(holds_pictures(name) for name in ("raw", "2", "cat images", "sketch", "setter", "database"))
 
 
 def test_folders_of_unknown_pictures_are_known_by_name():

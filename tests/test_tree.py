@@ -348,6 +348,15 @@ def test_folders_in_the_one_that_holds_nearly_everything_are_asked_about():
     assert [reading.classes for reading in readings.found] == [("cat", "dog"), ("a", "b")]
 
 
+def test_classes_in_one_part_beside_other_folders_are_asked_about():
+    readings = read(*folders("train/cat", "train/dog"), *folders("some more", count=20))
+    assert not readings.is_clear
+    assert [counts(reading) for reading in readings.found] == [
+        {"cat": 4, "dog": 4, None: 20},
+        {"train": 8, "some more": 20},
+    ]
+
+
 def test_folders_in_sets_of_pictures_are_asked_about():
     readings = read(*folders("colon_image_sets/a", "colon_image_sets/b", "lung_image_sets/c", "lung_image_sets/d"))
     assert not readings.is_clear

@@ -9,16 +9,13 @@ from dataclasses import dataclass, field
 
 from tlcore.dataset import Split
 from tlcore.intake.file_names import are_pieces
-from tlcore.intake.parts import is_unlabelled, part_of, parts_among
+from tlcore.intake.parts import holds_pictures, is_unlabelled, part_of, parts_among
 from tlcore.intake.readings import Role
 
 # Some pictures may lie elsewhere (a cover beside the class folders) without changing what the rest means.
 MOST = 0.8
-# Folders that only hold the pictures of the folder around them.
-_CONTAINER = re.compile(
-    r"(images?|imgs?|pictures?|pics?|photos?|fotos?|bilder|jpe?g(s|images)?|png(s|images)?|frames?|data"
-    r"|(batch|part)[ _-]?\d*)"
-)
+# Folders that only hold the pictures of the folder around them, beside those that `holds_pictures` knows.
+_CONTAINER = re.compile(r"frames?|(batch|part)[ _-]?\d*")
 # Folders of pictures about a data set, beside it.
 _ABOUT = re.compile(
     r"(docs?|documentation|plots?|fig(ure)?s?|assets|screenshots?|previews?|examples?|samples?|results?|outputs?|logos?)"
@@ -121,7 +118,7 @@ def read_folders(paths: Sequence[tuple[str, ...]], empty_folders: Sequence[tuple
 
 def is_container(name: str) -> bool:
     """Return whether a folder's name says only that pictures lie in it."""
-    return bool(_CONTAINER.fullmatch(name.strip().lower()))
+    return holds_pictures(name) or bool(_CONTAINER.fullmatch(name.strip().lower()))
 
 
 def _children(tree: Tree) -> dict[tuple[str, ...], set[str | None]]:

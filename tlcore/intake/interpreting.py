@@ -69,7 +69,9 @@ def read_level(brought: Brought, at: int) -> Reading:
 def read_leaves(brought: Brought) -> Reading:
     """Read the innermost folders as the classes; equal names are one class."""
     title = "The innermost folders are the classes, equal names joined: {}"
-    return _read_folders(brought, "leaf", lambda b: b.left[-1][1] if b.left else None, (), title, title)
+    depths = {len(branch.left) - 1 for branch in brought.tree.live}
+    class_levels = tuple(depths) if len(depths) == 1 else ()
+    return _read_folders(brought, "leaf", lambda b: b.left[-1][1] if b.left else None, class_levels, title, title)
 
 
 def read_joined(brought: Brought, levels: Sequence[int]) -> Reading:
@@ -78,7 +80,7 @@ def read_joined(brought: Brought, levels: Sequence[int]) -> Reading:
     def class_of(branch: Branch) -> str | None:
         return " ".join(name for at in sorted(levels) if (name := branch.name(at)) is not None) or None
 
-    title = "The names of both levels together are the classes: {}"
+    title = "The names of the folders together are the classes: {}"
     return _read_folders(brought, "joined", class_of, levels, title, title)
 
 

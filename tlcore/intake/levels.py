@@ -11,6 +11,7 @@ from typing import Literal
 from tlcore.dataset import MAX_CLASSES
 from tlcore.intake.file_names import NEARLY_ALL, are_numbered, are_pieces, is_group_name, without_numbers, words_of
 from tlcore.intake.folders import MOST, Branch
+from tlcore.intake.parts import part_of
 
 LevelKind = Literal["names", "factor", "group", "same"]
 """What tells things apart; what is a circumstance (magnification, number); what belongs together; one folder only."""
@@ -134,7 +135,8 @@ def choose_levels(levels: Sequence[Level]) -> Choice:
     3. A careful person hesitates, and is asked, where two levels cross each other (each name of one lies in several
        folders of the other), the outermost has few names, and the inner one is no circumstance, such as a
        magnification, and does not lie below a group; and where there are folders with names in outermost folders that
-       differ by a number only, or are called sets or pictures (`lung_images`), or of which one holds nearly everything.
+       differ by a number only, or are called sets or pictures (`lung_images`), or in one only that is called so, or a
+       part, or holds nearly everything.
     """
     if not levels or not levels[0].names:
         return Choice((0,), True, (), ())
@@ -156,12 +158,12 @@ def choose_levels(levels: Sequence[Level]) -> Choice:
         is_inner = is_circumstance or len(levels[crossed[0]].names) > _FEW
         first = [*crossed, 0] if is_inner else [0, *crossed]
         return Choice(_ordered(levels, first), False, (0, *crossed), tuple(groups))
-    are_sets = all(_SETS & set(words_of(name)) for name in top.names)
+    are_sets = all(map(_is_set, top.names))
     are_kinds = bool(named) and len(top.names) > 1 and not any(group < named[0] for group in groups)
     if are_kinds and (only_numbered or are_sets):
         return Choice(_ordered(levels, [named[0], 0]), False, (), tuple(groups))
-    if (inner := _inside_largest(levels)) is not None:
-        is_set = bool(_SETS & set(words_of(top.names.most_common(1)[0][0])))
+    if (inner := _inside_one(levels)) is not None:
+        is_set = all(_is_set(name) for name in levels[inner].tops)
         return Choice(_ordered(levels, [inner, 0] if is_set else [0, inner]), False, (), tuple(groups))
     if len(top.names) > MAX_CLASSES and named and len(levels[named[0]].names) <= MAX_CLASSES:
         return Choice(_ordered(levels, [named[0], 0]), False, (), tuple(groups))
@@ -186,9 +188,16 @@ def _class_in_groups(top: Level, fit: Sequence[Level]) -> int | None:
     return None
 
 
-def _inside_largest(levels: Sequence[Level]) -> int | None:
-    """Return the level inside the one folder that holds nearly everything, if only this one has folders with names."""
-    largest, count = levels[0].names.most_common(1)[0]
-    if len(levels[0].names) < 2 or count < MOST * sum(levels[0].names.values()):
-        return None
-    return next((lv.at for lv in levels[1:] if lv.is_everywhere and lv.kind == "names" and lv.tops == {largest}), None)
+def _inside_one(levels: Sequence[Level]) -> int | None:
+    """Return the level of the folders in the only one that has any, if that one may be the whole set."""
+    names = levels[0].names
+    for level in levels[1:]:
+        if level.kind == "names" and len(level.tops) == 1 and len(names) > 1:
+            (one,) = level.tops
+            if _is_set(one) or names[one] >= MOST * sum(names.values()):
+                return level.at
+    return None
+
+
+def _is_set(name: str) -> bool:
+    return part_of(name) is not None or bool(_SETS & set(words_of(name)))

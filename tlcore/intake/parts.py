@@ -27,7 +27,7 @@ _FILLERS = """set sets data dataset datasets image images img imgs picture pictu
     ensemble daten bilder satz datensatz dati immagini insieme gegevens afbeeldingen veri seti görüntüleri данные набор
     выборка изображения dane obrazy zbiór 集 セット 数据 數據 データ 用 图片 图像 圖片 圖像 画像
     样本 세트 데이터 셋 용 이미지"""
-_LOOSE_FILLERS = "seg de d des di der the of for my final new raw original resized full all dir v part"
+_LOOSE_FILLERS = "to seg de d des di der the of for my final new raw original resized full all dir v part"
 _UNLABELLED = """pred preds predict predicts predicting prediction predictions unlabeled unlabelled unsupervised
     inference infer submission"""
 
@@ -45,6 +45,7 @@ def _alternatives(words: Iterable[str]) -> str:
 _SPLITS: dict[str, Split] = {_fold(word): split for split, words in _WORDS.items() for word in words.split()}
 _JOINED = _alternatives(_fold(_FILLERS).split())
 _PART = re.compile(rf"(?:{_JOINED})*({_alternatives(_SPLITS)})(?:s?(?:{_JOINED}))*")
+_PICTURES = re.compile(rf"(?:{_JOINED})+")
 _FILLER = re.compile(rf"(?:{_JOINED})+|{_alternatives(_LOOSE_FILLERS.split())}")
 _UNLABELLED_WORDS = frozenset(_UNLABELLED.split())
 
@@ -80,6 +81,12 @@ def parts_among(names: Iterable[str], whole: Collection[str] = ()) -> dict[str, 
     parts = {n: (split, rest) for n, (split, rest) in read.items() if not rest or len(splits[rest.casefold()]) > 1}
     several = len({rest.casefold() for _, rest in parts.values()}) > 1
     return {name: (split, rest if several else "") for name, (split, rest) in parts.items()}
+
+
+def holds_pictures(name: str) -> bool:
+    """Return whether a folder's name says only that pictures lie in it: `images`, `Bilder 2`, `image_data`."""
+    tokens = [_fold(token) for token in _tokens(name)]
+    return any(_PICTURES.fullmatch(t) for t in tokens) and all(t.isdigit() or _FILLER.fullmatch(t) for t in tokens)
 
 
 def is_unlabelled(name: str) -> bool:

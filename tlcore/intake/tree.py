@@ -23,6 +23,7 @@ from tlcore.intake.interpreting import (
 )
 from tlcore.intake.levels import choose_levels, find_levels
 from tlcore.intake.readings import FileLabels, Label, Reading, Readings
+from tlcore.intake.shown import notes_of
 
 _MAX_READINGS = 6
 
@@ -62,7 +63,7 @@ def read_tree(
     found = _different(found)[:_MAX_READINGS]
     key = _key(wanted)
     if key is not None and key not in {reading.key for reading in found}:
-        found += _on_demand(brought, said, key)
+        found += [reading for reading in _on_demand(brought, said, key) if reading.classes]
     return Readings(tuple(found), is_clear)
 
 
@@ -122,21 +123,22 @@ def _on_demand(brought: Brought, said: Sequence[FileLabels], key: str) -> list[R
 def _with_files(brought: Brought, folders: Sequence[Reading], said: Sequence[FileLabels]) -> tuple[list[Reading], bool]:
     """Put what label files and names of files say among the readings of the folders; say whether the first is clear."""
     folders = list(folders)
-    tells = _tells(brought, folders[0])
+    tells = _tells(folders[0])
     is_clear = brought.choice.is_clear
     confirmed: str | None = None
     others: list[Reading] = []
     for file in said:
         reading = read_file(brought, file)
         if not reading.classes:
-            folders = [_merged(own, reading, f"{file.source} says parts or groups, no classes.") for own in folders]
+            notes = (*file.notes, f"{file.source} says parts or groups, no classes.")
+            folders = [_merged(brought, own, reading, notes) for own in folders]
             continue
         twin = next((at for at, own in enumerate(folders) if tells and _agree(own, reading)), None)
         if twin is None:
             others.append(reading)
             continue
-        note = f"{file.source} says the same as the folders."
-        folders[twin] = _merged(folders[twin], reading, note)
+        notes = (*file.notes, f"{file.source} says the same as the folders.")
+        folders[twin] = _merged(brought, folders[twin], reading, notes)
         if confirmed is None and _covered(brought, reading) >= NEARLY_ALL and (twin == 0 or not is_clear):
             folders.insert(0, folders.pop(twin))
             confirmed = folders[0].key
@@ -153,13 +155,13 @@ def _with_files(brought: Brought, folders: Sequence[Reading], said: Sequence[Fil
     return [folders[0], *strong[:2], *folders[1:], *weak], False
 
 
-def _tells(brought: Brought, reading: Reading) -> bool:
+def _tells(reading: Reading) -> bool:
     """Return whether folders tell classes: at least two, not pieces of one set, not groups, not one per picture."""
     counts = Counter(label.class_name for label in reading.labels if label.class_name is not None)
-    is_top = reading.key == "top"
-    if is_top and (are_pieces(counts) or all(is_group_name(name) for name in counts)):
-        return False
-    return 1 < len(counts) <= min(MAX_CLASSES, counts.total() / 2) or (len(counts) > 1 and not is_top)
+    if len(counts) < 2 or reading.key != "top":
+        return len(counts) > 1
+    is_else = are_pieces(counts) or all(is_group_name(name) for name in counts)
+    return not is_else and len(counts) <= min(MAX_CLASSES, counts.total() / 2)
 
 
 def _agree(one: Reading, other: Reading) -> bool:
@@ -174,7 +176,7 @@ def _agree(one: Reading, other: Reading) -> bool:
     return len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
 
 
-def _merged(folders: Reading, file: Reading, note: str) -> Reading:
+def _merged(brought: Brought, folders: Reading, file: Reading, notes: tuple[str, ...]) -> Reading:
     """Return the reading of the folders with what only a label file says: parts, groups, the class of some pictures.
 
     Where the folders are only numbers, the classes have the names in the file.
@@ -189,7 +191,10 @@ def _merged(folders: Reading, file: Reading, note: str) -> Reading:
         name = a.class_name or same.get(told) or (told if told in folders.classes else None)
         labels.append(Label(new.get(name or "", name), a.split or b.split, a.group or b.group))
     classes = tuple(new.get(name) or name for name in folders.classes)
-    return replace(folders, labels=tuple(labels), classes=classes, notes=(*folders.notes, *file.notes, note))
+    outdated = notes_of(brought.tree, folders.labels)
+    kept = tuple(note for note in folders.notes if note not in outdated)
+    notes = (*kept, *notes, *notes_of(brought.tree, labels))
+    return replace(folders, labels=tuple(labels), classes=classes, notes=notes)
 
 
 def _covered(brought: Brought, reading: Reading) -> float:
