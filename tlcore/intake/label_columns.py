@@ -37,8 +37,8 @@ _OTHER_WORDS = set(
     mime camera version checksum filesize uploaded created modified
     """)
 )
-_ID_WORDS = {"id", "ids", "uid", "uuid", "guid", "key"}
-_NAME_WORDS = {"name", "names", "text", "title", "str", "string"}
+_ID_WORDS = {"id", "ids", "uid", "uuid", "guid"}
+_NAME_WORDS = {"name", "names", "text", "title", "str", "string", "value", "values"}
 
 # Missing values as spreadsheets, R and pandas write them; "None" is a class of its own in many sets.
 _BLANK = {"", "nan", "null", "na", "n/a", "#n/a", "<na>"}
@@ -102,11 +102,11 @@ def columns_meaning(columns: Sequence[str], cells: Sequence[Sequence[str]], file
         file_column: The one that names the pictures.
     """
     follows = None if any(columns) else file_column + 1  # in lists without names of columns the class is next
-    has_corners = any(name.strip().casefold() == "x" for name in columns)
+    axes = [re.split(r"[\W_]+", name.strip().casefold())[-1] for name in columns]
     left = [
         _Column(number, columns[number], cells[number], is_next=number == follows)
         for number in range(len(columns))
-        if number != file_column and not (has_corners and columns[number].strip().casefold() == "y")
+        if number != file_column and not (axes[number] == "y" and "x" in axes)
     ]
     notes = []
     parts: tuple[Split | None, ...] = ()

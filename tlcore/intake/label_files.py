@@ -82,7 +82,7 @@ def read_label_files(files: Sequence[LabelFile], paths: Sequence[tuple[str, ...]
         renamed = None if said else keyed.of_folders(paths)
         if renamed is not None:
             said.append(_Said(renamed, is_sure=True))
-        elif keyed.rows is not None and not said:
+        elif keyed.rows is not None and keyed.is_of_pictures(len(paths)) and not said:
             said += _file_labels(keyed.rows, [], unused, len(paths))
         else:
             unused.add(keyed.why_unused(paths) or why_unmatched([keyed.table], names), keyed.table.name)
