@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages.components.amounts import file_size
+from pages.components.errors import errors_shown
 from pages.components.frame import next_step, open_page
 from pages.components.results.run_choice import choose_run
 from pages.components.train.run_settings import run_settings
@@ -64,7 +65,9 @@ if PIXELS_FILE in paths:
         f"Put the files beside a picture and run this. It needs `pip install {' '.join(PACKAGES)}` ({VERSIONS}). "
         "The model scales the pixels itself, so it takes them as they are."
     )
-    st.code(prediction_code(run.config.model), language="python")
+    with errors_shown():
+        grey_range = context.dataset_of(context.project, run.version).grey_range
+        st.code(prediction_code(run.config.model, grey_range), language="python")
 else:
     st.markdown("This model is from an earlier version of the app. Its program is in `README.txt`.")
 

@@ -4,15 +4,20 @@ import io
 import json
 import re
 import stat
+import struct
 import subprocess
 import sys
+import tarfile
+import tracemalloc
 import zipfile
+import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from tlcore.errors import ArchiveError, ImageError
-from tlcore.intake import archives
+from tlcore.errors import ArchiveError, DatasetError, ImageError
+from tlcore.intake import archives, limits
 from tlcore.intake.archives import open_archive
 
 JPEG = b"\xff\xd8 not a real one"
@@ -64,7 +69,7 @@ def test_backslashes_of_old_windows_programs_separate_folders(tmp_path: Path):
 
 def test_name_with_nul_is_refused(tmp_path: Path):
     with open_archive(patched(zipped(tmp_path / "a.zip", {"cat#1.jpg": JPEG}), b"cat#1", b"cat\x001")) as archive:
-        assert archive.entries == ()
+        assert archive.entries == []
         assert "\0" not in archive.refused[0].name
 
 
@@ -76,11 +81,17 @@ def test_links_and_devices_are_refused(tmp_path: Path, kind: int):
         assert "link" in archive.refused[0].reason
 
 
-def test_junk_is_passed_over_without_a_word(tmp_path: Path):
-    junk = "__MACOSX/cat/._1.jpg .DS_Store cat/._1.jpg cat/Thumbs.db cat/desktop.ini cat/.ipynb_checkpoints/1.jpg"
-    with open_archive(zipped(tmp_path / "a.zip", {**dict.fromkeys(junk.split(), b"x"), "cat/1.jpg": JPEG})) as archive:
+def test_leftovers_of_systems_are_told_from_pictures_that_are_left_aside(tmp_path: Path):
+    junk = "__MACOSX/cat/._1.jpg .DS_Store cat/._1.jpg cat/Thumbs.db cat/desktop.ini"
+    aside = "cat/.ipynb_checkpoints/1.jpg cat/.2.JPG.icloud"
+    files = dict.fromkeys([*junk.split(), *aside.split()], b"x")
+    with open_archive(zipped(tmp_path / "a.zip", {**files, "cat/1.jpg": JPEG})) as archive:
         assert [entry.name for entry in archive.entries] == ["cat/1.jpg"]
         assert archive.refused == []
+        assert [parts for parts, why in archive.aside if why.kind != "system"] == [
+            ("cat", ".ipynb_checkpoints", "1.jpg"),
+            ("cat", ".2.JPG.icloud"),
+        ]
 
 
 def test_only_junk_means_no_pictures(tmp_path: Path):
@@ -114,22 +125,78 @@ def test_bomb_is_refused_and_plain_pictures_are_not(tmp_path: Path):
         assert "far more" in archive.refused[0].reason
 
 
-def test_limits_of_the_whole_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_limits_are_settings_that_their_sentences_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = zipped(tmp_path / "a.zip", {f"{i}.jpg": JPEG for i in range(9)})
-    monkeypatch.setattr(archives, "MAX_TOTAL_BYTES", 100)
-    with pytest.raises(ArchiveError, match="unpacks to"):
-        open_archive(path)
-    monkeypatch.setattr(archives, "MAX_ENTRIES", 8)
-    with pytest.raises(ArchiveError, match="more than 8 files"):
-        open_archive(path)
-
-
-def test_depth_and_method_are_refused_by_entry(tmp_path: Path):
-    path = zipped(tmp_path / "a.zip", {"/".join("d" * 40) + "/1.jpg": JPEG, "2.jpg": JPEG})
+    monkeypatch.setenv(limits.FILE_MB.setting, "0.00001")
     with open_archive(path) as archive:
+        assert len(archive.refused) == 9
+        assert "the limit is 1e-05 MB" in archive.refused[0].reason
+    monkeypatch.delenv(limits.FILE_MB.setting)
+    monkeypatch.setenv(limits.ARCHIVE_GB.setting, "1e-7")
+    with pytest.raises(ArchiveError, match=r"unpacks to.*TRANSFER_LAB_MAX_ARCHIVE_GB.*read_dataset"):
+        open_archive(path)
+    monkeypatch.setenv(limits.FILES.setting, "8")
+    with pytest.raises(ArchiveError, match=r"more than 8 files.*TRANSFER_LAB_MAX_FILES"):
+        open_archive(path)
+    monkeypatch.setenv(limits.FILES.setting, "many")
+    with pytest.raises(DatasetError, match=r"TRANSFER_LAB_MAX_FILES must be a number above 0\. It is now many"):
+        open_archive(path)
+
+
+def test_the_readme_names_every_limit_with_its_default():
+    table = (Path(__file__).resolve().parents[1] / "README.md").read_text("utf-8")
+    for limit in limits.LIMITS:
+        assert f"| `{limit.setting}` | {limit.sentence}, {limit.default:,g} by default |" in table
+
+
+def test_what_lies_too_deep_is_refused(tmp_path: Path):
+    with open_archive(zipped(tmp_path / "a.zip", {"/".join("d" * 40) + "/1.jpg": JPEG, "2.jpg": JPEG})) as archive:
         assert "deep" in archive.refused[0].reason
-    with open_archive(zipped(tmp_path / "b.zip", {"1.jpg": JPEG}, compression=zipfile.ZIP_LZMA)) as archive:
-        assert "Deflate" in archive.refused[0].reason
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_bzip2_and_lzma_are_read(tmp_path: Path, method: int):
+    data = np.random.default_rng(0).bytes(700_000) + bytes(100_000)
+    with open_archive(zipped(tmp_path / "a.zip", {"cat/1.jpg": data, "cat/2.jpg": b""}, compression=method)) as archive:
+        assert [archive.read(entry) for entry in archive.entries] == [data, b""]
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_bomb_that_lies_about_its_size_is_stopped_early(tmp_path: Path, method: int):
+    size = 40_000_000
+    path = zipped(tmp_path / "a.zip", {"1.jpg": bytes(size)}, compression=method)
+    patched(path, size.to_bytes(4, "little"), (500).to_bytes(4, "little"))
+    with open_archive(path) as archive:
+        tracemalloc.start()
+        with pytest.raises(ImageError, match="longer"):
+            archive.read(archive.entries[0])
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+        tracemalloc.stop()
+
+
+def test_lzma_that_wants_gigabytes_of_memory_is_refused(tmp_path: Path):
+    path = zipped(tmp_path / "a.zip", {"1.jpg": bytes(5_000)}, compression=zipfile.ZIP_LZMA)
+    data = bytearray(path.read_bytes())
+    properties = data.index(b"\x05\x00\x5d", 30) + 2
+    data[properties + 1 : properties + 5] = (3 << 30).to_bytes(4, "little")
+    path.write_bytes(data)
+    with open_archive(path) as archive, pytest.raises(ImageError, match="memory"):
+        archive.read(archive.entries[0])
+
+
+def with_method(path: Path, method: int) -> Path:
+    data = path.read_bytes()
+    for magic, at in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        for found in re.finditer(re.escape(magic), data):
+            data = data[: found.start() + at] + method.to_bytes(2, "little") + data[found.start() + at + 2 :]
+    path.write_bytes(data)
+    return path
+
+
+def test_a_zip_in_deflate64_gets_one_sentence_with_a_count(tmp_path: Path):
+    path = with_method(zipped(tmp_path / "a.zip", {f"cat/{i}.jpg": JPEG for i in range(16)}), 9)
+    with pytest.raises(ArchiveError, match=r"all 16.*Deflate64.*make the ZIP again"):
+        open_archive(path)
 
 
 def test_password_is_named(tmp_path: Path):
@@ -182,7 +249,9 @@ def test_empty_folders_are_listed(tmp_path: Path):
         (b"Rar!\x1a\x07\x01\x00" + bytes(99), "RAR"),
         (b"7z\xbc\xaf\x27\x1c" + bytes(99), "7z"),
         (b"\x1f\x8b\x08" + bytes(99), "gzip"),
-        (bytes(257) + b"ustar" + bytes(300), "tar"),
+        (bytes(257) + b"ustar" + bytes(300), "damaged"),
+        (b"(\xb5/\xfd" + bytes(99), "Zstandard"),
+        (b"PK\x07\x08PK\x03\x04" + bytes(99), "several parts"),
         (b"hello", "not a ZIP"),
     ],
 )
@@ -190,6 +259,153 @@ def test_other_files_are_named(tmp_path: Path, data: bytes, words: str):
     (tmp_path / "a.zip").write_bytes(data)
     with pytest.raises(ArchiveError, match=words):
         open_archive(tmp_path / "a.zip")
+
+
+@pytest.mark.parametrize("name", ["pets.z01", "pets.zip.001", "pets.part1.rar", "pets.7z.002", "pets.tar.gz.001"])
+def test_one_part_of_a_split_archive_is_named(tmp_path: Path, name: str):
+    path = zipped(tmp_path / "a", {"1.jpg": JPEG})
+    with pytest.raises(ArchiveError, match="several parts"):
+        open_archive(path, name)
+    with open_archive(zipped(tmp_path / "b", {name: b"x", "1.jpg": JPEG})) as archive:
+        assert "several parts" in archive.refused[0].reason
+
+
+def test_the_last_part_of_a_split_zip_says_so_itself(tmp_path: Path):
+    path = zipped(tmp_path / "a.zip", {"1.jpg": JPEG})
+    data = bytearray(path.read_bytes())
+    data[data.rindex(b"PK\x05\x06") + 4] = 3
+    path.write_bytes(data)
+    with pytest.raises(ArchiveError, match="several parts"):
+        open_archive(path)
+
+
+def tarred(path: Path, files: dict[str, bytes], mode: str = "w:gz", **options) -> Path:
+    with tarfile.open(path, mode, **options) as file:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            file.addfile(info, io.BytesIO(data))
+    return path
+
+
+@pytest.mark.parametrize("mode", ["w:", "w:gz", "w:bz2", "w:xz"])
+def test_tar_files_are_read_like_zip_files(tmp_path: Path, mode: str):
+    files = {"./pets/cat/1.jpg": JPEG, "pets/dog/é.jpg": b"2" * 600_000, "../evil.jpg": JPEG, "._x.jpg": b"x"}
+    with open_archive(tarred(tmp_path / "a", files, mode)) as archive:
+        assert [entry.path_parts for entry in archive.entries] == [("pets", "cat", "1.jpg"), ("pets", "dog", "é.jpg")]
+        assert [archive.read(entry) for entry in archive.entries] == [JPEG, b"2" * 600_000]
+        assert "path" in archive.refused[0].reason
+        assert [why.kind for _, why in archive.aside] == ["system"]
+
+
+def test_links_and_holes_of_a_tar_file_are_refused(tmp_path: Path):
+    with tarfile.open(tmp_path / "a.tar", "w") as file:
+        for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE):
+            info = tarfile.TarInfo("link")
+            info.type, info.linkname = kind, "/etc/passwd"
+            file.addfile(info)
+        file.addfile(tarfile.TarInfo("cat/1.jpg"))
+    with open_archive(tmp_path / "a.tar") as archive:
+        assert [entry.name for entry in archive.entries] == ["cat/1.jpg"]
+        assert len(archive.refused) == 4
+        assert all("link" in refusal.reason for refusal in archive.refused)
+
+
+@pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz"])
+def test_a_bomb_of_tar_is_stopped(tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(limits.ARCHIVE_GB.setting, "0.01")
+    with pytest.raises(ArchiveError, match="far more"):
+        open_archive(tarred(tmp_path / "a.tar.gz", {"1.jpg": bytes(11_000_000)}, mode))
+
+
+def test_a_tar_header_that_claims_to_be_long_is_not_read_into_memory(tmp_path: Path):
+    path = tmp_path / "a.tar"
+    info = tarfile.TarInfo("pax")
+    info.type, info.size = tarfile.XHDTYPE, 50_000_000
+    path.write_bytes(info.tobuf() + bytes(50_000_000) + bytes(1024))
+    tracemalloc.start()
+    with pytest.raises(ArchiveError, match="damaged"):
+        open_archive(path)
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("mode", ["w:", "w:gz", "w:bz2", "w:xz"])
+def test_a_cut_or_damaged_tar_file_ends_in_words(tmp_path: Path, mode: str):
+    files = {f"cat/{i}.jpg": np.random.default_rng(i).bytes(3000) for i in range(4)}
+    whole = tarred(tmp_path / "a", files, mode).read_bytes()
+    for position in range(0, len(whole), 997):
+        damaged = bytearray(whole)
+        damaged[position] ^= 0xFF
+        for data in (damaged, whole[:position]):
+            (tmp_path / "b").write_bytes(data)
+            try:
+                with open_archive(tmp_path / "b") as archive:
+                    for entry in archive.entries:
+                        archive.read(entry)
+            except (ArchiveError, ImageError):
+                pass
+
+
+def test_an_archive_in_an_archive_is_read_one_level_down(tmp_path: Path):
+    deep = zipped(tmp_path / "deep.zip", {"0.jpg": JPEG}).read_bytes()
+    inner = zipped(tmp_path / "inner.zip", {"cat/1.jpg": JPEG, "deep.zip": deep, "../out.jpg": JPEG}).read_bytes()
+    inner_tar = tarred(tmp_path / "inner.tgz", {"dog/2.jpg": b"2"}).read_bytes()
+    files = {"set/train.zip": inner, "test.tar.gz": inner_tar, "broken.zip": inner[:90], "3.jpg": b"3"}
+    with open_archive(zipped(tmp_path / "a.zip", files)) as archive:
+        read = {entry.path_parts: archive.read(entry) for entry in archive.entries}
+        reasons = {refusal.name: refusal.reason for refusal in archive.refused}
+    assert read == {("set", "train", "cat", "1.jpg"): JPEG, ("test", "dog", "2.jpg"): b"2", ("3.jpg",): b"3"}
+    assert set(reasons) == {"set/train/deep.zip", "set/train/../out.jpg", "broken.zip"}
+    assert "unpack it" in reasons["set/train/deep.zip"]
+    assert "incomplete" in reasons["broken.zip"]
+
+
+def test_limits_hold_over_archives_in_archives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    files = {f"{i}.jpg": bytes(1000) for i in range(9)}
+    inner = zipped(tmp_path / "i.zip", files, compression=zipfile.ZIP_DEFLATED).read_bytes()
+    path = zipped(tmp_path / "a.zip", {f"{i}.zip": inner for i in range(9)})
+    with open_archive(path) as archive:
+        assert len(archive.entries) == 81
+    monkeypatch.setenv(limits.FILES.setting, "50")
+    with pytest.raises(ArchiveError, match="more than 50 files"):
+        open_archive(path)
+    monkeypatch.delenv(limits.FILES.setting)
+    monkeypatch.setenv(limits.ARCHIVE_GB.setting, "0.00005")
+    with pytest.raises(ArchiveError, match="unpacks to"):
+        open_archive(path)
+    monkeypatch.delenv(limits.ARCHIVE_GB.setting)
+    monkeypatch.setattr(archives, "_MAX_INNER_ARCHIVES", 3)
+    with open_archive(path) as archive:
+        assert (len(archive.entries), len(archive.refused)) == (27, 6)
+
+
+@pytest.mark.parametrize("depth", [0, 1])
+def test_names_in_old_encodings_are_decoded_before_they_are_split(tmp_path: Path, depth: int):
+    names = ["表/1.jpg", "能力/2.jpg", "ソース/ポスト.jpg"]
+    # Names of as many bytes in ASCII are replaced, as no writer of Python writes the old ones.
+    path = zipped(tmp_path / "a.zip", {"#" * len(name.encode("cp932")) + str(i): JPEG for i, name in enumerate(names)})
+    data = path.read_bytes()
+    for i, name in enumerate(names):
+        old = name.encode("cp932")
+        data = data.replace(b"#" * len(old) + str(i).encode(), old + str(i).encode())
+    path.write_bytes(data)
+    if depth:
+        path = zipped(tmp_path / "b.zip", {"in.zip": data})
+    with open_archive(path) as archive:
+        found = [entry.path_parts[depth:] for entry in archive.entries]
+        assert found == [("表", "1.jpg0"), ("能力", "2.jpg1"), ("ソース", "ポスト.jpg2")]
+        assert {archive.read(entry) for entry in archive.entries} == {JPEG}
+
+
+@pytest.mark.parametrize(("checked", "name"), [("K#tze.jpg", "Kätze.jpg"), ("another", "K#tze.jpg")])
+def test_the_unicode_path_counts_where_it_belongs_to_the_name(tmp_path: Path, checked: str, name: str):
+    info = zipfile.ZipInfo("K#tze.jpg")
+    content = b"\x01" + zlib.crc32(checked.encode()).to_bytes(4, "little") + "Kätze.jpg".encode()
+    info.extra = struct.pack("<HH", 0x5455, 1) + b"x" + struct.pack("<HH", 0x7075, len(content)) + content
+    with open_archive(zipped(tmp_path / "a.zip", [(info, JPEG)])) as archive:
+        assert archive.entries[0].name == name
+        assert archive.read(archive.entries[0]) == JPEG
 
 
 def test_cut_zip_is_called_incomplete(tmp_path: Path):

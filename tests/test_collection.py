@@ -16,7 +16,8 @@ from PIL import Image
 from tlcore.dataset import MAX_CLASSES, Dataset
 from tlcore.errors import DatasetError
 from tlcore.home import DataRoot
-from tlcore.intake.collection import UNLABELLED, ImportReport, collect
+from tlcore.intake.brought import UNLABELLED
+from tlcore.intake.collection import ImportReport, collect
 from tlcore.intake.sources import ArchiveSource, FileSource, FolderSource, ReadySource
 from tlcore.progress import StopRequested
 from tlcore.ready_sets.registry import get_ready_set, open_ready_set
@@ -69,10 +70,11 @@ def test_zip_becomes_classes_and_the_rest_is_listed(tmp_path: Path, store: Memor
     assert counts(report) == {"cat": 10, "dog": 10}
     assert Counter(item.split for item in report.dataset.items) == {"train": 12, "validation": 4, "test": 4}
     reasons = {refusal.name: refusal.reason for refusal in report.refused}
-    assert set(reasons) == {"../evil.jpg", "pets/cat/cut.jpg", "pets/notes.txt"}
-    assert "text" in reasons["pets/notes.txt"]
-    assert (report.added, report.already_there, report.notes) == (20, 0, ())
-    assert progress == [(done, 22) for done in range(23)]
+    assert set(reasons) == {"../evil.jpg", "pets/cat/cut.jpg"}
+    [note] = report.notes
+    assert "notes.txt" in note
+    assert (report.added, report.already_there) == (20, 0)
+    assert progress == [(done, 21) for done in range(22)]
     assert set(store.pictures) == {item.image for item in report.dataset.items}
 
 
@@ -109,7 +111,11 @@ def test_pictures_without_a_folder_take_the_typed_class(store: MemoryStore):
     files = (("1.png", picture(1)), ("a/2.png", picture(2)), ("../../3.png", picture(3)))
     assert counts(collect([FileSource(files, class_name="cat")], Dataset(), store)) == {"a": 1, "cat": 2}
     report = collect([FileSource(files)], Dataset(), store)
-    assert counts(report) == {"a": 1, UNLABELLED: 2}
+    assert counts(report) == {"a": 1}
+    assert [one.name for one in report.dataset.unlabelled] == ["1.png", "3.png"]
+    assert any("without a class: 2" in note for note in report.notes)
+    report = collect([FileSource((files[0], files[2]))], Dataset(), store)
+    assert counts(report) == {UNLABELLED: 2}
     assert any("no folder: 2" in note for note in report.notes)
 
 

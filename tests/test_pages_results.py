@@ -11,7 +11,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -178,6 +178,7 @@ class RedOrGreen:
 
     class_colors = (0, 1)
     image_size = 64
+    grey_range = None
 
     def __init__(self, class_names: Sequence[str] = NAMES) -> None:
         self.class_names = tuple(class_names)
@@ -545,6 +546,17 @@ def test_export_names_sizes_settings_and_code(make_finished) -> None:
     assert any("EfficientNet-Lite0" in value for value in page.table[0].value["Value"])
     assert page.code[0].value.strip() == prediction_code(ModelConfig()).strip()
     assert f"Keras {OLDEST_KERAS} or newer" in all_text(page)
+
+
+def test_the_program_on_the_page_scales_deep_pictures_as_the_data_set_did(make_finished) -> None:
+    finished = make_finished()
+    scans = replace(finished.dataset, grey_range=(0.0, 4095.0))
+    version = commit_version(
+        finished.engine, finished.project_id, scans, "scans", parent=finished.version, home=finished.home
+    )
+    replace(finished, version=version).add_run()
+    page = open_step("export", finished.project_id)
+    assert page.code[0].value.strip() == prediction_code(ModelConfig(), (0.0, 4095.0)).strip()
 
 
 def test_the_program_of_a_model_from_before_is_in_its_readme(make_finished) -> None:

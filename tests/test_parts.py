@@ -26,12 +26,9 @@ def test_parts_are_known_in_many_spellings(split: str, names: str):
     assert {name: part_of(name) for name in names.split()} == dict.fromkeys(names.split(), split)
 
 
-@pytest.mark.parametrize(
-    "name",
-    "cat test_tube trainer value device steam_train valley contest latest развал evaluate_me train_test 1".split(),
-)
-def test_other_names_are_no_parts(name: str):
-    assert part_of(name) is None
+def test_other_names_are_no_parts():
+    names = "cat test_tube trainer value device steam_train valley contest latest развал evaluate_me train_test 1"
+    assert {name: part_of(name) for name in names.split()} == dict.fromkeys(names.split())
 
 
 def test_what_else_the_names_say_must_be_said_by_two_parts():

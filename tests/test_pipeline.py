@@ -68,7 +68,8 @@ class Trained:
 def trained(prepared_home: DataRoot, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     home = DataRoot(tmp_path_factory.mktemp("pipeline") / "home")
     shutil.copytree(prepared_home.path, home.path)
-    dataset, progress = coloured_dataset(home), RecordingProgress()
+    # As if it had scans of 12 bits too.
+    dataset, progress = replace(coloured_dataset(home), grey_range=(0.0, 4095.0)), RecordingProgress()
     run_dir = home.run_dir("run")
     return Trained(home, run_dir, dataset, train_classifier(dataset, CONFIG, run_dir, progress, home), progress)
 
@@ -157,7 +158,8 @@ def handed_out(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Pa
     for name in EXPORTED_FILES:
         shutil.copy(trained.run_dir / name, folder)
     for mode in RESIZE_MODES:
-        program = prediction_code(replace(CONFIG.model, resize_mode=mode))
+        grey_range = trained.dataset.grey_range if mode == "crop" else None
+        program = prediction_code(replace(CONFIG.model, resize_mode=mode), grey_range)
         (folder / f"{mode}.py").write_text(program, "utf-8")
     return folder
 
@@ -169,12 +171,16 @@ def awkward_pictures(folder: Path) -> list[Path]:
     alpha[20:50, 30:60] = 255
     cutout = Image.fromarray(np.concatenate([colours, alpha], axis=2))
     ramp = np.linspace(0, 1, 70 * 90, dtype=np.float32).reshape(70, 90)
+    white = Image.fromarray(np.concatenate([np.full_like(colours, 255), alpha], axis=2))
     pictures = {
         "cutout.png": cutout,
+        "white-cutout.png": white,
         "cutout.webp": cutout,
         "grey-cutout.png": cutout.convert("LA"),
         "cutout.gif": cutout.quantize(32),
         "sixteen.png": Image.fromarray((ramp * 65535).astype(np.uint16)),
+        "twelve.png": Image.fromarray((ramp * 4095).astype(np.uint16)),
+        "print.ppm": Image.fromarray(colours),
         "twelve.tif": Image.fromarray((ramp * 4095).astype(np.uint16)),
         "float.tif": Image.fromarray(ramp),
         "below-zero.tif": Image.fromarray(ramp * 300 - 100),
@@ -232,7 +238,8 @@ def test_the_programs_that_we_hand_out_run_and_answer_as_the_app_does(
     answers = answers_of_programs(handed_out, questions)
     for (mode, path), theirs in zip(questions, answers, strict=True):
         assert isinstance(theirs, dict), (path.name, theirs)
-        expected = trained.predictor(mode).predict([pixels_of(path.read_bytes())])[0]
+        predictor = trained.predictor(mode)
+        expected = predictor.predict([pixels_of(path.read_bytes(), predictor.grey_range)])[0]
         assert list(theirs.values()) == sorted(theirs.values(), reverse=True)
         for name, probability in zip(COLOURS, expected, strict=True):
             # Printed in tenths of a percent.
@@ -250,7 +257,7 @@ def test_the_program_answers_as_the_app_does_to_every_kind_of_picture(
     differing = []
     for path, theirs in zip(files, answers, strict=True):
         try:
-            pixels = pixels_of(path.read_bytes())
+            pixels = pixels_of(path.read_bytes(), predictor.grey_range)
         except ImageError:
             if isinstance(theirs, dict):
                 differing.append(f"{path.name}: {theirs}, refused by the app")
@@ -263,7 +270,8 @@ def test_the_program_answers_as_the_app_does_to_every_kind_of_picture(
 
 def test_the_readme_of_a_model_holds_the_program_and_how_to_feed_it(trained: Trained) -> None:
     text = (trained.run_dir / "README.txt").read_text("utf-8")
-    assert prediction_code(CONFIG.model) in text
+    assert prediction_code(CONFIG.model, (0.0, 4095.0)) in text
+    assert ', 64, "crop", grey_range=(0.0, 4095.0))' in text
     assert "(pictures, 64, 64, 3)" in text
     assert "do not divide by 255" in text
 

@@ -105,8 +105,9 @@ def walk_all_readings(page: Page, app: AppServer, engine: sa.Engine, path: Path)
     for number, reading in enumerate(readings):
         if number:
             page.get_by_text("Read them differently?").click()
-            card = page.locator('[data-testid="stVerticalBlock"]').filter(has_text=reading.title)
-            card.get_by_role("button", name="Read them like this").last.click()
+            card = page.locator(f".st-key-reading-card-{dataset.question}-{number}")
+            card.get_by_role("button", name="Read them like this").click()
+        page.get_by_text(f"{reading.title}. Read them differently?").wait_for()
         expected = Counter(label.class_name for label in reading.labels)
         page.get_by_role("heading", name=f"{len(readings[0].labels)} pictures, {len(expected)} classes").wait_for()
         assert classes(engine, project.id, app.home) == expected

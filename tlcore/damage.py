@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import pickle
 import struct
 import tarfile
@@ -23,6 +24,7 @@ DAMAGE_ERRORS = (
     MemoryError,
     struct.error,
     zlib.error,
+    lzma.LZMAError,
     zipfile.BadZipFile,
     tarfile.TarError,
     pickle.UnpicklingError,

@@ -92,6 +92,8 @@ class Dataset:
         unlabelled: Pictures that a trained model can be asked about.
         scenes_together: Whether near-copies are on one side of the split.
         imports: Imports whose folders can be read in several ways.
+        grey_range: The values that became black and white in all its pictures of more than 8 bits; `None` if it has
+            none, or if each was scaled on its own, as in early versions.
     """
 
     classes: tuple[ClassLabel, ...] = ()
@@ -99,6 +101,7 @@ class Dataset:
     unlabelled: tuple[Unlabelled, ...] = ()
     scenes_together: bool = True
     imports: tuple[Import, ...] = ()
+    grey_range: tuple[float, float] | None = None
 
     @property
     def question(self) -> str | None:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tlcore.config import RunConfig
 from tlcore.dataset import Dataset
 from tlcore.errors import DatasetError, RunError
 from tlcore.home import DataRoot
-from tlcore.intake.collection import collect
+from tlcore.intake.archives import Refusal
+from tlcore.intake.brought import Brought, by_files, by_folders, read_as
+from tlcore.intake.collection import gather
 from tlcore.intake.decoding import pixels_of
+from tlcore.intake.label_files import LabelFile
+from tlcore.intake.near_copies import find_scenes
 from tlcore.intake.sources import ArchiveSource, FolderSource
 from tlcore.intake.splitting import TEST_FRACTION, VALIDATION_FRACTION
+from tlcore.intake.tree import choose
 from tlcore.progress import Progress, TerminalProgress
 from tlcore.results.cross_validation import CrossValidation
 from tlcore.results.evaluation import VALIDATION_FILE_NAME, Evaluation, load_evaluation
@@ -26,43 +32,88 @@ from tlcore.training.run import train_classifier
 def read_dataset(
     path: str | Path,
     *,
+    classes: str | int | Mapping[str, str] | None = None,
+    labels: str | Path | Mapping[str, str] | None = None,
+    groups: str | int | Mapping[str, str] | None = None,
     validation: float = VALIDATION_FRACTION,
     test: float = TEST_FRACTION,
     seed: int = 0,
 ) -> Dataset:
-    """Read a ZIP file or a folder with one folder per class, optionally below train, validation and test.
+    """Read a ZIP or TAR file or a folder of pictures, and understand what its folders and label files mean.
 
-    The pictures are cleaned and stored in the data root once; files that cannot be used are printed.
+    The class is the top folder below what lies around everything and below train, validation and test, unless a label
+    file or the names of the files speak. What was understood and what is left out is printed. The pictures are cleaned
+    and stored in the data root once. Pictures of one group and near-copies are on one side of the split.
 
     Args:
-        path: The ZIP file or folder.
+        path: The archive or folder.
+        classes: What the classes are, where that is not clear or you mean another: `"top"` or `"leaf"` for the top or
+            the innermost folder, a number for that level of folders below train and test (1 is the top one), `"joined"`
+            for the names of all levels together, `"file names"` for `cat.1.jpg`, `"labels.csv: species"` for a column
+            of a label file, or a mapping from folders to class names.
+        labels: A file that says the classes (CSV, Excel, JSON ...), instead of those found beside the pictures, or a
+            mapping from the names of picture files to class names.
+        groups: What belongs together, if not what is found: as `classes`, or a mapping from the names of picture files
+            to groups.
         validation: Fraction of each class that is kept for validation, where the folders do not say; below a folder
             called train, of its pictures.
         test: Fraction of each class that is kept for testing, likewise.
         seed: Decides which pictures these are.
 
     Raises:
-        DatasetError: If there is no picture in it.
+        DatasetError: If there is no picture in it, or it can be read in several ways; then with all of them.
         ValueError: If a fraction is negative, or less than a tenth would be left for training.
     """
-    path = Path(path)
+    path, progress = Path(path), TerminalProgress()
+    store = ImageStore(DataRoot.configured())
     source = FolderSource(path) if path.is_dir() else ArchiveSource(path, path.name)
-    progress = TerminalProgress()
-    report = collect(
+    label_file = None if labels is None or isinstance(labels, Mapping) else _label_file(path, Path(labels))
+    gathered = gather(
         [source],
         Dataset(),
-        ImageStore(DataRoot.configured()),
+        store,
         on_progress=lambda done, total: progress.phase("reading", done, total, path.name),
-        validation=validation,
-        test=test,
-        seed=seed,
+        wanted=[key for key in (classes, groups) if isinstance(key, str | int)],
+        label_file=label_file,
     )
     progress.close()
-    for refusal in report.refused:
-        progress.line(f"not used: {refusal.name}: {refusal.reason}")
-    if not report.dataset.items:
+    brought = gathered.brought
+    if not brought.pictures:
+        _print_unused(progress, gathered.refused, gathered.notes)
         raise DatasetError(f"There is no picture in {path}. Put the pictures of each class into a folder of its own.")
+    if isinstance(labels, Mapping):
+        reading = read_as(brought, by_files(brought, labels))
+    elif isinstance(classes, Mapping):
+        reading = read_as(brought, by_folders(brought, classes))
+    else:
+        reading = choose(brought.readings, classes)
+    if groups is not None:
+        named = by_files(brought, groups) if isinstance(groups, Mapping) else _classes_of(brought, groups)
+        pairs = zip(reading.labels, named, strict=True)
+        reading = replace(reading, labels=tuple(replace(label, group=group) for label, group in pairs))
+    scenes = find_scenes([picture.image for picture in brought.pictures], store.thumbnail)
+    report = gathered.into(Dataset(), reading=reading, scenes=scenes, validation=validation, test=test, seed=seed)
+    progress.line(f"{reading.title}: {', '.join(report.dataset.class_names)}")
+    _print_unused(progress, report.refused, report.notes)
     return report.dataset
+
+
+def _label_file(path: Path, labels: Path) -> LabelFile:
+    try:
+        return LabelFile((path.name if path.is_dir() else path.stem, labels.name), labels.read_bytes())
+    except OSError as error:
+        raise DatasetError(f"The file {labels} cannot be read ({error.strerror}). Check its name.") from error
+
+
+def _classes_of(brought: Brought, key: str | int) -> list[str | None]:
+    return [label.class_name for label in choose(brought.readings, key).labels]
+
+
+def _print_unused(progress: TerminalProgress, refused: Sequence[Refusal], notes: Sequence[str]) -> None:
+    for note in notes:
+        progress.line(note)
+    for refusal in refused:
+        progress.line(f"not used: {refusal.name}: {refusal.reason}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +153,8 @@ class TrainedModel:
         Raises:
             ImageError: If the file is no picture.
         """
-        probabilities = self.predictor.predict([pixels_of(Path(path).read_bytes())])[0]
+        pixels = pixels_of(Path(path).read_bytes(), self.predictor.grey_range)
+        probabilities = self.predictor.predict([pixels])[0]
         return dict(zip(self.predictor.class_names, map(float, probabilities), strict=True))
 
 

@@ -1,35 +1,29 @@
-"""A ZIP file from anywhere becomes a list of safe entries and a list of refused ones; nothing is unpacked to disk."""
+"""A ZIP or TAR file from anywhere becomes a list of safe entries, of refused ones, and of those left aside."""
 
 from __future__ import annotations
 
-import stat
-import struct
-import zipfile
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
+from pathlib import Path, PurePath
+from typing import IO
 
 from tlcore.damage import DAMAGE_ERRORS
-from tlcore.errors import ArchiveError, ImageError
-from tlcore.intake.names import is_junk, printable, split_path
+from tlcore.errors import ArchiveError
+from tlcore.intake.aside import Aside, why_aside
+from tlcore.intake.encodings import decode_names
+from tlcore.intake.limits import ARCHIVE_GB, DEPTH, FILE_MB, FILES
+from tlcore.intake.members import TOO_LARGE, Member, spool
+from tlcore.intake.names import printable, split_path
 from tlcore.intake.signatures import archive_kind
+from tlcore.intake.tar_files import is_tar, tar_members
+from tlcore.intake.zip_files import IN_PARTS, PASSWORD, too_many_files, zip_members
 
-MAX_ENTRIES = 50_000
-MAX_TOTAL_BYTES = 2_000_000_000
-MAX_ENTRY_BYTES = 128_000_000
-# A plain picture without noise shrinks a thousand times and is honest; a bomb needs both, ratio and size.
-MAX_RATIO = 200
-RATIO_FLOOR_BYTES = 8_000_000
-MAX_DEPTH = 32
-# The directory of 50,000 entries with long names; what claims more is a trap for the memory.
-_MAX_DIRECTORY_BYTES = 20_000_000
-_CHUNK_BYTES = 1 << 18
-_LOCAL_HEADER_BYTES = 30
-_ENCRYPTED = 0x1
-_UTF8_NAME = 0x800
-_BROKEN = "The ZIP file is incomplete or damaged. Make or upload it again."
+ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+# Each one keeps a file open.
+_MAX_INNER_ARCHIVES = 100
+_PART = re.compile(r"\.(z\d\d|r\d\d|part\d+\.rar|(zip|7z|rar|tar|tgz|tar\.\w+)\.\d{3})$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,195 +41,199 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class ArchiveEntry:
-    """A file in a ZIP that may be read.
+    """A file in an archive that may be read.
 
     Attributes:
-        name: Its path in the ZIP, made printable; text only, never a path on disk.
-        path_parts: Its folders and its name.
-        size: Bytes that it says to have when unpacked.
-        index: Its place in the directory of the ZIP; two entries may share a name.
+        path_parts: Its folders and its name; text only, never a path on disk.
+        member: What the archive says of it.
     """
 
-    name: str
     path_parts: tuple[str, ...]
-    size: int
-    index: int
+    member: Member
+
+    @property
+    def name(self) -> str:
+        """Its path in the archive, made printable; text only."""
+        return printable("/".join(self.path_parts))
 
 
 class Archive:
-    """An open ZIP file. Several threads may read from it.
+    """An open archive. Several threads may read from it.
+
+    Archives in it are opened too, one level down: their files lie in a folder of their name.
 
     Attributes:
         entries: What may be read; nobody looked inside yet.
-        refused: What may not, with reasons. Hidden files and those of operating systems are in neither list.
+        refused: What may not, with reasons.
+        aside: What is left aside because of its place or name: its parts, and why.
         empty_folders: Folders that hold nothing at all.
     """
 
-    def __init__(self, file: zipfile.ZipFile) -> None:
-        self._file = file
-        self._infos = file.infolist()
-        self.entries: tuple[ArchiveEntry, ...] = ()
+    def __init__(self, file: IO[bytes]) -> None:
+        self.entries: list[ArchiveEntry] = []
         self.refused: list[Refusal] = []
-        self.empty_folders: tuple[tuple[str, ...], ...] = ()
-        self._sort()
+        self.aside: list[tuple[tuple[str, ...], Aside]] = []
+        self._folders: list[tuple[str, ...]] = []
+        self._spooled_bytes = 0
+        self._num_inner = 0
+        with ExitStack() as stack:
+            self._stack = stack
+            self._open(stack.enter_context(file))
+            self._check_use()
+            self._stack = stack.pop_all()  # whoever opened it closes it from now on
+        self.empty_folders = _empty(self._folders, self.entries)
 
     def __enter__(self) -> Archive:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        self._stack.close()
 
     def read(self, entry: ArchiveEntry) -> bytes:
         """Unpack one entry into memory; it may never become longer than it says.
 
         Raises:
-            ImageError: If its data is damaged or does not agree with the directory.
+            ImageError: If its data is damaged or does not agree with what the archive says.
         """
-        content = bytearray()
-        try:
-            with self._file.open(self._infos[entry.index]) as stream:
-                while chunk := stream.read(_CHUNK_BYTES):
-                    content += chunk
-                    if len(content) > entry.size:
-                        raise ImageError("The file is longer than the ZIP says. Make the ZIP again.")
-        except DAMAGE_ERRORS as error:
-            raise ImageError("The file is damaged inside the ZIP. Make the ZIP again.") from error
-        return bytes(content)
+        return b"".join(entry.member.chunks())
 
-    def _sort(self) -> None:
-        overlapping = _overlapping(self._infos, self._file.start_dir)
-        entries: list[ArchiveEntry] = []
-        folders: list[tuple[str, ...]] = []
-        num_encrypted = 0
-        for index, info in enumerate(self._infos):
-            raw = _entry_name(info)
-            name = printable(raw)
+    def _open(self, file: IO[bytes], around: tuple[str, ...] = ()) -> None:
+        """Sort what is in a file; `around` are the folders in which it lies when it is an archive in an archive."""
+        members = self._members(file)
+        texts = decode_names(m.name for m in members if isinstance(m.name, bytes))
+        for member in members:
+            raw = texts[member.name] if isinstance(member.name, bytes) else member.name
             parts = split_path(raw)
+            name = printable("/".join((*around, raw)))
             is_folder = raw.endswith(("/", "\\"))
-            if parts and is_junk(parts):
-                continue
             if parts is None or not (parts or is_folder):
-                self.refused.append(Refusal(name, "Its path is absolute or leaves the ZIP. Make the ZIP again."))
+                self.refused.append(
+                    Refusal(name, "Its path is absolute or leaves the archive. Make the archive again.")
+                )
+                continue
+            parts = (*around, *parts)
+            aside = why_aside(parts) if parts else None
+            if aside is not None:
+                if not is_folder:
+                    self.aside.append((parts, aside))
             elif is_folder:
-                folders.append(parts)
-            elif reason := _why_refused(info, parts, index in overlapping):
-                num_encrypted += info.flag_bits & _ENCRYPTED
+                self._folders.append(parts)
+            elif reason := member.why_refused or _why_not_used(member, parts, nested=bool(around)):
                 self.refused.append(Refusal(name, reason))
+            elif _is_archive(parts[-1]):
+                self._open_inner(member, parts)
             else:
-                entries.append(ArchiveEntry(name, parts, info.file_size, index))
-        if num_encrypted and not entries:
-            raise ArchiveError("The ZIP file has a password. Make it again without one.")
-        total = sum(entry.size for entry in entries)
-        if total > MAX_TOTAL_BYTES:
-            raise ArchiveError(
-                f"The ZIP file unpacks to {total / 1e9:,.1f} GB; the limit is {MAX_TOTAL_BYTES / 1e9:.0f} GB. "
-                "Make the pictures smaller, or send several ZIP files."
+                self.entries.append(ArchiveEntry(parts, member))
+        self._check_limits()
+
+    def _members(self, file: IO[bytes]) -> Sequence[Member]:
+        if not is_tar(file):
+            head = file.read(512)
+            kind = archive_kind(head)
+            if kind is not None:
+                raise ArchiveError(f"This is {kind} file. Unpack it and make a ZIP file of it.")
+            file.seek(0)
+            return zip_members(file)
+        members, copy = tar_members(file)
+        if copy is not file:
+            self._stack.callback(copy.close)
+        return members
+
+    def _open_inner(self, member: Member, parts: tuple[str, ...]) -> None:
+        try:
+            if self._num_inner >= _MAX_INNER_ARCHIVES:
+                raise ArchiveError(f"There are more than {_MAX_INNER_ARCHIVES} archives in this one. Unpack it first.")
+            self._num_inner += 1
+            copy = spool(member.chunks(), ARCHIVE_GB.value * 1e9 - self._spooled_bytes)
+            self._stack.callback(copy.close)
+            self._spooled_bytes += member.size
+            self._open(copy, (*parts[:-1], archive_stem(parts[-1])))
+        except _TooMuchError:
+            raise
+        except (ArchiveError, *DAMAGE_ERRORS) as error:
+            reason = str(error) if isinstance(error, ArchiveError) else "The archive in it is damaged. Make it again."
+            self.refused.append(Refusal(printable("/".join(parts)), reason))
+
+    def _check_limits(self) -> None:
+        if len(self.entries) + len(self.refused) + len(self.aside) > FILES.value:
+            raise _TooMuchError(too_many_files())
+        total = sum(entry.member.size for entry in self.entries)
+        if total > ARCHIVE_GB.value * 1e9:
+            raise _TooMuchError(
+                f"The archive unpacks to {total / 1e9:,.1f} GB; the limit is {ARCHIVE_GB} GB. {TOO_LARGE}"
             )
-        if not (entries or self.refused or folders):
-            raise ArchiveError("The ZIP file holds no pictures. Put one folder of pictures per class into it.")
-        self.entries = tuple(entries)
-        self.empty_folders = _empty(folders, entries)
+
+    def _check_use(self) -> None:
+        reasons = {refusal.reason for refusal in self.refused}
+        if self.refused and not self.entries and len(reasons) == 1:
+            reason = next(iter(reasons))
+            if reason == PASSWORD:
+                raise ArchiveError("The ZIP file has a password. Make it again without one.")
+            if reason.startswith("Packed"):
+                raise ArchiveError(f"Files that cannot be read: all {len(self.refused):,}. {reason}")
+        if not (self.entries or self.refused or self._folders or any(a.kind != "system" for _, a in self.aside)):
+            raise ArchiveError("The archive holds no pictures. Put one folder of pictures per class into it.")
 
 
-def open_archive(path: Path) -> Archive:
-    """Open a ZIP file and sort its entries; nothing is unpacked yet.
+class _TooMuchError(ArchiveError):
+    """An archive beyond the limits, wherever in it that was noticed."""
+
+
+def open_archive(path: Path, name: str = "") -> Archive:
+    """Open a ZIP or TAR file and sort its entries; pictures in it are not unpacked yet.
 
     Args:
         path: The file. Its name does not matter.
+        name: What the person called it, which may say that it is one part of several.
 
     Raises:
-        ArchiveError: If it is no ZIP, damaged, empty, protected by a password or too large.
+        ArchiveError: If it is no archive, damaged, empty, protected by a password or too large.
+        StorageError: If the disk is too full for a copy of a packed TAR file or of an archive in it.
     """
+    if is_part(name):
+        raise ArchiveError(IN_PARTS)
     try:
-        with path.open("rb") as file:
-            _check_whole(file)
-        with ExitStack() as stack:
-            archive = Archive(stack.enter_context(zipfile.ZipFile(path)))
-            stack.pop_all()  # the archive closes it from now on
-            return archive
+        file = path.open("rb")
+        if not file.read(1):
+            file.close()
+            raise ArchiveError("The file is empty. Make or upload it again.")
+        file.seek(0)
+        return Archive(file)
     except FileNotFoundError as error:
-        raise ArchiveError("The ZIP file is not there any more. Upload it again.") from error
+        raise ArchiveError("The archive is not there any more. Upload it again.") from error
     except DAMAGE_ERRORS as error:
-        raise ArchiveError(_BROKEN) from error
+        raise ArchiveError("The archive is incomplete or damaged. Make or upload it again.") from error
 
 
-def _check_whole(file: BinaryIO) -> None:
-    """Judge a file by its beginning and its end, before its directory is read into memory."""
-    head = file.read(512)
-    if not head:
-        raise ArchiveError("The file is empty. Make or upload it again.")
-    kind = archive_kind(head)
-    if kind is not None:
-        raise ArchiveError(f"This is {kind} file. Unpack it and make a ZIP file of it.")
-    size = file.seek(0, 2)
-    file.seek(max(0, size - 65_536 - 22 - 20))
-    tail = file.read()
-    end = tail.rfind(b"PK\x05\x06")
-    if end < 0 or end + 22 > len(tail):
-        if head.startswith(b"PK"):
-            raise ArchiveError("The ZIP file is incomplete. Upload it again.")
-        raise ArchiveError("This is not a ZIP file. Put your pictures into a ZIP file, one folder per class.")
-    num_entries, directory_bytes = struct.unpack_from("<HL", tail, end + 10)
-    if end >= 20 and tail[end - 20 : end - 16] == b"PK\x06\x07":  # the record of ZIP files beyond 4 GB or 65,535 files
-        file.seek(struct.unpack_from("<Q", tail, end - 12)[0])
-        record = file.read(56)
-        if len(record) < 56 or not record.startswith(b"PK\x06\x06"):
-            raise ArchiveError(_BROKEN)
-        num_entries, directory_bytes = struct.unpack_from("<QQ", record, 32)
-    if num_entries > MAX_ENTRIES or directory_bytes > _MAX_DIRECTORY_BYTES:
-        raise ArchiveError(
-            f"The ZIP file holds more than {MAX_ENTRIES:,} files, which is the limit. Send several smaller ZIP files."
-        )
+def is_part(name: str) -> bool:
+    """Return whether a name is one of the parts of a split archive: `.z01`, `.zip.001`, `.part1.rar`."""
+    return _PART.search(name) is not None
 
 
-def _entry_name(info: zipfile.ZipInfo) -> str:
-    """Return the name as it was meant: many programs write UTF-8 without saying so."""
-    if info.flag_bits & _UTF8_NAME:
-        return info.orig_filename
-    try:
-        return info.orig_filename.encode("cp437").decode("utf-8")
-    except UnicodeError:
-        return info.orig_filename
+def _is_archive(name: str) -> bool:
+    return name.lower().endswith(ARCHIVE_SUFFIXES)
 
 
-def _why_refused(info: zipfile.ZipInfo, parts: tuple[str, ...], overlaps: bool) -> str | None:
-    kind = stat.S_IFMT(info.external_attr >> 16)
-    if kind not in (0, stat.S_IFREG):
-        return "This is a link or a device, not a file. Put the picture itself into the ZIP."
-    if info.flag_bits & _ENCRYPTED:
-        return "It has a password. Make the ZIP again without one."
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        return "It is packed in an unusual way. Make the ZIP again with the normal method (Deflate)."
-    if len(parts) > MAX_DEPTH:
-        return f"It lies more than {MAX_DEPTH} folders deep. Use one folder per class."
-    if overlaps:
-        return "It shares its bytes with another file, as in damaged or harmful ZIP files. Make the ZIP again."
-    if info.file_size > MAX_ENTRY_BYTES:
+def archive_stem(name: str) -> str:
+    """Return the name of an archive without its ending: `pets` of `pets.tar.gz`."""
+    stem = PurePath(name).stem
+    return PurePath(stem).stem if stem.lower().endswith(".tar") else stem
+
+
+def _why_not_used(member: Member, parts: tuple[str, ...], *, nested: bool) -> str | None:
+    if len(parts) > DEPTH.value:
+        return f"It lies more than {DEPTH} folders deep. Use one folder per class."
+    if is_part(parts[-1]):
+        return IN_PARTS
+    if _is_archive(parts[-1]):
         return (
-            f"It has {info.file_size / 1e6:,.0f} MB; the limit is {MAX_ENTRY_BYTES / 1e6:.0f} MB. Save a smaller copy."
+            "A ZIP or TAR file in one that lies in another itself: unpack it and bring its pictures."
+            if nested
+            else None
         )
-    if info.file_size > max(RATIO_FLOOR_BYTES, MAX_RATIO * info.compress_size):
-        return "It unpacks to far more than a picture would, as in harmful ZIP files. Save the picture as JPEG."
+    if member.size > FILE_MB.value * 1e6:
+        return f"It has {member.size / 1e6:,.0f} MB; the limit is {FILE_MB} MB. Save a smaller copy."
     return None
-
-
-def _overlapping(infos: list[zipfile.ZipInfo], directory_start: int) -> set[int]:
-    """Return the entries whose bytes begin inside an earlier one, or reach into the directory.
-
-    Such ZIP files use the same compressed bytes many times over.
-
-    Source:
-        https://github.com/python/cpython/issues/109858
-    """
-    found = set()
-    end = 0
-    for index in sorted(range(len(infos)), key=lambda i: infos[i].header_offset):
-        info = infos[index]
-        own_end = info.header_offset + _LOCAL_HEADER_BYTES + len(info.orig_filename) + info.compress_size
-        if info.header_offset < end or own_end > directory_start:
-            found.add(index)
-        end = max(end, own_end)
-    return found
 
 
 def _empty(folders: Iterable[tuple[str, ...]], entries: Iterable[ArchiveEntry]) -> tuple[tuple[str, ...], ...]:

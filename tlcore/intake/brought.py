@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tlcore.dataset import (
@@ -17,9 +16,11 @@ from tlcore.dataset import (
     with_class,
 )
 from tlcore.errors import DatasetError
+from tlcore.intake.labels import natural
 from tlcore.intake.names import printable
-from tlcore.intake.readings import Label, Reading, Readings, choose
+from tlcore.intake.readings import Label, Reading, Readings
 from tlcore.intake.splitting import TEST_FRACTION, VALIDATION_FRACTION, NewItem, assign_splits
+from tlcore.intake.tree import choose
 
 UNLABELLED = "unlabelled"
 
@@ -81,7 +82,7 @@ class Brought:
         names = {label.class_name for label in labels if label.class_name is not None} | set(reading.classes)
         check_class_count(dataset, names)
         classes: dict[str | None, ClassLabel] = {}
-        for name in sorted(names, key=_natural):
+        for name in sorted(names, key=natural):
             dataset, classes[name] = with_class(dataset, name)
         new: list[NewItem] = []
         without: dict[str, Unlabelled] = {}
@@ -99,36 +100,57 @@ class Brought:
         return replace(dataset, items=items, unlabelled=(*dataset.unlabelled, *aside))
 
 
-def read_by_mapping(brought: Brought, classes: Mapping[str, str]) -> Reading:
-    """Return the likeliest reading with the classes that a mapping gives to folders.
+def by_folders(brought: Brought, values: Mapping[str, str]) -> list[str | None]:
+    """Return for each picture what a mapping gives to the folder in which it lies.
 
     Args:
         brought: What came.
-        classes: From folders (`rotten`, or `apple/rotten` where that is not enough) to class names; of several that fit
-            a picture the longest counts, then the innermost. Pictures below none of them have no class.
+        values: From folders (`rotten`, or `apple/rotten` where that is not enough) to anything; of several that fit a
+            picture the longest counts, then the innermost.
 
     Raises:
         DatasetError: If a folder is not there.
     """
-    wanted = {tuple(folder.strip("/").split("/")): name for folder, name in classes.items()}
-    used: set[tuple[str, ...]] = set()
-    labels = []
-    for picture, label in zip(brought.pictures, brought.readings.found[0].labels, strict=True):
+    wanted = {tuple(folder.strip("/").split("/")): value for folder, value in values.items()}
+    found = []
+    for picture in brought.pictures:
         folders = tuple(picture.path.split("/")[:-1])
-        runs = (
-            folders[end - length : end]
-            for length in range(len(folders), 0, -1)
-            for end in range(len(folders), length - 1, -1)
-        )
-        found = next((run for run in runs if run in wanted), None)
-        if found is not None:
-            used.add(found)
-        labels.append(replace(label, class_name=None if found is None else clean_class_name(wanted[found])))
-    missing = sorted("/".join(folder) for folder in wanted.keys() - used)
+        lengths = range(len(folders), 0, -1)
+        runs = (folders[end - length : end] for length in lengths for end in range(len(folders), length - 1, -1))
+        found.append(next((run for run in runs if run in wanted), None))
+    _check_all_used((("/".join(folder), folder in found) for folder in wanted), "folder")
+    return [None if run is None else wanted[run] for run in found]
+
+
+def by_files(brought: Brought, values: Mapping[str, str]) -> list[str | None]:
+    """Return for each picture what a mapping gives to its file, named by its path or by as much of its end as needed.
+
+    Raises:
+        DatasetError: If a file is not there.
+    """
+    found = []
+    for picture in brought.pictures:
+        parts = picture.path.split("/")
+        ends = ("/".join(parts[start:]) for start in range(len(parts)))
+        found.append(next((end for end in ends if end in values), None))
+    used = set(found)
+    _check_all_used(((name, name in used) for name in values), "picture")
+    return [None if end is None else values[end] for end in found]
+
+
+def _check_all_used(names: Iterable[tuple[str, bool]], what: str) -> None:
+    missing = sorted(name for name, is_used in names if not is_used)
     if missing:
-        raise DatasetError(f"No picture lies in a folder {', '.join(missing)}. Check the names in `classes`.")
-    names = tuple(dict.fromkeys(map(clean_class_name, classes.values())))
-    return Reading("mapping", "The classes that were given", tuple(labels), names)
+        more = f" and {len(missing) - 5:,} more" if len(missing) > 5 else ""
+        raise DatasetError(f"There is no {what} {', '.join(missing[:5])}{more} among the pictures. Check the names.")
+
+
+def read_as(brought: Brought, class_names: Sequence[str | None]) -> Reading:
+    """Return the likeliest reading with other classes: one name per picture, `None` for those without a class."""
+    pairs = zip(brought.readings.found[0].labels, class_names, strict=True)
+    labels = [replace(label, class_name=None if name is None else clean_class_name(name)) for label, name in pairs]
+    names = sorted({label.class_name for label in labels if label.class_name is not None}, key=natural)
+    return Reading("given", "The classes that were given", tuple(labels), tuple(names))
 
 
 def read_again(dataset: Dataset, import_id: str, brought: Brought, key: str, *, seed: int = 0) -> Dataset:
@@ -197,9 +219,3 @@ def check_class_count(dataset: Dataset, class_names: Collection[str]) -> None:
 def _classes_of(brought: Brought, key: str) -> set[str]:
     reading = choose(brought.readings, key)
     return {label.class_name for label in labels_with_class(reading) if label.class_name} | set(reading.classes)
-
-
-def _natural(name: str) -> tuple[list[tuple[int, str]], str]:
-    """Sort as people do: 2 before 10, whatever the case."""
-    pieces = re.findall(r"[0-9]+|[^0-9]+", name.casefold())
-    return [(int(p), "") if p.isascii() and p.isdigit() else (-1, p) for p in pieces], name

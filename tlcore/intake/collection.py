@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import PurePath
 from typing import Protocol
 
 from tlcore.dataset import MAX_CLASSES, Dataset, Import, Split
 from tlcore.errors import ImageError
 from tlcore.intake.archives import Refusal
-from tlcore.intake.aside import aside_lines
+from tlcore.intake.aside import aside_among, aside_lines
 from tlcore.intake.brought import UNLABELLED, Brought, Picture, check_class_count, labels_with_class
+from tlcore.intake.decoding import measure_grey
+from tlcore.intake.grey import GreyRange, GreyStatistics, find_grey_range
 from tlcore.intake.label_files import LabelFile, read_label_files
 from tlcore.intake.labels import similar_names
 from tlcore.intake.names import printable
-from tlcore.intake.readings import Label, Reading, Readings, choose, read_tree
+from tlcore.intake.readings import Label, Reading, Readings
 from tlcore.intake.sources import Found, Listing, Source, list_source
 from tlcore.intake.splitting import TEST_FRACTION, VALIDATION_FRACTION
+from tlcore.intake.tree import choose, read_tree
 from tlcore.progress import in_order
 
 _MAX_THREADS = 8
+# Files of these kinds may have more than 8 bits; only their content decides.
+DEEP_SUFFIXES = (".png", ".tif", ".tiff", ".pgm", ".ppm", ".pnm", ".pam", ".pfm", "")
 
 
 class PictureStore(Protocol):
@@ -64,11 +70,13 @@ class Gathered:
         brought: The pictures, and what their folders can mean.
         notes: What the person should know, whatever the reading.
         refused: Files that are not used, with reasons.
+        grey_range: What became black and white in pictures with more than 8 bits; `None` if there are none.
     """
 
     brought: Brought
     notes: tuple[str, ...]
     refused: tuple[Refusal, ...]
+    grey_range: GreyRange | None = None
 
     def into(
         self,
@@ -105,6 +113,7 @@ class Gathered:
         after = self.brought.place(
             dataset, taken, import_id=import_id, scenes=scenes, validation=validation, test=test, seed=seed
         )
+        after = replace(after, grey_range=after.grey_range or self.grey_range)
         added = len(after.items) - len(before.items)
         is_new = added or len(after.unlabelled) > len(before.unlabelled)
         if import_id is not None and is_new:
@@ -146,7 +155,9 @@ def collect(
         DatasetError: If there would be too many classes, or it is not clear what they are.
         StorageError: If the disk is full or cannot be written.
     """
-    gathered = gather(sources, dataset, image_store, on_progress=on_progress)
+    gathered = gather(
+        sources, dataset, image_store, on_progress=on_progress, wanted=() if classes is None else (classes,)
+    )
     reading = choose(gathered.brought.readings, classes)
     return gathered.into(dataset, reading=reading, validation=validation, test=test, seed=seed)
 
@@ -157,35 +168,58 @@ def gather(
     image_store: PictureStore,
     *,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    wanted: Sequence[str | int] = (),
+    label_file: LabelFile | None = None,
 ) -> Gathered:
-    """Decode and store every picture of the sources; arguments and errors as in `collect`.
+    """Decode and store every picture of the sources.
 
     The data set, in which too many classes would be noticed, may be another one when they are put into it.
+
+    Args:
+        sources: What the person brought.
+        dataset: What is there already.
+        image_store: Where clean pictures go.
+        on_progress: Called in this thread with the number of files done and of all; it may raise.
+        wanted: Keys of readings that are to be among those found even if nobody would propose them.
+        label_file: What says the classes, instead of any label file among the sources.
+
+    Raises:
+        DatasetError: If there would be too many classes whatever the reading.
+        StorageError: If the disk is full or cannot be written.
     """
     listing = Listing()
     with ExitStack() as stack:
         for source in sources:
             list_source(source, listing, stack)
-        label_files, unreadable = _label_files(listing)
+        _leave_aside(listing)
+        label_files = _read_label_files(listing) if label_file is None else [label_file]
         # Whether there are too many classes is known before anything is decoded.
         promising = [one for one in listing.found if one.looks_like_picture]
-        readings, _ = _understand(promising, listing, label_files)
+        readings, _ = _understand(promising, listing, label_files, wanted)
         if all(len(reading.classes) > MAX_CLASSES for reading in readings.found):
             check_class_count(dataset, readings.found[0].classes)
-        stored = _bring_all(listing, image_store, stack, on_progress)
+        threads = max(2, min(os.cpu_count() or 2, _MAX_THREADS))
+        pool = stack.enter_context(ThreadPoolExecutor(threads, thread_name_prefix="intake"))
+        grey_range = dataset.grey_range or find_grey_range(_measured(listing, pool))
+        bring = partial(_bring, image_store, grey_range)
+        outcomes = stack.enter_context(closing(in_order(pool, bring, listing.found, ahead=3 * threads)))
+        stored = _sorted_out(outcomes, listing, on_progress)
     pictures = {id(one.found) for one in stored}
     # What could not be read tells a class too: one that has no good picture yet.
     counted = [one for one in listing.found if one.looks_like_picture or id(one) in pictures]
-    readings, notes = _understand(counted, listing, label_files)
+    readings, notes = _understand(counted, listing, label_files, wanted)
     kept = [index for index, one in enumerate(counted) if id(one) in pictures]
-    brought = Brought(
-        tuple(Picture(one.image, "/".join(one.found.path_parts)) for one in stored), _only(readings, kept)
-    )
-    return Gathered(
-        brought,
-        (*notes, *_picture_notes(stored), *aside_lines(why for _, why in listing.aside)),
-        (*listing.refused, *unreadable),
-    )
+    brought = Brought(tuple(Picture(one.image, one.found.name) for one in stored), _only(readings, kept))
+    lines = aside_lines(why for _, why in listing.aside)
+    return Gathered(brought, (*notes, *_picture_notes(stored), *lines), tuple(listing.refused), grey_range)
+
+
+def _leave_aside(listing: Listing) -> None:
+    """Take out of what was found what is no example because of what else is there, such as masks."""
+    asked = [one for one in listing.found if one.label is None and one.looks_like_picture]
+    whys = {id(one): why for one, why in zip(asked, aside_among([o.path_parts for o in asked]), strict=True) if why}
+    listing.aside += [(one.path_parts, whys[id(one)]) for one in asked if id(one) in whys]
+    listing.found = [one for one in listing.found if id(one) not in whys]
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,17 +229,26 @@ class _Stored:
     note: str | None
 
 
-def _bring_all(
-    listing: Listing, image_store: PictureStore, stack: ExitStack, on_progress: Callable[[int, int], None]
+def _measured(listing: Listing, pool: ThreadPoolExecutor) -> list[GreyStatistics]:
+    """Return how far the values of all pictures with more than 8 bits reach: they are scaled together."""
+
+    def measure(found: Found) -> GreyStatistics | None:
+        try:
+            return None if found.read is None else measure_grey(found.read())
+        except ImageError:
+            return None  # said when it is decoded
+
+    deep = [one for one in listing.found if PurePath(one.path_parts[-1]).suffix.lower() in DEEP_SUFFIXES]
+    return [statistics for statistics in pool.map(measure, deep) if statistics is not None]
+
+
+def _sorted_out(
+    outcomes: Iterable[_Stored | Refusal], listing: Listing, on_progress: Callable[[int, int], None]
 ) -> list[_Stored]:
-    """Decode and store what was found; what cannot be is added to the refused."""
+    """Return what was stored; the others are added to the refused."""
     stored: list[_Stored] = []
     total = len(listing.found)
     on_progress(0, total)
-    threads = max(2, min(os.cpu_count() or 2, _MAX_THREADS))
-    pool = stack.enter_context(ThreadPoolExecutor(threads, thread_name_prefix="intake"))
-    bring = partial(_bring, image_store)
-    outcomes = stack.enter_context(closing(in_order(pool, bring, listing.found, ahead=3 * threads)))
     for done, outcome in enumerate(outcomes, start=1):
         if isinstance(outcome, Refusal):
             listing.refused.append(outcome)
@@ -215,36 +258,40 @@ def _bring_all(
     return stored
 
 
-def _bring(image_store: PictureStore, found: Found) -> _Stored | Refusal:
+def _bring(image_store: PictureStore, grey_range: GreyRange | None, found: Found) -> _Stored | Refusal:
     try:
-        clean = found.clean()
+        clean = found.clean(grey_range)
     except ImageError as error:
         return Refusal(found.name, str(error))
     return _Stored(found, image_store.add(clean.data, clean.thumbnail), clean.note)
 
 
-def _label_files(listing: Listing) -> tuple[list[LabelFile], list[Refusal]]:
-    files, refused = [], []
+def _read_label_files(listing: Listing) -> list[LabelFile]:
+    files = []
     for parts, read in listing.label_files:
         try:
             files.append(LabelFile(parts, read()))
         except ImageError as error:
-            refused.append(Refusal(printable("/".join(parts[1:])), str(error)))
-    return files, refused
+            listing.refused.append(Refusal(printable("/".join(parts[1:])), str(error)))
+    return files
 
 
 def _understand(
-    found: Sequence[Found], listing: Listing, label_files: Sequence[LabelFile]
+    found: Sequence[Found], listing: Listing, label_files: Sequence[LabelFile], wanted: Sequence[str | int]
 ) -> tuple[Readings, tuple[str, ...]]:
     """Return what the folders of files mean, with a label for each, and notes on the label files."""
     asked = [index for index, one in enumerate(found) if one.label is None]
-    if not asked and found:
+    if found and not asked:
         labels = tuple(one.label or Label(None) for one in found)
         names = tuple(sorted({label.class_name for label in labels if label.class_name is not None}))
         return Readings((Reading("given", "The classes that were named", labels, names),), is_clear=True), ()
     paths = [found[index].path_parts for index in asked]
     read = read_label_files(label_files, paths)
-    readings = read_tree(paths, read.said, listing.empty_folders)
+    readings = read_tree(paths, read.said, listing.empty_folders, aside=listing.aside)
+    for key in wanted:
+        known = {reading.key for reading in readings.found}
+        more = read_tree(paths, read.said, listing.empty_folders, aside=listing.aside, wanted=key).found
+        readings = replace(readings, found=(*readings.found, *(one for one in more if one.key not in known)))
     if len(asked) < len(found):
         readings = replace(readings, found=tuple(_with_given(reading, found, asked) for reading in readings.found))
     return readings, read.notes
@@ -273,7 +320,7 @@ def _picture_notes(stored: Sequence[_Stored]) -> Iterator[str]:
 def _notes(pictures: Sequence[Picture], labels: Sequence[Label], before: Dataset, after: Dataset) -> Iterator[str]:
     if not pictures:
         yield "No pictures were found. Bring JPEG or PNG files, or a ZIP file with one folder of pictures per class."
-    names = {picture.image: picture.path.partition("/")[2] for picture in pictures}
+    names = {picture.image: picture.path for picture in pictures}
     if any(label.class_name == UNLABELLED for label in labels):
         yield (
             f"Pictures that lie in no folder: {len(labels):,}. They are in the class {UNLABELLED}. "

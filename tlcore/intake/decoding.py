@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,13 +13,24 @@ from PIL import Image, UnidentifiedImageError
 
 from tlcore.damage import DAMAGE_ERRORS
 from tlcore.errors import ImageError
-from tlcore.intake.pixels import MAX_SIDE, open_picture, upright_rgb
-from tlcore.intake.signatures import why_not_a_picture
+from tlcore.intake.grey import GreyRange, GreyStatistics, grey_statistics
+from tlcore.intake.limits import MEGAPIXELS
+from tlcore.intake.pixels import (
+    MAX_SIDE,
+    NUM_BANDS,
+    WHITE,
+    RawCameraFileError,
+    deep_values,
+    ground,
+    open_picture,
+    upright_rgb,
+)
+from tlcore.intake.signatures import RAW, why_not_a_picture
 
 THUMBNAIL_SIDE = 160
-MAX_MEGAPIXELS = 40
 PICTURE_SUFFIXES = (
-    ".jpg .jpeg .jpe .jfif .mpo .png .apng .gif .bmp .dib .webp .tif .tiff .avif .heic .heif".split()  # noqa: SIM905
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".gif", ".bmp", ".dib", ".webp", ".tif", ".tiff"),
+    *(".avif", ".heic", ".heif", ".ppm", ".pgm", ".pbm", ".pnm", ".pam", ".pfm"),
 )
 
 # Small pictures are stored without loss, so that the strokes of a tiny digit stay as they are.
@@ -27,6 +40,8 @@ _THUMBNAIL_QUALITY = 85
 # 40 megapixels times 50 passes, some ten times what a camera writes. A file may ask for thousands.
 _MAX_SCANNED_PIXELS = 2_000_000_000
 _MOVING_FORMATS = ("GIF", "WEBP", "PNG", "AVIF")
+_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
+_START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 _DAMAGED = "The picture is damaged or incomplete. Save or download it again."
 
 
@@ -49,19 +64,39 @@ class CleanImage:
     note: str | None = None
 
 
-def read_image(data: bytes) -> CleanImage:
+def read_image(data: bytes, grey_range: GreyRange | None = None) -> CleanImage:
     """Decode, check and store anew the bytes of a picture from anywhere.
 
-    The content decides about the format, never the name. Transparent parts become white.
+    The content decides about the format, never the name. Transparent parts become white, or grey behind white.
 
     Args:
         data: The bytes of the file.
+        grey_range: What is black and white in pictures with more than 8 bits, from `find_grey_range` over all of the
+            data set; `None` finds it for this picture alone.
 
     Raises:
         ImageError: If this is no picture, a damaged one, or one too large; the text does not name the file.
     """
-    image, note = _clean(data)
+    image, note = _clean(data, grey_range)
     return _stored(image, note)
+
+
+def measure_grey(data: bytes) -> GreyStatistics | None:
+    """Return how far the values of a picture with more than 8 bits reach.
+
+    A picture of 8 bits costs only a look at its header.
+
+    Args:
+        data: The bytes of a file from anywhere.
+
+    Returns:
+        `None` of a picture of 8 bits, and of a file that `read_image` refuses.
+    """
+    with suppress(Image.DecompressionBombError, ImageError, *DAMAGE_ERRORS), open_picture(io.BytesIO(data)) as image:
+        _check_size(image, data)
+        values = deep_values(image)
+        return None if values is None else grey_statistics(values)
+    return None
 
 
 def clean_pixels(pixels: NDArray[np.uint8]) -> CleanImage:
@@ -75,7 +110,7 @@ def clean_pixels(pixels: NDArray[np.uint8]) -> CleanImage:
     return _stored(image, None)
 
 
-def pixels_of(data: bytes) -> NDArray[np.uint8]:
+def pixels_of(data: bytes, grey_range: GreyRange | None = None) -> NDArray[np.uint8]:
     """Return the pixels that training would see, had this file been added to a data set.
 
     Without the faint traces of storing them as a JPEG file once more: an exported model does not see them
@@ -83,6 +118,7 @@ def pixels_of(data: bytes) -> NDArray[np.uint8]:
 
     Args:
         data: The bytes of a picture from anywhere.
+        grey_range: As `read_image`; that of the data set which the model learned from.
 
     Returns:
         uint8 RGB pixels of shape `(height, width, 3)`, `[0, 255]`, no side longer than 512.
@@ -90,7 +126,7 @@ def pixels_of(data: bytes) -> NDArray[np.uint8]:
     Raises:
         ImageError: As `read_image`.
     """
-    image, _ = _clean(data)
+    image, _ = _clean(data, grey_range)
     return np.array(image)
 
 
@@ -107,23 +143,23 @@ def _encoded(image: Image.Image, file_format: str, quality: int) -> bytes:
     return buffer.getvalue()
 
 
-def _clean(data: bytes) -> tuple[Image.Image, str | None]:
+def _clean(data: bytes, grey_range: GreyRange | None) -> tuple[Image.Image, str | None]:
     """Return an RGB picture without metadata, no side longer than 512 pixels, and a note."""
     if not data:
         raise ImageError("The file is empty. Save or download it again.")
     try:
         with open_picture(io.BytesIO(data)) as image:
             _check_size(image, data)
-            rgb = upright_rgb(image)
-            note = _note(image)
+            rgb = upright_rgb(image, grey_range)
+            note = _note(image, grey_range)
     except Image.DecompressionBombError as error:
         raise ImageError(
-            f"The picture has far more than {MAX_MEGAPIXELS} megapixels, which is the limit. Save a smaller copy."
+            f"The picture has far more than {MEGAPIXELS} megapixels, which is the limit. Save a smaller copy."
         ) from error
-    except UnidentifiedImageError as error:
+    except RawCameraFileError as error:
+        raise ImageError(RAW) from error
+    except (UnidentifiedImageError, *DAMAGE_ERRORS) as error:
         raise ImageError(why_not_a_picture(data) or _DAMAGED) from error
-    except DAMAGE_ERRORS as error:
-        raise ImageError(_DAMAGED) from error
     return rgb, note
 
 
@@ -132,20 +168,41 @@ def _check_size(image: Image.Image, data: bytes) -> None:
     pixels = image.width * image.height
     progressive = "progressive" in image.info
     # A JPEG that is not progressive is decoded line by line and eight times smaller, without the whole in memory.
-    if pixels > MAX_MEGAPIXELS * 1e6 and (image.format not in ("JPEG", "MPO") or progressive):
+    if pixels > MEGAPIXELS.value * 1e6 and (image.format not in ("JPEG", "MPO") or progressive):
         raise ImageError(
             f"The picture has {pixels / 1e6:,.0f} megapixels ({image.width:,} x {image.height:,}); "
-            f"the limit is {MAX_MEGAPIXELS}. Save a smaller copy."
+            f"the limit is {MEGAPIXELS}. Save a smaller copy, or raise the setting {MEGAPIXELS.setting}."
         )
-    if progressive and data.count(b"\xff\xda") * pixels > _MAX_SCANNED_PIXELS:
+    if progressive and _num_scans(data) * pixels > _MAX_SCANNED_PIXELS:
         raise ImageError("The picture is stored in far too many passes. Open it in a photo program and save it again.")
 
 
-def _note(image: Image.Image) -> str | None:
-    if not getattr(image, "is_animated", False):
-        return None
-    if image.format in _MOVING_FORMATS:
-        return "Moving picture: only the first frame is used."
-    if image.format == "TIFF":
-        return "Several pages: only the first one is used."
-    return None
+def _num_scans(data: bytes) -> int:
+    """Return the number of passes of a JPEG; what lies behind its end, such as the film of a moving photo, has none."""
+    scans, at = 0, 2
+    while (marker := _MARKER.search(data, at)) and marker[1][0] != _END_OF_IMAGE:
+        scans += marker[1][0] == _START_OF_SCAN
+        at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
+    return scans
+
+
+def _note(image: Image.Image, grey_range: GreyRange | None) -> str | None:
+    notes = []
+    if getattr(image, "is_animated", False) and image.format in _MOVING_FORMATS:
+        notes.append("Moving picture: only the first frame is used.")
+    elif getattr(image, "is_animated", False) and image.format == "TIFF":
+        notes.append("Several pages: only the first one is used.")
+    if NUM_BANDS in image.info:
+        notes.append(f"{image.info[NUM_BANDS]} bands: the first three are used as red, green and blue.")
+    if grey_range is not None and deep_values(image) is not None:
+        low, high = grey_range
+        notes.append(f"More than 8 bits: {low:,g} to {high:,g} are shown as black to white.")
+    elif image.has_transparency_data:
+        notes += _transparency_note(image.convert("RGBA"))
+    return " ".join(notes) or None
+
+
+def _transparency_note(rgba: Image.Image) -> list[str]:
+    if rgba.getchannel("A").getextrema()[1] == 0:
+        return ["Transparent all over: nothing of it can be seen."]
+    return [] if ground(rgba) == WHITE else ["White on a transparent ground: it is laid on grey."]

@@ -147,7 +147,8 @@ def _pass_doubled(tree: Tree) -> None:
 def _pass_inner_copy(tree: Tree) -> bool:
     """Read `set/cat`, `set/dog`, `set/set/cat`, `set/set/dog` as cat and dog: the whole set lies in itself once more.
 
-    So is every folder beside parts that holds parts itself.
+    So it does in a folder of any name that holds folders of all names beside it, and in one beside parts that holds
+    parts itself.
     """
     names = tree.weights()
     parts = parts_among(names)
@@ -160,11 +161,15 @@ def _pass_inner_copy(tree: Tree) -> bool:
             below[name].add(child)
     copies = set()
     for name, children in below.items():
-        is_same = name.casefold() in outer[name] and len(children & set(names)) * 2 >= len(children)
-        holds_parts = len(parts) > 1 and name not in parts and children <= parts_among(children).keys()
-        if is_same or holds_parts:
+        others = set(names) - {name}
+        is_inner = name.casefold() in outer[name] and len(children & others) * 2 >= len(children)
+        holds_all = len(others) > 1 and others <= children
+        holds_parts = len(parts) > 1 and children <= parts_among(children).keys()
+        if name not in parts and (is_inner or holds_all or holds_parts):
             copies.add(name)
-    tree.drop(0, lambda b: b.name(0) in copies and len(b.left) > 1, "passed", "the set once more inside itself")
+            if not is_inner:
+                tree.notes.append(f"The folder {name} holds the same folders as lie beside it; they are read as one.")
+    tree.drop(0, lambda b: b.name(0) in copies and len(b.left) > 1, "passed", "the set once more")
     return bool(copies)
 
 
@@ -173,25 +178,32 @@ def _pass_parts(tree: Tree) -> bool:
 
     They are parts if two different ones are there, and class folders lie in one of them, or nothing else is there.
     Folders beside them are no classes: their pictures have none, unless class folders of the same names as in the
-    parts lie there. One lone part around everything is none at all.
+    parts lie there. One lone part is none, unless the same class folders lie beside it (`cat`, `dog`, `test/cat`).
     """
     live = tree.live
     weights = tree.weights()
-    parts = parts_among(weights)
+    children: defaultdict[str, set[str | None]] = defaultdict(set)
+    for branch in live:
+        children[branch.left[0][1]].add(branch.name(1))
+    parts = parts_among(weights, [name for name in weights if len(children[name] - {None}) > 1])
     others = [name for name in weights if name not in parts]
     deeper = tree.weights(branches=[b for b in live if len(b.left) > 1])
     has_classes = any(rest or deeper[name] > weights[name] / 2 for name, (_, rest) in parts.items())
     is_only = sum(weights[name] for name in parts) >= MOST * sum(b.weight for b in tree.branches)
-    is_lone = len({split for split, _ in parts.values()}) == 1
     if not parts or not (has_classes or is_only):
-        return False
-    if is_lone and not (others and has_classes and all(is_unlabelled(name) for name in others)):
         return False
     if any(b.split not in (None, parts[b.left[0][1]][0]) for b in live if b.left[0][1] in parts):
         return False
     classes = {rest for _, rest in parts.values() if rest} | {
         b.left[1][1] for b in live if b.left[0][1] in parts and len(b.left) > 1
     }
+    are_beside = len(classes & set(others)) > 1
+    is_lone = len({split for split, _ in parts.values()}) == 1 and not are_beside
+    if is_lone and not (others and has_classes and all(is_unlabelled(name) for name in others)):
+        return False
+    strays = [name for name in others if not is_unlabelled(name) and name not in classes]
+    if len(strays) > 1 and sum(weights[name] for name in strays) > sum(weights[name] for name in parts):
+        return False  # class folders, of which one is called like a part
     beside: Counter[str] = Counter()
     members: defaultdict[str, set[Branch]] = defaultdict(set)
     for branch in live:
@@ -215,18 +227,19 @@ def _pass_parts(tree: Tree) -> bool:
             f"Beside the parts lie {sum(beside.values()):,} more pictures of the same classes ({some(list(beside))}). "
             "They are shared out like pictures without a part."
         )
+    inside = {name: {b.left[0][1] for b in branches if b.left} for name, branches in members.items()}
+    known = set().union(*(names for names in inside.values() if len(names) > 1))
     for name, branches in members.items():
-        known = {b.left[0][1] for b in live if b.left and not b.is_astray and b not in branches}
         _pass_inside_part(tree, branches, parts[name][0], known)
     return True
 
 
 def _pass_inside_part(tree: Tree, branches: set[Branch], split: Split, known: set[str]) -> None:
-    """Read `train/train/cat` and `test/images/1.jpg` as `train/cat` and `test/1.jpg`, but no class of other parts."""
+    """Read `train/train/cat` and `test/images/1.jpg` as `train/cat` and `test/1.jpg`, if it is no known class."""
     while len(names := {branch.left[0][1] for branch in branches if branch.left}) == 1:
         name = names.pop()
         is_filler = part_of(name) == split or is_container(name) or is_unlabelled(name)
-        if not is_filler or (len(known) > 1 and name in known):
+        if not is_filler or name in known:
             return
         tree.drop(0, lambda b: b in branches, "passed", "around everything in it")
 
@@ -269,7 +282,7 @@ def _pass_brought_together(tree: Tree) -> bool:
     if len(roots) < 2 or any(b.left[0][0] for b in live):
         return False
     inside: dict[str, set[str | None]] = {root: {b.name(1) for b in live if b.folders[0] == root} for root in roots}
-    wrapped = {root for root, names in inside.items() if len(names) == 1 and None not in names}
+    wrapped = {root for root, (name, *more) in inside.items() if name and not more and not part_of(name)}
     wrapped &= {b.folders[0] for b in live if len(b.left) > 2}
     if wrapped:
         tree.drop(1, lambda b: b.folders[0] in wrapped and len(b.left) > 2, "passed", "around everything in it")

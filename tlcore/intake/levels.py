@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tlcore.dataset import MAX_CLASSES
-from tlcore.intake.file_names import NEARLY_ALL, are_numbered, are_pieces, is_group_name
+from tlcore.intake.file_names import NEARLY_ALL, are_numbered, are_pieces, is_group_name, without_numbers, words_of
 from tlcore.intake.folders import MOST, Branch
 
 LevelKind = Literal["names", "factor", "group", "same"]
@@ -17,6 +17,11 @@ LevelKind = Literal["names", "factor", "group", "same"]
 
 # More classes than this on either side are no two ways of sorting the same things, such as fruit and freshness.
 _FEW = 20
+# So many folders with digits in their names in each class are clips or places rather than kinds.
+_MANY = 10
+# Groups that may well be what is told apart.
+_PERHAPS_CLASSES = frozenset(("person", "individual", "animal", "specimen"))
+_SETS = frozenset(("set", "sets", "data", "dataset", "datasets", "image", "images", "pictures", "photos", "archive"))
 _CIRCUMSTANCE = re.compile(
     r"(x|mag|zoom|res|size|scale|level|angle|view|rot)?[\s._-]*\d+([.,]\d+)?\s*(x\d*|px|mm|cm|m|nm|um|µm|deg|°|dpi|k|s|ms|%)?",
     re.IGNORECASE,
@@ -83,30 +88,40 @@ def _level(branches: Sequence[Branch], at: int) -> Level:
     reaching = frozenset().union(*tops.values())
     per_top = len(folders) / max(1, len(reaching))
     is_everywhere = weight >= MOST * sum(branch.weight for branch in branches)
-    return Level(at, _kind(names, repeats, per_top), names, repeats, reaching, is_everywhere)
+    kind = _kind(names, repeats, per_top, weight / max(1, len(folders)))
+    return Level(at, kind, names, repeats, reaching, is_everywhere)
 
 
-def _kind(names: Counter[str], repeats: float, folders_per_class: float) -> LevelKind:
+def _kind(names: Counter[str], repeats: float, per_top: float, pictures_each: float) -> LevelKind:
     """Return what the names of a level look like.
 
-    Groups have a word for it in their names (patient, slide, clip ...), or numbers, at least three of them in each
-    outermost folder on average, and are not the same few in each.
+    Groups hold several pictures and have a word for it in their names (patient, slide, clip ...), or digits, and are
+    many: at least three numbers, or ten other names, in each outermost folder on average, and not the same few in each.
     """
     if len(names) < 2:
         return "same"
-    if _share(is_group_name(name) for name in names) >= NEARLY_ALL:
-        return "group"
     if are_pieces(names):
         return "factor"
-    with_digits = _share(any(c.isdigit() for c in name) for name in names) >= NEARLY_ALL
-    if with_digits and folders_per_class >= 3 and (repeats < 0.5 or len(names) > _FEW):
-        return "group"
+    if pictures_each >= 1.5:
+        if sum(map(is_group_name, names)) >= NEARLY_ALL * len(names):
+            return "group"
+        many = 3 if _are_numbers(names) else _MANY
+        if _have_digits(names) and per_top >= many and (repeats < 0.5 or len(names) > _FEW):
+            return "group"
     return "factor" if all(_CIRCUMSTANCE.fullmatch(name.strip()) for name in names) else "names"
 
 
-def _share(found: Iterable[bool]) -> float:
-    answers = list(found)
-    return sum(answers) / len(answers)
+def _are_numbers(names: Iterable[str]) -> bool:
+    """Return whether names are little else than numbers: `10253`, `B_14-22549AB`, `fish_01`; not `001.Albatross`."""
+    found = list(names)
+    short = sum(max(map(len, re.findall(r"[^\W\d_]+", name)), default=0) <= 3 for name in found)
+    alike = len(set(map(without_numbers, found)))
+    return _have_digits(found) and (short >= NEARLY_ALL * len(found) or alike <= max(1, len(found) / 5))
+
+
+def _have_digits(names: Iterable[str]) -> bool:
+    found = [any(c.isdigit() for c in name) for name in names]
+    return sum(found) >= NEARLY_ALL * len(found)
 
 
 def choose_levels(levels: Sequence[Level]) -> Choice:
@@ -117,31 +132,37 @@ def choose_levels(levels: Sequence[Level]) -> Choice:
     2. If the outermost folders are patients, slides ... (or very many numbered ones) that all hold the same few
        folders, these are the classes.
     3. A careful person hesitates, and is asked, where two levels cross each other (each name of one lies in several
-       folders of the other), both have few names and neither is a circumstance, such as a magnification, or lies below
-       a group; and where the outermost folders differ by a number only, or one of them holds nearly everything, and
-       there are folders with names inside.
+       folders of the other), the outermost has few names, and the inner one is no circumstance, such as a
+       magnification, and does not lie below a group; and where there are folders with names in outermost folders that
+       differ by a number only, or are called sets or pictures (`lung_images`), or of which one holds nearly everything.
     """
     if not levels or not levels[0].names:
-        return Choice((), True, (), ())
+        return Choice((0,), True, (), ())
     top, *below = levels
     usable = [level for level in below if level.kind != "same" and level.is_everywhere]
     groups = [level.at for level in below if level.kind == "group" and level.is_everywhere]
     crossing = [level for level in usable if level.repeats >= 0.5]
-    fit = [level for level in crossing if level.kind != "group" and len(level.names) <= _FEW]
+    fit = [level for level in crossing if level.kind != "group" and len(level.names) <= MAX_CLASSES]
     if (inner := _class_in_groups(top, fit)) is not None:
         order = _ordered(levels, [inner, 0])
-        return Choice(order, top.kind == "group", (), tuple(g for g in (0, *groups) if g != inner))
+        is_clear = top.kind == "group" and not any(set(words_of(name)) & _PERHAPS_CLASSES for name in top.names)
+        return Choice(order, is_clear, (), tuple(g for g in (0, *groups) if g != inner))
     crossed = [level.at for level in fit if level.kind == "names" and not any(group < level.at for group in groups)]
-    named = [level.at for level in usable if level.kind == "names"]
-    # Bare numbers are the classes of many a set (digits); `shop_1` and `shop_2` rarely are.
-    only_numbered = are_numbered(top.names) and top.kind == "names"
+    named = [level.at for level in usable if level.kind == "names" and level.repeats < 0.5]
+    # Digits are the classes of many a set; `shop_1` and `shop_2`, years or `128x128` around names rarely are.
+    only_numbered = are_numbered(top.names) and min(map(len, top.names)) > 2
+    is_circumstance = only_numbered or (top.kind == "factor" and min(map(len, top.names)) > 2)
     if crossed and len(top.names) <= _FEW:
-        first = [*crossed, 0] if only_numbered else [0, *crossed]
+        is_inner = is_circumstance or len(levels[crossed[0]].names) > _FEW
+        first = [*crossed, 0] if is_inner else [0, *crossed]
         return Choice(_ordered(levels, first), False, (0, *crossed), tuple(groups))
-    if named and only_numbered and not any(group < named[0] for group in groups):
+    are_sets = all(_SETS & set(words_of(name)) for name in top.names)
+    are_kinds = bool(named) and len(top.names) > 1 and not any(group < named[0] for group in groups)
+    if are_kinds and (only_numbered or are_sets):
         return Choice(_ordered(levels, [named[0], 0]), False, (), tuple(groups))
     if (inner := _inside_largest(levels)) is not None:
-        return Choice(_ordered(levels, [inner, 0]), False, (), tuple(groups))
+        is_set = bool(_SETS & set(words_of(top.names.most_common(1)[0][0])))
+        return Choice(_ordered(levels, [inner, 0] if is_set else [0, inner]), False, (), tuple(groups))
     if len(top.names) > MAX_CLASSES and named and len(levels[named[0]].names) <= MAX_CLASSES:
         return Choice(_ordered(levels, [named[0], 0]), False, (), tuple(groups))
     return Choice(_ordered(levels, [0]), True, (), tuple(groups))
@@ -157,7 +178,7 @@ def _ordered(levels: Sequence[Level], first: Sequence[int]) -> tuple[int, ...]:
 
 def _class_in_groups(top: Level, fit: Sequence[Level]) -> int | None:
     """Return the level of the classes if the outermost folders are groups that hold all classes."""
-    numbered = _share(any(c.isdigit() for c in name) for name in top.names) >= NEARLY_ALL
+    numbered = _are_numbers(top.names)
     for level in sorted(fit, key=lambda level: (level.kind != "names", level.at)):
         are_many = numbered and len(top.names) >= max(_FEW, 5 * len(level.names))
         if level.repeats >= MOST and (top.kind == "group" or are_many):

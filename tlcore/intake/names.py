@@ -6,7 +6,6 @@ import re
 import unicodedata
 
 MAX_NAME_LENGTH = 200
-_JUNK_NAMES = {"__macosx", "thumbs.db", "desktop.ini", "ehthumbs.db", "$recycle.bin", "icon\r"}
 _DRIVE = re.compile(r"^[A-Za-z]:$")
 
 
@@ -27,11 +26,6 @@ def split_path(name: str) -> tuple[str, ...] | None:
     if ".." in parts or (len(parts) > 1 and _DRIVE.match(parts[0])):
         return None
     return parts
-
-
-def is_junk(parts: tuple[str, ...]) -> bool:
-    """Return whether a file is hidden or one that an operating system leaves behind."""
-    return any(part.startswith(".") or part.lower() in _JUNK_NAMES for part in parts)
 
 
 def similarity_key(name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 
 from tlcore.dataset import Split
@@ -58,13 +58,22 @@ def part_of(name: str) -> Split | None:
     return found[0] if found and not found[1] else None
 
 
-def parts_among(names: Iterable[str]) -> dict[str, tuple[Split, str]]:
+def parts_among(names: Iterable[str], whole: Collection[str] = ()) -> dict[str, tuple[Split, str]]:
     """Return which of the folders beside each other are parts, each with its split and what else its name says.
 
     What else a name says (`flowers_train`, `train_cat`) is allowed if another part says the same. It is empty where
     all parts say the same, and otherwise tells classes apart: `train_cat`, `train_dog`, `test_cat`, `test_dog`.
+
+    Args:
+        names: The folders.
+        whole: Those of them that hold several class folders; beside `validation-horses` the folder `horses` is the
+            part for training then.
     """
     read = {name: found for name in names if (found := _read(name))}
+    plain = {_fold(" ".join(_tokens(name))): name for name in whole if name not in read}
+    for split, rest in list(read.values()):
+        if split != "train" and (twin := plain.get(_fold(rest))):
+            read[twin] = ("train", rest)
     splits = defaultdict(set)
     for split, rest in read.values():
         splits[rest.casefold()].add(split)

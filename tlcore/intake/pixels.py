@@ -1,11 +1,12 @@
 """How a picture file becomes the pixels that a model sees.
 
 This very file leaves with every exported model, so that its answers cannot differ from the app's. It needs NumPy,
-Pillow and OpenCV, and nothing else of this project.
+Pillow and OpenCV, tifffile for a TIFF with many bands, and nothing else of this project.
 """
 
 from __future__ import annotations
 
+import io
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -13,41 +14,96 @@ from typing import IO
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import AvifImagePlugin, ExifTags, Image, ImageOps, TiffImagePlugin, WebPImagePlugin
+from PIL import (
+    AvifImagePlugin,
+    ExifTags,
+    Image,
+    ImageOps,
+    PpmImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+)
 
 MAX_SIDE = 512
+WHITE = (255, 255, 255)
+GREY = (128, 128, 128)
 
 # Pillow's PSD, FITS, EPS, ICO and other plugins never see the bytes: they had bombs or start other programs.
-_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF")  # an MPO file opens as JPEG
+_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "PPM")  # an MPO file opens as JPEG
 # Pillow loads these plugins only when asked for any format; importing them makes them known to `Image.open`.
-_PLUGINS = (AvifImagePlugin, TiffImagePlugin, WebPImagePlugin)
+_PLUGINS = (AvifImagePlugin, PpmImagePlugin, TiffImagePlugin, WebPImagePlugin)
+NUM_BANDS = "num_bands"
+_DEEP_BANDS = "deep_bands"
+_MAX_VALUES = 200_000_000
+# Deflate shrinks a thousand times at most, so that a packed strip of this size stays below a gigabyte.
+_MAX_PACKED_STRIP_BYTES = 1_000_000
+# Less than this part of what can be seen differs clearly from white: on white it would be a blank picture.
+_CLEAR_PART, _CLEAR_DIFFERENCE = 0.02, 24
 
 
-def read_square(path: str | Path, size: int, mode: str) -> NDArray[np.uint8]:
+class RawCameraFileError(UnidentifiedImageError):
+    """A raw file of a camera, of which only a small preview could be read."""
+
+
+def read_square(
+    path: str | Path, size: int, mode: str, grey_range: tuple[float, float] | None = None
+) -> NDArray[np.uint8]:
     """Return the pixels that a model sees of the picture in a file.
 
     Args:
         path: The file; its content decides about the format, never its name.
         size: As `square`.
         mode: As `square`.
+        grey_range: As `upright_rgb`.
 
     Returns:
         uint8 RGB pixels of shape `(size, size, 3)`, `[0, 255]`.
     """
     with open_picture(path) as image:
-        return square(np.array(upright_rgb(image)), size, mode)
+        return square(np.array(upright_rgb(image, grey_range)), size, mode)
 
 
 def open_picture(file: str | Path | IO[bytes]) -> Image.Image:
-    """Open a picture of a kind that is taken; its pixels are not decoded yet."""
-    return Image.open(file, formats=_FORMATS)
+    """Open a picture of a kind that is taken; its pixels are not decoded yet.
+
+    Raises:
+        RawCameraFileError: If it is a raw file of a camera.
+        UnidentifiedImageError: If it is no picture, or of another kind.
+    """
+    try:
+        image = Image.open(file, formats=_FORMATS)
+    except UnidentifiedImageError:
+        data = _content(file)
+        if _is_raw(data):
+            raise RawCameraFileError("a raw camera file") from None
+        opened = _open_pam(data) if data.startswith(b"P7\n") else _open_many_bands(data)
+        if opened is None:
+            raise
+        return opened
+    if image.format != "TIFF":
+        return image
+    data = _content(file)
+    if _is_raw(data):
+        image.close()
+        raise RawCameraFileError("a raw camera file")
+    bands = getattr(image, "tag_v2", {}).get(277, 1)
+    if bands > 3 and len(image.getbands()) == 1:  # of layers one after another Pillow takes the first
+        return _open_many_bands(data) or image
+    if bands > max(3, len(image.getbands())):
+        image.info[NUM_BANDS] = bands
+    return image
 
 
-def upright_rgb(image: Image.Image) -> Image.Image:
-    """Decode a picture: its first frame upright, in RGB on white, no side longer than 512 pixels.
+def upright_rgb(image: Image.Image, grey_range: tuple[float, float] | None = None) -> Image.Image:
+    """Decode a picture: its first frame upright, in RGB, no side longer than 512 pixels.
+
+    What is transparent becomes white, or grey where nearly all that can be seen is white itself.
 
     Args:
         image: From `open_picture`.
+        grey_range: Which values of a picture with more than 8 bits are black and white, as found over the whole data
+            set; `None` finds it for this picture alone.
     """
     box = (MAX_SIDE, MAX_SIDE)
     if image.mode in ("RGB", "L", "CMYK") and not image.has_transparency_data:
@@ -56,7 +112,7 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     orientation = 1
     with suppress(Exception):  # broken EXIF data, whatever Pillow raises over it, says nothing about the pixels
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    rgb = _rgb(image)
+    rgb = _rgb(image, grey_range)
     rgb.thumbnail(box, Image.Resampling.LANCZOS, reducing_gap=3.0)
     rgb.info = {}  # comments and colour profiles found here would be written into a new file
     rgb.getexif()[ExifTags.Base.Orientation] = orientation
@@ -64,37 +120,149 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     return rgb
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def deep_values(image: Image.Image) -> NDArray[np.number] | None:
+    """Return the values of a picture with more than 8 bits, `None` of any other.
+
+    Returns:
+        Whole or floating-point numbers of shape `(height, width)`, or `(height, width, 3)` of a TIFF with many bands.
+    """
+    bands = image.info.get(_DEEP_BANDS)
+    if isinstance(bands, np.ndarray):
+        return bands
     if image.mode in ("F", "I") or image.mode.startswith("I;"):
-        return Image.fromarray(_eight_bit(image)).convert("RGB")
+        return np.asarray(image)
+    return None
+
+
+def ground(rgba: Image.Image) -> tuple[int, int, int]:
+    """Return what a transparent picture is laid on: white, or grey where white would leave it blank.
+
+    Colours count by how much of them can be seen, so those hidden behind full transparency do not.
+    """
+    pixels = np.asarray(rgba)
+    alpha = pixels[..., 3].astype(np.float64)
+    clear = alpha[255 - pixels[..., :3].min(axis=2) > _CLEAR_DIFFERENCE].sum()
+    return GREY if clear < _CLEAR_PART * alpha.sum() else WHITE
+
+
+def _rgb(image: Image.Image, grey_range: tuple[float, float] | None) -> Image.Image:
+    values = deep_values(image)
+    if values is not None:
+        eight_bit = Image.fromarray(_eight_bit(values, image, grey_range)).convert("RGB")
+        transparent = image.info.get("transparency")
+        if not isinstance(transparent, int):
+            return eight_bit
+        eight_bit.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
+        return _on_ground(eight_bit)
     if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(white, rgba).convert("RGB")
+        return _on_ground(image.convert("RGBA"))
     # Always a new picture: the one given may carry private data.
     return image.convert("RGB") if image.mode != "RGB" else image.copy()
 
 
-def _eight_bit(image: Image.Image) -> NDArray[np.uint8]:
-    """Scale grey values of more than 8 bits to `[0, 255]`, where a plain conversion would clip them.
+def _on_ground(rgba: Image.Image) -> Image.Image:
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, ground(rgba)), rgba).convert("RGB")
+
+
+def _eight_bit(
+    values: NDArray[np.number], image: Image.Image, grey_range: tuple[float, float] | None
+) -> NDArray[np.uint8]:
+    """Scale values of more than 8 bits to `[0, 255]`, where a plain conversion would clip them."""
+    numbers = values.astype(np.float32)
+    finite = np.isfinite(numbers)
+    numbers = np.where(finite, numbers, 0)
+    darkest, brightest = grey_range or _own_range(numbers, image)
+    scaled = (numbers - np.float32(darkest)) * np.float32(255.0 / max(brightest - darkest, 1e-12))
+    scaled[~finite] = 0
+    return np.clip(np.round(scaled), 0, 255).astype(np.uint8)
+
+
+def _own_range(values: NDArray[np.float32], image: Image.Image) -> tuple[float, float]:
+    """Return what is black and white in one picture, of which the data set says nothing.
 
     PNG says that its 16 bits are all used. A TIFF of a microscope or scanner often holds 10 or 12 bits in
     16, so the smallest usual range that holds the brightest pixel is taken. Numbers that fit no range
     (below zero, or huge) are stretched from the smallest to the largest.
     """
-    values = np.asarray(image).astype(np.float32)
-    finite = np.isfinite(values)
-    values = np.where(finite, values, 0)
     low, high = float(values.min()), float(values.max())
     ranges = [65535] if image.format == "PNG" else [1, 255] if image.mode == "F" else [255, 1023, 4095, 65535]
     fitting = next((top for top in ranges if low >= 0 and high <= top), None)
-    darkest, span = (low, high - low) if fitting is None else (0.0, float(fitting))
-    grey = (values - darkest) * (255.0 / max(span, 1e-12))
-    transparent = image.info.get("transparency")
-    if isinstance(transparent, int):
-        grey[values == transparent] = 255
-    grey[~finite] = 0
-    return np.clip(np.round(grey), 0, 255).astype(np.uint8)
+    return (low, high) if fitting is None else (0.0, float(fitting))
+
+
+def _content(file: str | Path | IO[bytes]) -> bytes:
+    if isinstance(file, str | Path):
+        return Path(file).read_bytes()
+    place = file.tell()
+    file.seek(0)
+    data = file.read()
+    file.seek(place)
+    return data
+
+
+def _is_raw(data: bytes) -> bool:
+    """Return whether a TIFF is a raw file of a camera: its first picture is a small preview, or a mosaic of colours.
+
+    NEF, ARW, DNG, CR2, PEF, SRW and others put the real picture into a directory below that of the preview.
+    """
+    if data[:4] not in (b"II*\0", b"MM\0*"):
+        return False
+    if data[8:11] == b"CR\x02":
+        return True
+    tags = TiffImagePlugin.ImageFileDirectory_v2(data[:8])
+    with suppress(Exception):  # whatever Pillow raises over a broken directory: it is then no raw file that works
+        stream = io.BytesIO(data)
+        stream.seek(tags.next)
+        tags.load(stream)
+        is_preview = tags.get(254) == 1 and 330 in tags  # of reduced resolution, with further directories
+        return is_preview or 50706 in tags or tags.get(262) in (32803, 34892)  # DNG's version, mosaic, linear raw
+    return False
+
+
+def _open_pam(data: bytes) -> Image.Image | None:
+    """Open a PAM file, which Pillow does not know: grey or RGB, with or without transparency, of 8 or 16 bits."""
+    head, found, _ = data[:4096].partition(b"ENDHDR\n")
+    fields = dict(line.split(maxsplit=1) for line in head.splitlines()[1:] if line[:1] != b"#" and b" " in line)
+    try:
+        width, height, depth, top = (int(fields[name]) for name in (b"WIDTH", b"HEIGHT", b"DEPTH", b"MAXVAL"))
+    except (KeyError, ValueError):
+        return None
+    kind = np.dtype(np.uint8 if top < 256 else ">u2")
+    count = width * height * depth
+    if not (found and width > 0 and height > 0 and 1 <= depth <= 4 and 0 < top < 65536 and count <= _MAX_VALUES):
+        return None
+    values = np.frombuffer(data, kind, count, len(head) + len(found)).reshape(height, width, depth)
+    if top > 255 and depth == 1:
+        return Image.fromarray((values[..., 0].astype(np.uint32) * 65535 // top).astype(np.uint16))
+    eight_bit = np.minimum(np.round(values.astype(np.float64) * (255 / top)), 255).astype(np.uint8)
+    return Image.fromarray(eight_bit[..., 0] if depth == 1 else eight_bit)
+
+
+def _open_many_bands(data: bytes) -> Image.Image | None:
+    """Open the first three bands of a TIFF with more than Pillow knows, as satellites have."""
+    if data[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return None
+    try:
+        import tifffile
+    except ImportError as error:
+        raise UnidentifiedImageError("perhaps a TIFF with many bands: `pip install tifffile` opens it") from error
+    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+        page = tiff.pages.first
+        packed = page.compression != 1 and max(page.databytecounts) > _MAX_PACKED_STRIP_BYTES
+        if page.samplesperpixel < 3 or packed or page.size > _MAX_VALUES:
+            return None
+        values = page.asarray()
+    bands = np.moveaxis(values, 0, -1) if page.planarconfig == 2 else values
+    if bands.ndim != 3 or bands.dtype.kind not in "uif":
+        return None
+    first = np.ascontiguousarray(bands[..., :3])
+    if first.dtype == np.uint8:
+        image = Image.fromarray(first)
+    else:
+        image = Image.new("F" if first.dtype.kind == "f" else "I", (first.shape[1], first.shape[0]))
+        image.info[_DEEP_BANDS] = first
+    image.info[NUM_BANDS] = bands.shape[2]
+    return image
 
 
 def square(image: NDArray[np.uint8], size: int, mode: str) -> NDArray[np.uint8]:

@@ -12,27 +12,34 @@ from pathlib import Path, PurePath
 
 from tlcore.dataset import Split
 from tlcore.errors import ArchiveError, DatasetError, ImageError
+from tlcore.intake.archives import Refusal, archive_stem, is_part, open_archive
 from tlcore.intake.aside import Aside, why_aside
-from tlcore.intake.archives import MAX_ENTRY_BYTES, Refusal, open_archive
 from tlcore.intake.decoding import PICTURE_SUFFIXES, CleanImage, read_image
+from tlcore.intake.grey import GreyRange
 from tlcore.intake.label_files import is_label_file
+from tlcore.intake.limits import DEPTH, FILE_MB
 from tlcore.intake.names import printable, split_path
 from tlcore.intake.readings import Label
+from tlcore.intake.zip_files import IN_PARTS
+
+# Links to folders could lead from one to the next in more ways than there are files.
+_MAX_FOLDER_LINKS = 10_000
+
+AsideList = list[tuple[tuple[str, ...], Aside]]
+"""What is left aside because of its place or name: its parts, and why."""
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiveSource:
-    """A ZIP file.
+    """A ZIP or TAR file.
 
     Attributes:
         path: Where it is.
         name: What the person called it.
-        class_name: The class of pictures that lie in no folder.
     """
 
     path: Path
     name: str = "the ZIP file"
-    class_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +57,9 @@ class FileSource:
 
 @dataclass(frozen=True, slots=True)
 class FolderSource:
-    """A folder on this computer, with one folder per class; links are not followed."""
+    """A folder on this computer, with one folder per class; links inside it are followed."""
 
     path: Path
-    class_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +95,17 @@ class Found:
 
     Attributes:
         path_parts: The name of what was brought, its folders and its name; text only.
-        clean: Reads and cleans it; raises `ImageError`.
+        name: Its path as a person knows it, made printable; text only.
+        clean: Reads and cleans it, given the range of pictures with more than 8 bits; raises `ImageError`.
+        read: Reads it as it is; `None` where there is no file. Raises `ImageError`.
         label: Where it belongs, if that is known without its folders.
     """
 
     path_parts: tuple[str, ...]
-    clean: Callable[[], CleanImage]
+    name: str
+    clean: Callable[[GreyRange | None], CleanImage]
+    read: Callable[[], bytes] | None = None
     label: Label | None = None
-
-    @property
-    def name(self) -> str:
-        """Its path in what was brought, made printable; text only."""
-        return printable("/".join(self.path_parts[1:]))
 
     @property
     def looks_like_picture(self) -> bool:
@@ -123,20 +128,16 @@ class Listing:
 
     found: list[Found] = field(default_factory=list)
     label_files: list[tuple[tuple[str, ...], Callable[[], bytes]]] = field(default_factory=list)
-    aside: list[tuple[tuple[str, ...], Aside]] = field(default_factory=list)
+    aside: AsideList = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
     empty_folders: list[tuple[str, ...]] = field(default_factory=list)
 
-    def add(self, parts: tuple[str, ...], read: Callable[[], bytes], class_name: str | None = None) -> None:
-        """Add a file by its path."""
-        why = why_aside(parts)
-        if why is not None:
-            self.aside.append((parts, why))
-        elif is_label_file(parts):
-            self.label_files.append((parts, read))
+    def add(self, path: tuple[str, ...], name: str, read: Callable[[], bytes], label: Label | None = None) -> None:
+        """Add a file by its path, the name of what was brought first, and its path as a person knows it."""
+        if is_label_file(path):
+            self.label_files.append((path, read))
         else:
-            label = Label(class_name) if class_name is not None and len(parts) == 2 else None
-            self.found.append(Found(parts, partial(read_clean, read), label))
+            self.found.append(Found(path, printable(name), partial(read_clean, read), read, label))
 
 
 def list_source(source: Source, listing: Listing, stack: ExitStack) -> None:
@@ -153,53 +154,111 @@ def list_source(source: Source, listing: Listing, stack: ExitStack) -> None:
     if isinstance(source, ReadySource):
         for picture in source.pictures:
             label = Label(picture.class_name, picture.split)
-            listing.found.append(Found(("", picture.name), picture.clean, label))
+            clean = partial(_clean_ready, picture)
+            listing.found.append(Found(("", picture.name), printable(picture.name), clean, label=label))
     elif isinstance(source, ArchiveSource):
         try:
-            archive = stack.enter_context(open_archive(source.path))
+            archive = stack.enter_context(open_archive(source.path, source.name))
         except ArchiveError as error:
             listing.refused.append(Refusal(printable(source.name), str(error)))
             return
-        root = PurePath(source.name).stem
+        root = archive_stem(source.name)
         listing.refused += archive.refused
+        listing.aside += [((root, *parts), why) for parts, why in archive.aside]
         listing.empty_folders += [(root, *folder) for folder in archive.empty_folders]
         for entry in archive.entries:
-            listing.add((root, *entry.path_parts), partial(archive.read, entry), source.class_name)
+            listing.add((root, *entry.path_parts), entry.name, partial(archive.read, entry))
     elif isinstance(source, FolderSource):
-        for parts, path in _walk(source.path):
-            listing.add(parts, partial(_read_file, path), source.class_name)
+        for parts, path in _walk(source.path, listing.refused, listing.aside):
+            listing.add(parts, "/".join(parts), partial(_read_file, path))
     else:
         for name, place in source.files:
             # Only text: a path that climbs out cannot do harm, so its last part is kept.
             parts = split_path(name) or (re.split(r"[/\\]", name)[-1] or "picture",)
-            listing.add(parts if len(parts) > 1 else ("", *parts), partial(_read_file, place), source.class_name)
+            is_loose = len(parts) == 1
+            label = Label(source.class_name) if source.class_name is not None and is_loose else None
+            path = ("", *parts) if is_loose else parts
+            if (why := why_aside(path[1:])) is not None:
+                listing.aside.append((path, why))
+            elif is_part(parts[-1]):
+                listing.refused.append(Refusal(printable("/".join(parts)), IN_PARTS))
+            else:
+                listing.add(path, "/".join(parts), partial(_read_file, place), label)
 
 
-def _walk(folder: Path) -> Iterator[tuple[tuple[str, ...], Path]]:
-    """Yield the files below a folder with their parts, the folder's own name first."""
+def _walk(folder: Path, refused: list[Refusal], aside: AsideList) -> Iterator[tuple[tuple[str, ...], Path]]:
+    """Yield the files below a folder with their parts, the folder's own name first.
+
+    Links are followed where they lead to a place inside the folder that is not around them; others are refused.
+    """
     if not folder.is_dir():
         raise DatasetError(f"There is no folder {folder}. Check its name.")
     root = folder.resolve()
-    for parent, subfolders, names in os.walk(root):
-        subfolders.sort()
-        for name in sorted(names):
-            parts = (*PurePath(parent).relative_to(root).parts, name)
-            path = Path(parent, name)
-            if not is_junk(parts) and path.is_file() and not path.is_symlink():
-                yield (root.name, *parts), path
+    followed = 0
+
+    def visit(place: Path, parts: tuple[str, ...], around: frozenset[Path]) -> Iterator[tuple[tuple[str, ...], Path]]:
+        nonlocal followed
+        try:
+            entries = sorted(os.scandir(place), key=lambda entry: entry.name)
+        except OSError as error:
+            reason = f"The folder cannot be read ({error.strerror}). Allow it, or take it out."
+            refused.append(Refusal(printable("/".join(parts)), reason))
+            return
+        for entry in entries:
+            own_parts, path = (*parts, entry.name), Path(entry.path)
+            why_not = _why_not_followed(path, root, around) if entry.is_symlink() else None
+            if why_not is None and entry.is_dir():
+                followed += entry.is_symlink()
+                if len(own_parts) > DEPTH.value:
+                    why_not = f"It lies more than {DEPTH} folders deep. Use one folder per class."
+                elif followed > _MAX_FOLDER_LINKS:
+                    why_not = (
+                        f"There are more than {_MAX_FOLDER_LINKS:,} links to folders. Put the pictures there instead."
+                    )
+                else:
+                    yield from visit(path, own_parts, around | {path.resolve()})
+                    continue
+            why_left = why_aside(own_parts[1:])
+            if why_left is not None:
+                aside.append((own_parts, why_left))
+            elif why_not is not None:
+                refused.append(Refusal(printable("/".join(own_parts)), why_not))
+            elif is_part(entry.name):
+                refused.append(Refusal(printable("/".join(own_parts)), IN_PARTS))
+            elif entry.is_file():
+                yield own_parts, path
+
+    yield from visit(root, (root.name,), frozenset({root}))
+
+
+def _why_not_followed(link: Path, root: Path, around: frozenset[Path]) -> str | None:
+    try:
+        target = link.resolve(strict=True)
+    except (OSError, RuntimeError):  # a link to itself
+        return "This is a link that leads nowhere. Put the picture itself there."
+    if target in around:
+        return "This is a link to a folder around it, which would never end. It is not followed."
+    if not target.is_relative_to(root):
+        return "This is a link to a place outside of the folder. Put the file itself there."
+    return None
 
 
 def _read_file(place: Path | bytes) -> bytes:
     if isinstance(place, bytes):
         return place
     try:
-        if place.stat().st_size > MAX_ENTRY_BYTES:
-            raise ImageError(f"The file is larger than {MAX_ENTRY_BYTES / 1e6:.0f} MB. Save a smaller copy.")
+        size = place.stat().st_size
+        if size > FILE_MB.value * 1e6:
+            raise ImageError(f"It has {size / 1e6:,.0f} MB; the limit is {FILE_MB} MB. Save a smaller copy.")
         return place.read_bytes()
     except OSError as error:
         raise ImageError(f"The file cannot be read ({error.strerror}). Add it again.") from error
 
 
-def read_clean(read: Callable[[], bytes]) -> CleanImage:
-    """Read a file and clean it; errors as in `read_image`."""
-    return read_image(read())
+def read_clean(read: Callable[[], bytes], grey_range: GreyRange | None = None) -> CleanImage:
+    """Read a file and clean it; arguments and errors as in `read_image`."""
+    return read_image(read(), grey_range)
+
+
+def _clean_ready(picture: ReadyPicture, _grey_range: GreyRange | None) -> CleanImage:
+    return picture.clean()

@@ -92,17 +92,16 @@ def _commit(context: WorkerContext, sources: list[Source], note: str | None, ima
 def _scenes(context: WorkerContext, dataset: Dataset, brought: Brought, images: ImageStore) -> dict[str, str]:
     """Return the scene of each picture, old or new, that has near-copies."""
     keys = dict.fromkeys([*(item.image for item in dataset.items), *(picture.image for picture in brought.pictures)])
-    context.progress.phase("comparing", 0, len(keys))
-    return find_scenes(list(keys), images.thumbnail)
+    return find_scenes(
+        list(keys), images.thumbnail, lambda done, total: context.progress.phase("comparing", done, total)
+    )
 
 
 def _sources(context: WorkerContext, request: ImportRequest, stack: ExitStack) -> list[Source]:
     if request.sample is not None:
         return [_ready_source(context, request.sample, request.per_class, stack)]
     staging = context.home.imports_dir / (request.staging or "")
-    sources: list[Source] = [
-        ArchiveSource(staging / archive.path, archive.name, request.class_name) for archive in request.archives
-    ]
+    sources: list[Source] = [ArchiveSource(staging / archive.path, archive.name) for archive in request.archives]
     if request.files:
         files = tuple((file.name, staging / file.path) for file in request.files)
         sources.append(FileSource(files, request.class_name))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tlcore.damage import DAMAGE_ERRORS
 from tlcore.downloading import PublishedFile, fetch
-from tlcore.errors import DatasetError
+from tlcore.errors import ArchiveError, DatasetError
 from tlcore.progress import Progress
 
 INSTEAD = "take a data set that is ready without a network"
@@ -45,8 +45,8 @@ def damage_in_words(path: Path) -> Iterator[None]:
     """Turn what the libraries raise over a damaged file into a `DatasetError`."""
     try:
         yield
-    except DAMAGE_ERRORS as error:
+    except (ArchiveError, *DAMAGE_ERRORS) as error:
         raise DatasetError(
-            f"The file {path} is not what it should be: {error}. "
+            f"The file {path} is not what it should be: {str(error).rstrip('.')}. "
             "Delete it and take the data set again; then it is downloaded anew."
         ) from error

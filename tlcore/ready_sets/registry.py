@@ -12,7 +12,7 @@ from tlcore.intake.sources import ReadyPicture
 from tlcore.ready_sets.array_files import read_cifar, read_idx, read_mnist
 from tlcore.ready_sets.class_names import CIFAR10, CIFAR100, CLOTHES, DIGITS
 from tlcore.ready_sets.embedded import PHOTOS, read_digits, read_surfaces, windows
-from tlcore.ready_sets.photo_archives import read_tgz, read_zip
+from tlcore.ready_sets.photo_archives import read_photos
 from tlcore.ready_sets.pictures import first_of_each_class
 
 _ZIP = b"PK\x03\x04"
@@ -251,7 +251,7 @@ READY_SETS = (
         licence="CC BY 2.0; LICENSE.txt in the archive names the photographers",
         source="TensorFlow's tutorials, https://www.tensorflow.org/tutorials/load_data/images",
         classes=(("daisy", 633), ("dandelion", 898), ("roses", 641), ("sunflowers", 699), ("tulips", 799)),
-        read=lambda paths, stack: read_tgz(paths[0], stack),
+        read=lambda paths, stack: read_photos(paths[0], stack, {}),
         files=(
             PublishedFile(
                 "flower_photos.tar",
@@ -275,7 +275,7 @@ READY_SETS = (
         licence="None stated; photos of the Asirra collection (Petfinder and Microsoft Research) as given to Kaggle",
         source="TensorFlow's tutorials, https://www.tensorflow.org/tutorials/images/transfer_learning",
         classes=(("cats", 1500), ("dogs", 1500)),
-        read=lambda paths, stack: read_zip(paths[0], stack, {"train": "train", "validation": "test"}),
+        read=lambda paths, stack: read_photos(paths[0], stack, {"train": "train", "validation": "test"}),
         files=(
             PublishedFile(
                 "cats_and_dogs.zip",

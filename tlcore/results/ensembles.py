@@ -143,4 +143,5 @@ def ensemble_predictor(members: Sequence[Predictor], weights: Sequence[float]) -
         return average_probabilities(answers, [weight for _, weight in counting])
 
     image_size = max(member.image_size for member, _ in counting)
-    return Predictor(first.class_names, counting[0][0].class_colors, image_size, predict)
+    asked_first = counting[0][0]
+    return Predictor(first.class_names, asked_first.class_colors, image_size, predict, asked_first.grey_range)

@@ -12,6 +12,7 @@ from typing import Any, Final
 import keras
 
 from tlcore.config import ModelConfig, PixelScaling
+from tlcore.dataset import Dataset
 from tlcore.home import write_atomically
 from tlcore.intake import pixels
 from tlcore.results.prediction_code import (
@@ -40,21 +41,21 @@ _UNKNOWN_TO_OLDER_KERAS = frozenset(
 )
 
 
-def save_export(model: keras.Model, config: ModelConfig, class_names: tuple[str, ...], run_dir: Path) -> None:
+def save_export(model: keras.Model, config: ModelConfig, dataset: Dataset, run_dir: Path) -> None:
     """Write `model.keras`, `labels.txt`, `pixels.py` and `README.txt` into a run's folder.
 
     Args:
         model: Pixels to probabilities, from `build_classifier`.
         config: What was chosen.
-        class_names: In the order of the probabilities.
+        dataset: What it learned from.
         run_dir: The run's folder.
 
     Raises:
         StorageError: If the disk is full.
     """
-    labels = "".join(f"{' '.join(name.split())}\n" for name in class_names)
+    labels = "".join(f"{' '.join(name.split())}\n" for name in dataset.class_names)
     write_atomically(run_dir / LABELS_FILE, lambda path: path.write_text(labels, "utf-8"))
-    text = export_readme(config, class_names)
+    text = export_readme(config, dataset.class_names, dataset.grey_range)
     write_atomically(run_dir / README_FILE, lambda path: path.write_text(text, "utf-8"))
     write_atomically(run_dir / PIXELS_FILE, lambda path: shutil.copyfile(pixels.__file__, path))
     write_atomically(run_dir / MODEL_FILE, lambda path: save_keras_file(model, path))
@@ -87,7 +88,9 @@ def _known_to_older_keras(config: Any) -> Any:
     return [_known_to_older_keras(value) for value in config] if isinstance(config, list) else config
 
 
-def export_readme(config: ModelConfig, class_names: tuple[str, ...]) -> str:
+def export_readme(
+    config: ModelConfig, class_names: tuple[str, ...], grey_range: tuple[float, float] | None = None
+) -> str:
     """Return the text that says how to feed the model."""
     size = config.image_size
     return (
@@ -98,5 +101,5 @@ def export_readme(config: ModelConfig, class_names: tuple[str, ...]) -> str:
         f"Output: float32 of shape (pictures, {len(class_names)}), one probability per class, in the order of\n"
         "        labels.txt.\n\n"
         f"In Python, with `pip install {' '.join(PACKAGES)}` ({VERSIONS}):\n\n"
-        f"{prediction_code(config)}"
+        f"{prediction_code(config, grey_range)}"
     )

@@ -34,18 +34,20 @@ class PredictorSpec:
         resize_mode: How a picture becomes square.
         class_names: In the order of the probabilities.
         class_colors: Colour numbers of the classes, in the same order.
+        grey_range: That of the data set, for pictures of more than 8 bits.
     """
 
     prefix: Prefix
     resize_mode: ResizeMode
     class_names: tuple[str, ...]
     class_colors: tuple[int, ...]
+    grey_range: tuple[float, float] | None = None
 
     @classmethod
     def of(cls, plan: ModelPlan, dataset: Dataset) -> PredictorSpec:
         """Return that of a model which was trained on a data set."""
         colors = tuple(label.color for label in dataset.classes)
-        return cls(plan.prefix, plan.config.resize_mode, dataset.class_names, colors)
+        return cls(plan.prefix, plan.config.resize_mode, dataset.class_names, colors, dataset.grey_range)
 
 
 def save_predictor_spec(spec: PredictorSpec, run_dir: Path) -> None:
@@ -63,12 +65,14 @@ class Predictor:
         image_size: Side of the square picture that the model sees, in pixels; the largest one of a group.
         predict: Takes uint8 RGB pixels of shape `(height, width, 3)` each, of any size; returns the probabilities of
             each class for each picture, float32 of shape `(len(images), classes)`, whose rows sum to 1.
+        grey_range: How `tlcore.intake.decoding.pixels_of` must read a picture of more than 8 bits for it.
     """
 
     class_names: tuple[str, ...]
     class_colors: tuple[int, ...]
     image_size: int
     predict: Callable[[Sequence[NDArray[np.uint8]]], NDArray[np.float32]]
+    grey_range: tuple[float, float] | None = None
 
 
 def build_predictor(
@@ -95,7 +99,7 @@ def build_predictor(
                 rows.append(np.array(suffix(square if prefix is None else prefix(square))))
         return np.stack(rows) if rows else np.zeros((0, len(spec.class_names)), np.float32)
 
-    return Predictor(spec.class_names, spec.class_colors, spec.prefix.image_size, predict)
+    return Predictor(spec.class_names, spec.class_colors, spec.prefix.image_size, predict, spec.grey_range)
 
 
 def load_predictor(run_dir: Path, home: DataRoot) -> Predictor:

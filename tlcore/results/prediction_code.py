@@ -18,13 +18,19 @@ PACKAGES = ("keras", "tensorflow", "pillow", "opencv-python-headless")
 VERSIONS = f"Keras {OLDEST_KERAS} or newer, Pillow 11.3 or newer"
 
 
-def prediction_code(config: ModelConfig) -> str:
+def prediction_code(config: ModelConfig, grey_range: tuple[float, float] | None = None) -> str:
     """Return a program that prints the classes of `picture.jpg`, the most probable one first.
 
     It runs in a folder with the model, the labels and `pixels.py`, which holds the app's own steps from a file to
     pixels: other filters differ by one to three of 255 grey levels, which moves undecided answers by up to 15
     points, and `keras.utils.load_img` takes the nearest pixel and leaves phone photos on their side.
+
+    Args:
+        config: What was chosen.
+        grey_range: That of the data set, for pictures of more than 8 bits.
     """
+    size_and_mode = f'{config.image_size}, "{config.resize_mode}"'
+    arguments = size_and_mode if grey_range is None else f"{size_and_mode}, grey_range={grey_range}"
     return f"""\
 import keras
 from {PIXELS_FILE.removesuffix(".py")} import read_square
@@ -32,7 +38,7 @@ from {PIXELS_FILE.removesuffix(".py")} import read_square
 model = keras.saving.load_model("{MODEL_FILE}")
 class_names = open("{LABELS_FILE}", encoding="utf-8").read().splitlines()
 
-picture = read_square("picture.jpg", {config.image_size}, "{config.resize_mode}")  # values from 0 to 255
+picture = read_square("picture.jpg", {arguments})  # values from 0 to 255
 probabilities = model.predict(picture[None].astype("float32"), verbose=0)[0]
 for name, probability in sorted(zip(class_names, probabilities), key=lambda pair: -pair[1]):
     print(f"{{probability:6.1%}} {{name}}")

@@ -176,6 +176,6 @@ def fit_instant(
         y_pred = left_out_similarities(rows, labels, len(classes)).argmax(axis=1)
         correct, total, learned_from = int((y_pred == labels).sum()), len(labels), len(labels)
     names, colors = tuple(label.name for label in classes), tuple(label.color for label in classes)
-    spec = PredictorSpec(features.prefix, features.model.resize_mode, names, colors)
+    spec = PredictorSpec(features.prefix, features.model.resize_mode, names, colors, dataset.grey_range)
     predictor = simple_head_predictor(spec, features.compiled, head, features.lock)
     return InstantClassifier(predictor, method, correct, total, learned_from)

@@ -56,7 +56,7 @@ def finish_run(
     progress.phase("saving")
     save_evaluation(evaluation, run_dir)
     save_evaluation(validation, run_dir, VALIDATION_FILE_NAME)
-    save_export(classifier.model, plan.config, dataset.class_names, run_dir)
+    save_export(classifier.model, plan.config, dataset, run_dir)
     compile_model(classifier.suffix, run_dir / SUFFIX_FILE)
     save_predictor_spec(PredictorSpec.of(plan, dataset), run_dir)
     model = describe_model(plan.config, dataset.num_classes)

@@ -82,7 +82,7 @@ def _cards(context: Context, dataset: Dataset, one: Import, brought: Brought) ->
     readings = brought.readings.found
     grid = st.grid(min(len(readings), 3), min_column_width=280, border=True, key=f"readings-{one.id}")
     for index, reading in enumerate(readings):
-        with grid.cell():
+        with grid.cell(), st.container(key=f"reading-card-{one.id}-{index}"):
             _card(context, reading, _by_class(brought, reading, here))
             is_taken = reading.key == one.reading
             if is_taken and not one.is_open:

@@ -55,7 +55,7 @@ def ask(predictor: Predictor, name: str, data: bytes) -> Answer:
     from tlcore.intake.decoding import pixels_of
 
     try:
-        return ask_pixels(predictor, name, pixels_of(data))
+        return ask_pixels(predictor, name, pixels_of(data, predictor.grey_range))
     except ImageError as error:
         return Answer(name, reason=str(error))
 

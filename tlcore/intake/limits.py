@@ -1,0 +1,62 @@
+"""How much can be brought: every limit, its default, and the setting that changes it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Final
+
+from tlcore.errors import DatasetError
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A limit, read from the environment whenever it is asked for.
+
+    Attributes:
+        setting: The environment variable that changes it.
+        default: What holds without it.
+        sentence: What it limits, for the README.
+        highest: What it can be set to; `None` for any number.
+    """
+
+    setting: str
+    default: float
+    sentence: str
+    highest: float | None = None
+
+    @property
+    def value(self) -> float:
+        """What holds now.
+
+        Raises:
+            DatasetError: If the setting is no number above 0, or too large.
+        """
+        text = os.environ.get(self.setting)
+        if not text:
+            return self.default
+        try:
+            value = float(text)
+        except ValueError:
+            value = 0.0
+        highest = float("inf") if self.highest is None else self.highest
+        if not 0 < value <= highest:
+            allowed = "above 0" if self.highest is None else f"from 1 to {self.highest:g}"
+            raise DatasetError(f"The setting {self.setting} must be a number {allowed}. It is now {text}.")
+        return value
+
+    def __str__(self) -> str:
+        """Return what holds now, for messages."""
+        return f"{self.value:,g}" if self.value < 1e6 else f"{self.value:,.0f}"
+
+
+FILES: Final = Limit("TRANSFER_LAB_MAX_FILES", 50_000, "files in one archive")
+ARCHIVE_GB: Final = Limit("TRANSFER_LAB_MAX_ARCHIVE_GB", 2, "gigabytes that an archive may have when it is unpacked")
+FILE_MB: Final = Limit("TRANSFER_LAB_MAX_FILE_MB", 128, "megabytes of one file")
+# Pillow itself refuses what is larger.
+MEGAPIXELS: Final = Limit("TRANSFER_LAB_MAX_MEGAPIXELS", 40, "megapixels of a picture that is not JPEG", highest=170)
+# A plain picture without noise shrinks a thousand times and is honest; a bomb needs both, ratio and size.
+RATIO: Final = Limit("TRANSFER_LAB_MAX_RATIO", 200, "how often larger than packed a file of more than 8 MB may become")
+DEPTH: Final = Limit("TRANSFER_LAB_MAX_DEPTH", 32, "folders inside each other")
+
+LIMITS: Final = (FILES, ARCHIVE_GB, FILE_MB, MEGAPIXELS, RATIO, DEPTH)
