@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tlcore.dataset import MAX_CLASSES, Split
+from tlcore.intake.label_rows import some
 from tlcore.intake.parts import part_of
 from tlcore.intake.picture_names import has_picture_ending
 
@@ -93,18 +94,21 @@ class Meaning:
     why_none: str = ""
 
 
-def columns_meaning(columns: Sequence[str], cells: Sequence[Sequence[str]], file_column: int) -> Meaning:
+def columns_meaning(
+    columns: Sequence[str], cells: Sequence[Sequence[str]], num_values: Sequence[int], file_column: int
+) -> Meaning:
     """Decide what each column means.
 
     Args:
         columns: Their names; empty ones in a table without names.
         cells: Per column its values, of the rows that name a picture which is here.
+        num_values: Per column how many different values the whole table has.
         file_column: The one that names the pictures.
     """
     follows = None if any(columns) else file_column + 1  # in lists without names of columns the class is next
     axes = [re.split(r"[\W_]+", name.strip().casefold())[-1] for name in columns]
     left = [
-        _Column(number, columns[number], cells[number], is_next=number == follows)
+        _Column(number, columns[number], cells[number], num_values[number], is_next=number == follows)
         for number in range(len(columns))
         if number != file_column and not (axes[number] == "y" and "x" in axes)
     ]
@@ -130,7 +134,8 @@ def columns_meaning(columns: Sequence[str], cells: Sequence[Sequence[str]], file
 class _Column:
     """A column and what its name and its values look like."""
 
-    def __init__(self, number: int, name: str, cells: Sequence[str], *, is_next: bool):
+    def __init__(self, number: int, name: str, cells: Sequence[str], num_values: int, *, is_next: bool):
+        self.num_values = num_values
         self.is_next = is_next
         self.cells = cells
         self.title = " ".join(name.split())
@@ -189,13 +194,14 @@ class _Column:
             return "free text"
         if self.is_number and any(not float(value.replace(",", ".")).is_integer() for value in values):
             return "measures"
-        if len(values) > MAX_CLASSES:
-            return f"{len(values):,} different values; a data set has at most {MAX_CLASSES} classes"
+        nearly_all_differ = len(values) > max(1, rows / 2)
+        if len(values) > MAX_CLASSES or (nearly_all_differ and self.num_values > MAX_CLASSES):
+            return f"{self.num_values:,} different values; a data set has at most {MAX_CLASSES} classes"
         if rank == 0 or (rank == 1 and len(values) > 1) or (is_only and (len(values) > 1 or not self.is_number)):
             return ""
         if len(values) < 2:
             return "one value only"
-        if len(values) > rows / 2:
+        if nearly_all_differ:
             return "nearly every row has another value"
         if self.is_number and len(values) > _MAX_UNNAMED_NUMBERS:
             return "numbers"
@@ -230,7 +236,13 @@ def _class_columns(left: list[_Column]) -> tuple[list[ClassColumn], list[_Column
     found = [_as_classes(column, is_only=len(columns) == 1 and marked is None) for column in columns]
     if marked is not None:
         found.insert(bool(columns) and columns[0].rank() == 0, marked)
-    return found, columns, why_none or "; ".join(reasons[:3]) or "no column of classes"
+    return (
+        found,
+        columns,
+        why_none
+        or "; ".join(reasons[:3])
+        or "no column of classes" + f"; its columns: {some([c.shown for c in left])}" * bool(left),
+    )
 
 
 def _as_classes(column: _Column, *, is_only: bool) -> ClassColumn:

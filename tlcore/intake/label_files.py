@@ -121,7 +121,7 @@ def _file_labels(
     rows: PictureRows, class_names: Sequence[ClassList], unused: _Unused, num_pictures: int
 ) -> Iterator[_Said]:
     """Yield what each column of classes says of the pictures."""
-    meaning = columns_meaning(rows.columns, rows.cells, rows.file_column)
+    meaning = columns_meaning(rows.columns, rows.cells, rows.num_values, rows.file_column)
     classes = meaning.classes
     if not classes:
         folders = _classes_in_paths(rows)
