@@ -42,7 +42,7 @@ def only(files: dict[str, str | bytes], paths: Sequence[str] = PICTURES) -> File
     """Return what the only column of classes says."""
     found = read(files, paths)
     (said,) = found.said
-    assert found.num_sure == 1
+    assert said.is_sure
     return said
 
 
@@ -91,6 +91,7 @@ PETS = [pet(number) for number in range(12)]
             "label",
         ),
         ("file,mask,category", lambda n: (PICTURES[n], f"m{n % 2}.png", pet(n)), PICTURES, "category"),
+        ("file,lesion_type,view", lambda n: (PICTURES[n], pet(n), "above"), PICTURES, "lesion_type"),
         ("file,score,label", lambda n: (PICTURES[n], 0.5 + n % 2, pet(n)), PICTURES, "label"),
         ("file,label,source", lambda n: (PICTURES[n], pet(n), "the zoo"), PICTURES, "label"),
     ],
@@ -126,13 +127,24 @@ def test_other_columns_that_can_be_classes_are_offered_behind():
     )
     found = read({"skin.csv": table})
     assert [said.column for said in found.said] == ["dx", "sex", "localization"]
-    assert found.num_sure == 1
+    assert [said.is_sure for said in found.said] == [True, False, False]
 
 
 def test_columns_without_a_word_for_classes_are_possible_but_not_sure():
     table = rows("file,colour,site", lambda n: (n, ("red", "blue")[n % 2], ("back", "arm")[n // 6]))
     found = read({"list.csv": table})
-    assert ([said.column for said in found.said], found.num_sure) == (["colour", "site"], 0)
+    assert [(said.column, said.is_sure) for said in found.said] == [("colour", False), ("site", False)]
+
+
+def test_a_file_of_parts_and_groups_says_them_without_classes():
+    table = rows("file,patient,split", lambda n: (n, f"P{n // 3}", ("train", "test")[n // 9]))
+    said = only({"list.csv": table})
+    assert set(classes(said)) == {None}
+    assert [label.group for label in said.labels if label] == [f"P{n // 3}" for n in range(12)]
+    assert splits(said) == ["train"] * 9 + ["test"] * 3
+    with_more = rows("file,patient_id,sex,view", lambda n: (n, f"P{n // 3}", "mf"[n // 6], "ab"[n % 2]))
+    found = read({"list.csv": with_more})
+    assert [(said.column, said.is_sure) for said in found.said] == [("", True), ("sex", False), ("view", False)]
 
 
 def test_numbers_and_true_and_false_stay_as_they_are_written():
@@ -425,7 +437,7 @@ def test_files_for_one_reason_are_one_line():
 
 
 def test_no_files_and_no_pictures_are_nothing():
-    assert read({}) == LabelFilesRead((), 0, ())
+    assert read({}) == LabelFilesRead((), ())
     assert read({"a.csv": "file,label\n1.jpg,cat\n"}, []).said == ()
 
 

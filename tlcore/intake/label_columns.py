@@ -23,10 +23,11 @@ _CLASS_WORDS = _words("""
     choice choices tag tags annotation object type y klasse klass etikett clase etiqueta classe étiquette categoria
     categoría kategorie 标签 类别 ラベル クラス класс метка
     """)
-_GROUP_WORDS = _words("""
-    patient subject participant person individual animal slide specimen lesion case scan video clip sequence session
-    scene burst group track plot plant
-    """)
+_GROUP_WORDS = set(
+    _words("patient subject participant slide specimen lesion case scan video clip sequence session burst track")
+)
+# These too, unless nothing else can be the class.
+_GROUPS_OR_CLASSES = set(_words("person individual animal scene group plot plant"))
 _PART_WORDS = {"split", "part", "set", "subset", "partition", "usage", "fold", "phase", "dataset", "purpose"}
 # Measures, places, times and descriptions: however few values they have, nobody wants them told apart.
 _OTHER_WORDS = set(
@@ -150,17 +151,21 @@ class _Column:
 
     @property
     def is_of_groups(self) -> bool:
-        return bool(set(self.words) & set(_GROUP_WORDS)) and self.rank() > 0
+        return bool(set(self.words) & (_GROUP_WORDS | _GROUPS_OR_CLASSES)) and self.rank() > 0
 
     def rank(self) -> int:
         """Return how much the name speaks for classes: 0 only class words, 1 one among others, 2 none, 3 against."""
         words = [word for word in self.words if word not in _NAME_WORDS]
         if words and all(word in _CLASS_WORDS for word in words):
             return 0
-        ids = set(words) & _ID_WORDS
-        if set(words) & _OTHER_WORDS or (ids and (set(words) == ids or set(words) & set(_GROUP_WORDS))):
+        if set(words) & _OTHER_WORDS:
             return 3
-        return 1 if self.is_next or set(words) & set(_CLASS_WORDS) else 2
+        if set(words) & set(_CLASS_WORDS):
+            return 1
+        groups = _GROUP_WORDS | (_GROUPS_OR_CLASSES if set(words) & _ID_WORDS else set())
+        if set(words) & groups or (words and set(words) <= _ID_WORDS):
+            return 3
+        return 1 if self.is_next else 2
 
     def place(self) -> int:
         """Return how early its class word stands in the list."""

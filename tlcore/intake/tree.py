@@ -126,14 +126,16 @@ def _with_files(brought: Brought, folders: Sequence[Reading], said: Sequence[Fil
     is_clear = brought.choice.is_clear
     confirmed: str | None = None
     others: list[Reading] = []
+    unsure: list[Reading] = []
     for file in said:
         reading = read_file(brought, file)
         if not reading.classes:
+            reading = replace(reading, notes=file.notes)
             folders = [_merged(own, reading, f"{file.source} says parts or groups, no classes.") for own in folders]
             continue
         twin = next((at for at, own in enumerate(folders) if tells and _agree(own, reading)), None)
         if twin is None:
-            others.append(reading)
+            (others if file.is_sure else unsure).append(reading)
             continue
         note = f"{file.source} says the same as the folders."
         folders[twin] = _merged(folders[twin], reading, note)
@@ -145,12 +147,14 @@ def _with_files(brought: Brought, folders: Sequence[Reading], said: Sequence[Fil
     if not tells:
         names = read_file_names(brought)
         by_name = [names] if len(names.classes) > 1 else []
-        return [*strong, *by_name, *folders, *weak], bool(strong or by_name) or is_clear
+        if unsure and not (strong or by_name):  # several columns, none of which calls itself a class
+            return [*unsure, *folders, *weak], False
+        return [*strong, *by_name, *folders, *weak, *unsure], bool(strong or by_name) or is_clear
     if confirmed or not strong:
-        return [*folders, *strong, *weak], bool(confirmed) or is_clear
+        return [*folders, *strong, *weak, *unsure], bool(confirmed) or is_clear
     if _covered(brought, strong[0]) >= NEARLY_ALL:
-        return [*strong[:2], *folders, *weak], False
-    return [folders[0], *strong[:2], *folders[1:], *weak], False
+        return [*strong[:2], *folders, *weak, *unsure], False
+    return [folders[0], *strong[:2], *folders[1:], *weak, *unsure], False
 
 
 def _tells(brought: Brought, reading: Reading) -> bool:
