@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tlcore.dataset import MAX_CLASSES, Split
 from tlcore.intake.label_rows import some
@@ -47,7 +47,7 @@ _BLANK = {"", "nan", "null", "na", "n/a", "#n/a", "<na>"}
 _NUMBER = re.compile(r"[-+]?\d+(?:[.,]\d+)?(?:[eE][-+]?\d+)?")
 _URL = re.compile(r"(?:https?|ftp|s3|gs|file)://|www\.", re.I)
 _DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}|\d{1,2}:\d{2}")
-_SEVERAL = re.compile(r"[\[(].*,.*[\])]", re.S)
+_SEVERAL = re.compile(r"\[.*,.*\]", re.S)
 _ON = {"1", "1.0", "true"}
 _OFF = {"0", "0.0", "false"}
 # A column of numbers that does not call itself a class is one only if it has so few of them.
@@ -66,7 +66,7 @@ class ClassColumn:
     Attributes:
         name: What stands above it; empty where nothing does.
         values: What each row says, as it is written; `None` where that is nothing or several classes.
-        is_sure: Whether it calls itself a class, or is the only column that can be one.
+        is_sure: Whether it calls itself a class, or nothing else stands beside the names of pictures.
         notes: What the person should know about it.
     """
 
@@ -238,19 +238,16 @@ def _class_columns(left: list[_Column]) -> tuple[list[ClassColumn], list[_Column
     named = [column for column in columns if not column.is_number]
     columns = [c for c in columns if not (c.is_number and any(_is_one_to_one(c, other) for other in named))]
     columns = columns[:_MAX_CHOICES]
-    found = [_as_classes(column, is_only=len(columns) == 1 and marked is None) for column in columns]
+    found = [_as_classes(column, len(columns)) for column in columns]
+    if len(left) == 1:
+        found = [replace(column, is_sure=True) for column in found]
     if marked is not None:
         found.insert(bool(columns) and columns[0].rank() == 0, marked)
-    return (
-        found,
-        columns,
-        why_none
-        or "; ".join(reasons[:3])
-        or "no column of classes" + f"; its columns: {some([c.shown for c in left])}" * bool(left),
-    )
+    others = f"; its columns: {some([column.shown for column in left])}" if left else ""
+    return found, columns, why_none or "; ".join(reasons[:3]) or f"no column of classes{others}"
 
 
-def _as_classes(column: _Column, *, is_only: bool) -> ClassColumn:
+def _as_classes(column: _Column, num_columns: int) -> ClassColumn:
     values: list[str | None] = []
     several = 0
     for cell in column.cells:
@@ -261,8 +258,8 @@ def _as_classes(column: _Column, *, is_only: bool) -> ClassColumn:
         else:
             values.append(None if _is_blank(text) else cell)
     notes = (f"Rows with several classes: {several:,}. Their pictures are left without a class.",) if several else ()
-    name = column.title or ("" if is_only else column.shown)
-    return ClassColumn(name, tuple(values), is_only or column.rank() < 2, notes)
+    name = column.shown if num_columns > 1 else column.title
+    return ClassColumn(name, tuple(values), column.rank() < 2, notes)
 
 
 def _one_hot(left: list[_Column]) -> tuple[ClassColumn | None, str]:

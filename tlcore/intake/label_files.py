@@ -199,12 +199,28 @@ def _classes_in_paths(rows: PictureRows) -> ClassColumn | None:
 
 
 def _without_repetition(said: Iterable[FileLabels], unused: _Unused) -> tuple[FileLabels, ...]:
-    """Leave out what another file says in the same way; what is sure and names most pictures comes first."""
+    """Leave out what another file says too; what is sure and says most comes first."""
     kept: list[FileLabels] = []
-    for found in sorted(said, key=lambda file: (not file.is_sure, file.labels.count(None))):
-        twin = next((other for other in kept if other.labels == found.labels), None)
+    for found in sorted(said, key=lambda file: (not file.is_sure, file.labels.count(None), -_num_parts(file))):
+        twin = next((other for other in kept if _adds_nothing(found, other)), None)
         if twin is None:
             kept.append(found)
         elif twin.source != found.source:
             unused.add(f"says the same as {twin.source}", found.source)
     return tuple(kept)
+
+
+def _num_parts(file: FileLabels) -> int:
+    return sum(label is not None and label.split is not None for label in file.labels)
+
+
+def _adds_nothing(file: FileLabels, other: FileLabels) -> bool:
+    """Return whether a file gives no picture another class than the other one, and none a part or group besides."""
+    for new, old in zip(file.labels, other.labels, strict=True):
+        if new is None or new == old:
+            continue
+        if old is None or new.class_name != old.class_name:
+            return False
+        if new.split not in (None, old.split) or new.group not in (None, old.group):
+            return False
+    return True

@@ -147,8 +147,8 @@ def _with_files(brought: Brought, folders: Sequence[Reading], said: Sequence[Fil
     if not tells:
         names = read_file_names(brought)
         by_name = [names] if len(names.classes) > 1 else []
-        if unsure and not (strong or by_name):  # several columns, none of which calls itself a class
-            return [*unsure, *folders, *weak], False
+        if unsure and not (strong or by_name):  # columns of which none calls itself a class
+            return [*unsure, *folders, *weak], len(unsure) == 1
         return [*strong, *by_name, *folders, *weak, *unsure], bool(strong or by_name) or is_clear
     if confirmed or not strong:
         return [*folders, *strong, *weak, *unsure], bool(confirmed) or is_clear
