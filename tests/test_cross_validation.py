@@ -85,6 +85,25 @@ def test_copies_of_a_picture_are_never_on_both_sides() -> None:
         assert {item.class_id for item in fold.subset("test")} == {"cat", "dog", "fox"}
 
 
+def test_groups_and_near_copies_are_never_on_both_sides() -> None:
+    items = [
+        Item(f"{name}{group}.{i}", name, "train" if group else "validation", "", False, f"{name}{group}")
+        for name in ("cat", "dog")
+        for group in range(12)
+        for i in range(3)
+    ]
+    for scenes_together in (True, False):
+        if not scenes_together:
+            items = [replace(item, group=None, scene=item.group) for item in items]
+        folds = list(fold_datasets(Dataset(CLASSES[:2], tuple(items), scenes_together=scenes_together), 4, 0))
+        for fold in folds:
+            parts = [{item.group or item.scene for item in fold.subset(split)} for split in ("train", "test")]
+            assert parts[1]
+            assert bool(parts[0] & parts[1]) != scenes_together
+    with pytest.raises(DatasetError, match=r"cat has 36 in 12 groups that belong together\. Choose fewer"):
+        list(fold_datasets(Dataset(CLASSES[:2], tuple(items)), 13, 0))
+
+
 @pytest.mark.parametrize("with_test", [False, True])
 def test_each_training_is_asked_about_a_fold_that_chose_nothing(with_test: bool) -> None:
     known = {item.image for item in UNEVEN.items if with_test or item.split != "test"}

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from tlcore.dataset import ClassLabel, Dataset, Split
-from tlcore.intake.splitting import NewItem, assign_splits, resplit
+from tlcore.intake.splitting import NewItem, assign_splits, resplit, share_validation, units
 
 EMPTY = Dataset(tuple(ClassLabel(name, name, index) for index, name in enumerate("abc")))
 
@@ -166,3 +166,127 @@ def test_impossible_fractions_are_named(validation: float, test: float):
 
 def test_a_tenth_is_enough_to_train_on():
     assert counts(assign_splits(new("a", 100), EMPTY, validation=0.45, test=0.45), "a") == (10, 45, 45)
+
+
+def grouped(class_id: str, *sizes: int, start: int = 0, split: Split | None = None) -> list[NewItem]:
+    """Return groups of so many pictures each."""
+    return [
+        NewItem(f"{class_id}{start + group}.{i}", class_id, f"{i}.jpg", split, group=f"{class_id}{start + group}")
+        for group, size in enumerate(sizes)
+        for i in range(size)
+    ]
+
+
+def sides(items, name=lambda item: item.group) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for item in items:
+        found.setdefault(name(item), set()).add(item.split)
+    return found
+
+
+def test_units_are_connected_by_pictures_groups_and_scenes():
+    pictures = [
+        NewItem("1", "a", "", group="x"),
+        NewItem("2", "b", "", group="x", scene="s"),
+        NewItem("3", "a", "", scene="s"),
+        NewItem("3", "b", "", group="y"),
+        NewItem("4", "b", "", group="y"),
+        NewItem("5", "b", "", group="s"),
+    ]
+    assert units(pictures) == {"1": "1", "2": "1", "3": "1", "4": "1", "5": "5"}
+    assert units(pictures[::-1], scenes_together=False) == {"1": "1", "2": "1", "3": "3", "4": "3", "5": "5"}
+
+
+def test_groups_are_on_one_side_and_the_fractions_are_met_as_nearly_as_they_allow():
+    pictures = grouped("a", *[1, 2, 3, 4, 5, 6] * 5) + grouped("b", *[7] * 20)
+    for seed in range(20):
+        items = assign_splits(pictures, EMPTY, seed=seed)
+        assert all(len(found) == 1 for found in sides(items).values())
+        for class_id, total in (("a", 105), ("b", 140)):
+            train, validation, test = counts(items, class_id)
+            assert abs(validation - 0.15 * total) <= 4
+            assert abs(test - 0.15 * total) <= 4
+            assert train + validation + test == total
+
+
+def test_groups_are_dealt_alike_in_any_order_and_otherwise_by_another_seed():
+    pictures = grouped("a", *[3] * 20)
+    found = {item.image: item.split for item in assign_splits(pictures, EMPTY)}
+    assert {item.image: item.split for item in assign_splits(pictures[::-1], EMPTY)} == found
+    assert {item.image: item.split for item in assign_splits(pictures, EMPTY, seed=1)} != found
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [((20,), {"train"}), ((20, 20), {"train", "test"}), ((20, 20, 20), {"train", "validation", "test"})],
+)
+def test_few_groups_train_first_then_test_then_validate(sizes: tuple[int, ...], expected: set[str]):
+    items = assign_splits(grouped("a", *sizes), EMPTY)
+    assert {item.split for item in items} == expected
+    assert all(len(found) == 1 for found in sides(items).values())
+
+
+def test_a_small_group_is_tested_rather_than_a_large_one():
+    for seed in range(5):
+        train, validation, test = counts(assign_splits(grouped("a", 60, 15, 15, 10), EMPTY, seed=seed), "a")
+        assert train in (70, 75)
+        assert {validation, test} <= {10, 15}
+
+
+def test_a_group_of_several_classes_takes_no_class_all_that_it_can_learn_from():
+    shared = [NewItem(f"{class_id}{i}", class_id, "", group="patient") for class_id in "ab" for i in range(5)]
+    for seed in range(10):
+        items = assign_splits(shared + grouped("a", *[2] * 10), EMPTY, seed=seed)
+        assert sides(items)["patient"] == {"train"}
+        assert counts(items, "b") == (5, 0, 0)
+
+
+def test_patients_with_pictures_of_both_classes_are_shared_out_as_a_whole():
+    pictures = [
+        NewItem(f"{patient}{class_id}{i}", class_id, "", group=f"patient {patient}")
+        for patient in range(20)
+        for class_id in "ab"
+        for i in range(2)
+    ]
+    items = assign_splits(pictures, EMPTY)
+    assert all(len(found) == 1 for found in sides(items).values())
+    assert counts(items, "a") == counts(items, "b") == (28, 6, 6)
+
+
+def test_later_pictures_of_a_group_go_where_the_others_are():
+    first = replace(EMPTY, items=assign_splits(grouped("a", *[2] * 20), EMPTY))
+    later = [replace(item, image=f"{item.image}+") for item in grouped("a", *[2] * 20)]
+    items = assign_splits(later, first)
+    assert all(len(found) == 1 for found in sides([*first.items, *items]).values())
+
+
+def test_groups_do_not_move_what_folders_said():
+    pictures = grouped("a", *[2] * 20, split="train") + [
+        replace(picture, image=f"{picture.image}t", split="test") for picture in grouped("a", *[2] * 5)
+    ]
+    items = assign_splits(pictures, EMPTY)
+    assert all(item.split != "test" for item in items[:40])
+    assert all(item.split == "test" for item in items[40:])
+    assert all(found <= {"train", "test"} for group, found in sides(items).items() if group in ("a0", "a1"))
+    # Shared out anew, what belongs to the kept test pictures joins them.
+    again = resplit(replace(EMPTY, items=items))
+    assert sides(again.items)["a0"] == {"test"}
+    assert all(len(found) == 1 for found in sides(again.items).values())
+
+
+def test_near_copies_are_kept_together_as_long_as_the_data_set_says_so():
+    pictures = [NewItem(f"{i}.{j}", "a", "", scene=f"{i}") for i in range(20) for j in range(5)]
+    dataset = replace(EMPTY, items=assign_splits(pictures, EMPTY))
+    assert counts(dataset.items, "a") == (70, 15, 15)
+    assert all(len(found) == 1 for found in sides(dataset.items, lambda item: item.scene).values())
+    apart = resplit(replace(dataset, scenes_together=False))
+    assert any(len(found) > 1 for found in sides(apart.items, lambda item: item.scene).values())
+    together = resplit(replace(apart, scenes_together=True))
+    assert together == dataset
+
+
+def test_validation_is_shared_out_by_groups_too():
+    dataset = replace(EMPTY, items=assign_splits(grouped("a", *[4] * 25), EMPTY))
+    again = share_validation(dataset, 0.3)
+    assert all(len(found) == 1 for found in sides(again.items).values())
+    assert again.subset("test") == dataset.subset("test")

@@ -176,14 +176,14 @@ def list_source(source: Source, listing: Listing, stack: ExitStack) -> None:
             # Only text: a path that climbs out cannot do harm, so its last part is kept.
             parts = split_path(name) or (re.split(r"[/\\]", name)[-1] or "picture",)
             is_loose = len(parts) == 1
-            label = Label(source.class_name) if source.class_name is not None and is_loose else None
-            path = ("", *parts) if is_loose else parts
-            if (why := why_aside(path[1:])) is not None:
-                listing.aside.append((path, why))
+            whole = ("", *parts) if is_loose else parts
+            if (why := why_aside(whole[1:])) is not None:
+                listing.aside.append((whole, why))
             elif is_part(parts[-1]):
                 listing.refused.append(Refusal(printable("/".join(parts)), IN_PARTS))
             else:
-                listing.add(path, "/".join(parts), partial(_read_file, place), label)
+                known = Label(source.class_name) if source.class_name is not None and is_loose else None
+                listing.add(whole, "/".join(parts), partial(_read_file, place), known)
 
 
 def _walk(folder: Path, refused: list[Refusal], aside: AsideList) -> Iterator[tuple[tuple[str, ...], Path]]:

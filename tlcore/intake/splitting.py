@@ -1,10 +1,11 @@
-"""Which pictures train, which validate and which test: stratified, repeatable, copies always together."""
+"""Which pictures train, which validate and which test: stratified, repeatable, what belongs together on one side."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 from tlcore.dataset import SPLITS, Dataset, Item, Split
@@ -23,8 +24,8 @@ class NewItem:
         class_id: The class that it belongs to.
         name: The name of the file; text only.
         split: What its folders said, if they did.
-        group: What it belongs together with, as `Item.group`.
-        scene: As `Item.scene`.
+        group: As of `Item`.
+        scene: As of `Item`.
     """
 
     image: str
@@ -33,6 +34,34 @@ class NewItem:
     split: Split | None = None
     group: str | None = None
     scene: str | None = None
+
+
+def units(items: Iterable[NewItem | Item], *, scenes_together: bool = True) -> dict[str, str]:
+    """Say what is dealt as a whole: pictures of one group or of one scene, and what these have in common.
+
+    Args:
+        items: Pictures of any classes; copies of one picture are one picture.
+        scenes_together: Whether near-copies belong together.
+
+    Returns:
+        For each picture the name of its unit, the smallest key of the pictures in it.
+    """
+    root: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def find(node: tuple[str, str]) -> tuple[str, str]:
+        while root.setdefault(node, node) != node:
+            root[node] = root[root[node]]
+            node = root[node]
+        return node
+
+    images: set[str] = set()
+    for item in items:
+        images.add(item.image)
+        for kind, name in (("group", item.group), ("scene", item.scene if scenes_together else None)):
+            if name is not None:
+                root[find((kind, name))] = find(("image", item.image))
+    found: dict[tuple[str, str], str] = {}
+    return {image: found.setdefault(find(("image", image)), image) for image in sorted(images)}
 
 
 def assign_splits(
@@ -48,11 +77,13 @@ def assign_splits(
     - Copies of one picture share a split, in all classes. If the folders disagree, test wins over validation
       and validation over train, so that nothing is tested on what it learned. Where that would leave a class
       nothing to train with, its disputed pictures are shared out like those without a split.
+    - So do pictures of one group and, if the data set keeps them together, near-copies: as far as their folders said
+      nothing else. Pictures that come later go where the others are.
     - Splits given by folders are kept. What they lack is taken out of their training pictures, as that fraction
       of them: validation, test or, if there is only a folder called train, both.
     - All others are shared out per class so that the whole class, old pictures included, comes as near to the
       fractions as it can. A class with three pictures has one in each split; with two, one trains and one tests;
-      a single one trains.
+      a single one trains. So with groups: one that is all there is of a class trains.
     - Validation or test pictures that came as such are the whole of that split in their class: nothing joins them,
       and fractions are those of the class's other pictures.
 
@@ -90,13 +121,26 @@ def assign_splits(
     closed: defaultdict[str, set[Split]] = defaultdict(set)
     for class_id, image in came | {(item.class_id, item.image) for item in existing.items if item.given}:
         closed[class_id].add(decided[image])
-    old = _by_class(existing.items)
+    everything: tuple[NewItem | Item, ...] = (*existing.items, *items)
+    unit_of = units(everything, scenes_together=existing.scenes_together)
+    wanted = {
+        class_id: {split: fraction for split, fraction in fractions.items() if split not in closed[class_id]}
+        for class_id in by_class
+    }
+    carved = {
+        class_id: {split: fraction for split, fraction in some.items() if split in lacking}
+        for class_id, some in wanted.items()
+    }
+    may = {
+        item.image: {"train", *carved[item.class_id]} if item.image in trained else set(SPLITS)
+        for item in items
+        if item.image not in decided
+    }
+    _join(unit_of, may, decided)
+    deal = _Deal(_by_class(everything), unit_of, decided, seed)
     for class_id, images in sorted(by_class.items()):
-        whole = images | old.get(class_id, set())
-        wanted = {split: fraction for split, fraction in fractions.items() if split not in closed[class_id]}
-        carved = {split: fraction for split, fraction in wanted.items() if split in lacking}
-        _share_out(images & trained, whole, carved, decided, seed)
-        _share_out(images - trained, whole, wanted, decided, seed)
+        deal.share_out(class_id, images & trained, carved[class_id])
+        deal.share_out(class_id, images - trained, wanted[class_id])
     return tuple(
         Item(
             item.image,
@@ -111,18 +155,100 @@ def assign_splits(
     )
 
 
-def _share_out(
-    images: set[str], whole: set[str], fractions: Mapping[Split, float], decided: dict[str, Split], seed: int
-) -> None:
-    """Decide about those of a class's pictures that nothing has decided yet, given how many of the whole are where.
+def _join(unit_of: Mapping[str, str], may: Mapping[str, AbstractSet[str]], decided: dict[str, Split]) -> None:
+    """Put pictures where the rest of their unit is, if they may go there; test wins over validation, that over train.
 
-    Pictures of a split that is not in `fractions` do not count: nothing is shared out to it.
+    Args:
+        unit_of: From `units`.
+        may: Where each picture may go of which nothing is decided yet.
+        decided: Where pictures are; those that join are added.
     """
-    have = Counter(decided[image] for image in whole if decided.get(image) in ("train", *fractions))
-    free = sorted(images - decided.keys(), key=lambda image: _rank(image, seed))
-    for split, count in _counts(len(free), have, fractions).items():
-        decided.update(dict.fromkeys(free[:count], split))
-        free = free[count:]
+    sides: defaultdict[str, set[Split]] = defaultdict(set)
+    for image, split in decided.items():
+        if image in unit_of:
+            sides[unit_of[image]].add(split)
+    for image, allowed in may.items():
+        taken = sides.get(unit_of[image])
+        if taken:
+            decided[image] = max(taken & allowed, key=SPLITS.index, default="train")
+
+
+class _Deal:
+    """Shares out the pictures of one class after another, a unit always as a whole.
+
+    Args:
+        by_class: All pictures, old ones too.
+        unit_of: From `units`.
+        decided: Where pictures are; those that are dealt are added.
+        seed: Another seed deals otherwise.
+    """
+
+    def __init__(
+        self, by_class: Mapping[str, set[str]], unit_of: Mapping[str, str], decided: dict[str, Split], seed: int
+    ) -> None:
+        self._by_class, self._unit_of, self._decided, self._seed = by_class, unit_of, decided, seed
+        self._images: defaultdict[str, list[str]] = defaultdict(list)
+        for image, unit in unit_of.items():
+            self._images[unit].append(image)
+        self._classes: defaultdict[str, set[str]] = defaultdict(set)
+        # What trains of a class, or still may: its last unit is not held back.
+        self._trainable: defaultdict[str, set[str]] = defaultdict(set)
+        for class_id, images in by_class.items():
+            for image in images:
+                self._classes[unit_of[image]].add(class_id)
+                if decided.get(image, "train") == "train":
+                    self._trainable[class_id].add(unit_of[image])
+
+    def share_out(self, class_id: str, images: set[str], fractions: Mapping[Split, float]) -> None:
+        """Decide about those pictures of a class of which nothing is decided yet, by how many of the class are where.
+
+        Pictures of a split that is not in `fractions` do not count: nothing is shared out to it.
+        """
+        decided, unit_of = self._decided, self._unit_of
+        have = Counter(
+            decided[image] for image in self._by_class[class_id] if decided.get(image) in ("train", *fractions)
+        )
+        sizes = Counter(unit_of[image] for image in images if image not in decided)
+        free = sorted(sizes, key=lambda unit: _rank(unit, self._seed))
+        counts = _counts(sizes.total(), have, fractions)
+        reached, tail = 0, len(free)
+        for place, unit in enumerate(free):
+            if reached >= counts["train"]:
+                tail = place
+                break
+            reached += sizes[unit]
+        # A unit of one picture each goes where its place says: first those that train, then test, then validation.
+        test = self._take("test", counts["test"], free[tail:] + free[:tail][::-1], sizes)
+        self._take("validation", counts["validation"], [unit for unit in reversed(free) if unit not in test], sizes)
+        for unit in free:
+            self._put(unit, "train")
+
+    def _take(self, split: Split, wanted: int, free: Sequence[str], sizes: Mapping[str, int]) -> set[str]:
+        """Hold back units of nearly as many pictures as wanted, one at least, the first ones that fit; return them."""
+        taken: set[str] = set()
+        missing = wanted
+        for unit in free:
+            if sizes[unit] <= missing and self._can_spare(unit):
+                self._put(unit, split)
+                taken.add(unit)
+                missing -= sizes[unit]
+        if missing:
+            others = (unit for unit in free if unit not in taken and self._can_spare(unit))
+            smallest = min(others, key=sizes.__getitem__, default=None)
+            if smallest is not None and (not taken or sizes[smallest] < 2 * missing):
+                self._put(smallest, split)
+                taken.add(smallest)
+        return taken
+
+    def _can_spare(self, unit: str) -> bool:
+        return all(len(self._trainable[class_id]) > 1 for class_id in self._classes[unit])
+
+    def _put(self, unit: str, split: Split) -> None:
+        for image in self._images[unit]:
+            self._decided.setdefault(image, split)
+        if split != "train":
+            for class_id in self._classes[unit]:
+                self._trainable[class_id].discard(unit)
 
 
 def resplit(
@@ -133,7 +259,7 @@ def resplit(
     *,
     keep_given: bool = True,
 ) -> Dataset:
-    """Share out the pictures of a data set anew.
+    """Share out the pictures of a data set anew; what belongs to pictures that stay goes to them.
 
     Args:
         dataset: The data set.
@@ -151,7 +277,11 @@ def resplit(
         return keep_given and item.stays
 
     kept = tuple(replace(item, given=True) for item in dataset.items if stays(item))
-    others = [NewItem(item.image, item.class_id, item.name) for item in dataset.items if not stays(item)]
+    others = [
+        NewItem(item.image, item.class_id, item.name, None, item.group, item.scene)
+        for item in dataset.items
+        if not stays(item)
+    ]
     shared = iter(assign_splits(others, replace(dataset, items=kept), validation=validation, test=test, seed=seed))
     return replace(dataset, items=tuple(item if stays(item) else next(shared) for item in dataset.items))
 

@@ -9,7 +9,7 @@ from tlcore.config import RunConfig
 from tlcore.dataset import Dataset, Item
 from tlcore.errors import DatasetError
 from tlcore.home import DataRoot
-from tlcore.intake.splitting import NewItem, assign_splits
+from tlcore.intake.splitting import NewItem, assign_splits, units
 from tlcore.progress import TRAINING_PHASES, Phase, Progress
 from tlcore.results.cross_validation import CrossValidation, FoldResult
 from tlcore.results.evaluation import Evaluation
@@ -95,44 +95,51 @@ def fold_datasets(dataset: Dataset, splits: int, seed: int, *, with_test: bool =
     if splits < 2:
         raise ValueError(f"`splits` must be at least 2. Received: splits={splits}")
     pool = replace(dataset, items=tuple(item for item in dataset.items if with_test or item.split != "test"))
+    unit_of = units(pool.items, scenes_together=pool.scenes_together)
     for label in pool.classes:
-        found = len(set(map(_unit, pool.of_class(label.id))))
+        images = {item.image for item in pool.of_class(label.id)}
+        found = len({unit_of[image] for image in images})
         if found < splits:
             where = "different pictures" if with_test else "different pictures for training and validation"
+            groups = f" in {found} groups that belong together" if found < len(images) else ""
             raise DatasetError(
                 f"{splits} trainings on other splits need at least {splits} {where} of each class; {label.name} has "
-                f"{found}. Choose fewer trainings, or add pictures on the Data page."
+                f"{len(images)}{groups}. Choose fewer trainings, or add pictures on the Data page."
             )
     kept, learned = len(dataset.subset("validation")), len(dataset.subset("train"))
     validation = min(kept / max(1, kept + learned), MOST_FOR_VALIDATION)
-    empty = Dataset(pool.classes)
-    for fold in deal_folds(pool.items, splits, seed):
+    empty = Dataset(pool.classes, scenes_together=pool.scenes_together)
+    for fold in deal_folds(pool.items, splits, seed, scenes_together=pool.scenes_together):
         asked = set(fold)
-        others = [NewItem(item.image, item.class_id, item.name) for item in pool.items if item not in asked]
+        others = [
+            NewItem(item.image, item.class_id, item.name, None, item.group, item.scene)
+            for item in pool.items
+            if item not in asked
+        ]
         dealt = assign_splits(others, empty, validation=validation, test=0.0, seed=seed)
         yield replace(empty, items=(*dealt, *(replace(item, split="test") for item in fold)))
 
 
-def deal_folds(items: Sequence[Item], splits: int, seed: int) -> list[tuple[Item, ...]]:
-    """Deal items into folds that have as many of each class as any other, give or take one.
+def deal_folds(
+    items: Sequence[Item], splits: int, seed: int, *, scenes_together: bool = True
+) -> list[tuple[Item, ...]]:
+    """Deal items into folds that have as many of each class as any other, as nearly as units allow.
 
-    What is dealt is a unit as a whole, since a copy of a picture that was learned would be an easy question.
+    What is dealt is a unit as a whole (`tlcore.intake.splitting.units`): a copy of a picture that was learned, or
+    another frame of its scene, would be an easy question.
 
     Args:
         items: In any order; the same ones are always dealt alike.
         splits: Number of folds; each class has at least that many units.
         seed: Another seed deals otherwise.
+        scenes_together: Whether near-copies are one unit.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
+    unit_of = units(items, scenes_together=scenes_together)
     dealer = StratifiedGroupKFold(splits, shuffle=True, random_state=seed)
-    folds = dealer.split(items, [item.class_id for item in items], [_unit(item) for item in items])
+    folds = dealer.split(items, [item.class_id for item in items], [unit_of[item.image] for item in items])
     return [tuple(items[index] for index in fold) for _, fold in folds]
-
-
-def _unit(item: Item) -> str:
-    """Return what is dealt as a whole: a picture with all its copies, in whatever class they are."""
-    return item.image
 
 
 class _FoldProgress:

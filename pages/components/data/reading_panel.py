@@ -40,7 +40,7 @@ def ask_reading(context: Context, dataset: Dataset) -> None:
         return
     st.subheader("What are the classes?", anchor=False)
     st.markdown(
-        f"Your folders can be read in {count(len(brought.readings.found), 'way')}. Which one do you mean? "
+        f"What you brought can be read in {count(len(brought.readings.found), 'way')}. Which one do you mean? "
         "Nothing is learned before you say so, and you can change it later."
     )
     _cards(context, dataset, one, brought)
@@ -83,27 +83,27 @@ def _cards(context: Context, dataset: Dataset, one: Import, brought: Brought) ->
     grid = st.grid(min(len(readings), 3), min_column_width=280, border=True, key=f"readings-{one.id}")
     for index, reading in enumerate(readings):
         with grid.cell(), st.container(key=f"reading-card-{one.id}-{index}"):
-            _card(context, reading, _by_class(brought, reading, here))
-            is_taken = reading.key == one.reading
-            if is_taken and not one.is_open:
+            by_class = _by_class(brought, reading, here)
+            st.markdown(f"**{label(reading.title)}**")
+            st.markdown(_classes_line(by_class))
+            if reading.key == one.reading and not one.is_open:
                 st.markdown(":material/check: This is how they are read now.")
-                continue
-            # The likeliest is the first; the page has one main button.
-            kind = "primary" if one.is_open and index == 0 else "secondary"
-            key = f"reading-{one.id}-{index}-{context.version}"
-            if st.button("This is right" if one.is_open else "Read them like this", key=key, type=kind):
-                with errors_shown():
-                    edited = read_again(dataset, one.id, brought, reading.key)
-                    save_edit(context, edited, f"read the folders as {len(set(reading.classes))} classes")
-
-
-def _card(context: Context, reading: Reading, by_class: dict[str, list[str]]) -> None:
-    st.markdown(f"**{label(reading.title)}**")
-    st.markdown(_classes_line(by_class))
-    for name in list(by_class)[:MAX_CLASSES_WITH_SAMPLES]:
-        _samples(context, name, by_class[name])
-    for note in reading.notes:
-        st.caption(label(note))
+            else:
+                # The likeliest is the first; the page has one main button.
+                is_main = one.is_open and index == 0
+                if st.button(
+                    "This is right" if one.is_open else "Read them like this",
+                    key=f"reading-{one.id}-{index}-{context.version}",
+                    type="primary" if is_main else "secondary",
+                ):
+                    with errors_shown():
+                        edited = read_again(dataset, one.id, brought, reading.key)
+                        num_classes = len(reading.classes)
+                        save_edit(context, edited, f"read the folders as {count(num_classes, 'class', 'classes')}")
+            for name in list(by_class)[:MAX_CLASSES_WITH_SAMPLES]:
+                _samples(context, name, by_class[name])
+            for note in reading.notes:
+                st.caption(label(note))
 
 
 def _classes_line(by_class: dict[str, list[str]]) -> str:
