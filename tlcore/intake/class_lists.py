@@ -32,6 +32,10 @@ class ClassList:
     rows: PictureRows | None = None
     was_used: bool = False
 
+    def is_of_pictures(self, num_pictures: int) -> bool:
+        """Return whether its numbers are rather those of pictures, each of a class of its own."""
+        return self.rows is not None and 2 * len(set(self.rows.pictures)) >= num_pictures
+
     def of_folders(self, paths: Sequence[tuple[str, ...]]) -> FileLabels | None:
         """Return the names of the folders in which pictures lie, if nearly all lie in one that has a code."""
         codes = [next((code_of(f) for f in reversed(path[1:-1]) if code_of(f) in self.names), None) for path in paths]
@@ -46,7 +50,7 @@ class ClassList:
         folders = {folder for path in paths for folder in path[1:-1]}
         if set(self.names.values()) <= folders:
             return "its classes are named as the folders are"
-        return "" if self.rows is None and any(self.table.columns) else "nothing here has its numbers"
+        return "nothing here has its numbers" if all(map(str.isdigit, self.names)) else ""
 
 
 def read_class_list(group: Sequence[NamedTable]) -> ClassList | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tlcore.dataset import MAX_CLASSES, Split
+from tlcore.intake.label_rows import some
 from tlcore.intake.parts import part_of
 from tlcore.intake.picture_names import has_picture_ending
 
@@ -22,10 +23,11 @@ _CLASS_WORDS = _words("""
     choice choices tag tags annotation object type y klasse klass etikett clase etiqueta classe étiquette categoria
     categoría kategorie 标签 类别 ラベル クラス класс метка
     """)
-_GROUP_WORDS = _words("""
-    patient subject participant person individual animal slide specimen lesion case scan video clip sequence session
-    scene burst group track plot plant
-    """)
+_GROUP_WORDS = set(
+    _words("patient subject participant slide specimen lesion case scan video clip sequence session burst track")
+)
+# These too, unless nothing else can be the class.
+_GROUPS_OR_CLASSES = set(_words("person individual animal scene group plot plant"))
 _PART_WORDS = {"split", "part", "set", "subset", "partition", "usage", "fold", "phase", "dataset", "purpose"}
 # Measures, places, times and descriptions: however few values they have, nobody wants them told apart.
 _OTHER_WORDS = set(
@@ -37,15 +39,15 @@ _OTHER_WORDS = set(
     mime camera version checksum filesize uploaded created modified
     """)
 )
-_ID_WORDS = {"id", "ids", "uid", "uuid", "guid", "key"}
-_NAME_WORDS = {"name", "names", "text", "title", "str", "string"}
+_ID_WORDS = {"id", "ids", "uid", "uuid", "guid"}
+_NAME_WORDS = {"name", "names", "text", "title", "str", "string", "value", "values"}
 
 # Missing values as spreadsheets, R and pandas write them; "None" is a class of its own in many sets.
 _BLANK = {"", "nan", "null", "na", "n/a", "#n/a", "<na>"}
 _NUMBER = re.compile(r"[-+]?\d+(?:[.,]\d+)?(?:[eE][-+]?\d+)?")
 _URL = re.compile(r"(?:https?|ftp|s3|gs|file)://|www\.", re.I)
 _DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}|\d{1,2}:\d{2}")
-_SEVERAL = re.compile(r"[\[(].*,.*[\])]", re.S)
+_SEVERAL = re.compile(r"\[.*,.*\]", re.S)
 _ON = {"1", "1.0", "true"}
 _OFF = {"0", "0.0", "false"}
 # A column of numbers that does not call itself a class is one only if it has so few of them.
@@ -64,7 +66,7 @@ class ClassColumn:
     Attributes:
         name: What stands above it; empty where nothing does.
         values: What each row says, as it is written; `None` where that is nothing or several classes.
-        is_sure: Whether it calls itself a class, or is the only column that can be one.
+        is_sure: Whether it calls itself a class, or nothing else stands beside the names of pictures.
         notes: What the person should know about it.
     """
 
@@ -93,20 +95,23 @@ class Meaning:
     why_none: str = ""
 
 
-def columns_meaning(columns: Sequence[str], cells: Sequence[Sequence[str]], file_column: int) -> Meaning:
+def columns_meaning(
+    columns: Sequence[str], cells: Sequence[Sequence[str]], num_values: Sequence[int], file_column: int
+) -> Meaning:
     """Decide what each column means.
 
     Args:
         columns: Their names; empty ones in a table without names.
         cells: Per column its values, of the rows that name a picture which is here.
+        num_values: Per column how many different values the whole table has.
         file_column: The one that names the pictures.
     """
     follows = None if any(columns) else file_column + 1  # in lists without names of columns the class is next
-    has_corners = any(name.strip().casefold() == "x" for name in columns)
+    axes = [re.split(r"[\W_]+", name.strip().casefold())[-1] for name in columns]
     left = [
-        _Column(number, columns[number], cells[number], is_next=number == follows)
+        _Column(number, columns[number], cells[number], num_values[number], is_next=number == follows)
         for number in range(len(columns))
-        if number != file_column and not (has_corners and columns[number].strip().casefold() == "y")
+        if number != file_column and not (axes[number] == "y" and "x" in axes)
     ]
     notes = []
     parts: tuple[Split | None, ...] = ()
@@ -130,7 +135,8 @@ def columns_meaning(columns: Sequence[str], cells: Sequence[Sequence[str]], file
 class _Column:
     """A column and what its name and its values look like."""
 
-    def __init__(self, number: int, name: str, cells: Sequence[str], *, is_next: bool):
+    def __init__(self, number: int, name: str, cells: Sequence[str], num_values: int, *, is_next: bool):
+        self.num_values = num_values
         self.is_next = is_next
         self.cells = cells
         self.title = " ".join(name.split())
@@ -145,17 +151,21 @@ class _Column:
 
     @property
     def is_of_groups(self) -> bool:
-        return bool(set(self.words) & set(_GROUP_WORDS)) and self.rank() > 0
+        return bool(set(self.words) & (_GROUP_WORDS | _GROUPS_OR_CLASSES)) and self.rank() > 0
 
     def rank(self) -> int:
         """Return how much the name speaks for classes: 0 only class words, 1 one among others, 2 none, 3 against."""
         words = [word for word in self.words if word not in _NAME_WORDS]
         if words and all(word in _CLASS_WORDS for word in words):
             return 0
-        ids = set(words) & _ID_WORDS
-        if set(words) & _OTHER_WORDS or (ids and (set(words) == ids or set(words) & set(_GROUP_WORDS))):
+        if set(words) & _OTHER_WORDS:
             return 3
-        return 1 if self.is_next or set(words) & set(_CLASS_WORDS) else 2
+        if set(words) & set(_CLASS_WORDS):
+            return 1
+        groups = _GROUP_WORDS | (_GROUPS_OR_CLASSES if set(words) & _ID_WORDS else set())
+        if set(words) & groups or (words and set(words) <= _ID_WORDS):
+            return 3
+        return 1 if self.is_next else 2
 
     def place(self) -> int:
         """Return how early its class word stands in the list."""
@@ -189,13 +199,14 @@ class _Column:
             return "free text"
         if self.is_number and any(not float(value.replace(",", ".")).is_integer() for value in values):
             return "measures"
-        if len(values) > MAX_CLASSES:
-            return f"{len(values):,} different values; a data set has at most {MAX_CLASSES} classes"
+        nearly_all_differ = len(values) > max(1, rows / 2)
+        if len(values) > MAX_CLASSES or (nearly_all_differ and self.num_values > MAX_CLASSES):
+            return f"{self.num_values:,} different values; a data set has at most {MAX_CLASSES} classes"
         if rank == 0 or (rank == 1 and len(values) > 1) or (is_only and (len(values) > 1 or not self.is_number)):
             return ""
         if len(values) < 2:
             return "one value only"
-        if len(values) > rows / 2:
+        if nearly_all_differ:
             return "nearly every row has another value"
         if self.is_number and len(values) > _MAX_UNNAMED_NUMBERS:
             return "numbers"
@@ -227,13 +238,16 @@ def _class_columns(left: list[_Column]) -> tuple[list[ClassColumn], list[_Column
     named = [column for column in columns if not column.is_number]
     columns = [c for c in columns if not (c.is_number and any(_is_one_to_one(c, other) for other in named))]
     columns = columns[:_MAX_CHOICES]
-    found = [_as_classes(column, is_only=len(columns) == 1 and marked is None) for column in columns]
+    found = [_as_classes(column, len(columns)) for column in columns]
+    if len(left) == 1:
+        found = [replace(column, is_sure=True) for column in found]
     if marked is not None:
         found.insert(bool(columns) and columns[0].rank() == 0, marked)
-    return found, columns, why_none or "; ".join(reasons[:3]) or "no column of classes"
+    others = f"; its columns: {some([column.shown for column in left])}" if left else ""
+    return found, columns, why_none or "; ".join(reasons[:3]) or f"no column of classes{others}"
 
 
-def _as_classes(column: _Column, *, is_only: bool) -> ClassColumn:
+def _as_classes(column: _Column, num_columns: int) -> ClassColumn:
     values: list[str | None] = []
     several = 0
     for cell in column.cells:
@@ -244,8 +258,8 @@ def _as_classes(column: _Column, *, is_only: bool) -> ClassColumn:
         else:
             values.append(None if _is_blank(text) else cell)
     notes = (f"Rows with several classes: {several:,}. Their pictures are left without a class.",) if several else ()
-    name = column.title or ("" if is_only else column.shown)
-    return ClassColumn(name, tuple(values), is_only or column.rank() < 2, notes)
+    name = column.shown if num_columns > 1 else column.title
+    return ClassColumn(name, tuple(values), column.rank() < 2, notes)
 
 
 def _one_hot(left: list[_Column]) -> tuple[ClassColumn | None, str]:

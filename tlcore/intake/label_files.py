@@ -27,14 +27,12 @@ class LabelFilesRead:
     """What all label files say.
 
     Attributes:
-        said: One per plausible column of classes, the likeliest first.
-        num_sure: How many of these, from the first, call themselves classes or have no rival; the others, such as the
-            `sex` of patients, are possible and seldom meant.
+        said: One per plausible column of classes, the likeliest first; one without classes where a file says only parts
+            or groups for sure.
         notes: Which label files are not used, and why.
     """
 
     said: tuple[FileLabels, ...]
-    num_sure: int
     notes: tuple[str, ...]
 
 
@@ -79,16 +77,15 @@ def read_label_files(files: Sequence[LabelFile], paths: Sequence[tuple[str, ...]
     for keyed in class_names:
         if keyed.was_used:
             continue
-        renamed = None if said else keyed.of_folders(paths)
+        has_classes = any(label and label.class_name for file in said for label in file.labels)
+        renamed = None if has_classes else keyed.of_folders(paths)
         if renamed is not None:
-            said.append(_Said(renamed, is_sure=True))
-        elif keyed.rows is not None and not said:
+            said.append(renamed)
+        elif keyed.rows is not None and keyed.is_of_pictures(len(paths)) and not has_classes:
             said += _file_labels(keyed.rows, [], unused, len(paths))
         else:
             unused.add(keyed.why_unused(paths) or why_unmatched([keyed.table], names), keyed.table.name)
-    kept = _without_repetition(said, unused)
-    num_sure = sum(found.is_sure for found in kept)
-    return LabelFilesRead(tuple(found.labels for found in kept), num_sure, unused.notes())
+    return LabelFilesRead(_without_repetition(said, unused), unused.notes())
 
 
 def _holds_boxes(table: Table) -> bool:
@@ -96,12 +93,6 @@ def _holds_boxes(table: Table) -> bool:
     if table.columns is not None or not table.path_parts[-1].lower().endswith(".txt"):
         return False
     return all(len(row) >= 5 and all(re.fullmatch(r"-?[\d.]*", cell) for cell in row) for row in table.rows)
-
-
-@dataclass(frozen=True, slots=True)
-class _Said:
-    labels: FileLabels
-    is_sure: bool
 
 
 class _Unused:
@@ -119,16 +110,18 @@ class _Unused:
 
 def _file_labels(
     rows: PictureRows, class_names: Sequence[ClassList], unused: _Unused, num_pictures: int
-) -> Iterator[_Said]:
+) -> Iterator[FileLabels]:
     """Yield what each column of classes says of the pictures."""
-    meaning = columns_meaning(rows.columns, rows.cells, rows.file_column)
-    classes = meaning.classes
-    if not classes:
-        folders = _classes_in_paths(rows)
-        if folders is None:
-            unused.add(meaning.why_none, rows.source)
-            return
-        classes = (folders,)
+    meaning = columns_meaning(rows.columns, rows.cells, rows.num_values, rows.file_column)
+    folders = None if meaning.classes else _classes_in_paths(rows)
+    classes = meaning.classes if folders is None else (folders,)
+    says_more = any(meaning.parts) or any(rows.parts) or any(meaning.groups)
+    if says_more and not any(column.is_sure for column in classes):
+        nothing = ClassColumn("", (None,) * len(rows.pictures), is_sure=False)
+        labels, _, _ = _labels(rows, meaning, nothing, num_pictures)
+        yield FileLabels(rows.source, "", labels, (*rows.notes, *meaning.notes))
+    elif not classes:
+        unused.add(meaning.why_none, rows.source)
     for column in classes:
         column = spelled_out(column, class_names)
         labels, notes, conflicts = _labels(rows, meaning, column, num_pictures)
@@ -141,7 +134,7 @@ def _file_labels(
             notes.append(f"Pictures that it does not name: {missing:,}.")
         title = "" if rows.columns == ("key", "value") else column.name
         every_note = (*rows.notes, *meaning.notes, *column.notes, *notes)
-        yield _Said(FileLabels(rows.source, title, labels, every_note), column.is_sure)
+        yield FileLabels(rows.source, title, labels, every_note, column.is_sure)
 
 
 def _labels(
@@ -205,13 +198,29 @@ def _classes_in_paths(rows: PictureRows) -> ClassColumn | None:
     return ClassColumn("", folders) if 2 <= num_classes <= MAX_CLASSES else None
 
 
-def _without_repetition(said: Iterable[_Said], unused: _Unused) -> list[_Said]:
-    """Leave out what another file says in the same way; what names most pictures comes first."""
-    kept: list[_Said] = []
-    for found in sorted(said, key=lambda f: (not f.is_sure, f.labels.labels.count(None))):
-        twin = next((other.labels for other in kept if other.labels.labels == found.labels.labels), None)
+def _without_repetition(said: Iterable[FileLabels], unused: _Unused) -> tuple[FileLabels, ...]:
+    """Leave out what another file says too; what is sure and says most comes first."""
+    kept: list[FileLabels] = []
+    for found in sorted(said, key=lambda file: (not file.is_sure, file.labels.count(None), -_num_parts(file))):
+        twin = next((other for other in kept if _adds_nothing(found, other)), None)
         if twin is None:
             kept.append(found)
-        elif twin.source != found.labels.source:
-            unused.add(f"says the same as {twin.source}", found.labels.source)
-    return kept
+        elif twin.source != found.source:
+            unused.add(f"says the same as {twin.source}", found.source)
+    return tuple(kept)
+
+
+def _num_parts(file: FileLabels) -> int:
+    return sum(label is not None and label.split is not None for label in file.labels)
+
+
+def _adds_nothing(file: FileLabels, other: FileLabels) -> bool:
+    """Return whether a file gives no picture another class than the other one, and none a part or group besides."""
+    for new, old in zip(file.labels, other.labels, strict=True):
+        if new is None or new == old:
+            continue
+        if old is None or new.class_name != old.class_name:
+            return False
+        if new.split not in (None, old.split) or new.group not in (None, old.group):
+            return False
+    return True

@@ -102,6 +102,7 @@ class PictureRows:
         columns: The names of the columns.
         file_column: Which one names the pictures.
         cells: Per column its values.
+        num_values: Per column how many different values it has, those of other rows too.
         pictures: Of each row its picture.
         tables: Of each row its table, by number.
         parts: Of each row the part that its table's name says.
@@ -113,6 +114,7 @@ class PictureRows:
     columns: tuple[str, ...]
     file_column: int
     cells: tuple[tuple[str, ...], ...]
+    num_values: tuple[int, ...]
     pictures: tuple[int, ...]
     tables: tuple[int, ...]
     parts: tuple[Split | None, ...]
@@ -164,6 +166,9 @@ def match_rows(group: Sequence[NamedTable], names: PictureNames) -> PictureRows 
         columns=group[0].columns,
         file_column=file_column,
         cells=cells,
+        num_values=tuple(
+            len({value for table in group for value in table.column(number)}) for number in range(len(cells))
+        ),
         pictures=tuple(pictures),
         tables=tuple(tables),
         parts=tuple(parts),

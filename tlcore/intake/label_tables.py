@@ -164,7 +164,8 @@ def _is_western(data: bytes) -> bool:
     """Return whether bytes beyond ASCII look like the accented letters of a Western European text.
 
     They stand alone or in pairs, as in "größer". In other old encodings (Japanese, Chinese, Cyrillic) they are rows of
-    letters, or signs such as ¢; which of these was meant cannot be seen, and a wrong guess makes class names of nonsense.
+    letters, or signs such as ¢; which of these was meant cannot be seen, and a wrong guess makes nonsense of class
+    names.
     """
     runs = re.findall(r"[^\x00-\x7f]+", re.sub("[‘’“”–—…°€]", "", data[:1_000_000].decode("cp1252", "replace")))
     letters = sum(sum(map(str.isalpha, run)) for run in runs if len(run) < 3)

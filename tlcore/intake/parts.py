@@ -12,9 +12,9 @@ from tlcore.dataset import Split
 
 _WORDS: dict[Split, str] = {
     "train": """train training trainings trainval trn learn learning entrenamiento entrenar treino treinamento
-        apprentissage entraînement lernen addestramento allenamento trening treningowy treningowe uczący trénovací träning træning
-        eğitim koulutus opetus обучение обучающая обучающий тренировка тренировочная навчання тренувальна εκπαίδευση
-        latih pelatihan 训练 訓練 学習 トレーニング 훈련 학습 تدريب प्रशिक्षण אימון""",
+        apprentissage entraînement lernen addestramento allenamento trening treningowy treningowe uczący trénovací
+        träning træning eğitim koulutus opetus обучение обучающая обучающий тренировка тренировочная навчання
+        тренувальна εκπαίδευση latih pelatihan 训练 訓練 学習 トレーニング 훈련 학습 تدريب प्रशिक्षण אימון""",
     "validation": """val valid validation validate vali dev development eval evaluation validación validação validierung
         validierungs validazione convalida validatie walidacja walidacyjny validační validering doğrulama validasi
         валидация валидационная проверка валідація επικύρωση 验证 驗證 検証 검증""",

@@ -87,9 +87,12 @@ class FileLabels:
         column: The column of the classes: `dx`; empty where the file has only one.
         labels: One per picture, in the order in which they were given; `None` where the file does not name it.
         notes: What the person should know: unknown files, doubled rows, which file was not used, and why.
+        is_sure: Whether the column calls itself a class or is the only one besides the names of pictures; others,
+            such as the sex of patients, are possible and seldom meant.
     """
 
     source: str
     column: str
     labels: tuple[Label | None, ...]
     notes: tuple[str, ...] = ()
+    is_sure: bool = True

@@ -127,6 +127,7 @@ def _with_files(brought: Brought, folders: Sequence[Reading], said: Sequence[Fil
     is_clear = brought.choice.is_clear
     confirmed: str | None = None
     others: list[Reading] = []
+    unsure: list[Reading] = []
     for file in said:
         reading = read_file(brought, file)
         if not reading.classes:
@@ -135,7 +136,7 @@ def _with_files(brought: Brought, folders: Sequence[Reading], said: Sequence[Fil
             continue
         twin = next((at for at, own in enumerate(folders) if tells and _agree(own, reading)), None)
         if twin is None:
-            others.append(reading)
+            (others if file.is_sure else unsure).append(reading)
             continue
         notes = (*file.notes, f"{file.source} says the same as the folders.")
         folders[twin] = _merged(brought, folders[twin], reading, notes)
@@ -147,12 +148,14 @@ def _with_files(brought: Brought, folders: Sequence[Reading], said: Sequence[Fil
     if not tells:
         names = read_file_names(brought)
         by_name = [names] if len(names.classes) > 1 else []
-        return [*strong, *by_name, *folders, *weak], bool(strong or by_name) or is_clear
+        if unsure and not (strong or by_name):  # columns of which none calls itself a class
+            return [*unsure, *folders, *weak], len(unsure) == 1
+        return [*strong, *by_name, *folders, *weak, *unsure], bool(strong or by_name) or is_clear
     if confirmed or not strong:
-        return [*folders, *strong, *weak], bool(confirmed) or is_clear
+        return [*folders, *strong, *weak, *unsure], bool(confirmed) or is_clear
     if _covered(brought, strong[0]) >= NEARLY_ALL:
-        return [*strong[:2], *folders, *weak], False
-    return [folders[0], *strong[:2], *folders[1:], *weak], False
+        return [*strong[:2], *folders, *weak, *unsure], False
+    return [folders[0], *strong[:2], *folders[1:], *weak, *unsure], False
 
 
 def _tells(reading: Reading) -> bool:
