@@ -352,13 +352,24 @@ def test_an_archive_in_an_archive_is_read_one_level_down(tmp_path: Path):
     inner = zipped(tmp_path / "inner.zip", {"cat/1.jpg": JPEG, "deep.zip": deep, "../out.jpg": JPEG}).read_bytes()
     inner_tar = tarred(tmp_path / "inner.tgz", {"dog/2.jpg": b"2"}).read_bytes()
     files = {"set/train.zip": inner, "test.tar.gz": inner_tar, "broken.zip": inner[:90], "3.jpg": b"3"}
-    with open_archive(zipped(tmp_path / "a.zip", files)) as archive:
+    path = zipped(tmp_path / "a.zip", {**files, "evil.zip": b"evil evil"})
+    with open_archive(patched(path, b"evil evil", b"EVIL EVIL")) as archive:
         read = {entry.path_parts: archive.read(entry) for entry in archive.entries}
         reasons = {refusal.name: refusal.reason for refusal in archive.refused}
     assert read == {("set", "train", "cat", "1.jpg"): JPEG, ("test", "dog", "2.jpg"): b"2", ("3.jpg",): b"3"}
-    assert set(reasons) == {"set/train/deep.zip", "set/train/../out.jpg", "broken.zip"}
+    assert set(reasons) == {"set/train/deep.zip", "set/train/../out.jpg", "broken.zip", "evil.zip"}
     assert "unpack it" in reasons["set/train/deep.zip"]
     assert "incomplete" in reasons["broken.zip"]
+    assert "damaged" in reasons["evil.zip"]
+
+
+def test_packed_tar_files_in_an_archive_share_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    inner = tarred(tmp_path / "i.tgz", {"1.jpg": bytes(4_000_000)}).read_bytes()
+    path = zipped(tmp_path / "a.zip", {f"{i}.tar.gz": inner for i in range(5)})
+    monkeypatch.setenv(limits.ARCHIVE_GB.setting, "0.009")
+    with open_archive(path) as archive:
+        assert (len(archive.entries), len(archive.refused)) == (2, 3)
+        assert "far more" in archive.refused[0].reason
 
 
 def test_limits_hold_over_archives_in_archives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -345,6 +345,11 @@ def test_pictures_of_portable_maps_open():
     np.testing.assert_allclose(pixels_of(pam(deep))[..., 0], deep[..., 0] / 257, atol=1)
 
 
+def test_a_huge_portable_map_in_digits_is_refused_at_once():
+    with pytest.raises(ImageError, match="digits"):
+        read_image(b"P2\n4000 3000\n255\n" + b"7 " * 12_000_000)
+
+
 def pam(values: np.ndarray) -> bytes:
     height, width, depth = values.shape
     top = 255 if values.dtype == np.uint8 else 65535

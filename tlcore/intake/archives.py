@@ -10,11 +10,11 @@ from pathlib import Path, PurePath
 from typing import IO
 
 from tlcore.damage import DAMAGE_ERRORS
-from tlcore.errors import ArchiveError
+from tlcore.errors import ArchiveError, ImageError
 from tlcore.intake.aside import Aside, why_aside
 from tlcore.intake.encodings import decode_names
 from tlcore.intake.limits import ARCHIVE_GB, DEPTH, FILE_MB, FILES
-from tlcore.intake.members import TOO_LARGE, Member, spool
+from tlcore.intake.members import Member, spool
 from tlcore.intake.names import printable, split_path
 from tlcore.intake.signatures import archive_kind
 from tlcore.intake.tar_files import is_tar, tar_members
@@ -101,15 +101,13 @@ class Archive:
         """Sort what is in a file; `around` are the folders in which it lies when it is an archive in an archive."""
         members = self._members(file)
         texts = decode_names(m.name for m in members if isinstance(m.name, bytes))
+        max_depth, max_bytes = DEPTH.value, FILE_MB.value * 1e6
         for member in members:
             raw = texts[member.name] if isinstance(member.name, bytes) else member.name
             parts = split_path(raw)
-            name = printable("/".join((*around, raw)))
             is_folder = raw.endswith(("/", "\\"))
             if parts is None or not (parts or is_folder):
-                self.refused.append(
-                    Refusal(name, "Its path is absolute or leaves the archive. Make the archive again.")
-                )
+                self._refuse((*around, raw), "Its path is absolute or leaves the archive. Make the archive again.")
                 continue
             parts = (*around, *parts)
             aside = why_aside(parts) if parts else None
@@ -118,10 +116,19 @@ class Archive:
                     self.aside.append((parts, aside))
             elif is_folder:
                 self._folders.append(parts)
-            elif reason := member.why_refused or _why_not_used(member, parts, nested=bool(around)):
-                self.refused.append(Refusal(name, reason))
+            elif member.why_refused is not None:
+                self._refuse(parts, member.why_refused)
+            elif len(parts) > max_depth:
+                self._refuse(parts, f"It lies more than {DEPTH} folders deep. Use one folder per class.")
+            elif is_part(parts[-1]):
+                self._refuse(parts, IN_PARTS)
+            elif _is_archive(parts[-1]) and around:
+                self._refuse(parts, "A ZIP or TAR file in one that lies in another: unpack it and bring its pictures.")
             elif _is_archive(parts[-1]):
                 self._open_inner(member, parts)
+            elif member.size > max_bytes:
+                size = f"It has {member.size / 1e6:,.0f} MB; the limit is {FILE_MB} MB."
+                self._refuse(parts, f"{size} Save a smaller copy, or raise the setting {FILE_MB.setting}.")
             else:
                 self.entries.append(ArchiveEntry(parts, member))
         self._check_limits()
@@ -134,25 +141,36 @@ class Archive:
                 raise ArchiveError(f"This is {kind} file. Unpack it and make a ZIP file of it.")
             file.seek(0)
             return zip_members(file)
-        members, copy = tar_members(file)
+        members, copy = tar_members(file, self._bytes_left())
         if copy is not file:
-            self._stack.callback(copy.close)
+            self._keep(copy)
         return members
+
+    def _bytes_left(self) -> float:
+        return ARCHIVE_GB.value * 1e9 - self._spooled_bytes
+
+    def _keep(self, copy: IO[bytes]) -> None:
+        self._stack.callback(copy.close)
+        self._spooled_bytes += copy.seek(0, 2)
+        copy.seek(0)
 
     def _open_inner(self, member: Member, parts: tuple[str, ...]) -> None:
         try:
             if self._num_inner >= _MAX_INNER_ARCHIVES:
                 raise ArchiveError(f"There are more than {_MAX_INNER_ARCHIVES} archives in this one. Unpack it first.")
             self._num_inner += 1
-            copy = spool(member.chunks(), ARCHIVE_GB.value * 1e9 - self._spooled_bytes)
-            self._stack.callback(copy.close)
-            self._spooled_bytes += member.size
+            copy = spool(member.chunks(), self._bytes_left())
+            self._keep(copy)
             self._open(copy, (*parts[:-1], archive_stem(parts[-1])))
         except _TooMuchError:
             raise
-        except (ArchiveError, *DAMAGE_ERRORS) as error:
-            reason = str(error) if isinstance(error, ArchiveError) else "The archive in it is damaged. Make it again."
-            self.refused.append(Refusal(printable("/".join(parts)), reason))
+        except (ArchiveError, ImageError) as error:
+            self._refuse(parts, str(error))
+        except DAMAGE_ERRORS:
+            self._refuse(parts, "The archive in it is damaged. Make it again.")
+
+    def _refuse(self, parts: tuple[str, ...], reason: str) -> None:
+        self.refused.append(Refusal(printable("/".join(parts)), reason))
 
     def _check_limits(self) -> None:
         if len(self.entries) + len(self.refused) + len(self.aside) > FILES.value:
@@ -160,7 +178,7 @@ class Archive:
         total = sum(entry.member.size for entry in self.entries)
         if total > ARCHIVE_GB.value * 1e9:
             raise _TooMuchError(
-                f"The archive unpacks to {total / 1e9:,.1f} GB; the limit is {ARCHIVE_GB} GB. {TOO_LARGE}"
+                f"The archive unpacks to {total / 1e9:,.1f} GB; the limit is {ARCHIVE_GB} GB. {ARCHIVE_GB.way_out}"
             )
 
     def _check_use(self) -> None:
@@ -218,22 +236,6 @@ def archive_stem(name: str) -> str:
     """Return the name of an archive without its ending: `pets` of `pets.tar.gz`."""
     stem = PurePath(name).stem
     return PurePath(stem).stem if stem.lower().endswith(".tar") else stem
-
-
-def _why_not_used(member: Member, parts: tuple[str, ...], *, nested: bool) -> str | None:
-    if len(parts) > DEPTH.value:
-        return f"It lies more than {DEPTH} folders deep. Use one folder per class."
-    if is_part(parts[-1]):
-        return IN_PARTS
-    if _is_archive(parts[-1]):
-        return (
-            "A ZIP or TAR file in one that lies in another itself: unpack it and bring its pictures."
-            if nested
-            else None
-        )
-    if member.size > FILE_MB.value * 1e6:
-        return f"It has {member.size / 1e6:,.0f} MB; the limit is {FILE_MB} MB. Save a smaller copy."
-    return None
 
 
 def _empty(folders: Iterable[tuple[str, ...]], entries: Iterable[ArchiveEntry]) -> tuple[tuple[str, ...], ...]:

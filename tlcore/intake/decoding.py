@@ -35,6 +35,8 @@ _JPEG_QUALITY = 95
 _THUMBNAIL_QUALITY = 85
 # 40 megapixels times 50 passes, some ten times what a camera writes. A file may ask for thousands.
 _MAX_SCANNED_PIXELS = 2_000_000_000
+# Of a portable map as text Pillow reads a megapixel in some seconds.
+_MAX_PIXELS_IN_DIGITS = 1_000_000
 _MOVING_FORMATS = ("GIF", "WEBP", "PNG", "AVIF")
 _MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
@@ -169,6 +171,8 @@ def _check_size(image: Image.Image, data: bytes) -> None:
             f"The picture has {pixels / 1e6:,.0f} megapixels ({image.width:,} x {image.height:,}); "
             f"the limit is {MEGAPIXELS}. Save a smaller copy, or raise the setting {MEGAPIXELS.setting}."
         )
+    if image.format == "PPM" and data[:2] in (b"P1", b"P2", b"P3") and pixels > _MAX_PIXELS_IN_DIGITS:
+        raise ImageError("The picture is written in digits, which takes too long to read. Save it as PNG.")
     if progressive and _num_scans(data) * pixels > _MAX_SCANNED_PIXELS:
         raise ImageError("The picture is stored in far too many passes. Open it in a photo program and save it again.")
 

@@ -45,6 +45,14 @@ class Limit:
             raise DatasetError(f"The setting {self.setting} must be a number {allowed}. It is now {text}.")
         return value
 
+    @property
+    def way_out(self) -> str:
+        """What to do with an archive beyond it."""
+        return (
+            f"Send several smaller archives. Or raise the setting {self.setting}, or give the unpacked folder to "
+            "`read_dataset` in Python, which needs no archive."
+        )
+
     def __str__(self) -> str:
         """Return what holds now, for messages."""
         return f"{self.value:,g}" if self.value < 1e6 else f"{self.value:,.0f}"

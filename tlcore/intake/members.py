@@ -15,10 +15,6 @@ from tlcore.home import storage_error
 from tlcore.intake.limits import ARCHIVE_GB
 
 CHUNK_BYTES = 1 << 18
-TOO_LARGE = (
-    f"Send several smaller archives. Or raise the setting {ARCHIVE_GB.setting}, or give the unpacked folder to "
-    "`read_dataset` in Python, which needs no archive."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +88,7 @@ def spool(chunks: Iterator[bytes], max_bytes: float) -> IO[bytes]:
         for chunk in chunks:
             total += len(chunk)
             if total > max_bytes:
-                raise ArchiveError(f"It unpacks to far more than an archive of pictures would. {TOO_LARGE}")
+                raise ArchiveError(f"It unpacks to far more than an archive of pictures would. {ARCHIVE_GB.way_out}")
             try:
                 copy.write(chunk)
             except OSError as error:

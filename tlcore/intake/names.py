@@ -15,7 +15,7 @@ _DRIVE = re.compile(r"^[A-Za-z]:$")
 
 def printable(name: str) -> str:
     """Return a name on one line, without control and direction characters, of at most 200 characters."""
-    shown = "".join(c if c.isprintable() else "\ufffd" for c in name)
+    shown = name if name.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in name)
     return shown if len(shown) <= MAX_NAME_LENGTH else "…" + shown[1 - MAX_NAME_LENGTH :]
 
 

@@ -14,7 +14,7 @@ from typing import IO
 
 from tlcore.damage import DAMAGE_ERRORS
 from tlcore.errors import ArchiveError
-from tlcore.intake.limits import ARCHIVE_GB, FILES, RATIO
+from tlcore.intake.limits import FILES, RATIO
 from tlcore.intake.members import CHUNK_BYTES, Member, SharedFile, spool
 from tlcore.intake.zip_files import drain, too_many_files
 
@@ -52,8 +52,12 @@ def unpacked_chunks(file: IO[bytes]) -> Iterator[bytes] | None:
     return _unpacked_xz(file) if head.startswith(b"\xfd7zXZ") else None
 
 
-def tar_members(file: IO[bytes]) -> tuple[list[Member], IO[bytes]]:
+def tar_members(file: IO[bytes], max_bytes: float) -> tuple[list[Member], IO[bytes]]:
     """Return what a TAR file lists, and the file from which it is read: a copy on disk if it was packed.
+
+    Args:
+        file: The file.
+        max_bytes: What the copy may have.
 
     Raises:
         ArchiveError: If it has too many members or unpacks to too much.
@@ -63,7 +67,7 @@ def tar_members(file: IO[bytes]) -> tuple[list[Member], IO[bytes]]:
     file.seek(0)
     unpacked = unpacked_chunks(file)
     if unpacked is not None:
-        file = spool(unpacked, min(ARCHIVE_GB.value * 1e9, max(_RATIO_FLOOR_BYTES, RATIO.value * size)))
+        file = spool(unpacked, min(max_bytes, max(_RATIO_FLOOR_BYTES, RATIO.value * size)))
     try:
         return list(_members(file)), file
     except BaseException:

@@ -14,7 +14,7 @@ from typing import IO
 
 from tlcore.errors import ArchiveError, ImageError
 from tlcore.intake.limits import FILES, RATIO
-from tlcore.intake.members import CHUNK_BYTES, TOO_LARGE, Member, SharedFile
+from tlcore.intake.members import CHUNK_BYTES, Member, SharedFile
 
 _RATIO_FLOOR_BYTES = 8_000_000
 # The directory of 50,000 entries has this many bytes with long names; what claims more is a trap for the memory.
@@ -90,8 +90,7 @@ def _check_whole(file: IO[bytes]) -> None:
 
 def too_many_files() -> str:
     """Return what to say of an archive with more files than the limit."""
-    advice = TOO_LARGE.replace("TRANSFER_LAB_MAX_ARCHIVE_GB", FILES.setting)
-    return f"The archive holds more than {FILES} files, which is the limit. {advice}"
+    return f"The archive holds more than {FILES} files, which is the limit. {FILES.way_out}"
 
 
 def _entry_name(info: zipfile.ZipInfo) -> bytes | str:
@@ -122,7 +121,7 @@ def _why_refused(info: zipfile.ZipInfo, overlaps: bool) -> str | None:
         return packing_reason(info.compress_type)
     if overlaps:
         return "It shares its bytes with another file, as in damaged or harmful ZIP files. Make the ZIP again."
-    if info.file_size > max(_RATIO_FLOOR_BYTES, RATIO.value * info.compress_size):
+    if info.file_size > _RATIO_FLOOR_BYTES and info.file_size > RATIO.value * info.compress_size:
         return "It unpacks to far more than a picture would, as in harmful ZIP files. Save the picture as JPEG."
     return None
 
