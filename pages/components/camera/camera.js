@@ -292,6 +292,7 @@ class Camera {
     if (isStored) this.renamed = { old, name };
     this.selected = name;
     this.drawClasses();
+    this.drawRecording();
   }
 
   setPaused(isPaused) {
@@ -349,7 +350,7 @@ class Camera {
     if (drawn === this.drawn) return;
     this.drawn = drawn;
     const group = this.find(".classes");
-    const hadFocus = group.contains(this.root.activeElement ?? document.activeElement);
+    const hadFocus = group.contains(this.root.activeElement);
     const buttons = labels.map(({ name, color, pictures }) => {
       const button = document.createElement("button");
       button.type = "button";
@@ -369,15 +370,13 @@ class Camera {
     more.addEventListener("click", () => this.select(this.addClass()));
     group.replaceChildren(...buttons, more);
     if (hadFocus) group.querySelector('[aria-pressed="true"]')?.focus();
-    const name = this.find(".name input");
-    if ((this.root.activeElement ?? document.activeElement) !== name) name.value = this.selected;
+    this.find(".name input").value = this.selected;
   }
 
   select(name) {
     if (this.recording) return;
     this.selected = name;
     this.drawClasses();
-    this.find(".name input").value = name;
     this.drawRecording();
   }
 

@@ -17,7 +17,6 @@ from pages.components.errors import errors_kept
 from pages.components.results.trained_models import predictor_of, short_name
 from pages.components.state import Context, read_context
 from pages.components.text import count, plain
-from pages.components.train.training_form import find_run_obstacle
 from tlcore.dataset import Dataset, rename_class
 from tlcore.errors import TransferLabError
 from tlcore.intake.camera import Session, add_pictures, with_session
@@ -48,15 +47,15 @@ class Recording:
 
 def draw_recorder(context: Context) -> None:
     """Draw the camera, its answers, and the button that trains on what was recorded."""
-    # The key of a container keeps the camera in its place when the page around it changes.
-    with st.container(key="recorder"):
-        runs = [run for run in context.runs if run.version == context.version]
-        _recorder(context, next((run for run in runs if run.has_model), None))
-        if is_ready(context.dataset) and not any(run.has_model or run.job.is_active for run in runs):
-            _train_button(context)
+    runs = [run for run in context.runs if run.version == context.version]
+    _recorder(context, next((run for run in runs if run.has_model), None))
+    if is_ready(context.dataset) and not any(run.has_model or run.job.is_active for run in runs):
+        _train_button(context)
 
 
 def _train_button(context: Context) -> None:
+    from pages.components.train.training_form import find_run_obstacle
+
     obstacle = find_run_obstacle(context)
     pressed = st.button(
         "Train, and answer here",
