@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-WIDTH, HEIGHT, PER_SECOND = 320, 240, 10
+WIDTH, HEIGHT, PER_SECOND = 640, 480, 10
 SCENES = ("disc", "stripes")
 
 
@@ -34,10 +34,10 @@ def _frames(scene: str, count: int) -> Iterator[NDArray[np.uint8]]:
         frame = np.empty((HEIGHT, WIDTH, 3), np.float32)
         if scene == "disc":
             frame[:] = (215, 205, 190)
-            left = WIDTH / 2 + 60 * np.sin(number / 7)
-            frame[(across - left) ** 2 + (down - HEIGHT / 2) ** 2 < 60**2] = (200, 40, 40)
+            left = WIDTH / 2 + 120 * np.sin(number / 7)
+            frame[(across - left) ** 2 + (down - HEIGHT / 2) ** 2 < 120**2] = (200, 40, 40)
         else:
             frame[:] = (40, 60, 90)
-            frame[(across + down + 6 * number) % 48 < 20] = (60, 160, 90)
+            frame[(across + down + 12 * number) % 96 < 40] = (60, 160, 90)
         frame[:20, :20] = 235 if scene == "disc" else 20
         yield np.clip(frame + random.normal(0, 6, frame.shape), 0, 255).astype(np.uint8)

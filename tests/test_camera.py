@@ -290,7 +290,7 @@ def test_hints_lead_to_two_classes_and_to_something_kept_for_testing() -> None:
     dataset = recorded(dataset, 20)
     assert "another class" in next_words(dataset)
     dataset = recorded(dataset, 20, "ball", "b")
-    assert "again from another place" in next_words(dataset)
+    assert "Record each class again from another place" in next_words(dataset)
     dataset = recorded(recorded(dataset, 20, mark="c"), 20, "ball", "d")
     assert "wrong" in next_words(dataset)
 

@@ -50,6 +50,7 @@ class Camera {
     this.selected = null;
     this.shown = []; // the last pictures, as small canvases
     this.said = "";
+    this.total = 0; // pictures in the data set
     this.isPaused = false;
     this.best = { name: "", since: 0, heard: "" };
     this.onVisibility = () => {
@@ -313,6 +314,9 @@ class Camera {
       if (data.said) this.said = data.said;
     }
     const stored = data.classes.map((label) => label.name);
+    const total = data.classes.reduce((sum, label) => sum + label.pictures, 0);
+    if (total < this.total) this.said = ""; // undone, or deleted
+    this.total = total;
     if (this.renamed && stored.includes(this.renamed.name)) this.renamed = null;
     this.added = this.added.filter((name) => !stored.includes(name));
     // Two to begin with, so that nobody must type before there is something to see.
@@ -366,6 +370,7 @@ class Camera {
     const more = document.createElement("button");
     more.type = "button";
     more.textContent = "+ Class";
+    more.setAttribute("aria-label", "Add a class");
     more.hidden = labels.length >= this.data.max_classes;
     more.addEventListener("click", () => this.select(this.addClass()));
     group.replaceChildren(...buttons, more);

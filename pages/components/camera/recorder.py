@@ -160,7 +160,7 @@ def next_words(dataset: Dataset) -> str:
         return "Now choose another class and show something else, or nothing at all."
     if any(not counts[label.id, "test"] + counts[label.id, "validation"] for label in recorded):
         return (
-            "It answers already. Record each class again from another place: that is kept for testing, and tells "
-            "whether it has learned the thing or only the place."
+            "Record each class again from another place: that is kept for testing, and tells whether it has learned the "
+            "thing or only the place."
         )
-    return "Where is it wrong? Record that into the right class."
+    return "Where is it wrong? Record more of that, into the right class."

@@ -1,4 +1,4 @@
-"""Ways to bring pictures: ready sets, ZIP files, a folder, single pictures, the webcam."""
+"""Ways to bring pictures: ready sets, ZIP files, a folder, single pictures, the camera."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ WAYS: dict[str, tuple[str, Callable[[Context], None]]] = {
     "zip": (":material/folder_zip: ZIP file", _bring_zip),
     "folder": (":material/folder: Folder", _bring_folder),
     "files": (":material/image: Single pictures", _bring_files),
-    "webcam": (":material/photo_camera: Webcam", draw_recorder),
+    "webcam": (":material/photo_camera: Camera", draw_recorder),
 }
 
 
