@@ -1,15 +1,16 @@
-"""Predict page: bring pictures or take one, and see what the model says and how sure it is."""
+"""Predict page: bring pictures or show them to the camera, and see what the model says and how sure it is."""
 
 import streamlit as st
 
+from pages.components.camera.asking import ask_camera
 from pages.components.errors import show_error
 from pages.components.frame import next_step, open_page
 from pages.components.results.answer_views import show_all_answers, show_answer
 from pages.components.results.answers import ask_pixels, keep_answers, kept_answers, sample_item
-from pages.components.results.bring_pictures import bring_pictures, take_photo
+from pages.components.results.bring_pictures import bring_pictures
 from pages.components.results.prediction_table import prediction_csv
 from pages.components.results.run_choice import choose_model
-from pages.components.results.trained_models import predictor_of
+from pages.components.results.trained_models import predictor_of, short_name
 from tlcore.errors import RunError, TransferLabError
 from tlcore.images.resizing import decode_image
 
@@ -33,7 +34,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
         )
 
 if camera:
-    take_photo(predictor, model.id)
+    ask_camera(predictor, model.id, f"{short_name(model)} answers.")
     st.stop()
 
 answers = kept_answers(model.id, "files")

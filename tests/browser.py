@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -37,8 +38,11 @@ TRACEBACK_WORDS = ("Traceback (most recent call last)", "Traceback:", 'File "', 
 
 
 @contextlib.contextmanager
-def open_browser() -> Iterator[Browser]:
+def open_browser(*options: str) -> Iterator[Browser]:
     """Start a browser and end it afterwards.
+
+    Args:
+        *options: More of Chromium's options than all tests need.
 
     Raises:
         LookupError: If this machine has none, or Playwright is missing.
@@ -51,7 +55,7 @@ def open_browser() -> Iterator[Browser]:
     if chromium is None:
         raise LookupError("no Chromium or Chrome is installed")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(chromium), args=list(ARGUMENTS))
+        browser = playwright.chromium.launch(executable_path=str(chromium), args=[*ARGUMENTS, *options])
         yield browser
         browser.close()
 
@@ -64,11 +68,13 @@ def open_context(browser: Browser, *, width: int = 1280, height: int = 900, **op
     return context
 
 
-def take_photo(page: Page) -> None:
-    """Press the button of the camera once it shows something; before that Streamlit takes no photo."""
-    page.wait_for_function("() => document.querySelector('video')?.videoWidth > 0")
-    page.wait_for_timeout(300)
-    page.locator("button:enabled:visible").filter(has_text="Take Photo").click()
+def see_live_answers(page: Page) -> int:
+    """Wait until the camera shows answers, and return how many a second it says they are."""
+    words = page.get_by_text(re.compile(r"[1-9]\d* answers? a second"))
+    words.wait_for()
+    found = re.search(r"(\d+) answers? a second", words.inner_text())
+    assert found is not None
+    return int(found[1])
 
 
 class PageWatch:

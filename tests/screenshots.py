@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pages.server.asgi import USER_COOKIE
-from tests.browser import PageWatch, open_browser, open_context, take_photo
+from tests.browser import PageWatch, open_browser, open_context, see_live_answers
 from tests.conftest import SHARED_DATA
 from tests.ready_projects import LONG_TRAINING, ReadyProject, begin_run, make_project, wait_for_end, wait_for_phase
 from tests.server import AppServer, prepare_home
@@ -168,8 +168,7 @@ def photograph_results(
         page.keyboard.press("Escape")
         page.get_by_role("dialog").wait_for(state="detached")
         page.get_by_text("Use the camera", exact=True).click()
-        take_photo(page)
-        page.get_by_text("Your photo · answered in").wait_for()
+        see_live_answers(page)
         owner.take("predict-camera")
         owner.open(f"/export?project={project.id}&run={run_id}", "export")
 

@@ -80,6 +80,7 @@ def test_only_pages_give_an_identity() -> None:
 def test_every_answer_carries_safe_headers(path: str) -> None:
     headers = ask(path)
     assert headers["x-content-type-options"] == "nosniff"
+    assert "camera=(self)" in headers["permissions-policy"]
     assert headers["referrer-policy"] == "same-origin"
 
 

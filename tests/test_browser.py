@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from pages.server.asgi import USER_COOKIE
-from tests.browser import TIMEOUT_SECONDS, PageWatch, open_context, take_photo
+from tests.browser import TIMEOUT_SECONDS, PageWatch, open_context, see_live_answers
 from tests.ready_projects import LONG_TRAINING, ReadyProject, begin_run, make_project, wait_for_end, wait_for_phase
 from tests.server import PROBE, AppServer, prepare_home
 from tlcore.config import TrainingConfig
@@ -486,9 +486,7 @@ def ask_about_held_out_pictures(page: Page, archive: Path, folder: Path) -> None
 
 def ask_the_camera(page: Page) -> None:
     page.get_by_text("Use the camera", exact=True).click()
-    take_photo(page)
-    page.get_by_role("heading", name="The model").wait_for()
-    page.get_by_text("Your photo · answered in").wait_for()
+    see_live_answers(page)
 
 
 def take_the_model_away(page: Page) -> None:

@@ -12,7 +12,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import sqlalchemy as sa
-from PIL import Image
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.scriptrunner_utils.script_run_context import ScriptRunContext
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
@@ -328,18 +327,6 @@ def test_single_pictures_need_a_class_first_and_then_go_into_it(engine: sa.Engin
     request = read_request(engine, app.session_state[STARTED_IMPORT], ImportRequest)
     assert request.class_name == "dog"
     assert [file.name for file in request.files] == ["a.png"]
-
-
-def test_a_webcam_photo_goes_into_the_class_at_once(engine: sa.Engine, home: DataRoot) -> None:
-    project_id = make_project(engine, home)
-    app = open_app("data", project=project_id)
-    app = check(app.segmented_control(key="way").set_value("webcam").run())
-    app = check(app.selectbox(key="bring-class").set_value("cat").run())
-    buffer = io.BytesIO()
-    Image.fromarray(picture(99)).save(buffer, "JPEG")
-    app.camera_input[0].upload("photo.jpg", buffer.getvalue())
-    check(app.run())
-    assert len(current(engine, project_id, home).of_class("id0")) == 21
 
 
 def test_an_import_that_works_shows_progress_and_can_be_stopped(engine: sa.Engine) -> None:

@@ -525,15 +525,15 @@ def test_many_pictures_get_a_grid_and_refused_ones_their_reason(make_finished, p
     assert len(page.get("download_button")) == 1
 
 
-def test_a_photo_gets_an_answer(make_finished, predictor) -> None:
+def test_the_camera_is_there_when_it_is_wanted(make_finished, predictor) -> None:
     finished = make_finished()
     finished.add_run()
     page = open_step("predict", finished.project_id)
-    assert not page.get("camera_input")
+    assert not page.get("bidi_component")
     page.toggle(key="camera").set_value(True).run()
-    page.camera_input(key="photo").upload("photo.jpg", picture(COLORS[1], "JPEG")).run()
     assert not page.exception
-    assert "The model says green" in all_text(page)
+    [camera] = page.get("bidi_component")
+    assert '"asks": true' in camera.proto.json
 
 
 def test_export_names_sizes_settings_and_code(make_finished) -> None:

@@ -67,7 +67,10 @@ class UserCookie:
 
 
 class SafeHeaders:
-    """Tell browsers to trust declared types only, and to keep addresses, which hold project ids, to themselves."""
+    """Tell browsers to trust declared types only, to keep addresses to themselves, and who may use the camera.
+
+    Addresses hold project ids. The camera is lent to this app's own pages only.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -80,6 +83,7 @@ class SafeHeaders:
                 headers = MutableHeaders(scope=message)
                 headers.setdefault("X-Content-Type-Options", "nosniff")
                 headers.setdefault("Referrer-Policy", "same-origin")
+                headers.setdefault("Permissions-Policy", "camera=(self), microphone=(), geolocation=()")
             await send(message)
 
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)

@@ -1,23 +1,19 @@
-"""Ways to bring pictures: ready sets, ZIP files, a folder, single pictures, the webcam."""
+"""Ways to bring pictures: ready sets, ZIP files, a folder, single pictures, the camera."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 
 import streamlit as st
 from streamlit.typing import UploadedFile
 
-from pages.components.data.edits import save_edit
+from pages.components.camera.recorder import draw_recorder
 from pages.components.data.ready_set_cards import sample_cards
-from pages.components.errors import errors_shown, show_error
+from pages.components.errors import errors_shown
 from pages.components.staging import staging_dir
 from pages.components.state import Context
-from pages.components.text import count, label
 from pages.server.private_streamlit import remove_uploaded
 from tlcore.dataset import clean_class_name
-from tlcore.intake.collection import collect
-from tlcore.intake.sources import FileSource
 from tlcore.jobs.control import start_job
 from tlcore.storage.requests import ImportRequest, StagedFile
 
@@ -81,40 +77,12 @@ def _bring_files(context: Context) -> None:
         _stage(context, files, class_name=name)
 
 
-def _bring_photo(context: Context) -> None:
-    name = _class_choice(context, "What does the camera see?")
-    photo = st.camera_input(
-        "Photo",
-        key=_upload_key("photo"),
-        disabled=name is None,
-        resolution="480p",
-        label_visibility="collapsed",
-        width=480,
-    )
-    st.caption("Each photo goes into the class at once. The camera needs this page on this computer, or over https.")
-    if photo is None or name is None:
-        return
-    data = photo.getvalue()
-    remove_uploaded([photo])
-    _renew_widgets()
-    source = FileSource(files=((f"webcam {datetime.now():%Y-%m-%d %H-%M-%S}.jpg", data),), class_name=name)
-    with errors_shown():
-        report = collect([source], context.dataset, context.images)
-        if report.refused:
-            show_error(report.refused[0].reason)
-            return
-        label_of_class = report.dataset.class_named(name)
-        total = len(report.dataset.of_class(label_of_class.id)) if label_of_class else 0
-        st.toast(f"{label(name)}: {count(total, 'picture')}", icon=":material/photo_camera:")
-        save_edit(context, report.dataset, f"photo into {name}")
-
-
 WAYS: dict[str, tuple[str, Callable[[Context], None]]] = {
     "samples": (":material/auto_awesome_mosaic: Ready set", _bring_sample),
     "zip": (":material/folder_zip: ZIP file", _bring_zip),
     "folder": (":material/folder: Folder", _bring_folder),
     "files": (":material/image: Single pictures", _bring_files),
-    "webcam": (":material/photo_camera: Webcam", _bring_photo),
+    "webcam": (":material/photo_camera: Camera", draw_recorder),
 }
 
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from pages.components.amounts import interval_words
+from pages.components.camera.asking import ask_camera
 from pages.components.errors import errors_shown
 from pages.components.results.answer_views import show_all_answers
 from pages.components.results.answers import kept_answers
-from pages.components.results.bring_pictures import bring_pictures, take_photo
+from pages.components.results.bring_pictures import bring_pictures
 from pages.components.state import Context
 from pages.components.text import count, label
 from tlcore.config import ModelConfig
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.5
 # What one run of the page may compute; other viewers' pages get their turn in between.
 BUDGET_SECONDS = 0.2
+TOO_FEW = "It begins with {} pictures of two classes each, besides those for the test."
+NOT_READY = (
+    "The network that this needs is not ready on this computer yet. Starting the app with `python3 app.py` "
+    "prepares it, and so does the first training."
+)
 WAYS = {"files": ":material/image: A picture", "camera": ":material/photo_camera: Camera"}
 
 
@@ -49,16 +55,12 @@ def _draw(context: Context, dataset: Dataset) -> None:
 
     items = instant_items(dataset)
     if len({item.class_id for item in items}) < 2:
-        st.info(f"It begins with {MIN_PICTURES} pictures of two classes each, besides those for the test.")
+        st.info(TOO_FEW.format(MIN_PICTURES))
         return
     try:
         features = _features(context.home)
     except RunError:
-        st.info(
-            "The network that this needs is not ready on this computer yet. Starting the app with `python3 app.py` "
-            "prepares it, and so does the first training.",
-            icon=":material/hourglass_empty:",
-        )
+        st.info(NOT_READY, icon=":material/hourglass_empty:")
         return
     images = [item.image for item in items]
     if len(features.known(images)) < len(set(images)):
@@ -67,6 +69,27 @@ def _draw(context: Context, dataset: Dataset) -> None:
     classifier = _classifier(fingerprint, dataset, items, features)
     if classifier is not None:
         _draw_answers(dataset, classifier, fingerprint)
+
+
+def ready_classifier(context: Context, dataset: Dataset) -> InstantClassifier | str:
+    """Return a classifier for a data set, or why there is none yet; each call looks at a few more pictures.
+
+    Raises:
+        ImageError: If a stored picture is missing or damaged.
+    """
+    from tlcore.simple_heads.instant import MIN_PICTURES, instant_items
+
+    items = instant_items(dataset)
+    if len({item.class_id for item in items}) < 2:
+        return TOO_FEW.format(MIN_PICTURES)
+    try:
+        features = _features(context.home)
+    except RunError:
+        return NOT_READY
+    images = [item.image for item in items]
+    total, missing = len(set(images)), features.advance(images, BUDGET_SECONDS)
+    classifier = None if missing else _classifier(_fingerprint(dataset, items, features), dataset, items, features)
+    return classifier or f"Looking at your pictures, {total - missing:,} of {total:,}"
 
 
 def _look_ahead(features: InstantFeatures, images: Sequence[str]) -> None:
@@ -96,7 +119,7 @@ def _draw_answers(dataset: Dataset, classifier: InstantClassifier, fingerprint: 
     )
     model_id = f"instant.{fingerprint}"
     if way == "camera":
-        take_photo(classifier.predictor, model_id)
+        ask_camera(classifier.predictor, model_id, "")
     else:
         bring_pictures(classifier.predictor, model_id)
         show_all_answers(kept_answers(model_id, "files"), classifier.predictor)

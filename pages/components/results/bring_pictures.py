@@ -1,14 +1,12 @@
-"""Pictures to ask a model about, dropped or photographed: answered at once, then forgotten."""
+"""Pictures to ask a model about: answered at once, then forgotten."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import streamlit as st
-from streamlit.typing import UploadedFile
 
-from pages.components.results.answer_views import show_probabilities, show_refused
-from pages.components.results.answers import ask, keep_answers, kept_answers
+from pages.components.results.answers import ask, keep_answers
 from pages.server.private_streamlit import remove_uploaded
 
 if TYPE_CHECKING:
@@ -16,7 +14,6 @@ if TYPE_CHECKING:
 
 MAX_PICTURES = 200
 MAX_PICTURE_MB = 50
-PHOTO_KEY = "photo"
 
 
 def bring_pictures(predictor: Predictor, model_id: str) -> None:
@@ -45,33 +42,3 @@ def bring_pictures(predictor: Predictor, model_id: str) -> None:
     st.session_state["pictures-generation"] = generation + 1
     st.session_state["camera"] = False
     st.rerun()
-
-
-def take_photo(predictor: Predictor, model_id: str) -> None:
-    """Let the person take a photo, and show the answer beside it; the photo is freed."""
-    left, right = st.columns([2, 3], gap="medium", vertical_alignment="center")
-    with left:
-        st.camera_input(
-            "Take a photo",
-            key=PHOTO_KEY,
-            label_visibility="collapsed",
-            on_change=_photo_changed,
-            args=(predictor, model_id),
-        )
-    photos = kept_answers(model_id, "camera")
-    with right:
-        show_refused(photos)
-        if not photos:
-            st.info("Take a photo: what the model sees in it will stand here.", icon=":material/photo_camera:")
-        elif not photos[0].reason:
-            show_probabilities(photos[0], predictor)
-
-
-def _photo_changed(predictor: Predictor, model_id: str) -> None:
-    photo = st.session_state.get(PHOTO_KEY)
-    if isinstance(photo, UploadedFile):
-        keep_answers(model_id, "camera", [ask(predictor, "Your photo", photo.getvalue())])
-        remove_uploaded([photo])
-    elif photo is None:
-        keep_answers(model_id, "camera", [])
-    # Neither: the photo was freed, while the browser still shows it.

@@ -1,0 +1,308 @@
+"""The camera without a browser: sessions become items, what is bad is refused, what is too much is left out."""
+
+from __future__ import annotations
+
+import base64
+import io
+from datetime import datetime
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+from PIL import Image
+
+from pages.components.camera.asking import answered
+from pages.components.camera.component import MAX_BARS, Message, View, answer_bars, read_message
+from pages.components.camera.recorder import Recording, next_words, taken
+from pages.components.state import Context, read_context
+from tests.coloured_pictures import coloured_dataset, picture
+from tests.page_tests import OWNER, check, open_app
+from tlcore.dataset import ClassLabel, Dataset, Item, check_trainable
+from tlcore.errors import DatasetError
+from tlcore.home import DataRoot
+from tlcore.intake import camera
+from tlcore.intake.camera import (
+    MAX_AT_ONCE,
+    MAX_PER_SECOND,
+    MAX_PICTURE_BYTES,
+    Session,
+    add_pictures,
+    split_of_session,
+    with_session,
+)
+from tlcore.results.prediction import Predictor
+from tlcore.simple_heads.instant import fit_instant, instant_items
+from tlcore.storage.database import open_database
+from tlcore.storage.datasets import commit_version, get_version
+from tlcore.storage.images import ImageStore
+from tlcore.storage.projects import create_project, get_project
+
+WHEN = datetime(2026, 11, 27, 10, 20, 30)
+
+
+def jpeg(colour: str, number: int, *, width: int = 64) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture(colour, number, width=width)).save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
+
+
+def jpegs(colour: str, first: int, count: int) -> list[bytes]:
+    return [jpeg(colour, first + number) for number in range(count)]
+
+
+def session(images: int, class_name: str = "cup", mark: str = "a") -> Session:
+    return Session("1", class_name, 0.0, tuple(f"{mark}{number}" for number in range(images)))
+
+
+def recorded(dataset: Dataset, images: int, class_name: str = "cup", mark: str = "a") -> Dataset:
+    return with_session(dataset, session(images, class_name, mark), WHEN)
+
+
+def splits(dataset: Dataset, mark: str) -> set[str]:
+    return {item.split for item in dataset.items if item.image.startswith(mark)}
+
+
+# ---------------------------------------------------------------- pictures of a session
+
+
+def test_pictures_are_decoded_checked_and_stored_like_all_others(home: DataRoot) -> None:
+    store = ImageStore(home)
+    got = add_pictures(Session("1", "cup", 0.0), jpegs("red", 0, 3), store, 0.5)
+    assert len(set(got.images)) == 3
+    assert got.refused == ""
+    with Image.open(io.BytesIO(store.read(got.images[0]))) as stored:
+        assert stored.size == (64, 48)
+    assert store.thumbnail(got.images[0])
+
+
+def test_a_bad_picture_is_refused_with_a_sentence_and_the_others_stay(home: DataRoot) -> None:
+    pictures = [jpeg("red", 0), jpeg("red", 1)[:300], b"", jpeg("red", 2)]
+    got = add_pictures(Session("1", "cup", 0.0), pictures, ImageStore(home), 1.0)
+    assert len(got.images) == 2
+    assert "empty" in got.refused
+
+
+def test_a_picture_of_many_bytes_is_refused_before_it_is_decoded(home: DataRoot) -> None:
+    got = add_pictures(Session("1", "cup", 0.0), [b"x" * (MAX_PICTURE_BYTES + 1)], ImageStore(home), 1.0)
+    assert got.images == ()
+    assert got.refused.startswith("A picture from the camera has 500 kB; the limit is 500.")
+
+
+def test_more_pictures_a_second_than_allowed_are_left_out(home: DataRoot) -> None:
+    store, got, one = ImageStore(home), Session("1", "cup", 0.0), jpeg("red", 0)
+    for tenth in range(30):
+        got = add_pictures(got, [one] * 20, store, tenth / 10)
+    assert MAX_PER_SECOND * 2 < len(got.images) <= MAX_PER_SECOND * 3 + MAX_AT_ONCE
+
+
+def test_a_session_has_an_end(home: DataRoot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(camera, "MAX_PER_SESSION", 5)
+    got = add_pictures(Session("1", "cup", 0.0), jpegs("red", 0, 8), ImageStore(home), 60.0)
+    assert len(got.images) == 5
+    assert "More than 5 pictures in one go" in got.refused
+
+
+# ---------------------------------------------------------------- what becomes of a session
+
+
+def test_a_session_is_one_group_on_one_side() -> None:
+    dataset = recorded(recorded(Dataset(), 20), 20, mark="b")
+    assert dataset.class_names == ("cup",)
+    assert {item.group for item in dataset.items} == {"camera 2026-11-27 10-20-30"}
+    assert dataset.items[0].name == "camera 2026-11-27 10-20-30 001.jpg"
+    assert (splits(dataset, "a"), splits(dataset, "b")) == ({"train"}, {"test"})
+
+
+def test_one_session_per_class_can_be_learned_from() -> None:
+    dataset = recorded(recorded(Dataset(), 20), 20, "ball", "b")
+    check_trainable(dataset)
+    assert {item.split for item in dataset.items} == {"train"}
+
+
+def test_most_sessions_train_and_each_part_gets_one_in_time() -> None:
+    dataset = Dataset()
+    order = []
+    for number in range(7):
+        mark = "abcdefg"[number]
+        dataset = recorded(dataset, 20, mark=mark)
+        order += splits(dataset, mark)
+    assert order == ["train", "test", "train", "train", "validation", "train", "train"]
+
+
+def test_nothing_joins_a_test_part_that_came_as_such() -> None:
+    items = [Item("t", "c", "test", "t.png", given=True), Item("l", "c", "train", "l.png")]
+    dataset = Dataset((ClassLabel("c", "cup", 0),), tuple(items))
+    assert split_of_session(dataset, "c", 20) != "test"
+
+
+def test_a_copy_of_a_picture_stays_where_that_is() -> None:
+    dataset = recorded(recorded(Dataset(), 3), 5, "ball")
+    assert splits(dataset, "a") == {"train"}
+    again = recorded(dataset, 5, "cup")
+    assert splits(again, "a") == {"train"}
+    assert len(again.items) == 10  # three of the cup were there
+
+
+def test_an_unusable_class_name_is_refused() -> None:
+    with pytest.raises(DatasetError, match="needs a name"):
+        recorded(Dataset(), 2, " ")
+
+
+def test_the_first_answers_come_after_one_session_per_class(ready_home: DataRoot) -> None:
+    from tlcore.config import ModelConfig
+    from tlcore.simple_heads.instant import InstantFeatures
+
+    store, dataset = ImageStore(ready_home), Dataset()
+    for name in ("red", "green"):
+        dataset = with_session(dataset, add_pictures(Session(name, name, 0.0), jpegs(name, 0, 6), store, 1.0), WHEN)
+    features = InstantFeatures(ModelConfig(image_size=64), ready_home)
+    items = instant_items(dataset)
+    assert features.advance([item.image for item in items], 60) == 0
+    classifier = fit_instant(dataset, items, features.known([item.image for item in items]), features)
+    assert classifier is not None
+    got = answered(View(asks=True), Message(7, "question", (jpeg("green", 99),)), classifier.predictor, "Instant.")
+    assert got.answered == 7
+    assert max(got.bars, key=lambda bar: bar["value"])["name"] == "green"
+
+
+# ---------------------------------------------------------------- messages
+
+
+def test_a_message_is_read() -> None:
+    data = base64.b64encode(b"abc").decode()
+    sent = {"number": 3, "kind": "pictures", "session": "s", "class_name": "cup", "pictures": [data], "is_last": True}
+    assert read_message(sent) == Message(3, "pictures", (b"abc",), "s", "cup", True)
+    assert len(read_message({"number": 3, "kind": "question", "pictures": [data] * 50}).pictures) == MAX_AT_ONCE
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        None,
+        "text",
+        {},
+        {"number": 1, "kind": "delete"},
+        {"number": "1", "kind": "question"},
+        {"number": 1, "kind": "pictures", "pictures": "abc"},
+        {"number": 1, "kind": "pictures", "pictures": [7]},
+        {"number": 1, "kind": "pictures", "pictures": ["%%%"]},
+        {"number": 1, "kind": "pictures", "class_name": ["cup"]},
+    ],
+)
+def test_what_our_script_cannot_have_sent_is_ignored(sent: object) -> None:
+    assert read_message(sent) is None
+
+
+def predictor(num_classes: int) -> Predictor:
+    names = tuple(f"class {number}" for number in range(num_classes))
+    values = np.arange(1, num_classes + 1, dtype=np.float32)
+
+    def predict(images: object) -> np.ndarray:
+        return np.stack([values / values.sum() for _ in images])  # type: ignore[attr-defined]
+
+    return Predictor(names, tuple(range(num_classes)), 64, predict)
+
+
+def test_a_question_that_is_no_picture_gets_the_reason() -> None:
+    got = answered(View(), Message(1, "question", (b"no picture",)), predictor(2), "note")
+    assert got.bars == ()
+    assert "not a picture" in got.note
+    large = answered(View(), Message(2, "question", (b"x" * (MAX_PICTURE_BYTES + 1),)), predictor(2), "note")
+    assert "too large" in large.note
+
+
+def test_few_classes_stay_in_their_order_and_of_many_the_best_are_shown() -> None:
+    assert [bar["name"] for bar in answer_bars(predictor(2), [0.3, 0.7])] == ["class 0", "class 1"]
+    many = answer_bars(predictor(20), [number / 190 for number in range(20)])
+    assert [bar["name"] for bar in many] == [f"class {number}" for number in range(19, 19 - MAX_BARS, -1)]
+
+
+# ---------------------------------------------------------------- the recorder
+
+
+@pytest.fixture
+def engine(home: DataRoot) -> sa.Engine:
+    return open_database(home)
+
+
+@pytest.fixture
+def context(engine: sa.Engine) -> Context:
+    project = create_project(engine, OWNER, "Cups")
+    return read_context(project.id)
+
+
+def pictures_of(session_id: str, name: str, first: int, count: int = 3, *, is_last: bool = False) -> Message:
+    return Message(first + 1, "pictures", tuple(jpegs("red", first, count)), session_id, name, is_last)
+
+
+def notes(context: Context) -> list[str]:
+    version = get_project(context.engine, context.project.id, OWNER).version or 0
+    return [get_version(context.engine, context.project.id, number).note for number in range(1, version + 1)]
+
+
+def test_a_session_becomes_one_version_with_a_note_for_undo(context: Context) -> None:
+    recording = Recording()
+    for part in range(3):
+        recording = taken(recording, pictures_of("s", "Class 1", 2 * part, 2), context, None)
+        assert not recording.is_stored
+        assert notes(context) == []
+    recording = taken(recording, pictures_of("s", "Class 1", 6, 2, is_last=True), context, None)
+    assert recording.session is None
+    assert recording.is_stored
+    assert recording.view.said == "8 pictures recorded into Class 1, to learn from."
+    assert notes(context) == ["8 pictures into Class 1"]
+    dataset = read_context(context.project.id).dataset
+    assert len({item.group for item in dataset.items}) == 1
+
+
+def test_a_session_whose_end_got_lost_is_stored_when_the_next_begins(context: Context) -> None:
+    recording = taken(Recording(), pictures_of("one", "Class 1", 0), context, None)
+    recording = taken(recording, pictures_of("two", "Class 2", 10), context, None)
+    assert notes(context) == ["3 pictures into Class 1"]
+    assert recording.session is not None
+    assert recording.session.class_name == "Class 2"
+
+
+def test_an_edit_on_another_page_in_the_meantime_is_kept(context: Context) -> None:
+    recording = taken(Recording(), pictures_of("s", "Class 1", 0), context, None)
+    other = coloured_dataset(context.home, per_class=4)
+    commit_version(context.engine, context.project.id, other, "elsewhere", parent=None, home=context.home)
+    taken(recording, pictures_of("s", "Class 1", 5, is_last=True), context, None)
+    assert set(read_context(context.project.id).dataset.class_names) == {"blue", "green", "red", "Class 1"}
+
+
+def test_nothing_is_remembered_but_keys(context: Context) -> None:
+    recording = taken(Recording(), pictures_of("s", "Class 1", 0, 8), context, None)
+    assert recording.session is not None
+    assert all(len(image) == 64 for image in recording.session.images)
+
+
+def test_a_class_is_renamed(context: Context) -> None:
+    taken(Recording(), pictures_of("s", "Class 1", 0, is_last=True), context, None)
+    rename = Message(20, "rename", class_name="Class 1", new_name="cup")
+    assert taken(Recording(), rename, context, None).is_stored
+    assert read_context(context.project.id).dataset.class_names == ("cup",)
+
+
+def test_hints_lead_to_two_classes_and_to_something_kept_for_testing() -> None:
+    dataset = Dataset()
+    assert "hold the button" in next_words(dataset)
+    dataset = recorded(dataset, 20)
+    assert "another class" in next_words(dataset)
+    dataset = recorded(dataset, 20, "ball", "b")
+    assert "Record each class again from another place" in next_words(dataset)
+    dataset = recorded(recorded(dataset, 20, mark="c"), 20, "ball", "d")
+    assert "wrong" in next_words(dataset)
+
+
+def test_the_way_opens_with_the_camera_and_trains_when_two_classes_are_there(engine: sa.Engine, home: DataRoot) -> None:
+    project = create_project(engine, OWNER, "Cups")
+    app = open_app("data", project=project.id)
+    app = check(app.segmented_control(key="way").set_value("webcam").run())
+    assert len(app.get("bidi_component")) == 1
+    assert not [button for button in app.button if button.key == "train-here"]
+    commit_version(engine, project.id, coloured_dataset(home), "made", parent=None, home=home)
+    app = check(app.run())
+    app = check(app.button(key="train-here").click().run())
+    assert not [button for button in app.button if button.key == "train-here"]
+    assert "Training" in "\n".join(bar.proto.text for bar in app.get("progress"))
