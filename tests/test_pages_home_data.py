@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import json
 import re
-import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,14 +16,19 @@ from PIL import Image
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.scriptrunner_utils.script_run_context import ScriptRunContext
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
+from streamlit.testing.v1 import AppTest
 
 from pages.components.colors import CLASS_COLORS, FROZEN_COLOR, TRAINABLE_COLOR, TRAINING_COLOR, VALIDATION_COLOR
 from pages.components.data.advice import data_advice, is_ready
 from pages.components.data.bring import STARTED_IMPORT
 from pages.components.text import label, plot_label
+from pages.components.upload import file_drop
 from pages.server import private_streamlit
+from pages.server.uploads import upload_key
 from tests.page_tests import OWNER, check, modules_after, open_app, texts
+from tests.test_uploads import piece_of
 from tlcore.dataset import ClassLabel, Dataset, Item
+from tlcore.errors import StorageError
 from tlcore.home import DataRoot
 from tlcore.intake.archives import Refusal
 from tlcore.intake.decoding import clean_pixels
@@ -33,6 +38,8 @@ from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import ACTIVE_STATES, claim_job, end_job, list_jobs, read_request, write_result
 from tlcore.storage.projects import create_project, get_project, read_projects
 from tlcore.storage.requests import ImportRequest, ImportSummary
+from tlcore.storage.staging import remove_staging_dir
+from tlcore.storage.uploads import Announced, PieceWriter, begin_upload
 
 HOSTILE_NAMES = (
     "![t](http://evil.example/x.png)",
@@ -290,20 +297,70 @@ def test_parts_that_all_came_with_the_set_leave_nothing_to_split(engine: sa.Engi
     assert not any(button.label == "Split again" for button in app.button)
 
 
-def test_a_zip_is_staged_on_disk_under_a_name_of_our_own(engine: sa.Engine, home: DataRoot) -> None:
+def test_what_was_sent_becomes_an_import_once(
+    engine: sa.Engine, home: DataRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project = create_project(engine, OWNER, "Pets")
-    app = open_app("data", project=project.id)
-    app = check(app.segmented_control(key="way").set_value("zip").run())
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("cat/1.png", b"x")
-    app.file_uploader[0].upload("../../evil.zip", buffer.getvalue())
-    app = check(app.run())
+    sent = send(home, project.id, {"../../evil.zip": b"PK", "cat/1.png": b"x", "cat/2.png": b"y"})
+    app, other_tab = (open_app("data", project=project.id) for _ in range(2))
+    when_sent(monkeypatch, sent)
+    app = check(app.segmented_control(key="way").set_value("folder").run())
     request = read_request(engine, app.session_state[STARTED_IMPORT], ImportRequest)
-    [staged] = request.archives
-    assert staged.name.endswith("evil.zip")
-    assert (home.imports_dir / request.staging / staged.path).read_bytes() == buffer.getvalue()
-    assert Path(staged.path).name == staged.path
+    assert request.staging == sent["folder"]
+    assert [file.name for file in request.files] == ["../../evil.zip", "cat/1.png", "cat/2.png"]
+    folder = home.imports_dir / request.staging
+    assert [(folder / file.path).read_bytes() for file in request.files] == [b"PK", b"x", b"y"]
+    assert all(Path(file.path).name == file.path for file in request.files)
+
+    check(other_tab.segmented_control(key="way").set_value("folder").run())
+    assert len(list_jobs(engine, states=ACTIVE_STATES, project_id=project.id)) == 1
+    assert not other_tab.error
+
+
+def test_what_was_sent_for_another_project_or_is_gone_is_refused_in_words(
+    engine: sa.Engine, home: DataRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, other = (create_project(engine, OWNER, "Pets").id for _ in range(2))
+    gone = send(home, mine, {"cat/1.png": b"x"})
+    remove_staging_dir(gone["folder"], home)
+    for sent, words in ((send(home, other, {"cat/1.png": b"x"}), "started anew"), (gone, "not there any more")):
+        app = open_app("data", project=mine)
+        with monkeypatch.context() as patched:
+            when_sent(patched, sent)
+            app = check(app.segmented_control(key="way").set_value("folder").run())
+        assert words in app.error[0].value
+    assert list_jobs(engine, states=ACTIVE_STATES) == []
+
+
+def test_when_the_import_cannot_be_put_in_line_nothing_stays_of_what_was_sent(
+    engine: sa.Engine, home: DataRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = create_project(engine, OWNER, "Pets")
+    sent = send(home, project.id, {"cat/1.png": b"x"})
+
+    def refuse(*_: object) -> str:
+        raise StorageError("The disk is full.")
+
+    monkeypatch.setattr("pages.components.data.bring.start_job", refuse)
+    app = open_app("data", project=project.id)
+    when_sent(monkeypatch, sent)
+    app = check(app.segmented_control(key="way").set_value("folder").run())
+    assert "The disk is full" in app.error[0].value
+    assert not (home.imports_dir / sent["folder"]).exists()
+
+
+def send(home: DataRoot, project_id: str, files: dict[str, bytes], class_name: str | None = None) -> dict[str, object]:
+    """Bring files to the disk, and return what the browser says when all of them are there."""
+    folder, _ = begin_upload([Announced(name, len(data)) for name, data in files.items()], home)
+    for number, data in enumerate(files.values()):
+        with PieceWriter(folder, home) as piece:
+            piece.write(piece_of([(number, 0, data)]))
+    return {"folder": folder, "key": upload_key(OWNER, project_id, folder), "class_name": class_name}
+
+
+def when_sent(monkeypatch: pytest.MonkeyPatch, sent: dict[str, object]) -> None:
+    """Let every place for files say, each time it is drawn, that these have come: no page can drop files in a test."""
+    monkeypatch.setattr(file_drop, "_component", lambda **_: SimpleNamespace(sent=sent))
 
 
 def test_uploaded_bytes_leave_the_memory_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -317,17 +374,27 @@ def test_uploaded_bytes_leave_the_memory_of_the_server(monkeypatch: pytest.Monke
     assert manager.get_files("session-1", ["file-1"]) == []
 
 
-def test_single_pictures_need_a_class_first_and_then_go_into_it(engine: sa.Engine, home: DataRoot) -> None:
+def test_single_pictures_need_a_class_first_and_then_go_into_it(
+    engine: sa.Engine, home: DataRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project_id = make_project(engine, home)
     app = open_app("data", project=project_id)
     app = check(app.segmented_control(key="way").set_value("files").run())
-    assert app.file_uploader[0].disabled
+    assert drop_data(app)["disabled"]
     app = check(app.selectbox(key="bring-class").set_value("dog").run())
-    app.file_uploader[0].upload("a.png", b"x")
+    assert not drop_data(app)["disabled"]
+    assert drop_data(app)["class_name"] == "dog"
+    when_sent(monkeypatch, send(home, project_id, {"a.png": b"x"}, class_name="dog"))
     app = check(app.run())
     request = read_request(engine, app.session_state[STARTED_IMPORT], ImportRequest)
     assert request.class_name == "dog"
     assert [file.name for file in request.files] == ["a.png"]
+
+
+def drop_data(app: AppTest) -> dict[str, object]:
+    """Return what the place for files on the page knows."""
+    [place] = app.get("bidi_component")
+    return dict(json.loads(place.proto.json))
 
 
 def test_a_webcam_photo_goes_into_the_class_at_once(engine: sa.Engine, home: DataRoot) -> None:

@@ -50,7 +50,8 @@ def import_pictures(context: WorkerContext) -> None:
         raise
     finally:
         remove_staging_dir(request.staging, context.home)
-    context.answer(ImportSummary(report.added, report.already_there, report.refused, report.notes))
+    refused = (*request.refused, *report.refused)
+    context.answer(ImportSummary(report.added, report.already_there, refused, report.notes))
 
 
 def _commit(context: WorkerContext, sources: list[Source], note: str | None, images: ImageStore) -> ImportReport:

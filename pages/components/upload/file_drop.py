@@ -1,0 +1,95 @@
+"""A place for folders and files of any number, which are sent in pieces while the page stays usable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from pages.components.state import Context
+from pages.server.uploads import KEY_HEADER, is_upload_key, upload_address, upload_key
+from tlcore.errors import NotFoundError
+from tlcore.intake.decoding import PICTURE_SUFFIXES
+from tlcore.storage.requests import ImportRequest
+from tlcore.storage.uploads import HEAD_BYTES, finish_upload
+
+PIECE_BYTES = 4_000_000
+PIECES_AT_ONCE = 3
+
+_HTML = """
+<div class="zone" role="group">
+  <div class="words"><strong class="title"></strong><span class="hint"></span></div>
+  <div class="buttons">
+    <button type="button" class="folder">Choose a folder</button>
+    <button type="button" class="files">Choose files</button>
+  </div>
+  <input class="pick-folder" type="file" webkitdirectory multiple hidden aria-hidden="true" tabindex="-1">
+  <input class="pick-files" type="file" multiple hidden aria-hidden="true" tabindex="-1">
+</div>
+<div class="sending" hidden>
+  <div class="row"><span class="status"></span><button type="button" class="stop">Stop</button></div>
+  <div class="bar" role="progressbar" aria-label="Files sent" aria-valuemin="0" aria-valuemax="100"><div></div></div>
+</div>
+<div class="message" role="alert" hidden></div>
+<p class="live" role="status"></p>
+"""
+
+_component = st.components.v2.component(
+    "transfer_lab_file_drop",
+    html=_HTML,
+    css=Path(__file__).with_suffix(".css").read_text(encoding="utf-8"),
+    js=Path(__file__).with_suffix(".js").read_text(encoding="utf-8"),
+)
+
+
+def file_drop(
+    context: Context, *, key: str, title: str, hint: str, folders: bool = False, class_name: str | None = None
+) -> ImportRequest | None:
+    """Draw a place for files; return the import of what was sent, once, when all of it is on the disk.
+
+    Sending goes on while the page is drawn anew, and while another page of this tab is open.
+
+    Args:
+        context: What the page works on.
+        key: Tells this place from others of the project.
+        title: What can be dropped.
+        hint: What else to know, in a few words.
+        folders: Whether whole folders can be chosen; otherwise a class is needed, and folders can be dropped anyway.
+        class_name: The class of pictures that lie in no folder.
+
+    Raises:
+        NotFoundError: If what was sent is not there any more.
+    """
+    project_id = context.project.id
+    handled = f"file-drop-{key}"
+    st.session_state.setdefault(handled, 0)
+
+    def empty_the_place() -> None:
+        st.session_state[handled] += 1
+
+    result = _component(
+        key=f"drop-{key}",
+        data={
+            "id": f"{project_id} {key}",
+            "handled": st.session_state[handled],
+            "address": upload_address(project_id),
+            "key_header": KEY_HEADER,
+            "key": upload_key(context.owner, project_id),
+            "title": title,
+            "hint": hint,
+            "folders": folders,
+            "class_name": class_name,
+            "disabled": not folders and class_name is None,
+            "picture_endings": sorted(PICTURE_SUFFIXES),
+            "head_bytes": HEAD_BYTES,
+            "piece_bytes": PIECE_BYTES,
+            "pieces_at_once": PIECES_AT_ONCE,
+        },
+        on_sent_change=empty_the_place,
+    )
+    sent = result.sent
+    if sent is None:
+        return None
+    if not is_upload_key(sent["key"], context.owner, project_id, sent["folder"]):
+        raise NotFoundError("Transfer Lab was started anew while this was sent. Bring the files again.")
+    return finish_upload(sent["folder"], context.home, sent["class_name"])
