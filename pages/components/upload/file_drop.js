@@ -4,6 +4,9 @@ const uploads = new Map(); // id of a place -> Upload
 const MAX_PARTS = 500; // files in one piece
 const MAX_HEADS = 500; // files whose beginnings are looked at before they are sent
 const SHOWN_REFUSALS = 5;
+const PIECE_BYTES = [250e3, 8e6]; // the smallest piece and the largest
+const PIECE_SECONDS = [0.5, 2]; // what a piece may take before the next ones are larger, or smaller
+const PIECES_AT_ONCE = 3;
 const RETRY_SECONDS = [0.5, 1, 2, 4, 8];
 
 class Refused extends Error {} // its text is for the person; trying again would not help
@@ -55,11 +58,12 @@ class Upload {
     this.phase = "sending";
     this.began = performance.now();
     this.show();
-    const waiting = pieces(named, this.data.piece_bytes);
+    this.pieceBytes = 1e6;
+    const waiting = this.pieces();
     const sendAll = async () => {
       for (let next = waiting.next(); !next.done; next = waiting.next()) await this.send(next.value);
     };
-    await Promise.all(Array.from({ length: this.data.pieces_at_once }, sendAll));
+    await Promise.all(Array.from({ length: PIECES_AT_ONCE }, sendAll));
     this.phase = "sent";
   }
 
@@ -106,8 +110,31 @@ class Upload {
     return answer.json();
   }
 
+  // The pieces, each a list of [number of the file, where to begin, bytes].
+  *pieces() {
+    let parts = [];
+    let bytes = 0;
+    for (const [number, { file, isLeftOut }] of this.files.entries()) {
+      let start = 0;
+      while (!isLeftOut) {
+        const length = Math.min(file.size - start, Math.max(1, this.pieceBytes - bytes));
+        parts.push([number, start, length]);
+        start += length;
+        bytes += length;
+        if (bytes >= this.pieceBytes || parts.length >= MAX_PARTS) {
+          yield parts;
+          parts = [];
+          bytes = 0;
+        }
+        if (start >= file.size) break;
+      }
+    }
+    if (parts.length) yield parts;
+  }
+
   // Send one piece: a list of [number of the file, where to begin, bytes].
   async send(parts) {
+    const began = performance.now();
     const readable = (part) => !this.files[part[0]].isLeftOut;
     for (;;) {
       const header = new TextEncoder().encode(JSON.stringify(parts.filter(readable)));
@@ -122,6 +149,10 @@ class Upload {
       if (sound) await this.ask("PUT", address, this.key, body, () => this.leaveOutUnreadable(parts.filter(readable)));
       if (parts.filter(readable).length === sound) break; // else some of them cannot be read: without those
     }
+    const seconds = (performance.now() - began) / 1000;
+    // So that the bar moves on a slow network too, and few requests do on a fast one.
+    const factor = seconds < PIECE_SECONDS[0] ? 2 : seconds > PIECE_SECONDS[1] ? 0.5 : 1;
+    this.pieceBytes = Math.min(PIECE_BYTES[1], Math.max(PIECE_BYTES[0], factor * this.pieceBytes));
     for (const [number, start, bytes] of parts) {
       this.doneBytes += bytes;
       if (start + bytes >= this.files[number].file.size) this.doneFiles += 1;
@@ -252,28 +283,6 @@ class Upload {
     const more = refused.length - SHOWN_REFUSALS;
     if (more > 0) list.appendChild(document.createElement("li")).textContent = `and ${more.toLocaleString("en")} more`;
   }
-}
-
-// The pieces of an upload, each a list of [number of the file, where to begin, bytes].
-function* pieces(files, pieceBytes) {
-  let parts = [];
-  let bytes = 0;
-  for (const [number, { file, isLeftOut }] of files.entries()) {
-    let start = 0;
-    while (!isLeftOut) {
-      const length = Math.min(file.size - start, pieceBytes - bytes);
-      parts.push([number, start, length]);
-      start += length;
-      bytes += length;
-      if (bytes >= pieceBytes || parts.length >= MAX_PARTS) {
-        yield parts;
-        parts = [];
-        bytes = 0;
-      }
-      if (start >= file.size) break;
-    }
-  }
-  if (parts.length) yield parts;
 }
 
 async function beginning(file, bytes) {

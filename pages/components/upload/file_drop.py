@@ -13,9 +13,6 @@ from tlcore.intake.decoding import PICTURE_SUFFIXES
 from tlcore.storage.requests import ImportRequest
 from tlcore.storage.uploads import HEAD_BYTES, finish_upload
 
-PIECE_BYTES = 4_000_000
-PIECES_AT_ONCE = 3
-
 _HTML = """
 <div class="zone" role="group">
   <div class="words"><strong class="title"></strong><span class="hint"></span></div>
@@ -82,8 +79,6 @@ def file_drop(
             "disabled": not folders and class_name is None,
             "picture_endings": sorted(PICTURE_SUFFIXES),
             "head_bytes": HEAD_BYTES,
-            "piece_bytes": PIECE_BYTES,
-            "pieces_at_once": PIECES_AT_ONCE,
         },
         on_sent_change=empty_the_place,
     )
