@@ -18,6 +18,7 @@ def request(
     *,
     method: str = "GET",
     body: bytes = b"",
+    query: bytes = b"",
     goes_away: bool = False,
 ) -> tuple[int, Headers, bytes]:
     """Send one request and return status, headers and body of the answer; or go away before it comes."""
@@ -37,7 +38,7 @@ def request(
         "method": method,
         "path": path,
         "raw_path": path.encode(),
-        "query_string": b"",
+        "query_string": query,
         "headers": list(headers),
         "scheme": scheme,
         "server": ("testserver", 80),

@@ -6,7 +6,6 @@ import dataclasses
 import io
 import json
 import re
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -24,22 +23,17 @@ from pages.components.data.bring import STARTED_IMPORT
 from pages.components.text import label, plot_label
 from pages.components.upload import file_drop
 from pages.server import private_streamlit
-from pages.server.uploads import upload_key
 from tests.page_tests import OWNER, check, modules_after, open_app, texts
-from tests.test_uploads import piece_of
 from tlcore.dataset import ClassLabel, Dataset, Item
-from tlcore.errors import StorageError
 from tlcore.home import DataRoot
 from tlcore.intake.archives import Refusal
 from tlcore.intake.decoding import clean_pixels
 from tlcore.storage.database import open_database, writing
 from tlcore.storage.datasets import commit_version, get_version, load_dataset
 from tlcore.storage.images import ImageStore
-from tlcore.storage.jobs import ACTIVE_STATES, claim_job, end_job, list_jobs, read_request, write_result
+from tlcore.storage.jobs import ACTIVE_STATES, claim_job, create_job, end_job, list_jobs, read_request, write_result
 from tlcore.storage.projects import create_project, get_project, read_projects
 from tlcore.storage.requests import ImportRequest, ImportSummary
-from tlcore.storage.staging import remove_staging_dir
-from tlcore.storage.uploads import Announced, PieceWriter, begin_upload
 
 HOSTILE_NAMES = (
     "![t](http://evil.example/x.png)",
@@ -297,70 +291,19 @@ def test_parts_that_all_came_with_the_set_leave_nothing_to_split(engine: sa.Engi
     assert not any(button.label == "Split again" for button in app.button)
 
 
-def test_what_was_sent_becomes_an_import_once(
-    engine: sa.Engine, home: DataRoot, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("way", ["folder", "files"])
+def test_the_import_of_what_was_sent_is_shown_as_this_tabs_own(
+    engine: sa.Engine, home: DataRoot, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    project = create_project(engine, OWNER, "Pets")
-    sent = send(home, project.id, {"../../evil.zip": b"PK", "cat/1.png": b"x", "cat/2.png": b"y"})
-    app, other_tab = (open_app("data", project=project.id) for _ in range(2))
-    when_sent(monkeypatch, sent)
-    app = check(app.segmented_control(key="way").set_value("folder").run())
-    request = read_request(engine, app.session_state[STARTED_IMPORT], ImportRequest)
-    assert request.staging == sent["folder"]
-    assert [file.name for file in request.files] == ["../../evil.zip", "cat/1.png", "cat/2.png"]
-    folder = home.imports_dir / request.staging
-    assert [(folder / file.path).read_bytes() for file in request.files] == [b"PK", b"x", b"y"]
-    assert all(Path(file.path).name == file.path for file in request.files)
-
-    check(other_tab.segmented_control(key="way").set_value("folder").run())
-    assert len(list_jobs(engine, states=ACTIVE_STATES, project_id=project.id)) == 1
-    assert not other_tab.error
-
-
-def test_what_was_sent_for_another_project_or_is_gone_is_refused_in_words(
-    engine: sa.Engine, home: DataRoot, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mine, other = (create_project(engine, OWNER, "Pets").id for _ in range(2))
-    gone = send(home, mine, {"cat/1.png": b"x"})
-    remove_staging_dir(gone["folder"], home)
-    for sent, words in ((send(home, other, {"cat/1.png": b"x"}), "started anew"), (gone, "not there any more")):
-        app = open_app("data", project=mine)
-        with monkeypatch.context() as patched:
-            when_sent(patched, sent)
-            app = check(app.segmented_control(key="way").set_value("folder").run())
-        assert words in app.error[0].value
-    assert list_jobs(engine, states=ACTIVE_STATES) == []
-
-
-def test_when_the_import_cannot_be_put_in_line_nothing_stays_of_what_was_sent(
-    engine: sa.Engine, home: DataRoot, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    project = create_project(engine, OWNER, "Pets")
-    sent = send(home, project.id, {"cat/1.png": b"x"})
-
-    def refuse(*_: object) -> str:
-        raise StorageError("The disk is full.")
-
-    monkeypatch.setattr("pages.components.data.bring.start_job", refuse)
-    app = open_app("data", project=project.id)
-    when_sent(monkeypatch, sent)
-    app = check(app.segmented_control(key="way").set_value("folder").run())
-    assert "The disk is full" in app.error[0].value
-    assert not (home.imports_dir / sent["folder"]).exists()
-
-
-def send(home: DataRoot, project_id: str, files: dict[str, bytes], class_name: str | None = None) -> dict[str, object]:
-    """Bring files to the disk, and return what the browser says when all of them are there."""
-    folder, _ = begin_upload([Announced(name, len(data)) for name, data in files.items()], home)
-    for number, data in enumerate(files.values()):
-        with PieceWriter(folder, home) as piece:
-            piece.write(piece_of([(number, 0, data)]))
-    return {"folder": folder, "key": upload_key(OWNER, project_id, folder), "class_name": class_name}
-
-
-def when_sent(monkeypatch: pytest.MonkeyPatch, sent: dict[str, object]) -> None:
-    """Let every place for files say, each time it is drawn, that these have come: no page can drop files in a test."""
-    monkeypatch.setattr(file_drop, "_component", lambda **_: SimpleNamespace(sent=sent))
+    project_id = make_project(engine, home)
+    app = open_app("data", project=project_id)
+    app = check(app.segmented_control(key="way").set_value(way).run())
+    job_id = create_job(engine, "import", project_id, ImportRequest())
+    begun = iter([job_id])  # no page can drop files in a test
+    monkeypatch.setattr(file_drop, "_component", lambda **_: SimpleNamespace(begun=next(begun, None)))
+    app = check(app.run())
+    assert app.session_state[STARTED_IMPORT] == job_id
+    assert "about to start" in app.get("progress")[0].proto.text
 
 
 def test_uploaded_bytes_leave_the_memory_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -374,9 +317,7 @@ def test_uploaded_bytes_leave_the_memory_of_the_server(monkeypatch: pytest.Monke
     assert manager.get_files("session-1", ["file-1"]) == []
 
 
-def test_single_pictures_need_a_class_first_and_then_go_into_it(
-    engine: sa.Engine, home: DataRoot, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_single_pictures_need_a_class_first_and_then_go_into_it(engine: sa.Engine, home: DataRoot) -> None:
     project_id = make_project(engine, home)
     app = open_app("data", project=project_id)
     app = check(app.segmented_control(key="way").set_value("files").run())
@@ -384,11 +325,6 @@ def test_single_pictures_need_a_class_first_and_then_go_into_it(
     app = check(app.selectbox(key="bring-class").set_value("dog").run())
     assert not drop_data(app)["disabled"]
     assert drop_data(app)["class_name"] == "dog"
-    when_sent(monkeypatch, send(home, project_id, {"a.png": b"x"}, class_name="dog"))
-    app = check(app.run())
-    request = read_request(engine, app.session_state[STARTED_IMPORT], ImportRequest)
-    assert request.class_name == "dog"
-    assert [file.name for file in request.files] == ["a.png"]
 
 
 def drop_data(app: AppTest) -> dict[str, object]:

@@ -15,6 +15,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -29,14 +30,14 @@ from tlcore.home import DataRoot
 from tlcore.intake.archives import MAX_ENTRY_BYTES
 from tlcore.storage import uploads
 from tlcore.storage.database import open_database
-from tlcore.storage.jobs import create_job
+from tlcore.storage.deletion import delete_project
+from tlcore.storage.jobs import ACTIVE_STATES, create_job, list_jobs, read_request
 from tlcore.storage.projects import create_project
 from tlcore.storage.requests import ImportRequest, StagedFile
 from tlcore.storage.staging import ABANDONED_SECONDS, make_staging_dir, remove_abandoned
 from tlcore.storage.uploads import Announced, PieceWriter, begin_upload, finish_upload
 
 OWNER = "o" * 24
-PROJECT = "p1"
 RAR, SEVEN_ZIP = b"Rar!\x1a\x07\x01\x00", b"7z\xbc\xaf\x27\x1c\x00\x04"
 
 
@@ -234,98 +235,139 @@ def test_folders_left_behind_are_removed_after_a_day_but_not_what_a_job_waits_wi
 class Browser:
     """Asks the upload routes as the page's script does."""
 
-    def __init__(self, owner: str = OWNER, origin: str = "http://lab.example") -> None:
+    def __init__(self, project_id: str, owner: str = OWNER, origin: str = "http://lab.example") -> None:
+        self.project_id = project_id
         self.owner = owner
         self.origin = origin
 
-    def ask(self, method: str, address: str, key: str, body: bytes = b"") -> tuple[int, dict[str, object]]:
+    def ask(self, method: str, folder: str, key: str, body: bytes = b"", query: bytes = b"") -> tuple[int, Any]:
         headers = {"host": "lab.example", "origin": self.origin, KEY_HEADER.lower(): key}
         headers |= {"cookie": f"{USER_COOKIE}={self.owner}"} if self.owner else {}
         app = Starlette(routes=upload_routes(owner_of))
         pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
-        status, _, answer = request(app, address, pairs, method=method, body=body)
+        address = upload_address(self.project_id, folder)
+        status, _, answer = request(app, address, pairs, method=method, body=body, query=query)
         return status, json.loads(answer) if answer else {}
 
-    def begin(self, files: Sequence[tuple[str, int, bytes]]) -> tuple[int, dict[str, object]]:
+    def begin(self, *files: tuple[str, int, bytes]) -> tuple[int, Any]:
         listing = json.dumps([(name, size, b64encode(head).decode()) for name, size, head in files]).encode()
-        return self.ask("POST", upload_address(PROJECT), upload_key(OWNER, PROJECT), listing)
+        return self.ask("POST", "", upload_key(OWNER, self.project_id), listing)
+
+    def begun(self) -> tuple[str, str]:
+        """Announce one file of three bytes, and return the folder for it with its key."""
+        status, told = self.begin(("cat/1.jpg", 3, b""))
+        assert status == 200
+        return told["folder"], told["key"]
 
 
 @pytest.fixture
-def engine(home: DataRoot) -> sa.Engine:
+def engine(home: DataRoot, monkeypatch: pytest.MonkeyPatch) -> sa.Engine:
+    # Queued jobs stay queued: no runner process is started by these tests.
+    monkeypatch.setattr("tlcore.jobs.control.ensure_runner", lambda home=None: None)
     return open_database(home)
 
 
-@pytest.mark.usefixtures("engine")
-def test_the_routes_bring_files_to_the_disk(home: DataRoot) -> None:
-    browser = Browser()
-    status, begun = browser.begin([("cat/1.jpg", 3, b""), ("pets.rar", 9, RAR)])
+@pytest.fixture
+def project(engine: sa.Engine) -> str:
+    return create_project(engine, OWNER, "Pets").id
+
+
+PIECE = piece_of([(0, 0, b"abc")])
+
+
+def test_the_routes_bring_files_to_the_disk_and_begin_their_import_once(
+    engine: sa.Engine, home: DataRoot, project: str
+) -> None:
+    browser = Browser(project)
+    status, begun = browser.begin(("cat/1.jpg", 3, b""), ("pets.rar", 9, RAR))
     assert status == 200
     [[number, reason]] = begun["refused"]
     assert number == 1
     assert "a RAR file" in reason
-    address, key = upload_address(PROJECT, str(begun["folder"])), str(begun["key"])
-    assert browser.ask("PUT", address, key, piece_of([(0, 0, b"abc")]))[0] == 204
-    found = finish_upload(str(begun["folder"]), home)
-    assert found is not None
+    folder, key = begun["folder"], begun["key"]
+    assert browser.ask("PUT", folder, key, PIECE)[0] == 204
+    status, told = browser.ask("POST", folder, key, query=b"class_name=Kn%C3%B6del")
+    assert status == 200
+    assert browser.ask("POST", folder, key) == (200, {"job": None})  # the answer to the first may have been lost
+    [job] = list_jobs(engine, states=ACTIVE_STATES, project_id=project)
+    assert job.id == told["job"]
+    found = read_request(engine, job.id, ImportRequest)
     assert contents(found, home) == {"cat/1.jpg": b"abc"}
-
-    status, begun = browser.begin([("cat/1.jpg", 3, b"")])
-    address, key = upload_address(PROJECT, str(begun["folder"])), str(begun["key"])
-    assert browser.ask("DELETE", address, key)[0] == 204
-    assert not (home.imports_dir / str(begun["folder"])).exists()
-    status, told = browser.ask("PUT", address, key, piece_of([(0, 0, b"abc")]))
-    assert status == 404
-    assert "Bring the files again" in str(told["message"])
+    assert found.class_name == "Knödel"
+    assert [refusal.name for refusal in found.refused] == ["pets.rar"]
 
 
-@pytest.mark.usefixtures("engine")
+def test_what_was_given_up_is_gone(home: DataRoot, project: str) -> None:
+    browser = Browser(project)
+    folder, key = browser.begun()
+    assert browser.ask("DELETE", folder, key)[0] == 204
+    assert not (home.imports_dir / folder).exists()
+    for method, body in (("PUT", PIECE), ("POST", b"")):
+        status, told = browser.ask(method, folder, key, body)
+        assert status == 404
+        assert "Bring the files again" in told["message"]
+
+
+def test_without_its_project_or_room_for_its_job_nothing_stays_of_what_was_sent(
+    engine: sa.Engine, home: DataRoot, project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> str:
+        raise StorageError("The disk is full.")
+
+    browser = Browser(project)
+    folder, key = browser.begun()
+    with monkeypatch.context() as patched:
+        patched.setattr(routes, "start_job", refuse)
+        assert browser.ask("POST", folder, key) == (507, {"message": "The disk is full."})
+    assert not (home.imports_dir / folder).exists()
+    folder, key = browser.begun()
+    delete_project(engine, project, home)
+    assert browser.ask("POST", folder, key)[0] == 404
+    assert list(home.imports_dir.iterdir()) == []
+
+
 @pytest.mark.parametrize(
-    "other", [Browser(owner="x" * 24), Browser(owner=""), Browser(origin="http://evil.example"), Browser(origin="null")]
+    "who", [{"owner": "x" * 24}, {"owner": ""}, {"origin": "http://evil.example"}, {"origin": "null"}]
 )
-def test_nobody_else_may_send_or_take_away(home: DataRoot, other: Browser) -> None:
-    _, begun = Browser().begin([("cat/1.jpg", 3, b"")])
-    folder, key = str(begun["folder"]), str(begun["key"])
-    assert other.begin([("cat/1.jpg", 3, b"")])[0] == 403
-    assert other.ask("PUT", upload_address(PROJECT, folder), key, piece_of([(0, 0, b"abc")]))[0] == 403
-    assert other.ask("DELETE", upload_address(PROJECT, folder), key)[0] == 403
+def test_nobody_else_may_send_or_take_away(home: DataRoot, project: str, who: dict[str, str]) -> None:
+    folder, key = Browser(project).begun()
+    other = Browser(project, **who)
+    assert other.begin(("cat/1.jpg", 3, b""))[0] == 403
+    for method, body in (("PUT", PIECE), ("POST", b""), ("DELETE", b"")):
+        assert other.ask(method, folder, key, body)[0] == 403
     assert [path.name for path in (home.imports_dir / folder).iterdir()] == ["index.json"]
 
 
-@pytest.mark.usefixtures("engine")
-def test_a_key_is_good_for_one_project_and_one_folder() -> None:
-    browser = Browser()
-    _, one = browser.begin([("1.jpg", 3, b"")])
-    _, two = browser.begin([("1.jpg", 3, b"")])
-    piece = piece_of([(0, 0, b"abc")])
-    for address, key in (
-        (upload_address(PROJECT, str(one["folder"])), str(two["key"])),
-        (upload_address(PROJECT, str(one["folder"])), upload_key(OWNER, PROJECT)),
-        (upload_address("p2", str(one["folder"])), str(one["key"])),
-        (upload_address(PROJECT, str(one["folder"])), "ä"),
+def test_a_key_is_good_for_one_project_and_one_folder(engine: sa.Engine, project: str) -> None:
+    browser, other = Browser(project), Browser(create_project(engine, OWNER, "Other").id)
+    (folder, key), (_, second_key) = browser.begun(), browser.begun()
+    for asked, its_key in (
+        (browser, second_key),
+        (browser, upload_key(OWNER, project)),
+        (browser, "ä"),
+        (other, key),
     ):
-        status, told = browser.ask("PUT", address, key, piece)
+        status, told = asked.ask("PUT", folder, its_key, PIECE)
         assert status == 403
-        assert "Reload" in str(told["message"])
-    assert browser.ask("POST", upload_address("p2"), upload_key(OWNER, PROJECT), b"[]")[0] == 403
+        assert "Reload" in told["message"]
+    assert other.ask("POST", "", upload_key(OWNER, project), b"[]")[0] == 403
 
 
-@pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize("listing", [b"", b"[]", b"{}", b'[["a", -1, ""]]', b'[["a", 1, "?"]]', b'[["a", 1]]', b"\xff"])
-def test_a_list_of_files_that_is_none_is_refused(listing: bytes) -> None:
-    status, told = Browser().ask("POST", upload_address(PROJECT), upload_key(OWNER, PROJECT), listing)
+def test_a_list_of_files_that_is_none_is_refused(project: str, listing: bytes) -> None:
+    status, told = Browser(project).ask("POST", "", upload_key(OWNER, project), listing)
     assert status == 400
-    assert "Reload" in str(told["message"])
+    assert "Reload" in told["message"]
 
 
-@pytest.mark.usefixtures("engine")
-def test_limits_and_damage_are_answers_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    browser = Browser()
-    status, told = browser.begin([(f"{number}.zip", 10**9, b"") for number in range(5)])
+def test_limits_and_damage_are_answers_in_words(project: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    browser = Browser(project)
+    status, told = browser.begin(*((f"{number}.zip", 10**9, b"") for number in range(5)))
     assert status == 413
-    assert "at most 4 GB" in str(told["message"])
-    _, begun = browser.begin([("1.jpg", 3, b"")])
-    address, key = upload_address(PROJECT, str(begun["folder"])), str(begun["key"])
-    assert browser.ask("PUT", address, key, b"nonsense")[0] == 400
+    assert "at most 4 GB" in told["message"]
+    folder, key = browser.begun()
+    status, told = browser.ask("PUT", folder, key, b"nonsense")
+    assert status == 400
+    assert "Reload" in told["message"]
     monkeypatch.setattr(routes, "MAX_LISTING_BYTES", 10)
-    assert browser.begin([("1.jpg", 3, b"")])[0] == 413
+    assert browser.begin(("1.jpg", 3, b""))[0] == 413

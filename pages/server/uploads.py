@@ -18,9 +18,11 @@ from starlette.routing import Route
 
 from tlcore.errors import NotFoundError, StorageError, TransferLabError
 from tlcore.home import DataRoot
+from tlcore.jobs.control import start_job
 from tlcore.storage.database import open_database
+from tlcore.storage.projects import get_project
 from tlcore.storage.staging import remove_abandoned, remove_staging_dir
-from tlcore.storage.uploads import Announced, PieceWriter, begin_upload
+from tlcore.storage.uploads import Announced, PieceWriter, begin_upload, finish_upload
 
 KEY_HEADER = "X-Lab-Key"
 """Carries the key. A page of another site may send no header of its own without asking first, and nobody answers."""
@@ -51,7 +53,9 @@ def is_upload_key(key: str, owner: str, project_id: str, folder: str = "") -> bo
 
 
 def upload_routes(owner_of: Callable[[Headers], str | None]) -> Sequence[Route]:
-    """Return the routes for `upload_address`: POST announces, PUT sends a piece, DELETE gives up.
+    """Return the routes for `upload_address`: POST announces, then PUT sends a piece, DELETE gives up, POST ends.
+
+    The end of an upload puts its import in line, whatever the page shows by then.
 
     Args:
         owner_of: Tells from a request's headers which browser asks.
@@ -72,8 +76,8 @@ def upload_routes(owner_of: Callable[[Headers], str | None]) -> Sequence[Route]:
             listing += chunk
             if len(listing) > MAX_LISTING_BYTES:
                 return _message(413, "The names of these files are too long together. Bring them in several parts.")
-        owner, project_id = owner_of(request.headers) or "", request.path_params["project_id"]
-        return await run_in_threadpool(_begin, bytes(listing), owner, project_id)
+        owner = owner_of(request.headers) or ""
+        return await run_in_threadpool(_begin, bytes(listing), owner, **request.path_params)
 
     async def receive(request: Request) -> Response:
         if refused := refusal(request):
@@ -90,7 +94,13 @@ def upload_routes(owner_of: Callable[[Headers], str | None]) -> Sequence[Route]:
             return _message(507, str(error))
         return Response(status_code=204)
 
-    # Not `async`: Starlette then runs it in a thread.
+    # Not `async`, here and below: Starlette then runs it in a thread.
+    def finish(request: Request) -> Response:
+        if refused := refusal(request):
+            return refused
+        class_name = request.query_params.get("class_name")
+        return _finish(owner_of(request.headers) or "", class_name, **request.path_params)
+
     def give_up(request: Request) -> Response:
         if refused := refusal(request):
             return refused
@@ -101,6 +111,7 @@ def upload_routes(owner_of: Callable[[Headers], str | None]) -> Sequence[Route]:
     return (
         Route(upload_address("{project_id}"), begin, methods=["POST"]),
         Route(place, receive, methods=["PUT"]),
+        Route(place, finish, methods=["POST"]),
         Route(place, give_up, methods=["DELETE"]),
     )
 
@@ -124,6 +135,22 @@ def _begin(listing: bytes, owner: str, project_id: str) -> Response:
         engine.dispose()
     refused = [(number, file.refusal) for number, file in enumerate(expected) if file.refusal is not None]
     return JSONResponse({"folder": folder, "key": upload_key(owner, project_id, folder), "refused": refused})
+
+
+def _finish(owner: str, class_name: str | None, project_id: str, folder: str) -> Response:
+    home = DataRoot.configured()
+    engine = open_database(home)
+    try:
+        get_project(engine, project_id, owner)
+        request = finish_upload(folder, home, class_name)
+        # None: the answer to the first time was lost on its way.
+        job_id = None if request is None else start_job(engine, home, "import", project_id, request)
+    except TransferLabError as error:
+        remove_staging_dir(folder, home)
+        return _message(507 if isinstance(error, StorageError) else 404, str(error))
+    finally:
+        engine.dispose()
+    return JSONResponse({"job": job_id})
 
 
 async def _write_piece(request: Request) -> None:

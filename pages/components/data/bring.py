@@ -15,12 +15,9 @@ from pages.components.text import count, label, plain
 from pages.components.upload.file_drop import file_drop
 from pages.server.private_streamlit import remove_uploaded
 from tlcore.dataset import clean_class_name
-from tlcore.errors import TransferLabError
 from tlcore.intake.collection import collect
 from tlcore.intake.sources import FileSource
 from tlcore.jobs.control import start_job
-from tlcore.storage.requests import ImportRequest
-from tlcore.storage.staging import remove_staging_dir
 
 ONE_CLASS_WAYS = ("files", "webcam")
 STARTED_IMPORT = "started-import"
@@ -44,35 +41,33 @@ def _bring_sample(context: Context) -> None:
     request = sample_cards(context.home)
     if request is not None:
         with errors_shown():
-            _start(context, request)
+            _show_started(start_job(context.engine, context.home, "import", context.project.id, request))
 
 
 def _bring_folder(context: Context) -> None:
     _structure_help()
-    with errors_shown():
-        request = file_drop(
-            context,
-            key="folder",
-            title="Drop a folder or ZIP files here",
-            hint="A folder for each class; thousands of pictures are fine.",
-            folders=True,
-        )
-        if request is not None:
-            _start(context, request)
+    job_id = file_drop(
+        context,
+        key="folder",
+        title="Drop a folder or ZIP files here",
+        hint="A folder for each class; thousands of pictures are fine.",
+        folders=True,
+    )
+    if job_id is not None:
+        _show_started(job_id)
 
 
 def _bring_files(context: Context) -> None:
     name = _class_choice(context, "What do these pictures show?")
-    with errors_shown():
-        request = file_drop(
-            context,
-            key="files",
-            title="Drop pictures here",
-            hint="Choose the class first." if name is None else f"All of them become {plain(name)}.",
-            class_name=name,
-        )
-        if request is not None:
-            _start(context, request)
+    job_id = file_drop(
+        context,
+        key="files",
+        title="Drop pictures here",
+        hint="Choose the class first." if name is None else f"All of them become {plain(name)}.",
+        class_name=name,
+    )
+    if job_id is not None:
+        _show_started(job_id)
 
 
 def _bring_photo(context: Context) -> None:
@@ -148,12 +143,7 @@ def _renew_widgets() -> None:
     st.session_state[_GENERATION] = st.session_state.get(_GENERATION, 0) + 1
 
 
-def _start(context: Context, request: ImportRequest) -> None:
-    """Put an import in line and draw the page anew."""
-    try:
-        job_id = start_job(context.engine, context.home, "import", context.project.id, request)
-    except TransferLabError:
-        remove_staging_dir(request.staging, context.home)
-        raise
+def _show_started(job_id: str) -> None:
+    """Draw the page anew, with an import that this tab has started."""
     st.session_state[STARTED_IMPORT] = job_id
     st.rerun()

@@ -1,4 +1,4 @@
-// Takes folders and files, sends them in pieces, and tells Python once all of them have come.
+// Takes folders and files, sends them in pieces, begins their import, and then tells the page.
 // What is under way is kept here, not in the page: Streamlit may draw the place anew, or another page, meanwhile.
 const uploads = new Map(); // id of a place -> Upload
 const MAX_PARTS = 500; // files in one piece
@@ -64,6 +64,10 @@ class Upload {
       for (let next = waiting.next(); !next.done; next = waiting.next()) await this.send(next.value);
     };
     await Promise.all(Array.from({ length: PIECES_AT_ONCE }, sendAll));
+    const className = this.data.class_name === null ? "" : `?class_name=${encodeURIComponent(this.data.class_name)}`;
+    const ended = await this.ask("POST", `${this.data.address}/${this.folder}${className}`, this.key);
+    this.job = (await ended.json()).job ?? "";
+    this.folder = null; // it belongs to the import now
     this.phase = "sent";
   }
 
@@ -215,17 +219,16 @@ class Upload {
     this.folder = null;
   }
 
-  // Tell Python, as soon as the place is on the page.
+  // Let the page show the import, as soon as the place is on the page.
   deliver() {
     if (this.phase !== "sent" || !this.view || this.isTold) return;
     this.isTold = true;
-    const { folder, key, data } = this;
-    this.view.setTriggerValue("sent", { folder, key, class_name: data.class_name });
+    this.view.setTriggerValue("begun", this.job);
   }
 
-  // Python has it: the place is empty again.
+  // The page shows it: the place is empty again.
   reset() {
-    Object.assign(this, { phase: "idle", isTold: false, folder: null, files: [] });
+    Object.assign(this, { phase: "idle", isTold: false, files: [] });
   }
 
   status() {
@@ -304,7 +307,7 @@ window.addEventListener("dragover", (event) => {
   event.dataTransfer.dropEffect = "none";
 });
 window.addEventListener("pagehide", () => {
-  for (const upload of uploads.values()) if (upload.phase !== "idle" && !upload.isTold) upload.giveUp();
+  for (const upload of uploads.values()) upload.giveUp();
 });
 
 export default function (component) {
@@ -314,7 +317,7 @@ export default function (component) {
   const view = { root, setTriggerValue };
   upload.view = view;
   if (upload.isTold && upload.handled !== data.handled) upload.reset();
-  upload.isTold = false; // Python may have missed it, while the connection was lost; hearing it twice does no harm
+  upload.isTold = false; // the page may have missed it while the connection was lost; hearing it twice does no harm
   upload.handled = data.handled;
 
   const find = (selector) => root.querySelector(selector);

@@ -7,11 +7,9 @@ from pathlib import Path
 import streamlit as st
 
 from pages.components.state import Context
-from pages.server.uploads import KEY_HEADER, is_upload_key, upload_address, upload_key
-from tlcore.errors import NotFoundError
+from pages.server.uploads import KEY_HEADER, upload_address, upload_key
 from tlcore.intake.decoding import PICTURE_SUFFIXES
-from tlcore.storage.requests import ImportRequest
-from tlcore.storage.uploads import HEAD_BYTES, finish_upload
+from tlcore.storage.uploads import HEAD_BYTES
 
 _HTML = """
 <div class="zone" role="group">
@@ -41,10 +39,10 @@ _component = st.components.v2.component(
 
 def file_drop(
     context: Context, *, key: str, title: str, hint: str, folders: bool = False, class_name: str | None = None
-) -> ImportRequest | None:
-    """Draw a place for files; return the import of what was sent, once, when all of it is on the disk.
+) -> str | None:
+    """Draw a place for files; return once the id of the import that has begun when all of them were on the disk.
 
-    Sending goes on while the page is drawn anew, and while another page of this tab is open.
+    Sending goes on while the page is drawn anew or another page of this tab is open, and the import begins even then.
 
     Args:
         context: What the page works on.
@@ -53,9 +51,6 @@ def file_drop(
         hint: What else to know, in a few words.
         folders: Whether whole folders can be chosen; otherwise a class is needed, and folders can be dropped anyway.
         class_name: The class of pictures that lie in no folder.
-
-    Raises:
-        NotFoundError: If what was sent is not there any more.
     """
     project_id = context.project.id
     handled = f"file-drop-{key}"
@@ -80,11 +75,6 @@ def file_drop(
             "picture_endings": sorted(PICTURE_SUFFIXES),
             "head_bytes": HEAD_BYTES,
         },
-        on_sent_change=empty_the_place,
+        on_begun_change=empty_the_place,
     )
-    sent = result.sent
-    if sent is None:
-        return None
-    if not is_upload_key(sent["key"], context.owner, project_id, sent["folder"]):
-        raise NotFoundError("Transfer Lab was started anew while this was sent. Bring the files again.")
-    return finish_upload(sent["folder"], context.home, sent["class_name"])
+    return None if result.begun is None else str(result.begun)
