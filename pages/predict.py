@@ -7,7 +7,7 @@ from pages.components.errors import show_error
 from pages.components.frame import next_step, open_page
 from pages.components.results.answer_views import show_all_answers, show_answer
 from pages.components.results.answers import ask_pixels, keep_answers, kept_answers, sample_item
-from pages.components.results.bring_pictures import bring_pictures
+from pages.components.results.bring_pictures import bring_pictures, pictures_at_hand
 from pages.components.results.prediction_table import prediction_csv
 from pages.components.results.run_choice import choose_model
 from pages.components.results.trained_models import predictor_of, short_name
@@ -25,6 +25,7 @@ except RunError as error:
 next_step("Next: Export", "export", run=model.id)
 
 bring_pictures(predictor, model.id)
+pictures_at_hand(context, predictor, model.id)
 with st.container(horizontal=True, vertical_alignment="center"):
     camera = st.toggle("Use the camera", key="camera", help="The browser asks you first; no photo is kept.")
     with st.popover("Can it be fooled?", icon=":material/help:", type="tertiary"):

@@ -16,11 +16,14 @@ def request(
     headers: Sequence[tuple[bytes, bytes]] = (),
     scheme: str = "http",
     *,
+    method: str = "GET",
+    body: bytes = b"",
+    query: bytes = b"",
     goes_away: bool = False,
 ) -> tuple[int, Headers, bytes]:
     """Send one request and return status, headers and body of the answer; or go away before it comes."""
     sent: list[Message] = []
-    told: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
+    told: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
     if goes_away:
         told.append({"type": "http.disconnect"})
 
@@ -32,10 +35,10 @@ def request(
 
     scope = {
         "type": "http",
-        "method": "GET",
+        "method": method,
         "path": path,
         "raw_path": path.encode(),
-        "query_string": b"",
+        "query_string": query,
         "headers": list(headers),
         "scheme": scheme,
         "server": ("testserver", 80),

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import io
+import json
 import re
-import zipfile
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,11 +13,13 @@ import sqlalchemy as sa
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.scriptrunner_utils.script_run_context import ScriptRunContext
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
+from streamlit.testing.v1 import AppTest
 
 from pages.components.colors import CLASS_COLORS, FROZEN_COLOR, TRAINABLE_COLOR, TRAINING_COLOR, VALIDATION_COLOR
 from pages.components.data.advice import data_advice, is_ready
 from pages.components.data.bring import STARTED_IMPORT
 from pages.components.text import label, plot_label
+from pages.components.upload import file_drop
 from pages.server import private_streamlit
 from tests.page_tests import OWNER, check, modules_after, open_app, texts
 from tlcore.dataset import ClassLabel, Dataset, Item
@@ -29,7 +29,7 @@ from tlcore.intake.decoding import clean_pixels
 from tlcore.storage.database import open_database, writing
 from tlcore.storage.datasets import commit_version, get_version, load_dataset
 from tlcore.storage.images import ImageStore
-from tlcore.storage.jobs import ACTIVE_STATES, claim_job, end_job, list_jobs, read_request, write_result
+from tlcore.storage.jobs import ACTIVE_STATES, claim_job, create_job, end_job, list_jobs, read_request, write_result
 from tlcore.storage.projects import create_project, get_project, read_projects
 from tlcore.storage.requests import ImportRequest, ImportSummary
 
@@ -289,20 +289,19 @@ def test_parts_that_all_came_with_the_set_leave_nothing_to_split(engine: sa.Engi
     assert not any(button.label == "Split again" for button in app.button)
 
 
-def test_a_zip_is_staged_on_disk_under_a_name_of_our_own(engine: sa.Engine, home: DataRoot) -> None:
-    project = create_project(engine, OWNER, "Pets")
-    app = open_app("data", project=project.id)
-    app = check(app.segmented_control(key="way").set_value("zip").run())
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("cat/1.png", b"x")
-    app.file_uploader[0].upload("../../evil.zip", buffer.getvalue())
+@pytest.mark.parametrize("way", ["folder", "files"])
+def test_the_import_of_what_was_sent_is_shown_as_this_tabs_own(
+    engine: sa.Engine, home: DataRoot, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    project_id = make_project(engine, home)
+    app = open_app("data", project=project_id)
+    app = check(app.segmented_control(key="way").set_value(way).run())
+    job_id = create_job(engine, "import", project_id, ImportRequest())
+    begun = iter([job_id])  # no page can drop files in a test
+    monkeypatch.setattr(file_drop, "_component", lambda **_: SimpleNamespace(begun=next(begun, None)))
     app = check(app.run())
-    request = read_request(engine, app.session_state[STARTED_IMPORT], ImportRequest)
-    [staged] = request.archives
-    assert staged.name.endswith("evil.zip")
-    assert (home.imports_dir / request.staging / staged.path).read_bytes() == buffer.getvalue()
-    assert Path(staged.path).name == staged.path
+    assert app.session_state[STARTED_IMPORT] == job_id
+    assert "about to start" in app.get("progress")[0].proto.text
 
 
 def test_uploaded_bytes_leave_the_memory_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,13 +319,16 @@ def test_single_pictures_need_a_class_first_and_then_go_into_it(engine: sa.Engin
     project_id = make_project(engine, home)
     app = open_app("data", project=project_id)
     app = check(app.segmented_control(key="way").set_value("files").run())
-    assert app.file_uploader[0].disabled
+    assert drop_data(app)["disabled"]
     app = check(app.selectbox(key="bring-class").set_value("dog").run())
-    app.file_uploader[0].upload("a.png", b"x")
-    app = check(app.run())
-    request = read_request(engine, app.session_state[STARTED_IMPORT], ImportRequest)
-    assert request.class_name == "dog"
-    assert [file.name for file in request.files] == ["a.png"]
+    assert not drop_data(app)["disabled"]
+    assert drop_data(app)["class_name"] == "dog"
+
+
+def drop_data(app: AppTest) -> dict[str, object]:
+    """Return what the place for files on the page knows."""
+    [place] = app.get("bidi_component")
+    return dict(json.loads(place.proto.json))
 
 
 def test_an_import_that_works_shows_progress_and_can_be_stopped(engine: sa.Engine) -> None:

@@ -13,7 +13,7 @@ from pages.components.data.ready_set_cards import CAPS, DEFAULT_CAP, set_drawing
 from tests.page_tests import OWNER, check, open_app, texts
 from tests.test_ready_sets import made_up
 from tlcore.home import DataRoot
-from tlcore.ready_sets.previews import NUM_PICTURES, preview_strip, save_strip
+from tlcore.ready_sets.previews import NUM_PICTURES, keep_previews
 from tlcore.ready_sets.registry import READY_SETS, get_ready_set
 from tlcore.storage.database import open_database
 from tlcore.storage.jobs import ACTIVE_STATES, list_jobs, read_request
@@ -106,6 +106,15 @@ def test_the_choice_of_pictures_per_class_is_shown_and_goes_into_the_import(
     assert read_request(engine, app.session_state[STARTED_IMPORT], ImportRequest).per_class == cap
 
 
+def test_only_some_classes_of_a_set_can_be_taken(engine: sa.Engine, project: str) -> None:
+    app = open_app("data", project=project)
+    app = check(app.multiselect(key="classes-digits").select("3").select("7").run())
+    assert "\n200 of 1,797 pictures, 2 classes · ready" in texts(app)
+    app = check(button_of(app, "digits").click().run())
+    request = read_request(engine, app.session_state[STARTED_IMPORT], ImportRequest)
+    assert request == ImportRequest(sample="digits", per_class=DEFAULT_CAP, classes=("3", "7"))
+
+
 def test_a_set_that_is_here_needs_no_network_and_shows_its_pictures(
     engine: sa.Engine, home: DataRoot, project: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,7 +125,7 @@ def test_a_set_that_is_here_needs_no_network_and_shows_its_pictures(
     file.path.parent.mkdir(parents=True)
     with file.path.open("wb") as copy:
         copy.truncate(file.size_bytes)
-    save_strip(spec, preview_strip(spec, made_up({(name, "train"): 2 for name in spec.class_names})), home)
+    keep_previews(spec, made_up({(name, "train"): 2 for name in spec.class_names}), home)
     app = open_app("data", project=project)
     # Its own pictures instead of drawn ones.
     assert len(app.get("image")) == len(before.get("image")) >= NUM_PICTURES * len(READY_SETS)

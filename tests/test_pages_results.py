@@ -25,7 +25,7 @@ from streamlit.testing.v1.element_tree import ButtonGroup
 
 from pages.components.amounts import chance, file_size, interval_words, ordinal
 from pages.components.figures.results import confusion_figure, probability_figure
-from pages.components.results.answers import Answer
+from pages.components.results.answers import Answer, ask
 from pages.components.results.exam import meaning_of_exam
 from pages.components.results.prediction_table import defused, prediction_csv
 from pages.components.state import LOCAL_OWNER
@@ -34,14 +34,16 @@ from pages.server.downloads import download_route, download_url
 from tests.page_tests import modules_after
 from tests.queued_run import create_run
 from tlcore.config import ModelConfig, RunConfig
-from tlcore.dataset import ClassLabel, Dataset, Item, Split
+from tlcore.dataset import ClassLabel, Dataset, Item, Split, Unlabelled
 from tlcore.documents import write_document
 from tlcore.home import DataRoot
 from tlcore.intake.decoding import clean_pixels
+from tlcore.ready_sets.previews import NUM_TO_ASK
+from tlcore.ready_sets.registry import get_ready_set
 from tlcore.results.evaluation import FILE_NAME, VALIDATION_FILE_NAME, Evaluation, save_evaluation
 from tlcore.results.prediction_code import OLDEST_KERAS, prediction_code
 from tlcore.storage.database import jobs, open_database, runs, writing
-from tlcore.storage.datasets import commit_version
+from tlcore.storage.datasets import commit_version, current_dataset
 from tlcore.storage.ensembles import delete_ensemble, list_ensembles
 from tlcore.storage.exams import open_exam
 from tlcore.storage.images import ImageStore
@@ -534,6 +536,52 @@ def test_the_camera_is_there_when_it_is_wanted(make_finished, predictor) -> None
     assert not page.exception
     [camera] = page.get("bidi_component")
     assert '"asks": true' in camera.proto.json
+
+
+def test_pictures_without_a_class_can_be_asked_about(make_finished, predictor) -> None:
+    finished = make_finished()
+    finished.add_run()
+    assert not [button for button in open_step("predict", finished.project_id).button if button.key == "ask-unlabelled"]
+    version, dataset = current_dataset(finished.engine, finished.project_id, finished.home)
+    clean = clean_pixels(np.full((48, 64, 3), COLORS[1], np.uint8))
+    key = ImageStore(finished.home).add(clean.data, clean.thumbnail)
+    unlabelled = (Unlabelled(key, "test/1.png"), Unlabelled("0" * 64, "test/gone.png"))
+    changed = replace(dataset, unlabelled=unlabelled)
+    commit_version(finished.engine, finished.project_id, changed, "came", parent=version, home=finished.home)
+    page = open_step("predict", finished.project_id)
+    button = page.button(key="ask-unlabelled")
+    assert button.label == "Ask about 2 pictures that came without a class"
+    button.click().run()
+    assert not page.exception
+    assert "The model says green" in all_text(page)
+    assert r"**test\/gone\.png**" in page.warning[0].value
+
+
+def test_pictures_of_a_ready_set_can_be_asked_about(make_finished, predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    finished = make_finished()
+    finished.add_run()
+    page = open_step("predict", finished.project_id)
+    sets = page.selectbox(key="ask-set")
+    assert sets.options == ["Surfaces", "Handwritten digits"]  # nothing was downloaded
+    page = sets.select("Surfaces").run()
+    assert not page.exception
+    asks = [button for button in page.button if str(button.key).startswith("ask-surfaces-")]
+    assert {button.label for button in asks} == set(get_ready_set("surfaces").class_names)
+    assert len(asks) == NUM_TO_ASK
+    asks[1].click().run()
+    assert not page.exception
+    assert "The model says" in all_text(page)
+    assert "Surfaces 2 · answered in" in all_text(page).replace("\\", "")
+    page.button(key="ask-all").click().run()
+    assert not page.exception
+    assert page.button(key=f"answer-{NUM_TO_ASK - 1}")
+
+
+def test_what_a_picture_shows_is_said_where_the_model_knows_that_class() -> None:
+    model = RedOrGreen()
+    assert ask(model, "1", picture(COLORS[0]), "red").truth == "red"
+    assert ask(model, "1", picture(COLORS[0]), "brick").truth is None
+    assert ask(model, "1", b"", "red").reason
 
 
 def test_export_names_sizes_settings_and_code(make_finished) -> None:

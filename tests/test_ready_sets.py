@@ -37,14 +37,14 @@ from tlcore.jobs import reporting, worker
 from tlcore.jobs.import_task import import_pictures
 from tlcore.ready_sets import registry as ready_sets
 from tlcore.ready_sets.files import fetch_files
-from tlcore.ready_sets.pictures import first_of_each_class, picture_of
-from tlcore.ready_sets.previews import NUM_PICTURES, load_strip
+from tlcore.ready_sets.pictures import choose, first_of_each_class, picture_of
+from tlcore.ready_sets.previews import NUM_PICTURES, NUM_TO_ASK, load_pictures_to_ask, load_strip
 from tlcore.ready_sets.registry import READY_SETS, ReadySetSpec, get_ready_set, open_ready_set
 from tlcore.storage.database import open_database
-from tlcore.storage.datasets import current_dataset
+from tlcore.storage.datasets import current_dataset, get_version
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import ACTIVE_STATES, JobStatus, claim_job, create_job, get_job, list_jobs, request_stop
-from tlcore.storage.projects import create_project
+from tlcore.storage.projects import create_project, read_projects
 from tlcore.storage.requests import ImportRequest
 
 DOWNLOADED = tuple(spec.name for spec in READY_SETS if spec.files)
@@ -275,6 +275,18 @@ def test_a_larger_choice_contains_the_smaller_one_and_keeps_proportions() -> Non
         first_of_each_class(pictures, 0)
 
 
+def test_only_some_classes_are_taken_as_of_a_choice_of_all() -> None:
+    pictures = made_up({("a", "train"): 50, ("a", "test"): 10, ("b", None): 40, ("c", "train"): 60})
+    some = choose(pictures, 6, ("c", "a"))
+    assert list(some) == [picture for picture in choose(pictures, 6) if picture.class_name != "b"]
+    assert Counter((picture.class_name, picture.split) for picture in some)["a", "test"] == 1
+    assert choose(pictures) == tuple(pictures)
+    with pytest.raises(DatasetError, match="no class d"):
+        choose(pictures, 6, ("a", "d"))
+    spec = get_ready_set("cats_and_dogs")
+    assert (spec.num_chosen(100, ["cats"]), spec.num_chosen(None, ["dogs"]), spec.num_chosen(100)) == (100, 1500, 200)
+
+
 @pytest.fixture
 def engine(home: DataRoot) -> sa.Engine:
     return open_database(home)
@@ -288,9 +300,12 @@ def import_set(
     project_id = create_project(engine, "ann", "Ready").id
     monkeypatch.setattr(worker, "lower_priority", lambda: None)
 
-    def run(spec: ReadySetSpec, per_class: int | None = None) -> tuple[JobStatus, Dataset]:
+    def run(
+        spec: ReadySetSpec, per_class: int | None = None, classes: tuple[str, ...] = ()
+    ) -> tuple[JobStatus, Dataset]:
         monkeypatch.setattr(ready_sets, "READY_SETS", (spec,))
-        job_id = create_job(engine, "import", project_id, ImportRequest(sample=spec.name, per_class=per_class))
+        request = ImportRequest(sample=spec.name, per_class=per_class, classes=classes)
+        job_id = create_job(engine, "import", project_id, request)
         claimed = claim_job(engine, "import")
         assert claimed is not None
         assert worker.work(job_id, claimed.attempt, import_pictures) == 0
@@ -322,6 +337,31 @@ def test_an_import_keeps_the_sets_own_test_and_takes_validation_from_training(
     assert strip is not None
     assert len(strip.pictures) == NUM_PICTURES
     assert {preview.class_name for preview in strip.pictures} == set(spec.class_names[:NUM_PICTURES])
+
+
+def test_one_class_of_a_set_joins_the_persons_own_with_its_parts(
+    publisher: Publisher,
+    cache: Path,
+    engine: sa.Engine,
+    home: DataRoot,
+    import_set: Callable[..., tuple[JobStatus, Dataset]],
+) -> None:
+    spec = publish(publisher, "cats_and_dogs")
+    _, dataset = import_set(spec, None, ("cats",))
+    assert dataset.class_names == ("cats",)
+    assert Counter(item.split for item in dataset.items) == {"train": 7, "validation": 1, "test": PER_SPLIT["test"]}
+    [project] = read_projects(engine, "ann")[0]
+    assert get_version(engine, project.id, project.version).note == "added cats of Cats and dogs"
+    _, dataset = import_set(spec, None, ("dogs",))
+    assert dataset.class_names == ("cats", "dogs")
+
+    strip = load_strip(spec, home)  # of the whole set, whatever was taken
+    assert strip is not None
+    assert {preview.class_name for preview in strip.pictures} == {"cats", "dogs"}
+    to_ask = load_pictures_to_ask(spec, home).pictures
+    stored = {ImageStore(home).read(item.image) for item in dataset.subset("test")}
+    assert 2 <= len(to_ask) <= NUM_TO_ASK
+    assert {picture.image for picture in to_ask} <= stored
 
 
 def test_an_import_takes_at_most_so_many_of_each_class_and_more_later(

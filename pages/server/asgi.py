@@ -23,10 +23,12 @@ from pages.server import private_asyncio, private_streamlit
 from pages.server.downloads import download_route
 from pages.server.frontend_files import FrontendFiles
 from pages.server.plotly_script import plotly_route
+from pages.server.uploads import upload_routes
 from tlcore.home import DataRoot
 from tlcore.jobs.control import ensure_runner
 from tlcore.storage.database import open_database
 from tlcore.storage.jobs import ACTIVE_STATES, list_jobs
+from tlcore.storage.staging import remove_abandoned
 
 USER_COOKIE = "lab_user"
 USER_BYTES = 18
@@ -109,7 +111,7 @@ def without_conditions(scope: Scope) -> Scope:
 
 def routes() -> Sequence[BaseRoute]:
     """Return the addresses that are answered without a page."""
-    return [plotly_route(), download_route(owner_of)]
+    return [plotly_route(), download_route(owner_of), *upload_routes(owner_of)]
 
 
 def middleware() -> Sequence[Middleware]:
@@ -134,5 +136,6 @@ async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any] | None]:
     engine = open_database(home)
     if list_jobs(engine, states=ACTIVE_STATES):
         ensure_runner(home)
+    remove_abandoned(engine, home)
     engine.dispose()
     yield None

@@ -15,7 +15,8 @@ from tlcore.intake.near_copies import find_scenes
 from tlcore.intake.sources import ArchiveSource, FileSource, ReadySource, Source
 from tlcore.jobs.worker import WorkerContext
 from tlcore.ready_sets.files import fetch_files
-from tlcore.ready_sets.previews import load_strip, preview_strip, save_strip
+from tlcore.ready_sets.pictures import choose
+from tlcore.ready_sets.previews import keep_previews
 from tlcore.ready_sets.registry import get_ready_set, open_ready_set
 from tlcore.storage.brought import save_brought
 from tlcore.storage.datasets import commit_version, current_dataset
@@ -55,7 +56,7 @@ def import_pictures(context: WorkerContext) -> None:
         raise
     finally:
         remove_staging_dir(request.staging, context.home)
-    summary = ImportSummary(report.added, report.already_there, report.refused, report.notes)
+    summary = ImportSummary(report.added, report.already_there, (*request.refused, *report.refused), report.notes)
     if request.sample is None:
         summary = replace(summary, reading=report.reading.title, folders=report.reading.folders)
     context.answer(summary)
@@ -99,7 +100,7 @@ def _scenes(context: WorkerContext, dataset: Dataset, brought: Brought, images: 
 
 def _sources(context: WorkerContext, request: ImportRequest, stack: ExitStack) -> list[Source]:
     if request.sample is not None:
-        return [_ready_source(context, request.sample, request.per_class, stack)]
+        return [_ready_source(context, request, stack)]
     staging = context.home.imports_dir / (request.staging or "")
     sources: list[Source] = [ArchiveSource(staging / archive.path, archive.name) for archive in request.archives]
     if request.files:
@@ -108,17 +109,19 @@ def _sources(context: WorkerContext, request: ImportRequest, stack: ExitStack) -
     return sources
 
 
-def _ready_source(context: WorkerContext, name: str, per_class: int | None, stack: ExitStack) -> ReadySource:
+def _ready_source(context: WorkerContext, request: ImportRequest, stack: ExitStack) -> ReadySource:
     """Download what is missing of a ready data set, and open it."""
-    spec = get_ready_set(name)
+    spec = get_ready_set(request.sample or "")
     paths = fetch_files(spec.files, spec.title, context.progress)
     context.progress.phase("opening", subject=spec.title)
-    pictures = open_ready_set(spec, paths, stack, per_class)
-    if spec.files and load_strip(spec, context.home) is None:
-        save_strip(spec, preview_strip(spec, pictures), context.home)
-    return ReadySource(pictures)
+    pictures = open_ready_set(spec, paths, stack)
+    keep_previews(spec, pictures, context.home)
+    return ReadySource(choose(pictures, request.per_class, request.classes))
 
 
 def _note(request: ImportRequest) -> str | None:
     """Say what a version added that came from a ready data set, for the undo button."""
-    return None if request.sample is None else f"added the data set {get_ready_set(request.sample).title}"
+    if request.sample is None:
+        return None
+    title = get_ready_set(request.sample).title
+    return f"added {', '.join(request.classes)} of {title}" if request.classes else f"added the data set {title}"

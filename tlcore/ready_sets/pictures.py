@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlcore.dataset import Split
+from tlcore.errors import DatasetError
 from tlcore.intake.decoding import clean_pixels
 from tlcore.intake.sources import ReadyPicture
 
@@ -25,6 +26,27 @@ def picture_of(class_name: str, split: Split | None, name: str, pixels: NDArray[
         pixels: uint8 of shape `(height, width, 3)`, RGB, or `(height, width)`, grey; `[0, 255]`.
     """
     return ReadyPicture(class_name, split, name, partial(clean_pixels, pixels))
+
+
+def choose(
+    pictures: Sequence[ReadyPicture], per_class: int | None = None, classes: Sequence[str] = ()
+) -> tuple[ReadyPicture, ...]:
+    """Return the pictures of some classes, at most so many of each.
+
+    Args:
+        pictures: All pictures of a set.
+        per_class: At most so many pictures of each class, as `first_of_each_class` chooses them; `None` is all.
+        classes: Names of the classes; none stand for all of them.
+
+    Raises:
+        DatasetError: If the set has no such class.
+        ValueError: If `per_class` is less than 1.
+    """
+    missing = set(classes) - {picture.class_name for picture in pictures}
+    if missing:
+        raise DatasetError(f"The ready set has no class {', '.join(sorted(missing))}. Choose among those that it has.")
+    wanted = [picture for picture in pictures if not classes or picture.class_name in classes]
+    return tuple(wanted if per_class is None else first_of_each_class(wanted, per_class))
 
 
 def first_of_each_class(pictures: Sequence[ReadyPicture], per_class: int, seed: int = 0) -> list[ReadyPicture]:

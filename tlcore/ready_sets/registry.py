@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from tlcore.ready_sets.array_files import read_cifar, read_idx, read_mnist
 from tlcore.ready_sets.class_names import CIFAR10, CIFAR100, CLOTHES, DIGITS
 from tlcore.ready_sets.embedded import PHOTOS, read_digits, read_surfaces, windows
 from tlcore.ready_sets.photo_archives import read_photos
-from tlcore.ready_sets.pictures import first_of_each_class
+from tlcore.ready_sets.pictures import choose
 
 _ZIP = b"PK\x03\x04"
 _GZIP = b"\x1f\x8b"
@@ -66,9 +66,10 @@ class ReadySetSpec:
         """Number of all its pictures."""
         return self.num_chosen(None)
 
-    def num_chosen(self, per_class: int | None) -> int:
-        """Return how many pictures are left with at most `per_class` of each class; `None` is no limit."""
-        return sum(size if per_class is None else min(size, per_class) for _, size in self.classes)
+    def num_chosen(self, per_class: int | None, classes: Sequence[str] = ()) -> int:
+        """Return how many pictures `tlcore.ready_sets.pictures.choose` leaves; arguments as there."""
+        sizes = [size for name, size in self.classes if not classes or name in classes]
+        return sum(size if per_class is None else min(size, per_class) for size in sizes)
 
     @property
     def download_bytes(self) -> int:
@@ -94,7 +95,11 @@ def get_ready_set(name: str) -> ReadySetSpec:
 
 
 def open_ready_set(
-    spec: ReadySetSpec, paths: tuple[Path, ...], stack: ExitStack, per_class: int | None = None
+    spec: ReadySetSpec,
+    paths: tuple[Path, ...],
+    stack: ExitStack,
+    per_class: int | None = None,
+    classes: Sequence[str] = (),
 ) -> tuple[ReadyPicture, ...]:
     """Return the pictures of a ready data set whose files are here.
 
@@ -102,17 +107,17 @@ def open_ready_set(
         spec: Its row.
         paths: Its files, from `tlcore.ready_sets.files.fetch_files`; none for a set that needs none.
         stack: Keeps its files open until the pictures were read.
-        per_class: At most so many pictures of each class, as `first_of_each_class` chooses them; `None` is all.
+        per_class: As in `tlcore.ready_sets.pictures.choose`.
+        classes: As there.
 
     Raises:
-        DatasetError: If a file is damaged.
+        DatasetError: If a file is damaged, or the set has no such class.
         StorageError: If the disk is full.
         ValueError: If there is not one path per file, or `per_class` is less than 1.
     """
     if len(paths) != len(spec.files):
         raise ValueError(f"`paths` must be {len(spec.files)} paths for {spec.name}. Received: {len(paths)}")
-    pictures = tuple(spec.read(paths, stack))
-    return pictures if per_class is None else tuple(first_of_each_class(pictures, per_class))
+    return choose(tuple(spec.read(paths, stack)), per_class, classes)
 
 
 def _fashion_file(name: str, size_bytes: int, md5: str) -> PublishedFile:

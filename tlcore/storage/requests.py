@@ -36,6 +36,8 @@ class ImportRequest:
         class_name: The class for pictures without a folder.
         sample: Name of a ready data set.
         per_class: At most so many pictures of each class of the ready data set; `None` for all.
+        classes: Names of the classes to take from the ready data set; all of them when there are none.
+        refused: Files that were refused when they were brought; they are not in the staging folder.
     """
 
     staging: str | None = None
@@ -44,6 +46,8 @@ class ImportRequest:
     class_name: str | None = None
     sample: str | None = None
     per_class: int | None = None
+    classes: tuple[str, ...] = ()
+    refused: tuple[Refusal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

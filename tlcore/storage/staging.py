@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from tlcore.home import DataRoot, storage_error
 from tlcore.storage.database import jobs, read_value
+from tlcore.storage.jobs import ACTIVE_STATES
 
 PREFIX = "import-"
+
+ABANDONED_SECONDS = 24 * 3600
+"""How old a folder is, at least, before it counts as left behind, by a browser that was closed while it sent files."""
 
 
 def make_staging_dir(home: DataRoot) -> Path:
@@ -52,3 +58,19 @@ def remove_staged(engine: sa.Engine, job_id: str, home: DataRoot) -> None:
     """Remove what a job waited with, where it ended and its worker could not do it."""
     request = read_value(engine, sa.select(jobs.c.request).where(jobs.c.id == job_id))
     remove_staging_dir(staging_of(request or ""), home)
+
+
+def remove_abandoned(engine: sa.Engine, home: DataRoot) -> None:
+    """Remove the folders that no job waits with and that nothing has come into for a day."""
+    since, old = time.time() - ABANDONED_SECONDS, set()
+    for folder in home.imports_dir.glob(f"{PREFIX}*"):
+        with suppress(FileNotFoundError):  # its job has just ended
+            if folder.stat().st_mtime < since:
+                old.add(folder.name)
+    if not old:
+        return
+    waiting = sa.select(jobs.c.request).where(jobs.c.state.in_(ACTIVE_STATES), jobs.c.request.is_not(None))
+    with engine.connect() as connection:
+        needed = {staging_of(text) for text in connection.execute(waiting).scalars()}
+    for name in old - needed:
+        remove_staging_dir(name, home)

@@ -1,21 +1,19 @@
-"""Ways to bring pictures: ready sets, ZIP files, a folder, single pictures, the camera."""
+"""Ways to bring pictures: ready sets, folders and ZIP files, single pictures, the webcam."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import streamlit as st
-from streamlit.typing import UploadedFile
 
 from pages.components.camera.recorder import draw_recorder
 from pages.components.data.ready_set_cards import sample_cards
 from pages.components.errors import errors_shown
-from pages.components.staging import staging_dir
 from pages.components.state import Context
-from pages.server.private_streamlit import remove_uploaded
+from pages.components.text import plain
+from pages.components.upload.file_drop import file_drop
 from tlcore.dataset import clean_class_name
 from tlcore.jobs.control import start_job
-from tlcore.storage.requests import ImportRequest, StagedFile
 
 ONE_CLASS_WAYS = ("files", "webcam")
 STARTED_IMPORT = "started-import"
@@ -39,48 +37,38 @@ def _bring_sample(context: Context) -> None:
     request = sample_cards(context.home)
     if request is not None:
         with errors_shown():
-            _start(context, request)
-
-
-def _bring_zip(context: Context) -> None:
-    st.markdown("Put the pictures of each class into a folder with the name of the class, and make a ZIP of them all.")
-    _structure_help("pets.zip")
-    files = st.file_uploader(
-        "ZIP files", type=["zip"], accept_multiple_files=True, key=_upload_key("zip"), label_visibility="collapsed"
-    )
-    if files:
-        _stage(context, files, as_archives=True)
+            _show_started(start_job(context.engine, context.home, "import", context.project.id, request))
 
 
 def _bring_folder(context: Context) -> None:
-    st.markdown(
-        "Drop a folder that holds one folder for each class. For more than a few hundred pictures a ZIP is faster."
+    _structure_help()
+    job_id = file_drop(
+        context,
+        key="folder",
+        title="Drop a folder or ZIP files here",
+        hint="A folder for each class; thousands of pictures are fine.",
+        folders=True,
     )
-    _structure_help("pets")
-    files = st.file_uploader(
-        "A folder", accept_multiple_files="directory", key=_upload_key("folder"), label_visibility="collapsed"
-    )
-    if files:
-        _stage(context, files)
+    if job_id is not None:
+        _show_started(job_id)
 
 
 def _bring_files(context: Context) -> None:
     name = _class_choice(context, "What do these pictures show?")
-    files = st.file_uploader(
-        "Pictures",
-        accept_multiple_files=True,
-        key=_upload_key("files"),
-        disabled=name is None,
-        label_visibility="collapsed",
+    job_id = file_drop(
+        context,
+        key="files",
+        title="Drop pictures here",
+        hint="Choose the class first." if name is None else f"All of them become {plain(name)}.",
+        class_name=name,
     )
-    if files and name is not None:
-        _stage(context, files, class_name=name)
+    if job_id is not None:
+        _show_started(job_id)
 
 
 WAYS: dict[str, tuple[str, Callable[[Context], None]]] = {
     "samples": (":material/auto_awesome_mosaic: Ready set", _bring_sample),
-    "zip": (":material/folder_zip: ZIP file", _bring_zip),
-    "folder": (":material/folder: Folder", _bring_folder),
+    "folder": (":material/folder: Folder or ZIP", _bring_folder),
     "files": (":material/image: Single pictures", _bring_files),
     "webcam": (":material/photo_camera: Camera", draw_recorder),
 }
@@ -104,10 +92,10 @@ def _class_choice(context: Context, question: str) -> str | None:
     return None
 
 
-def _structure_help(root: str) -> None:
+def _structure_help() -> None:
     with st.popover("What must it look like?", type="tertiary", icon=":material/help:"):
-        st.markdown("One folder for each class; the names of the files do not matter.")
-        st.code(f"{root}\n├─ cat\n│  ├─ 1.jpg\n│  └─ 2.jpg\n└─ dog\n   └─ 1.jpg", language=None)
+        st.markdown("One folder for each class; the names of the files do not matter. A ZIP file is read the same way.")
+        st.code("pets\n├─ cat\n│  ├─ 1.jpg\n│  └─ 2.jpg\n└─ dog\n   └─ 1.jpg", language=None)
         st.markdown(
             "Folders called `train`, `validation` and `test` around the classes are kept as they are. "
             "Otherwise some pictures of each class are put aside for validation and testing."
@@ -123,31 +111,7 @@ def _renew_widgets() -> None:
     st.session_state[_GENERATION] = st.session_state.get(_GENERATION, 0) + 1
 
 
-def _stage(
-    context: Context, files: Sequence[UploadedFile], *, as_archives: bool = False, class_name: str | None = None
-) -> None:
-    """Move uploaded files from memory to disk and put their import in line."""
-    try:
-        with errors_shown(), staging_dir(context.home) as folder:
-            staged = []
-            for index, file in enumerate(files):
-                path = folder / f"{index:06d}"
-                path.write_bytes(file.getbuffer())
-                staged.append(StagedFile(path=path.name, name=file.name))
-            request = ImportRequest(
-                staging=folder.name,
-                archives=tuple(staged) if as_archives else (),
-                files=() if as_archives else tuple(staged),
-                class_name=class_name,
-            )
-            _start(context, request)
-    finally:
-        remove_uploaded(files)
-        _renew_widgets()
-
-
-def _start(context: Context, request: ImportRequest) -> None:
-    """Put an import in line and draw the page anew."""
-    job_id = start_job(context.engine, context.home, "import", context.project.id, request)
+def _show_started(job_id: str) -> None:
+    """Draw the page anew, with an import that this tab has started."""
     st.session_state[STARTED_IMPORT] = job_id
     st.rerun()

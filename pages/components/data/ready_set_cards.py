@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -41,32 +42,40 @@ def sample_cards(home: DataRoot) -> ImportRequest | None:
     grid = st.grid(2, min_column_width=280, border=True, key="samples")
     for spec in sorted(READY_SETS, key=lambda spec: spec.name != wanted):
         with grid.cell():
-            if _card(spec, cap, home):
-                taken = ImportRequest(sample=spec.name, per_class=cap)
+            taken = _card(spec, cap, home) or taken
     return taken
 
 
-def _card(spec: ReadySetSpec, cap: int | None, home: DataRoot) -> bool:
-    """Draw one card; return whether its data set was taken and can be had."""
+def _card(spec: ReadySetSpec, cap: int | None, home: DataRoot) -> ImportRequest | None:
+    """Draw one card; return the import when its data set was taken and can be had."""
     st.markdown(f"**{spec.title}**")
     _draw_pictures(spec, home)
     st.markdown(spec.sentence)
     to_download = spec.download_bytes
-    st.caption(f"{_amount(spec, cap)} · {_where(spec)}")
+    chosen = st.multiselect(
+        f"Classes of {spec.title}",
+        spec.class_names,
+        key=f"classes-{spec.name}",
+        placeholder=f"All {len(spec.classes)} classes, or only some",
+        label_visibility="collapsed",
+    )
+    st.caption(f"{_amount(spec, cap, chosen)} · {_where(spec)}")
     with st.container(horizontal=True, vertical_alignment="center"):
         text = f"Download {file_size(to_download)} and use" if to_download else "Use these"
         icon = ":material/download:" if to_download else ":material/add:"
         pressed = st.button(text, key=f"sample-{spec.name}", icon=icon)
         with st.popover("About", type="tertiary"):
             st.markdown(_about(spec))
-    return pressed and (not to_download or _has_network(spec))
+    if not pressed or (to_download and not _has_network(spec)):
+        return None
+    return ImportRequest(sample=spec.name, per_class=cap, classes=tuple(chosen))
 
 
-def _amount(spec: ReadySetSpec, cap: int | None) -> str:
+def _amount(spec: ReadySetSpec, cap: int | None, classes: Sequence[str]) -> str:
     """Say how many pictures and classes come in."""
-    chosen = spec.num_chosen(cap)
+    chosen = spec.num_chosen(cap, classes)
     pictures = count(chosen, "picture") if chosen == spec.num_images else f"{chosen:,} of {spec.num_images:,} pictures"
-    return f"{pictures}, {count(len(spec.classes), 'class', 'classes')}"
+    return f"{pictures}, {count(len(classes) or len(spec.classes), 'class', 'classes')}"
 
 
 def _where(spec: ReadySetSpec) -> str:

@@ -69,7 +69,7 @@ def show_all_answers(answers: Sequence[Answer], predictor: Predictor) -> bool:
     usable = [answer for answer in answers if not answer.reason]
     if len(usable) < 2:
         for answer in usable:
-            show_answer(answer, predictor)
+            show_answer(answer, predictor, answer.truth)
         return bool(usable)
     st.subheader(f"{count(len(usable), 'picture')}", anchor=False)
     st.caption("Tap an answer to see all its probabilities.")
@@ -87,7 +87,7 @@ def show_all_answers(answers: Sequence[Answer], predictor: Predictor) -> bool:
 
 @st.dialog("The answer", width="large")
 def _open_answer(answer: Answer, predictor: Predictor) -> None:
-    show_answer(answer, predictor)
+    show_answer(answer, predictor, answer.truth)
 
 
 def show_refused(answers: Sequence[Answer]) -> None:

@@ -6,7 +6,7 @@ import io
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import streamlit as st
@@ -36,6 +36,7 @@ class Answer:
         probabilities: One per class, in `[0, 1]`; empty when refused.
         milliseconds: Time that the model took.
         reason: Why the picture was refused; empty when it was not.
+        truth: What it really shows, where that is known and one of the model's classes.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Answer:
     probabilities: tuple[float, ...] = ()
     milliseconds: float = 0.0
     reason: str = ""
+    truth: str | None = None
 
     @property
     def best(self) -> int:
@@ -50,14 +52,15 @@ class Answer:
         return max(range(len(self.probabilities)), key=lambda index: self.probabilities[index])
 
 
-def ask(predictor: Predictor, name: str, data: bytes) -> Answer:
+def ask(predictor: Predictor, name: str, data: bytes, truth: str | None = None) -> Answer:
     """Return the answer to a picture file from anywhere; a file that cannot be used gets its reason."""
     from tlcore.intake.decoding import pixels_of
 
     try:
-        return ask_pixels(predictor, name, pixels_of(data, predictor.grey_range))
+        answer = ask_pixels(predictor, name, pixels_of(data, predictor.grey_range))
     except ImageError as error:
         return Answer(name, reason=str(error))
+    return replace(answer, truth=truth if truth in predictor.class_names else None)
 
 
 def ask_pixels(predictor: Predictor, name: str, pixels: NDArray[np.uint8]) -> Answer:

@@ -1,13 +1,20 @@
-"""Pictures to ask a model about: answered at once, then forgotten."""
+"""Pictures to ask a model about, dropped, photographed or at hand already: answered at once, then forgotten."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.components.results.answers import ask, keep_answers
+from pages.components.results.answers import Answer, ask, keep_answers
+from pages.components.results.ready_pictures import choose_ready_pictures
+from pages.components.state import Context
+from pages.components.text import count
 from pages.server.private_streamlit import remove_uploaded
+from tlcore.dataset import Unlabelled
+from tlcore.errors import ImageError, TransferLabError
 
 if TYPE_CHECKING:
     from tlcore.results.prediction import Predictor
@@ -27,18 +34,53 @@ def bring_pictures(predictor: Predictor, model_id: str) -> None:
         max_upload_size=MAX_PICTURE_MB,
         help=f"At most {MAX_PICTURES} at once. They are looked at and forgotten: no picture is kept.",
     )
-    if not files:
+    if files:
+        _ask_all(model_id, [partial(ask, predictor, file.name, file.getvalue()) for file in files])
+        remove_uploaded(files)
+        if len(files) > MAX_PICTURES:
+            st.toast(f"Only the first {MAX_PICTURES} of {len(files)} pictures were looked at.")
+        st.session_state["pictures-generation"] = generation + 1
+        st.rerun()
+
+
+def pictures_at_hand(context: Context, predictor: Predictor, model_id: str) -> None:
+    """Offer pictures that are here already: those without a class, and those of ready sets."""
+    _unlabelled_button(context, predictor, model_id)
+    with st.expander("Ask about pictures of a ready set", icon=":material/auto_awesome_mosaic:"):
+        tapped = choose_ready_pictures(context.home)
+    if tapped:
+        _ask_all(model_id, [partial(ask, predictor, name, one.image, one.class_name) for name, one in tapped])
+        st.rerun()
+
+
+def _unlabelled_button(context: Context, predictor: Predictor, model_id: str) -> None:
+    """Offer the pictures of the data set that came without a class, such as a competition's test pictures."""
+    try:
+        unlabelled = context.dataset.unlabelled[:MAX_PICTURES]
+    except TransferLabError:  # said above
         return
-    answers = []
+    if unlabelled and st.button(
+        f"Ask about {count(len(unlabelled), 'picture')} that came without a class",
+        key="ask-unlabelled",
+        icon=":material/help_center:",
+    ):
+        _ask_all(model_id, [partial(_ask_stored, context, predictor, one) for one in unlabelled])
+        st.rerun()
+
+
+def _ask_stored(context: Context, predictor: Predictor, one: Unlabelled) -> Answer:
+    try:
+        return ask(predictor, one.name, context.images.read(one.image))
+    except ImageError as error:
+        return Answer(one.name, reason=str(error))
+
+
+def _ask_all(model_id: str, questions: Sequence[Callable[[], Answer]]) -> None:
+    """Ask about the first `MAX_PICTURES` pictures, with a bar, and keep the answers."""
     progress = st.progress(0.0, "Looking at your pictures")
-    looked_at = files[:MAX_PICTURES]
-    for number, file in enumerate(looked_at, start=1):
-        answers.append(ask(predictor, file.name, file.getvalue()))
-        progress.progress(number / len(looked_at), f"Picture {number} of {len(looked_at)}")
+    answers, total = [], min(len(questions), MAX_PICTURES)
+    for number, question in enumerate(questions[:total], start=1):
+        answers.append(question())
+        progress.progress(number / total, f"Picture {number} of {total}")
     keep_answers(model_id, "files", answers)
-    remove_uploaded(files)
-    if len(files) > MAX_PICTURES:
-        st.toast(f"Only the first {MAX_PICTURES} of {len(files)} pictures were looked at.")
-    st.session_state["pictures-generation"] = generation + 1
     st.session_state["camera"] = False
-    st.rerun()

@@ -1,0 +1,1 @@
+"""Folders and files of any number, which a browser sends in pieces."""

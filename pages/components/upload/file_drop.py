@@ -1,0 +1,80 @@
+"""A place for folders and files of any number, which are sent in pieces while the page stays usable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from pages.components.state import Context
+from pages.server.uploads import KEY_HEADER, upload_address, upload_key
+from tlcore.intake.decoding import PICTURE_SUFFIXES
+from tlcore.storage.uploads import HEAD_BYTES
+
+_HTML = """
+<div class="zone" role="group">
+  <div class="words"><strong class="title"></strong><span class="hint"></span></div>
+  <div class="buttons">
+    <button type="button" class="folder">Choose a folder</button>
+    <button type="button" class="files">Choose files</button>
+  </div>
+  <input class="pick-folder" type="file" webkitdirectory multiple hidden aria-hidden="true" tabindex="-1">
+  <input class="pick-files" type="file" multiple hidden aria-hidden="true" tabindex="-1">
+</div>
+<div class="sending" hidden>
+  <div class="row"><span class="status"></span><button type="button" class="stop">Stop</button></div>
+  <div class="bar" role="progressbar" aria-label="Files sent" aria-valuemin="0" aria-valuemax="100"><div></div></div>
+</div>
+<div class="message" role="alert" hidden></div>
+<p class="live" role="status"></p>
+"""
+
+_component = st.components.v2.component(
+    "transfer_lab_file_drop",
+    html=_HTML,
+    css=Path(__file__).with_suffix(".css").read_text(encoding="utf-8"),
+    js=Path(__file__).with_suffix(".js").read_text(encoding="utf-8"),
+)
+
+
+def file_drop(
+    context: Context, *, key: str, title: str, hint: str, folders: bool = False, class_name: str | None = None
+) -> str | None:
+    """Draw a place for files; return once the id of the import that has begun when all of them were on the disk.
+
+    Sending goes on while the page is drawn anew or another page of this tab is open, and the import begins even then.
+
+    Args:
+        context: What the page works on.
+        key: Tells this place from others of the project.
+        title: What can be dropped.
+        hint: What else to know, in a few words.
+        folders: Whether whole folders can be chosen; otherwise a class is needed, and folders can be dropped anyway.
+        class_name: The class of pictures that lie in no folder.
+    """
+    project_id = context.project.id
+    handled = f"file-drop-{key}"
+    st.session_state.setdefault(handled, 0)
+
+    def empty_the_place() -> None:
+        st.session_state[handled] += 1
+
+    result = _component(
+        key=f"drop-{key}",
+        data={
+            "id": f"{project_id} {key}",
+            "handled": st.session_state[handled],
+            "address": upload_address(project_id),
+            "key_header": KEY_HEADER,
+            "key": upload_key(context.owner, project_id),
+            "title": title,
+            "hint": hint,
+            "folders": folders,
+            "class_name": class_name,
+            "disabled": not folders and class_name is None,
+            "picture_endings": sorted(PICTURE_SUFFIXES),
+            "head_bytes": HEAD_BYTES,
+        },
+        on_begun_change=empty_the_place,
+    )
+    return None if result.begun is None else str(result.begun)

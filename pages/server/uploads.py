@@ -1,0 +1,176 @@
+"""The upload routes: files of a person come in pieces and go straight to disk, below the project of that browser."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import secrets
+from collections.abc import Callable, Sequence
+from urllib.parse import urlsplit
+
+import msgspec
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from tlcore.errors import NotFoundError, StorageError, TransferLabError
+from tlcore.home import DataRoot
+from tlcore.jobs.control import start_job
+from tlcore.storage.database import open_database
+from tlcore.storage.projects import get_project
+from tlcore.storage.staging import remove_abandoned, remove_staging_dir
+from tlcore.storage.uploads import Announced, PieceWriter, begin_upload, finish_upload
+
+KEY_HEADER = "X-Lab-Key"
+"""Carries the key. A page of another site may send no header of its own without asking first, and nobody answers."""
+
+MAX_LISTING_BYTES = 64 << 20
+"""Fifty thousand files with long names, and the beginnings of a few hundred."""
+
+BLOCK_BYTES = 1 << 20
+"""What is held in memory of a piece; each block is written by a thread, so that pages do not wait for the disk."""
+
+_SECRET = secrets.token_bytes(32)
+"""Keys are good until the server starts anew: whoever sends then begins again."""
+
+
+def upload_address(project_id: str, folder: str = "") -> str:
+    """Return where the files of a project are announced, or sent once they have a folder."""
+    return f"/upload/{project_id}/{folder}".rstrip("/")
+
+
+def upload_key(owner: str, project_id: str, folder: str = "") -> str:
+    """Return what lets a browser announce files of its project, or send them into a folder that it was given."""
+    return hmac.new(_SECRET, "\n".join((owner, project_id, folder)).encode(), "sha256").hexdigest()
+
+
+def is_upload_key(key: str, owner: str, project_id: str, folder: str = "") -> bool:
+    """Whether a key is the one for this."""
+    return hmac.compare_digest(key.encode(), upload_key(owner, project_id, folder).encode())
+
+
+def upload_routes(owner_of: Callable[[Headers], str | None]) -> Sequence[Route]:
+    """Return the routes for `upload_address`: POST announces, then PUT sends a piece, DELETE gives up, POST ends.
+
+    The end of an upload puts its import in line, whatever the page shows by then.
+
+    Args:
+        owner_of: Tells from a request's headers which browser asks.
+    """
+
+    def refusal(request: Request) -> Response | None:
+        owner, key = owner_of(request.headers), request.headers.get(KEY_HEADER, "")
+        place = request.path_params["project_id"], request.path_params.get("folder", "")
+        if owner is None or not is_upload_key(key, owner, *place) or not _is_same_site(request.headers):
+            return _message(403, "This page is from before the last start of Transfer Lab. Reload it and try again.")
+        return None
+
+    async def begin(request: Request) -> Response:
+        if refused := refusal(request):
+            return refused
+        listing = bytearray()
+        async for chunk in request.stream():
+            listing += chunk
+            if len(listing) > MAX_LISTING_BYTES:
+                return _message(413, "The names of these files are too long together. Bring them in several parts.")
+        owner = owner_of(request.headers) or ""
+        return await run_in_threadpool(_begin, bytes(listing), owner, **request.path_params)
+
+    async def receive(request: Request) -> Response:
+        if refused := refusal(request):
+            return refused
+        try:
+            await _write_piece(request)
+        except ClientDisconnect:
+            return Response(status_code=400)  # which nobody reads; the piece comes again, or never
+        except ValueError as error:
+            return _message(400, f"{error} Reload the page and bring the files again.")
+        except NotFoundError as error:
+            return _message(404, str(error))
+        except StorageError as error:
+            return _message(507, str(error))
+        return Response(status_code=204)
+
+    # Not `async`, here and below: Starlette then runs it in a thread.
+    def finish(request: Request) -> Response:
+        if refused := refusal(request):
+            return refused
+        class_name = request.query_params.get("class_name")
+        return _finish(owner_of(request.headers) or "", class_name, **request.path_params)
+
+    def give_up(request: Request) -> Response:
+        if refused := refusal(request):
+            return refused
+        remove_staging_dir(request.path_params["folder"], DataRoot.configured())
+        return Response(status_code=204)
+
+    place = upload_address("{project_id}", "{folder}")
+    return (
+        Route(upload_address("{project_id}"), begin, methods=["POST"]),
+        Route(place, receive, methods=["PUT"]),
+        Route(place, finish, methods=["POST"]),
+        Route(place, give_up, methods=["DELETE"]),
+    )
+
+
+def _begin(listing: bytes, owner: str, project_id: str) -> Response:
+    home = DataRoot.configured()
+    try:
+        listed = msgspec.json.decode(listing, type=list[tuple[str, int, str]])
+        files = [Announced(name, size, base64.b64decode(head, validate=True)) for name, size, head in listed]
+        if not files or any(file.num_bytes < 0 for file in files):
+            raise ValueError("no files")
+    except (ValueError, msgspec.MsgspecError, binascii.Error):
+        return _message(400, "The list of files could not be read. Reload the page and try again.")
+    engine = open_database(home)
+    try:
+        remove_abandoned(engine, home)
+        folder, expected = begin_upload(files, home)
+    except TransferLabError as error:
+        return _message(507 if isinstance(error, StorageError) else 413, str(error))
+    finally:
+        engine.dispose()
+    refused = [(number, file.refusal) for number, file in enumerate(expected) if file.refusal is not None]
+    return JSONResponse({"folder": folder, "key": upload_key(owner, project_id, folder), "refused": refused})
+
+
+def _finish(owner: str, class_name: str | None, project_id: str, folder: str) -> Response:
+    home = DataRoot.configured()
+    engine = open_database(home)
+    try:
+        get_project(engine, project_id, owner)
+        request = finish_upload(folder, home, class_name)
+        # None: the answer to the first time was lost on its way.
+        job_id = None if request is None else start_job(engine, home, "import", project_id, request)
+    except TransferLabError as error:
+        remove_staging_dir(folder, home)
+        return _message(507 if isinstance(error, StorageError) else 404, str(error))
+    finally:
+        engine.dispose()
+    return JSONResponse({"job": job_id})
+
+
+async def _write_piece(request: Request) -> None:
+    block = bytearray()
+    with PieceWriter(request.path_params["folder"], DataRoot.configured()) as piece:
+        async for chunk in request.stream():
+            block += chunk
+            if len(block) >= BLOCK_BYTES:
+                await run_in_threadpool(piece.write, bytes(block))
+                block.clear()
+        await run_in_threadpool(piece.write, bytes(block))
+        piece.finish()
+
+
+def _is_same_site(headers: Headers) -> bool:
+    """Whether a request comes from a page of ours, as far as the browser says."""
+    origin = headers.get("origin")
+    ours = (headers.get("host"), headers.get("x-forwarded-host"))  # a proxy in front may change the first
+    return origin is None or urlsplit(origin).netloc in ours
+
+
+def _message(status: int, text: str) -> Response:
+    return JSONResponse({"message": text}, status_code=status)

@@ -1,0 +1,310 @@
+"""Files that a browser sends in pieces: announced, written into a staging folder, then asked for as an import."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from tlcore.errors import ArchiveError, DatasetError, NotFoundError
+from tlcore.home import DataRoot, storage_error
+from tlcore.intake.archives import MAX_ENTRY_BYTES, Refusal, open_archive
+from tlcore.intake.names import printable
+from tlcore.intake.signatures import archive_kind
+from tlcore.storage.requests import ImportRequest, StagedFile
+from tlcore.storage.staging import PREFIX, make_staging_dir, remove_staging_dir
+
+SIZE_LIMIT_VARIABLE = "TRANSFER_LAB_UPLOAD_GB"
+"""Names how many gigabytes may come at once; `DEFAULT_LIMIT_GB` when it is not set."""
+
+DEFAULT_LIMIT_GB = 4.0
+MAX_FILES = 50_000
+"""How many files may come at once, as many as a ZIP file may hold."""
+
+MAX_NAME_LENGTH = 1000
+"""Characters that a name with its folders may have."""
+
+SPARE_BYTES = 1_000_000_000
+"""What an upload leaves free on the disk: the pictures of it are stored too before its files go."""
+
+HEAD_BYTES = 512
+"""The first bytes of a file, which tell what kind of archive it is."""
+
+MAX_PIECE_HEADER_BYTES = 1 << 17
+
+_INDEX = "index.json"
+_TAKEN = "taken.json"
+_ARCHIVE_ENDINGS = (".zip", ".tar", ".tgz", ".tar.gz", ".tbz2", ".tar.bz2", ".txz", ".tar.xz")
+_TAR_KINDS = ("a tar", "a gzip", "a bzip2", "an xz")
+_DOCUMENT_ENDINGS = (".docx", ".xlsx", ".pptx", ".odt", ".ods", ".odp", ".epub", ".jar", ".apk")
+"""What is a ZIP file by its first bytes and no archive to a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """A file that a browser is going to send.
+
+    Attributes:
+        name: Its name, after the names of its folders; text only.
+        num_bytes: Its size.
+        head: Its first `HEAD_BYTES` where its name does not say that it is a picture, else nothing.
+    """
+
+    name: str
+    num_bytes: int
+    head: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A file that was announced, and what is done with it.
+
+    Attributes:
+        name: Its name, after the names of its folders; text only.
+        num_bytes: Its size.
+        is_archive: Whether it is read as a ZIP or TAR file.
+        refusal: Why it is not even sent; `None` when it is.
+    """
+
+    name: str
+    num_bytes: int
+    is_archive: bool = False
+    refusal: str | None = None
+
+
+def begin_upload(files: Sequence[Announced], home: DataRoot) -> tuple[str, tuple[Expected, ...]]:
+    """Make a staging folder for files that are going to come.
+
+    Returns:
+        The folder's name, and the files in their order. What their beginnings and sizes say already is said now, before
+        gigabytes are sent in vain.
+
+    Raises:
+        DatasetError: If they are too many or too large.
+        StorageError: If the disk has no room for them, or cannot be written.
+    """
+    limit_gb = float(os.environ.get(SIZE_LIMIT_VARIABLE) or DEFAULT_LIMIT_GB)
+    if len(files) > MAX_FILES:
+        raise DatasetError(
+            f"These are {len(files):,} files; at most {MAX_FILES:,} can come at once. Bring them in several parts."
+        )
+    folder = make_staging_dir(home)
+    try:
+        expected = tuple(_expect(file, folder / "head") for file in files)
+        total = sum(file.num_bytes for file in expected if file.refusal is None)
+        if total > limit_gb * 1e9:
+            raise DatasetError(
+                f"These files have {total / 1e9:,.1f} GB; at most {limit_gb:g} GB can come at once. Bring them in "
+                f"several parts. Whoever runs Transfer Lab can raise the limit: {SIZE_LIMIT_VARIABLE}."
+            )
+        free = shutil.disk_usage(folder).free - SPARE_BYTES
+        if total > free:
+            raise DatasetError(
+                f"These files have {total / 1e9:,.1f} GB, and the disk of the computer that runs Transfer Lab has room "
+                f"for {max(free, 0) / 1e9:,.1f} GB. Free some space there, or bring fewer files."
+            )
+        (folder / _INDEX).write_bytes(msgspec.json.encode(expected))
+    except OSError as error:
+        remove_staging_dir(folder.name, home)
+        raise storage_error(error, folder) from error
+    except DatasetError:
+        remove_staging_dir(folder.name, home)
+        raise
+    return folder.name, expected
+
+
+def _expect(file: Announced, scratch_path: Path) -> Expected:
+    name, kind = file.name.lower(), archive_kind(file.head)
+    is_single = "/" not in name  # an archive inside a folder of pictures is something that was left there
+    if len(name) > MAX_NAME_LENGTH:
+        too_long = f"Its name and those of its folders have more than {MAX_NAME_LENGTH:,} characters. Shorten them."
+        return Expected(file.name, file.num_bytes, refusal=too_long)
+    is_zip = file.head.startswith(b"PK") and not name.endswith(_DOCUMENT_ENDINGS)
+    if is_single and (name.endswith(_ARCHIVE_ENDINGS) or is_zip or kind is not None):
+        if kind is None or kind in _TAR_KINDS:
+            return Expected(file.name, file.num_bytes, is_archive=True)
+        scratch_path.write_bytes(file.head)
+        try:  # it says of the beginning what it would say of the whole file
+            open_archive(scratch_path)
+        except ArchiveError as error:
+            return Expected(file.name, file.num_bytes, refusal=str(error))
+        finally:
+            scratch_path.unlink()
+    if file.num_bytes > MAX_ENTRY_BYTES:
+        too_large = f"The file is larger than {MAX_ENTRY_BYTES / 1e6:.0f} MB. Save a smaller copy."
+        return Expected(file.name, file.num_bytes, refusal=too_large)
+    return Expected(file.name, file.num_bytes)
+
+
+def finish_upload(name: str, home: DataRoot, class_name: str | None = None) -> ImportRequest | None:
+    """Return the import of all that has come; `None` when it was asked for before.
+
+    Args:
+        name: The folder that `begin_upload` made.
+        home: The data root.
+        class_name: The class of pictures that lie in no folder.
+
+    Raises:
+        NotFoundError: If the folder is gone.
+    """
+    folder = _folder(name, home)
+    try:
+        (folder / _INDEX).replace(folder / _TAKEN)  # of two tabs, one does it
+    except FileNotFoundError:
+        if (folder / _TAKEN).is_file():
+            return None
+        raise _gone() from None
+    staged: dict[bool, list[StagedFile]] = {True: [], False: []}
+    refused = []
+    for number, file in enumerate(_read_index(folder / _TAKEN)):
+        path = folder / _file_name(number)
+        reason = file.refusal
+        if reason is None and not (path.is_file() and path.stat().st_size == file.num_bytes):
+            reason = "The browser could not read it, or it changed meanwhile. Add it again."
+        if reason is None:
+            staged[file.is_archive].append(StagedFile(path.name, file.name))
+        else:
+            refused.append(Refusal(printable(file.name), reason))
+    return ImportRequest(
+        staging=name,
+        archives=tuple(staged[True]),
+        files=tuple(staged[False]),
+        class_name=class_name,
+        refused=tuple(refused),
+    )
+
+
+class PieceWriter:
+    """Writes one piece of an upload to its files, as its bytes come.
+
+    A piece is 4 bytes with the length of its header (unsigned, the highest first), the header, then the bytes of its
+    parts. The header is JSON: of each part the number of its file as announced, where in the file it begins, and how
+    many bytes it has. The same piece may come again.
+
+    Args:
+        name: The folder that `begin_upload` made.
+        home: The data root.
+
+    Raises:
+        NotFoundError: If the folder is gone; by each method too.
+    """
+
+    def __init__(self, name: str, home: DataRoot) -> None:
+        self._folder = _folder(name, home)
+        self._expected = _cached_index(self._folder / _INDEX)
+        self._header: bytes | None = b""
+        self._parts: deque[tuple[int, int, int]] = deque()
+        self._file: BinaryIO | None = None
+        self._left = 0
+
+    def __enter__(self) -> PieceWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def write(self, data: bytes) -> None:
+        """Write the next bytes of the piece.
+
+        Raises:
+            StorageError: If the disk is full or cannot be written.
+            ValueError: If they are no such piece.
+        """
+        try:
+            self._write(memoryview(data) if self._header is None else self._after_header(data))
+        except FileNotFoundError as error:
+            raise _gone() from error
+        except OSError as error:
+            raise storage_error(error, self._folder / "file") from error
+
+    def finish(self) -> None:
+        """Make sure that the piece was whole.
+
+        Raises:
+            ValueError: If bytes are missing.
+        """
+        if self._header is not None or self._file is not None:
+            raise ValueError("The piece ends too early.")
+
+    def _after_header(self, data: bytes) -> memoryview:
+        assert self._header is not None
+        self._header += data
+        end = 4 + int.from_bytes(self._header[:4], "big")
+        if end > 4 + MAX_PIECE_HEADER_BYTES:
+            raise ValueError("The header of the piece is too long.")
+        if len(self._header) < max(end, 4):
+            return memoryview(b"")
+        header, rest = self._header[4:end], memoryview(self._header)[end:]
+        self._header = None
+        for number, start, length in msgspec.json.decode(header, type=list[tuple[int, int, int]]):
+            file = self._expected[number] if 0 <= number < len(self._expected) else None
+            if file is None or file.refusal is not None or not 0 <= start <= start + length <= file.num_bytes:
+                raise ValueError("The piece does not belong to the files that were announced.")
+            self._parts.append((number, start, length))
+        self._next_part()
+        return rest
+
+    def _write(self, data: memoryview) -> None:
+        while data:
+            if self._file is None:
+                raise ValueError("The piece is longer than its header says.")
+            taken = data[: self._left]
+            self._file.write(taken)
+            self._left -= len(taken)
+            data = data[len(taken) :]
+            if not self._left:
+                self._next_part()
+
+    def _next_part(self) -> None:
+        while not self._left:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+            if not self._parts:
+                return
+            number, start, self._left = self._parts.popleft()
+            # Neither emptied nor appended to: two pieces of one file may come at the same time, or one twice.
+            path = self._folder / _file_name(number)
+            path.touch()
+            self._file = path.open("r+b")
+            self._file.seek(start)
+
+
+def _folder(name: str, home: DataRoot) -> Path:
+    if Path(name).name != name or not name.startswith(PREFIX):
+        raise _gone()
+    return home.imports_dir / name
+
+
+def _file_name(number: int) -> str:
+    return f"{number:06d}"
+
+
+def _read_index(path: Path) -> tuple[Expected, ...]:
+    return msgspec.json.decode(path.read_bytes(), type=tuple[Expected, ...])
+
+
+@lru_cache(maxsize=8)
+def _index_of(path: Path) -> tuple[Expected, ...]:
+    return _read_index(path)
+
+
+def _cached_index(path: Path) -> tuple[Expected, ...]:
+    """Return what was announced, which never changes; thousands of files come in hundreds of pieces."""
+    if path.is_file():
+        with suppress(FileNotFoundError):
+            return _index_of(path)
+    raise _gone()
+
+
+def _gone() -> NotFoundError:
+    return NotFoundError("What was sent is not there any more. Bring the files again.")
