@@ -64,7 +64,7 @@ if PIXELS_FILE in paths:
         f"Put the files beside a picture and run this. It needs `pip install {' '.join(PACKAGES)}` ({VERSIONS}). "
         "The model scales the pixels itself, so it takes them as they are."
     )
-    st.code(prediction_code(run.config.model), language="python")
+    st.code(prediction_code(run.config.model), language=None)  # the colours of its words are too pale to read
 else:
     st.markdown("This model is from an earlier version of the app. Its program is in `README.txt`.")
 
