@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from pages.components.colors import is_dark
 from pages.components.data.advice import data_advice, is_ready
 from pages.components.data.bring import ONE_CLASS_WAYS, bring_pictures
 from pages.components.data.class_panel import class_panel
@@ -11,9 +12,10 @@ from pages.components.data.last_import import show_import
 from pages.components.data.reading_panel import ask_reading, reading_choice
 from pages.components.data.split_panel import split_panel
 from pages.components.data.unlabelled_panel import unlabelled_panel
-from pages.components.frame import next_step, open_page
+from pages.components.frame import go_to, next_step, open_page
 from pages.components.job_view import watch_job
 from pages.components.text import count, label
+from pages.components.train.training_form import find_run_obstacle, start_training
 from tlcore.errors import TransferLabError
 from tlcore.storage.jobs import last_job
 
@@ -59,11 +61,11 @@ if dataset.classes:
     if advice:
         st.warning("\n\n".join(map(label, advice)), icon=":material/info:")
 
-    from pages.components.figures.class_counts import class_counts_figure
+    from pages.components.figures.class_counts import class_counts_figure, class_counts_words
 
-    figure = class_counts_figure(dataset)
+    figure = class_counts_figure(dataset, dark=is_dark())
     with st.container(height=min(figure.layout.height, MAX_CHART_HEIGHT) + 20, border=False):
-        st.plotly_chart(figure, key="counts", config={"displayModeBar": False}, alt="Pictures per class and part.")
+        st.plotly_chart(figure, key="counts", config={"displayModeBar": False}, alt=class_counts_words(dataset))
 
     if is_ready(dataset):
         draw_instant_answers(context, dataset)
@@ -81,6 +83,18 @@ elif context.project.version is not None:
     undo_button(context)
 
 missing = None if is_ready(dataset) else "Bring pictures of at least two classes first."
-if missing and active:
+if dataset.question is not None:
+    missing = "Answer the question above first."
+elif missing and active:
     missing = "The pictures are still coming in."
-next_step("Next: Augment", "augment", disabled=missing is not None, help=missing)
+obstacle = missing or find_run_obstacle(context)
+
+
+def draw_train_now() -> None:
+    """Offer to train at once, with the settings as they are."""
+    reason = obstacle or "Trains with the settings as they are. Augment, Model and Train let you choose them."
+    if st.button("Train now", key="train-now", icon=":material/bolt:", disabled=obstacle is not None, help=reason):
+        go_to("train", run=start_training(context))
+
+
+next_step("Next: Augment", "augment", disabled=missing is not None, help=missing, beside=draw_train_now)

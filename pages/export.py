@@ -67,7 +67,8 @@ if PIXELS_FILE in paths:
     )
     with errors_shown():
         grey_range = context.dataset_of(context.project, run.version).grey_range
-        st.code(prediction_code(run.config.model, grey_range), language="python")
+        # Coloured words would be too pale to read.
+        st.code(prediction_code(run.config.model, grey_range), language=None)
 else:
     st.markdown("This model is from an earlier version of the app. Its program is in `README.txt`.")
 

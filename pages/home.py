@@ -1,14 +1,16 @@
-"""Home: the projects of this browser, a new one, or one click to a ready example."""
+"""Home: three ways to begin, one click to a ready example, and the projects of this browser."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date, datetime
 from pathlib import Path
 
 import streamlit as st
 
 from pages.components.errors import errors_shown, show_error
-from pages.components.frame import go_to, primary_action, step_link
+from pages.components.frame import go_to, step_link
 from pages.components.results.trained_models import validation_words
 from pages.components.state import Visit, read_visit
 from pages.components.text import count, label
@@ -23,6 +25,56 @@ from tlcore.storage.runs import list_runs
 
 TRY_SAMPLE = "surfaces"
 PICTURE_PATH = Path(__file__).resolve().parent / "components" / "welcome.png"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A way to begin: its card, and the way to bring pictures that Data opens with."""
+
+    way: str
+    title: str
+    icon: str
+    sentence: str
+    action: str
+
+
+ENTRIES = (
+    Entry(
+        "webcam",
+        "Camera",
+        ":material/photo_camera:",
+        "Hold things in front of the camera of this device.",
+        "Use the camera",
+    ),
+    Entry(
+        "folder",
+        "Your own pictures",
+        ":material/add_photo_alternate:",
+        "A folder, a ZIP or single photos, with a name for each kind.",
+        "Bring pictures",
+    ),
+    Entry(
+        "samples",
+        "A ready set",
+        ":material/auto_awesome_mosaic:",
+        "No pictures at hand? Choose from some that are here already.",
+        "Choose a set",
+    ),
+)
+
+
+def begin_project(visit: Visit, projects: Collection[Project], working: Collection[str]) -> str:
+    """Make a project that is named by itself, and return its id; one of today that is still empty is taken again."""
+    today = date.today()
+    name = f"Pictures of {today.day} {today:%B}"
+    same = [project for project in projects if project.name.startswith(name)]
+    empty = next((project for project in same if project.version is None and project.id not in working), None)
+    if empty is not None:
+        return empty.id
+    taken = {project.name for project in same}
+    numbered = (f"{name} ({number})" for number in range(2, len(same) + 2))
+    free = name if name not in taken else next(other for other in numbered if other not in taken)
+    return create_project(visit.engine, visit.owner, free).id
 
 
 @st.dialog("Delete this project?")
@@ -101,35 +153,36 @@ st.markdown(
     "you show it a few more, of the things that matter to you."
 )
 
+with st.grid(3, min_column_width=260, border=True, key="ways") as ways:
+    for entry in ENTRIES:
+        with ways.cell():
+            st.markdown(f"##### {entry.icon} {entry.title}")
+            st.markdown(entry.sentence)
+            if st.button(entry.action, key=f"begin-{entry.way}", type="primary", width="stretch"):
+                st.session_state["way"] = entry.way
+                go_to("data", project=begin_project(visit, projects, working))
+with st.container(horizontal=True, vertical_alignment="center"):
+    st.markdown("No time to choose? Six kinds of surfaces are a first try, down to the first answer.", width="content")
+    if st.button("Try it now", key="try", icon=":material/play_arrow:"):
+        project = create_project(visit.engine, visit.owner, "Surfaces")
+        start_job(visit.engine, visit.home, "import", project.id, ImportRequest(sample=TRY_SAMPLE))
+        go_to("data", project=project.id)
+
 if not projects and not unreadable:
-    st.image(str(PICTURE_PATH), width=960, alt="Pictures go through blue blocks and an orange one, and become bars.")
+    st.subheader("How it goes", anchor=False)
     show, learn, ask = st.columns(3, gap="medium")
     show.markdown("**1 Show**  \nBring pictures of two or more things: photos, a ZIP, or your webcam.")
     learn.markdown("**2 Train**  \nWatch it learn, in a minute or two, on this computer.")
     ask.markdown("**3 Ask**  \nGive it a new picture and see how sure it is, and why.")
-    st.markdown(
-        "No pictures at hand? **Try it now** makes a project with ready ones and leads you through to the first answer."
+    st.image(
+        str(PICTURE_PATH), width="stretch", alt="Pictures go through blue blocks and an orange one, and become bars."
     )
 else:
     st.subheader("Your projects", anchor=False)
-    grid = st.grid(3, min_column_width=290, border=True, key="projects")
+    grid = st.grid(min_column_width=290, border=True, key="projects")
     for project in projects:
         with grid.cell():
             project_card(visit, project, working)
     for one in unreadable:
         with grid.cell():
             unreadable_card(visit, one)
-
-with (
-    st.form("new-project", border=False, clear_on_submit=True),
-    st.container(horizontal=True, vertical_alignment="bottom"),
-):
-    name = st.text_input("A project of your own", placeholder="For example: leaves in our park", width=360)
-    wants_new = st.form_submit_button("New project", icon=":material/add:", key="new")
-if wants_new:
-    go_to("data", project=create_project(visit.engine, visit.owner, name).id)
-
-if primary_action("Try it now", key="try", icon=":material/play_arrow:", help="Makes a project with ready pictures."):
-    project = create_project(visit.engine, visit.owner, "Surfaces")
-    start_job(visit.engine, visit.home, "import", project.id, ImportRequest(sample=TRY_SAMPLE))
-    go_to("data", project=project.id)

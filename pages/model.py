@@ -5,7 +5,7 @@ from dataclasses import replace
 import streamlit as st
 
 from pages.components.figures.live_plot import live_plot
-from pages.components.figures.network import network_figure, network_height
+from pages.components.figures.network import network_figure, network_height, network_words
 from pages.components.forms import SettingsForm, options
 from pages.components.frame import next_step, open_page
 from pages.components.model.backbone_chooser import draw_backbone_chooser
@@ -55,8 +55,7 @@ def draw_network(context: Context, form: SettingsForm, config: ModelConfig) -> N
         network_figure(summary, config.image_size),
         key="network",
         height=network_height(summary),
-        description=f"{spec.title} as a stack of {len(spec.blocks)} blocks; "
-        f"{sum(not block.trainable for block in summary.blocks)} are frozen.",
+        description=network_words(summary, spec.title, config.image_size),
         on_click=move_line,
         toolbar=False,
     )

@@ -12,10 +12,12 @@ if str(PAGES_DIR.parent) not in sys.path:
     sys.path.insert(0, str(PAGES_DIR.parent))
 
 from pages.components.errors import errors_shown  # noqa: E402
-from pages.components.frame import HOME_PAGE, STEPS  # noqa: E402
+from pages.components.frame import CONTRAST_STYLE, HOME_PAGE, STEPS  # noqa: E402
 
 # A file of our own: the icon of a Material symbol would be fetched from outside.
 st.set_page_config(page_title="Transfer Lab", page_icon=str(PAGES_DIR / "components" / "icon.png"), layout="wide")
+
+st.html(CONTRAST_STYLE)
 
 page = st.navigation(
     [

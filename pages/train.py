@@ -10,13 +10,19 @@ from pages.components.state import Context
 from pages.components.text import count
 from pages.components.train.recipe_cards import draw_recipes
 from pages.components.train.run_list import draw_earlier_runs
-from pages.components.train.run_note import draw_note, draw_note_field, take_note
+from pages.components.train.run_note import draw_note, draw_note_field
 from pages.components.train.run_reuse import draw_reuse
 from pages.components.train.run_view import NEXT_RUN, draw_ended, draw_live, leave_run
 from pages.components.train.simple_heads_panel import draw_simple_heads
-from pages.components.train.training_form import draw_summary, draw_training_form, find_obstacle, find_run_obstacle
-from tlcore.jobs.control import ensure_runner, start_runs, stop_job
-from tlcore.storage.runs import Run, RunPlan, get_run
+from pages.components.train.training_form import (
+    draw_summary,
+    draw_training_form,
+    find_obstacle,
+    find_run_obstacle,
+    start_training,
+)
+from tlcore.jobs.control import ensure_runner, stop_job
+from tlcore.storage.runs import Run, get_run
 
 
 def selected_run(context: Context) -> Run | None:
@@ -45,8 +51,7 @@ def prepare(context: Context) -> None:
     obstacle = find_run_obstacle(context)
     # The button stands at the bottom wherever it is called; first, so that a press is answered at once.
     if primary_action("Start training", key="start", icon=":material/play_arrow:", disabled=obstacle is not None):
-        plan = RunPlan(context.version, context.project.config, take_note(context))
-        st.query_params["run"] = start_runs(context.engine, context.project.id, [plan], context.home)[0]
+        st.query_params["run"] = start_training(context)
         st.rerun()
     ahead = sum(run.job.is_active for run in context.runs)
     if ahead:

@@ -127,11 +127,10 @@ def test_a_person_walks_from_a_zip_file_to_right_answers(
     archive = shared_data / "cats_dogs.zip"
 
     open_home(page, app)
-    page.get_by_label("A project of your own").fill("Cats & *dogs*")
-    button(page, "New project").click()
+    button(page, "Bring pictures").click()
     heading(page, "Data").wait_for()
     project_id = parameter(page, "project")
-    page.locator('[data-testid="stMarkdown"]').get_by_text("Cats & *dogs*", exact=True).wait_for()
+    give_name(page, "Cats & *dogs*")
 
     bring_archive(page, archive)
     assert page.request.get(f"{app.address}{PROBE}").json()["uploaded_bytes"] == 0  # they are on the disk by now
@@ -303,6 +302,16 @@ def follow(page: Page, text: str, title: str) -> None:
 def open_home(page: Page, app: AppServer) -> None:
     page.goto(app.address)
     button(page, "Try it now").wait_for()
+
+
+def give_name(page: Page, name: str) -> None:
+    page.locator(".st-key-frame-name button").click()
+    field = page.get_by_label("Name of the project")
+    field.fill(name)
+    field.press("Enter")
+    page.locator(".st-key-frame-name").get_by_text(name, exact=True).wait_for()
+    page.keyboard.press("Escape")
+    field.wait_for(state="detached")
 
 
 def delete_only_project(page: Page, app: AppServer) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from datetime import date
 from types import SimpleNamespace
 
 import numpy as np
@@ -32,6 +33,7 @@ from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import ACTIVE_STATES, claim_job, create_job, end_job, list_jobs, read_request, write_result
 from tlcore.storage.projects import create_project, get_project, read_projects
 from tlcore.storage.requests import ImportRequest, ImportSummary
+from tlcore.storage.runs import list_runs
 
 HOSTILE_NAMES = (
     "![t](http://evil.example/x.png)",
@@ -42,6 +44,8 @@ HOSTILE_NAMES = (
     "http://evil.example",
     "$x^2$",
 )
+
+WAYS_IN = ["begin-webcam", "begin-folder", "begin-samples"]
 
 
 @pytest.fixture
@@ -81,11 +85,42 @@ def current(engine: sa.Engine, project_id: str, home: DataRoot) -> Dataset:
     return Dataset() if version is None else load_dataset(get_version(engine, project_id, version).content, home)
 
 
-def test_an_empty_home_explains_itself_and_has_one_primary_action(engine: sa.Engine) -> None:
+def test_home_leads_with_three_equal_ways_to_begin(engine: sa.Engine) -> None:
     app = open_app()
     assert app.title[0].value == "Transfer Lab"
-    assert "Try it now" in texts(app)
-    assert [b.key for b in app.button if b.proto.type == "primary"] == ["try"]
+    assert [b.key for b in app.button if b.proto.type == "primary"] == WAYS_IN
+    assert app.button(key="try").label == "Try it now"
+
+
+@pytest.mark.parametrize("key", WAYS_IN)
+def test_one_tap_makes_a_project_and_opens_data_with_that_way(engine: sa.Engine, key: str) -> None:
+    app = check(open_app().button(key=key).click().run())
+    assert app.title[0].value == "Data"
+    assert app.segmented_control(key="way").value == key.removeprefix("begin-")
+    assert not app.warning  # Streamlit's about a default beside what Home chose
+    [project] = read_projects(engine, OWNER)[0]
+    today = date.today()
+    assert project.name == f"Pictures of {today.day} {today:%B}"
+    assert app.query_params["project"] == project.id
+
+
+def test_projects_of_one_day_are_told_apart_and_an_empty_one_is_taken_again(engine: sa.Engine, home: DataRoot) -> None:
+    for _ in range(2):
+        check(open_app().button(key=WAYS_IN[0]).click().run())
+    [first] = read_projects(engine, OWNER)[0]
+    commit_version(engine, first.id, make_dataset(home, ("cat", "dog")), "added", parent=None, home=home)
+    check(open_app().button(key=WAYS_IN[1]).click().run())
+    second, _ = read_projects(engine, OWNER)[0]
+    assert second.name == f"{first.name} (2)"
+
+
+def test_a_project_gets_another_name_on_every_page(engine: sa.Engine, home: DataRoot) -> None:
+    project_id = make_project(engine, home)
+    app = open_app("augment", project=project_id)
+    app = check(app.text_input(key="project-name").set_value("  Leaves\tof 8b ").run())
+    assert get_project(engine, project_id, OWNER).name == "Leaves of 8b"
+    app = check(app.text_input(key="project-name").set_value(" ").run())
+    assert app.text_input(key="project-name").value == "Leaves of 8b"
 
 
 def test_try_it_now_makes_a_project_on_the_ready_set_and_goes_to_data(engine: sa.Engine) -> None:
@@ -98,13 +133,32 @@ def test_try_it_now_makes_a_project_on_the_ready_set_and_goes_to_data(engine: sa
     assert app.button(key="primary").disabled
 
 
-def test_a_new_project_gets_the_typed_name_and_opens(engine: sa.Engine) -> None:
-    app = open_app()
-    app.text_input[0].set_value("  Leaves\tof 8b ")
-    app = check(app.button(key="new").click().run())
-    assert [p.name for p in read_projects(engine, OWNER)[0]] == ["Leaves of 8b"]
-    assert app.title[0].value == "Data"
-    assert "Bring your first pictures" in texts(app)
+def test_train_now_starts_a_run_with_the_settings_as_they_are(engine: sa.Engine, home: DataRoot) -> None:
+    project_id = make_project(engine, home)
+    app = check(open_app("data", project=project_id).button(key="train-now").click().run())
+    [run] = list_runs(engine, project_id)
+    project = get_project(engine, project_id, OWNER)
+    assert (run.version, run.config) == (project.version, project.config)
+    assert app.title[0].value == "Train"
+    assert app.query_params["run"] == run.id
+    assert app.button(key="stop").label == "Stop and keep the best"
+
+
+def test_train_now_says_what_is_missing(engine: sa.Engine, home: DataRoot) -> None:
+    project = create_project(engine, OWNER, "Pets")
+    empty = open_app("data", project=project.id).button(key="train-now")
+    assert (empty.disabled, empty.help) == (True, "Bring pictures of at least two classes first.")
+    dataset = dataclasses.replace(make_dataset(home, ("cat", "dog")), question="import-1")
+    commit_version(engine, project.id, dataset, "added", parent=None, home=home)
+    app = open_app("data", project=project.id)
+    for key in ("train-now", "primary"):
+        assert (app.button(key=key).disabled, app.button(key=key).help) == (True, "Answer the question above first.")
+    items = tuple(dataclasses.replace(item, split="test") for item in dataset.items)
+    unlearnable = dataclasses.replace(dataset, question=None, items=items)
+    commit_version(engine, project.id, unlearnable, "all for testing", parent=1, home=home)
+    app = open_app("data", project=project.id)
+    assert "no training pictures" in app.button(key="train-now").help
+    assert not app.button(key="primary").disabled
 
 
 def test_home_lists_only_the_projects_of_this_browser(engine: sa.Engine, home: DataRoot) -> None:

@@ -27,6 +27,9 @@ TRAINABLE_COLOR = "#DD6B10"
 TRAINING_COLOR = "#14908C"
 VALIDATION_COLOR = "#B8559B"
 
+INK = {"light": "#12151C", "dark": "#E9EBF2"}
+"""The theme's colour of text, for charts: Streamlit's own there is too pale for the back of a class."""
+
 SPLIT_PATTERNS = {"train": "", "validation": "/", "test": "."}
 
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 import streamlit as st
 
-from pages.components.errors import show_error, show_kept_error
+from pages.components.errors import errors_kept, show_error, show_kept_error
+from pages.components.forms import show_stored
 from pages.components.state import Context, link_params, read_context
 from pages.components.text import label
 from pages.components.unreadable import draw_unreadable, unreadable_models
 from tlcore.errors import NotFoundError, TransferLabError
 from tlcore.progress import phase_words
 from tlcore.storage.jobs import ACTIVE_STATES, JobKind, JobStatus, list_jobs, queue_position, read_request
-from tlcore.storage.projects import mark_visited
+from tlcore.storage.projects import MAX_NAME_LENGTH, mark_visited, rename_project
 from tlcore.storage.requests import CrossValidationRequest
 from tlcore.storage.simple_heads import list_simple_heads
 
@@ -50,6 +51,14 @@ JOB_STEPS: dict[JobKind, tuple[Step, ...]] = {
     "weights_check": ("model",),
 }
 """On whose pages jobs are watched, the first choice first; the others on Train."""
+
+
+# The one style of our own. Streamlit writes what is chosen in violet, on violet that is mixed with the background: no
+# violet that is dark enough below white text is bright enough for that. Its ring of the focus has a contrast below 3.
+CONTRAST_STYLE = """<style>
+.stButtonGroup button[data-selected]:not([data-disabled]), [data-testid="stSliderThumbValue"] { color: inherit; }
+.stApp :is(a, button, summary):focus-visible { outline: 0.125rem solid currentColor; outline-offset: 0.125rem; }
+</style>"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +152,15 @@ def primary_action(
     icon_position: Literal["left", "right"] = "left",
     disabled: bool = False,
     help: str | None = None,  # noqa: A002
+    beside: Callable[[], None] | None = None,
 ) -> bool:
     """Draw the page's one primary action, bottom right and always in sight; return whether it was pressed.
 
-    Call it once per page and outside of fragments.
+    Call it once per page and outside of fragments. `beside` draws what stands to the left of it.
     """
     with st.bottom, st.container(horizontal=True, horizontal_alignment="right"):
+        if beside is not None:
+            beside()
         return st.button(
             text, key=key, type="primary", icon=icon, icon_position=icon_position, disabled=disabled, help=help
         )
@@ -161,6 +173,7 @@ def next_step(
     run: str | None = None,
     disabled: bool = False,
     help: str | None = None,  # noqa: A002
+    beside: Callable[[], None] | None = None,
 ) -> None:
     """Make going to a step the page's primary action.
 
@@ -170,9 +183,10 @@ def next_step(
         run: The run that the next page shall show; the one in the address when not given.
         disabled: Whether it cannot be pressed yet.
         help: Why not, or what comes there.
+        beside: Draws what stands to the left of it.
     """
-    pressed = primary_action(text, icon=":material/arrow_forward:", icon_position="right", disabled=disabled, help=help)
-    if pressed:
+    icon = ":material/arrow_forward:"
+    if primary_action(text, icon=icon, icon_position="right", disabled=disabled, help=help, beside=beside):
         go_to(step, run=run)
 
 
@@ -188,13 +202,12 @@ def step_link(step: Step, text: str, icon: str | None, project: str, run: str | 
 
 
 def _draw_top(context: Context, current: StepSpec, has: Mapping[Need, bool]) -> None:
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="frame-project"):
-        st.page_link(HOME_PAGE, label="Home", icon=":material/home:")
-        st.markdown(f"**{label(context.project.name)}**", width="content")
     done = _done_steps({*context.project.visited, current.step}, has)
     upcoming = next((spec for spec in STEPS if spec.step not in done and spec.step != current.step), None)
     missing = {"data": "Bring pictures first, on Data.", "model": "Train a model first, on Train."}
-    with st.container(horizontal=True, gap="xsmall", key="frame-steps"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="frame-steps"):
+        st.page_link(HOME_PAGE, label="Home", icon=":material/home:")
+        _draw_name(context)
         for number, spec in enumerate(STEPS, start=1):
             is_open = has[spec.needs]
             step_link(
@@ -206,7 +219,19 @@ def _draw_top(context: Context, current: StepSpec, has: Mapping[Need, bool]) -> 
                 disabled=not is_open and spec is not current,
                 help=None if is_open else missing[spec.needs],
             )
-    st.space("small")
+
+
+def _draw_name(context: Context) -> None:
+    """Show the name of the project; a tap opens a field for another one."""
+    project = context.project
+
+    def rename() -> None:
+        with errors_kept():
+            rename_project(context.engine, project.id, st.session_state["project-name"])
+
+    with st.popover(f"**{label(project.name)}**", type="tertiary", key="frame-name", help="Give it another name."):
+        show_stored("project-name", project.name)
+        st.text_input("Name of the project", max_chars=MAX_NAME_LENGTH, key="project-name", on_change=rename)
 
 
 def _done_steps(visited: set[str], has: Mapping[Need, bool]) -> set[Step]:

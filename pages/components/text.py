@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
+from collections.abc import Sequence
 
 from tlcore.settings.words import count as count
 
@@ -34,6 +35,12 @@ def plain(text: str, max_length: int | None = None) -> str:
 def plot_label(text: str, max_length: int | None = None) -> str:
     """Return text for Plotly, which reads tags such as `<b>` and `<a>` in every label and hover text."""
     return html.escape(plain(text, max_length), quote=False)
+
+
+def first_of(texts: Sequence[str], number: int) -> str:
+    """Return the first ones of some texts as a list in words, and how many more there are."""
+    shown = ", ".join(texts[:number])
+    return shown if len(texts) <= number else f"{shown} and {len(texts) - number:,} more"
 
 
 def _is_hidden(character: str) -> bool:

@@ -93,6 +93,14 @@ def read_projects(engine: sa.Engine, owner: str) -> tuple[list[Project], list[Un
     return read_all(engine, query, _project, lambda row: row.name)
 
 
+def rename_project(engine: sa.Engine, project_id: str, name: str) -> None:
+    """Give a project another name; an empty one changes nothing."""
+    name = printable_line(name, MAX_NAME_LENGTH)
+    if name:
+        with writing(engine) as connection:
+            connection.execute(sa.update(projects).where(projects.c.id == project_id).values(name=name))
+
+
 def reset_config(engine: sa.Engine, project_id: str) -> None:
     """Give a project the settings of a new one; its pictures, runs and results stay."""
     with writing(engine) as connection:

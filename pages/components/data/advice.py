@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pages.components.text import count
+from pages.components.text import count, first_of
 from tlcore.dataset import SPLITS, Dataset, Split
 
 FEW_TRAINING_PICTURES = 10
@@ -63,6 +63,4 @@ def is_ready(dataset: Dataset) -> bool:
 
 
 def _named(names: list[str]) -> str:
-    shown = ", ".join(names[:MAX_NAMED])
-    more = len(names) - MAX_NAMED
-    return f"{shown} and {more} more" if more > 0 else shown
+    return first_of(names, MAX_NAMED)

@@ -21,16 +21,17 @@ _GENERATION = "bring-generation"
 
 
 def bring_pictures(context: Context) -> None:
-    """Draw the choice of ways, and the chosen one."""
-    way = st.segmented_control(
+    """Draw the choice of ways, and the chosen one; Home may have chosen it."""
+    if st.session_state.get("way") not in WAYS:
+        st.session_state["way"] = "samples"
+    way: str | None = st.segmented_control(
         "Where are your pictures?",
         list(WAYS),
         format_func=lambda name: WAYS[name][0],
-        default="samples",
         required=True,
         key="way",
     )
-    WAYS[way][1](context)
+    WAYS[way or "samples"][1](context)
 
 
 def _bring_sample(context: Context) -> None:

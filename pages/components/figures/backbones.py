@@ -9,6 +9,7 @@ from typing import Literal
 from pages.components.amounts import amount
 from pages.components.colors import FROZEN_COLOR, TRAINABLE_COLOR
 from pages.components.figures.live_plot import Figure
+from pages.components.text import count
 from tlcore.backbones.registry import BackboneSpec
 from tlcore.backbones.weights.status import weights_status
 from tlcore.home import DataRoot
@@ -54,7 +55,7 @@ def scatter_figure(facts: Sequence[BackboneFacts], axis: Axis, chosen: str, name
         chosen: Name of the backbone that is marked.
         named: Further backbones whose names stand beside their points when there are many.
     """
-    shown = [one for one in facts if one.spec.imagenet_top1 is not None and place(one, axis) is not None]
+    shown = _drawn(facts, axis)
     names = {one.spec.name for one in shown} if len(shown) <= FEW else {chosen, *named}
     others = [one for one in shown if one.spec.name != chosen]
     groups = (
@@ -103,6 +104,28 @@ def scatter_figure(facts: Sequence[BackboneFacts], axis: Axis, chosen: str, name
             "yaxis": {"title": {"text": "ImageNet, named right"}, "tickformat": ".1~%", "fixedrange": True},
         },
     }
+
+
+def scatter_words(facts: Sequence[BackboneFacts], axis: Axis, chosen: str) -> str:
+    """Return what the figure shows in a sentence, for those who cannot see it; arguments as of `scatter_figure`."""
+    shown = sorted(_drawn(facts, axis), key=lambda one: place(one, axis) or 0)
+    against = "time per picture on this computer" if axis == "speed" else "parameters"
+    if not shown:
+        return f"Accuracy on ImageNet against {against}: no backbone is known yet."
+    ends = ("quickest", "slowest") if axis == "speed" else ("smallest", "largest")
+    best = max(shown, key=lambda one: one.spec.imagenet_top1 or 0)
+    named = [(ends[0], shown[0]), (ends[1], shown[-1]), ("most accurate", best)]
+    named += [("chosen", one) for one in shown if one.spec.name == chosen]
+    unit = "ms" if axis == "speed" else "million parameters"
+    each = [
+        f"{what} {one.spec.title}, {100 * (one.spec.imagenet_top1 or 0):.1f} % at {place(one, axis):g} {unit}"
+        for what, one in named
+    ]
+    return f"Accuracy on ImageNet of {count(len(shown), 'backbone')} against {against}: {'; '.join(each)}."
+
+
+def _drawn(facts: Sequence[BackboneFacts], axis: Axis) -> list[BackboneFacts]:
+    return [one for one in facts if one.spec.imagenet_top1 is not None and place(one, axis) is not None]
 
 
 def place(one: BackboneFacts, axis: Axis) -> float | None:

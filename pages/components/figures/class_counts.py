@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from pages.components.colors import SPLIT_PATTERNS, class_color
-from pages.components.text import plot_label
+from pages.components.colors import INK, SPLIT_PATTERNS, class_color
+from pages.components.text import first_of, plain, plot_label
 from tlcore.dataset import SPLITS, Dataset, Split
 
 ROW_PIXELS = 34
 FONT_SIZE = 15
 NEUTRAL_COLOR = "#84868C"
+MAX_NAMED = 20
+"""Classes that the figure's sentence names; a longer one would be no help."""
 
 
-def class_counts_figure(dataset: Dataset) -> go.Figure:
+def class_counts_words(dataset: Dataset) -> str:
+    """Return what the figure shows in a sentence, for those who cannot see it."""
+    counts = dataset.counts()
+    each = [f"{plain(label.name)} {sum(counts[label.id, split] for split in SPLITS):,}" for label in dataset.classes]
+    parts = ", ".join(f"{len(dataset.subset(split)):,} for {split}" for split in SPLITS)
+    return f"Pictures of each class: {first_of(each, MAX_NAMED)}; {parts}."
+
+
+def class_counts_figure(dataset: Dataset, *, dark: bool = False) -> go.Figure:
     """Draw one bar per class, in its colour, divided by fill pattern into train, validation and test."""
     counts = dataset.counts()
     totals = [sum(counts[label.id, split] for split in SPLITS) for label in dataset.classes]
     rows = list(range(dataset.num_classes))
     colors = [class_color(label.color) for label in dataset.classes]
+    font = {"size": FONT_SIZE, "color": INK["dark" if dark else "light"]}
     figure = go.Figure()
     for split in SPLITS:
         amounts = [counts[label.id, split] for label in dataset.classes]
@@ -47,7 +58,7 @@ def class_counts_figure(dataset: Dataset) -> go.Figure:
         mode="text",
         text=[f"  {total:,}" for total in totals],
         textposition="middle right",
-        textfont={"size": FONT_SIZE},
+        textfont=font,
         cliponaxis=False,
         hoverinfo="skip",
         showlegend=False,
@@ -65,21 +76,20 @@ def class_counts_figure(dataset: Dataset) -> go.Figure:
             "y": 1,
             "yanchor": "bottom",
             "traceorder": "normal",
-            "font": {"size": FONT_SIZE},
+            "font": font,
         },
         dragmode=False,
     )
-    size = {"size": FONT_SIZE}
     figure.update_xaxes(
-        title={"text": "pictures", "font": size},
-        tickfont=size,
+        title={"text": "pictures", "font": font},
+        tickfont=font,
         rangemode="tozero",
         fixedrange=True,
         nticks=6,
         tickformat=",d",
     )
     figure.update_yaxes(
-        tickfont=size, tickvals=rows, ticktext=names, autorange="reversed", fixedrange=True, automargin=True
+        tickfont=font, tickvals=rows, ticktext=names, autorange="reversed", fixedrange=True, automargin=True
     )
     return figure
 

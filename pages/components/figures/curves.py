@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from pages.components.amounts import percent
 from pages.components.colors import TRAINING_COLOR, VALIDATION_COLOR, class_color
 from pages.components.figures.live_plot import Figure
+from pages.components.text import count
 from tlcore.storage.runs import MetricPoint
 
 Curve = Literal["accuracy", "loss"]
@@ -67,6 +70,24 @@ def overlaid_figure(points_of_runs: Mapping[int, Sequence[MetricPoint]], curve: 
     layout = _layout(curve) | {"showlegend": True}
     layout["xaxis"]["rangemode"] = "tozero"
     return {"data": [line for line in lines if line["x"]], "layout": layout}
+
+
+def curve_words(figure: Figure, title: str) -> str:
+    """Return what a figure of curves shows in a sentence, for those who cannot see it.
+
+    Args:
+        figure: From `curve_figure` or `overlaid_figure`.
+        title: What is drawn, such as `Accuracy`.
+    """
+    lines = [line for line in figure["data"] if line["x"]]
+    if not lines:
+        return f"{title}: no points yet."
+    is_share = figure["layout"]["yaxis"].get("tickformat") is not None
+    ends = [
+        f"{line['name']} ends at {percent(line['y'][-1]) if is_share else round(line['y'][-1], 3)}" for line in lines
+    ]
+    kept = [shape["label"]["text"] for shape in figure["layout"].get("shapes", ())]
+    return f"{title} over {count(math.ceil(max(line['x'][-1] for line in lines)), 'epoch')}: {', '.join(ends + kept)}."
 
 
 def _layout(curve: Curve) -> Figure:

@@ -15,7 +15,7 @@ Figure: TypeAlias = dict[str, Any]
 
 _component = st.components.v2.component(
     "transfer_lab_live_plot",
-    html="<div class='live-plot' role='img' style='width: 100%'></div>"
+    html="<div class='live-plot' role='figure' style='width: 100%'></div>"
     "<p class='live-plot-notice' hidden>This chart could not be drawn. Reload the page.</p>",
     js=Path(__file__).with_suffix(".js").read_text(encoding="utf-8"),
     isolate_styles=False,  # Plotly puts its own styles into the page
@@ -40,7 +40,7 @@ def live_plot(
         figure: What to draw; set the layout's `uirevision` to keep what the viewer did.
         key: Tells this chart from others on the page.
         height: In pixels.
-        description: What the chart shows, for people who cannot see it.
+        description: What the chart shows, with its numbers, in a sentence for people who cannot see it.
         on_click: Called when a mark with `customdata` is clicked; `st.session_state[key].clicked` is its first value.
         toolbar: Whether Plotly's buttons (zoom, save) appear under the pointer.
     """

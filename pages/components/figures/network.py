@@ -36,6 +36,18 @@ class _Row:
     block: str | None = None
 
 
+def network_words(summary: ModelSummary, title: str, image_size: int) -> str:
+    """Return what the figure shows in a sentence, for those who cannot see it; `title` names the backbone."""
+    learning = [block.name for block in summary.blocks if block.trainable]
+    what = f"the blocks {', '.join(learning)} and the head learn" if learning else "only the head learns"
+    return (
+        f"{title} at {image_size} pixels as a stack of {len(summary.blocks)} blocks, "
+        f"{len(summary.blocks) - len(learning)} of them frozen: {what}, with "
+        f"{amount(summary.trainable_parameters)} of {amount(summary.trainable_parameters + summary.frozen_parameters)} "
+        "weights."
+    )
+
+
 def network_figure(summary: ModelSummary, image_size: int) -> Figure:
     """Draw the model from the picture (top) to the probabilities (bottom).
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pages.components.amounts import accuracy_words, chance, interval_words, percent
-from pages.components.text import count, plot_label
+from pages.components.colors import INK
+from pages.components.text import count, first_of, plain, plot_label
 from tlcore.results.evaluation import accuracy_interval
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ MAX_NAME_LENGTH = 22
 
 FEW_CLASSES = 8
 """Up to here cells are large, and say 0 when they have no pictures; beyond, they stay empty and mistakes stand out."""
+
+COMMON_MISTAKES = 3
+"""So many kinds of mistakes are told in words."""
 
 MAX_BARS = 8
 """Classes with a bar of their own; the rest share one."""
@@ -35,9 +39,6 @@ PALEST_MISTAKE = 0.2
 """Shade of a cell with next to no mistakes, in `[0, 1]`; one with none has 0."""
 WORST_AT_LEAST = 0.2
 """Share of a class that must be mixed up for the full red, unless something is worse."""
-
-INK = {"light": "#1b1e28", "dark": "#e9ebf2"}
-"""Text that must be read from the back of a class, darker than Streamlit's own in charts."""
 
 REST_COLOR = "#8a8f98"
 
@@ -162,6 +163,19 @@ def confusion_figure(matrix: NDArray[np.int_], class_names: Sequence[str], *, da
     return figure
 
 
+def confusion_words(matrix: NDArray[np.int_], class_names: Sequence[str]) -> str:
+    """Return what a confusion matrix shows in a sentence, for those who cannot see it; arguments as of its figure."""
+    right, total = int(np.trace(matrix)), int(matrix.sum())
+    wrong = matrix * ~np.eye(len(class_names), dtype=bool)
+    worst = np.argsort(-wrong, axis=None, kind="stable")[:COMMON_MISTAKES]
+    cells = [np.unravel_index(place, wrong.shape) for place in worst if wrong.flat[place]]
+    taken = [
+        f"{plain(class_names[is_])} taken for {plain(class_names[said])} {wrong[is_, said]}×" for is_, said in cells
+    ]
+    mistakes = ", ".join(taken) or "no mistakes"
+    return f"Confusion matrix of {len(class_names)} classes: {right:,} of {count(total, 'picture')} right; {mistakes}."
+
+
 def confusion_height(num_classes: int) -> int:
     """Return the height of a confusion matrix in pixels: big cells for few classes, readable ones for many."""
     return (
@@ -186,6 +200,18 @@ def _text_size(num_classes: int) -> int:
     return 16 if num_classes <= FEW_CLASSES else 12 if num_classes <= 20 else 9
 
 
+def ranked_classes(probabilities: Sequence[float] | NDArray[np.float32]) -> list[int]:
+    """Return the indices of all classes, the most probable first."""
+    return sorted(range(len(probabilities)), key=lambda index: -float(probabilities[index]))
+
+
+def probability_words(probabilities: Sequence[float] | NDArray[np.float32], class_names: Sequence[str]) -> str:
+    """Return the probabilities of one picture in a sentence, for those who cannot see their figure."""
+    ranked = ranked_classes(probabilities)
+    each = [f"{plain(class_names[index])} {chance(float(probabilities[index]))}" for index in ranked]
+    return f"Probabilities: {first_of(each, MAX_BARS)}."
+
+
 def probability_figure(
     probabilities: Sequence[float] | NDArray[np.float32],
     class_names: Sequence[str],
@@ -206,7 +232,7 @@ def probability_figure(
     """
     import plotly.graph_objects as go
 
-    ranked = sorted(range(len(class_names)), key=lambda index: -float(probabilities[index]))
+    ranked = ranked_classes(probabilities)
     shown = ranked if len(ranked) <= MAX_BARS else ranked[: MAX_BARS - 1]
     rest = ranked[len(shown) :]
     names = unique_names([class_names[index] for index in shown], MAX_NAME_LENGTH)

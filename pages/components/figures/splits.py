@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pages.components.amounts import percent
-from pages.components.colors import VALIDATION_COLOR
-from pages.components.figures.results import INK, RIGHT
+from pages.components.colors import INK, VALIDATION_COLOR
+from pages.components.figures.results import RIGHT
 from pages.components.text import count
 from tlcore.results.cross_validation import CrossValidation
 

@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages.components.amounts import duration
 from pages.components.errors import errors_kept, show_error
-from pages.components.figures.backbones import Axis, BackboneFacts, read_facts, scatter_figure
+from pages.components.figures.backbones import Axis, BackboneFacts, read_facts, scatter_figure, scatter_words
 from pages.components.figures.live_plot import live_plot
 from pages.components.job_view import draw_job
 from pages.components.model.backbone_chooser import availability, recommend, take_backbone
@@ -61,8 +61,7 @@ def _draw_overview(context: Context) -> None:
         scatter_figure(facts, axis, chosen, {one.spec.name for one in recommend(BACKBONES)}),
         key="backbones",
         height=SCATTER_HEIGHT,
-        description=f"Accuracy on ImageNet of {len(facts)} backbones against "
-        + ("milliseconds per picture on this computer" if axis == "speed" else "millions of parameters"),
+        description=scatter_words(facts, axis, chosen),
         on_click=take_clicked,
         toolbar=False,
     )

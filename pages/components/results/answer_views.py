@@ -9,7 +9,7 @@ import streamlit as st
 
 from pages.components.amounts import chance
 from pages.components.colors import class_color, is_dark
-from pages.components.figures.results import probability_figure
+from pages.components.figures.results import probability_figure, probability_words
 from pages.components.gallery import page_of
 from pages.components.results.answers import Answer
 from pages.components.text import count, label, plain
@@ -54,7 +54,7 @@ def show_probabilities(answer: Answer, predictor: Predictor, truth: str | None =
         probability_figure(answer.probabilities, predictor.class_names, colors, dark=is_dark()),
         config={"displayModeBar": False},
         key="probabilities",
-        alt=f"Probabilities: {plain(said)} {chance(probability)}",
+        alt=probability_words(answer.probabilities, predictor.class_names),
     )
     st.caption(f"{label(answer.name)} · answered in {max(1, round(answer.milliseconds))} ms")
 

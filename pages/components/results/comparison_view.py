@@ -10,7 +10,7 @@ import streamlit as st
 
 from pages.components.amounts import accuracy_words, amount, duration, interval_range
 from pages.components.errors import errors_shown
-from pages.components.figures.curves import CURVE_HEIGHT, Curve, overlaid_figure
+from pages.components.figures.curves import CURVE_HEIGHT, Curve, curve_words, overlaid_figure
 from pages.components.figures.live_plot import live_plot
 from pages.components.results.compared_runs import compared_numbers
 from pages.components.results.exam import opened_models
@@ -119,12 +119,12 @@ def _draw_curves(points_of_runs: Mapping[int, Sequence[MetricPoint]]) -> None:
 
 
 def _plot(points_of_runs: Mapping[int, Sequence[MetricPoint]], curve: Curve) -> None:
-    names = " and ".join(f"run {number}" for number in points_of_runs)
+    figure = overlaid_figure(points_of_runs, curve)
     live_plot(
-        overlaid_figure(points_of_runs, curve),
+        figure,
         key=f"compared-{curve}",
         height=CURVE_HEIGHT,
-        description=f"Validation {curve} over the epochs of {names}",
+        description=curve_words(figure, f"Validation {curve}"),
     )
 
 

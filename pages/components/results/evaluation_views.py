@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages.components.amounts import accuracy_decimals, accuracy_words, chance, interval_words, percent, points
 from pages.components.colors import is_dark
-from pages.components.figures.results import FEW_CLASSES, accuracy_figure, confusion_figure
+from pages.components.figures.results import FEW_CLASSES, accuracy_figure, confusion_figure, confusion_words
 from pages.components.gallery import page_of
 from pages.components.results.trained_models import Model
 from pages.components.text import count, label, plain
@@ -164,7 +164,7 @@ def _show_confusion(evaluation: Evaluation, split: Split) -> None:
         confusion_figure(matrix, names, dark=is_dark()),
         config={"displayModeBar": False},
         key="confusion",
-        alt=f"Confusion matrix of {len(names)} classes: {evaluation.correct} of {evaluation.total} right",
+        alt=confusion_words(matrix, names),
     )
 
 

@@ -69,7 +69,7 @@ def _draw_result(context: Context, request: SettingsRequest, found: RateSearch) 
         rate_figure(found, config.training.learning_rate),
         key="rate_search",
         height=HEIGHT,
-        description="Training loss at each learning rate",
+        description=rate_words(found, config.training.learning_rate),
     )
     if found.suggestion is None:
         st.info("The loss fell at no rate. Check the pictures, or let more of the model learn.")
@@ -104,6 +104,16 @@ def alike(config: RunConfig) -> tuple[object, ...]:
     """Return the settings that a search depends on."""
     training = config.training
     return config.model, config.augmentation, training.optimizer, training.batch_size, training.label_smoothing
+
+
+def rate_words(found: RateSearch, present: float) -> str:
+    """Return what the figure shows in a sentence, for those who cannot see it; arguments as of `rate_figure`."""
+    loss, rate = min(zip(found.smoothed, found.rates, strict=True))
+    suggested = "none is suggested" if found.suggestion is None else f"{decimal(found.suggestion)} is suggested"
+    return (
+        f"Training loss at learning rates from {found.rates[0]:.1g} to {found.rates[-1]:.1g}: {found.smoothed[0]:.2f} "
+        f"at first, lowest with {loss:.2f} at {rate:.1g}; {suggested}, {decimal(present)} is set."
+    )
 
 
 def rate_figure(found: RateSearch, present: float) -> Figure:

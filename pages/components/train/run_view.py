@@ -10,7 +10,7 @@ import streamlit as st
 
 from pages.components.amounts import accuracy_with_interval, duration, interval_words, percent
 from pages.components.errors import errors_shown, show_error
-from pages.components.figures.curves import CURVE_HEIGHT, curve_figure
+from pages.components.figures.curves import CURVE_HEIGHT, curve_figure, curve_words
 from pages.components.figures.live_plot import Figure, live_plot
 from pages.components.frame import step_link
 from pages.components.results.exam import opened_models
@@ -188,7 +188,7 @@ def draw_curves(run: Run, curves: Curves | None) -> None:
             curves.accuracy,
             key=f"accuracy-{run.number}",
             height=CURVE_HEIGHT,
-            description="Accuracy on training and validation pictures over the epochs",
+            description=curve_words(curves.accuracy, "Accuracy"),
         )
     with loss:
         st.markdown(
@@ -200,7 +200,7 @@ def draw_curves(run: Run, curves: Curves | None) -> None:
             curves.loss,
             key=f"loss-{run.number}",
             height=CURVE_HEIGHT,
-            description="Loss on training and validation pictures over the epochs",
+            description=curve_words(curves.loss, "Loss"),
         )
 
 

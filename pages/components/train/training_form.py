@@ -11,6 +11,7 @@ from pages.components.state import Context
 from pages.components.text import count, label
 from pages.components.train.price import draw_price
 from pages.components.train.rate_finder import draw_rate_finder
+from pages.components.train.run_note import take_note
 from pages.components.train.schedule_form import draw_phases, draw_schedule
 from tlcore.backbones.registry import get_backbone
 from tlcore.backbones.weights.status import is_random, weights_status
@@ -18,8 +19,10 @@ from tlcore.config import TrainingConfig
 from tlcore.dataset import SPLITS, check_trainable
 from tlcore.downloading import megabytes
 from tlcore.errors import DatasetError, RunError
+from tlcore.jobs.control import start_runs
 from tlcore.model.architecture import check_phases
 from tlcore.settings.words import CHOICES, decimal
+from tlcore.storage.runs import RunPlan
 
 BATCH_SIZES = (4, 8, 16, 32, 64, 128, 256)
 LEARNING_RATES = (0.00001, 0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)
@@ -153,6 +156,12 @@ def draw_summary(context: Context) -> None:
             f"spoil what they know. {decimal(FINE_TUNING_RATE / 3)} is a good start.",
             icon=":material/lightbulb:",
         )
+
+
+def start_training(context: Context) -> str:
+    """Put a run with the settings as they are in line, with what is expected of it, and return its id."""
+    plan = RunPlan(context.version, context.project.config, take_note(context))
+    return start_runs(context.engine, context.project.id, [plan], context.home)[0]
 
 
 def find_run_obstacle(context: Context) -> str | None:
