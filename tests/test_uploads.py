@@ -27,7 +27,7 @@ from pages.server.uploads import KEY_HEADER, upload_address, upload_key, upload_
 from tests.asgi_request import request
 from tlcore.errors import DatasetError, NotFoundError, StorageError
 from tlcore.home import DataRoot
-from tlcore.intake.archives import MAX_ENTRY_BYTES
+from tlcore.intake.limits import UPLOAD_GB
 from tlcore.storage import uploads
 from tlcore.storage.database import open_database
 from tlcore.storage.deletion import delete_project
@@ -146,7 +146,7 @@ def test_beginning_and_ending_tell_what_is_read_as_an_archive(
         (Announced("pets.rar", 3 * 10**9, RAR), "a RAR file"),
         (Announced("pets.zip", 3 * 10**9, RAR), "a RAR file"),
         (Announced("pets.7z", 3 * 10**9, SEVEN_ZIP), "a 7z file"),
-        (Announced("cat/film.mov", MAX_ENTRY_BYTES + 1), "larger than 128 MB"),
+        (Announced("cat/film.mov", 128_000_001), "the limit is 128 MB"),
         (Announced("cat/" * 300 + "1.jpg", 10), "more than 1,000 characters"),
     ],
 )
@@ -163,13 +163,13 @@ def test_what_cannot_be_used_is_refused_before_it_is_sent(home: DataRoot, file: 
 
 
 def test_too_much_is_refused_with_the_limit_and_a_way_out(home: DataRoot, monkeypatch: pytest.MonkeyPatch) -> None:
-    too_many = [Announced(f"{number}.jpg", 1) for number in range(uploads.MAX_FILES + 1)]
+    too_many = [Announced(f"{number}.jpg", 1) for number in range(50_001)]
     with pytest.raises(DatasetError, match=r"50,001 files.*several parts"):
         begin_upload(too_many, home)
     large = [Announced(f"{number}.zip", 10**9) for number in range(5)]
     with pytest.raises(DatasetError, match=r"5\.0 GB; at most 4 GB.*TRANSFER_LAB_UPLOAD_GB"):
         begin_upload(large, home)
-    monkeypatch.setenv(uploads.SIZE_LIMIT_VARIABLE, "6")
+    monkeypatch.setenv(UPLOAD_GB.setting, "6")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=50 * 10**9))
     begin_upload(large, home)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=3 * 10**9))

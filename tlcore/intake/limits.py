@@ -58,7 +58,7 @@ class Limit:
         return f"{self.value:,g}" if self.value < 1e6 else f"{self.value:,.0f}"
 
 
-FILES: Final = Limit("TRANSFER_LAB_MAX_FILES", 50_000, "files in one archive")
+FILES: Final = Limit("TRANSFER_LAB_MAX_FILES", 50_000, "files in one archive, or brought at once")
 ARCHIVE_GB: Final = Limit("TRANSFER_LAB_MAX_ARCHIVE_GB", 2, "gigabytes that an archive may have when it is unpacked")
 FILE_MB: Final = Limit("TRANSFER_LAB_MAX_FILE_MB", 128, "megabytes of one file")
 # Pillow itself refuses what is larger.
@@ -67,4 +67,6 @@ MEGAPIXELS: Final = Limit("TRANSFER_LAB_MAX_MEGAPIXELS", 40, "megapixels of a pi
 RATIO: Final = Limit("TRANSFER_LAB_MAX_RATIO", 200, "how often larger than packed a file of more than 8 MB may become")
 DEPTH: Final = Limit("TRANSFER_LAB_MAX_DEPTH", 32, "folders inside each other")
 
-LIMITS: Final = (FILES, ARCHIVE_GB, FILE_MB, MEGAPIXELS, RATIO, DEPTH)
+UPLOAD_GB: Final = Limit("TRANSFER_LAB_UPLOAD_GB", 4, "gigabytes that a person may bring at once through the browser")
+
+LIMITS: Final = (FILES, UPLOAD_GB, ARCHIVE_GB, FILE_MB, MEGAPIXELS, RATIO, DEPTH)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections import deque
 from collections.abc import Sequence
@@ -16,18 +15,12 @@ import msgspec
 
 from tlcore.errors import ArchiveError, DatasetError, NotFoundError
 from tlcore.home import DataRoot, storage_error
-from tlcore.intake.archives import MAX_ENTRY_BYTES, Refusal, open_archive
+from tlcore.intake.archives import ARCHIVE_SUFFIXES, Refusal, open_archive
+from tlcore.intake.limits import FILE_MB, FILES, UPLOAD_GB
 from tlcore.intake.names import printable
 from tlcore.intake.signatures import archive_kind
 from tlcore.storage.requests import ImportRequest, StagedFile
 from tlcore.storage.staging import PREFIX, make_staging_dir, remove_staging_dir
-
-SIZE_LIMIT_VARIABLE = "TRANSFER_LAB_UPLOAD_GB"
-"""Names how many gigabytes may come at once; `DEFAULT_LIMIT_GB` when it is not set."""
-
-DEFAULT_LIMIT_GB = 4.0
-MAX_FILES = 50_000
-"""How many files may come at once, as many as a ZIP file may hold."""
 
 MAX_NAME_LENGTH = 1000
 """Characters that a name with its folders may have."""
@@ -42,7 +35,6 @@ MAX_PIECE_HEADER_BYTES = 1 << 17
 
 _INDEX = "index.json"
 _TAKEN = "taken.json"
-_ARCHIVE_ENDINGS = (".zip", ".tar", ".tgz", ".tar.gz", ".tbz2", ".tar.bz2", ".txz", ".tar.xz")
 _TAR_KINDS = ("a tar", "a gzip", "a bzip2", "an xz")
 _DOCUMENT_ENDINGS = (".docx", ".xlsx", ".pptx", ".odt", ".ods", ".odp", ".epub", ".jar", ".apk")
 """What is a ZIP file by its first bytes and no archive to a person."""
@@ -91,19 +83,19 @@ def begin_upload(files: Sequence[Announced], home: DataRoot) -> tuple[str, tuple
         DatasetError: If they are too many or too large.
         StorageError: If the disk has no room for them, or cannot be written.
     """
-    limit_gb = float(os.environ.get(SIZE_LIMIT_VARIABLE) or DEFAULT_LIMIT_GB)
-    if len(files) > MAX_FILES:
+    if len(files) > FILES.value:
         raise DatasetError(
-            f"These are {len(files):,} files; at most {MAX_FILES:,} can come at once. Bring them in several parts."
+            f"These are {len(files):,} files; at most {FILES} can come at once. Bring them in several parts. Whoever "
+            f"runs Transfer Lab can raise the limit: {FILES.setting}."
         )
     folder = make_staging_dir(home)
     try:
         expected = tuple(_expect(file, folder / "head") for file in files)
         total = sum(file.num_bytes for file in expected if file.refusal is None)
-        if total > limit_gb * 1e9:
+        if total > UPLOAD_GB.value * 1e9:
             raise DatasetError(
-                f"These files have {total / 1e9:,.1f} GB; at most {limit_gb:g} GB can come at once. Bring them in "
-                f"several parts. Whoever runs Transfer Lab can raise the limit: {SIZE_LIMIT_VARIABLE}."
+                f"These files have {total / 1e9:,.1f} GB; at most {UPLOAD_GB} GB can come at once. Bring them in "
+                f"several parts. Whoever runs Transfer Lab can raise the limit: {UPLOAD_GB.setting}."
             )
         free = shutil.disk_usage(folder).free - SPARE_BYTES
         if total > free:
@@ -128,7 +120,7 @@ def _expect(file: Announced, scratch_path: Path) -> Expected:
         too_long = f"Its name and those of its folders have more than {MAX_NAME_LENGTH:,} characters. Shorten them."
         return Expected(file.name, file.num_bytes, refusal=too_long)
     is_zip = file.head.startswith(b"PK") and not name.endswith(_DOCUMENT_ENDINGS)
-    if is_single and (name.endswith(_ARCHIVE_ENDINGS) or is_zip or kind is not None):
+    if is_single and (name.endswith(ARCHIVE_SUFFIXES) or is_zip or kind is not None):
         if kind is None or kind in _TAR_KINDS:
             return Expected(file.name, file.num_bytes, is_archive=True)
         scratch_path.write_bytes(file.head)
@@ -138,8 +130,8 @@ def _expect(file: Announced, scratch_path: Path) -> Expected:
             return Expected(file.name, file.num_bytes, refusal=str(error))
         finally:
             scratch_path.unlink()
-    if file.num_bytes > MAX_ENTRY_BYTES:
-        too_large = f"The file is larger than {MAX_ENTRY_BYTES / 1e6:.0f} MB. Save a smaller copy."
+    if file.num_bytes > FILE_MB.value * 1e6:
+        too_large = f"It has {file.num_bytes / 1e6:,.0f} MB; the limit is {FILE_MB} MB. Save a smaller copy."
         return Expected(file.name, file.num_bytes, refusal=too_large)
     return Expected(file.name, file.num_bytes)
 

@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages.components.state import Context
 from pages.server.uploads import KEY_HEADER, upload_address, upload_key
-from tlcore.intake.decoding import PICTURE_SUFFIXES
+from tlcore.intake.names import PICTURE_SUFFIXES
 from tlcore.storage.uploads import HEAD_BYTES
 
 _HTML = """
