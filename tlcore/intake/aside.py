@@ -231,7 +231,7 @@ def _placeholder(name: str) -> Aside | None:
             "link to a document in Google Drive (download the pictures themselves)",
             "links to documents in Google Drive (download the pictures themselves)",
         )
-    if suffix not in _CLOUDS:
+    if suffix not in _CLOUDS or not (suffix == ".icloud" or _is_picture(path.stem)):
         return None
     cloud, how = _CLOUDS[suffix]
     what = "picture" if _is_picture(path.stem) else "file"
