@@ -17,7 +17,7 @@ from tlcore.intake.parts import part_of
 
 Kind = Literal["masks", "thumbnails", "deleted", "hidden", "cloud", "system"]
 
-_SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "folder.lock"}
+_SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r"}
 _SYSTEM_FOLDERS = {"__macosx", ".appledouble", ".git", ".svn", ".hg"}
 _BINS = {"$recycle.bin", "#recycle", "@recycle", "recycler", ".trash", ".trashes"}
 # Small copies that programs and network disks (Synology, QNAP) make of every picture.
