@@ -47,7 +47,17 @@ def test_place_says_why_a_file_is_left_aside(path: str, kind: str):
 
 @pytest.mark.parametrize(
     "path",
-    ["cat/0.jpg", "mask/0.jpg", "thumb/0.jpg", "photo/0.jpg", "labels/0.jpg", "cloud/0.jpg", "0", "a.b/0.cat.jpg"],
+    [
+        "cat/0.jpg",
+        "mask/0.jpg",
+        "thumb/0.jpg",
+        "photo/0.jpg",
+        "labels/0.jpg",
+        "cloud/0.jpg",
+        "points.cloud",
+        "0",
+        "a.b/0.cat.jpg",
+    ],
 )
 def test_ordinary_places_are_used(path: str):
     assert reason(path) is None

@@ -16,7 +16,7 @@ from tlcore.intake.parts import part_of
 
 Kind = Literal["masks", "thumbnails", "deleted", "hidden", "cloud", "system"]
 
-_SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "folder.lock"}
+_SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r"}
 _SYSTEM_FOLDERS = {"__macosx", ".appledouble", ".git", ".svn", ".hg"}
 _BINS = {"$recycle.bin", "#recycle", "@recycle", "recycler", ".trash", ".trashes"}
 # Small copies that programs and network disks (Synology, QNAP) make of every picture.
@@ -230,7 +230,7 @@ def _placeholder(name: str) -> Aside | None:
             "link to a document in Google Drive (download the pictures themselves)",
             "links to documents in Google Drive (download the pictures themselves)",
         )
-    if suffix not in _CLOUDS:
+    if suffix not in _CLOUDS or not (suffix == ".icloud" or _is_picture(path.stem)):
         return None
     cloud, how = _CLOUDS[suffix]
     what = "picture" if _is_picture(path.stem) else "file"
