@@ -14,7 +14,8 @@ import pytest
 from tlcore.dataset import MAX_CLASSES
 from tlcore.intake.label_files import LabelFile, LabelFilesRead, is_label_file, read_label_files
 from tlcore.intake.picture_names import has_picture_ending
-from tlcore.intake.readings import FileLabels
+from tlcore.intake.readings import FileLabels, Readings
+from tlcore.intake.tree import read_tree
 
 PICTURES = [f"{number}.jpg" for number in range(12)]
 
@@ -134,6 +135,27 @@ def test_a_column_is_sure_if_it_calls_itself_a_class_or_is_the_only_one():
     named = rows("file,author,species", lambda n: (n, "me", pet(n)))
     unsure = rows("file,author,what", lambda n: (n, "me", pet(n)))
     assert [only({"list.csv": table}).is_sure for table in (alone, named, unsure)] == [True, True, False]
+
+
+def read_all(table: str, paths: Sequence[str]) -> Readings:
+    """Read folders and a label file together."""
+    return read_tree([("up", *path.split("/")) for path in paths], read({"list.csv": table}, paths).said)
+
+
+def test_a_column_that_does_not_call_itself_a_class_never_overrules_folders():
+    paths = [f"{('sick', 'well')[n // 6]}/{n}.jpg" for n in range(12)]
+    readings = read_all(rows("file,patient_id,sex", lambda n: (n, f"P{n // 3}", "mf"[n // 3 % 2])), paths)
+    assert readings.is_clear
+    assert readings.found[0].classes == ("sick", "well")
+    assert [label.group for label in readings.found[0].labels] == [f"P{n // 3}" for n in range(12)]
+    assert readings.found[-1].classes == ("f", "m")
+
+
+def test_of_several_columns_that_can_be_the_class_a_person_chooses():
+    one = read_all(rows("file,author,what", lambda n: (n, "me", pet(n))), PICTURES)
+    two = read_all(rows("file,colour,what", lambda n: (n, "rb"[n // 6], pet(n))), PICTURES)
+    assert ([reading.key for reading in one.found[:1]], one.is_clear) == (["list.csv: what"], True)
+    assert ([reading.key for reading in two.found[:2]], two.is_clear) == (["list.csv: colour", "list.csv: what"], False)
 
 
 def test_columns_without_a_word_for_classes_are_possible_but_not_sure():

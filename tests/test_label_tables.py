@@ -10,7 +10,7 @@ import openpyxl
 import pytest
 
 from tlcore.errors import DatasetError
-from tlcore.intake import label_tables
+from tlcore.intake import label_tables, limits
 from tlcore.intake.label_tables import LabelFile, Table, is_label_file, read_tables
 
 ROWS = [("file", "label"), ("1.jpg", "cat"), ("2.jpg", "dog, brown"), ("3.jpg", "größer")]
@@ -72,9 +72,21 @@ def test_the_encoding_is_found_by_content(encoding: str):
     assert bool(found.notes) == (encoding in ("cp1252", "latin-1"))
 
 
-@pytest.mark.parametrize(("encoding", "text"), [("shift_jis", "猫犬"), ("gb18030", "猫狗"), ("cp1251", "кошка")])
-def test_an_encoding_that_could_be_any_is_not_guessed(encoding: str, text: str):
-    assert "UTF-8" in refusal("l.csv", f"file,label\n1.jpg,{text}\n".encode(encoding))
+@pytest.mark.parametrize(
+    ("encoding", "texts"),
+    [
+        ("cp1252", ["été", "Größe"]),
+        ("cp932", ["猫", "犬"]),
+        ("gb18030", ["猫", "狗"]),
+        ("cp1251", ["кошка", "собака"]),
+        ("cp949", ["고양이", "개"]),
+    ],
+)
+def test_old_encodings_are_guessed_with_a_word(encoding: str, texts: list[str]):
+    rows = [("file", "label"), *((f"{number}.jpg", text) for number, text in enumerate(texts))]
+    found = table("l.csv", separated(",", rows).encode(encoding))
+    assert found.rows == rows
+    assert f"read as {encoding}" in found.notes[0]
 
 
 def test_excels_line_with_the_separator_and_old_line_ends_are_read():
@@ -140,7 +152,9 @@ def test_a_sheet_that_lies_about_its_size_is_no_trap(monkeypatch: pytest.MonkeyP
     data = workbook(Sheet=[["file", "label"], ["1.jpg", "cat"]])
     assert len(table("l.xlsx", changed(data, sheet, b"A1:B2", b"A1:XFD1048576")).rows) == 2
     assert "rows" in refusal("l.xlsx", changed(data, sheet, b'<row r="2"', b'<row r="999999999"'))
-    monkeypatch.setattr(label_tables, "MAX_LABEL_CELLS", 20_000)
+    monkeypatch.setenv(limits.LABEL_ROWS.setting, "1000")
+    wide = separated(",", [("x",) * 2_000] * 20)
+    assert "rows of 20 columns" in refusal("l.csv", wide)
     far = changed(data, sheet, b'r="B1"', b'r="XFD1"')
     assert "cells" in refusal("l.xlsx", far)
 
@@ -230,14 +244,15 @@ def test_what_cannot_be_read_says_why(name: str, data: bytes, word: str):
 def test_every_limit_has_its_sentence(monkeypatch: pytest.MonkeyPatch):
     text = separated(",", [("file", "label"), *((f"{number}.jpg", "cat") for number in range(20))])
     for limit, value, word in [
-        ("MAX_LABEL_FILE_BYTES", 100, "MB"),
-        ("MAX_LABEL_ROWS", 10, "more than 10 rows"),
-        ("MAX_LABEL_CELLS", 30, "more than 30 cells"),
-        ("MAX_CELL_LENGTH", 4, "limit is 4"),
+        (limits.LABEL_MB, "0.0001", "0.0 MB; the limit is 0.0001 MB"),
+        (limits.LABEL_ROWS, "10", "the limit is 10 rows"),
+        (limits.CELL_LENGTH, "4", "the limit is 4 characters"),
     ]:
         with monkeypatch.context() as patch:
-            patch.setattr(label_tables, limit, value)
-            assert word in refusal("l.csv", text)
+            patch.setenv(limit.setting, value)
+            found = refusal("l.csv", text)
+            assert word in found
+            assert limit.setting in found
 
 
 def test_a_label_file_is_known_by_its_name():

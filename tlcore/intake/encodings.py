@@ -88,7 +88,7 @@ def decode_names(names: Iterable[bytes]) -> dict[bytes, str]:
     """
     distinct = set(names)
     pieces = {piece for name in distinct for piece in name.split(b"/") if not piece.isascii()}
-    encoding = "utf-8" if all(_is_utf8(piece) for piece in pieces) else _guess(pieces)
+    encoding = "utf-8" if all(_is_utf8(piece) for piece in pieces) else old_encoding(pieces)
     return {name: name.decode(encoding, "replace") for name in distinct}
 
 
@@ -100,7 +100,8 @@ def _is_utf8(piece: bytes) -> bool:
     return True
 
 
-def _guess(pieces: Iterable[bytes]) -> str:
+def old_encoding(pieces: Iterable[bytes]) -> str:
+    """Return the encoding of before Unicode that suits pieces of text best, all together."""
     # Where pieces of a path end is known in any encoding: no letter of several bytes holds a slash.
     some = sorted(pieces)[:2000]
 

@@ -16,15 +16,11 @@ from typing import Any
 
 from tlcore.damage import DAMAGE_ERRORS
 from tlcore.errors import DatasetError
+from tlcore.intake.encodings import old_encoding
+from tlcore.intake.limits import CELL_LENGTH, LABEL_MB, LABEL_ROWS, Limit
 
-MAX_LABEL_FILE_BYTES = 50_000_000
-"""A label file is read into memory as a whole; 100,000 rows of ten columns have about 10 MB."""
-MAX_LABEL_ROWS = 500_000
-"""Ten times the pictures that a ZIP file may hold, for files with a row per box or per set."""
-MAX_LABEL_CELLS = 10_000_000
-"""Each cell becomes a text of its own, of about 60 bytes."""
-MAX_CELL_LENGTH = 100_000
-"""What is longer is no value of a table but a quotation mark that is not closed, or a trap."""
+# Each cell takes about 60 bytes; tables of more columns have fewer rows.
+_WIDE = 20
 # A packed sheet of 50 MB may unpack to a thousand times as much.
 _MAX_UNPACKED_BYTES = 400_000_000
 # Excel's own limit; openpyxl makes up every row before one that says to be the billionth.
@@ -95,9 +91,8 @@ def read_tables(file: LabelFile) -> list[Table]:
         DatasetError: If it cannot be read; the text is made to stand in brackets behind the file's name.
     """
     suffix = PurePath(file.path_parts[-1]).suffix.lower()
-    if len(file.data) > MAX_LABEL_FILE_BYTES:
-        megabytes = len(file.data) / 1e6
-        raise DatasetError(f"{megabytes:,.0f} MB; a label file has at most {MAX_LABEL_FILE_BYTES / 1e6:.0f} MB")
+    if len(file.data) > LABEL_MB.value * 1e6:
+        raise DatasetError(f"{len(file.data) / 1e6:,.1f} MB; {_limit(LABEL_MB, 'MB')}")
     if not file.data.strip(b"\0\t\n\r \xef\xbb\xbf"):
         raise DatasetError("empty")
     if suffix == ".parquet":
@@ -122,17 +117,34 @@ def read_tables(file: LabelFile) -> list[Table]:
     return tables
 
 
+def _limit(limit: Limit, unit: str) -> str:
+    return f"the limit is {limit} {unit}, which the setting {limit.setting} changes"
+
+
+def _too_many_rows() -> DatasetError:
+    return DatasetError(f"too many rows; {_limit(LABEL_ROWS, 'rows')}")
+
+
+def _max_cells() -> float:
+    return LABEL_ROWS.value * _WIDE
+
+
+def _too_many_cells() -> DatasetError:
+    return DatasetError(f"too many cells: leave out columns; {_limit(LABEL_ROWS, f'rows of {_WIDE} columns')}")
+
+
 def _check_size(table: Table) -> None:
-    if len(table.rows) > MAX_LABEL_ROWS + 1:
-        raise DatasetError(f"more than {MAX_LABEL_ROWS:,} rows, which is the limit")
-    if len(table.rows) * len(table.rows[0]) > MAX_LABEL_CELLS:
-        raise DatasetError(f"more than {MAX_LABEL_CELLS:,} cells, which is the limit: leave out columns")
+    if len(table.rows) > LABEL_ROWS.value + 1:
+        raise _too_many_rows()
+    if len(table.rows) * len(table.rows[0]) > _max_cells():
+        raise _too_many_cells()
+    most = CELL_LENGTH.value
     for number, row in enumerate(table.rows, start=1):
         longest = max(map(len, row))
-        if longest > MAX_CELL_LENGTH:
+        if longest > most:
             raise DatasetError(
-                f"a cell of {longest:,} characters in row {number:,}; the limit is {MAX_CELL_LENGTH:,}: "
-                "look for a quotation mark that is not closed"
+                f"a cell of {longest:,} characters in row {number:,}: look for a quotation mark that is not closed; "
+                f"{_limit(CELL_LENGTH, 'characters')}"
             )
 
 
@@ -140,36 +152,24 @@ def _decode(data: bytes) -> tuple[str, tuple[str, ...]]:
     """Return the text, and a note where its encoding is a guess."""
     head = data[:200]
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        encodings = ["utf-16"]
+        encoding = "utf-16"
     elif head[1::2].count(0) > len(head) // 4:
-        encodings = ["utf-16-le"]
+        encoding = "utf-16-le"
     elif head[::2].count(0) > len(head) // 4:
-        encodings = ["utf-16-be"]
+        encoding = "utf-16-be"
     else:
-        encodings = ["utf-8-sig", "cp1252", "latin-1"] if _is_western(data) else ["utf-8-sig"]
-    for encoding in encodings:
-        try:
-            text = data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if "\0" in text:
-            break
-        guessed = encoding in ("cp1252", "latin-1")
-        note = "It is not in UTF-8 and was read as Western European text; look at letters such as é in the class names."
-        return text, (note,) if guessed else ()
-    raise DatasetError("its letters cannot be read: save it as CSV UTF-8")
-
-
-def _is_western(data: bytes) -> bool:
-    """Return whether bytes beyond ASCII look like the accented letters of a Western European text.
-
-    They stand alone or in pairs, as in "größer". In other old encodings (Japanese, Chinese, Cyrillic) they are rows of
-    letters, or signs such as ¢; which of these was meant cannot be seen, and a wrong guess makes nonsense of class
-    names.
-    """
-    runs = re.findall(r"[^\x00-\x7f]+", re.sub("[‘’“”–—…°€]", "", data[:1_000_000].decode("cp1252", "replace")))
-    letters = sum(sum(map(str.isalpha, run)) for run in runs if len(run) < 3)
-    return letters * 2 > sum(map(len, runs)) or not runs
+        encoding = "utf-8-sig"
+    notes: tuple[str, ...] = ()
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError:
+        cells = {cell for cell in re.split(rb"[\t\r\n,;]+", data) if not cell.isascii()}
+        encoding = old_encoding(cell[:100] for cell in cells)
+        text = data.decode(encoding, "replace")
+        notes = (f"It is not in UTF-8 and was read as {encoding}. If class names look wrong, save it as CSV UTF-8.",)
+    if "\0" in text:
+        raise DatasetError("its letters cannot be read: save it as CSV UTF-8")
+    return text, notes
 
 
 def _read_text(file: LabelFile, text: str, suffix: str, notes: tuple[str, ...]) -> Table:
@@ -232,7 +232,7 @@ def _read_separated(text: str, layout: _Layout) -> tuple[list[tuple[str, ...]], 
                 na_filter=False,
                 skipinitialspace=True,
                 on_bad_lines="warn",
-                nrows=MAX_LABEL_ROWS + 2,
+                nrows=int(LABEL_ROWS.value) + 2,
             )
         except pd.errors.ParserError as error:
             unclosed = re.search(r"EOF inside string starting at row (\d+)", str(error))
@@ -291,15 +291,16 @@ def _sheet_rows(sheet: Any) -> list[tuple[str, ...]]:
     sheet.reset_dimensions()  # what the file says of its size may be wrong
     rows: list[tuple[str, ...]] = []
     width = 0
+    most_rows, most_cells = LABEL_ROWS.value + 1, _max_cells()
     for number, values in enumerate(sheet.iter_rows(values_only=True)):
         row = tuple(map(_text, values))
         if any(row):
             rows.append(row)
             width = max(width, len(row))
-        if number > _MAX_SHEET_ROWS:
-            raise DatasetError(f"more than {MAX_LABEL_ROWS:,} rows, which is the limit")
-        if len(rows) * width > MAX_LABEL_CELLS:
-            raise DatasetError(f"more than {MAX_LABEL_CELLS:,} cells, which is the limit: leave out columns")
+        if number > _MAX_SHEET_ROWS or len(rows) > most_rows:
+            raise _too_many_rows()
+        if len(rows) * width > most_cells:
+            raise _too_many_cells()
     return [row + ("",) * (width - len(row)) for row in rows]
 
 
@@ -405,8 +406,8 @@ def _coco(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 def _from_records(path_parts: tuple[str, ...], records: list[Any], notes: tuple[str, ...]) -> Table:
     flat = [_flat(record if isinstance(record, dict) else {"value": record}) for record in records]
     columns = tuple(dict.fromkeys(name for record in flat for name in record))
-    if len(flat) * len(columns) > MAX_LABEL_CELLS:
-        raise DatasetError(f"more than {MAX_LABEL_CELLS:,} cells, which is the limit")
+    if len(flat) * len(columns) > _max_cells():
+        raise _too_many_cells()
     return Table(path_parts, [tuple(record.get(name, "") for name in columns) for record in flat], columns, notes)
 
 

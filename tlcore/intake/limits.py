@@ -66,7 +66,12 @@ MEGAPIXELS: Final = Limit("TRANSFER_LAB_MAX_MEGAPIXELS", 40, "megapixels of a pi
 # A plain picture without noise shrinks a thousand times and is honest; a bomb needs both, ratio and size.
 RATIO: Final = Limit("TRANSFER_LAB_MAX_RATIO", 200, "how often larger than packed a file of more than 8 MB may become")
 DEPTH: Final = Limit("TRANSFER_LAB_MAX_DEPTH", 32, "folders inside each other")
+# A label file is read as a whole; 100,000 rows of ten columns have about 10 MB.
+LABEL_MB: Final = Limit("TRANSFER_LAB_MAX_LABEL_MB", 50, "megabytes of a label file (CSV, Excel, JSON)")
+LABEL_ROWS: Final = Limit("TRANSFER_LAB_MAX_LABEL_ROWS", 500_000, "rows of a label file")
+# What is longer is no value of a table but a quotation mark that is not closed, or a trap.
+CELL_LENGTH: Final = Limit("TRANSFER_LAB_MAX_CELL_LENGTH", 100_000, "characters in one cell of a label file")
 
 UPLOAD_GB: Final = Limit("TRANSFER_LAB_UPLOAD_GB", 4, "gigabytes that a person may bring at once through the browser")
 
-LIMITS: Final = (FILES, UPLOAD_GB, ARCHIVE_GB, FILE_MB, MEGAPIXELS, RATIO, DEPTH)
+LIMITS: Final = (FILES, UPLOAD_GB, ARCHIVE_GB, FILE_MB, MEGAPIXELS, RATIO, DEPTH, LABEL_MB, LABEL_ROWS, CELL_LENGTH)
