@@ -10,6 +10,7 @@ import pytest
 
 from tests.coloured_pictures import COLOURS, RecordingProgress, picture, png
 from tlcore.config import ModelConfig, RunConfig, TrainingConfig
+from tlcore.dataset import Dataset
 from tlcore.errors import DatasetError, ImageError, RunError
 from tlcore.home import DataRoot
 from tlcore.jobs.processes import ROOT_DIR
@@ -111,3 +112,64 @@ def test_a_place_without_pictures_is_said(home: DataRoot, tmp_path: Path) -> Non
         read_dataset(tmp_path / "missing.zip")
     with pytest.raises(RunError, match="Train again"):
         load_model(tmp_path / "empty")
+
+
+def write_tree(root: Path, *folders: str, per_folder: int = 4) -> Path:
+    """Different pictures in each folder."""
+    for place, folder in enumerate(folders):
+        (root / folder).mkdir(parents=True)
+        for number in range(per_folder):
+            pixels = picture(list(COLOURS)[place % 3], 10 * place + number)
+            (root / folder / f"{place}-{number}.png").write_bytes(png(pixels))
+    return root
+
+
+def class_sizes(dataset: Dataset) -> dict[str, int]:
+    return {label.name: len(dataset.of_class(label.id)) for label in dataset.classes}
+
+
+CROSSED = ("apple/fresh", "apple/rotten", "banana/fresh", "banana/rotten")
+
+
+def test_a_folder_that_can_be_read_in_several_ways_is_read_as_asked(home: DataRoot, tmp_path: Path) -> None:
+    folder = write_tree(tmp_path / "fruit", *CROSSED)
+    with pytest.raises(DatasetError) as error:
+        read_dataset(folder)
+    assert 'classes="top": ' in str(error.value)
+    assert "apple 8, banana 8" in str(error.value)
+    states = {"fresh": 8, "rotten": 8}
+    for classes, expected in (
+        ("top", {"apple": 8, "banana": 8}),
+        (1, {"apple": 8, "banana": 8}),
+        (2, states),
+        ("leaf", states),
+        ("joined", dict.fromkeys(("apple fresh", "apple rotten", "banana fresh", "banana rotten"), 4)),
+        ({"apple/rotten": "bad", "banana/rotten": "bad", "fresh": "good"}, {"bad": 8, "good": 8}),
+    ):
+        assert class_sizes(read_dataset(folder, classes=classes)) == expected, classes
+
+
+def test_labels_come_from_a_file_or_a_mapping(home: DataRoot, tmp_path: Path) -> None:
+    folder = write_tree(tmp_path / "photos", "one", "two", per_folder=6)
+    names = [f"{place}-{number}.png" for place in range(2) for number in range(6)]
+    labels = {name: "odd" if int(name[2]) % 2 else "even" for name in names}
+    table = tmp_path / "truth.csv"
+    table.write_text("file,parity\n" + "\n".join(f"{name},{parity}" for name, parity in labels.items()))
+    for given in (table, str(table), labels):
+        assert class_sizes(read_dataset(folder, labels=given)) == {"even": 6, "odd": 6}
+    with pytest.raises(DatasetError, match=r"gone\.csv cannot be read"):
+        read_dataset(folder, labels=tmp_path / "gone.csv")
+
+
+def test_groups_are_on_one_side_of_the_split(home: DataRoot, tmp_path: Path) -> None:
+    slides = [f"{name}/{name}{number}" for name in ("cat", "dog") for number in range(6)]
+    folder = write_tree(tmp_path / "pets", *slides)
+    by_name = {f"{place}-{number}.png": str(number) for place in range(12) for number in range(4)}
+    for groups, part in ((2, 0), ("leaf", 0), (by_name, 1)):
+        dataset = read_dataset(folder, classes="top", groups=groups)
+        assert class_sizes(dataset) == {"cat": 24, "dog": 24}
+        splits: dict[str, set[str]] = {}
+        for item in dataset.items:
+            splits.setdefault(item.name.removesuffix(".png").split("-")[part], set()).add(item.split)
+        assert all(len(found) == 1 for found in splits.values()), groups
+        assert {item.split for item in dataset.items} == {"train", "validation", "test"}

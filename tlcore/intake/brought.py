@@ -175,8 +175,9 @@ def read_again(dataset: Dataset, import_id: str, brought: Brought, key: str, *, 
     scenes = {item.image: item.scene for item in dataset.items if item.scene is not None}
     items = tuple(item for item in dataset.items if item.brought != import_id)
     left = {item.class_id for item in items}
-    before = {name for one in dataset.imports if one.id == import_id for name in _classes_of(brought, one.reading)}
-    classes = tuple(label for label in dataset.classes if label.id in left or label.name not in before)
+    taken = next((one.reading for one in dataset.imports if one.id == import_id), key)
+    old = _classes_of(choose(brought.readings, taken)) - _classes_of(reading)
+    classes = tuple(label for label in dataset.classes if label.id in left or label.name not in old)
     unlabelled = tuple(one for one in dataset.unlabelled if one.brought != import_id)
     kept = [index for index, picture in enumerate(brought.pictures) if picture.image in here]
     pictures = tuple(brought.pictures[index] for index in kept)
@@ -216,6 +217,5 @@ def check_class_count(dataset: Dataset, class_names: Collection[str]) -> None:
         )
 
 
-def _classes_of(brought: Brought, key: str) -> set[str]:
-    reading = choose(brought.readings, key)
+def _classes_of(reading: Reading) -> set[str]:
     return {label.class_name for label in labels_with_class(reading) if label.class_name} | set(reading.classes)
