@@ -20,8 +20,8 @@ from tlcore.progress import in_order
 # Small copies: of 64 pixels to compare in detail, of 32 to look for candidates.
 _SIDE = 64
 _COARSE = 32
-# What the middle three quarters of one picture show is looked for in the other one, moved by up to an eighth of its side.
-# As each picture is the first one too, half of the directions are enough.
+# What the middle of one picture shows, three quarters of its side, is looked for in the other one, moved by up to an
+# eighth of its side. As each picture is the first one too, half of the directions are enough.
 _MIDDLE = 24
 _SHIFTS = tuple((dx, dy) for dy in (-4, -2, 0, 2, 4) for dx in (-4, -2, 0, 2, 4) if (dy, dx) >= (0, 0))
 _MIRRORED = len(_SHIFTS)
@@ -49,13 +49,15 @@ _Floats = NDArray[np.float32]
 
 
 def find_scenes(
-    images: Sequence[str], thumbnail: Callable[[str], bytes], on_progress: Callable[[int, int], None] = lambda d, t: None
+    images: Sequence[str],
+    thumbnail: Callable[[str], bytes],
+    on_progress: Callable[[int, int], None] = lambda d, t: None,
 ) -> dict[str, str]:
     """Group pictures that show the same scene: moved, turned, zoomed or lit a little otherwise, or mirrored.
 
-    Candidates are found by the low frequencies of small grey copies; each pair is then laid over one another and
-    compared in detail, in its parts and in its colours. How alike two pictures must be depends on how alike the pictures
-    of the set are anyway: digits and other plain things are, without being copies.
+    Candidates are found by the low frequencies of small grey copies; one of each pair is then laid over the other and
+    compared with it in detail, in its parts and in its colours. How alike two pictures must be depends on how alike
+    the pictures of the set are anyway: digits and other plain things are, without being copies.
 
     Args:
         images: Keys of the pictures, in any order.
@@ -96,9 +98,13 @@ def find_scenes(
     return {key: group[0] for group in groups.values() if len(group) > 1 for key in group}
 
 
-def with_scenes(dataset: Dataset, thumbnail: Callable[[str], bytes]) -> Dataset:
-    """Return the data set with the scene of each picture; which part it is in stays."""
-    scenes = find_scenes([item.image for item in dataset.items], thumbnail)
+def with_scenes(
+    dataset: Dataset,
+    thumbnail: Callable[[str], bytes],
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Dataset:
+    """Return the data set with the scene of each picture; which part it is in stays. Arguments as of `find_scenes`."""
+    scenes = find_scenes([item.image for item in dataset.items], thumbnail, on_progress)
     return replace(dataset, items=tuple(replace(item, scene=scenes.get(item.image)) for item in dataset.items))
 
 
@@ -137,19 +143,27 @@ def _needed_likeness(pixels: _Pixels, pool: ThreadPoolExecutor) -> float:
     count = len(pixels)
     drawn = rng.integers(0, count, (400, 2))
     drawn = np.unique(np.sort(drawn[drawn[:, 0] != drawn[:, 1]], axis=1), axis=0)[:200]
-    coarse = {i: cv2.resize(_grey(pixels[i]), (_COARSE, _COARSE), interpolation=cv2.INTER_AREA) for i in set(drawn.ravel())}
+    coarse = {
+        i: cv2.resize(_grey(pixels[i]), (_COARSE, _COARSE), interpolation=cv2.INTER_AREA) for i in set(drawn.ravel())
+    }
     first, second = (np.stack([coarse[i] for i in drawn[:, side]]).astype(np.float32) for side in (0, 1))
     middle = _spectrum(first, 0, 0)
     similarities = np.stack([(middle * _spectrum(second, *shift)).sum(axis=1) for shift in _SHIFTS])
     pairs = [(int(i), int(j), int(s)) for (i, j), s in zip(drawn, similarities.argmax(axis=0), strict=True)]
-    alike = [value for found in pool.map(partial(_compare, pixels, strict=False), [pairs[k : k + 8] for k in range(0, len(pairs), 8)]) for value in found]
+    alike = [
+        value
+        for found in pool.map(
+            partial(_compare, pixels, strict=False), [pairs[k : k + 8] for k in range(0, len(pairs), 8)]
+        )
+        for value in found
+    ]
     low, high = _ALIKE_ANYWAY
     share = np.clip((np.percentile(alike, 25) - low) / (high - low), 0, 1)
     return float(_LEAST_LIKENESS + share * (_MOST_LIKENESS - _LEAST_LIKENESS))
 
 
 def _spectrum(coarse: _Floats, dx: int, dy: int) -> _Floats:
-    """Return the low frequencies of the middle, moved by some pixels: of length 1, float32 of shape `(pictures, 35)`."""
+    """Return the low frequencies of the middle, moved by some pixels: float32 of shape `(pictures, 35)`, length 1."""
     margin = (_COARSE - _MIDDLE) // 2
     part = coarse[:, margin + dy : margin + dy + _MIDDLE, margin + dx : margin + dx + _MIDDLE]
     order = np.arange(_FREQUENCIES)
@@ -164,7 +178,7 @@ def _spectrum(coarse: _Floats, dx: int, dy: int) -> _Floats:
 def _candidates(
     coarse: _Floats, needed: float, pool: ThreadPoolExecutor, on_progress: Callable[[int], None]
 ) -> list[tuple[int, int, int]]:
-    """Return pairs that look alike at first sight, the likeliest first: two pictures, and how the second one is moved."""
+    """Return pairs that look alike at first sight, likeliest first: two pictures, and how the second one is moved."""
     middle = _spectrum(coarse, 0, 0)
     moved = [*(_spectrum(coarse, *shift) for shift in _SHIFTS), _spectrum(coarse[:, :, ::-1], 0, 0)]
     found = []
