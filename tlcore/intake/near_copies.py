@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from tlcore.dataset import Dataset
+from tlcore.errors import ImageError
 from tlcore.progress import in_order
 
 # Small copies: of 64 pixels to compare in detail, of 32 to look for candidates.
@@ -65,7 +66,8 @@ def find_scenes(
         on_progress: Called with the number of steps done and of all; it may raise.
 
     Returns:
-        For each picture that has near-copies its scene, the smallest key of the pictures in it.
+        For each picture that has near-copies its scene, the smallest key of the pictures in it. A picture whose
+        thumbnail is missing or damaged has none.
     """
     keys = sorted(set(images))
     if len(keys) < 2:
@@ -75,7 +77,7 @@ def find_scenes(
     with threadpool_limits(1), ThreadPoolExecutor(threads, thread_name_prefix="near-copies") as pool:
         total = 3 * len(keys)
         pixels = np.empty((len(keys), _SIDE, _SIDE, 3), np.uint8)
-        small = in_order(pool, lambda key: _small(thumbnail(key)), keys, ahead=64 * threads)
+        small = in_order(pool, partial(_small, thumbnail), keys, ahead=64 * threads)
         for done, picture in enumerate(small):
             pixels[done] = picture
             on_progress(done, total)
@@ -108,11 +110,17 @@ def with_scenes(
     return replace(dataset, items=tuple(replace(item, scene=scenes.get(item.image)) for item in dataset.items))
 
 
-def _small(data: bytes) -> _Pixels:
-    buffer = np.frombuffer(data, np.uint8)
-    pixels = cv2.imdecode(buffer, cv2.IMREAD_REDUCED_COLOR_2)
-    if min(pixels.shape[:2]) < _SIDE // 2:
-        pixels = cv2.imdecode(buffer, cv2.IMREAD_COLOR)
+def _small(thumbnail: Callable[[str], bytes], key: str) -> _Pixels:
+    """Return a small square copy; of a picture that cannot be read a black one, which is like none."""
+    try:
+        buffer = np.frombuffer(thumbnail(key), np.uint8)
+        pixels = cv2.imdecode(buffer, cv2.IMREAD_REDUCED_COLOR_2)
+        if pixels is not None and min(pixels.shape[:2]) < _SIDE // 2:
+            pixels = cv2.imdecode(buffer, cv2.IMREAD_COLOR)
+    except (ImageError, cv2.error):
+        pixels = None
+    if pixels is None:
+        return np.zeros((_SIDE, _SIDE, 3), np.uint8)
     shrinks = min(pixels.shape[:2]) >= _SIDE
     return _as_pixels(cv2.resize(pixels, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR))
 
@@ -262,9 +270,10 @@ def _likeness(one: _Pixels, other: _Pixels, move: int, strict: bool) -> float:
     scale = _SIDE // _COARSE
     start = np.array([[1, 0, scale * dx], [0, 1, scale * dy]], np.float32)
     steps = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-3)
+    everywhere = np.ones((_SIDE, _SIDE), np.uint8)
     grey = _grey(one)
     try:
-        _, warp = cv2.findTransformECC(grey, _grey(other), start, cv2.MOTION_AFFINE, steps, None, 5)
+        _, warp = cv2.findTransformECC(grey, _grey(other), start, cv2.MOTION_AFFINE, steps, everywhere, 5)
     except cv2.error:  # they have nothing in common
         return 0.0
     stretches = np.linalg.svd(warp[:, :2], compute_uv=False)
@@ -273,7 +282,7 @@ def _likeness(one: _Pixels, other: _Pixels, move: int, strict: bool) -> float:
         return 0.0
     back = cv2.WARP_INVERSE_MAP
     laid = cv2.warpAffine(other, warp, (_SIDE, _SIDE), flags=cv2.INTER_LINEAR | back, borderMode=cv2.BORDER_REPLICATE)
-    both = cv2.warpAffine(np.ones((_SIDE, _SIDE), np.uint8), warp, (_SIDE, _SIDE), flags=cv2.INTER_NEAREST | back)
+    both = cv2.warpAffine(everywhere, warp, (_SIDE, _SIDE), flags=cv2.INTER_NEAREST | back)
     if both.mean() < _LEAST_OVERLAP:
         return 0.0
     inside = cv2.erode(both, np.ones((5, 5), np.uint8), borderValue=1)
