@@ -31,6 +31,14 @@ def leaks(dataset: Dataset, split: Split) -> dict[str, str]:
     return found
 
 
+def leak_name(dataset: Dataset, found: dict[str, str], number: int) -> str:
+    """Return what so many of the pictures that `leaks` found are, such as `near-copies of training pictures`."""
+    scenes = {item.image: item.scene for item in dataset.items}
+    if all(scenes[one] is not None and scenes[one] == scenes[other] for one, other in found.items()):
+        return "a near-copy of a training picture" if number == 1 else "near-copies of training pictures"
+    return "of the same scene or group as training pictures"
+
+
 def without_leaks(dataset: Dataset) -> Dataset:
     """Move training pictures to where pictures that belong to them are held back, as far as each class keeps some."""
     unit_of = units(dataset.items)

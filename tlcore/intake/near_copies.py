@@ -30,7 +30,7 @@ _FREQUENCIES = 6
 _NEIGHBOURS = 8
 _ROWS = 256
 _COLUMNS = 512
-_BATCH = 2048
+_BATCH = 256
 # Measured on planted and on real pairs of four sets of photographs, of digits and of drawn scenes.
 _LEAST_LIKENESS = 0.80
 _MOST_LIKENESS = 0.97
@@ -87,7 +87,7 @@ def find_scenes(
         root = list(range(len(keys)))
         for start in range(0, len(pairs), _BATCH):
             batch = [pair for pair in pairs[start : start + _BATCH] if _find(root, pair[0]) != _find(root, pair[1])]
-            chunks = [batch[first : first + 32] for first in range(0, len(batch), 32)]
+            chunks = [batch[first : first + 16] for first in range(0, len(batch), 16)]
             for chunk, found in zip(chunks, pool.map(partial(_compare, pixels), chunks), strict=True):
                 for (one, other, _), likeness in zip(chunk, found, strict=True):
                     if likeness >= needed:

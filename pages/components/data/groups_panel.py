@@ -15,7 +15,7 @@ from pages.components.gallery import page_of, thumbnail
 from pages.components.state import Context
 from pages.components.text import count, label, plain
 from tlcore.dataset import Dataset, Item, Split
-from tlcore.intake.leaks import leaks, without_leaks
+from tlcore.intake.leaks import leak_name, leaks, without_leaks
 from tlcore.intake.splitting import HELD_BACK, share_anew
 
 SHOWN_GROUPS = 12
@@ -140,11 +140,8 @@ def leak_words(dataset: Dataset, split: Split) -> str:
     found = leaks(dataset, split)
     if not found:
         return ""
-    scenes = {item.image: item.scene for item in dataset.items}
-    alike = all(scenes[one] is not None and scenes[one] == scenes[other] for one, other in found.items())
-    what = "near-copies of training pictures" if alike else "of the same scene or group as training pictures"
     number, total = len(found), count(len({item.image for item in dataset.subset(split)}), f"{split} picture")
-    return f"**{number:,} of {total} {'is' if number == 1 else 'are'} {what}**"
+    return f"**{number:,} of {total} {'is' if number == 1 else 'are'} {leak_name(dataset, found, number)}**"
 
 
 def _draw_leaks(context: Context, dataset: Dataset) -> None:

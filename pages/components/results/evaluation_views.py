@@ -15,7 +15,7 @@ from pages.components.results.trained_models import Model
 from pages.components.text import count, label, plain
 from tlcore.dataset import Dataset, Split
 from tlcore.errors import ImageError
-from tlcore.intake.leaks import leaks
+from tlcore.intake.leaks import leak_name, leaks
 from tlcore.intake.splitting import units
 from tlcore.results.evaluation import (
     ClassReport,
@@ -79,18 +79,21 @@ def show_what_belongs_together(evaluation: Evaluation, split: Split, dataset: Da
     learned = leaks(dataset, split)
     known = np.array([image in learned for image in evaluation.images], bool)
     number = int(known.sum())
-    if number:
-        left = evaluation.total - number
-        correct = int((evaluation.y_pred == evaluation.y_true)[~known].sum())
-        instead = f"{accuracy_words(correct, left)} instead of {accuracy_words(evaluation.correct, evaluation.total)}"
-        its = f"the {count(number, 'picture')} with near-copies or others of their group among the training pictures"
-        st.markdown(f"Without {its}: **{instead}**." if left else f"There are only {its}: it says little of new ones.")
+    if number and number < evaluation.total:
+        right = int((evaluation.y_pred == evaluation.y_true)[~known].sum())
+        st.markdown(
+            f"Without the {number:,} that {'is' if number == 1 else 'are'} {leak_name(dataset, learned, number)}: "
+            f"**{accuracy_words(right, evaluation.total - number)} instead of "
+            f"{accuracy_words(evaluation.correct, evaluation.total)}**."
+        )
+    elif number:
+        st.markdown(f"All of them are {leak_name(dataset, learned, 2)}, so this says little of new ones.")
     unit_of = units(dataset.items, scenes_together=dataset.scenes_together)
     found = len({unit_of[image] for image in evaluation.images if image in unit_of})
     if found < min(FEW_UNITS, evaluation.total):
         st.caption(
-            f"These {count(evaluation.total, 'picture')} show only {count(found, 'scene or group', 'scenes or groups')}, "
-            "so they say less of new ones than their number does."
+            f"These {count(evaluation.total, 'picture')} are of {count(found, 'scene or group', 'scenes or groups')} "
+            "only, so they say less of new ones than their number does."
         )
 
 
