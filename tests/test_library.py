@@ -99,7 +99,8 @@ def test_files_that_cannot_be_used_are_printed(
     assert len(read_dataset(folder).items) == 3
     shown = capsys.readouterr().err.splitlines()
     assert shown[0] == "Reading pictures"
-    assert len(shown) == 2
+    assert shown[1] == "3 pictures. blue, green and red are the classes."
+    assert len(shown) == 3
     assert shown[1].startswith("not used: ")
     assert "broken.jpg" in shown[1]
 
@@ -157,6 +158,9 @@ def test_labels_come_from_a_file_or_a_mapping(home: DataRoot, tmp_path: Path) ->
     table.write_text("file,parity\n" + "\n".join(f"{name},{parity}" for name, parity in labels.items()))
     for given in (table, str(table), labels):
         assert class_sizes(read_dataset(folder, labels=given)) == {"even": 6, "odd": 6}
+    table.write_text("file,class\nelsewhere.png,cat\n")
+    with pytest.raises(DatasetError, match=r"truth\.csv says no classes"):
+        read_dataset(folder, labels=table)
     with pytest.raises(DatasetError, match=r"gone\.csv cannot be read"):
         read_dataset(folder, labels=tmp_path / "gone.csv")
 

@@ -13,10 +13,11 @@ from tlcore.errors import DatasetError, RunError
 from tlcore.home import DataRoot
 from tlcore.intake.archives import Refusal
 from tlcore.intake.brought import Brought, by_files, by_folders, read_as
-from tlcore.intake.collection import gather
+from tlcore.intake.collection import Gathered, gather
 from tlcore.intake.decoding import pixels_of
 from tlcore.intake.label_files import LabelFile
 from tlcore.intake.near_copies import find_scenes
+from tlcore.intake.readings import Reading
 from tlcore.intake.sources import ArchiveSource, FolderSource
 from tlcore.intake.splitting import TEST_FRACTION, VALIDATION_FRACTION
 from tlcore.intake.tree import choose
@@ -85,6 +86,8 @@ def read_dataset(
         reading = read_as(brought, by_files(brought, labels))
     elif isinstance(classes, Mapping):
         reading = read_as(brought, by_folders(brought, classes))
+    elif label_file is not None and classes is None:
+        reading = _reading_of_file(gathered, label_file.path_parts[-1])
     else:
         reading = choose(brought.readings, classes)
     if groups is not None:
@@ -93,7 +96,7 @@ def read_dataset(
         reading = replace(reading, labels=tuple(replace(label, group=group) for label, group in pairs))
     scenes = find_scenes([picture.image for picture in brought.pictures], store.thumbnail)
     report = gathered.into(Dataset(), reading=reading, scenes=scenes, validation=validation, test=test, seed=seed)
-    progress.line(f"{reading.title}: {', '.join(report.dataset.class_names)}")
+    progress.line(f"{len(report.dataset.items):,} pictures. {reading.title}.")
     _print_unused(progress, report.refused, report.notes)
     return report.dataset
 
@@ -103,6 +106,17 @@ def _label_file(path: Path, labels: Path) -> LabelFile:
         return LabelFile((path.name if path.is_dir() else path.stem, labels.name), labels.read_bytes())
     except OSError as error:
         raise DatasetError(f"The file {labels} cannot be read ({error.strerror}). Check its name.") from error
+
+
+def _reading_of_file(gathered: Gathered, name: str) -> Reading:
+    """Return what a given label file says, or the folders that say the same."""
+    found = gathered.brought.readings.found
+    own = [reading for reading in found if reading.key == name or reading.key.startswith(f"{name}: ")]
+    if own:
+        return own[0]
+    if any(note.startswith(name) for note in found[0].notes):
+        return found[0]
+    raise DatasetError("\n".join((f"{name} says no classes of these pictures.", *gathered.notes)))
 
 
 def _classes_of(brought: Brought, key: str | int) -> list[str | None]:
