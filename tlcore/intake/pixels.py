@@ -172,7 +172,11 @@ def _eight_bit(
     finite = np.isfinite(numbers)
     numbers = np.where(finite, numbers, 0)
     darkest, brightest = grey_range or _own_range(numbers, image)
-    scaled = (numbers - np.float32(darkest)) * np.float32(255.0 / max(brightest - darkest, 1e-12))
+    if (
+        grey_range is not None and getattr(image, "tag_v2", {}).get(262) == 0
+    ):  # a TIFF in which 0 is white, as of X-rays
+        darkest, brightest = brightest, darkest
+    scaled = (numbers - np.float32(darkest)) * np.float32(255.0 / ((brightest - darkest) or 1e-12))
     scaled[~finite] = 0
     return np.clip(np.round(scaled), 0, 255).astype(np.uint8)
 
