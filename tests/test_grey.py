@@ -4,8 +4,11 @@ import io
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
+from tlcore.dataset import Dataset
+from tlcore.documents import read_document, write_document
 from tlcore.intake.decoding import measure_grey, pixels_of, read_image
 from tlcore.intake.grey import GreyRange, find_grey_range
 from tlcore.intake.pixels import read_square
@@ -90,6 +93,19 @@ def test_pictures_of_eight_bits_and_broken_files_have_no_say():
 def test_the_range_is_told():
     note = read_image(scans(4095, 1)[0], (0.0, 4095.0)).note
     assert note == "More than 8 bits: 0 to 4,095 are shown as black to white."
+
+
+def test_a_tiff_in_which_zero_is_white_is_turned_over():
+    values = np.linspace(0, 4095, 4096).reshape(64, 64).astype(np.uint16)
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, values, photometric="miniswhite")
+    found = range_of([buffer.getvalue()])
+    np.testing.assert_allclose(pixels_of(buffer.getvalue(), found)[..., 0], 255 - values / 4095 * 255, atol=0.51)
+
+
+def test_a_data_set_keeps_its_range():
+    dataset = Dataset(grey_range=(0.0, 4095.0))
+    assert read_document(write_document(dataset), Dataset) == dataset
 
 
 def test_without_a_range_every_picture_keeps_its_old_shades():

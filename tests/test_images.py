@@ -15,7 +15,7 @@ from tlcore.errors import ImageError
 from tlcore.images.resizing import decode_image
 from tlcore.intake.decoding import MAX_SIDE, clean_pixels, pixels_of, read_image
 from tlcore.intake.limits import MEGAPIXELS
-from tlcore.intake.pixels import RawCameraFileError, open_picture
+from tlcore.intake.pixels import UnusableKindError, open_picture
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -375,6 +375,14 @@ def test_the_first_three_of_many_bands_are_used(bands: int, planar: str, compres
     assert f"{bands} bands" in (clean.note or "")
 
 
+def test_many_bands_that_cannot_be_unpacked_safely_are_named():
+    data = bytearray(tiff(noise(20, 30, 6), photometric="minisblack", planarconfig="contig", compression="zlib"))
+    compression = data.index((259).to_bytes(2, "little") + b"\x03\x00\x01\x00\x00\x00")
+    data[compression + 8 : compression + 10] = (5).to_bytes(2, "little")  # LZW
+    with pytest.raises(ImageError, match=r"TIFF with 6 bands.*PNG"):
+        read_image(bytes(data))
+
+
 def test_many_deep_bands_are_scaled_by_the_range_of_the_data_set():
     values = np.random.default_rng(0).integers(0, 4096, (20, 30, 13), dtype=np.uint16)
     data = tiff(values, photometric="minisblack", planarconfig="contig")
@@ -404,7 +412,7 @@ def test_raw_camera_files_are_refused_not_taken_by_their_preview(tags: dict[int,
     data = encoded(Image.fromarray(noise(24, 32, 3)), "TIFF", tiffinfo=directory)
     with pytest.raises(ImageError, match="raw camera file"):
         read_image(data)
-    with pytest.raises(RawCameraFileError):
+    with pytest.raises(UnusableKindError):
         open_picture(io.BytesIO(data))
 
 

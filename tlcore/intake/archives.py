@@ -105,7 +105,7 @@ class Archive:
         for member in members:
             raw = texts[member.name] if isinstance(member.name, bytes) else member.name
             parts = split_path(raw)
-            is_folder = raw.endswith(("/", "\\"))
+            is_folder = raw.endswith(("/", "\\")) and not member.size
             if parts is None or not (parts or is_folder):
                 self._refuse((*around, raw), "Its path is absolute or leaves the archive. Make the archive again.")
                 continue

@@ -19,13 +19,13 @@ from tlcore.intake.pixels import (
     MAX_SIDE,
     NUM_BANDS,
     WHITE,
-    RawCameraFileError,
+    UnusableKindError,
     deep_values,
     ground,
     open_picture,
     upright_rgb,
 )
-from tlcore.intake.signatures import RAW, why_not_a_picture
+from tlcore.intake.signatures import why_not_a_picture
 
 THUMBNAIL_SIDE = 160
 
@@ -154,8 +154,8 @@ def _clean(data: bytes, grey_range: GreyRange | None) -> tuple[Image.Image, str 
         raise ImageError(
             f"The picture has far more than {MEGAPIXELS} megapixels, which is the limit. Save a smaller copy."
         ) from error
-    except RawCameraFileError as error:
-        raise ImageError(RAW) from error
+    except UnusableKindError as error:
+        raise ImageError(str(error)) from error
     except (UnidentifiedImageError, *DAMAGE_ERRORS) as error:
         raise ImageError(why_not_a_picture(data) or _DAMAGED) from error
     return rgb, note

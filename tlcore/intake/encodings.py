@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 
@@ -44,25 +43,12 @@ _MARKS = "、。・（）「」『』【】～　：，！？－＿々" + "".joi
 )
 
 # The share of a text's characters that a class of them has, from frequent to foreign. Only their order matters much.
-_FREQUENT, _USUAL, _RARE = 0.70, 0.28, 0.01
+_RARE = 0.01
 _FOREIGN = math.log(1e-6)
 _BROKEN_BYTE = math.log(1e-8)
 _PLAIN = math.log(1 / 40)  # a letter of a word in plain ASCII, whatever the encoding
 # A kanji beside a Latin letter, a capital inside a word, two accents together, a bracket behind an accent.
 _ODD_NEIGHBOURS = math.log(0.01)
-
-
-@dataclass(frozen=True, slots=True)
-class _Script:
-    """What names in one encoding are made of.
-
-    Attributes:
-        cost: Logarithm of the probability of a character; what is not in it is foreign.
-        has_latin: Whether plain letters stand in the same word as others.
-    """
-
-    cost: Mapping[str, float]
-    has_latin: bool = False
 
 
 # The encoding, its script, and how probable it is before any name was seen. ZIP files of Windows are written in the
@@ -107,12 +93,12 @@ def old_encoding(pieces: Iterable[bytes]) -> str:
 
     def probability(encoding: str) -> float:
         script, prior = _ENCODINGS[encoding]
-        return math.log(prior) + sum(_log_probability(p.decode(encoding, "replace"), _script(script)) for p in some)
+        return math.log(prior) + sum(_log_probability(p.decode(encoding, "replace"), script) for p in some)
 
     return max(_ENCODINGS, key=probability)
 
 
-def _log_probability(text: str, script: _Script) -> float:
+def _log_probability(text: str, script: str) -> float:
     total, word = 0.0, ""
     for c in text + " ":
         if c.isalpha():
@@ -125,51 +111,50 @@ def _log_probability(text: str, script: _Script) -> float:
         if c == "\ufffd":
             total += _BROKEN_BYTE
         elif not c.isascii():
-            total += script.cost.get(c, _FOREIGN)
+            total += _costs(script).get(c, _FOREIGN)
     return total
 
 
-def _word(word: str, script: _Script) -> float:
+def _word(word: str, script: str) -> float:
     if word.isascii():
         return len(word) * _PLAIN
     total = _ODD_NEIGHBOURS * (word != word.capitalize() and not word.islower() and not word.isupper())
-    total += sum(_PLAIN if c.isascii() else script.cost.get(c, _FOREIGN) for c in word)
+    total += sum(_PLAIN if c.isascii() else _costs(script).get(c, _FOREIGN) for c in word)
     for before, c in pairwise(word):
         # Accents stand among plain letters, all others do not.
-        odd = not (before.isascii() or c.isascii()) if script.has_latin else before.isascii() != c.isascii()
+        odd = not (before.isascii() or c.isascii()) if script == "latin" else before.isascii() != c.isascii()
         total += _ODD_NEIGHBOURS * odd
     return total
 
 
 @cache
-def _script(name: str) -> _Script:
-    if name == "latin":
-        return _Script(_costs(_FREQUENT_LATIN, _letters(0xC0, 0x17F), "°²³ªº'´`¿¡"), has_latin=True)
-    if name == "cyrillic":
-        return _Script(_costs(_FREQUENT_CYRILLIC, _letters(0x410, 0x44F), "ёЁ№"))
-    if name == "japanese":
-        kana = [*_letters(0x3041, 0x3096), *_letters(0x30A1, 0x30FA), "ー"]
-        return _Script(
-            _costs([*kana, *_FREQUENT_KANJI], _block("cp932", 0x88, 0x98), _letters(0xFF66, 0xFF9F) + _MARKS)
-        )
-    if name == "simplified":
-        return _Script(
-            _costs(_FREQUENT_SIMPLIFIED, _block("gb2312", 0xB0, 0xD7), _block("gb2312", 0xD8, 0xF7) + _MARKS)
-        )
-    if name == "traditional":
-        return _Script(_costs(_FREQUENT_TRADITIONAL, _block("cp950", 0xA4, 0xC6), _block("cp950", 0xC9, 0xF9) + _MARKS))
-    return _Script(_costs(_FREQUENT_HANGUL, _block("euc_kr", 0xB0, 0xC8), _letters(0xAC00, 0xD7A3) + _MARKS))
-
-
-def _costs(frequent: Iterable[str], usual: Iterable[str], rare: Iterable[str]) -> dict[str, float]:
+def _costs(script: str) -> Mapping[str, float]:
+    """Return the logarithm of each character's probability in names of a script; what is not in it is foreign."""
+    frequent, usual, rare, share = _characters(script)
     costs: dict[str, float] = {}
-    for share, characters in ((_RARE, rare), (_USUAL, usual)):
+    for part, characters in ((_RARE, rare), (1 - share, usual)):
         distinct = set(characters)
-        costs.update(dict.fromkeys(distinct, math.log(share / len(distinct))))
+        costs.update(dict.fromkeys(distinct, math.log(part / len(distinct))))
     # The frequent ones are listed the most frequent first; in a language, the n-th word or sign has about 1/n.
-    weights = {c: 1 / (rank + 10) for rank, c in enumerate(dict.fromkeys(frequent))}
+    weights = {c: 1 / (rank + 10) for rank, c in enumerate(frequent)}
     total = sum(weights.values())
-    return costs | {c: math.log(_FREQUENT * weight / total) for c, weight in weights.items()}
+    return costs | {c: math.log(share * weight / total) for c, weight in weights.items()}
+
+
+def _characters(script: str) -> tuple[str, str, str, float]:
+    """Return the frequent, the usual and the rare characters of a script, and the share of the frequent ones."""
+    if script == "latin":
+        return _FREQUENT_LATIN, _letters(0xC0, 0x17F), "°²³ªº'´`¿¡", 0.7
+    if script == "cyrillic":
+        return _FREQUENT_CYRILLIC, _letters(0x410, 0x44F), "ёЁ№", 0.7
+    if script == "japanese":
+        kana = _letters(0x3041, 0x3096) + _letters(0x30A1, 0x30FA) + "ー"
+        return kana + _FREQUENT_KANJI, _block("cp932", 0x88, 0x98), _letters(0xFF66, 0xFF9F) + _MARKS, 0.7
+    if script == "simplified":
+        return _FREQUENT_SIMPLIFIED, _block("gb2312", 0xB0, 0xD7), _block("gb2312", 0xD8, 0xF7) + _MARKS, 0.6
+    if script == "traditional":
+        return _FREQUENT_TRADITIONAL, _block("cp950", 0xA4, 0xC6), _block("cp950", 0xC9, 0xF9) + _MARKS, 0.6
+    return _FREQUENT_HANGUL, _block("euc_kr", 0xB0, 0xC8), _letters(0xAC00, 0xD7A3) + _MARKS, 0.8
 
 
 def _letters(first: int, last: int) -> str:

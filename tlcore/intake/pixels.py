@@ -35,15 +35,22 @@ _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "PPM")  # an MP
 _PLUGINS = (AvifImagePlugin, PpmImagePlugin, TiffImagePlugin, WebPImagePlugin)
 NUM_BANDS = "num_bands"
 _DEEP_BANDS = "deep_bands"
-_MAX_VALUES = 200_000_000
+# What is read here and not by Pillow may have so many bytes when it is unpacked.
+_MAX_BYTES = 200_000_000
 # Deflate shrinks a thousand times at most, so that a packed strip of this size stays below a gigabyte.
 _MAX_PACKED_STRIP_BYTES = 1_000_000
+_UNPACKED, _DEFLATES = 1, (8, 32946)
+RAW = "This is a raw camera file. Export it as JPEG in a photo program: the small preview in it is not used."
+_MANY_BANDS = (
+    "This is a TIFF with {} bands, stored in a way that cannot be read. Save it without compression and smaller than "
+    "200 MB, or export red, green and blue as PNG."
+)
 # Less than this part of what can be seen differs clearly from white: on white it would be a blank picture.
 _CLEAR_PART, _CLEAR_DIFFERENCE = 0.02, 24
 
 
-class RawCameraFileError(UnidentifiedImageError):
-    """A raw file of a camera, of which only a small preview could be read."""
+class UnusableKindError(UnidentifiedImageError):
+    """A picture of a known kind that cannot be used; its text says what to do."""
 
 
 def read_square(
@@ -68,7 +75,7 @@ def open_picture(file: str | Path | IO[bytes]) -> Image.Image:
     """Open a picture of a kind that is taken; its pixels are not decoded yet.
 
     Raises:
-        RawCameraFileError: If it is a raw file of a camera.
+        UnusableKindError: If it is a raw file of a camera, or has many bands in a way that cannot be read.
         UnidentifiedImageError: If it is no picture, or of another kind.
     """
     try:
@@ -76,7 +83,7 @@ def open_picture(file: str | Path | IO[bytes]) -> Image.Image:
     except UnidentifiedImageError:
         data = _content(file)
         if _is_raw(data):
-            raise RawCameraFileError("a raw camera file") from None
+            raise UnusableKindError(RAW) from None
         opened = _open_pam(data) if data.startswith(b"P7\n") else _open_many_bands(data)
         if opened is None:
             raise
@@ -86,7 +93,7 @@ def open_picture(file: str | Path | IO[bytes]) -> Image.Image:
     data = _content(file)
     if _is_raw(data):
         image.close()
-        raise RawCameraFileError("a raw camera file")
+        raise UnusableKindError(RAW)
     bands = getattr(image, "tag_v2", {}).get(277, 1)
     if bands > 3 and len(image.getbands()) == 1:  # of layers one after another Pillow takes the first
         return _open_many_bands(data) or image
@@ -172,7 +179,11 @@ def _eight_bit(
     finite = np.isfinite(numbers)
     numbers = np.where(finite, numbers, 0)
     darkest, brightest = grey_range or _own_range(numbers, image)
-    scaled = (numbers - np.float32(darkest)) * np.float32(255.0 / max(brightest - darkest, 1e-12))
+    if (
+        grey_range is not None and getattr(image, "tag_v2", {}).get(262) == 0
+    ):  # a TIFF in which 0 is white, as of X-rays
+        darkest, brightest = brightest, darkest
+    scaled = (numbers - np.float32(darkest)) * np.float32(255.0 / ((brightest - darkest) or 1e-12))
     scaled[~finite] = 0
     return np.clip(np.round(scaled), 0, 255).astype(np.uint8)
 
@@ -229,12 +240,15 @@ def _open_pam(data: bytes) -> Image.Image | None:
         return None
     kind = np.dtype(np.uint8 if top < 256 else ">u2")
     count = width * height * depth
-    if not (found and width > 0 and height > 0 and 1 <= depth <= 4 and 0 < top < 65536 and count <= _MAX_VALUES):
+    fits = min(width, height) > 0 and depth in (1, 2, 3, 4) and 0 < top < 65536
+    if not (found and fits and count * kind.itemsize <= _MAX_BYTES):
         return None
     values = np.frombuffer(data, kind, count, len(head) + len(found)).reshape(height, width, depth)
     if top > 255 and depth == 1:
         return Image.fromarray((values[..., 0].astype(np.uint32) * 65535 // top).astype(np.uint16))
-    eight_bit = np.minimum(np.round(values.astype(np.float64) * (255 / top)), 255).astype(np.uint8)
+    eight_bit = values
+    if top != 255:
+        eight_bit = np.minimum(np.round(values.astype(np.float32) * np.float32(255 / top)), 255).astype(np.uint8)
     return Image.fromarray(eight_bit[..., 0] if depth == 1 else eight_bit)
 
 
@@ -248,9 +262,11 @@ def _open_many_bands(data: bytes) -> Image.Image | None:
         raise UnidentifiedImageError("perhaps a TIFF with many bands: `pip install tifffile` opens it") from error
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         page = tiff.pages.first
-        packed = page.compression != 1 and max(page.databytecounts) > _MAX_PACKED_STRIP_BYTES
-        if page.samplesperpixel < 3 or packed or page.size > _MAX_VALUES:
+        if page.samplesperpixel < 3:
             return None
+        safely_packed = page.compression in _DEFLATES and max(page.databytecounts) <= _MAX_PACKED_STRIP_BYTES
+        if page.nbytes > _MAX_BYTES or not (page.compression == _UNPACKED or safely_packed):
+            raise UnusableKindError(_MANY_BANDS.format(page.samplesperpixel))
         values = page.asarray()
     bands = np.moveaxis(values, 0, -1) if page.planarconfig == 2 else values
     if bands.ndim != 3 or bands.dtype.kind not in "uif":

@@ -5,6 +5,8 @@ from __future__ import annotations
 import zlib
 from contextlib import suppress
 
+from tlcore.intake.pixels import RAW
+
 _ARCHIVE = "This is {what} file, not a picture. Unpack it and add the pictures in it."
 _CONVERT = "This is {what}, which cannot be used. Export it as JPEG or PNG."
 _FILM = "This is a film, not a picture. Take single pictures out of it."
@@ -14,7 +16,6 @@ _SCAN = (
 )
 _ARRAY = "This is {what} with numbers, not a picture file. Save each picture in it as PNG, then add those."
 _LINK = "This is {what}, not the picture itself. Add the file that it stands for."
-RAW = "This is a raw camera file. Export it as JPEG in a photo program: the small preview in it is not used."
 _OFFICE = "This is an office document, not a picture. Save the pictures in it as JPEG or PNG and add those."
 
 _OTHER_ARCHIVES = (

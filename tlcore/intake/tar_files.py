@@ -30,7 +30,7 @@ def is_tar(file: IO[bytes]) -> bool:
     file.seek(0)
     if head[257:262] == b"ustar":
         return True
-    unpacked = unpacked_chunks(file)
+    unpacked = _unpacked(file)
     if unpacked is None:
         return False
     found = b""
@@ -41,7 +41,7 @@ def is_tar(file: IO[bytes]) -> bool:
     return found[257:262] == b"ustar"
 
 
-def unpacked_chunks(file: IO[bytes]) -> Iterator[bytes] | None:
+def _unpacked(file: IO[bytes]) -> Iterator[bytes] | None:
     """Yield what is packed in a gzip, bzip2 or xz file, `None` if it is none of these."""
     head = file.read(6)
     file.seek(0)
@@ -65,7 +65,7 @@ def tar_members(file: IO[bytes], max_bytes: float) -> tuple[list[Member], IO[byt
     """
     size = file.seek(0, 2)
     file.seek(0)
-    unpacked = unpacked_chunks(file)
+    unpacked = _unpacked(file)
     if unpacked is not None:
         file = spool(unpacked, min(max_bytes, max(_RATIO_FLOOR_BYTES, RATIO.value * size)))
     try:

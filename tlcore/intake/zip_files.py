@@ -56,7 +56,7 @@ def zip_members(file: IO[bytes]) -> list[Member]:
     ]
 
 
-def packing_reason(method: int) -> str:
+def _packing_reason(method: int) -> str:
     """Return why a method of packing is not read, and what to do."""
     how = _METHOD_NAMES.get(method, "in an unusual way")
     return f"Packed {how}, which is not read here: unpack it and make the ZIP again with the normal method (Deflate)."
@@ -118,7 +118,7 @@ def _why_refused(info: zipfile.ZipInfo, overlaps: bool) -> str | None:
     if info.flag_bits & _ENCRYPTED:
         return PASSWORD
     if info.compress_type not in _METHODS:
-        return packing_reason(info.compress_type)
+        return _packing_reason(info.compress_type)
     if overlaps:
         return "It shares its bytes with another file, as in damaged or harmful ZIP files. Make the ZIP again."
     if info.file_size > _RATIO_FLOOR_BYTES and info.file_size > RATIO.value * info.compress_size:
