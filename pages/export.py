@@ -52,12 +52,27 @@ with st.bottom, st.container(horizontal=True, horizontal_alignment="right"):
         icon=":material/download:",
     )
 
-st.subheader("What you get", anchor=False)
-for name in paths:
-    with st.container(horizontal=True, vertical_alignment="center"):
-        link = f"{name} ({file_size(sizes[name])})"
-        st.link_button(link, download_url(run.id, name), icon=":material/download:", key=name)
-        st.markdown(FILE_WORDS[name], width="content")
+left, right = st.columns(2, gap="large")
+with left:
+    st.subheader("What you get", anchor=False)
+    for name in paths:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            link = f"{name} ({file_size(sizes[name])})"
+            st.link_button(link, download_url(run.id, name), icon=":material/download:", key=name)
+            st.markdown(FILE_WORDS[name], width="content")
+with right:
+    st.subheader("How it was made", anchor=False)
+    choices, values = zip(*run_settings(run), strict=True)
+    st.table({"Choice": choices, "Value": values}, hide_header=True, hide_index=True, border="horizontal")
+    st.download_button(
+        "All settings (JSON)",
+        to_json(run.config),
+        f"run-{run.number}.json",
+        "application/json",
+        icon=":material/data_object:",
+        on_click="ignore",
+        help="Everything that was chosen. The same settings on the same pictures make the same model again.",
+    )
 
 st.subheader("Use it in Python", anchor=False)
 if PIXELS_FILE in paths:
@@ -71,16 +86,3 @@ if PIXELS_FILE in paths:
         st.code(prediction_code(run.config.model, grey_range), language=None)
 else:
     st.markdown("This model is from an earlier version of the app. Its program is in `README.txt`.")
-
-st.subheader("How it was made", anchor=False)
-choices, values = zip(*run_settings(run), strict=True)
-st.table({"Choice": choices, "Value": values}, hide_header=True, hide_index=True, border="horizontal")
-st.download_button(
-    "All settings (JSON)",
-    to_json(run.config),
-    f"run-{run.number}.json",
-    "application/json",
-    icon=":material/data_object:",
-    on_click="ignore",
-    help="Everything that was chosen. The same settings on the same pictures make the same model again.",
-)

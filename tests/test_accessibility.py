@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 import tomllib
+import zipfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -18,9 +20,11 @@ from pages.components.figures.class_counts import class_counts_words
 from pages.components.figures.curves import curve_figure, curve_words, overlaid_figure
 from pages.components.figures.network import network_words
 from pages.components.figures.results import confusion_words, probability_words
+from pages.components.frame import STEPS
 from pages.components.train.rate_finder import rate_words
 from pages.server.asgi import USER_COOKIE
 from tests.browser import open_context
+from tests.coloured_pictures import picture, png
 from tests.page_tests import PAGES_DIR, ROOT_DIR
 from tests.ready_projects import ReadyProject, make_project
 from tests.screenshots import learn_more
@@ -157,9 +161,14 @@ def engine(app: AppServer) -> sa.Engine:
 
 
 @pytest.fixture(scope="module")
-def project(app: AppServer, engine: sa.Engine) -> ReadyProject:
-    """A project in which everything has been done once."""
-    made = make_project(engine, app.home, OWNER, "Surfaces", sample="surfaces", training=TrainingConfig(epochs=3))
+def project(app: AppServer, engine: sa.Engine, tmp_path_factory: pytest.TempPathFactory) -> ReadyProject:
+    """A project in which everything has been done once; some pictures lie in the wrong class, so there are mistakes."""
+    archive = tmp_path_factory.mktemp("pictures") / "colours.zip"
+    with zipfile.ZipFile(archive, "w") as pictures:
+        for number, (colour, other) in itertools.product(range(24), (("blue", "red"), ("red", "blue"))):
+            shown = colour if number % 4 else other
+            pictures.writestr(f"{colour}/{number}.png", png(picture(shown, number)))
+    made = make_project(engine, app.home, OWNER, "Colours", archive=archive, training=TrainingConfig(epochs=3))
     learn_more(engine, app.home, made)
     return made
 
@@ -233,6 +242,11 @@ PAGES = {
 }
 
 
+def test_every_page_is_looked_at() -> None:
+    looked_at = {address.split("?")[0].removeprefix("/") for address in PAGES.values()}
+    assert {"", *(spec.step for spec in STEPS)} == looked_at
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PAGES)
 def test_axe_finds_nothing(app: AppServer, context: BrowserContext, project: ReadyProject, name: str) -> None:
@@ -278,7 +292,7 @@ def test_axe_finds_nothing_in_what_opens_over_a_page(
     page.keyboard.press("Escape")
     page.get_by_role("dialog").wait_for(state="detached")
     page.goto(f"{app.address}/augment?project={project.id}")
-    page.get_by_role("button", name="Surfaces").click()
+    page.get_by_role("button", name="Colours").click()
     page.get_by_label("Name of the project").wait_for()
     wait_until_still(page)
     assert violations(page) == []

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from pages.server.asgi import USER_COOKIE
 from tests.browser import TIMEOUT_SECONDS, PageWatch, open_context, see_live_answers
+from tests.coloured_pictures import picture, png
 from tests.ready_projects import LONG_TRAINING, ReadyProject, begin_run, make_project, wait_for_end, wait_for_phase
 from tests.server import PROBE, AppServer, prepare_home
 from tlcore.config import TrainingConfig
@@ -37,6 +38,13 @@ STEP_NAMES = ("Data", "Augment", "Model", "Train", "Understand", "Predict", "Exp
 FIRST_PHASES = re.compile("Preparing|Computing|Training")
 OWNER = "o" * 24
 PROJECT_NAME = "Secret surfaces"
+
+COUNT_WHAT_IS_DONE = """
+window.clicks = 0;
+window.keys = 0;
+addEventListener("click", (event) => { window.clicks += event.isTrusted; }, true);
+addEventListener("keydown", () => { window.keys += 1; }, true);
+"""
 NOT_HERE = "not here"
 
 
@@ -204,6 +212,36 @@ def test_the_first_answer_is_at_most_six_clicks_away(app: AppServer, page: Page,
     delete_only_project(page, app)
     watch.check()
     assert not app.home.run_dir(run_id).exists()
+
+
+def test_the_first_minute_goes_from_own_pictures_to_an_own_model(
+    app: AppServer, page: Page, watch: PageWatch, tmp_path: Path
+) -> None:
+    for colour in ("blue", "red"):
+        (tmp_path / "things" / colour).mkdir(parents=True)
+        for number in range(20):
+            (tmp_path / "things" / colour / f"{number}.png").write_bytes(png(picture(colour, number)))
+    page.add_init_script(COUNT_WHAT_IS_DONE)
+    open_home(page, app)
+
+    def walk() -> None:
+        button(page, "Bring pictures").click()
+        with page.expect_file_chooser() as waiting:
+            page.get_by_test_id("stFileUploader").get_by_role("button").first.click()
+        waiting.value.set_files(tmp_path / "things")
+        button(page, "Train now").click()
+        page.get_by_text("Validation accuracy", exact=True).wait_for()
+
+    within("own pictures to an own model", 60, walk)
+    clicks, keys = page.evaluate("() => [window.clicks, window.keys]")
+    clicks += 1  # in the dialog in which the person chooses the folder
+    print(f"clicks: {clicks}, keys: {keys}")
+    assert (clicks, keys) == (4, 0)
+    button(page, "Try it on a picture").click()
+    page.get_by_role("heading", name="The model").wait_for()
+    assert clicks + 1 <= 6
+    watch.check()
+    delete_only_project(page, app)
 
 
 @pytest.mark.usefixtures("as_owner")
