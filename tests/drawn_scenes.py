@@ -37,7 +37,7 @@ def frames_of(scene: Pixels, rng: np.random.Generator, count: int = 6, move: flo
     free = (SCENE_SIDE - FRAME_SIDE) // 2
     frames = []
     for _ in range(count):
-        left, top = (free + int(round(FRAME_SIDE * part)) for part in rng.uniform(-move, move, 2))
+        left, top = (free + round(FRAME_SIDE * part) for part in rng.uniform(-move, move, 2))
         frames.append(np.ascontiguousarray(scene[top : top + FRAME_SIDE, left : left + FRAME_SIDE]))
     return frames
 

@@ -242,7 +242,7 @@ def _at_first_sight(
 
 
 def _unit(windows: _Floats) -> _Floats:
-    rows = windows.reshape(len(windows), -1)
+    rows = windows.reshape(len(windows), windows.shape[1] * windows.shape[2])
     rows = rows - rows.mean(axis=1, keepdims=True)
     return np.asarray(rows / (np.linalg.norm(rows, axis=1, keepdims=True) + 1e-3), np.float32)
 
