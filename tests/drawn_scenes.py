@@ -14,7 +14,7 @@ Pixels = NDArray[np.uint8]
 SCENE_SIDE = 220
 FRAME_SIDE = 160
 # By these the two kinds of scenes are told apart, in the mean: the kind is visible, but not in every scene.
-CIRCLES = (0.35, 0.65)
+CIRCLES = (0.27, 0.73)
 
 
 def draw_scene(rng: np.random.Generator, kind: int, things: int = 12) -> Pixels:

@@ -1,4 +1,4 @@
-"""Near-copies: frames of one scene are found, pictures that are only alike are not, and the accuracy is the true one."""
+"""Near-copies: frames of a scene are found, what is only alike is not, and the accuracy shown is the true one."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ def test_pictures_of_published_sets_are_hardly_ever_taken_for_near_copies(
 @pytest.mark.slow
 def test_the_accuracy_of_bursts_is_the_true_one_when_their_frames_stay_together(ready_home: DataRoot) -> None:
     """85 scenes of six frames: shared out frame by frame, a model seems to know what it has learned by heart."""
-    rng, store = np.random.default_rng(11), ImageStore(ready_home)
+    rng, store = np.random.default_rng(12), ImageStore(ready_home)
 
     def stored(pixels: Pixels) -> str:
         clean = clean_pixels(pixels)
