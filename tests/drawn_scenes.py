@@ -14,7 +14,7 @@ Pixels = NDArray[np.uint8]
 SCENE_SIDE = 220
 FRAME_SIDE = 160
 # By these the two kinds of scenes are told apart, in the mean: the kind is visible, but not in every scene.
-CIRCLES = (0.35, 0.65)
+CIRCLES = (0.27, 0.73)
 
 
 def draw_scene(rng: np.random.Generator, kind: int, things: int = 12) -> Pixels:
@@ -37,7 +37,7 @@ def frames_of(scene: Pixels, rng: np.random.Generator, count: int = 6, move: flo
     free = (SCENE_SIDE - FRAME_SIDE) // 2
     frames = []
     for _ in range(count):
-        left, top = (free + int(round(FRAME_SIDE * part)) for part in rng.uniform(-move, move, 2))
+        left, top = (free + round(FRAME_SIDE * part) for part in rng.uniform(-move, move, 2))
         frames.append(np.ascontiguousarray(scene[top : top + FRAME_SIDE, left : left + FRAME_SIDE]))
     return frames
 

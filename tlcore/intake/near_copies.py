@@ -27,7 +27,7 @@ _MIDDLE = 24
 _SHIFTS = tuple((dx, dy) for dy in (-4, -2, 0, 2, 4) for dx in (-4, -2, 0, 2, 4) if (dy, dx) >= (0, 0))
 _MIRRORED = len(_SHIFTS)
 _FREQUENCIES = 6
-_NEIGHBOURS = 8
+_NEIGHBOURS = 5
 _ROWS = 256
 _COLUMNS = 512
 _BATCH = 256
@@ -242,7 +242,7 @@ def _at_first_sight(
 
 
 def _unit(windows: _Floats) -> _Floats:
-    rows = windows.reshape(len(windows), -1)
+    rows = windows.reshape(len(windows), windows.shape[1] * windows.shape[2])
     rows = rows - rows.mean(axis=1, keepdims=True)
     return np.asarray(rows / (np.linalg.norm(rows, axis=1, keepdims=True) + 1e-3), np.float32)
 
@@ -269,7 +269,7 @@ def _likeness(one: _Pixels, other: _Pixels, move: int, strict: bool) -> float:
     dx, dy = _SHIFTS[move] if move < _MIRRORED else (0, 0)
     scale = _SIDE // _COARSE
     start = np.array([[1, 0, scale * dx], [0, 1, scale * dy]], np.float32)
-    steps = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-3)
+    steps = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 1e-3)
     everywhere = np.ones((_SIDE, _SIDE), np.uint8)
     grey = _grey(one)
     try:
