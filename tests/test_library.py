@@ -101,8 +101,8 @@ def test_files_that_cannot_be_used_are_printed(
     assert shown[0] == "Reading pictures"
     assert shown[1] == "3 pictures. blue, green and red are the classes."
     assert len(shown) == 3
-    assert shown[1].startswith("not used: ")
-    assert "broken.jpg" in shown[1]
+    assert shown[2].startswith("not used: ")
+    assert "broken.jpg" in shown[2]
 
 
 def test_a_place_without_pictures_is_said(home: DataRoot, tmp_path: Path) -> None:
