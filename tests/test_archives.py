@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from tlcore.errors import ArchiveError, DatasetError, ImageError
-from tlcore.intake import archives, limits
+from tlcore.intake import limits
 from tlcore.intake.archives import open_archive
 
 JPEG = b"\xff\xd8 not a real one"
@@ -386,7 +386,7 @@ def test_limits_hold_over_archives_in_archives(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(ArchiveError, match="unpacks to"):
         open_archive(path)
     monkeypatch.delenv(limits.ARCHIVE_GB.setting)
-    monkeypatch.setattr(archives, "_MAX_INNER_ARCHIVES", 3)
+    monkeypatch.setenv(limits.INNER_ARCHIVES.setting, "3")
     with open_archive(path) as archive:
         assert (len(archive.entries), len(archive.refused)) == (27, 6)
 

@@ -41,6 +41,7 @@ class Always:
 
     class_names = ("cat", "dog")
     class_colors = (4, 2)
+    grey_range = (0.0, 4095.0)
 
     def __init__(self, *probabilities: float, image_size: int = 64) -> None:
         self.image_size = image_size
@@ -139,6 +140,7 @@ def test_the_predictor_of_a_group_averages_and_skips_who_counts_nothing() -> Non
     np.testing.assert_allclose(group.predict(pictures), [[0.25, 0.75]] * 2)
     assert [member.asked for member in members] == [1, 1, 0]
     assert (group.class_names, group.class_colors, group.image_size) == (("cat", "dog"), (4, 2), 96)
+    assert group.grey_range == (0.0, 4095.0)
     assert group.predict([]).shape == (0, 2)
 
 

@@ -13,7 +13,7 @@ from tlcore.damage import DAMAGE_ERRORS
 from tlcore.errors import ArchiveError, ImageError
 from tlcore.intake.aside import Aside, why_aside
 from tlcore.intake.encodings import decode_names
-from tlcore.intake.limits import ARCHIVE_GB, DEPTH, FILE_MB, FILES
+from tlcore.intake.limits import ARCHIVE_GB, DEPTH, FILES, INNER_ARCHIVES, why_too_large
 from tlcore.intake.members import Member, spool
 from tlcore.intake.names import printable, split_path
 from tlcore.intake.signatures import archive_kind
@@ -21,8 +21,6 @@ from tlcore.intake.tar_files import is_tar, tar_members
 from tlcore.intake.zip_files import IN_PARTS, PASSWORD, too_many_files, zip_members
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-# Each one keeps a file open.
-_MAX_INNER_ARCHIVES = 100
 _PART = re.compile(r"\.(z\d\d|r\d\d|part\d+\.rar|(zip|7z|rar|tar|tgz|tar\.\w+)\.\d{3})$", re.IGNORECASE)
 
 
@@ -101,7 +99,7 @@ class Archive:
         """Sort what is in a file; `around` are the folders in which it lies when it is an archive in an archive."""
         members = self._members(file)
         texts = decode_names(m.name for m in members if isinstance(m.name, bytes))
-        max_depth, max_bytes = DEPTH.value, FILE_MB.value * 1e6
+        max_depth = DEPTH.value
         for member in members:
             raw = texts[member.name] if isinstance(member.name, bytes) else member.name
             parts = split_path(raw)
@@ -126,9 +124,8 @@ class Archive:
                 self._refuse(parts, "A ZIP or TAR file in one that lies in another: unpack it and bring its pictures.")
             elif _is_archive(parts[-1]):
                 self._open_inner(member, parts)
-            elif member.size > max_bytes:
-                size = f"It has {member.size / 1e6:,.0f} MB; the limit is {FILE_MB} MB."
-                self._refuse(parts, f"{size} Save a smaller copy, or raise the setting {FILE_MB.setting}.")
+            elif (too_large := why_too_large(member.size)) is not None:
+                self._refuse(parts, too_large)
             else:
                 self.entries.append(ArchiveEntry(parts, member))
         self._check_limits()
@@ -156,8 +153,10 @@ class Archive:
 
     def _open_inner(self, member: Member, parts: tuple[str, ...]) -> None:
         try:
-            if self._num_inner >= _MAX_INNER_ARCHIVES:
-                raise ArchiveError(f"There are more than {_MAX_INNER_ARCHIVES} archives in this one. Unpack it first.")
+            if self._num_inner >= INNER_ARCHIVES.value:
+                raise ArchiveError(
+                    f"There are more than {INNER_ARCHIVES} archives in this one. {INNER_ARCHIVES.way_out}"
+                )
             self._num_inner += 1
             copy = spool(member.chunks(), self._bytes_left())
             self._keep(copy)

@@ -62,7 +62,9 @@ FILES: Final = Limit("TRANSFER_LAB_MAX_FILES", 50_000, "files in one archive, or
 ARCHIVE_GB: Final = Limit("TRANSFER_LAB_MAX_ARCHIVE_GB", 2, "gigabytes that an archive may have when it is unpacked")
 FILE_MB: Final = Limit("TRANSFER_LAB_MAX_FILE_MB", 128, "megabytes of one file")
 # Pillow itself refuses what is larger.
-MEGAPIXELS: Final = Limit("TRANSFER_LAB_MAX_MEGAPIXELS", 40, "megapixels of a picture that is not JPEG", highest=170)
+MEGAPIXELS: Final = Limit(
+    "TRANSFER_LAB_MAX_MEGAPIXELS", 40, "megapixels of a picture (at most 170; plain JPEG may have more)", highest=170
+)
 # A plain picture without noise shrinks a thousand times and is honest; a bomb needs both, ratio and size.
 RATIO: Final = Limit("TRANSFER_LAB_MAX_RATIO", 200, "how often larger than packed a file of more than 8 MB may become")
 DEPTH: Final = Limit("TRANSFER_LAB_MAX_DEPTH", 32, "folders inside each other")
@@ -73,5 +75,29 @@ LABEL_ROWS: Final = Limit("TRANSFER_LAB_MAX_LABEL_ROWS", 500_000, "rows of a lab
 CELL_LENGTH: Final = Limit("TRANSFER_LAB_MAX_CELL_LENGTH", 100_000, "characters in one cell of a label file")
 
 UPLOAD_GB: Final = Limit("TRANSFER_LAB_UPLOAD_GB", 4, "gigabytes that a person may bring at once through the browser")
+# Each one keeps a file open.
+INNER_ARCHIVES: Final = Limit("TRANSFER_LAB_MAX_INNER_ARCHIVES", 100, "archives in one archive")
 
-LIMITS: Final = (FILES, UPLOAD_GB, ARCHIVE_GB, FILE_MB, MEGAPIXELS, RATIO, DEPTH, LABEL_MB, LABEL_ROWS, CELL_LENGTH)
+LIMITS: Final = (
+    FILES,
+    UPLOAD_GB,
+    ARCHIVE_GB,
+    FILE_MB,
+    MEGAPIXELS,
+    RATIO,
+    DEPTH,
+    LABEL_MB,
+    LABEL_ROWS,
+    CELL_LENGTH,
+    INNER_ARCHIVES,
+)
+
+
+def why_too_large(num_bytes: int) -> str | None:
+    """Return why a file is too large to be read, `None` if it is not."""
+    if num_bytes <= FILE_MB.value * 1e6:
+        return None
+    return (
+        f"It has {num_bytes / 1e6:,.0f} MB; the limit is {FILE_MB} MB. "
+        f"Save a smaller copy, or raise the setting {FILE_MB.setting}."
+    )

@@ -17,7 +17,7 @@ from tlcore.intake.aside import Aside, why_aside
 from tlcore.intake.decoding import CleanImage, read_image
 from tlcore.intake.grey import GreyRange
 from tlcore.intake.label_files import is_label_file
-from tlcore.intake.limits import DEPTH, FILE_MB
+from tlcore.intake.limits import DEPTH, why_too_large
 from tlcore.intake.names import PICTURE_SUFFIXES, printable, split_path
 from tlcore.intake.readings import Label
 from tlcore.intake.zip_files import IN_PARTS
@@ -247,9 +247,9 @@ def _read_file(place: Path | bytes) -> bytes:
     if isinstance(place, bytes):
         return place
     try:
-        size = place.stat().st_size
-        if size > FILE_MB.value * 1e6:
-            raise ImageError(f"It has {size / 1e6:,.0f} MB; the limit is {FILE_MB} MB. Save a smaller copy.")
+        too_large = why_too_large(place.stat().st_size)
+        if too_large is not None:
+            raise ImageError(too_large)
         return place.read_bytes()
     except OSError as error:
         raise ImageError(f"The file cannot be read ({error.strerror}). Add it again.") from error

@@ -16,7 +16,7 @@ import msgspec
 from tlcore.errors import ArchiveError, DatasetError, NotFoundError
 from tlcore.home import DataRoot, storage_error
 from tlcore.intake.archives import ARCHIVE_SUFFIXES, Refusal, open_archive
-from tlcore.intake.limits import FILE_MB, FILES, UPLOAD_GB
+from tlcore.intake.limits import FILES, UPLOAD_GB, why_too_large
 from tlcore.intake.names import printable
 from tlcore.intake.signatures import archive_kind
 from tlcore.storage.requests import ImportRequest, StagedFile
@@ -130,10 +130,7 @@ def _expect(file: Announced, scratch_path: Path) -> Expected:
             return Expected(file.name, file.num_bytes, refusal=str(error))
         finally:
             scratch_path.unlink()
-    if file.num_bytes > FILE_MB.value * 1e6:
-        too_large = f"It has {file.num_bytes / 1e6:,.0f} MB; the limit is {FILE_MB} MB. Save a smaller copy."
-        return Expected(file.name, file.num_bytes, refusal=too_large)
-    return Expected(file.name, file.num_bytes)
+    return Expected(file.name, file.num_bytes, refusal=why_too_large(file.num_bytes))
 
 
 def finish_upload(name: str, home: DataRoot, class_name: str | None = None) -> ImportRequest | None:
