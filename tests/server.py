@@ -43,6 +43,12 @@ class AppServer:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def pid(self) -> int:
+        """The process of the server that was started last."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def log(self) -> str:
         """What all servers of this data root have said so far."""
         return (self.home.path / "server.log").read_text(encoding="utf-8", errors="replace")

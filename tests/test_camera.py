@@ -263,6 +263,15 @@ def test_a_session_whose_end_got_lost_is_stored_when_the_next_begins(context: Co
     assert recording.session.class_name == "Class 2"
 
 
+def test_a_session_that_ended_by_leaving_the_page_is_stored_when_the_camera_asks_again(context: Context) -> None:
+    recording = taken(Recording(), pictures_of("one", "Class 1", 0), context, None)
+    question = Message(9, "question", (jpeg("red", 9),))
+    recording = taken(recording, question, context, None)
+    assert recording.is_stored
+    assert recording.session is None
+    assert notes(context) == ["3 pictures into Class 1"]
+
+
 def test_an_edit_on_another_page_in_the_meantime_is_kept(context: Context) -> None:
     recording = taken(Recording(), pictures_of("s", "Class 1", 0), context, None)
     other = coloured_dataset(context.home, per_class=4)

@@ -104,6 +104,7 @@ def page(context: BrowserContext, app: AppServer) -> Iterator[Page]:
     page.add_init_script(NOTED_TRACKS)
     yield page
     watch.check()
+    assert "Traceback" not in app.log
 
 
 def open_camera(page: Page, app: AppServer, engine: sa.Engine) -> str:
@@ -195,6 +196,7 @@ def test_it_records_with_the_keyboard_and_a_class_gets_its_name_first(
     page.get_by_label("Name of this class").fill("red ball")
     page.keyboard.press("Enter")
     page.get_by_text("Undo: renamed ball to red ball").wait_for()
+    page.get_by_role("button", name="red ball (").wait_for()
     page.get_by_role("button", name="Hold to record: red ball").wait_for()
     assert dataset_of(engine, app, project_id).class_names == ("red ball",)
 
@@ -247,7 +249,7 @@ def test_memory_stays_flat_while_it_records(app: AppServer, page: Page, engine: 
     open_camera(page, app, engine)
     record(page, "Class 1", "disc")
     devtools = page.context.new_cdp_session(page)
-    server = next(process for process in psutil.process_iter() if str(app.port) in process.cmdline())
+    server = psutil.Process(app.pid)
 
     def megabytes() -> tuple[float, float]:
         devtools.send("HeapProfiler.collectGarbage")

@@ -8,6 +8,8 @@ const PAUSE_PER_ROUND_TRIP = 1.5; // a server with many people is asked less
 const MOVING_MS = 700; // a page that is drawn anew may put the camera elsewhere
 const SHOWN_PICTURES = 8;
 const STEADY_MS = 1500; // so long an answer lasts before it is read out
+const HOLD_KEYS = [" ", "Enter"];
+const RELEASES = ["pointerup", "pointercancel", "keyup", "blur"];
 const HINT = "Move it, turn it, change the light while you hold.";
 
 const cameras = new Map(); // key of the component -> its camera
@@ -36,8 +38,10 @@ class Camera {
   constructor() {
     this.places = new Map(); // where it is drawn -> what was last said there
     this.heard = new WeakSet(); // places whose buttons are listened to
+    this.notice = { text: "", canTryAgain: false };
     this.stream = null;
     this.starting = 0; // counts attempts, so that an old one that succeeds late is let go
+    this.devices = []; // cameras that the browser has
     this.wanted = { facingMode: { ideal: "environment" } };
     this.canvas = document.createElement("canvas");
     this.number = Date.now(); // of the message under way
@@ -53,6 +57,10 @@ class Camera {
     this.total = 0; // pictures in the data set
     this.isPaused = false;
     this.best = { name: "", since: 0, heard: "" };
+    // On the window: the page may be drawn anew under the finger, with another button.
+    this.onRelease = (event) => {
+      if (event.type !== "keyup" || HOLD_KEYS.includes(event.key)) this.release();
+    };
     this.onVisibility = () => {
       this.release();
       if (document.hidden) this.stop();
@@ -69,7 +77,6 @@ class Camera {
 
   moveTo(root) {
     const isNew = !this.root;
-    if (!isNew) this.release(); // the button that is held is gone
     this.root = root;
     this.find = (selector) => root.querySelector(selector);
     if (!this.heard.has(root)) this.listen();
@@ -77,9 +84,11 @@ class Camera {
     this.drawn = "";
     if (isNew) {
       document.addEventListener("visibilitychange", this.onVisibility);
+      for (const name of RELEASES) window.addEventListener(name, this.onRelease);
       this.timer = setInterval(() => this.tick(), 20);
       this.start();
     } else {
+      this.drawNotice();
       this.showStream();
     }
   }
@@ -89,6 +98,7 @@ class Camera {
       forget();
       clearInterval(this.timer);
       document.removeEventListener("visibilitychange", this.onVisibility);
+      for (const name of RELEASES) window.removeEventListener(name, this.onRelease);
       this.stop();
     }, MOVING_MS);
   }
@@ -119,10 +129,9 @@ class Camera {
       this.stop();
       this.explain("The camera was taken away or switched off. Connect it, then try again.", true);
     });
-    this.showStream();
     const devices = await navigator.mediaDevices.enumerateDevices();
     this.devices = devices.filter((device) => device.kind === "videoinput").map((device) => device.deviceId);
-    this.find(".other").hidden = this.devices.length < 2;
+    this.showStream();
     return null;
   }
 
@@ -139,8 +148,8 @@ class Camera {
     const { facingMode } = this.stream.getVideoTracks()[0].getSettings();
     video.srcObject = this.stream;
     video.classList.toggle("mirrored", facingMode !== "environment"); // as people know themselves
-    this.find(".notice").hidden = true;
-    this.find(".other").hidden = (this.devices ?? []).length < 2;
+    this.explain("", false);
+    this.find(".other").hidden = this.devices.length < 2;
     if (this.isPaused) video.pause();
     else video.play().catch(() => {}); // plays by itself as soon as the page may
   }
@@ -159,9 +168,15 @@ class Camera {
   }
 
   explain(text, canTryAgain) {
+    this.notice = { text, canTryAgain };
+    this.drawNotice();
+  }
+
+  drawNotice() {
+    const { text, canTryAgain } = this.notice;
     this.find(".notice p").textContent = text;
     this.find(".notice .again").hidden = !canTryAgain;
-    this.find(".notice").hidden = false;
+    this.find(".notice").hidden = text === "";
   }
 
   picture() {
@@ -216,30 +231,22 @@ class Camera {
 
   listen() {
     const button = this.find(".record");
-    const press = () => this.press();
-    const release = () => this.release();
     button.addEventListener("pointerdown", (event) => {
-      if (event.button !== 0) return;
-      button.setPointerCapture(event.pointerId);
-      press();
+      if (event.button === 0) this.press();
     });
-    for (const name of ["pointerup", "pointercancel", "lostpointercapture", "blur"]) {
-      button.addEventListener(name, release);
-    }
     button.addEventListener("contextmenu", (event) => event.preventDefault()); // a long touch
     for (const name of ["keydown", "keyup"]) {
       button.addEventListener(name, (event) => {
-        if (event.key !== " " && event.key !== "Enter") return;
-        event.preventDefault();
-        if (name === "keyup") release();
-        else if (!event.repeat) press();
+        if (!HOLD_KEYS.includes(event.key)) return;
+        event.preventDefault(); // no click
+        if (name === "keydown" && !event.repeat) this.press();
       });
     }
     button.addEventListener("click", (event) => {
       if (event.detail !== 0) return;
       // A press of somebody's help to use the page, which cannot hold: the next one ends it.
-      if (this.recording) release();
-      else press();
+      if (this.recording) this.release();
+      else this.press();
     });
     this.find(".pause").addEventListener("click", () => this.setPaused(!this.isPaused));
     this.find(".other").addEventListener("click", () => this.takeOther());
@@ -256,6 +263,7 @@ class Camera {
     this.shown = [];
     this.said = "";
     this.drawRecording();
+    this.tick(); // a tap is one picture
   }
 
   record(session) {
@@ -287,10 +295,12 @@ class Camera {
       this.find(".name input").value = old;
       return;
     }
-    const isStored = !this.added.includes(old);
-    if (isStored) this.post({ kind: "rename", class_name: old, new_name: name });
-    else this.added[this.added.indexOf(old)] = name;
-    if (isStored) this.renamed = { old, name };
+    if (this.added.includes(old)) {
+      this.added[this.added.indexOf(old)] = name;
+    } else {
+      this.post({ kind: "rename", class_name: old, new_name: name });
+      this.renamed = { old, name, number: this.number };
+    }
     this.selected = name;
     this.drawClasses();
     this.drawRecording();
@@ -314,15 +324,17 @@ class Camera {
       if (data.said) this.said = data.said;
     }
     const stored = data.classes.map((label) => label.name);
+    const isOver = stored.includes(this.renamed?.name) || data.answered > this.renamed?.number;
+    if (isOver) this.renamed = null; // the server says how it is called, whether it took the new name or not
     const total = data.classes.reduce((sum, label) => sum + label.pictures, 0);
     if (total < this.total) this.said = ""; // undone, or deleted
     this.total = total;
-    if (this.renamed && stored.includes(this.renamed.name)) this.renamed = null;
     this.added = this.added.filter((name) => !stored.includes(name));
     // Two to begin with, so that nobody must type before there is something to see.
     if (data.records) while (this.names.length < 2) this.addClass();
     if (!this.names.includes(this.selected)) {
-      this.selected = data.classes.find((label) => !label.pictures)?.name ?? this.added[0] ?? this.names[0] ?? null;
+      this.selected = this.classes.find((label) => !label.pictures)?.name ?? null;
+      this.selected ??= this.names[0] ?? null;
     }
     this.find(".choice").hidden = !data.records;
     this.find(".record").hidden = !data.records;
@@ -332,8 +344,14 @@ class Camera {
     this.drawAnswers(now);
   }
 
+  get classes() {
+    const { old, name } = this.renamed ?? {};
+    const stored = this.data.classes.map((label) => (label.name === old ? { ...label, name } : label));
+    return [...stored, ...this.added.map((added) => ({ name: added, color: "transparent", pictures: 0 }))];
+  }
+
   get names() {
-    return [...this.data.classes.map((label) => label.name), ...this.added];
+    return this.classes.map((label) => label.name);
   }
 
   addClass() {
@@ -347,9 +365,7 @@ class Camera {
 
   drawClasses() {
     if (!this.data.records) return;
-    const added = this.added.map((name) => ({ name, color: "transparent", pictures: 0 }));
-    const labels = [...this.data.classes, ...added];
-    if (this.renamed) labels.find((label) => label.name === this.renamed.old).name = this.renamed.name;
+    const labels = this.classes;
     const drawn = JSON.stringify([labels, this.selected]);
     if (drawn === this.drawn) return;
     this.drawn = drawn;

@@ -117,7 +117,8 @@ def draw_camera(
     }
 
     def pass_on() -> None:
-        message = read_message(st.session_state[key].get("message"))
+        # Nothing is there when the page was left while the message was under way.
+        message = read_message(st.session_state.get(key, {}).get("message"))
         if message is not None:
             take_message(message)
 

@@ -91,21 +91,20 @@ def _recorder(context: Context, run: Run | None) -> None:
 def taken(recording: Recording, message: Message, context: Context, run: Run | None) -> Recording:
     """Return what the recorder remembers after a message: pictures stored, a question answered, a class renamed."""
     view = replace(recording.view, answered=message.number, said="")
-    if message.kind == "question":
-        return Recording(recording.session, _answer(view, message, context, run))
+    session, is_stored = recording.session, False
     with errors_kept():
+        if session is not None and session.id != message.session:  # its end got lost, as when the page was left
+            view, session, is_stored = replace(view, said=_store(context, session)), None, True
+        if message.kind == "question":
+            return Recording(session, _answer(view, message, context, run), is_stored)
         if message.kind == "rename":
             _rename(context, message.class_name, message.new_name)
-            return Recording(recording.session, view, is_stored=True)
-        session = recording.session
-        if session is not None and session.id != message.session:  # its end got lost on the way
-            _store(context, session)
-            session = None
+            return Recording(session, view, is_stored=True)
         now = time.monotonic()
         session = session or Session(message.session, message.class_name, now)
         session = add_pictures(session, message.pictures, context.images, now)
         if not message.is_last:
-            return Recording(session, view)
+            return Recording(session, view, is_stored)
         return Recording(None, replace(view, said=_store(context, session)), is_stored=True)
     return Recording(None, view, is_stored=True)  # the page is drawn anew with the reason
 
@@ -160,7 +159,7 @@ def next_words(dataset: Dataset) -> str:
         return "Now choose another class and show something else, or nothing at all."
     if any(not counts[label.id, "test"] + counts[label.id, "validation"] for label in recorded):
         return (
-            "Record each class again from another place: that is kept for testing, and tells whether it has learned the "
-            "thing or only the place."
+            "Record each class again from another place: that is kept for testing, and tells whether it has learned "
+            "the thing or only the place."
         )
     return "Where is it wrong? Record more of that, into the right class."
