@@ -7,10 +7,12 @@ import json
 import re
 from datetime import date
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import sqlalchemy as sa
+import streamlit as st
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.scriptrunner_utils.script_run_context import ScriptRunContext
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
@@ -347,15 +349,17 @@ def test_parts_that_all_came_with_the_set_leave_nothing_to_split(engine: sa.Engi
 def test_the_import_of_what_was_sent_is_shown_as_this_tabs_own(
     engine: sa.Engine, home: DataRoot, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    project_id = make_project(engine, home)
+    told: dict[str, Any] = {}
+    monkeypatch.setattr(file_drop, "_component", lambda **given: told.update(given))  # no test page can drop files
+    project_id = create_project(engine, OWNER, "Pets").id
     app = open_app("data", project=project_id)
     app = check(app.segmented_control(key="way").set_value(way).run())
     job_id = create_job(engine, "import", project_id, ImportRequest())
-    begun = iter([job_id])  # no page can drop files in a test
-    monkeypatch.setattr(file_drop, "_component", lambda **_: SimpleNamespace(begun=next(begun, None)))
-    app = check(app.run())
-    assert app.session_state[STARTED_IMPORT] == job_id
-    assert "about to start" in app.get("progress")[0].proto.text
+    state = {told["key"]: SimpleNamespace(begun=job_id), f"{told['key']}-handled": 0}
+    monkeypatch.setattr(st, "session_state", state)
+    told["on_begun_change"]()
+    assert state[STARTED_IMPORT] == job_id
+    assert state[f"{told['key']}-handled"] == 1
 
 
 def test_uploaded_bytes_leave_the_memory_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,9 +19,10 @@ from tests.browser import TIMEOUT_SECONDS, PageWatch, open_context
 from tests.coloured_pictures import png
 from tests.server import AppServer
 from tlcore.home import DataRoot
+from tlcore.jobs.control import stop_job
 from tlcore.storage.database import open_database
 from tlcore.storage.datasets import current_dataset
-from tlcore.storage.jobs import last_job, read_request, request_stop
+from tlcore.storage.jobs import last_job, read_request
 from tlcore.storage.projects import create_project
 from tlcore.storage.requests import ImportRequest
 
@@ -184,7 +185,7 @@ def test_five_thousand_files_of_100_kb_come_within_90_seconds_and_the_page_answe
     job = last_job(engine, project, "import")
     assert job is not None
     assert len(read_request(engine, job.id, ImportRequest).files) == 5000
-    request_stop(engine, job.id)
+    stop_job(engine, job, app.home)
     wait_until(lambda: staged(app) == [])
 
 
@@ -304,9 +305,9 @@ def test_a_file_that_vanishes_meanwhile_is_named_and_the_others_come(
 def test_the_place_is_used_with_the_keyboard(page: Page) -> None:
     page.get_by_role("group", name="Drop a folder or ZIP files here").wait_for()
     button = page.get_by_role("button", name="Choose a folder")
-    button.focus()
+    page.wait_for_function("() => document.querySelector('.stApp')?.dataset.testScriptState === 'notRunning'")
     with page.expect_file_chooser() as waiting:
-        page.keyboard.press("Enter")
+        button.press("Enter")
     assert waiting.value.is_multiple()
     page.keyboard.press("Tab")
     assert page.evaluate("() => document.activeElement.shadowRoot.activeElement.textContent") == "Choose files"

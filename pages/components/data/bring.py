@@ -38,33 +38,32 @@ def _bring_sample(context: Context) -> None:
     request = sample_cards(context.home)
     if request is not None:
         with errors_shown():
-            _show_started(start_job(context.engine, context.home, "import", context.project.id, request))
+            _note_started(start_job(context.engine, context.home, "import", context.project.id, request))
+            st.rerun()
 
 
 def _bring_folder(context: Context) -> None:
     _structure_help()
-    job_id = file_drop(
+    file_drop(
         context,
         key="folder",
         title="Drop a folder or ZIP files here",
         hint="A folder for each class; thousands of pictures are fine.",
+        on_begun=_note_started,
         folders=True,
     )
-    if job_id is not None:
-        _show_started(job_id)
 
 
 def _bring_files(context: Context) -> None:
     name = _class_choice(context, "What do these pictures show?")
-    job_id = file_drop(
+    file_drop(
         context,
         key="files",
         title="Drop pictures here",
         hint="Choose the class first." if name is None else f"All of them become {plain(name)}.",
+        on_begun=_note_started,
         class_name=name,
     )
-    if job_id is not None:
-        _show_started(job_id)
 
 
 WAYS: dict[str, tuple[str, Callable[[Context], None]]] = {
@@ -112,7 +111,6 @@ def _renew_widgets() -> None:
     st.session_state[_GENERATION] = st.session_state.get(_GENERATION, 0) + 1
 
 
-def _show_started(job_id: str) -> None:
-    """Draw the page anew, with an import that this tab has started."""
+def _note_started(job_id: str) -> None:
+    """Note an import that this tab has started; what it did is open at first."""
     st.session_state[STARTED_IMPORT] = job_id
-    st.rerun()

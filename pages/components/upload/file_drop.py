@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import streamlit as st
@@ -38,9 +39,16 @@ _component = st.components.v2.component(
 
 
 def file_drop(
-    context: Context, *, key: str, title: str, hint: str, folders: bool = False, class_name: str | None = None
-) -> str | None:
-    """Draw a place for files; return once the id of the import that has begun when all of them were on the disk.
+    context: Context,
+    *,
+    key: str,
+    title: str,
+    hint: str,
+    on_begun: Callable[[str], None],
+    folders: bool = False,
+    class_name: str | None = None,
+) -> None:
+    """Draw a place for files. When all of them are on the disk, their import begins.
 
     Sending goes on while the page is drawn anew or another page of this tab is open, and the import begins even then.
 
@@ -49,18 +57,20 @@ def file_drop(
         key: Tells this place from others of the project.
         title: What can be dropped.
         hint: What else to know, in a few words.
+        on_begun: Called with the id of the import, before the page is drawn that shows it.
         folders: Whether whole folders can be chosen; otherwise a class is needed, and folders can be dropped anyway.
         class_name: The class of pictures that lie in no folder.
     """
     project_id = context.project.id
-    handled = f"file-drop-{key}"
+    handled, widget = f"drop-{key}-handled", f"drop-{key}"
     st.session_state.setdefault(handled, 0)
 
-    def empty_the_place() -> None:
-        st.session_state[handled] += 1
+    def begun() -> None:
+        st.session_state[handled] += 1  # the place is empty again
+        on_begun(st.session_state[widget].begun)
 
-    result = _component(
-        key=f"drop-{key}",
+    _component(
+        key=widget,
         data={
             "id": f"{project_id} {key}",
             "handled": st.session_state[handled],
@@ -75,6 +85,5 @@ def file_drop(
             "picture_endings": sorted(PICTURE_SUFFIXES),
             "head_bytes": HEAD_BYTES,
         },
-        on_begun_change=empty_the_place,
+        on_begun_change=begun,
     )
-    return None if result.begun is None else str(result.begun)
