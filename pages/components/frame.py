@@ -53,10 +53,12 @@ JOB_STEPS: dict[JobKind, tuple[Step, ...]] = {
 """On whose pages jobs are watched, the first choice first; the others on Train."""
 
 
-# The one style of our own. Streamlit writes what is chosen in violet, on violet that is mixed with the background: no
-# violet that is dark enough below white text is bright enough for that. Its ring of the focus has a contrast below 3.
+# The one style of our own, for what the theme cannot say. Streamlit writes what is chosen, dragged, opened or pointed
+# at in its primary colour, on dark ground too: no violet that is dark enough below white text is bright enough for
+# that. Its ring around what has the focus has a contrast below 3.
 CONTRAST_STYLE = """<style>
-.stButtonGroup button[data-selected]:not([data-disabled]), [data-testid="stSliderThumbValue"] { color: inherit; }
+.stButtonGroup button[data-selected]:not([data-disabled]), [data-testid="stSliderThumbValue"],
+button[kind="tertiary"]:not(:disabled):is(:hover, :focus-visible, :active, [aria-expanded="true"]) { color: inherit; }
 .stApp :is(a, button, summary):focus-visible { outline: 0.125rem solid currentColor; outline-offset: 0.125rem; }
 </style>"""
 
