@@ -9,20 +9,21 @@ import pytest
 
 from tlcore.intake import limits, sources
 from tlcore.intake.aside import aside_lines
-from tlcore.intake.sources import ArchiveSource, FileSource, FolderSource, Source, candidates
+from tlcore.intake.sources import ArchiveSource, FileSource, FolderSource, Listing, Source, list_source
 
 links = pytest.mark.skipif(sys.platform == "win32", reason="making links needs special rights on Windows")
 
 
 class Found:
-    """What a source yields: names of candidates, refused names with reasons, lines of what is left aside."""
+    """What a source yields: names of files, refused names with reasons, lines of what is left aside."""
 
     def __init__(self, source: Source) -> None:
-        refused, aside = [], []
+        listing = Listing()
         with ExitStack() as stack:
-            self.names = [candidate.name for candidate in candidates(source, stack, refused, [], aside)]
-        self.refused = {refusal.name: refusal.reason for refusal in refused}
-        self.aside = aside_lines(why for _, why in aside)
+            list_source(source, listing, stack)
+        self.names = [one.name for one in listing.found]
+        self.refused = {refusal.name: refusal.reason for refusal in listing.refused}
+        self.aside = aside_lines(why for _, why in listing.aside)
 
 
 @pytest.fixture
