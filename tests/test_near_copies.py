@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import itertools
 import zipfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -192,41 +193,39 @@ def test_pictures_of_published_sets_are_hardly_ever_taken_for_near_copies(
 
 @pytest.mark.slow
 def test_the_accuracy_of_bursts_is_the_true_one_when_their_frames_stay_together(ready_home: DataRoot) -> None:
-    """85 scenes of six frames: shared out frame by frame, a model seems to know what it has learned by heart."""
-    rng, store = np.random.default_rng(12), ImageStore(ready_home)
+    """85 scenes of six frames: shared out frame by frame, a model seems to know what it has learned by heart.
+
+    With 25 scenes held back, one such set misses the truth by some points by chance, so it is the mean over four sets.
+    """
+    features, store = InstantFeatures(ModelConfig(image_size=64), ready_home), ImageStore(ready_home)
+    shown: dict[bool, list[float]] = {True: [], False: []}
+    true: dict[bool, list[float]] = {True: [], False: []}
 
     def stored(pixels: Pixels) -> str:
         clean = clean_pixels(pixels)
         return store.add(clean.data, clean.thumbnail)
 
-    kinds = {stored(frame): scene % 2 for scene in range(85) for frame in frames_of(draw_scene(rng, scene % 2), rng)}
-    fresh = {stored(frames_of(draw_scene(rng, scene % 2), rng, 1)[0]): scene % 2 for scene in range(300)}
-    features = InstantFeatures(ModelConfig(image_size=64), ready_home)
-    assert features.advance([*kinds, *fresh], 600) == 0
-    known = features.known([*kinds, *fresh])
-    scenes = find_scenes(list(kinds), store.thumbnail)
-
-    def rows(images: list[str]) -> np.ndarray:
+    def rows(images: Iterable[str]) -> np.ndarray:
         return np.stack([known[image] for image in images]).astype(np.float32)
 
-    def accuracies(together: bool) -> tuple[float, float]:
-        """Return the accuracy that is shown, the mean of ten ways to share out, and that on new scenes."""
-        shown, true = [], []
-        classes = tuple(ClassLabel(kind, kind, place) for place, kind in enumerate("01"))
+    for seed in range(10, 14):
+        rng = np.random.default_rng(seed)
+        kinds = {
+            stored(frame): scene % 2 for scene in range(85) for frame in frames_of(draw_scene(rng, scene % 2), rng)
+        }
+        fresh = {stored(frames_of(draw_scene(rng, scene % 2), rng, 1)[0]): scene % 2 for scene in range(200)}
+        assert features.advance([*kinds, *fresh], 600) == 0
+        known = features.known([*kinds, *fresh])
+        scenes = find_scenes(list(kinds), store.thumbnail)
         new = [NewItem(image, str(kind), "", scene=scenes.get(image)) for image, kind in kinds.items()]
-        for seed in range(10):
-            items = assign_splits(new, Dataset(classes, scenes_together=together), seed=seed)
-            learned = [item for item in items if item.split == "train"]
-            head = train_logistic_regression(
-                rows([item.image for item in learned]), np.array([int(item.class_id) for item in learned]), 2
-            )
-            asked = {item.image: int(item.class_id) for item in items if item.split != "train"}
-            for answers, of in ((shown, asked), (true, fresh)):
-                y_pred = head.probabilities(rows(list(of))).argmax(axis=1)
-                answers.append(float((y_pred == np.array(list(of.values()))).mean()))
-        return float(np.mean(shown)), float(np.mean(true))
-
-    shown, true = accuracies(together=True)
-    assert abs(shown - true) <= 0.05
-    flattered, true = accuracies(together=False)
-    assert flattered - true > 0.12
+        for together, split_seed in itertools.product((True, False), range(5)):
+            items = assign_splits(new, Dataset(scenes_together=together), seed=split_seed)
+            learned = {item.image: kinds[item.image] for item in items if item.split == "train"}
+            head = train_logistic_regression(rows(learned), np.array(list(learned.values())), 2)
+            asked = {item.image: kinds[item.image] for item in items if item.split != "train"}
+            for answers, pictures in ((shown, asked), (true, fresh)):
+                y_pred = head.probabilities(rows(pictures)).argmax(axis=1)
+                answers[together].append(float((y_pred == list(pictures.values())).mean()))
+    assert np.mean(true[True]) < 0.9
+    assert np.mean(shown[True]) == pytest.approx(np.mean(true[True]), abs=0.05)
+    assert np.mean(shown[False]) - np.mean(true[False]) > 0.08

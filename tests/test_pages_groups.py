@@ -73,13 +73,13 @@ def test_a_class_that_is_one_group_is_named_with_what_helps() -> None:
 
 def stored_bursts(home: DataRoot, scenes: int = 16, frames: int = 3) -> list[NewItem]:
     rng, store = np.random.default_rng(0), ImageStore(home)
-    new = []
+    new = {}
     for scene in range(scenes):
         for frame in frames_of(draw_scene(rng, scene % 2), rng, frames):
             clean = clean_pixels(frame)
             key = store.add(clean.data, clean.thumbnail)
-            new.append(NewItem(key, "ab"[scene % 2], f"{scene}.jpg", scene=f"scene {scene}"))
-    return new
+            new[key] = NewItem(key, "ab"[scene % 2], f"{scene}.jpg", scene=f"scene {scene}")
+    return list(new.values())
 
 
 def burst_lab(home: DataRoot, *, known: bool = True) -> Lab:

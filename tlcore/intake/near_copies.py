@@ -34,7 +34,7 @@ _BATCH = 256
 # Measured on planted and on real pairs of four sets of photographs, of digits and of drawn scenes.
 _LEAST_LIKENESS = 0.80
 _MOST_LIKENESS = 0.97
-_ALIKE_ANYWAY = (0.08, 0.23)
+_ALIKE_ANYWAY = (0.15, 0.30)
 _LEAST_AT_FIRST_SIGHT = 0.60
 _LEAST_SIMILARITY = 0.65
 _LEAST_OVERLAP = 0.45
@@ -144,13 +144,14 @@ def _find(root: list[int], place: int) -> int:
 def _needed_likeness(pixels: _Pixels, pool: ThreadPoolExecutor) -> float:
     """Return the likeness from which on two pictures are near-copies, by how alike any two of the set are.
 
-    A quarter of the pairs stands for those of different scenes, so that a set of a few long clips counts as one of
-    different pictures.
+    A quarter of the pairs that have anything in common stands for those of different scenes, so that a set of a few
+    long clips counts as one of different pictures.
     """
     rng = np.random.default_rng(0)
     count = len(pixels)
-    drawn = rng.integers(0, count, (400, 2))
-    drawn = np.unique(np.sort(drawn[drawn[:, 0] != drawn[:, 1]], axis=1), axis=0)[:200]
+    drawn = rng.integers(0, count, (800, 2))
+    drawn = np.unique(np.sort(drawn[drawn[:, 0] != drawn[:, 1]], axis=1), axis=0)
+    drawn = rng.permutation(drawn)[:400]
     coarse = {
         i: cv2.resize(_grey(pixels[i]), (_COARSE, _COARSE), interpolation=cv2.INTER_AREA) for i in set(drawn.ravel())
     }
@@ -166,7 +167,8 @@ def _needed_likeness(pixels: _Pixels, pool: ThreadPoolExecutor) -> float:
         for value in found
     ]
     low, high = _ALIKE_ANYWAY
-    share = np.clip((np.percentile(alike, 25) - low) / (high - low), 0, 1)
+    usual = np.percentile([value for value in alike if value > 0] or [0.0], 25)
+    share = np.clip((usual - low) / (high - low), 0, 1)
     return float(_LEAST_LIKENESS + share * (_MOST_LIKENESS - _LEAST_LIKENESS))
 
 
@@ -269,7 +271,7 @@ def _likeness(one: _Pixels, other: _Pixels, move: int, strict: bool) -> float:
     dx, dy = _SHIFTS[move] if move < _MIRRORED else (0, 0)
     scale = _SIDE // _COARSE
     start = np.array([[1, 0, scale * dx], [0, 1, scale * dy]], np.float32)
-    steps = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 1e-3)
+    steps = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-3)
     everywhere = np.ones((_SIDE, _SIDE), np.uint8)
     grey = _grey(one)
     try:

@@ -123,7 +123,7 @@ def _show_groups(context: Context, groups: list[list[Item]]) -> None:
         classes = ", ".join(dict.fromkeys(label(plain(names[item.class_id], 40)) for item in items))
         parts = ", ".join(dict.fromkeys(item.split for item in items))
         st.caption(f"{count(len(items), 'picture')}, {classes}: {parts}")
-        with st.grid(SHOWN_OF_GROUP, min_column_width=48, gap="small", vertical_alignment="bottom"):
+        with st.grid(SHOWN_OF_GROUP, min_column_width=40, gap="xsmall", vertical_alignment="bottom"):
             for item in items[:SHOWN_OF_GROUP]:
                 thumbnail(context, item)
     if len(groups) > SHOWN_GROUPS:
