@@ -49,6 +49,12 @@ navigator.mediaDevices.getUserMedia = (wanted) => {
   return lend(wanted.video.deviceId ? { video: true } : wanted);
 };
 """
+BACK_OF_A_TELEPHONE = """
+const settings = MediaStreamTrack.prototype.getSettings;
+MediaStreamTrack.prototype.getSettings = function () {
+  return { ...settings.call(this), facingMode: 'environment' };
+};
+"""
 SEES_LIGHT_CORNER = """(light) => {
   const hosts = [...document.querySelectorAll('[data-testid=stBidiComponentIsolated]')];
   const video = hosts.map((host) => host.shadowRoot.querySelector('video')).find(Boolean);
@@ -216,12 +222,18 @@ def test_the_camera_stops_when_it_is_not_seen(app: AppServer, page: Page, engine
     page.wait_for_function(f"() => !({live})()")
 
 
-def test_the_other_camera_is_one_tap_away(app: AppServer, page: Page, engine: sa.Engine) -> None:
-    page.add_init_script(SECOND_CAMERA)
+@pytest.mark.parametrize(
+    ("device", "wanted"),
+    [("", "deviceId?.exact === 'second'"), ("the back of a telephone", "facingMode?.ideal === 'user'")],
+)
+def test_the_other_camera_is_one_tap_away(
+    app: AppServer, page: Page, engine: sa.Engine, device: str, wanted: str
+) -> None:
+    page.add_init_script(SECOND_CAMERA + (BACK_OF_A_TELEPHONE if device else ""))
     open_camera(page, app, engine)
     see(page, "disc")
     page.get_by_role("button", name="Other camera").click()
-    page.wait_for_function("() => window.wanted.at(-1).video.deviceId?.exact === 'second'")
+    page.wait_for_function(f"() => window.wanted.at(-1).video.{wanted}")
     see(page, "disc")
     assert page.evaluate("() => window.tracks.filter((track) => track.readyState === 'live').length") == 1
 

@@ -58,6 +58,9 @@ def test_it_can_be_asked_by_the_camera(ready_home: DataRoot, small: None) -> Non
     assert not page.get("bidi_component")
     page = check(page.segmented_control(key="instant-way").set_value("camera").run())
     assert len(page.get("bidi_component")) == 1
+    page = check(page.segmented_control(key="way").set_value("webcam").run())
+    assert len(page.get("bidi_component")) == 1
+    assert "The camera above answers already." in texts(page)
 
 
 def test_work_is_done_in_small_parts_and_shown(

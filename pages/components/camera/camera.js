@@ -10,6 +10,8 @@ const SHOWN_PICTURES = 8;
 const STEADY_MS = 1500; // so long an answer lasts before it is read out
 const HOLD_KEYS = [" ", "Enter"];
 const RELEASES = ["pointerup", "pointercancel", "keyup", "blur"];
+const TOUCHES = ["pointerdown", "pointerup", "keydown"];
+const QUIET_MS = 300; // Streamlit may take a click that comes in the same moment as a question for a part of it
 const HINT = "Move it, turn it, change the light while you hold.";
 
 const cameras = new Map(); // key of the component -> its camera
@@ -61,6 +63,10 @@ class Camera {
     this.onRelease = (event) => {
       if (event.type !== "keyup" || HOLD_KEYS.includes(event.key)) this.release();
     };
+    this.touchedAt = 0;
+    this.onTouch = () => {
+      this.touchedAt = performance.now();
+    };
     this.onVisibility = () => {
       this.release();
       if (document.hidden) this.stop();
@@ -85,6 +91,7 @@ class Camera {
     if (isNew) {
       document.addEventListener("visibilitychange", this.onVisibility);
       for (const name of RELEASES) window.addEventListener(name, this.onRelease);
+      for (const name of TOUCHES) window.addEventListener(name, this.onTouch, true);
       this.timer = setInterval(() => this.tick(), 20);
       this.start();
     } else {
@@ -99,6 +106,7 @@ class Camera {
       clearInterval(this.timer);
       document.removeEventListener("visibilitychange", this.onVisibility);
       for (const name of RELEASES) window.removeEventListener(name, this.onRelease);
+      for (const name of TOUCHES) window.removeEventListener(name, this.onTouch, true);
       this.stop();
     }, MOVING_MS);
   }
@@ -206,13 +214,14 @@ class Camera {
       const { id, name, pictures, isOver } = first;
       first.pictures = [];
       this.post({ kind: "pictures", session: id, class_name: name, pictures, is_last: isOver });
-    } else if (this.data.asks && isReady && !session && !this.isPaused && now >= this.sentAt + this.pause) {
+    } else if (this.data.asks && isReady && !session && !this.isPaused && now >= this.nextQuestion) {
       this.post({ kind: "question", pictures: [this.picture()] });
     }
   }
 
-  get pause() {
-    return Math.max(MIN_PAUSE_MS, PAUSE_PER_ROUND_TRIP * this.roundTrip);
+  get nextQuestion() {
+    const pause = Math.max(MIN_PAUSE_MS, PAUSE_PER_ROUND_TRIP * this.roundTrip);
+    return Math.max(this.sentAt + pause, this.touchedAt + QUIET_MS);
   }
 
   get recording() {
@@ -309,6 +318,7 @@ class Camera {
   setPaused(isPaused) {
     this.isPaused = isPaused;
     this.find(".pause").textContent = isPaused ? "Go on" : "Pause";
+    this.find(".rate").textContent = "";
     this.showStream();
   }
 
@@ -435,8 +445,8 @@ class Camera {
     });
     this.answered = this.answered.filter((time) => now - time < 2000);
     const rate = Math.round(this.answered.length / 2);
-    const words = this.isPaused || !shown.length ? "" : ` ${rate} answer${rate === 1 ? "" : "s"} a second.`;
-    this.find(".by").textContent = note + words;
+    this.find(".by").textContent = note;
+    this.find(".rate").textContent = shown.length ? `${rate} answer${rate === 1 ? "" : "s"} a second` : "";
   }
 
   readOut(now) {

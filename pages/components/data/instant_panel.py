@@ -119,7 +119,9 @@ def _draw_answers(dataset: Dataset, classifier: InstantClassifier, fingerprint: 
         key="instant-way",
     )
     model_id = f"instant.{fingerprint}"
-    if way == "camera":
+    if way == "camera" and st.session_state.get("way") == "webcam":
+        st.caption("The camera above answers already.")
+    elif way == "camera":
         ask_camera(classifier.predictor, model_id, "")
     else:
         bring_pictures(classifier.predictor, model_id)
