@@ -35,7 +35,7 @@ from tlcore.storage.jobs import ACTIVE_STATES, create_job, list_jobs, read_reque
 from tlcore.storage.projects import create_project
 from tlcore.storage.requests import ImportRequest, StagedFile
 from tlcore.storage.staging import ABANDONED_SECONDS, make_staging_dir, remove_abandoned
-from tlcore.storage.uploads import Announced, PieceWriter, begin_upload, finish_upload
+from tlcore.storage.uploads import Announced, PieceWriter, begin_upload, finish_upload, give_up_upload
 
 OWNER = "o" * 24
 RAR, SEVEN_ZIP = b"Rar!\x1a\x07\x01\x00", b"7z\xbc\xaf\x27\x1c\x00\x04"
@@ -93,6 +93,17 @@ def test_what_was_sent_is_taken_once(home: DataRoot) -> None:
     assert finish_upload(folder, home, "cat") is None
     with pytest.raises(NotFoundError, match="Bring the files again"):
         write(folder, home, (0, 0, b"y"))
+
+
+def test_a_piece_on_its_way_finds_no_place_after_a_stop(home: DataRoot) -> None:
+    folder, _ = begin_upload([Announced("1.jpg", 1), Announced("2.jpg", 1)], home)
+    piece = piece_of([(0, 0, b"x"), (1, 0, b"y")])
+    with PieceWriter(folder, home) as writer:
+        writer.write(piece[:-2])
+        give_up_upload(folder, home)
+        with pytest.raises(NotFoundError, match="Bring the files again"):
+            writer.write(piece[-2:])
+    assert list(home.imports_dir.iterdir()) == []
 
 
 def test_a_file_that_did_not_come_whole_is_refused_by_name(home: DataRoot) -> None:
@@ -289,6 +300,7 @@ def test_the_routes_bring_files_to_the_disk_and_begin_their_import_once(
     status, told = browser.ask("POST", folder, key, query=b"class_name=Kn%C3%B6del")
     assert status == 200
     assert browser.ask("POST", folder, key) == (200, {"job": None})  # the answer to the first may have been lost
+    assert browser.ask("DELETE", folder, key)[0] == 204  # a Stop that comes too late takes nothing from the import
     [job] = list_jobs(engine, states=ACTIVE_STATES, project_id=project)
     assert job.id == told["job"]
     found = read_request(engine, job.id, ImportRequest)

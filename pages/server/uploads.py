@@ -22,7 +22,7 @@ from tlcore.jobs.control import start_job
 from tlcore.storage.database import open_database
 from tlcore.storage.projects import get_project
 from tlcore.storage.staging import remove_abandoned, remove_staging_dir
-from tlcore.storage.uploads import Announced, PieceWriter, begin_upload, finish_upload
+from tlcore.storage.uploads import Announced, PieceWriter, begin_upload, finish_upload, give_up_upload
 
 KEY_HEADER = "X-Lab-Key"
 """Carries the key. A page of another site may send no header of its own without asking first, and nobody answers."""
@@ -104,7 +104,7 @@ def upload_routes(owner_of: Callable[[Headers], str | None]) -> Sequence[Route]:
     def give_up(request: Request) -> Response:
         if refused := refusal(request):
             return refused
-        remove_staging_dir(request.path_params["folder"], DataRoot.configured())
+        give_up_upload(request.path_params["folder"], DataRoot.configured())
         return Response(status_code=204)
 
     place = upload_address("{project_id}", "{folder}")

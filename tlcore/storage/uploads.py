@@ -171,6 +171,24 @@ def finish_upload(name: str, home: DataRoot, class_name: str | None = None) -> I
     )
 
 
+def give_up_upload(name: str, home: DataRoot) -> None:
+    """Remove what has come so far, unless its import has begun.
+
+    Raises:
+        NotFoundError: If the name is not that of such a folder.
+    """
+    folder = _folder(name, home)
+    try:
+        (folder / _INDEX).unlink()  # of this and the end of the upload, one does it
+    except FileNotFoundError:
+        return
+    stopped = folder.with_name(f"{name}-stopped")
+    with suppress(OSError):  # Windows moves no folder with open files
+        folder.rename(stopped)  # so that pieces on their way find no place any more
+    for left in (stopped, folder):
+        remove_staging_dir(left.name, home)
+
+
 class PieceWriter:
     """Writes one piece of an upload to its files, as its bytes come.
 
