@@ -365,7 +365,7 @@ def delete_only_project(page: Page, app: AppServer) -> None:
 
 def bring_archive(page: Page, archive: Path) -> None:
     page.get_by_text("ZIP file", exact=True).click()
-    page.locator('[data-testid="stFileUploader"] input[type="file"]').set_input_files(archive)
+    page.locator('[data-testid="stFileUploader"] input[type="file"]:not([webkitdirectory])').set_input_files(archive)
     bar = page.locator('[data-testid="stProgress"] [role="progressbar"]')
     total = page.get_by_text("900 pictures, 2 classes")
     seen: set[str] = set()
