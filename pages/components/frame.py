@@ -231,7 +231,7 @@ def _draw_name(context: Context) -> None:
         with errors_kept():
             rename_project(context.engine, project.id, st.session_state["project-name"])
 
-    with st.popover(f"**{label(project.name)}**", type="tertiary", key="frame-name", help="Give it another name."):
+    with st.popover(f"**{label(project.name)}**", type="tertiary", icon=":material/edit:", key="frame-name"):
         show_stored("project-name", project.name)
         st.text_input("Name of the project", max_chars=MAX_NAME_LENGTH, key="project-name", on_change=rename)
 
