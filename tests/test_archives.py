@@ -18,7 +18,7 @@ import pytest
 
 from tlcore.errors import ArchiveError, DatasetError, ImageError
 from tlcore.intake import limits
-from tlcore.intake.archives import open_archive
+from tlcore.intake.archives.archive import open_archive
 
 JPEG = b"\xff\xd8 not a real one"
 
@@ -450,8 +450,8 @@ except ImportError:
     pass
 warnings.simplefilter("ignore")
 from tlcore.errors import TransferLabError
-from tlcore.intake.archives import open_archive
-from tlcore.intake.decoding import read_image
+from tlcore.intake.archives.archive import open_archive
+from tlcore.intake.pictures.decoding import read_image
 
 outcomes = {}
 with zipfile.ZipFile(sys.argv[1]) as hostile, tempfile.TemporaryDirectory() as folder:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tlcore.intake.aside import aside_among, aside_lines, why_aside
+from tlcore.intake.meaning.aside import aside_among, aside_lines, why_aside
 
 
 def reason(path: str) -> str | None:

@@ -13,8 +13,8 @@ from PIL import Image
 from pages.components.data.advice import data_advice
 from tlcore.dataset import Dataset
 from tlcore.intake.collection import Gathered, ImportReport, gather
-from tlcore.intake.decoding import pixels_of
-from tlcore.intake.pixels import read_square, square
+from tlcore.intake.pictures.decoding import pixels_of
+from tlcore.intake.pictures.pixels import read_square, square
 from tlcore.intake.sources import ArchiveSource
 
 

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from tlcore.intake.encodings import decode_names
+from tlcore.intake.archives.encodings import decode_names
 
 WORDS = {
     "japanese": (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tlcore.intake.file_names import are_numbered, are_pieces, classes_in_names, clips_in_names, is_group_name
+from tlcore.intake.meaning.file_names import are_numbered, are_pieces, classes_in_names, clips_in_names, is_group_name
 
 
 @pytest.mark.parametrize(

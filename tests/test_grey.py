@@ -9,9 +9,9 @@ from PIL import Image
 
 from tlcore.dataset import Dataset
 from tlcore.documents import read_document, write_document
-from tlcore.intake.decoding import measure_grey, pixels_of, read_image
-from tlcore.intake.grey import GreyRange, find_grey_range
-from tlcore.intake.pixels import read_square
+from tlcore.intake.pictures.decoding import measure_grey, pixels_of, read_image
+from tlcore.intake.pictures.grey import GreyRange, find_grey_range
+from tlcore.intake.pictures.pixels import read_square
 
 random = np.random.default_rng(0)
 

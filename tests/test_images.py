@@ -13,9 +13,9 @@ from PIL import Image, TiffImagePlugin
 
 from tlcore.errors import ImageError
 from tlcore.images.resizing import decode_image
-from tlcore.intake.decoding import MAX_SIDE, clean_pixels, pixels_of, read_image
 from tlcore.intake.limits import MEGAPIXELS
-from tlcore.intake.pixels import UnusableKindError, open_picture
+from tlcore.intake.pictures.decoding import MAX_SIDE, clean_pixels, pixels_of, read_image
+from tlcore.intake.pictures.pixels import UnusableKindError, open_picture
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:

@@ -12,10 +12,10 @@ import openpyxl
 import pytest
 
 from tlcore.dataset import MAX_CLASSES
-from tlcore.intake.label_files import LabelFile, LabelFilesRead, is_label_file, read_label_files
-from tlcore.intake.picture_names import has_picture_ending
-from tlcore.intake.readings import FileLabels, Readings
-from tlcore.intake.tree import read_tree
+from tlcore.intake.label_files.files import LabelFile, LabelFilesRead, is_label_file, read_label_files
+from tlcore.intake.label_files.picture_names import has_picture_ending
+from tlcore.intake.meaning.readings import FileLabels, Readings
+from tlcore.intake.meaning.tree import read_tree
 
 PICTURES = [f"{number}.jpg" for number in range(12)]
 

@@ -10,8 +10,9 @@ import openpyxl
 import pytest
 
 from tlcore.errors import DatasetError
-from tlcore.intake import label_tables, limits
-from tlcore.intake.label_tables import LabelFile, Table, is_label_file, read_tables
+from tlcore.intake import limits
+from tlcore.intake.label_files import tables as label_tables
+from tlcore.intake.label_files.tables import LabelFile, Table, is_label_file, read_tables
 
 ROWS = [("file", "label"), ("1.jpg", "cat"), ("2.jpg", "dog, brown"), ("3.jpg", "größer")]
 

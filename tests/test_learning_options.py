@@ -14,7 +14,7 @@ from tlcore.config import RANDOM, FineTuningConfig, HeadConfig, ModelConfig, Run
 from tlcore.errors import RunError
 from tlcore.features.store import FeatureTable, LabelledFeatures
 from tlcore.home import DataRoot
-from tlcore.intake.decoding import pixels_of
+from tlcore.intake.pictures.decoding import pixels_of
 from tlcore.model.classifier import build_classifier, cut_model
 from tlcore.model.cut import plan_model
 from tlcore.progress import StopRequested

@@ -27,8 +27,8 @@ from pages.server import private_streamlit
 from tests.page_tests import OWNER, check, modules_after, open_app, texts
 from tlcore.dataset import ClassLabel, Dataset, Item
 from tlcore.home import DataRoot
-from tlcore.intake.archives import Refusal
-from tlcore.intake.decoding import clean_pixels
+from tlcore.intake.archives.archive import Refusal
+from tlcore.intake.pictures.decoding import clean_pixels
 from tlcore.storage.database import open_database, writing
 from tlcore.storage.datasets import commit_version, get_version, load_dataset
 from tlcore.storage.images import ImageStore

@@ -37,7 +37,7 @@ from tlcore.config import ModelConfig, RunConfig
 from tlcore.dataset import ClassLabel, Dataset, Item, Split, Unlabelled
 from tlcore.documents import write_document
 from tlcore.home import DataRoot
-from tlcore.intake.decoding import clean_pixels
+from tlcore.intake.pictures.decoding import clean_pixels
 from tlcore.ready_sets.previews import NUM_TO_ASK
 from tlcore.ready_sets.registry import get_ready_set
 from tlcore.results.evaluation import FILE_NAME, VALIDATION_FILE_NAME, Evaluation, save_evaluation

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tlcore.intake.parts import holds_pictures, is_unlabelled, part_of, parts_among
+from tlcore.intake.meaning.parts import holds_pictures, is_unlabelled, part_of, parts_among
 
 
 @pytest.mark.parametrize(

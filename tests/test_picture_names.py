@@ -2,7 +2,7 @@
 
 import pytest
 
-from tlcore.intake.picture_names import PictureNames
+from tlcore.intake.label_files.picture_names import PictureNames
 
 
 def found(name: str, *paths: str, folder: str = "up") -> str | None:

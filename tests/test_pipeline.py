@@ -23,7 +23,7 @@ from tlcore.errors import DatasetError, ImageError, RunError, WeightsError
 from tlcore.features.engines import compiled_prefix_path
 from tlcore.home import DataRoot
 from tlcore.images.resizing import resize_image
-from tlcore.intake.decoding import pixels_of
+from tlcore.intake.pictures.decoding import pixels_of
 from tlcore.model.architecture import describe_model
 from tlcore.model.cut import plan_model
 from tlcore.results.evaluation import VALIDATION_FILE_NAME, load_evaluation

@@ -24,7 +24,7 @@ from tlcore.features.extractor import FeatureExtractor
 from tlcore.home import DataRoot
 from tlcore.images.resizing import resize_image
 from tlcore.images.views import ViewRequest
-from tlcore.intake.decoding import pixels_of
+from tlcore.intake.pictures.decoding import pixels_of
 from tlcore.model.architecture import without_contradictions
 from tlcore.model.classifier import build_prefix
 from tlcore.model.cut import plan_model

@@ -8,7 +8,7 @@ from tlcore.dataset import Dataset, check_trainable, delete_images, move_images,
 from tlcore.errors import DatasetError
 from tlcore.intake.brought import UNLABELLED, Brought, Picture, by_files, by_folders, give_class, read_again, read_as
 from tlcore.intake.collection import Gathered
-from tlcore.intake.tree import read_tree
+from tlcore.intake.meaning.tree import read_tree
 
 FRUIT = tuple(
     f"fruit/{name}/{state}/{number}.jpg"

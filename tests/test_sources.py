@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tlcore.intake import limits, sources
-from tlcore.intake.aside import aside_lines
+from tlcore.intake.meaning.aside import aside_lines
 from tlcore.intake.sources import ArchiveSource, FileSource, FolderSource, Listing, Source, list_source
 
 links = pytest.mark.skipif(sys.platform == "win32", reason="making links needs special rights on Windows")

@@ -19,7 +19,7 @@ from tlcore.config import RunConfig, TrainingConfig
 from tlcore.dataset import Dataset, Item, with_class
 from tlcore.errors import ConflictError, ImageError, NotFoundError, StorageError
 from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot, write_atomically
-from tlcore.intake.archives import Refusal
+from tlcore.intake.archives.archive import Refusal
 from tlcore.jobs.processes import ROOT_DIR
 from tlcore.storage import database
 from tlcore.storage.database import open_database, writing

@@ -9,10 +9,10 @@ from pathlib import Path, PurePath
 import pytest
 
 from tlcore.errors import DatasetError
-from tlcore.intake.aside import aside_among, why_aside
+from tlcore.intake.meaning.aside import aside_among, why_aside
+from tlcore.intake.meaning.readings import FileLabels, Label, Reading, Readings
+from tlcore.intake.meaning.tree import choose, read_tree
 from tlcore.intake.names import PICTURE_SUFFIXES, split_path
-from tlcore.intake.readings import FileLabels, Label, Reading, Readings
-from tlcore.intake.tree import choose, read_tree
 
 Told = dict[tuple[str | None, str | None], int]
 

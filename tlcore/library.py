@@ -11,16 +11,16 @@ from tlcore.config import RunConfig
 from tlcore.dataset import Dataset
 from tlcore.errors import DatasetError, RunError
 from tlcore.home import DataRoot
-from tlcore.intake.archives import Refusal
+from tlcore.intake.archives.archive import Refusal
 from tlcore.intake.brought import Brought, by_files, by_folders, read_as
 from tlcore.intake.collection import Gathered, gather
-from tlcore.intake.decoding import pixels_of
-from tlcore.intake.label_files import LabelFile
+from tlcore.intake.label_files.files import LabelFile
+from tlcore.intake.meaning.readings import Reading
+from tlcore.intake.meaning.tree import choose
 from tlcore.intake.near_copies import find_scenes
-from tlcore.intake.readings import Reading
+from tlcore.intake.pictures.decoding import pixels_of
 from tlcore.intake.sources import ArchiveSource, FolderSource
 from tlcore.intake.splitting import TEST_FRACTION, VALIDATION_FRACTION
-from tlcore.intake.tree import choose
 from tlcore.progress import Progress, TerminalProgress
 from tlcore.results.cross_validation import CrossValidation
 from tlcore.results.evaluation import VALIDATION_FILE_NAME, Evaluation, load_evaluation

@@ -16,7 +16,7 @@ from tests.bench.measures import Measurement, percentile, rounded, seconds_of
 from tlcore.config import ModelConfig, RunConfig, TrainingConfig
 from tlcore.home import DataRoot
 from tlcore.images.views import ViewRequest, square_pixels, view_pixels
-from tlcore.intake.decoding import pixels_of
+from tlcore.intake.pictures.decoding import pixels_of
 from tlcore.library import train
 from tlcore.settings.augmentation_controls import PRESETS
 from tlcore.storage.images import ImageStore

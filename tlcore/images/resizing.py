@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tlcore.config import RESIZE_MODES, ResizeMode
 from tlcore.errors import ImageError
-from tlcore.intake.pixels import square
+from tlcore.intake.pictures.pixels import square
 
 
 def decode_image(data: bytes) -> NDArray[np.uint8]:
@@ -46,7 +46,7 @@ def resize_image(image: NDArray[np.uint8], size: int, mode: ResizeMode) -> NDArr
     Args:
         image: uint8 pixels of shape `(height, width, 3)`, `[0, 255]`.
         size: Side of the result in pixels.
-        mode: As `tlcore.intake.pixels.square`.
+        mode: As `tlcore.intake.pictures.pixels.square`.
 
     Returns:
         uint8 pixels of shape `(size, size, 3)`; `image` itself when it has this shape already.

@@ -16,11 +16,11 @@ from tlcore.dataset import (
     with_class,
 )
 from tlcore.errors import DatasetError
-from tlcore.intake.labels import natural
+from tlcore.intake.meaning.class_names import natural
+from tlcore.intake.meaning.readings import Label, Reading, Readings
+from tlcore.intake.meaning.tree import choose
 from tlcore.intake.names import printable
-from tlcore.intake.readings import Label, Reading, Readings
 from tlcore.intake.splitting import TEST_FRACTION, VALIDATION_FRACTION, NewItem, assign_splits
-from tlcore.intake.tree import choose
 
 UNLABELLED = "unlabelled"
 

@@ -14,18 +14,18 @@ from typing import Protocol
 
 from tlcore.dataset import MAX_CLASSES, Dataset, Import, Split
 from tlcore.errors import ImageError
-from tlcore.intake.archives import Refusal
-from tlcore.intake.aside import aside_among, aside_lines
+from tlcore.intake.archives.archive import Refusal
 from tlcore.intake.brought import UNLABELLED, Brought, Picture, check_class_count, labels_with_class
-from tlcore.intake.decoding import measure_grey
-from tlcore.intake.grey import GreyRange, GreyStatistics, find_grey_range
-from tlcore.intake.label_files import LabelFile, read_label_files
-from tlcore.intake.labels import similar_names
+from tlcore.intake.label_files.files import LabelFile, read_label_files
+from tlcore.intake.meaning.aside import aside_among, aside_lines
+from tlcore.intake.meaning.class_names import similar_names
+from tlcore.intake.meaning.readings import Label, Reading, Readings
+from tlcore.intake.meaning.tree import choose, read_tree
 from tlcore.intake.names import printable
-from tlcore.intake.readings import Label, Reading, Readings
+from tlcore.intake.pictures.decoding import measure_grey
+from tlcore.intake.pictures.grey import GreyRange, GreyStatistics, find_grey_range
 from tlcore.intake.sources import Found, Listing, Source, list_source
 from tlcore.intake.splitting import TEST_FRACTION, VALIDATION_FRACTION
-from tlcore.intake.tree import choose, read_tree
 from tlcore.progress import in_order
 
 _MAX_THREADS = 8

@@ -12,15 +12,15 @@ from pathlib import Path, PurePath
 
 from tlcore.dataset import Split
 from tlcore.errors import ArchiveError, DatasetError, ImageError
-from tlcore.intake.archives import Refusal, archive_stem, is_part, open_archive
-from tlcore.intake.aside import Aside, why_aside
-from tlcore.intake.decoding import CleanImage, read_image
-from tlcore.intake.grey import GreyRange
-from tlcore.intake.label_files import is_label_file
+from tlcore.intake.archives.archive import Refusal, archive_stem, is_part, open_archive
+from tlcore.intake.archives.zip_files import IN_PARTS
+from tlcore.intake.label_files.files import is_label_file
 from tlcore.intake.limits import DEPTH, why_too_large
+from tlcore.intake.meaning.aside import Aside, why_aside
+from tlcore.intake.meaning.readings import Label
 from tlcore.intake.names import PICTURE_SUFFIXES, printable, split_path
-from tlcore.intake.readings import Label
-from tlcore.intake.zip_files import IN_PARTS
+from tlcore.intake.pictures.decoding import CleanImage, read_image
+from tlcore.intake.pictures.grey import GreyRange
 
 # Links to folders could lead from one to the next in more ways than there are files.
 _MAX_FOLDER_LINKS = 10_000

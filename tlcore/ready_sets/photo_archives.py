@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path, PurePath
 
 from tlcore.dataset import Split
-from tlcore.intake.archives import open_archive
+from tlcore.intake.archives.archive import open_archive
 from tlcore.intake.names import PICTURE_SUFFIXES
 from tlcore.intake.sources import ReadyPicture, read_clean
 from tlcore.ready_sets.files import damage_in_words

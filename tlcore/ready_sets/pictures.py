@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tlcore.dataset import Split
 from tlcore.errors import DatasetError
-from tlcore.intake.decoding import clean_pixels
+from tlcore.intake.pictures.decoding import clean_pixels
 from tlcore.intake.sources import ReadyPicture
 
 

@@ -14,7 +14,7 @@ import keras
 from tlcore.config import ModelConfig, PixelScaling
 from tlcore.dataset import Dataset
 from tlcore.home import write_atomically
-from tlcore.intake import pixels
+from tlcore.intake.pictures import pixels
 from tlcore.results.prediction_code import (
     LABELS_FILE,
     MODEL_FILE,

@@ -65,7 +65,7 @@ class Predictor:
         image_size: Side of the square picture that the model sees, in pixels; the largest one of a group.
         predict: Takes uint8 RGB pixels of shape `(height, width, 3)` each, of any size; returns the probabilities of
             each class for each picture, float32 of shape `(len(images), classes)`, whose rows sum to 1.
-        grey_range: How `tlcore.intake.decoding.pixels_of` must read a picture of more than 8 bits for it.
+        grey_range: How `tlcore.intake.pictures.decoding.pixels_of` must read a picture of more than 8 bits for it.
     """
 
     class_names: tuple[str, ...]

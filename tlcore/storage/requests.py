@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tlcore.config import ModelConfig, RunConfig
-from tlcore.intake.archives import Refusal
-from tlcore.intake.readings import Folder
+from tlcore.intake.archives.archive import Refusal
+from tlcore.intake.meaning.readings import Folder
 
 SimpleHeadKind = Literal["logistic_regression", "nearest_neighbours", "linear_svm"]
 

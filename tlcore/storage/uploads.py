@@ -15,10 +15,10 @@ import msgspec
 
 from tlcore.errors import ArchiveError, DatasetError, NotFoundError
 from tlcore.home import DataRoot, storage_error
-from tlcore.intake.archives import ARCHIVE_SUFFIXES, Refusal, open_archive
+from tlcore.intake.archives.archive import ARCHIVE_SUFFIXES, Refusal, open_archive
 from tlcore.intake.limits import FILES, UPLOAD_GB, why_too_large
 from tlcore.intake.names import printable
-from tlcore.intake.signatures import archive_kind
+from tlcore.intake.pictures.signatures import archive_kind
 from tlcore.storage.requests import ImportRequest, StagedFile
 from tlcore.storage.staging import PREFIX, make_staging_dir, remove_staging_dir
 

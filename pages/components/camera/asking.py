@@ -35,7 +35,7 @@ def ask_camera(predictor: Predictor, model_id: str, note: str) -> None:
 
 def answered(view: View, message: Message, predictor: Predictor, note: str) -> View:
     """Return the view with the model's answer to a question, or why the picture cannot be used."""
-    from tlcore.intake.decoding import pixels_of
+    from tlcore.intake.pictures.decoding import pixels_of
 
     view = replace(view, answered=message.number, bars=(), note="")
     if message.kind != "question" or not message.pictures:

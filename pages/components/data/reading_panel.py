@@ -14,7 +14,7 @@ from pages.components.text import count, label, plain
 from tlcore.dataset import Dataset, Import
 from tlcore.errors import ImageError, UnreadableError
 from tlcore.intake.brought import Brought, labels_with_class, read_again
-from tlcore.intake.readings import Folder, Reading, Role
+from tlcore.intake.meaning.readings import Folder, Reading, Role
 from tlcore.storage.brought import load_brought
 
 SAMPLES = 3

@@ -54,7 +54,7 @@ class Answer:
 
 def ask(predictor: Predictor, name: str, data: bytes, truth: str | None = None) -> Answer:
     """Return the answer to a picture file from anywhere; a file that cannot be used gets its reason."""
-    from tlcore.intake.decoding import pixels_of
+    from tlcore.intake.pictures.decoding import pixels_of
 
     try:
         answer = ask_pixels(predictor, name, pixels_of(data, predictor.grey_range))

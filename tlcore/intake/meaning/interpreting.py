@@ -8,17 +8,17 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 
 from tlcore.dataset import Split
-from tlcore.intake.aside import Aside
-from tlcore.intake.file_names import NEARLY_ALL, classes_in_names, clips_in_names, is_group_name
-from tlcore.intake.folders import Branch, Tree, is_container
-from tlcore.intake.labels import class_names, natural
-from tlcore.intake.levels import Choice, Level
-from tlcore.intake.readings import FileLabels, Label, Reading
-from tlcore.intake.shown import listed, notes_of, rows_of
+from tlcore.intake.meaning.aside import Aside
+from tlcore.intake.meaning.class_names import class_names, natural
+from tlcore.intake.meaning.file_names import NEARLY_ALL, classes_in_names, clips_in_names, is_group_name
+from tlcore.intake.meaning.folders import Branch, Tree, is_container
+from tlcore.intake.meaning.levels import Choice, Level
+from tlcore.intake.meaning.readings import FileLabels, Label, Reading
+from tlcore.intake.meaning.shown import listed, notes_of, rows_of
 
 
 @dataclass(frozen=True, slots=True)
-class Brought:
+class Outline:
     """Everything that is read.
 
     Attributes:
@@ -48,13 +48,13 @@ def file_key(labels: FileLabels) -> str:
     return f"{labels.source}: {labels.column}" if labels.column else labels.source
 
 
-def read_level(brought: Brought, at: int) -> Reading:
+def read_level(outline: Outline, at: int) -> Reading:
     """Read the folders of one level as the classes.
 
     One folder that is alone and only holds pictures (`cat/images`) has the name of the one around it.
     """
-    is_alone = len(brought.levels) == 1 and len(brought.levels[0].names) == 1
-    folders = zip(*(branch.folders for branch in brought.tree.live), strict=False)
+    is_alone = len(outline.levels) == 1 and len(outline.levels[0].names) == 1
+    folders = zip(*(branch.folders for branch in outline.tree.live), strict=False)
     around = [names[0] for names in takewhile(lambda names: len(set(names)) == 1, folders)]
 
     def class_of(branch: Branch) -> str | None:
@@ -63,29 +63,29 @@ def read_level(brought: Brought, at: int) -> Reading:
             return next((folder for folder in reversed(around) if folder and not is_container(folder)), name)
         return name
 
-    return _read_folders(brought, level_key(at), class_of, (at,), "{} are the classes", "Everything is the class {}")
+    return _read_folders(outline, level_key(at), class_of, (at,), "{} are the classes", "Everything is the class {}")
 
 
-def read_leaves(brought: Brought) -> Reading:
+def read_leaves(outline: Outline) -> Reading:
     """Read the innermost folders as the classes; equal names are one class."""
     title = "The innermost folders are the classes, equal names joined: {}"
-    depths = {len(branch.left) - 1 for branch in brought.tree.live}
+    depths = {len(branch.left) - 1 for branch in outline.tree.live}
     class_levels = tuple(depths) if len(depths) == 1 else ()
-    return _read_folders(brought, "leaf", lambda b: b.left[-1][1] if b.left else None, class_levels, title, title)
+    return _read_folders(outline, "leaf", lambda b: b.left[-1][1] if b.left else None, class_levels, title, title)
 
 
-def read_joined(brought: Brought, levels: Sequence[int]) -> Reading:
+def read_joined(outline: Outline, levels: Sequence[int]) -> Reading:
     """Read the names of several levels together as the classes: `apple fresh`."""
 
     def class_of(branch: Branch) -> str | None:
         return " ".join(name for at in sorted(levels) if (name := branch.name(at)) is not None) or None
 
     title = "The names of the folders together are the classes: {}"
-    return _read_folders(brought, "joined", class_of, levels, title, title)
+    return _read_folders(outline, "joined", class_of, levels, title, title)
 
 
 def _read_folders(
-    brought: Brought,
+    outline: Outline,
     key: str,
     class_of: Callable[[Branch], str | None],
     class_levels: Sequence[int],
@@ -93,66 +93,66 @@ def _read_folders(
     title_of_one: str,
 ) -> Reading:
     """Return the reading in which all pictures of a folder have the same class."""
-    said = {b: None if b.is_astray else class_of(b) for b in brought.tree.branches}
+    said = {b: None if b.is_astray else class_of(b) for b in outline.tree.branches}
     usable = class_names(name for name in said.values() if name is not None)
-    groups = [at for at in brought.choice.groups if at not in class_levels][:1]
+    groups = [at for at in outline.choice.groups if at not in class_levels][:1]
     known = {
         b: Label(None if name is None else usable[name], b.split, _group_of(b, groups)) for b, name in said.items()
     }
     classes = sorted(usable.values(), key=natural)
     words = title if len(classes) > 1 else title_of_one if classes else "Nothing says the classes"
-    labels = [known[branch] for branch in brought.branches]
-    return _reading(brought, key, words.format(listed(classes)), labels, classes, class_levels, groups)
+    labels = [known[branch] for branch in outline.branches]
+    return _reading(outline, key, words.format(listed(classes)), labels, classes, class_levels, groups)
 
 
-def read_file_names(brought: Brought) -> Reading:
+def read_file_names(outline: Outline) -> Reading:
     """Read the classes from the names of files, part by part: those of a test folder often say nothing."""
     members: defaultdict[Split | None, list[int]] = defaultdict(list)
-    for number, branch in enumerate(brought.branches):
+    for number, branch in enumerate(outline.branches):
         if not branch.is_astray:
             members[branch.split].append(number)
     said: dict[int, str] = {}
     for numbers in members.values():
-        names = classes_in_names([brought.paths[number][-1] for number in numbers])
+        names = classes_in_names([outline.paths[number][-1] for number in numbers])
         said |= {number: name for number, name in zip(numbers, names, strict=True) if name is not None}
     usable = class_names(said.values())
-    groups = _groups_beside_classes(brought)
+    groups = _groups_beside_classes(outline)
     labels = [
         Label(usable[said[number]] if number in said else None, branch.split, _group_of(branch, groups))
-        for number, branch in enumerate(brought.branches)
+        for number, branch in enumerate(outline.branches)
     ]
     classes = sorted(usable.values(), key=natural)
     title = f"The names of the files say the class: {listed(classes)}"
-    return _reading(brought, "file names", title, labels, classes, (), groups)
+    return _reading(outline, "file names", title, labels, classes, (), groups)
 
 
-def read_file(brought: Brought, file: FileLabels) -> Reading:
+def read_file(outline: Outline, file: FileLabels) -> Reading:
     """Read what a label file says; where it is silent about parts or groups, the folders speak."""
     usable = class_names(label.class_name for label in file.labels if label and label.class_name is not None)
     has_groups = any(label and label.group is not None for label in file.labels)
-    groups = () if has_groups else _groups_beside_classes(brought)
+    groups = () if has_groups else _groups_beside_classes(outline)
     labels: list[Label] = []
-    for branch, label in zip(brought.branches, file.labels, strict=True):
+    for branch, label in zip(outline.branches, file.labels, strict=True):
         told = label or Label(None)
         name = None if told.class_name is None else usable[told.class_name]
         labels.append(Label(name, told.split or branch.split, told.group or _group_of(branch, groups)))
     classes = sorted(usable.values(), key=natural)
     column = f" in its column {file.column}" if file.column else ""
     title = f"{file.source} says the class{column}: {listed(classes)}"
-    reading = _reading(brought, file_key(file), title, labels, classes, (), groups)
+    reading = _reading(outline, file_key(file), title, labels, classes, (), groups)
     return replace(reading, notes=(*file.notes, *reading.notes))
 
 
-def _groups_beside_classes(brought: Brought) -> tuple[int, ...]:
+def _groups_beside_classes(outline: Outline) -> tuple[int, ...]:
     """Return the level of groups where something else than folders says the classes: perhaps the outermost one."""
-    names = brought.levels[0].names if brought.levels else Counter()
+    names = outline.levels[0].names if outline.levels else Counter()
     if len(names) > 1 and sum(map(is_group_name, names)) >= NEARLY_ALL * len(names):
         return (0,)
-    return brought.choice.groups[:1]
+    return outline.choice.groups[:1]
 
 
 def _reading(
-    brought: Brought,
+    outline: Outline,
     key: str,
     title: str,
     labels: list[Label],
@@ -161,9 +161,9 @@ def _reading(
     groups: Sequence[int],
 ) -> Reading:
     if all(label.group is None for label in labels):
-        labels = _with_clips(brought, labels)
-    rows = rows_of(brought.tree, class_levels, groups, brought.aside)
-    return Reading(key, title, tuple(labels), tuple(classes), rows, notes_of(brought.tree, labels))
+        labels = _with_clips(outline, labels)
+    rows = rows_of(outline.tree, class_levels, groups, outline.aside)
+    return Reading(key, title, tuple(labels), tuple(classes), rows, notes_of(outline.tree, labels))
 
 
 def _group_of(branch: Branch, groups: Sequence[int]) -> str | None:
@@ -173,17 +173,17 @@ def _group_of(branch: Branch, groups: Sequence[int]) -> str | None:
     return "/".join(name for _, name in branch.left[: groups[0] + 1])
 
 
-def _with_clips(brought: Brought, labels: Sequence[Label]) -> list[Label]:
+def _with_clips(outline: Outline, labels: Sequence[Label]) -> list[Label]:
     """Return the labels with the groups that the names of files say, for each class and folder."""
     members: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
-    for number, (label, branch) in enumerate(zip(labels, brought.branches, strict=True)):
+    for number, (label, branch) in enumerate(zip(labels, outline.branches, strict=True)):
         if label.class_name is not None:
             members[(label.class_name, *(name for _, name in branch.left))].append(number)
     result = list(labels)
     for place, numbers in members.items():
         if len(numbers) < 2:
             continue
-        clips = clips_in_names([brought.paths[number][-1] for number in numbers])
+        clips = clips_in_names([outline.paths[number][-1] for number in numbers])
         for number, clip in zip(numbers, clips, strict=True):
             if clip is not None:
                 result[number] = replace(labels[number], group="/".join((*place[1:], clip)))

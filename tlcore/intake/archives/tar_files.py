@@ -14,9 +14,9 @@ from typing import IO
 
 from tlcore.damage import DAMAGE_ERRORS
 from tlcore.errors import ArchiveError
+from tlcore.intake.archives.members import CHUNK_BYTES, Member, SharedFile, spool
+from tlcore.intake.archives.zip_files import drain, too_many_files
 from tlcore.intake.limits import FILES, RATIO
-from tlcore.intake.members import CHUNK_BYTES, Member, SharedFile, spool
-from tlcore.intake.zip_files import drain, too_many_files
 
 # Names and headers need less; a header that claims to be long would be read into memory.
 _MAX_HEADER_BYTES = 1 << 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from contextlib import suppress
 
-from tlcore.intake.pixels import RAW
+from tlcore.intake.pictures.pixels import RAW
 
 _ARCHIVE = "This is {what} file, not a picture. Unpack it and add the pictures in it."
 _CONVERT = "This is {what}, which cannot be used. Export it as JPEG or PNG."

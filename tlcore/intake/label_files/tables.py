@@ -16,7 +16,7 @@ from typing import Any
 
 from tlcore.damage import DAMAGE_ERRORS
 from tlcore.errors import DatasetError
-from tlcore.intake.encodings import old_encoding
+from tlcore.intake.archives.encodings import old_encoding
 from tlcore.intake.limits import CELL_LENGTH, LABEL_MB, LABEL_ROWS, Limit
 
 # Each cell takes about 60 bytes; tables of more columns have fewer rows.

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 from tlcore.dataset import MAX_CLASSES, Split
 from tlcore.errors import DatasetError
-from tlcore.intake.aside import Aside
-from tlcore.intake.file_names import NEARLY_ALL, are_pieces, is_group_name
-from tlcore.intake.folders import read_folders
-from tlcore.intake.interpreting import (
-    Brought,
+from tlcore.intake.meaning.aside import Aside
+from tlcore.intake.meaning.file_names import NEARLY_ALL, are_pieces, is_group_name
+from tlcore.intake.meaning.folders import read_folders
+from tlcore.intake.meaning.interpreting import (
+    Outline,
     file_key,
     level_key,
     read_file,
@@ -21,9 +21,9 @@ from tlcore.intake.interpreting import (
     read_leaves,
     read_level,
 )
-from tlcore.intake.levels import choose_levels, find_levels
-from tlcore.intake.readings import FileLabels, Label, Reading, Readings
-from tlcore.intake.shown import notes_of
+from tlcore.intake.meaning.levels import choose_levels, find_levels
+from tlcore.intake.meaning.readings import FileLabels, Label, Reading, Readings
+from tlcore.intake.meaning.shown import notes_of
 
 _MAX_READINGS = 6
 
@@ -38,7 +38,7 @@ def read_tree(
 ) -> Readings:
     """Return what folders, names of files and label files can mean, the likeliest first.
 
-    The folders are read as `tlcore.intake.folders` (what lies around everything, parts) and `choose_levels` say. The
+    The folders are read as `folders.py` (what lies around everything, parts) and `choose_levels` say. The
     names of files speak only where the folders tell no classes and no label file does. A label file that names most
     pictures decides where the folders tell no classes, or can be read in several ways; where both tell the same the
     folders stay, and where they differ it is a question.
@@ -55,15 +55,15 @@ def read_tree(
     places = {number: branch for branch in tree.branches for number in branch.pictures}
     levels = find_levels(tree.live)
     branches = [places[number] for number in range(len(paths))]
-    brought = Brought(paths, branches, tree, levels, choose_levels(levels), aside)
-    folders = [read_level(brought, at) for at in brought.choice.order]
-    if brought.choice.crossed:
-        folders.insert(len(brought.choice.crossed), read_joined(brought, brought.choice.crossed))
-    found, is_clear = _with_files(brought, folders, said)
+    outline = Outline(paths, branches, tree, levels, choose_levels(levels), aside)
+    folders = [read_level(outline, at) for at in outline.choice.order]
+    if outline.choice.crossed:
+        folders.insert(len(outline.choice.crossed), read_joined(outline, outline.choice.crossed))
+    found, is_clear = _with_files(outline, folders, said)
     found = _different(found)[:_MAX_READINGS]
     key = _key(wanted)
     if key is not None and key not in {reading.key for reading in found}:
-        found += [reading for reading in _on_demand(brought, said, key) if reading.classes]
+        found += [reading for reading in _on_demand(outline, said, key) if reading.classes]
     return Readings(tuple(found), is_clear)
 
 
@@ -107,53 +107,53 @@ def _different(readings: Iterable[Reading]) -> list[Reading]:
     return list(found.values())
 
 
-def _on_demand(brought: Brought, said: Sequence[FileLabels], key: str) -> list[Reading]:
+def _on_demand(outline: Outline, said: Sequence[FileLabels], key: str) -> list[Reading]:
     """Return the reading of a key that was not proposed, if there is one."""
     if key == "leaf":
-        return [read_leaves(brought)]
+        return [read_leaves(outline)]
     if key == "joined":
-        levels = [lv.at for lv in brought.levels if lv.kind != "same" and lv.at not in brought.choice.groups]
-        return [read_joined(brought, levels)]
+        levels = [lv.at for lv in outline.levels if lv.kind != "same" and lv.at not in outline.choice.groups]
+        return [read_joined(outline, levels)]
     if key == "file names":
-        return [read_file_names(brought)]
-    by_level = [read_level(brought, level.at) for level in brought.levels if level_key(level.at) == key]
-    return by_level or [read_file(brought, file) for file in said if file_key(file) == key]
+        return [read_file_names(outline)]
+    by_level = [read_level(outline, level.at) for level in outline.levels if level_key(level.at) == key]
+    return by_level or [read_file(outline, file) for file in said if file_key(file) == key]
 
 
-def _with_files(brought: Brought, folders: Sequence[Reading], said: Sequence[FileLabels]) -> tuple[list[Reading], bool]:
+def _with_files(outline: Outline, folders: Sequence[Reading], said: Sequence[FileLabels]) -> tuple[list[Reading], bool]:
     """Put what label files and names of files say among the readings of the folders; say whether the first is clear."""
     folders = list(folders)
     tells = _tells(folders[0])
-    is_clear = brought.choice.is_clear
+    is_clear = outline.choice.is_clear
     confirmed: str | None = None
     others: list[Reading] = []
     unsure: list[Reading] = []
     for file in said:
-        reading = read_file(brought, file)
+        reading = read_file(outline, file)
         if not reading.classes:
             notes = (*file.notes, f"{file.source} says parts or groups, no classes.")
-            folders = [_merged(brought, own, reading, notes) for own in folders]
+            folders = [_merged(outline, own, reading, notes) for own in folders]
             continue
         twin = next((at for at, own in enumerate(folders) if tells and _agree(own, reading)), None)
         if twin is None:
             (others if file.is_sure else unsure).append(reading)
             continue
         notes = (*file.notes, f"{file.source} says the same as the folders.")
-        folders[twin] = _merged(brought, folders[twin], reading, notes)
-        if confirmed is None and _covered(brought, reading) >= NEARLY_ALL and (twin == 0 or not is_clear):
+        folders[twin] = _merged(outline, folders[twin], reading, notes)
+        if confirmed is None and _covered(outline, reading) >= NEARLY_ALL and (twin == 0 or not is_clear):
             folders.insert(0, folders.pop(twin))
             confirmed = folders[0].key
-    strong = [reading for reading in others if len(reading.classes) > 1 and _covered(brought, reading) >= 0.5]
+    strong = [reading for reading in others if len(reading.classes) > 1 and _covered(outline, reading) >= 0.5]
     weak = [reading for reading in others if reading not in strong and reading.classes]
     if not tells:
-        names = read_file_names(brought)
+        names = read_file_names(outline)
         by_name = [names] if len(names.classes) > 1 else []
         if unsure and not (strong or by_name):  # columns of which none calls itself a class
             return [*unsure, *folders, *weak], len(unsure) == 1
         return [*strong, *by_name, *folders, *weak, *unsure], bool(strong or by_name) or is_clear
     if confirmed or not strong:
         return [*folders, *strong, *weak, *unsure], bool(confirmed) or is_clear
-    if _covered(brought, strong[0]) >= NEARLY_ALL:
+    if _covered(outline, strong[0]) >= NEARLY_ALL:
         return [*strong[:2], *folders, *weak, *unsure], False
     return [folders[0], *strong[:2], *folders[1:], *weak, *unsure], False
 
@@ -179,7 +179,7 @@ def _agree(one: Reading, other: Reading) -> bool:
     return len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
 
 
-def _merged(brought: Brought, folders: Reading, file: Reading, notes: tuple[str, ...]) -> Reading:
+def _merged(outline: Outline, folders: Reading, file: Reading, notes: tuple[str, ...]) -> Reading:
     """Return the reading of the folders with what only a label file says: parts, groups, the class of some pictures.
 
     Where the folders are only numbers, the classes have the names in the file.
@@ -194,17 +194,17 @@ def _merged(brought: Brought, folders: Reading, file: Reading, notes: tuple[str,
         name = a.class_name or same.get(told) or (told if told in folders.classes else None)
         labels.append(Label(new.get(name or "", name), a.split or b.split, a.group or b.group))
     classes = tuple(new.get(name) or name for name in folders.classes)
-    outdated = notes_of(brought.tree, folders.labels)
+    outdated = notes_of(outline.tree, folders.labels)
     kept = tuple(note for note in folders.notes if note not in outdated)
-    notes = (*kept, *notes, *notes_of(brought.tree, labels))
+    notes = (*kept, *notes, *notes_of(outline.tree, labels))
     return replace(folders, labels=tuple(labels), classes=classes, notes=notes)
 
 
-def _covered(brought: Brought, reading: Reading) -> float:
+def _covered(outline: Outline, reading: Reading) -> float:
     """Return the share of pictures that have a class, not counting parts in which none has one."""
     total: Counter[Split | None] = Counter()
     named: Counter[Split | None] = Counter()
-    for branch, label in zip(brought.branches, reading.labels, strict=True):
+    for branch, label in zip(outline.branches, reading.labels, strict=True):
         total[branch.split] += 1
         named[branch.split] += label.class_name is not None
     return named.total() / max(1, sum(total[split] for split in total if named[split]))

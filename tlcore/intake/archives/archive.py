@@ -11,14 +11,14 @@ from typing import IO
 
 from tlcore.damage import DAMAGE_ERRORS
 from tlcore.errors import ArchiveError, ImageError
-from tlcore.intake.aside import Aside, why_aside
-from tlcore.intake.encodings import decode_names
+from tlcore.intake.archives.encodings import decode_names
+from tlcore.intake.archives.members import Member, spool
+from tlcore.intake.archives.tar_files import is_tar, tar_members
+from tlcore.intake.archives.zip_files import IN_PARTS, PASSWORD, too_many_files, zip_members
 from tlcore.intake.limits import ARCHIVE_GB, DEPTH, FILES, INNER_ARCHIVES, why_too_large
-from tlcore.intake.members import Member, spool
+from tlcore.intake.meaning.aside import Aside, why_aside
 from tlcore.intake.names import printable, split_path
-from tlcore.intake.signatures import archive_kind
-from tlcore.intake.tar_files import is_tar, tar_members
-from tlcore.intake.zip_files import IN_PARTS, PASSWORD, too_many_files, zip_members
+from tlcore.intake.pictures.signatures import archive_kind
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _PART = re.compile(r"\.(z\d\d|r\d\d|part\d+\.rar|(zip|7z|rar|tar|tgz|tar\.\w+)\.\d{3})$", re.IGNORECASE)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Literal
 
-from tlcore.intake.file_names import words_of
-from tlcore.intake.folders import is_container
+from tlcore.intake.meaning.file_names import words_of
+from tlcore.intake.meaning.folders import is_container
+from tlcore.intake.meaning.parts import part_of
 from tlcore.intake.names import PICTURE_SUFFIXES, printable
-from tlcore.intake.parts import part_of
 
 Kind = Literal["masks", "thumbnails", "deleted", "hidden", "cloud", "system"]
 

@@ -7,11 +7,11 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from tlcore.dataset import SPLITS, Split
-from tlcore.intake.aside import Aside, why_aside
-from tlcore.intake.folders import Branch, Tree, some
-from tlcore.intake.labels import natural
+from tlcore.intake.meaning.aside import Aside, why_aside
+from tlcore.intake.meaning.class_names import natural
+from tlcore.intake.meaning.folders import Branch, Tree, some
+from tlcore.intake.meaning.readings import Folder, Label, Role
 from tlcore.intake.names import similarity_key
-from tlcore.intake.readings import Folder, Label, Role
 
 _MAX_ROWS = 40
 _SPLIT_WORDS: dict[Split, str] = {"train": "training", "validation": "validation", "test": "test"}

@@ -13,9 +13,9 @@ from PIL import Image, UnidentifiedImageError
 
 from tlcore.damage import DAMAGE_ERRORS
 from tlcore.errors import ImageError
-from tlcore.intake.grey import GreyRange, GreyStatistics, grey_statistics
 from tlcore.intake.limits import MEGAPIXELS
-from tlcore.intake.pixels import (
+from tlcore.intake.pictures.grey import GreyRange, GreyStatistics, grey_statistics
+from tlcore.intake.pictures.pixels import (
     MAX_SIDE,
     NUM_BANDS,
     WHITE,
@@ -25,7 +25,7 @@ from tlcore.intake.pixels import (
     open_picture,
     upright_rgb,
 )
-from tlcore.intake.signatures import why_not_a_picture
+from tlcore.intake.pictures.signatures import why_not_a_picture
 
 THUMBNAIL_SIDE = 160
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tlcore.dataset import MAX_CLASS_NAME_LENGTH
-from tlcore.intake.label_columns import ClassColumn
-from tlcore.intake.label_rows import NamedTable, PictureRows
-from tlcore.intake.picture_names import has_picture_ending
-from tlcore.intake.readings import FileLabels, Label
+from tlcore.intake.label_files.columns import ClassColumn
+from tlcore.intake.label_files.picture_names import has_picture_ending
+from tlcore.intake.label_files.rows import NamedTable, PictureRows
+from tlcore.intake.meaning.readings import FileLabels, Label
 
 # So many pictures may lie elsewhere, such as a cover.
 _FEW = 0.1

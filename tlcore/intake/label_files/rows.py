@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tlcore.dataset import Split
-from tlcore.intake.label_tables import Table
+from tlcore.intake.label_files.picture_names import PictureNames, has_picture_ending
+from tlcore.intake.label_files.tables import Table
+from tlcore.intake.meaning.parts import part_of
 from tlcore.intake.names import printable
-from tlcore.intake.parts import part_of
-from tlcore.intake.picture_names import PictureNames, has_picture_ending
 
 _SAMPLE = 1_000
 # Columns of other things, such as ages, name a picture by chance; a column of names does so mostly.

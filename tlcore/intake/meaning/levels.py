@@ -9,9 +9,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tlcore.dataset import MAX_CLASSES
-from tlcore.intake.file_names import NEARLY_ALL, are_numbered, are_pieces, is_group_name, without_numbers, words_of
-from tlcore.intake.folders import MOST, Branch
-from tlcore.intake.parts import part_of
+from tlcore.intake.meaning.file_names import (
+    NEARLY_ALL,
+    are_numbered,
+    are_pieces,
+    is_group_name,
+    without_numbers,
+    words_of,
+)
+from tlcore.intake.meaning.folders import MOST, Branch
+from tlcore.intake.meaning.parts import part_of
 
 LevelKind = Literal["names", "factor", "group", "same"]
 """What tells things apart; what is a circumstance (magnification, number); what belongs together; one folder only."""

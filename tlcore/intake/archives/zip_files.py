@@ -13,8 +13,8 @@ from functools import partial
 from typing import IO
 
 from tlcore.errors import ArchiveError, ImageError
+from tlcore.intake.archives.members import CHUNK_BYTES, Member, SharedFile
 from tlcore.intake.limits import FILES, RATIO
-from tlcore.intake.members import CHUNK_BYTES, Member, SharedFile
 
 _RATIO_FLOOR_BYTES = 8_000_000
 # The directory of 50,000 entries has this many bytes with long names; what claims more is a trap for the memory.

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from tlcore.dataset import Split
-from tlcore.intake.file_names import are_pieces
-from tlcore.intake.parts import holds_pictures, is_unlabelled, part_of, parts_among
-from tlcore.intake.readings import Role
+from tlcore.intake.meaning.file_names import are_pieces
+from tlcore.intake.meaning.parts import holds_pictures, is_unlabelled, part_of, parts_among
+from tlcore.intake.meaning.readings import Role
 
 # Some pictures may lie elsewhere (a cover beside the class folders) without changing what the rest means.
 MOST = 0.8

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
+from tlcore.intake.meaning.parts import part_of
 from tlcore.intake.names import PICTURE_SUFFIXES
-from tlcore.intake.parts import part_of
 
 # Pictures were often something else when the labels were written.
 _ENDINGS = {*PICTURE_SUFFIXES, ".ppm", ".pgm", ".dcm", ".dicom", ".nii", ".svs", ".dng", ".nef", ".cr2", ".arw", ".npy"}

@@ -1,6 +1,6 @@
 """Names of folders become usable names of classes."""
 
-from tlcore.intake.labels import class_names, natural, similar_names
+from tlcore.intake.meaning.class_names import class_names, natural, similar_names
 
 
 def test_names_that_look_alike_stay_apart_and_are_reported():

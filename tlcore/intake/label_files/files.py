@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 
 from tlcore.dataset import MAX_CLASSES
 from tlcore.errors import DatasetError
-from tlcore.intake.class_lists import ClassList, read_class_list, spelled_out, usable_name
-from tlcore.intake.label_columns import ClassColumn, Meaning, columns_meaning
-from tlcore.intake.label_rows import PictureRows, alike, match_rows, some, why_unmatched, with_columns
-from tlcore.intake.label_tables import LabelFile, Table, is_label_file, read_tables
-from tlcore.intake.picture_names import PictureNames
-from tlcore.intake.readings import FileLabels, Label
+from tlcore.intake.label_files.class_lists import ClassList, read_class_list, spelled_out, usable_name
+from tlcore.intake.label_files.columns import ClassColumn, Meaning, columns_meaning
+from tlcore.intake.label_files.picture_names import PictureNames
+from tlcore.intake.label_files.rows import PictureRows, alike, match_rows, some, why_unmatched, with_columns
+from tlcore.intake.label_files.tables import LabelFile, Table, is_label_file, read_tables
+from tlcore.intake.meaning.readings import FileLabels, Label
 
 __all__ = ["LabelFile", "LabelFilesRead", "is_label_file", "read_label_files"]
 

@@ -1,0 +1,1 @@
+"""Archives become lists of safe entries; names in any encoding."""

@@ -1,0 +1,1 @@
+"""What label files beside pictures say."""

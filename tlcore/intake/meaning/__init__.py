@@ -1,0 +1,1 @@
+"""What the folders around pictures mean."""
