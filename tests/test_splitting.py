@@ -6,7 +6,15 @@ from dataclasses import replace
 import pytest
 
 from tlcore.dataset import ClassLabel, Dataset, Split
-from tlcore.intake.splitting import NewItem, assign_splits, resplit, share_validation, units
+from tlcore.intake.leaks import leaks, undivided, without_leaks
+from tlcore.intake.splitting import (
+    NewItem,
+    assign_splits,
+    resplit,
+    share_anew,
+    share_validation,
+    units,
+)
 
 EMPTY = Dataset(tuple(ClassLabel(name, name, index) for index, name in enumerate("abc")))
 
@@ -290,3 +298,48 @@ def test_validation_is_shared_out_by_groups_too():
     again = share_validation(dataset, 0.3)
     assert all(len(found) == 1 for found in sides(again.items).values())
     assert again.subset("test") == dataset.subset("test")
+
+
+def leaky(learned: int = 30) -> Dataset:
+    """Return pictures of which five were given for testing, three of them with near-copies that train."""
+    test = [NewItem(f"t{i}", "a", "", "test", scene=f"s{i}" if i < 3 else None) for i in range(5)]
+    copies = [NewItem(f"c{i}", "a", "", "train", scene=f"s{i % 3}") for i in range(6)]
+    others = [NewItem(f"o{i}", "a", "", "train") for i in range(learned)]
+    return replace(EMPTY, items=assign_splits([*test, *copies, *others], EMPTY))
+
+
+def test_near_copies_across_given_parts_are_reported_and_moved_on_request():
+    dataset = leaky()
+    assert leaks(dataset, "test") == {"t0": "c0", "t1": "c1", "t2": "c2"}
+    assert leaks(replace(dataset, scenes_together=False), "test") == leaks(dataset, "test")
+    moved = without_leaks(dataset)
+    assert leaks(moved, "test") == {}
+    assert {item.image for item in moved.subset("test")} == {f"t{i}" for i in range(5)} | {f"c{i}" for i in range(6)}
+    assert [item.given for item in moved.subset("test")] == [True] * 5 + [False] * 6
+    assert without_leaks(moved) == moved
+
+
+def test_what_a_class_needs_to_learn_from_is_not_moved():
+    dataset = leaky(learned=0)
+    moved = without_leaks(dataset)
+    assert len(leaks(moved, "test")) == 1
+    assert any(item.split == "train" for item in moved.items)
+
+
+def test_pictures_of_one_group_across_given_parts_are_reported():
+    pictures = [NewItem("1", "a", "", "train", "x"), NewItem("2", "a", "", "test", "x"), NewItem("3", "a", "", "train")]
+    assert leaks(replace(EMPTY, items=assign_splits(pictures, EMPTY)), "test") == {"2": "1"}
+
+
+def test_a_class_whose_pictures_all_belong_together_is_named():
+    pictures = grouped("a", 20) + grouped("b", 10, 10) + new("c", 1)
+    dataset = replace(EMPTY, items=assign_splits(pictures, EMPTY))
+    assert [label.name for label in undivided(dataset)] == ["a"]
+
+
+def test_shared_out_anew_the_proportions_stay():
+    pictures = [NewItem(f"{i}.{j}", "a", "", scene=f"{i}") for i in range(40) for j in range(5)]
+    dataset = resplit(replace(EMPTY, items=assign_splits(pictures, EMPTY)), validation=0.25, test=0.1)
+    for together in (False, True):
+        dataset = share_anew(replace(dataset, scenes_together=together))
+        assert counts(dataset.items, "a") == (130, 50, 20)

@@ -15,26 +15,27 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from tlcore.dataset import Dataset
+from tlcore.errors import ImageError
 from tlcore.progress import in_order
 
 # Small copies: of 64 pixels to compare in detail, of 32 to look for candidates.
 _SIDE = 64
 _COARSE = 32
-# What the middle three quarters of one picture show is looked for in the other one, moved by up to an eighth of its side.
-# As each picture is the first one too, half of the directions are enough.
+# What the middle of one picture shows, three quarters of its side, is looked for in the other one, moved by up to an
+# eighth of its side. As each picture is the first one too, half of the directions are enough.
 _MIDDLE = 24
 _SHIFTS = tuple((dx, dy) for dy in (-4, -2, 0, 2, 4) for dx in (-4, -2, 0, 2, 4) if (dy, dx) >= (0, 0))
 _MIRRORED = len(_SHIFTS)
 _FREQUENCIES = 6
-_NEIGHBOURS = 8
+_NEIGHBOURS = 5
 _ROWS = 256
 _COLUMNS = 512
-_BATCH = 2048
+_BATCH = 256
 # Measured on planted and on real pairs of four sets of photographs, of digits and of drawn scenes.
 _LEAST_LIKENESS = 0.80
 _MOST_LIKENESS = 0.97
-_ALIKE_ANYWAY = (0.08, 0.23)
-_LEAST_AT_FIRST_SIGHT = 0.60
+_ALIKE_ANYWAY = (0.15, 0.30)
+_LEAST_AT_FIRST_SIGHT = 0.65
 _LEAST_SIMILARITY = 0.65
 _LEAST_OVERLAP = 0.45
 _LEAST_CONTRAST = 1.0
@@ -49,13 +50,15 @@ _Floats = NDArray[np.float32]
 
 
 def find_scenes(
-    images: Sequence[str], thumbnail: Callable[[str], bytes], on_progress: Callable[[int, int], None] = lambda d, t: None
+    images: Sequence[str],
+    thumbnail: Callable[[str], bytes],
+    on_progress: Callable[[int, int], None] = lambda d, t: None,
 ) -> dict[str, str]:
     """Group pictures that show the same scene: moved, turned, zoomed or lit a little otherwise, or mirrored.
 
-    Candidates are found by the low frequencies of small grey copies; each pair is then laid over one another and
-    compared in detail, in its parts and in its colours. How alike two pictures must be depends on how alike the pictures
-    of the set are anyway: digits and other plain things are, without being copies.
+    Candidates are found by the low frequencies of small grey copies; one of each pair is then laid over the other and
+    compared with it in detail, in its parts and in its colours. How alike two pictures must be depends on how alike
+    the pictures of the set are anyway: digits and other plain things are, without being copies.
 
     Args:
         images: Keys of the pictures, in any order.
@@ -63,7 +66,8 @@ def find_scenes(
         on_progress: Called with the number of steps done and of all; it may raise.
 
     Returns:
-        For each picture that has near-copies its scene, the smallest key of the pictures in it.
+        For each picture that has near-copies its scene, the smallest key of the pictures in it. A picture whose
+        thumbnail is missing or damaged has none.
     """
     keys = sorted(set(images))
     if len(keys) < 2:
@@ -73,7 +77,7 @@ def find_scenes(
     with threadpool_limits(1), ThreadPoolExecutor(threads, thread_name_prefix="near-copies") as pool:
         total = 3 * len(keys)
         pixels = np.empty((len(keys), _SIDE, _SIDE, 3), np.uint8)
-        small = in_order(pool, lambda key: _small(thumbnail(key)), keys, ahead=64 * threads)
+        small = in_order(pool, partial(_small, thumbnail), keys, ahead=64 * threads)
         for done, picture in enumerate(small):
             pixels[done] = picture
             on_progress(done, total)
@@ -83,7 +87,7 @@ def find_scenes(
         root = list(range(len(keys)))
         for start in range(0, len(pairs), _BATCH):
             batch = [pair for pair in pairs[start : start + _BATCH] if _find(root, pair[0]) != _find(root, pair[1])]
-            chunks = [batch[first : first + 32] for first in range(0, len(batch), 32)]
+            chunks = [batch[first : first + 16] for first in range(0, len(batch), 16)]
             for chunk, found in zip(chunks, pool.map(partial(_compare, pixels), chunks), strict=True):
                 for (one, other, _), likeness in zip(chunk, found, strict=True):
                     if likeness >= needed:
@@ -96,17 +100,27 @@ def find_scenes(
     return {key: group[0] for group in groups.values() if len(group) > 1 for key in group}
 
 
-def with_scenes(dataset: Dataset, thumbnail: Callable[[str], bytes]) -> Dataset:
-    """Return the data set with the scene of each picture; which part it is in stays."""
-    scenes = find_scenes([item.image for item in dataset.items], thumbnail)
+def with_scenes(
+    dataset: Dataset,
+    thumbnail: Callable[[str], bytes],
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Dataset:
+    """Return the data set with the scene of each picture; which part it is in stays. Arguments as of `find_scenes`."""
+    scenes = find_scenes([item.image for item in dataset.items], thumbnail, on_progress)
     return replace(dataset, items=tuple(replace(item, scene=scenes.get(item.image)) for item in dataset.items))
 
 
-def _small(data: bytes) -> _Pixels:
-    buffer = np.frombuffer(data, np.uint8)
-    pixels = cv2.imdecode(buffer, cv2.IMREAD_REDUCED_COLOR_2)
-    if min(pixels.shape[:2]) < _SIDE // 2:
-        pixels = cv2.imdecode(buffer, cv2.IMREAD_COLOR)
+def _small(thumbnail: Callable[[str], bytes], key: str) -> _Pixels:
+    """Return a small square copy; of a picture that cannot be read a black one, which is like none."""
+    try:
+        buffer = np.frombuffer(thumbnail(key), np.uint8)
+        pixels = cv2.imdecode(buffer, cv2.IMREAD_REDUCED_COLOR_2)
+        if pixels is not None and min(pixels.shape[:2]) < _SIDE // 2:
+            pixels = cv2.imdecode(buffer, cv2.IMREAD_COLOR)
+    except (ImageError, cv2.error):
+        pixels = None
+    if pixels is None:
+        return np.zeros((_SIDE, _SIDE, 3), np.uint8)
     shrinks = min(pixels.shape[:2]) >= _SIDE
     return _as_pixels(cv2.resize(pixels, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR))
 
@@ -130,26 +144,36 @@ def _find(root: list[int], place: int) -> int:
 def _needed_likeness(pixels: _Pixels, pool: ThreadPoolExecutor) -> float:
     """Return the likeness from which on two pictures are near-copies, by how alike any two of the set are.
 
-    A quarter of the pairs stands for those of different scenes, so that a set of a few long clips counts as one of
-    different pictures.
+    A quarter of the pairs that have anything in common stands for those of different scenes, so that a set of a few
+    long clips counts as one of different pictures.
     """
     rng = np.random.default_rng(0)
     count = len(pixels)
-    drawn = rng.integers(0, count, (400, 2))
-    drawn = np.unique(np.sort(drawn[drawn[:, 0] != drawn[:, 1]], axis=1), axis=0)[:200]
-    coarse = {i: cv2.resize(_grey(pixels[i]), (_COARSE, _COARSE), interpolation=cv2.INTER_AREA) for i in set(drawn.ravel())}
+    drawn = rng.integers(0, count, (800, 2))
+    drawn = np.unique(np.sort(drawn[drawn[:, 0] != drawn[:, 1]], axis=1), axis=0)
+    drawn = rng.permutation(drawn)[:400]
+    coarse = {
+        i: cv2.resize(_grey(pixels[i]), (_COARSE, _COARSE), interpolation=cv2.INTER_AREA) for i in set(drawn.ravel())
+    }
     first, second = (np.stack([coarse[i] for i in drawn[:, side]]).astype(np.float32) for side in (0, 1))
     middle = _spectrum(first, 0, 0)
     similarities = np.stack([(middle * _spectrum(second, *shift)).sum(axis=1) for shift in _SHIFTS])
     pairs = [(int(i), int(j), int(s)) for (i, j), s in zip(drawn, similarities.argmax(axis=0), strict=True)]
-    alike = [value for found in pool.map(partial(_compare, pixels, strict=False), [pairs[k : k + 8] for k in range(0, len(pairs), 8)]) for value in found]
+    alike = [
+        value
+        for found in pool.map(
+            partial(_compare, pixels, strict=False), [pairs[k : k + 8] for k in range(0, len(pairs), 8)]
+        )
+        for value in found
+    ]
     low, high = _ALIKE_ANYWAY
-    share = np.clip((np.percentile(alike, 25) - low) / (high - low), 0, 1)
+    usual = np.percentile([value for value in alike if value > 0] or [0.0], 25)
+    share = np.clip((usual - low) / (high - low), 0, 1)
     return float(_LEAST_LIKENESS + share * (_MOST_LIKENESS - _LEAST_LIKENESS))
 
 
 def _spectrum(coarse: _Floats, dx: int, dy: int) -> _Floats:
-    """Return the low frequencies of the middle, moved by some pixels: of length 1, float32 of shape `(pictures, 35)`."""
+    """Return the low frequencies of the middle, moved by some pixels: float32 of shape `(pictures, 35)`, length 1."""
     margin = (_COARSE - _MIDDLE) // 2
     part = coarse[:, margin + dy : margin + dy + _MIDDLE, margin + dx : margin + dx + _MIDDLE]
     order = np.arange(_FREQUENCIES)
@@ -164,7 +188,7 @@ def _spectrum(coarse: _Floats, dx: int, dy: int) -> _Floats:
 def _candidates(
     coarse: _Floats, needed: float, pool: ThreadPoolExecutor, on_progress: Callable[[int], None]
 ) -> list[tuple[int, int, int]]:
-    """Return pairs that look alike at first sight, the likeliest first: two pictures, and how the second one is moved."""
+    """Return pairs that look alike at first sight, likeliest first: two pictures, and how the second one is moved."""
     middle = _spectrum(coarse, 0, 0)
     moved = [*(_spectrum(coarse, *shift) for shift in _SHIFTS), _spectrum(coarse[:, :, ::-1], 0, 0)]
     found = []
@@ -220,7 +244,7 @@ def _at_first_sight(
 
 
 def _unit(windows: _Floats) -> _Floats:
-    rows = windows.reshape(len(windows), -1)
+    rows = windows.reshape(len(windows), windows.shape[1] * windows.shape[2])
     rows = rows - rows.mean(axis=1, keepdims=True)
     return np.asarray(rows / (np.linalg.norm(rows, axis=1, keepdims=True) + 1e-3), np.float32)
 
@@ -248,9 +272,10 @@ def _likeness(one: _Pixels, other: _Pixels, move: int, strict: bool) -> float:
     scale = _SIDE // _COARSE
     start = np.array([[1, 0, scale * dx], [0, 1, scale * dy]], np.float32)
     steps = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-3)
+    everywhere = np.ones((_SIDE, _SIDE), np.uint8)
     grey = _grey(one)
     try:
-        _, warp = cv2.findTransformECC(grey, _grey(other), start, cv2.MOTION_AFFINE, steps, None, 5)
+        _, warp = cv2.findTransformECC(grey, _grey(other), start, cv2.MOTION_AFFINE, steps, everywhere, 5)
     except cv2.error:  # they have nothing in common
         return 0.0
     stretches = np.linalg.svd(warp[:, :2], compute_uv=False)
@@ -259,7 +284,7 @@ def _likeness(one: _Pixels, other: _Pixels, move: int, strict: bool) -> float:
         return 0.0
     back = cv2.WARP_INVERSE_MAP
     laid = cv2.warpAffine(other, warp, (_SIDE, _SIDE), flags=cv2.INTER_LINEAR | back, borderMode=cv2.BORDER_REPLICATE)
-    both = cv2.warpAffine(np.ones((_SIDE, _SIDE), np.uint8), warp, (_SIDE, _SIDE), flags=cv2.INTER_NEAREST | back)
+    both = cv2.warpAffine(everywhere, warp, (_SIDE, _SIDE), flags=cv2.INTER_NEAREST | back)
     if both.mean() < _LEAST_OVERLAP:
         return 0.0
     inside = cv2.erode(both, np.ones((5, 5), np.uint8), borderValue=1)

@@ -136,8 +136,8 @@ def assign_splits(
         for item in items
         if item.image not in decided
     }
-    _join(unit_of, may, decided)
     deal = _Deal(_by_class(everything), unit_of, decided, seed)
+    deal.join(may)
     for class_id, images in sorted(by_class.items()):
         deal.share_out(class_id, images & trained, carved[class_id])
         deal.share_out(class_id, images - trained, wanted[class_id])
@@ -153,24 +153,6 @@ def assign_splits(
         )
         for item in items
     )
-
-
-def _join(unit_of: Mapping[str, str], may: Mapping[str, AbstractSet[str]], decided: dict[str, Split]) -> None:
-    """Put pictures where the rest of their unit is, if they may go there; test wins over validation, that over train.
-
-    Args:
-        unit_of: From `units`.
-        may: Where each picture may go of which nothing is decided yet.
-        decided: Where pictures are; those that join are added.
-    """
-    sides: defaultdict[str, set[Split]] = defaultdict(set)
-    for image, split in decided.items():
-        if image in unit_of:
-            sides[unit_of[image]].add(split)
-    for image, allowed in may.items():
-        taken = sides.get(unit_of[image])
-        if taken:
-            decided[image] = max(taken & allowed, key=SPLITS.index, default="train")
 
 
 class _Deal:
@@ -198,6 +180,24 @@ class _Deal:
                 self._classes[unit_of[image]].add(class_id)
                 if decided.get(image, "train") == "train":
                     self._trainable[class_id].add(unit_of[image])
+
+    def join(self, may: Mapping[str, AbstractSet[str]]) -> None:
+        """Put pictures where the rest of their unit is; of several places, test before validation before train.
+
+        Args:
+            may: Where each picture may go of which nothing is decided yet; where it may go nowhere, it trains.
+        """
+        sides: defaultdict[str, set[Split]] = defaultdict(set)
+        for image, split in self._decided.items():
+            sides[self._unit_of[image]].add(split)
+        for unit in sorted({self._unit_of[image] for image in may} & sides.keys()):
+            is_spare = self._can_spare(unit)
+            for image in self._images[unit]:
+                if image in may:
+                    taken = sides[unit] & may[image] if is_spare else set()
+                    self._decided[image] = max(taken, key=SPLITS.index, default="train")
+            if all(self._decided[image] != "train" for image in self._images[unit]):
+                self._hold_back(unit)
 
     def share_out(self, class_id: str, images: set[str], fractions: Mapping[Split, float]) -> None:
         """Decide about those pictures of a class of which nothing is decided yet, by how many of the class are where.
@@ -241,14 +241,17 @@ class _Deal:
         return taken
 
     def _can_spare(self, unit: str) -> bool:
-        return all(len(self._trainable[class_id]) > 1 for class_id in self._classes[unit])
+        return all(self._trainable[class_id] != {unit} for class_id in self._classes[unit])
+
+    def _hold_back(self, unit: str) -> None:
+        for class_id in self._classes[unit]:
+            self._trainable[class_id].discard(unit)
 
     def _put(self, unit: str, split: Split) -> None:
         for image in self._images[unit]:
             self._decided.setdefault(image, split)
         if split != "train":
-            for class_id in self._classes[unit]:
-                self._trainable[class_id].discard(unit)
+            self._hold_back(unit)
 
 
 def resplit(
@@ -284,6 +287,14 @@ def resplit(
     ]
     shared = iter(assign_splits(others, replace(dataset, items=kept), validation=validation, test=test, seed=seed))
     return replace(dataset, items=tuple(item if stays(item) else next(shared) for item in dataset.items))
+
+
+def share_anew(dataset: Dataset) -> Dataset:
+    """Share out anew in the proportions of now, such as after it was said that near-copies belong together."""
+    ours = Counter(item.split for item in dataset.items if not item.stays)
+    fractions = {split: round(ours[split] / max(1, ours.total()), 2) for split in HELD_BACK}
+    scale = min(1.0, 0.9 / max(0.9, sum(fractions.values())))
+    return resplit(dataset, scale * fractions["validation"], scale * fractions["test"])
 
 
 def _given(items: Iterable[NewItem], groups: Iterable[set[str]]) -> dict[str, Split]:
