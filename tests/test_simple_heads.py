@@ -358,3 +358,21 @@ def test_a_job_trains_the_heads_and_the_newest_of_each_backbone_are_listed(ready
     assert load_evaluation(simple_head_dir(again, "linear_svm", ready_home)).total == heads[0].result.test_total
     delete_project(engine, project.id, DataRoot.configured())
     assert list_simple_heads(engine, project.id) == []
+
+
+def test_what_belongs_together_is_left_out_together(digits) -> None:
+    features, labels, *_ = digits
+    first = np.concatenate([np.flatnonzero(labels == digit)[:4] for digit in range(10)])
+    groups = np.arange(40) // 2
+    groups[:4] = 0  # all of the first class
+    groups[4] = groups[-1]  # across classes
+    similarities = left_out_similarities(features[first], labels[first], 10, groups)
+    for one in (0, 4, 9, 39):
+        for label in {int(labels[first][other]) for other in np.flatnonzero(groups == groups[one])}:
+            rest = first[(groups != groups[one]) & (labels[first] == label)]
+            if not len(rest):
+                assert similarities[one, label] == 0
+                continue
+            mean = unit_length(features[rest]).sum(axis=0)
+            cosine = mean @ features[first[one]] / np.linalg.norm(mean) / np.linalg.norm(features[first[one]])
+            assert similarities[one, label] == pytest.approx(cosine, abs=1e-5)

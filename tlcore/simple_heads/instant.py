@@ -18,6 +18,7 @@ from tlcore.features.litert import CompiledModel
 from tlcore.features.store import FeatureStore, record_key
 from tlcore.home import DataRoot
 from tlcore.images.views import square_pixels
+from tlcore.intake.splitting import units
 from tlcore.model.cut import plan_model
 from tlcore.results.prediction import Predictor, PredictorSpec
 from tlcore.simple_heads.heads import SimpleHead
@@ -138,7 +139,8 @@ def fit_instant(
 ) -> InstantClassifier | None:
     """Train a classifier on the pictures whose features are known, in milliseconds, and say how good it is.
 
-    With few pictures it is the nearest class mean, judged by leaving out each picture in turn. As soon as there are
+    With few pictures it is the nearest class mean, judged by leaving out each picture in turn, with all that belongs to
+    it; pictures of a class in which everything belongs together are not asked about. As soon as there are
     enough it is a logistic regression on the training pictures, judged on the validation pictures.
 
     Args:
@@ -173,8 +175,12 @@ def fit_instant(
     else:
         method = "class_means"
         head = train_class_means(rows, labels, len(classes))
-        y_pred = left_out_similarities(rows, labels, len(classes)).argmax(axis=1)
-        correct, total, learned_from = int((y_pred == labels).sum()), len(labels), len(labels)
+        unit_of = units(dataset.items, scenes_together=dataset.scenes_together)
+        _, groups = np.unique([unit_of[item.image] for item in ready], return_inverse=True)
+        y_pred = left_out_similarities(rows, labels, len(classes), groups).argmax(axis=1)
+        # Without the pictures of a class that all belong together, nothing is left to know the class by.
+        asked = np.array([len(np.unique(groups[labels == label])) > 1 for label in range(len(classes))])[labels]
+        correct, total, learned_from = int((y_pred == labels)[asked].sum()), int(asked.sum()), len(labels)
     names, colors = tuple(label.name for label in classes), tuple(label.color for label in classes)
     spec = PredictorSpec(features.prefix, features.model.resize_mode, names, colors)
     predictor = simple_head_predictor(spec, features.compiled, head, features.lock)

@@ -138,21 +138,37 @@ def train_class_means(features: NDArray[np.generic], labels: NDArray[np.int64], 
 
 
 def left_out_similarities(
-    features: NDArray[np.generic], labels: NDArray[np.int64], num_classes: int
+    features: NDArray[np.generic],
+    labels: NDArray[np.int64],
+    num_classes: int,
+    groups: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float64]:
     """Return how alike each picture is to each class mean that was made without it.
 
     Its largest value names the class that `train_class_means` would answer if it had never seen the picture.
 
+    Args:
+        features: As of `train_class_means`.
+        labels: As of `train_class_means`.
+        num_classes: Number of classes.
+        groups: What belongs together and is left out together, int64 of shape `(pictures,)`, from 0; each picture is
+            a group of its own when not given.
+
     Returns:
-        Cosine similarities in `[-1, 1]`, float64 of shape `(pictures, classes)`.
+        Cosine similarities in `[-1, 1]`, float64 of shape `(pictures, classes)`; 0 to a class of which all is left out.
     """
     _check_labels(labels, num_classes, at_least=2)
     pictures = unit_length(features)
     sums = _class_sums(pictures, labels, num_classes)
+    groups = np.arange(len(labels)) if groups is None else groups
+    cells, inverse = np.unique(np.stack([groups, labels]), axis=1, return_inverse=True)
+    members = _class_sums(pictures, inverse.ravel(), cells.shape[1])
+    sizes, left_out = np.bincount(labels, minlength=num_classes), np.bincount(inverse.ravel())
     similarities = (pictures @ unit_length(sums).T).astype(np.float64)
-    others = unit_length(sums[labels] - pictures)
-    similarities[np.arange(len(labels)), labels] = (pictures * others).sum(axis=1)
+    for cell, (group, label) in enumerate(cells.T):
+        others = sums[label] - members[cell] if left_out[cell] < sizes[label] else np.zeros_like(sums[label])
+        rows = np.flatnonzero(groups == group)
+        similarities[rows, label] = pictures[rows] @ unit_length(others[None])[0]
     return similarities
 
 

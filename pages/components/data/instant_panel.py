@@ -19,6 +19,7 @@ from tlcore.config import ModelConfig
 from tlcore.dataset import Dataset, Item
 from tlcore.errors import RunError
 from tlcore.home import DataRoot
+from tlcore.intake.splitting import units
 
 if TYPE_CHECKING:
     from tlcore.simple_heads.instant import InstantClassifier, InstantFeatures
@@ -104,12 +105,17 @@ def _draw_answers(dataset: Dataset, classifier: InstantClassifier, fingerprint: 
 
 def quality_words(classifier: InstantClassifier) -> str:
     """Say how good a classifier is so far, and how that was found."""
+    if not classifier.total:
+        return (
+            f"Learned from {count(classifier.learned_from, 'picture')} (**nearest class mean**). In each class all "
+            "pictures belong together, so only new ones can show how good it is: ask it."
+        )
     interval = interval_words(classifier.correct, classifier.total)
     if classifier.method == "class_means":
         return (
             f"**{classifier.correct:,} of {count(classifier.total, 'picture')} right so far**, {interval} (95 %), "
-            "each asked while it was left out of the learning (leave-one-out). With so few pictures the class "
-            "wins whose mean picture is most alike (**nearest class mean**)."
+            "each asked while it and what belongs to it were left out of the learning (leave-one-out). With so few "
+            "pictures the class wins whose mean picture is most alike (**nearest class mean**)."
         )
     return (
         f"**{classifier.correct:,} of {count(classifier.total, 'validation picture')} right so far**, {interval} "
@@ -127,7 +133,10 @@ def _features(home: DataRoot) -> InstantFeatures:
 def _fingerprint(dataset: Dataset, items: Sequence[Item], features: InstantFeatures) -> str:
     """Return what changes when the classifier would: the classes, and the pictures whose features are there."""
     known = features.known([item.image for item in items])
-    parts = [f"{item.image} {item.class_id} {item.split}" for item in items if item.image in known]
+    unit_of = units(dataset.items, scenes_together=dataset.scenes_together)
+    parts = [
+        f"{item.image} {item.class_id} {item.split} {unit_of[item.image]}" for item in items if item.image in known
+    ]
     parts += [f"{one.id} {one.name} {one.color}" for one in dataset.classes]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
