@@ -6,6 +6,7 @@ from pages.components.data.advice import data_advice, is_ready
 from pages.components.data.bring import ONE_CLASS_WAYS, bring_pictures
 from pages.components.data.class_panel import class_panel
 from pages.components.data.edits import undo_button
+from pages.components.data.groups_panel import groups_panel
 from pages.components.data.instant_panel import draw_instant_answers
 from pages.components.data.last_import import show_import
 from pages.components.data.split_panel import split_panel
@@ -66,6 +67,7 @@ if dataset.classes:
 
     st.subheader("Three parts: train, validation, test", anchor=False)
     split_panel(context, dataset)
+    groups_panel(context, dataset)
 elif context.project.version is not None:
     undo_button(context)
 

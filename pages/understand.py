@@ -1,5 +1,7 @@
 """Understand page: how good the model is, what it confuses, and the pictures that it got wrong."""
 
+from contextlib import suppress
+
 import streamlit as st
 
 from pages.components.errors import show_error
@@ -7,11 +9,16 @@ from pages.components.frame import next_step, open_page
 from pages.components.results.certainty_panel import draw_certainty
 from pages.components.results.ensemble_form import draw_group_form
 from pages.components.results.ensemble_views import draw_delete, show_group
-from pages.components.results.evaluation_views import show_accuracy, show_classes, show_mistakes
+from pages.components.results.evaluation_views import (
+    show_accuracy,
+    show_classes,
+    show_mistakes,
+    show_what_belongs_together,
+)
 from pages.components.results.exam import choose_answers, draw_exam
 from pages.components.results.run_choice import choose_model
 from pages.components.train.simple_heads_panel import draw_simple_heads
-from tlcore.errors import RunError
+from tlcore.errors import RunError, TransferLabError
 from tlcore.storage.ensembles import Ensemble
 
 context = open_page("understand")
@@ -31,6 +38,8 @@ if shown is None:
 else:
     split, evaluation = shown
     show_accuracy(evaluation, split, model)
+    with suppress(TransferLabError):  # a damaged list of pictures, which is said above
+        show_what_belongs_together(evaluation, split, context.dataset_of(context.project, model.version))
     draw_exam(context, model, split)
     draw_certainty(context, model)
     if isinstance(model, Ensemble):

@@ -43,7 +43,7 @@ def gallery(
     grid = place.grid(min_column_width=104, gap="small", vertical_alignment="bottom", key=f"{key}-grid")
     for item in shown:
         with grid.cell():
-            _thumbnail(context, item)
+            thumbnail(context, item)
             if can_choose and st.checkbox(
                 label(plain(caption(item), 14)) or "picture", key=f"{key}-{item.class_id}-{item.image[:20]}"
             ):
@@ -59,7 +59,8 @@ def page_of(items: Sequence[T], page_size: int, key: str) -> Sequence[T]:
     return items[(page - 1) * page_size : page * page_size]
 
 
-def _thumbnail(context: Context, item: Item) -> None:
+def thumbnail(context: Context, item: Item) -> None:
+    """Draw a small picture, as wide as there is room."""
     try:
         st.image(context.images.thumbnail(item.image), width="stretch", alt=plain(item.name))
     except ImageError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pages.components.text import count
 from tlcore.dataset import SPLITS, Dataset, Split
+from tlcore.intake.leaks import undivided
 
 FEW_TRAINING_PICTURES = 10
 MAX_NAMED = 5
@@ -40,11 +41,21 @@ def data_advice(dataset: Dataset) -> list[str]:
             f"Fewer than {FEW_TRAINING_PICTURES} training pictures in {_named(few)}. "
             "The model may learn these pictures by heart instead of what they show. Add more if you can."
         )
+    whole = undivided(dataset)
+    if whole:
+        advice.append(
+            f"All pictures of {_named([c.name for c in whole])} belong together, so none can be kept for testing. "
+            "Bring pictures from another place or day."
+        )
+    divided = filled - {c.id for c in whole}
     for split in SPLITS:
+        if split != "train" and not divided:
+            break
         if not dataset.subset(split):
             advice.append(f"The {split} part is empty: {_SPLIT_PURPOSE[split]}. Add pictures, or split again.")
             continue
-        without = [c.name for c in dataset.classes if c.id in filled and not counts[c.id, split]]
+        asked = filled if split == "train" else divided
+        without = [c.name for c in dataset.classes if c.id in asked and not counts[c.id, split]]
         if without:
             kind, effect = _CLASS_WITHOUT[split]
             advice.append(f"No {kind} pictures in {_named(without)}: {effect}")

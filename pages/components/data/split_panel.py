@@ -30,8 +30,9 @@ def split_panel(context: Context, dataset: Dataset) -> None:
                 "same here: a model can learn pictures by heart. So some pictures are **kept apart** (the *test set*) "
                 "and asked only once, when everything is decided. The *validation set* is a rehearsal: it shows "
                 "during training whether the model still gets better, and which epoch to keep.\n\n"
-                "Two copies of one picture always go into the same part. Pictures that came in a folder called test or "
-                "validation, or as the test pictures of a ready data set, stay there."
+                "What belongs together goes into the same part: copies of a picture, its near-copies, and groups such "
+                "as the pictures of one patient or of one session of the camera. Pictures that came in a folder called "
+                "test or validation, or as the test pictures of a ready data set, stay there."
             )
         with st.popover("Split again", icon=":material/shuffle:", key=f"split-{context.project.version}"):
             _split_form(context, dataset)

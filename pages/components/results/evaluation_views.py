@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 import streamlit as st
 
 from pages.components.amounts import accuracy_decimals, accuracy_words, chance, interval_words, percent, points
@@ -12,8 +13,10 @@ from pages.components.figures.results import FEW_CLASSES, accuracy_figure, confu
 from pages.components.gallery import page_of
 from pages.components.results.trained_models import Model
 from pages.components.text import count, label, plain
-from tlcore.dataset import Split
+from tlcore.dataset import Dataset, Split
 from tlcore.errors import ImageError
+from tlcore.intake.leaks import leak_name, leaks
+from tlcore.intake.splitting import units
 from tlcore.results.evaluation import (
     ClassReport,
     Evaluation,
@@ -29,6 +32,9 @@ from tlcore.storage.runs import Run
 
 FEW_PICTURES = 30
 """Below this many pictures a single one moves the accuracy by more than three points."""
+
+FEW_UNITS = 10
+"""Below this many scenes or groups, how many pictures there are says little."""
 
 MISTAKES_PER_PAGE = 12
 COMMON_PAIRS = 5
@@ -59,6 +65,35 @@ def show_accuracy(evaluation: Evaluation, split: Split, model: Model) -> None:
             f"Only {count(total, f'{split} picture')}: that is too few to trust the number. "
             f"Treat it as a first impression, and bring more pictures on Data.",
             icon=":material/scale:",
+        )
+
+
+def show_what_belongs_together(evaluation: Evaluation, split: Split, dataset: Dataset) -> None:
+    """Say what near-copies of training pictures do to an accuracy, and when its pictures are of few scenes or groups.
+
+    Args:
+        evaluation: Answers to pictures of the data set.
+        split: Which ones.
+        dataset: What the model learned from.
+    """
+    learned = leaks(dataset, split)
+    known = np.array([image in learned for image in evaluation.images], bool)
+    number = int(known.sum())
+    if number and number < evaluation.total:
+        right = int((evaluation.y_pred == evaluation.y_true)[~known].sum())
+        st.markdown(
+            f"Without the {number:,} that {'is' if number == 1 else 'are'} {leak_name(dataset, learned, number)}: "
+            f"**{accuracy_words(right, evaluation.total - number)} instead of "
+            f"{accuracy_words(evaluation.correct, evaluation.total)}**."
+        )
+    elif number:
+        st.markdown(f"All of them are {leak_name(dataset, learned, 2)}, so this says little of new ones.")
+    unit_of = units(dataset.items, scenes_together=dataset.scenes_together)
+    found = len({unit_of[image] for image in evaluation.images if image in unit_of})
+    if found < min(FEW_UNITS, evaluation.total):
+        st.caption(
+            f"These {count(evaluation.total, 'picture')} are of {count(found, 'scene or group', 'scenes or groups')} "
+            "only, so they say less of new ones than their number does."
         )
 
 
