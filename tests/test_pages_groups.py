@@ -17,8 +17,8 @@ from tests.queued_run import create_run
 from tlcore.config import RunConfig
 from tlcore.dataset import ClassLabel, Dataset, Item, Split
 from tlcore.home import DataRoot
+from tlcore.intake.decoding import clean_pixels
 from tlcore.intake.leaks import leaks
-from tlcore.intake.pictures.decoding import clean_pixels
 from tlcore.intake.splitting import NewItem, assign_splits, units
 from tlcore.results.evaluation import VALIDATION_FILE_NAME, Evaluation, save_evaluation
 from tlcore.storage.database import writing
