@@ -62,7 +62,8 @@ def _across_parts(labels: Sequence[Label]) -> Iterator[str]:
 
 def _perhaps_the_same(parts: dict[str, set[Split]]) -> Iterator[tuple[str, str]]:
     """Yield pairs of names in different parts that are nearly alike, or one in the other; not those of equal keys."""
-    lone = sorted((name for name, splits in parts.items() if len(splits) == 1), key=natural)
+    given = set().union(*parts.values())
+    lone = sorted((name for name, splits in parts.items() if splits != given), key=natural)
     keys = {name: similarity_key(name) for name in lone}
     for at, a in enumerate(lone):
         for b in lone[at + 1 :]:
