@@ -137,3 +137,18 @@ def test_files_that_are_called_like_one_beside_them_are_left_aside():
 def test_masks_are_counted_with_their_folder():
     asides = aside_among([tuple(path.split("/")) for path in [*files("s/ill/images"), *files("s/ill/masks")]])
     assert aside_lines(aside for aside in asides if aside) == ("3 masks (in the folder masks)",)
+
+
+def test_outlines_beside_a_folder_of_any_name_are_left_aside():
+    birds = [("up", "birds", name, f"{name}{number}.jpg") for name in ("wren", "owl") for number in range(4)]
+    outlines = [("up", "segmentations", *path[2:3], path[3].replace("jpg", "png")) for path in birds]
+    assert [why is not None for why in aside_among([*birds, *outlines])] == [False] * 8 + [True] * 8
+    faces = [("up", kind, f"{number}.jpg") for kind in ("masks", "no_masks") for number in range(4)]
+    assert set(aside_among(faces)) == {None}
+
+
+def test_notes_of_programs_beside_a_picture_are_passed_over():
+    for name in ("cat/IMG_1.AAE", "cat/1.xmp"):
+        why = why_aside(tuple(name.split("/")))
+        assert why is not None
+        assert why.kind == "system"

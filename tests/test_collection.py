@@ -113,10 +113,10 @@ def test_pictures_without_a_folder_take_the_typed_class(store: MemoryStore):
     report = collect([FileSource(files)], Dataset(), store)
     assert counts(report) == {"a": 1}
     assert [one.name for one in report.dataset.unlabelled] == ["1.png", "3.png"]
-    assert any("without a class: 2" in note for note in report.notes)
+    assert any("2 pictures have no class" in note for note in report.notes)
     report = collect([FileSource((files[0], files[2]))], Dataset(), store)
     assert counts(report) == {UNLABELLED: 2}
-    assert any("no folder: 2" in note for note in report.notes)
+    assert any("the class of these pictures: 2" in note for note in report.notes)
 
 
 def test_several_sources_come_in_together_and_a_bad_one_is_listed(tmp_path: Path, store: MemoryStore):

@@ -76,3 +76,10 @@ def test_names_that_differ_by_a_number():
 def test_names_of_patients_slides_and_clips():
     assert all(is_group_name(n) for n in ("patient007", "slide_A_benign", "Clip 3", "subject-12"))
     assert not any(is_group_name(n) for n in ("benign", "slide", "40X", "shop_1"))
+
+
+def test_what_follows_the_word_of_a_camera_may_be_the_class():
+    names = [f"IMG_{name}_{number}.jpg" for name in ("cat", "big dog") for number in range(3)]
+    assert classes_in_names(names) == ("cat",) * 3 + ("big dog",) * 3
+    kept = [f"{name}_{number}.jpg" for name in ("IMG_2024", "IMG_HDR", "PHOTO") for number in range(3)]
+    assert set(classes_in_names([*kept, "IMG-20240101-WA0001.jpg", "IMG-20240101-WB0002.jpg"])) == {None}

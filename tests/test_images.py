@@ -379,7 +379,7 @@ def test_many_bands_that_cannot_be_unpacked_safely_are_named():
     data = bytearray(tiff(noise(20, 30, 6), photometric="minisblack", planarconfig="contig", compression="zlib"))
     compression = data.index((259).to_bytes(2, "little") + b"\x03\x00\x01\x00\x00\x00")
     data[compression + 8 : compression + 10] = (5).to_bytes(2, "little")  # LZW
-    with pytest.raises(ImageError, match=r"TIFF with 6 bands.*PNG"):
+    with pytest.raises(ImageError, match=r"TIFF has 6 bands.*PNG"):
         read_image(bytes(data))
 
 
@@ -435,3 +435,13 @@ def test_the_limit_of_megapixels_is_a_setting(monkeypatch: pytest.MonkeyPatch):
     data = encoded(Image.new("1", (9000, 9000)), "PNG")
     monkeypatch.setenv(MEGAPIXELS.setting, "100")
     assert read_image(data).width == 512
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.uint64])
+def test_a_tiff_of_64_bits_opens(dtype: type) -> None:
+    values = np.linspace(0, 4000, 64 * 48).reshape(48, 64).astype(dtype)
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, values)
+    pixels = pixels_of(buffer.getvalue(), (0.0, 4000.0))
+    assert pixels.shape == (48, 64, 3)
+    assert np.abs(pixels[..., 0] - values.astype(float) * 255 / 4000).max() <= 1

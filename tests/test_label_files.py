@@ -546,3 +546,10 @@ def test_hostile_label_files_do_what_the_manifest_says(shared_data: Path):
             assert any(
                 word in note for note in (*found.notes, *(note for said in found.said for note in said.notes))
             ), name
+
+
+@pytest.mark.parametrize("name", ["train.csv", "trainLabels.csv"])
+def test_a_name_in_several_parts_is_that_of_the_files_own(name: str):
+    paths = [f"{part}/{number}.png" for part in ("test", "train") for number in range(12)]
+    said = only({name: rows("id,label", lambda n: (n, pet(n)))}, paths)
+    assert classes(said) == [None] * 12 + PETS

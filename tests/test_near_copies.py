@@ -20,8 +20,8 @@ from tlcore.config import ModelConfig
 from tlcore.dataset import ClassLabel, Dataset, Item
 from tlcore.errors import ImageError
 from tlcore.home import DataRoot
-from tlcore.intake.decoding import clean_pixels, read_image
 from tlcore.intake.near_copies import find_scenes, with_scenes
+from tlcore.intake.pictures.decoding import clean_pixels, read_image
 from tlcore.intake.splitting import NewItem, assign_splits
 from tlcore.simple_heads.instant import InstantFeatures
 from tlcore.simple_heads.training import train_logistic_regression

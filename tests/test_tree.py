@@ -619,3 +619,70 @@ def test_cases_of_public_reports(name: str, shared_data: Path):
     is_clear, expected = CASES[name]
     assert readings.is_clear == is_clear
     assert [counts(reading) for reading in readings.found[: len(expected)]] == expected
+
+
+# What other sets of these kinds showed
+
+
+def test_parts_of_a_sample_are_parts():
+    found = clear(*folders("train_mini/cat", "train_mini/dog", "val/cat", "val/dog", "TEST_SIMPLE/cat"))
+    assert found[("cat", "test")] == found[("dog", "validation")] == found[("cat", "train")] == 4
+
+
+def test_parts_in_one_of_several_folders_are_parts():
+    parts = folders("set/set/train/cat", "set/set/train/dog", "set/set/test/cat", "set/set/test/dog")
+    found = clear(*parts, *folders("large/large/cat", "large/large/dog", count=2))
+    assert found == {(name, part): n for name in ("cat", "dog") for part, n in (("train", 4), ("test", 4), (None, 2))}
+    assert clear(*parts, *folders("other/pictures"))[None, None] == 4
+
+
+def test_pieces_of_a_download_are_one_set():
+    paths = [
+        (f"pets-20240101T101010Z-00{piece}", "pets", name, f"{piece}{number}.jpg")
+        for piece, name in ((1, "cat"), (1, "dog"), (2, "dog"))
+        for number in range(4)
+    ]
+    readings = read_tree(paths)
+    assert readings.is_clear
+    assert counts(readings.found[0]) == {"cat": 4, "dog": 8}
+
+
+def test_days_below_classes_are_no_classes():
+    found = clear(*folders(*(f"{name}/2024-05-0{day}" for name in ("cat", "dog") for day in (1, 2, 3))))
+    assert found == {("cat", None): 12, ("dog", None): 12}
+
+
+def test_what_is_sorted_is_asked_about():
+    readings = read(*folders("sorted/cat", "sorted/dog", "unsorted"))
+    assert not readings.is_clear
+    assert counts(readings.found[0]) == {"cat": 4, "dog": 4, None: 4}
+
+
+def test_names_that_two_of_three_parts_share_may_be_the_same_class():
+    names = ("train/cancer_left", "valid/cancer_left", "test/cancer", "train/well", "valid/well", "test/well")
+    notes = read(*folders(*names)).found[0].notes
+    assert any("cancer and cancer_left" in note and "may be the same class" in note for note in notes)
+
+
+def test_names_of_files_name_the_numbers_of_a_label_file():
+    paths = [f"images/{name}_{number}.jpg" for name in ("cat", "dog") for number in range(4)]
+    numbers = FileLabels("list.txt", "", tuple(Label("12"[n // 4], "test" if n % 4 > 1 else "train") for n in range(8)))
+    assert clear(*paths, said=[numbers]) == {
+        ("cat", "train"): 2,
+        ("cat", "test"): 2,
+        ("dog", "train"): 2,
+        ("dog", "test"): 2,
+    }
+
+
+def test_a_second_file_says_what_belongs_together():
+    paths = [f"photos/{number}.jpg" for number in range(8)]
+    groups = FileLabels("more.csv", "", tuple(Label(None, None, f"patient {n // 2}") for n in range(8)))
+    found = read(*paths, said=[column(["ill"] * 4 + ["well"] * 4), groups]).found[0]
+    assert [label.group for label in found.labels] == [f"patient {n // 2}" for n in range(8)]
+
+
+def test_a_list_of_numbers_says_no_classes():
+    paths = folders("cat", "dog")
+    readings = read(*paths, said=[column([str(number) for number in range(8)], "images.txt")])
+    assert counts(readings.found[0]) == {"cat": 4, "dog": 4}

@@ -39,7 +39,8 @@ class Item:
             out; `None` in a data set from before that was noted.
         group: What it belongs together with by what the person brought: a patient, a slide, a clip, a session of the
             camera. Pictures of one group are never in different splits where the split is ours to choose.
-        scene: Likewise, but found by likeness: near-copies share it.
+        scene: Likewise, but found by likeness: near-copies share it. Empty where none were found, `None` where nobody
+            has looked.
         brought: The import that it came with, where the folders of that can be read in several ways.
     """
 

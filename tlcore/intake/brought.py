@@ -70,7 +70,7 @@ class Brought:
             dataset: What is there already; its pictures keep their class and split.
             reading: One of `readings`.
             import_id: Noted in what comes in, so that `read_again` finds it.
-            scenes: The scene of each picture that has near-copies.
+            scenes: The scene of each picture, as `Item.scene`.
             validation: Fraction of each class for validation, as in `assign_splits`.
             test: Fraction of each class for testing.
             seed: Decides which pictures are kept for validation and test.
@@ -150,7 +150,9 @@ def read_as(brought: Brought, class_names: Sequence[str | None]) -> Reading:
     pairs = zip(brought.readings.found[0].labels, class_names, strict=True)
     labels = [replace(label, class_name=None if name is None else clean_class_name(name)) for label, name in pairs]
     names = sorted({label.class_name for label in labels if label.class_name is not None}, key=natural)
-    return Reading("given", "The classes that were given", tuple(labels), tuple(names))
+    without = sum(label.class_name is None for label in labels)
+    notes = (f"No class was given to {without:,} of {len(labels):,} pictures. They are left aside.",) if without else ()
+    return Reading("given", "The classes that were given", tuple(labels), tuple(names), notes=notes)
 
 
 def read_again(dataset: Dataset, import_id: str, brought: Brought, key: str, *, seed: int = 0) -> Dataset:

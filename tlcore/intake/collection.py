@@ -107,7 +107,8 @@ class Gathered:
         taken = reading or readings.found[0]
         before = dataset
         if scenes is not None:
-            dataset = replace(dataset, items=tuple(replace(i, scene=scenes.get(i.image)) for i in dataset.items))
+            dataset = replace(dataset, items=tuple(replace(i, scene=scenes.get(i.image, "")) for i in dataset.items))
+            scenes = {picture.image: scenes.get(picture.image, "") for picture in self.brought.pictures}
         if len(readings.found) == 1:
             import_id = None  # there is nothing to ask, now or later
         after = self.brought.place(
@@ -323,14 +324,8 @@ def _notes(pictures: Sequence[Picture], labels: Sequence[Label], before: Dataset
     names = {picture.image: picture.path for picture in pictures}
     if any(label.class_name == UNLABELLED for label in labels):
         yield (
-            f"Pictures that lie in no folder: {len(labels):,}. They are in the class {UNLABELLED}. "
+            f"Nothing says the class of these pictures: {len(labels):,}. They are in the class {UNLABELLED}. "
             "Rename it, or move them to the right classes."
-        )
-    aside = len(after.unlabelled) - len(before.unlabelled)
-    if aside:
-        yield (
-            f"Pictures without a class: {aside:,}. Nothing learns from them; on Predict you can ask a trained model "
-            "about them."
         )
     homes = Counter(item.image for item in after.items)
     twofold = [name for image, name in names.items() if homes[image] > 1]

@@ -20,11 +20,11 @@ def leaks(dataset: Dataset, split: Split) -> dict[str, str]:
     """
     unit_of = units(dataset.items)
     learned = dataset.subset("train")
-    alike = {item.scene: item.image for item in reversed(learned) if item.scene is not None}
+    alike = {item.scene: item.image for item in reversed(learned) if item.scene}
     of_unit = {unit_of[item.image]: item.image for item in reversed(learned)}
     found = {}
     for item in dataset.subset(split):
-        other = alike.get(item.scene) if item.scene is not None else None
+        other = alike.get(item.scene) if item.scene else None
         other = of_unit.get(unit_of[item.image]) if other is None else other
         if other is not None:
             found[item.image] = other

@@ -107,7 +107,7 @@ def with_scenes(
 ) -> Dataset:
     """Return the data set with the scene of each picture; which part it is in stays. Arguments as of `find_scenes`."""
     scenes = find_scenes([item.image for item in dataset.items], thumbnail, on_progress)
-    return replace(dataset, items=tuple(replace(item, scene=scenes.get(item.image)) for item in dataset.items))
+    return replace(dataset, items=tuple(replace(item, scene=scenes.get(item.image, "")) for item in dataset.items))
 
 
 def _small(thumbnail: Callable[[str], bytes], key: str) -> _Pixels:

@@ -57,7 +57,7 @@ def units(items: Iterable[NewItem | Item], *, scenes_together: bool = True) -> d
     images: set[str] = set()
     for item in items:
         images.add(item.image)
-        for kind, name in (("group", item.group), ("scene", item.scene if scenes_together else None)):
+        for kind, name in (("group", item.group), ("scene", (item.scene or None) if scenes_together else None)):
             if name is not None:
                 root[find((kind, name))] = find(("image", item.image))
     found: dict[tuple[str, str], str] = {}

@@ -32,8 +32,10 @@ def groups_panel(context: Context, dataset: Dataset) -> None:
     if scenes:
         st.markdown(scenes_words(dataset))
         _switch(context, dataset)
-    else:
+    if any(item.scene is None for item in dataset.items):
         _search(context, dataset)
+    elif not scenes:
+        st.caption("No near-copies were found: no two pictures show the same scene.")
     if scenes or groups:
         with st.expander("Look at the groups", icon=":material/burst_mode:"):
             _show_groups(context, [*scenes, *groups])
@@ -68,7 +70,7 @@ def _by(dataset: Dataset, kind: str) -> list[list[Item]]:
     found: defaultdict[str, list[Item]] = defaultdict(list)
     for item in dataset.items:
         name = item.scene if kind == "scene" else item.group
-        if name is not None:
+        if name:
             found[name].append(item)
     return sorted(found.values(), key=len, reverse=True)
 
@@ -88,9 +90,6 @@ def _switch(context: Context, dataset: Dataset) -> None:
 
 def _search(context: Context, dataset: Dataset) -> None:
     key = f"near-copies-{context.project.version}"
-    if st.session_state.get(f"{key}-none"):
-        st.caption("No near-copies were found.")
-        return
     if not st.button(
         "Look for near-copies",
         key=key,
@@ -104,10 +103,8 @@ def _search(context: Context, dataset: Dataset) -> None:
     bar = st.progress(0.0, "Looking for near-copies")
     with errors_shown():
         edited = with_scenes(dataset, context.images.thumbnail, _showing(bar))
-        if edited == dataset:
-            st.session_state[f"{key}-none"] = True
-            st.rerun()
-        save_edit(context, share_anew(edited), "looked for near-copies")
+        found_some = any(item.scene for item in edited.items)
+        save_edit(context, share_anew(edited) if found_some else edited, "looked for near-copies")
 
 
 def _showing(bar: DeltaGenerator) -> Callable[[int, int], None]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
+from tlcore.dataset import Split
 from tlcore.intake.meaning.parts import part_of
 from tlcore.intake.names import PICTURE_SUFFIXES
 
@@ -47,24 +48,25 @@ class PictureNames:
         self._paths = [tuple(unicodedata.normalize("NFC", part) for part in path) for path in paths]
         self._folders = {folder.casefold() for path in self._paths for folder in path[:-1]}
         self._indexes: dict[Callable[[_Parts], _Parts | None], dict[_Parts, list[int]]] = {}
-        self._inside: dict[tuple[_Parts, _Parts], int | None] = {}
+        self._inside: dict[tuple[_Parts, _Parts, Split | None], int | None] = {}
 
     def __len__(self) -> int:
         return len(self._paths)
 
-    def find(self, names: Iterable[str], folder: _Parts) -> dict[str, Match]:
+    def find(self, names: Iterable[str], folder: _Parts, part: Split | None = None) -> dict[str, Match]:
         """Return what each name means.
 
-        As much of a path counts as the name gives: of two `1.jpg` the one below the label file's own folder, or the
-        one in the folder that the name says. Upper and lower case, the ending and leading zeros count only where the
-        name as it is fits nothing.
+        As much of a path counts as the name gives: of two `1.jpg` the one below the label file's own folder, the one
+        in the folder that the name says, or the one in the part that the label file is for. Upper and lower case, the
+        ending and leading zeros count only where the name as it is fits nothing.
 
         Args:
             names: As they stand in the label file.
             folder: The folders of the label file, the name of what was brought first.
+            part: What its name or its folder says: `train.csv`.
         """
         folder = tuple(unicodedata.normalize("NFC", part) for part in folder)
-        found = {name: self._find(name, folder) for name in names}
+        found = {name: self._find(name, folder, part) for name in names}
         claims: defaultdict[int | None, list[str]] = defaultdict(list)
         whole = {match.picture for match in found.values() if not match.is_partial}
         for name, match in found.items():
@@ -75,7 +77,7 @@ class PictureNames:
                 found |= dict.fromkeys(rivals, _NOTHING)
         return found
 
-    def _find(self, name: str, folder: _Parts) -> Match:
+    def _find(self, name: str, folder: _Parts, part: Split | None) -> Match:
         given, target = _resolve(unicodedata.normalize("NFC", name.strip()), folder)
         if not given:
             return _NOTHING
@@ -88,7 +90,9 @@ class PictureNames:
                 pictures = index.get(wanted[-length:])
                 if pictures is None:
                     continue
-                picture = pictures[0] if len(pictures) == 1 else self._one_inside(wanted[-length:], pictures, folder)
+                picture: int | None = pictures[0]
+                if len(pictures) > 1:
+                    picture = self._one_inside(wanted[-length:], pictures, folder, part)
                 if picture is None:
                     return Match(None, certainty, is_ambiguous=True)
                 path = self._paths[picture]
@@ -115,11 +119,13 @@ class PictureNames:
             self._indexes[key] = dict(index)
         return self._indexes[key]
 
-    def _one_inside(self, ending: _Parts, pictures: list[int], folder: _Parts) -> int | None:
-        """Return the only one of these pictures that lies below the label file's folder."""
-        asked = (ending, folder)
+    def _one_inside(self, ending: _Parts, pictures: list[int], folder: _Parts, part: Split | None) -> int | None:
+        """Return the only one of these pictures below the label file's folder, or of those the only one of its part."""
+        asked = (ending, folder, part)
         if asked not in self._inside:
             inside = [number for number in pictures if self._paths[number][: len(folder)] == folder]
+            if len(inside) > 1 and part is not None:
+                inside = [n for n in inside if part in map(part_of, self._paths[n][:-1])]
             self._inside[asked] = inside[0] if len(inside) == 1 else None
         return self._inside[asked]
 

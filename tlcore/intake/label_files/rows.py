@@ -38,11 +38,12 @@ class NamedTable:
     def words(self) -> list[str]:
         """The words and numbers of its name without the ending."""
         stem, _, sheet = re.sub(r"\.\w+(/|$)", r"\1", self.name).partition("/")
-        return re.findall(r"[^\W\d_]+|\d+", f"{stem} {sheet}")
+        spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", f"{stem} {sheet}")
+        return re.findall(r"[^\W\d_]+|\d+", spaced)
 
     @property
     def part(self) -> Split | None:
-        """The part that its name or its folder says: `train.csv`, `valid/_classes.csv`, `labels_test.txt`."""
+        """The part that its name or its folder says: `train.csv`, `valid/_classes.csv`, `trainLabels.csv`."""
         found = {part_of(word) for word in self.words} - {None}
         if not found:
             found = {part_of(folder) for folder in self.folder[1:]} - {None}
@@ -136,7 +137,7 @@ def match_rows(group: Sequence[NamedTable], names: PictureNames) -> PictureRows 
     partial = 0
     use_parts = len({table.part for table in group} - {None}) > 1
     for number, table in enumerate(group):
-        matches = names.find(dict.fromkeys(table.column(file_column)), table.folder)
+        matches = names.find(dict.fromkeys(table.column(file_column)), table.folder, table.part)
         for row in table.rows:
             match = matches[row[file_column]]
             if match.picture is None:
@@ -190,7 +191,7 @@ def _file_column(group: Sequence[NamedTable], names: PictureNames) -> int | None
         for table in group:
             values = dict.fromkeys(value for value in table.column(number) if value.strip())
             sample = list(values)[:: max(1, len(values) // _SAMPLE)]
-            matches = names.find(sample, table.folder)
+            matches = names.find(sample, table.folder, table.part)
             score += sum(match.certainty for match in matches.values())
             found |= {match.picture for match in matches.values() if match.picture is not None}
             digits += sum(name.strip().isdigit() for name, match in matches.items() if match.picture is not None)
@@ -218,7 +219,7 @@ def why_unmatched(group: Sequence[NamedTable], names: PictureNames) -> str:
     rows = [row for table in group for row in table.rows[:20]]
     if not rows:
         return "no rows below the names of its columns"
-    found = names.find((cell for row in rows for cell in row), group[0].folder)
+    found = names.find((cell for row in rows for cell in row), group[0].folder, group[0].part)
     ambiguous = [name for name, match in found.items() if match.is_ambiguous and not name.isdigit()]
     if len(ambiguous) > len(rows) / 2:
         return f"its names fit several pictures each, such as {some(ambiguous)}: write the folders before them"

@@ -17,6 +17,8 @@ from tlcore.intake.names import PICTURE_SUFFIXES, printable
 Kind = Literal["masks", "thumbnails", "deleted", "hidden", "cloud", "system"]
 
 _SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r"}
+# What programs note beside a picture.
+_SIDECARS = (".aae", ".xmp")
 _SYSTEM_FOLDERS = {"__macosx", ".appledouble", ".git", ".svn", ".hg"}
 _BINS = {"$recycle.bin", "#recycle", "@recycle", "recycler", ".trash", ".trashes"}
 # Small copies that programs and network disks (Synology, QNAP) make of every picture.
@@ -81,6 +83,8 @@ def why_aside(parts: tuple[str, ...]) -> Aside | None:
     system = Aside("system", "file of the operating system", "files of the operating system")
     lower = [folder.strip().lower() for folder in folders]
     if name.lower() in _SYSTEM_FILES or (name.startswith(".") and not _is_picture(name)) or name.startswith("._"):
+        return system
+    if name.lower().endswith(_SIDECARS):
         return system
     for folder, key in zip(folders, lower, strict=True):
         shown = printable(folder)
@@ -179,6 +183,10 @@ def _folder_aside(
     pictures = set(stems.get(parent, ()))
     for other in holders:
         pictures |= below[(*parent, other)]
+    if not pictures and is_sure and not set(words_of(name)) <= {"mask", "masks"}:
+        # Beside a folder of any name, if called like the pictures there.
+        of_others = set().union(*(below[(*parent, other)] for other in others))
+        pictures = of_others if 5 * len(below[folder] & of_others) >= 4 * len(below[folder]) else set()
     if not pictures or not (is_sure or all(other in holders or _kind_of_folder(other) for other in others)):
         return None
     own = below[folder]

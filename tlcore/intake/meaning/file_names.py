@@ -15,7 +15,8 @@ NEARLY_ALL = 0.95
 _CAMERA_WORDS = """
     img image images dsc dscn dscf dcim photo photos pic pics picture pictures frame p pxl mvimg gopr vid file scan
     page untitled download screenshot whatsapp signal sample snap capture bild foto fotos imagen kép crop tile patch
-    unnamed copy test train val valid data"""
+    unnamed copy test train val valid data
+    edited bearbeitet kopie burst cover hdr pano portrait from at"""
 _GROUP_WORDS = """
     patient patients pat subject subjects subj person participant case slide clip video vid movie film scene session
     series sequence seq track take recording rec burst specimen animal individual study exam visit shot"""
@@ -25,8 +26,11 @@ _PIECE_WORDS = """
 _CAMERA = frozenset(_CAMERA_WORDS.split())
 _GROUPS = frozenset(_GROUP_WORDS.split())
 _PIECES = frozenset(_PIECE_WORDS.split())
+# Pieces of what was downloaded from Google Drive: `pets-20240101T101010Z-001`.
+_DOWNLOADED = re.compile(r"-\d{8}T\d{6}Z-")
 _NUMBERED = re.compile(r"(.*?)[\s._-]*[(\[]?\d+[)\]]?")
 _NUMBER_FIRST = re.compile(r"\d+[\s._-]+([^\d]*[^\W\d_][^\d]*)")
+_BETWEEN = re.compile(r"[\s._()-]+")
 _FRAME = re.compile(r"(?P<clip>.*?)[\s._-]*(?:(?:frame|frm|fr|f|img|image)[\s._-]*)?(?P<number>\d{1,9})")
 _DATE = re.compile(r"(19|20)\d\d[-_.]?[01]\d[-_.]?[0-3]\d$")
 _IN_NAME = re.compile(
@@ -53,7 +57,10 @@ def are_numbered(names: Iterable[str]) -> bool:
 def are_pieces(names: Iterable[str]) -> bool:
     """Return whether names are those of one set in numbered pieces: `images_part_1`, `batch 2`, `fold3`."""
     found = set(names)
-    return are_numbered(found) and any(word in _PIECES for word in words_of(next(iter(found))))
+    if not are_numbered(found):
+        return False
+    one = next(iter(found))
+    return any(word in _PIECES for word in words_of(one)) or bool(_DOWNLOADED.search(one))
 
 
 def is_group_name(name: str) -> bool:
@@ -66,7 +73,8 @@ def classes_in_names(names: Sequence[str]) -> tuple[str | None, ...]:
     """Return the class that each file's name says, all `None` where the names do not tell classes.
 
     A class is a name without its number (`cat.0.jpg`, `dog_12.png`, `owl (3).jpg`, `12-cow.jpg`). At least two
-    classes with two pictures each must cover nearly all pictures; names that cameras give are none, and neither are
+    classes with two pictures each must cover nearly all pictures; names that cameras give are none
+    (what follows them may be one: `IMG_cat_12.jpg`), and neither are
     names that differ by another number only (`clip1_001`, `clip2_001`).
     """
     said = [_class_in_name(name) for name in names]
@@ -114,5 +122,13 @@ def _class_in_name(name: str) -> str | None:
     first = _NUMBER_FIRST.fullmatch(stem)
     match = _NUMBERED.fullmatch(stem)
     said = (first[1] if first else match[1] if match else stem).strip(" ._-()[]")
-    words = [word for word in words_of(said) if not word.isdigit()]
-    return said if words and words[0] not in _CAMERA else None
+    pieces = [piece for piece in _BETWEEN.split(said) if piece]
+    named = next((at for at, piece in enumerate(pieces) if not _is_cameras(piece)), len(pieces))
+    if named == 0:
+        return said
+    rest = pieces[named:]  # `IMG_cat_12.jpg`; two letters, as in `IMG-20240101-WA0001`, are no name
+    return said[said.index(rest[0]) :] if rest and len(max(words_of(rest[0]), key=len, default="")) > 2 else None
+
+
+def _is_cameras(piece: str) -> bool:
+    return all(word.isdigit() or word in _CAMERA for word in words_of(piece))

@@ -108,7 +108,7 @@ def read_folders(paths: Sequence[tuple[str, ...]], empty_folders: Sequence[tuple
         branch.weight = len(branch.pictures) or int(not paths)
         branch.left = [(at, name) for at, name in enumerate(branch.folders) if name]
     _pass_doubled(tree)
-    steps = (_pass_inner_copy, _pass_parts, _pass_wrapper, _pass_brought_together, _pass_pieces)
+    steps = (_pass_inner_copy, _pass_parts, _pass_holder_of_parts, _pass_wrapper, _pass_brought_together, _pass_pieces)
     while any(step(tree) for step in steps):
         pass
     _pass_parts_below(tree)
@@ -228,6 +228,28 @@ def _pass_parts(tree: Tree) -> bool:
     known = set().union(*(names for names in inside.values() if len(names) > 1))
     for name, branches in members.items():
         _pass_inside_part(tree, branches, parts[name][0], known)
+    return True
+
+
+def _pass_holder_of_parts(tree: Tree) -> bool:
+    """Take out the folder that alone of those beside each other holds parts with classes, and most of the pictures.
+
+    What lies beside it lies beside the parts then: `set/train/cat`, `set/test/cat`, `large/cat`.
+    """
+    weights = tree.weights()
+    holders = []
+    for name in weights if len(weights) > 1 else ():
+        inside = [b for b in tree.live if b.name(0) == name]
+        level = next((at for at in range(1, 4) if len(tree.weights(at, inside)) > 1), 1)
+        below = tree.weights(level, inside)
+        parts = parts_among(below)
+        classes = tree.weights(level + 1, [b for b in inside if b.name(level) in parts])
+        is_whole = sum(below[part] for part in parts) >= MOST * weights[name]
+        if is_whole and len({split for split, _ in parts.values()}) > 1 and len(classes) > 1:
+            holders.append(name)
+    if len(holders) != 1 or 2 * weights[holders[0]] <= sum(weights.values()):
+        return False
+    tree.drop(0, lambda b: b.name(0) == holders[0], "passed", "around the parts")
     return True
 
 

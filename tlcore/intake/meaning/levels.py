@@ -18,7 +18,7 @@ from tlcore.intake.meaning.file_names import (
     words_of,
 )
 from tlcore.intake.meaning.folders import MOST, Branch
-from tlcore.intake.meaning.parts import part_of
+from tlcore.intake.meaning.parts import is_unlabelled, part_of
 
 LevelKind = Literal["names", "factor", "group", "same"]
 """What tells things apart; what is a circumstance (magnification, number); what belongs together; one folder only."""
@@ -31,7 +31,8 @@ _MANY = 10
 _PERHAPS_CLASSES = frozenset(("person", "individual", "animal", "specimen"))
 _SETS = frozenset(("set", "sets", "data", "dataset", "datasets", "image", "images", "pictures", "photos", "archive"))
 _CIRCUMSTANCE = re.compile(
-    r"(x|mag|zoom|res|size|scale|level|angle|view|rot)?[\s._-]*\d+([.,]\d+)?\s*(x\d*|px|mm|cm|m|nm|um|µm|deg|°|dpi|k|s|ms|%)?",
+    r"(x|mag|zoom|res|size|scale|level|angle|view|rot)?[\s._-]*\d+([.,]\d+)?\s*(x\d*|px|mm|cm|m|nm|um|µm|deg|°|dpi|k|s|ms|%)?"
+    r"|\d{1,4}([-_. ]\d{1,4}){1,2}",  # a date
     re.IGNORECASE,
 )
 
@@ -143,7 +144,7 @@ def choose_levels(levels: Sequence[Level]) -> Choice:
        folders of the other), the outermost has few names, and the inner one is no circumstance, such as a
        magnification, and does not lie below a group; and where there are folders with names in outermost folders that
        differ by a number only, or are called sets or pictures (`lung_images`), or in one only that is called so, or a
-       part, or holds nearly everything.
+       part, or holds nearly everything, or lies beside `unsorted` ones.
     """
     if not levels or not levels[0].names:
         return Choice((0,), True, (), ())
@@ -170,7 +171,8 @@ def choose_levels(levels: Sequence[Level]) -> Choice:
     if are_kinds and (only_numbered or are_sets):
         return Choice(_ordered(levels, [named[0], 0]), False, (), tuple(groups))
     if (inner := _inside_one(levels)) is not None:
-        is_set = all(_is_set(name) for name in levels[inner].tops)
+        tops = levels[inner].tops
+        is_set = all(map(_is_set, tops)) or all(is_unlabelled(name) for name in top.names if name not in tops)
         return Choice(_ordered(levels, [inner, 0] if is_set else [0, inner]), False, (), tuple(groups))
     if len(top.names) > MAX_CLASSES and named and len(levels[named[0]].names) <= MAX_CLASSES:
         return Choice(_ordered(levels, [named[0], 0]), False, (), tuple(groups))
@@ -201,7 +203,8 @@ def _inside_one(levels: Sequence[Level]) -> int | None:
     for level in levels[1:]:
         if level.kind == "names" and len(level.tops) == 1 and len(names) > 1:
             (one,) = level.tops
-            if _is_set(one) or names[one] >= MOST * sum(names.values()):
+            is_sorted = all(is_unlabelled(name) for name in names if name != one)
+            if is_sorted or _is_set(one) or names[one] >= MOST * sum(names.values()):
                 return level.at
     return None
 

@@ -27,9 +27,9 @@ _FILLERS = """set sets data dataset datasets image images img imgs picture pictu
     ensemble daten bilder satz datensatz dati immagini insieme gegevens afbeeldingen veri seti görüntüleri данные набор
     выборка изображения dane obrazy zbiór 集 セット 数据 數據 データ 用 图片 图像 圖片 圖像 画像
     样本 세트 데이터 셋 용 이미지"""
-_LOOSE_FILLERS = "to seg de d des di der the of for my final new raw original resized full all dir v part"
+_LOOSE_FILLERS = "to seg de d des di der the of for my final new raw original resized full all dir v part mini simple"
 _UNLABELLED = """pred preds predict predicts predicting prediction predictions unlabeled unlabelled unsupervised
-    inference infer submission"""
+    inference infer submission unsorted unsortiert uncategorized"""
 
 
 def _fold(text: str) -> str:

@@ -37,7 +37,7 @@ def _without_class(tree: Tree, labels: Sequence[Label]) -> Iterator[str]:
         if count:
             places["/".join(folder for folder in branch.folders[1:] if folder) or "no folder"] += count
     total = places.total()
-    if total:
+    if 0 < total < len(labels):  # if none has one, they all come into a class that waits to be named
         has, is_left, them = ("picture has", "is", "it") if total == 1 else ("pictures have", "are", "them")
         yield (
             f"{total:,} {has} no class ({some(list(places))}) and {is_left} left aside: nothing learns from {them}. "
@@ -62,7 +62,8 @@ def _across_parts(labels: Sequence[Label]) -> Iterator[str]:
 
 def _perhaps_the_same(parts: dict[str, set[Split]]) -> Iterator[tuple[str, str]]:
     """Yield pairs of names in different parts that are nearly alike, or one in the other; not those of equal keys."""
-    lone = sorted((name for name, splits in parts.items() if len(splits) == 1), key=natural)
+    given = set().union(*parts.values())
+    lone = sorted((name for name, splits in parts.items() if splits != given), key=natural)
     keys = {name: similarity_key(name) for name in lone}
     for at, a in enumerate(lone):
         for b in lone[at + 1 :]:

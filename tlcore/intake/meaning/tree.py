@@ -128,11 +128,13 @@ def _with_files(outline: Outline, folders: Sequence[Reading], said: Sequence[Fil
     confirmed: str | None = None
     others: list[Reading] = []
     unsure: list[Reading] = []
+    more: list[tuple[Reading, tuple[str, ...]]] = []
     for file in said:
         reading = read_file(outline, file)
         if not reading.classes:
             notes = (*file.notes, f"{file.source} says parts or groups, no classes.")
             folders = [_merged(outline, own, reading, notes) for own in folders]
+            more.append((reading, notes))
             continue
         twin = next((at for at, own in enumerate(folders) if tells and _agree(own, reading)), None)
         if twin is None:
@@ -143,11 +145,16 @@ def _with_files(outline: Outline, folders: Sequence[Reading], said: Sequence[Fil
         if confirmed is None and _covered(outline, reading) >= NEARLY_ALL and (twin == 0 or not is_clear):
             folders.insert(0, folders.pop(twin))
             confirmed = folders[0].key
-    strong = [reading for reading in others if len(reading.classes) > 1 and _covered(outline, reading) >= 0.5]
+    for reading, notes in more:
+        others = [_merged(outline, own, reading, notes) for own in others]
+    strong = [reading for reading in others if _tells_apart(reading) and _covered(outline, reading) >= 0.5]
     weak = [reading for reading in others if reading not in strong and reading.classes]
     if not tells:
         names = read_file_names(outline)
         by_name = [names] if len(names.classes) > 1 else []
+        if strong and by_name and all(map(str.isdigit, strong[0].classes)) and _agree(names, strong[0]):
+            note = f"{strong[0].title.split(' says ')[0]} numbers the classes in the names of the files."
+            strong[0] = _merged(outline, names, strong[0], (note,))
         if unsure and not (strong or by_name):  # columns of which none calls itself a class
             return [*unsure, *folders, *weak], len(unsure) == 1
         return [*strong, *by_name, *folders, *weak, *unsure], bool(strong or by_name) or is_clear
@@ -156,6 +163,12 @@ def _with_files(outline: Outline, folders: Sequence[Reading], said: Sequence[Fil
     if _covered(outline, strong[0]) >= NEARLY_ALL:
         return [*strong[:2], *folders, *weak, *unsure], False
     return [folders[0], *strong[:2], *folders[1:], *weak, *unsure], False
+
+
+def _tells_apart(reading: Reading) -> bool:
+    """Return whether a label file has several classes, and not one per picture, as a list of numbers has."""
+    counts = Counter(label.class_name for label in reading.labels if label.class_name is not None)
+    return len(counts) > 1 and (max(counts.values()) > 1 or len(counts) < 5)
 
 
 def _tells(reading: Reading) -> bool:

@@ -41,9 +41,9 @@ _MAX_BYTES = 200_000_000
 _MAX_PACKED_STRIP_BYTES = 1_000_000
 _UNPACKED, _DEFLATES = 1, (8, 32946)
 RAW = "This is a raw camera file. Export it as JPEG in a photo program: the small preview in it is not used."
-_MANY_BANDS = (
-    "This is a TIFF with {} bands, stored in a way that cannot be read. Save it without compression and smaller than "
-    "200 MB, or export red, green and blue as PNG."
+_UNREAD_TIFF = (
+    "This TIFF has {}, stored in a way that cannot be read. Save it without compression and smaller than 200 MB, or "
+    "export what can be seen as PNG."
 )
 # Less than this part of what can be seen differs clearly from white: on white it would be a blank picture.
 _CLEAR_PART, _CLEAR_DIFFERENCE = 0.02, 24
@@ -84,7 +84,7 @@ def open_picture(file: str | Path | IO[bytes]) -> Image.Image:
         data = _content(file)
         if _is_raw(data):
             raise UnusableKindError(RAW) from None
-        opened = _open_pam(data) if data.startswith(b"P7\n") else _open_many_bands(data)
+        opened = _open_pam(data) if data.startswith(b"P7\n") else _open_other_tiff(data)
         if opened is None:
             raise
         return opened
@@ -96,7 +96,7 @@ def open_picture(file: str | Path | IO[bytes]) -> Image.Image:
         raise UnusableKindError(RAW)
     bands = getattr(image, "tag_v2", {}).get(277, 1)
     if bands > 3 and len(image.getbands()) == 1:  # of layers one after another Pillow takes the first
-        return _open_many_bands(data) or image
+        return _open_other_tiff(data) or image
     if bands > max(3, len(image.getbands())):
         image.info[NUM_BANDS] = bands
     return image
@@ -252,8 +252,8 @@ def _open_pam(data: bytes) -> Image.Image | None:
     return Image.fromarray(eight_bit[..., 0] if depth == 1 else eight_bit)
 
 
-def _open_many_bands(data: bytes) -> Image.Image | None:
-    """Open the first three bands of a TIFF with more than Pillow knows, as satellites have."""
+def _open_other_tiff(data: bytes) -> Image.Image | None:
+    """Open a TIFF that Pillow does not: the first three of many bands, as satellites have, or grey of 64 bits."""
     if data[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return None
     try:
@@ -262,12 +262,16 @@ def _open_many_bands(data: bytes) -> Image.Image | None:
         raise UnidentifiedImageError("perhaps a TIFF with many bands: `pip install tifffile` opens it") from error
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         page = tiff.pages.first
-        if page.samplesperpixel < 3:
+        is_deep_grey = page.samplesperpixel == 1 and page.dtype is not None and page.dtype.itemsize == 8
+        if page.samplesperpixel < 3 and not is_deep_grey:
             return None
         safely_packed = page.compression in _DEFLATES and max(page.databytecounts) <= _MAX_PACKED_STRIP_BYTES
         if page.nbytes > _MAX_BYTES or not (page.compression == _UNPACKED or safely_packed):
-            raise UnusableKindError(_MANY_BANDS.format(page.samplesperpixel))
+            what = "64 bits" if is_deep_grey else f"{page.samplesperpixel} bands"
+            raise UnusableKindError(_UNREAD_TIFF.format(what))
         values = page.asarray()
+    if is_deep_grey:
+        return Image.fromarray(values.astype(np.float32)) if values.ndim == 2 else None
     bands = np.moveaxis(values, 0, -1) if page.planarconfig == 2 else values
     if bands.ndim != 3 or bands.dtype.kind not in "uif":
         return None
