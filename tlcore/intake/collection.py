@@ -17,7 +17,7 @@ from tlcore.errors import ImageError
 from tlcore.intake.archives.archive import Refusal
 from tlcore.intake.brought import UNLABELLED, Brought, Picture, check_class_count, labels_with_class
 from tlcore.intake.label_files.files import LabelFile, read_label_files
-from tlcore.intake.meaning.aside import aside_among, aside_lines
+from tlcore.intake.meaning.aside import Aside, aside_among, aside_lines
 from tlcore.intake.meaning.class_names import similar_names
 from tlcore.intake.meaning.readings import Label, Reading, Readings
 from tlcore.intake.meaning.tree import choose, read_tree
@@ -211,8 +211,8 @@ def gather(
     readings, notes = _understand(counted, listing, label_files, wanted)
     kept = [index for index, one in enumerate(counted) if id(one) in pictures]
     brought = Brought(tuple(Picture(one.image, one.found.name) for one in stored), _only(readings, kept))
-    lines = aside_lines(why for _, why in listing.aside)
-    return Gathered(brought, (*notes, *_picture_notes(stored), *lines), tuple(listing.refused), grey_range)
+    all_notes = (*notes, *_picture_notes(stored), *_aside_notes([why for _, why in listing.aside]))
+    return Gathered(brought, all_notes, tuple(listing.refused), grey_range)
 
 
 def _leave_aside(listing: Listing) -> None:
@@ -311,6 +311,13 @@ def _only(readings: Readings, kept: Sequence[int]) -> Readings:
     """Return the readings with the labels of some pictures alone."""
     found = tuple(replace(one, labels=tuple(one.labels[index] for index in kept)) for one in readings.found)
     return replace(readings, found=found)
+
+
+def _aside_notes(whys: Sequence[Aside]) -> Iterator[str]:
+    left = aside_lines(why for why in whys if why.kind != "cloud")
+    if left:
+        yield f"Left aside: {', '.join(left)}."
+    yield from (f"{line}." for line in aside_lines(why for why in whys if why.kind == "cloud"))
 
 
 def _picture_notes(stored: Sequence[_Stored]) -> Iterator[str]:
