@@ -16,7 +16,7 @@ from pages.components.data.unlabelled_panel import unlabelled_panel
 from pages.components.frame import go_to, next_step, open_page
 from pages.components.job_view import watch_job
 from pages.components.text import count, label
-from pages.components.train.training_form import find_run_obstacle, start_training
+from pages.components.train.starting import find_run_obstacle, start_training
 from tlcore.errors import TransferLabError
 from tlcore.storage.jobs import last_job
 

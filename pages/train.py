@@ -14,13 +14,8 @@ from pages.components.train.run_note import draw_note, draw_note_field
 from pages.components.train.run_reuse import draw_reuse
 from pages.components.train.run_view import NEXT_RUN, draw_ended, draw_live, leave_run
 from pages.components.train.simple_heads_panel import draw_simple_heads
-from pages.components.train.training_form import (
-    draw_summary,
-    draw_training_form,
-    find_obstacle,
-    find_run_obstacle,
-    start_training,
-)
+from pages.components.train.starting import find_obstacle, find_run_obstacle, start_training
+from pages.components.train.training_form import draw_summary, draw_training_form
 from tlcore.jobs.control import ensure_runner, stop_job
 from tlcore.storage.runs import Run, get_run
 

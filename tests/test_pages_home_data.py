@@ -25,7 +25,7 @@ from pages.components.text import label, plot_label
 from pages.components.upload import file_drop
 from pages.server import private_streamlit
 from tests.page_tests import OWNER, check, modules_after, open_app, texts
-from tlcore.dataset import ClassLabel, Dataset, Item
+from tlcore.dataset import ClassLabel, Dataset, Import, Item
 from tlcore.home import DataRoot
 from tlcore.intake.archives.archive import Refusal
 from tlcore.intake.pictures.decoding import clean_pixels
@@ -150,13 +150,15 @@ def test_train_now_says_what_is_missing(engine: sa.Engine, home: DataRoot) -> No
     project = create_project(engine, OWNER, "Pets")
     empty = open_app("data", project=project.id).button(key="train-now")
     assert (empty.disabled, empty.help) == (True, "Bring pictures of at least two classes first.")
-    dataset = dataclasses.replace(make_dataset(home, ("cat", "dog")), question="import-1")
+    dataset = dataclasses.replace(
+        make_dataset(home, ("cat", "dog")), imports=(Import("import-1", "top", is_open=True),)
+    )
     commit_version(engine, project.id, dataset, "added", parent=None, home=home)
     app = open_app("data", project=project.id)
     for key in ("train-now", "primary"):
         assert (app.button(key=key).disabled, app.button(key=key).help) == (True, "Answer the question above first.")
     items = tuple(dataclasses.replace(item, split="test") for item in dataset.items)
-    unlearnable = dataclasses.replace(dataset, question=None, items=items)
+    unlearnable = dataclasses.replace(dataset, imports=(), items=items)
     commit_version(engine, project.id, unlearnable, "all for testing", parent=1, home=home)
     app = open_app("data", project=project.id)
     assert "no training pictures" in app.button(key="train-now").help

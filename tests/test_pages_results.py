@@ -780,7 +780,7 @@ def test_simple_heads_are_trained_by_a_job_that_is_watched(make_finished, monkey
 
 def test_simple_heads_need_no_network_to_be_trained_first(make_finished, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tlcore.jobs.control.ensure_runner", lambda home=None: None)
-    monkeypatch.setattr("pages.components.train.training_form.find_obstacle", lambda context: None)
+    monkeypatch.setattr("pages.components.train.starting.find_obstacle", lambda context: None)
     finished = make_finished()
     page = open_step("train", finished.project_id)
     page.button(key="train-probes").click().run()

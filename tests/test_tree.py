@@ -65,7 +65,7 @@ def test_one_flat_folder_is_one_class():
 def test_loose_files_have_no_class():
     readings = read("1.jpg", "2.jpg", root="")
     assert told(readings.found[0]) == {(None, None): 2}
-    assert "2 pictures have no class" in readings.found[0].notes[0]
+    assert readings.found[0].notes == ()  # all of them come into a class that waits to be named
 
 
 def test_stray_pictures_do_not_hide_the_classes():
@@ -686,3 +686,13 @@ def test_a_list_of_numbers_says_no_classes():
     paths = folders("cat", "dog")
     readings = read(*paths, said=[column([str(number) for number in range(8)], "images.txt")])
     assert counts(readings.found[0]) == {"cat": 4, "dog": 4}
+
+
+def test_a_folder_and_a_zip_with_a_further_class_come_together():
+    found = read_tree(
+        [("pets", name, f"{i}.jpg") for name in ("cat", "dog") for i in range(5)] + [("more", "fish", "1.jpg")]
+    )
+    assert found.is_clear
+    assert set(found.found[0].classes) == {"cat", "dog", "fish"}
+    paths = [("pets", "cat", "1.jpg"), ("pets", "dog", "1.jpg"), ("owl", "images", "1.jpg")]
+    assert set(read_tree(paths).found[0].classes) != {"cat", "dog", "images"}

@@ -157,7 +157,7 @@ def test_every_page_opens(engine: sa.Engine, project: Project, step: str) -> Non
     for model in models if step in ("train", "understand", "predict", "export") else [None]:
         page = open_app(step, project=project.id, **({"run": model} if model else {}))
         assert not page.error, [error.value for error in page.error]
-        assert "Drawn shapes" in texts(page)
+        assert page.text_input(key="project-name").value == "Drawn shapes"
 
 
 def test_the_failed_run_says_why(engine: sa.Engine, project: Project) -> None:

@@ -338,7 +338,7 @@ def test_a_large_zip_comes_in_pieces_and_never_into_memory(
     with zipfile.ZipFile(large, "w") as archive:
         for path in sorted(make_folder(tmp_path / "pets", 100, 6_000_000).glob("*/*")):
             archive.write(path, f"{path.parent.name}/{path.name}")
-    [server] = [one for one in psutil.Process().children() if "app.py" in one.cmdline()]
+    server = psutil.Process(app.pid)
     before = server.memory_info().rss
     page.locator("input.pick-files").set_input_files(large)
     page.get_by_role("progressbar", name="Files sent").wait_for()

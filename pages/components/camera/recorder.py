@@ -54,7 +54,7 @@ def draw_recorder(context: Context) -> None:
 
 
 def _train_button(context: Context) -> None:
-    from pages.components.train.training_form import find_run_obstacle
+    from pages.components.train.starting import find_run_obstacle
 
     obstacle = find_run_obstacle(context)
     pressed = st.button(

@@ -1,4 +1,4 @@
-"""How the trainable part learns: the settings of the next run, what they come to, and what stands in the way."""
+"""How the trainable part learns: the settings of the next run, and what they come to."""
 
 from __future__ import annotations
 
@@ -11,18 +11,13 @@ from pages.components.state import Context
 from pages.components.text import count, label
 from pages.components.train.price import draw_price
 from pages.components.train.rate_finder import draw_rate_finder
-from pages.components.train.run_note import take_note
 from pages.components.train.schedule_form import draw_phases, draw_schedule
+from pages.components.train.starting import find_obstacle
 from tlcore.backbones.registry import get_backbone
-from tlcore.backbones.weights.status import is_random, weights_status
+from tlcore.backbones.weights.status import is_random
 from tlcore.config import TrainingConfig
-from tlcore.dataset import SPLITS, check_trainable
-from tlcore.downloading import megabytes
-from tlcore.errors import DatasetError, RunError
-from tlcore.jobs.control import start_runs
-from tlcore.model.architecture import check_phases
+from tlcore.dataset import SPLITS
 from tlcore.settings.words import CHOICES, decimal
-from tlcore.storage.runs import RunPlan
 
 BATCH_SIZES = (4, 8, 16, 32, 64, 128, 256)
 LEARNING_RATES = (0.00001, 0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)
@@ -156,37 +151,3 @@ def draw_summary(context: Context) -> None:
             f"spoil what they know. {decimal(FINE_TUNING_RATE / 3)} is a good start.",
             icon=":material/lightbulb:",
         )
-
-
-def start_training(context: Context) -> str:
-    """Put a run with the settings as they are in line, with what is expected of it, and return its id."""
-    plan = RunPlan(context.version, context.project.config, take_note(context))
-    return start_runs(context.engine, context.project.id, [plan], context.home)[0]
-
-
-def find_run_obstacle(context: Context) -> str | None:
-    """Return why a run cannot start and what to do about it; `None` when it can."""
-    try:
-        check_phases(context.project.config)
-    except RunError as error:
-        return label(str(error))
-    return find_obstacle(context)
-
-
-def find_obstacle(context: Context) -> str | None:
-    """Return why nothing can learn from these pictures and what to do about it; `None` when it can."""
-    try:
-        check_trainable(context.dataset)
-    except DatasetError as error:
-        return label(str(error))
-    model = context.project.config.model
-    spec = get_backbone(model.backbone)
-    status = weights_status(spec, context.home, model.weights)
-    if status.state == "bring":
-        return f"Your file of weights for {spec.title} is not on this computer any more. Bring it again on Model."
-    if not status.ready_offline:
-        return (
-            f"The weights of {spec.title} are not on this computer. Download them on Model "
-            f"({megabytes(status.download_bytes)}), or choose another backbone there."
-        )
-    return None

@@ -295,7 +295,10 @@ def _pass_wrapper(tree: Tree) -> bool:
 
 
 def _pass_brought_together(tree: Tree) -> bool:
-    """Take out the names of several ZIP files or folders that came together, each with classes of its own inside."""
+    """Take out the names of several ZIP files or folders that came together with classes of their own inside.
+
+    One of them has at least two; the folder in one that has a single one may be a class too.
+    """
     live = tree.live
     roots = {b.folders[0] for b in live}
     if len(roots) < 2 or any(b.left[0][0] for b in live):
@@ -307,7 +310,10 @@ def _pass_brought_together(tree: Tree) -> bool:
         tree.drop(1, lambda b: b.folders[0] in wrapped and len(b.left) > 2, "passed", "around everything in it")
         return True
     classes = [name for names in inside.values() for name in names]
-    if any(len(names) < 2 for names in inside.values()) or None in classes or len(set(classes)) < len(classes):
+    alone = [name for names in inside.values() if len(names) == 1 for name in names]
+    if len(alone) == len(inside) or any(name is None or is_container(name) or part_of(name) for name in alone):
+        return False  # each is perhaps a class itself, as in `cat.zip` with a folder `cat` in it
+    if None in classes or len(set(classes)) < len(classes):
         return False
     tree.drop(0, lambda _: True, "passed", "brought together")
     return True

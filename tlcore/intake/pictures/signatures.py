@@ -5,7 +5,8 @@ from __future__ import annotations
 import zlib
 from contextlib import suppress
 
-from tlcore.intake.pictures.pixels import RAW
+_RAW = "a raw camera file"
+"""Stands for the sentence that leaves with every model; see `_raw_sentence`."""
 
 _ARCHIVE = "This is {what} file, not a picture. Unpack it and add the pictures in it."
 _CONVERT = "This is {what}, which cannot be used. Export it as JPEG or PNG."
@@ -57,15 +58,15 @@ _SIGNATURES: tuple[tuple[bytes, int, str], ...] = (
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", 0, _OFFICE),
     (b"{\\rtf", 0, _OFFICE),
     # Raw files that are built like TIFF but say so themselves; the others are known by what is in them.
-    (b"FUJIFILMCCD-RAW", 0, RAW),
-    (b"CR\x02\0", 8, RAW),  # Canon
-    (b"HEAPCCDR", 6, RAW),  # Canon, before 2004
-    (b"IIRO", 0, RAW),  # Olympus
-    (b"IIRS", 0, RAW),
-    (b"MMOR", 0, RAW),
-    (b"IIU\0", 0, RAW),  # Panasonic
-    (b"FOVb", 0, RAW),  # Sigma
-    (b"\0MRM", 0, RAW),  # Minolta
+    (b"FUJIFILMCCD-RAW", 0, _RAW),
+    (b"CR\x02\0", 8, _RAW),  # Canon
+    (b"HEAPCCDR", 6, _RAW),  # Canon, before 2004
+    (b"IIRO", 0, _RAW),  # Olympus
+    (b"IIRS", 0, _RAW),
+    (b"MMOR", 0, _RAW),
+    (b"IIU\0", 0, _RAW),  # Panasonic
+    (b"FOVb", 0, _RAW),  # Sigma
+    (b"\0MRM", 0, _RAW),  # Minolta
     (b"\x1aE\xdf\xa3", 0, _FILM),
     (b"AVI ", 8, _FILM),
     (b"\x00\x00\x01\xba", 0, _FILM),
@@ -107,7 +108,7 @@ def why_not_a_picture(data: bytes) -> str | None:
         return _about_zip(data)
     for magic, position, sentence in _SIGNATURES:
         if data[position : position + len(magic)] == magic:
-            return sentence
+            return _raw_sentence() if sentence is _RAW else sentence
     if data[:2] == b"\x1f\x8b":
         return _about_gzip(data)
     kind = archive_kind(data[:512])
@@ -140,7 +141,7 @@ def _about_boxes(brands: bytes) -> str | None:
     if b"avif" in brands or b"avis" in brands:
         return None
     if brands.startswith(b"crx "):
-        return RAW
+        return _raw_sentence()
     if brands.startswith((b"M4A ", b"M4B ")):
         return _SOUND
     if any(brand in brands for brand in _HEIC_BRANDS):
@@ -188,3 +189,9 @@ def _about_text(head: bytes) -> str | None:
     if beginning.startswith(("{", "[")):
         return "This is text (JSON), not a picture."
     return "This is text, not a picture."
+
+
+def _raw_sentence() -> str:
+    from tlcore.intake.pictures.pixels import RAW  # what decodes pictures is not needed to show a page
+
+    return RAW
