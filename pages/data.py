@@ -40,9 +40,7 @@ if previous is not None and not previous.is_active:
 if dataset.question is not None:
     ask_reading(context, dataset)
     undo_button(context)
-    st.stop()
-
-if not dataset.items:
+elif not dataset.items:
     if not active:
         st.subheader("Bring your first pictures", anchor=False)
         st.markdown("Two or more classes, about twenty pictures each, are a good start.")
@@ -53,7 +51,7 @@ else:
     with st.expander("Add more pictures", icon=":material/add_photo_alternate:", expanded=goes_on):
         bring_pictures(context)
 
-if dataset.classes:
+if dataset.classes and dataset.question is None:
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         total = count(len(dataset.items), "picture")
         st.subheader(f"{total}, {count(dataset.num_classes, 'class', 'classes')}", anchor=False, width="content")
@@ -81,7 +79,7 @@ if dataset.classes:
     st.subheader("Three parts: train, validation, test", anchor=False)
     split_panel(context, dataset)
     groups_panel(context, dataset)
-elif context.project.version is not None:
+elif context.project.version is not None and dataset.question is None:
     undo_button(context)
 
 missing = None if is_ready(dataset) else "Bring pictures of at least two classes first."

@@ -97,7 +97,8 @@ def walk_all_readings(page: Page, app: AppServer, engine: sa.Engine, path: Path)
     answers = page.get_by_role("button", name="This is right")
     answers.last.wait_for()
     assert answers.count() == len(readings)
-    assert page.get_by_role("button", name="Next: Augment").count() == 0
+    assert page.get_by_role("button", name="Next: Augment").is_disabled()
+    assert page.get_by_role("button", name="Train now").is_disabled()
     text = page.locator("body").inner_text()
     for reading in readings:
         assert reading.title in text
