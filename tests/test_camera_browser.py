@@ -129,13 +129,28 @@ def see(page: Page, scene: str) -> None:
 def record(page: Page, class_name: str, scene: str, pictures: int = 12) -> None:
     page.get_by_role("button", name=f"{class_name} (").click()
     see(page, scene)
-    button = page.get_by_role("button", name=f"Hold to record: {class_name}")
-    button.hover()
-    page.mouse.down()
+    hold(page, f"Hold to record: {class_name}")
     see_count(page, pictures)
     page.mouse.up()
     page.get_by_text(f"recorded into {class_name}").first.wait_for()
     page.get_by_text("Undo").filter(has_text=f"into {class_name}").first.wait_for()
+
+
+def hold(page: Page, name: str) -> None:
+    """Press the button until it is seen to record: what comes onto the page can move it from below the mouse."""
+    from playwright.sync_api import TimeoutError as NotSeenError
+
+    counter = page.locator(".counter")
+    for _ in range(10):
+        page.get_by_role("button", name=name).hover()
+        page.mouse.down()
+        try:
+            counter.wait_for(timeout=5000)
+        except NotSeenError:
+            page.mouse.up()
+        else:
+            return
+    raise AssertionError("The button does not record.")
 
 
 def see_count(page: Page, pictures: int) -> None:
@@ -268,15 +283,14 @@ def test_memory_stays_flat_while_it_records(app: AppServer, page: Page, engine: 
         heap = devtools.send("Runtime.getHeapUsage")
         return server.memory_info().rss / 1e6, heap["usedSize"] / 1e6
 
-    page.get_by_role("button", name="Hold to record").hover()
-    page.mouse.down()
+    hold(page, "Hold to record")
     measured = []
-    for pictures in range(60, 361, 60):
+    for pictures in range(60, 241, 60):
         see_count(page, pictures)
         measured.append(megabytes())
     page.mouse.up()
     page.get_by_text("recorded into Class 1, kept for testing").first.wait_for()
     print("server and page, MB:", ", ".join(f"{server:.0f} and {heap:.1f}" for server, heap in measured))
-    # Were they kept, these 300 pictures would be more than 15 MB here and there.
-    assert measured[-1][0] - measured[0][0] < 10
+    # Were they kept, these 180 pictures would be more than 9 MB here and there.
+    assert measured[-1][0] - measured[0][0] < 8
     assert measured[-1][1] - measured[0][1] < 5
