@@ -17,7 +17,6 @@ from tlcore.jobs.control import start_job
 
 ONE_CLASS_WAYS = ("files", "webcam")
 STARTED_IMPORT = "started-import"
-_GENERATION = "bring-generation"
 
 
 def bring_pictures(context: Context) -> None:
@@ -100,15 +99,6 @@ def _structure_help() -> None:
             "Folders called `train`, `validation` and `test` around the classes are kept as they are. "
             "Otherwise some pictures of each class are put aside for validation and testing."
         )
-
-
-def _upload_key(way: str) -> str:
-    return f"upload-{way}-{st.session_state.get(_GENERATION, 0)}"
-
-
-def _renew_widgets() -> None:
-    # Only a widget with a new key forgets files that are no longer in the server's memory.
-    st.session_state[_GENERATION] = st.session_state.get(_GENERATION, 0) + 1
 
 
 def _note_started(job_id: str) -> None:
