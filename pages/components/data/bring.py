@@ -1,4 +1,4 @@
-"""Ways to bring pictures: ready sets, folders and ZIP files, single pictures, the webcam."""
+"""Ways to bring pictures: ready sets, folders and ZIP files, single pictures, the camera."""
 
 from __future__ import annotations
 
@@ -96,8 +96,9 @@ def _structure_help() -> None:
         st.markdown("One folder for each class; the names of the files do not matter. A ZIP file is read the same way.")
         st.code("pets\n├─ cat\n│  ├─ 1.jpg\n│  └─ 2.jpg\n└─ dog\n   └─ 1.jpg", language=None)
         st.markdown(
-            "Folders called `train`, `validation` and `test` around the classes are kept as they are. "
-            "Otherwise some pictures of each class are put aside for validation and testing."
+            "A table beside the pictures (CSV, Excel, JSON) may say the classes instead. Folders called `train`, "
+            "`validation` and `test` are kept as they are. Otherwise some pictures of each class are put aside for "
+            "validation and testing. What is not clear you are asked."
         )
 
 
