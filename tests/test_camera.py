@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 from PIL import Image
+from streamlit.testing.v1 import AppTest
 
 from pages.components.camera.asking import answered
 from pages.components.camera.component import MAX_BARS, Message, View, answer_bars, read_message
@@ -315,3 +316,13 @@ def test_the_way_opens_with_the_camera_and_trains_when_two_classes_are_there(eng
     app = check(app.button(key="train-here").click().run())
     assert not [button for button in app.button if button.key == "train-here"]
     assert "Training" in "\n".join(bar.proto.text for bar in app.get("progress"))
+
+
+def test_any_id_may_be_part_of_the_name_of_a_camera() -> None:
+    def page() -> None:
+        from pages.components.camera.component import View, draw_camera
+
+        draw_camera("camera-a__b_", View(asks=False), lambda message: None)
+
+    app = check(AppTest.from_function(page).run())
+    assert len(app.get("bidi_component")) == 1

@@ -101,6 +101,7 @@ def draw_camera(
         }
         for label in labels
     ]
+    widget = key.replace("_", "~")  # an id may hold two of them in a row, which Streamlit keeps for itself
     data = {
         "key": key,
         "records": dataset is not None,
@@ -118,11 +119,11 @@ def draw_camera(
 
     def pass_on() -> None:
         # Nothing is there when the page was left while the message was under way.
-        message = read_message(st.session_state.get(key, {}).get("message"))
+        message = read_message(st.session_state.get(widget, {}).get("message"))
         if message is not None:
             take_message(message)
 
-    _component(key=key, data=data, on_message_change=pass_on)
+    _component(key=widget, data=data, on_message_change=pass_on)
 
 
 def read_message(sent: Any) -> Message | None:
