@@ -77,6 +77,13 @@ def see_live_answers(page: Page) -> int:
     return int(found[1])
 
 
+def sign_in(context: BrowserContext, address: str, owner: str) -> None:
+    """Make a browser profile the one to which the projects of an owner belong."""
+    from pages.server.asgi import USER_COOKIE  # with the whole web server, which most tests do not need
+
+    context.add_cookies([{"name": USER_COOKIE, "value": owner, "url": address}])
+
+
 class PageWatch:
     """Notes what no page may do: ask another machine for something, complain on the console, show a traceback."""
 

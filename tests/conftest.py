@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import sqlalchemy as sa
 
 from tests.browser import open_browser
 from tlcore.config import ModelConfig
 from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot
+from tlcore.storage.database import open_database
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+    from tests.server import AppServer
 
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
@@ -65,6 +69,12 @@ def browser() -> Iterator[Browser]:
             yield opened
     except LookupError as reason:
         pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="module")
+def engine(app: AppServer) -> sa.Engine:
+    """The database of the app that the tests of a file have served."""
+    return open_database(app.home)
 
 
 @pytest.fixture(scope="session")

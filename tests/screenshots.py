@@ -12,11 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pages.server.asgi import USER_COOKIE
-from tests.browser import PageWatch, open_browser, open_context, see_live_answers
+from tests.browser import PageWatch, open_browser, open_context, see_live_answers, sign_in
 from tests.conftest import SHARED_DATA
 from tests.ready_projects import LONG_TRAINING, ReadyProject, begin_run, make_project, wait_for_end, wait_for_phase
-from tests.server import AppServer, prepare_home
+from tests.server import AppServer, serving
 from tlcore.config import FineTuningConfig, TrainingConfig
 from tlcore.home import DataRoot
 from tlcore.jobs.control import start_job
@@ -93,7 +92,7 @@ def photographers(browser: Browser, app: AppServer, folder: Path, owner: str) ->
     contexts, found = [], []
     for scheme, width in itertools.product(SCHEMES, WIDTHS):
         context = open_context(browser, width=width, height=LOOK_HEIGHT, color_scheme=scheme)
-        context.add_cookies([{"name": USER_COOKIE, "value": owner, "url": app.address}])
+        sign_in(context, app.address, owner)
         watch = PageWatch(context, app.address)
         found.append(Photographer(context.new_page(), watch, app.address, folder, f"{scheme}-{width}"))
         contexts.append(context)
@@ -222,14 +221,10 @@ def main() -> None:
     folder = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
     home = DataRoot(Path(tempfile.mkdtemp(prefix="screenshots-")))
-    app = AppServer(home)
     try:
-        prepare_home(home)
-        app.start()
-        with open_browser() as browser:
+        with serving(home, prepared=True) as app, open_browser() as browser:
             photograph_everything(app, browser, folder)
     finally:
-        app.clean_up()
         shutil.rmtree(home.path, ignore_errors=True)
 
 

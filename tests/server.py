@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -90,6 +91,19 @@ class AppServer:
                 is_ours = any(JOB_MODULES in part for part in process.cmdline())
                 if is_ours and process.environ().get(ENVIRONMENT_VARIABLE) == str(self.home.path):
                     process.kill()
+
+
+@contextlib.contextmanager
+def serving(home: DataRoot, script: str = "app.py", *, prepared: bool = False) -> Iterator[AppServer]:
+    """Serve a data root, with its backbone prepared if asked for, and clean up afterwards."""
+    if prepared:
+        prepare_home(home)
+    server = AppServer(home, script)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.clean_up()
 
 
 def prepare_home(home: DataRoot) -> None:

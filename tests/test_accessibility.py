@@ -22,19 +22,17 @@ from pages.components.figures.network import network_words
 from pages.components.figures.results import confusion_words, probability_words
 from pages.components.frame import STEPS
 from pages.components.train.rate_finder import rate_words
-from pages.server.asgi import USER_COOKIE
-from tests.browser import open_context
+from tests.browser import open_context, sign_in
 from tests.coloured_pictures import picture, png
 from tests.page_tests import PAGES_DIR, ROOT_DIR
 from tests.ready_projects import ReadyProject, make_project
 from tests.screenshots import learn_more
-from tests.server import AppServer, prepare_home
+from tests.server import AppServer, serving
 from tlcore.backbones.registry import BACKBONES
 from tlcore.config import ModelConfig, TrainingConfig
 from tlcore.dataset import ClassLabel, Dataset, Item
 from tlcore.home import DataRoot
 from tlcore.model.architecture import describe_model
-from tlcore.storage.database import open_database
 from tlcore.storage.runs import MetricPoint
 from tlcore.training.rate_search import RateSearch
 
@@ -145,19 +143,8 @@ def test_the_other_charts_are_told_by_their_numbers() -> None:
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
-    home = DataRoot(tmp_path_factory.mktemp("accessibility") / "home")
-    prepare_home(home)
-    server = AppServer(home)
-    try:
-        server.start()
+    with serving(DataRoot(tmp_path_factory.mktemp("accessibility") / "home"), prepared=True) as server:
         yield server
-    finally:
-        server.clean_up()
-
-
-@pytest.fixture(scope="module")
-def engine(app: AppServer) -> sa.Engine:
-    return open_database(app.home)
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +163,7 @@ def project(app: AppServer, engine: sa.Engine, tmp_path_factory: pytest.TempPath
 @pytest.fixture(params=SCHEMES)
 def context(request: pytest.FixtureRequest, browser: Browser, app: AppServer) -> Iterator[BrowserContext]:
     opened = open_context(browser, color_scheme=request.param)
-    opened.add_cookies([{"name": USER_COOKIE, "value": OWNER, "url": app.address}])
+    sign_in(opened, app.address, OWNER)
     yield opened
     opened.close()
 

@@ -13,16 +13,14 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlalchemy as sa
 
-from pages.server.asgi import USER_COOKIE
-from tests.browser import TIMEOUT_SECONDS, PageWatch, open_context, see_live_answers
+from tests.browser import TIMEOUT_SECONDS, PageWatch, open_context, see_live_answers, sign_in
 from tests.coloured_pictures import picture, png
 from tests.ready_projects import LONG_TRAINING, ReadyProject, begin_run, make_project, wait_for_end, wait_for_phase
-from tests.server import PROBE, AppServer, prepare_home
+from tests.server import PROBE, AppServer, serving
 from tlcore.config import TrainingConfig
 from tlcore.home import DataRoot
 from tlcore.jobs.processes import kill
 from tlcore.progress import CLOSING_PHASES
-from tlcore.storage.database import open_database
 from tlcore.storage.jobs import ACTIVE_STATES, get_job, list_jobs, request_stop
 from tlcore.storage.runs import get_run, read_metrics
 
@@ -52,18 +50,8 @@ NOT_HERE = "not here"
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
     """The app with its backbone prepared, on a data root that the tests of this file share."""
     home = DataRoot(tmp_path_factory.mktemp("browser") / "home")
-    prepare_home(home)
-    server = AppServer(home, "tests/app_with_a_probe.py")
-    try:
-        server.start()
+    with serving(home, "tests/app_with_a_probe.py", prepared=True) as server:
         yield server
-    finally:
-        server.clean_up()
-
-
-@pytest.fixture(scope="module")
-def engine(app: AppServer) -> sa.Engine:
-    return open_database(app.home)
 
 
 @pytest.fixture(autouse=True)
@@ -103,7 +91,7 @@ def trained(app: AppServer, engine: sa.Engine) -> ReadyProject:
 @pytest.fixture
 def as_owner(context: BrowserContext, app: AppServer) -> None:
     """Make this browser the one that the ready project belongs to."""
-    context.add_cookies([{"name": USER_COOKIE, "value": OWNER, "url": app.address}])
+    sign_in(context, app.address, OWNER)
 
 
 def test_home_is_painted_at_once(app: AppServer, browser: Browser) -> None:

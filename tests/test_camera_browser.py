@@ -10,13 +10,11 @@ import psutil
 import pytest
 import sqlalchemy as sa
 
-from pages.server.asgi import USER_COOKIE
-from tests.browser import PageWatch, open_browser, open_context, see_live_answers
+from tests.browser import PageWatch, open_browser, open_context, see_live_answers, sign_in
 from tests.fake_camera import write_film
-from tests.server import AppServer, prepare_home
+from tests.server import AppServer, serving
 from tlcore.dataset import Dataset
 from tlcore.home import DataRoot
-from tlcore.storage.database import open_database
 from tlcore.storage.datasets import get_version, load_dataset
 from tlcore.storage.projects import create_project, get_project
 
@@ -80,25 +78,14 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
-    home = DataRoot(tmp_path_factory.mktemp("camera") / "home")
-    prepare_home(home)
-    server = AppServer(home)
-    try:
-        server.start()
+    with serving(DataRoot(tmp_path_factory.mktemp("camera") / "home"), prepared=True) as server:
         yield server
-    finally:
-        server.clean_up()
-
-
-@pytest.fixture(scope="module")
-def engine(app: AppServer) -> sa.Engine:
-    return open_database(app.home)
 
 
 @pytest.fixture
 def context(browser: Browser, app: AppServer) -> Iterator[BrowserContext]:
     opened = open_context(browser)
-    opened.add_cookies([{"name": USER_COOKIE, "value": OWNER, "url": app.address}])
+    sign_in(opened, app.address, OWNER)
     yield opened
     opened.close()
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pages.server.asgi import USER_COOKIE
+from tests.browser import sign_in
 from tests.chromium import find_chromium
 from tests.page_tests import ROOT_DIR
 from tests.queued_run import create_run
@@ -72,7 +72,7 @@ def page(server: str) -> Iterator[Any]:
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=str(chromium), args=["--no-sandbox", "--disable-gpu"])
         context = browser.new_context(viewport={"width": 1280, "height": 1000})
-        context.add_cookies([{"name": USER_COOKIE, "value": OWNER, "url": server}])
+        sign_in(context, server, OWNER)
         context.set_default_timeout(30_000)
         page = context.new_page()
         yield page

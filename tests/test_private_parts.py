@@ -14,7 +14,7 @@ import pytest
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from websockets.sync.client import connect
 
-from tests.server import PROBE, AppServer
+from tests.server import PROBE, AppServer, serving
 from tlcore.home import DataRoot
 from tlcore.jobs.processes import ROOT_DIR
 
@@ -37,12 +37,9 @@ def test_the_versions_that_were_tried_are_those_that_are_installed(file: str, li
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
-    running = AppServer(DataRoot(tmp_path_factory.mktemp("server") / "home"), "tests/app_with_a_probe.py")
-    try:
-        running.start()
+    home = DataRoot(tmp_path_factory.mktemp("server") / "home")
+    with serving(home, "tests/app_with_a_probe.py") as running:
         yield running
-    finally:
-        running.clean_up()
 
 
 def test_its_pictures_messages_and_uploads_are_kept_by_what_is_ours(server: AppServer) -> None:

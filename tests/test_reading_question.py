@@ -14,13 +14,11 @@ import pytest
 import sqlalchemy as sa
 from PIL import Image
 
-from pages.server.asgi import USER_COOKIE
-from tests.browser import PageWatch, open_context
+from tests.browser import PageWatch, open_context, sign_in
 from tests.ready_projects import make_project
-from tests.server import AppServer
+from tests.server import AppServer, serving
 from tlcore.home import DataRoot
 from tlcore.storage.brought import load_brought
-from tlcore.storage.database import open_database
 from tlcore.storage.datasets import current_dataset
 
 if TYPE_CHECKING:
@@ -42,23 +40,14 @@ TREES: dict[str, tuple[str, ...]] = {
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
-    server = AppServer(DataRoot(tmp_path_factory.mktemp("question") / "home"))
-    try:
-        server.start()
+    with serving(DataRoot(tmp_path_factory.mktemp("question") / "home")) as server:
         yield server
-    finally:
-        server.clean_up()
-
-
-@pytest.fixture(scope="module")
-def engine(app: AppServer) -> sa.Engine:
-    return open_database(app.home)
 
 
 @pytest.fixture
 def page(browser: Browser, app: AppServer) -> Iterator[Page]:
     context = open_context(browser)
-    context.add_cookies([{"name": USER_COOKIE, "value": OWNER, "url": app.address}])
+    sign_in(context, app.address, OWNER)
     watch = PageWatch(context, app.address)
     yield context.new_page()
     watch.check()

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pages.components.frame import STEPS
-from pages.server.asgi import USER_COOKIE
-from tests.browser import PageWatch, open_context
+from tests.browser import PageWatch, open_context, sign_in
 from tests.old_data_root import unpack_old_data_root
-from tests.server import AppServer
+from tests.server import AppServer, serving
 from tlcore.home import DataRoot
 from tlcore.storage.database import open_database, projects
 
@@ -30,17 +29,13 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
     home = unpack_old_data_root(DataRoot(tmp_path_factory.mktemp("upgrade") / "Old & 100 % Ünï"))
     with open_database(home).begin() as connection:
         connection.execute(projects.update().values(owner=OWNER))
-    server = AppServer(home)
-    try:
-        server.start()
+    with serving(home) as server:
         yield server
-    finally:
-        server.clean_up()
 
 
 def test_home_and_every_page_open(app: AppServer, browser: Browser) -> None:
     context = open_context(browser)
-    context.add_cookies([{"name": USER_COOKIE, "value": OWNER, "url": app.address}])
+    sign_in(context, app.address, OWNER)
     watch, page = PageWatch(context, app.address), context.new_page()
     page.goto(app.address)
     page.get_by_text("35 pictures in 3 classes").wait_for()

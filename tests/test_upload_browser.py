@@ -14,13 +14,11 @@ import psutil
 import pytest
 import sqlalchemy as sa
 
-from pages.server.asgi import USER_COOKIE
-from tests.browser import TIMEOUT_SECONDS, PageWatch, open_context
+from tests.browser import TIMEOUT_SECONDS, PageWatch, open_context, sign_in
 from tests.coloured_pictures import png
-from tests.server import AppServer
+from tests.server import AppServer, serving
 from tlcore.home import DataRoot
 from tlcore.jobs.control import stop_job
-from tlcore.storage.database import open_database
 from tlcore.storage.datasets import current_dataset
 from tlcore.storage.jobs import last_job, read_request
 from tlcore.storage.projects import create_project
@@ -43,17 +41,8 @@ RAR = b"Rar!\x1a\x07\x01\x00" + bytes(600)
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
-    server = AppServer(DataRoot(tmp_path_factory.mktemp("uploads") / "home"))
-    try:
-        server.start()
+    with serving(DataRoot(tmp_path_factory.mktemp("uploads") / "home")) as server:
         yield server
-    finally:
-        server.clean_up()
-
-
-@pytest.fixture(scope="module")
-def engine(app: AppServer) -> sa.Engine:
-    return open_database(app.home)
 
 
 @pytest.fixture
@@ -64,7 +53,7 @@ def project(engine: sa.Engine) -> str:
 @pytest.fixture
 def context(app: AppServer, browser: Browser) -> Iterator[BrowserContext]:
     opened = open_context(browser)
-    opened.add_cookies([{"name": USER_COOKIE, "value": OWNER, "url": app.address}])
+    sign_in(opened, app.address, OWNER)
     yield opened
     opened.close()
 
