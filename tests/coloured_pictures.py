@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 from PIL import Image
 
+from tests.collecting import collect
 from tlcore.dataset import Dataset
 from tlcore.home import DataRoot
-from tlcore.intake.collection import collect
 from tlcore.intake.sources import FileSource
 from tlcore.progress import Phase, StopRequested
 from tlcore.storage.images import ImageStore

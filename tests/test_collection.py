@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.collecting import collect
 from tlcore.dataset import MAX_CLASSES, Dataset
 from tlcore.errors import DatasetError
 from tlcore.home import DataRoot
 from tlcore.intake.brought import UNLABELLED
-from tlcore.intake.collection import ImportReport, collect
+from tlcore.intake.collection import ImportReport
 from tlcore.intake.sources import ArchiveSource, FileSource, FolderSource, ReadySource
 from tlcore.progress import StopRequested
 from tlcore.ready_sets.registry import get_ready_set, open_ready_set

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from tests.collecting import collect
 from tests.coloured_pictures import coloured_dataset, picture, png
 from tests.queued_run import create_run
 from tlcore.config import ModelConfig, RunConfig
 from tlcore.dataset import Dataset
 from tlcore.errors import NotFoundError, StorageError
 from tlcore.home import DataRoot
-from tlcore.intake.collection import collect, gather
+from tlcore.intake.collection import gather
 from tlcore.intake.sources import FileSource
 from tlcore.jobs import import_task, worker
 from tlcore.jobs.import_task import import_pictures

@@ -20,7 +20,7 @@ from tlcore.intake.label_files.files import LabelFile, read_label_files
 from tlcore.intake.meaning.aside import Aside, aside_among, aside_lines
 from tlcore.intake.meaning.class_names import similar_names
 from tlcore.intake.meaning.readings import Label, Reading, Readings
-from tlcore.intake.meaning.tree import choose, read_tree
+from tlcore.intake.meaning.tree import read_tree
 from tlcore.intake.names import printable
 from tlcore.intake.pictures.decoding import measure_grey
 from tlcore.intake.pictures.grey import GreyRange, GreyStatistics, find_grey_range
@@ -124,43 +124,6 @@ class Gathered:
         classified = sum(label.class_name is not None for label in labels)
         notes = (*_notes(self.brought.pictures, labels, before, after), *taken.notes, *self.notes)
         return ImportReport(after, added, classified - added, self.refused, notes, taken)
-
-
-def collect(
-    sources: Sequence[Source],
-    dataset: Dataset,
-    image_store: PictureStore,
-    *,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
-    classes: str | int | None = None,
-    validation: float = VALIDATION_FRACTION,
-    test: float = TEST_FRACTION,
-    seed: int = 0,
-) -> ImportReport:
-    """Decode and store every picture of the sources and put them into the data set: `gather`, then `into`.
-
-    What cannot be used is listed with its reason; nothing else is lost. Either all of it comes in or, after
-    an error or a stop, nothing.
-
-    Args:
-        sources: What the person brought.
-        dataset: What is there already; its pictures keep their class and split.
-        image_store: Where clean pictures go.
-        on_progress: Called in this thread with the number of files done and of all; it may raise.
-        classes: What the classes are, as in `choose`, where the folders can be read in several ways.
-        validation: Fraction of each class for validation, as in `assign_splits`.
-        test: Fraction of each class for testing.
-        seed: Decides which pictures are kept for validation and test.
-
-    Raises:
-        DatasetError: If there would be too many classes, or it is not clear what they are.
-        StorageError: If the disk is full or cannot be written.
-    """
-    gathered = gather(
-        sources, dataset, image_store, on_progress=on_progress, wanted=() if classes is None else (classes,)
-    )
-    reading = choose(gathered.brought.readings, classes)
-    return gathered.into(dataset, reading=reading, validation=validation, test=test, seed=seed)
 
 
 def gather(
