@@ -6,6 +6,7 @@ import base64
 import io
 from datetime import datetime
 
+import cv2
 import numpy as np
 import pytest
 import sqlalchemy as sa
@@ -17,6 +18,8 @@ from pages.components.camera.component import MAX_BARS, Message, View, answer_ba
 from pages.components.camera.recorder import Recording, next_words, taken
 from pages.components.state import Context, read_context
 from tests.coloured_pictures import coloured_dataset, picture
+from tests.drawn_scenes import draw_scene, frames_of
+from tests.drawn_scenes import jpeg as jpeg_of
 from tests.page_tests import OWNER, check, open_app
 from tlcore.dataset import ClassLabel, Dataset, Item, check_trainable
 from tlcore.errors import DatasetError
@@ -55,8 +58,14 @@ def session(images: int, class_name: str = "cup", mark: str = "a") -> Session:
     return Session("1", class_name, 0.0, tuple(f"{mark}{number}" for number in range(images)))
 
 
+def unlike(key: str) -> bytes:
+    """A thumbnail that is like no other."""
+    rng = np.random.default_rng(list(key.encode()))
+    return jpeg_of(cv2.resize(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8), (160, 160)))
+
+
 def recorded(dataset: Dataset, images: int, class_name: str = "cup", mark: str = "a") -> Dataset:
-    return with_session(dataset, session(images, class_name, mark), WHEN)
+    return with_session(dataset, session(images, class_name, mark), WHEN, unlike)
 
 
 def splits(dataset: Dataset, mark: str) -> set[str]:
@@ -144,6 +153,18 @@ def test_a_copy_of_a_picture_stays_where_that_is() -> None:
     assert len(again.items) == 10  # three of the cup were there
 
 
+def test_a_session_of_the_same_place_stays_with_the_one_before(home: DataRoot) -> None:
+    rng, store, dataset = np.random.default_rng(5), ImageStore(home), Dataset()
+    place, other = draw_scene(rng, 0), draw_scene(rng, 1)
+    for number, scene in enumerate((place, place, other, place)):
+        frames = [jpeg_of(frame) for frame in frames_of(scene, rng)]
+        got = add_pictures(Session(str(number), "cup", 0.0), frames, store, 60.0)
+        dataset = with_session(dataset, got, datetime(2026, 11, 27, 10, 20, number), store.thumbnail)
+    groups = [item.group for item in dataset.items]
+    assert groups == [f"camera 2026-11-27 10-20-0{number}" for number in (0, 0, 2, 0) for _ in range(6)]
+    assert [item.split for item in dataset.items] == ["train"] * 12 + ["test"] * 6 + ["train"] * 6
+
+
 def test_an_unusable_class_name_is_refused() -> None:
     with pytest.raises(DatasetError, match="needs a name"):
         recorded(Dataset(), 2, " ")
@@ -155,7 +176,9 @@ def test_the_first_answers_come_after_one_session_per_class(ready_home: DataRoot
 
     store, dataset = ImageStore(ready_home), Dataset()
     for name in ("red", "green"):
-        dataset = with_session(dataset, add_pictures(Session(name, name, 0.0), jpegs(name, 0, 6), store, 1.0), WHEN)
+        dataset = with_session(
+            dataset, add_pictures(Session(name, name, 0.0), jpegs(name, 0, 6), store, 1.0), WHEN, store.thumbnail
+        )
     features = InstantFeatures(ModelConfig(image_size=64), ready_home)
     items = instant_items(dataset)
     assert features.advance([item.image for item in items], 60) == 0

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from tlcore.dataset import Dataset, Item, Split, unique_items, with_class
 from tlcore.errors import ImageError
 from tlcore.intake.collection import PictureStore
+from tlcore.intake.near_copies import find_scenes
 from tlcore.intake.pictures.decoding import read_image
 from tlcore.intake.splitting import TEST_FRACTION, VALIDATION_FRACTION
 
@@ -20,6 +22,9 @@ MAX_AT_ONCE = 8
 """Pictures that one message may bring."""
 MAX_PER_SESSION = 600
 """Pictures of one session, about 100 seconds; more of the same scene teach nothing new."""
+
+MAX_COMPARED = 300
+"""Pictures of its class to which a session is compared, the newest: less than a second."""
 
 _FRACTIONS: dict[Split, float] = {
     "train": 1 - VALIDATION_FRACTION - TEST_FRACTION,
@@ -82,28 +87,46 @@ def add_pictures(session: Session, pictures: Sequence[bytes], store: PictureStor
     return replace(session, images=tuple(images), refused=refused)
 
 
-def with_session(dataset: Dataset, session: Session, when: datetime) -> Dataset:
+def with_session(dataset: Dataset, session: Session, when: datetime, thumbnail: Callable[[str], bytes]) -> Dataset:
     """Return the data set with the pictures of a session, all of which have one group and one split.
 
-    A picture that is in the data set already keeps its split.
+    A session that shows what an earlier one of its class showed, from the same place, joins its group. A picture that
+    is in the data set already keeps its split.
 
     Args:
         dataset: What is there already.
         session: What was recorded; its class may be new.
         when: Names the group and the pictures.
+        thumbnail: Returns the thumbnail of a stored picture.
 
     Raises:
         DatasetError: If the name of the class is not usable or there are too many classes.
     """
     dataset, label = with_class(dataset, session.class_name)
+    name = group = f"camera {when:%Y-%m-%d %H-%M-%S}"
     split = split_of_session(dataset, label.id, len(session.images))
+    alike = _shown_before(dataset, label.id, session, thumbnail) if dataset.scenes_together else None
+    if alike is not None:
+        split, group = alike.split, alike.group or group
     decided = {item.image: item.split for item in dataset.items}
-    group = f"camera {when:%Y-%m-%d %H-%M-%S}"
     recorded = (
-        Item(image, label.id, decided.get(image, split), f"{group} {number:03}.jpg", group=group)
+        Item(image, label.id, decided.get(image, split), f"{name} {number:03}.jpg", group=group)
         for number, image in enumerate(session.images, start=1)
     )
     return replace(dataset, items=unique_items((*dataset.items, *recorded)))
+
+
+def _shown_before(dataset: Dataset, class_id: str, session: Session, thumbnail: Callable[[str], bytes]) -> Item | None:
+    """Return a picture of the class of which a session has a near-copy, one of the part where most of these are."""
+    images = set(session.images)
+    others = [item for item in dataset.of_class(class_id) if item.image not in images][-MAX_COMPARED:]
+    scenes = find_scenes([*(item.image for item in others), *session.images], thumbnail) if others else {}
+    recorded = {scenes[image] for image in images if image in scenes}
+    alike = [item for item in others if scenes.get(item.image) in recorded]
+    if not alike:
+        return None
+    part = Counter(item.split for item in alike).most_common(1)[0][0]
+    return next(item for item in alike if item.split == part)
 
 
 def split_of_session(dataset: Dataset, class_id: str, num_pictures: int) -> Split:

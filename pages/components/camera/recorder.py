@@ -130,11 +130,13 @@ def _store(context: Context, session: Session) -> str:
     if not session.images:
         return f"No picture was taken. {session.refused}"
     now = read_context(context.project.id)  # another page may have changed the data set since this one was drawn
-    dataset = with_session(now.dataset, session, datetime.now())
+    dataset = with_session(now.dataset, session, datetime.now(), now.images.thumbnail)
     added = len(dataset.items) - len(now.dataset.items)
     note = f"{count(added, 'picture')} into {session.class_name}"
     commit_version(now.engine, now.project.id, dataset, note, parent=now.project.version, home=now.home)
     where = f", {KEPT_FOR[dataset.items[-1].split]}" if added else ": they were there already"
+    if added and dataset.items[-1].group in {item.group for item in now.dataset.items}:
+        where += " with those before, which they look like"
     refused = f" {session.refused}" if session.refused else ""
     return f"{count(added, 'picture')} recorded into {plain(session.class_name)}{where}.{refused}"
 
