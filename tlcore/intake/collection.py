@@ -329,7 +329,7 @@ def _notes(pictures: Sequence[Picture], labels: Sequence[Label], before: Dataset
     if not pictures:
         yield "No pictures were found. Bring JPEG or PNG files, or a ZIP file with one folder of pictures per class."
     names = {picture.image: picture.path for picture in pictures}
-    if any(label.class_name == UNLABELLED for label in labels):
+    if pictures and all(label.class_name == UNLABELLED for label in labels):
         yield (
             f"Nothing says the class of these pictures: {len(labels):,}. They are in the class {UNLABELLED}. "
             "Rename it, or move them to the right classes."
