@@ -120,6 +120,14 @@ def test_pictures_without_a_folder_take_the_typed_class(store: MemoryStore):
     assert any("the class of these pictures: 2" in note for note in report.notes)
 
 
+def test_a_class_that_is_called_unlabelled_is_one_like_others(tmp_path: Path, store: MemoryStore):
+    names = [f"{folder}/{number}.png" for folder in ("cat", "dog", "unlabelled") for number in range(2)]
+    files = {name: picture(seed) for seed, name in enumerate(names)}
+    report = collect([zipped(tmp_path / "a.zip", files)], Dataset(), store)
+    assert counts(report) == {"cat": 2, "dog": 2, UNLABELLED: 2}
+    assert not any("Nothing says" in note for note in report.notes)
+
+
 def test_several_sources_come_in_together_and_a_bad_one_is_listed(tmp_path: Path, store: MemoryStore):
     good = zipped(tmp_path / "good.zip", {"cat/1.png": picture(1)})
     bad = ArchiveSource(tmp_path / "bad", "holiday.rar")

@@ -256,6 +256,12 @@ def test_every_limit_has_its_sentence(monkeypatch: pytest.MonkeyPatch):
             assert limit.setting in found
 
 
+def test_a_limit_can_be_infinite(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(limits.LABEL_ROWS.setting, "inf")
+    (table,) = read_tables(LabelFile(("brought", "labels.csv"), b"1.jpg,cat\n2.jpg,dog\n"))
+    assert table.rows == [("1.jpg", "cat"), ("2.jpg", "dog")]
+
+
 def test_a_label_file_is_known_by_its_name():
     yes = ["a.csv", "a.tsv", "a.txt", "a.json", "a.jsonl", "a.ndjson", "a.xlsx", "a.xls", "a.parquet", "data.yaml"]
     yes += ["info.labels", "LABELS.CSV", "readme_labels.csv"]

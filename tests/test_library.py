@@ -109,7 +109,7 @@ def test_a_place_without_pictures_is_said(home: DataRoot, tmp_path: Path) -> Non
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetError, match="There is no picture in"):
         read_dataset(tmp_path / "empty")
-    with pytest.raises(DatasetError):
+    with pytest.raises(DatasetError, match=r"no file or folder .*missing\.zip"):
         read_dataset(tmp_path / "missing.zip")
     with pytest.raises(RunError, match="Train again"):
         load_model(tmp_path / "empty")
@@ -163,6 +163,9 @@ def test_labels_come_from_a_file_or_a_mapping(home: DataRoot, tmp_path: Path) ->
         read_dataset(folder, labels=table)
     with pytest.raises(DatasetError, match=r"gone\.csv cannot be read"):
         read_dataset(folder, labels=tmp_path / "gone.csv")
+    for classes, given in (("top", labels), ({"one": "a"}, labels), ({"one": "a"}, table)):
+        with pytest.raises(ValueError, match="must not be given together"):
+            read_dataset(folder, classes=classes, labels=given)
 
 
 def test_groups_are_on_one_side_of_the_split(home: DataRoot, tmp_path: Path) -> None:

@@ -212,6 +212,12 @@ def test_stray_folders_beside_parts_are_no_classes_without_a_word(stray: str):
     assert any("30 pictures have no class" in note and stray in note for note in readings.found[0].notes)
 
 
+def test_notes_show_no_control_characters_of_folders():
+    parts = folders("train/cat", "train/dog", "test/cat", "test/dog")
+    (note,) = read(*parts, "\u202egpj\n/1.jpg").found[0].notes
+    assert "1 picture has no class (\ufffdgpj\ufffd)" in note
+
+
 def test_more_pictures_of_the_same_classes_beside_parts_are_used():
     readings = read(*folders("train/cat", "train/dog", "test/cat", "test/dog", "extra/cat", "dog"))
     assert told(readings.found[0])["cat", None] == told(readings.found[0])["dog", None] == 4

@@ -62,10 +62,18 @@ def read_dataset(
         seed: Decides which pictures these are.
 
     Raises:
-        DatasetError: If there is no picture in it, or it can be read in several ways; then with all of them.
-        ValueError: If a fraction is negative, or less than a tenth would be left for training.
+        DatasetError: If nothing is there, or no picture in it, or it can be read in several ways: then with all.
+        ValueError: If a fraction is negative, less than a tenth would be left for training, or `labels` and `classes`
+            both say the class of each picture.
     """
     path, progress = Path(path), TerminalProgress()
+    if classes is not None and labels is not None and (isinstance(classes, Mapping) or isinstance(labels, Mapping)):
+        raise ValueError(
+            "`classes` and `labels` must not be given together where one of them is a mapping. "
+            f"Received: classes of type {type(classes).__name__}, labels of type {type(labels).__name__}"
+        )
+    if not path.exists():
+        raise DatasetError(f"There is no file or folder {path}. Check its name.")
     store = ImageStore(DataRoot.configured())
     source = FolderSource(path) if path.is_dir() else ArchiveSource(path, path.name)
     label_file = None if labels is None or isinstance(labels, Mapping) else _label_file(path, Path(labels))

@@ -21,7 +21,7 @@ from tlcore.intake.meaning.aside import Aside, aside_among, aside_lines
 from tlcore.intake.meaning.class_names import similar_names
 from tlcore.intake.meaning.readings import Label, Reading, Readings
 from tlcore.intake.meaning.tree import read_tree
-from tlcore.intake.names import printable
+from tlcore.intake.names import printable, some
 from tlcore.intake.pictures.decoding import measure_grey
 from tlcore.intake.pictures.grey import GreyRange, GreyStatistics, find_grey_range
 from tlcore.intake.sources import Found, Listing, Source, list_source
@@ -285,14 +285,14 @@ def _aside_notes(whys: Sequence[Aside]) -> Iterator[str]:
 
 def _picture_notes(stored: Sequence[_Stored]) -> Iterator[str]:
     for note in dict.fromkeys(one.note for one in stored if one.note is not None):
-        yield f"{note} {_some([one.found.name for one in stored if one.note == note])}"
+        yield f"{note} {some(sorted(one.found.name for one in stored if one.note == note))}"
 
 
 def _notes(pictures: Sequence[Picture], labels: Sequence[Label], before: Dataset, after: Dataset) -> Iterator[str]:
     if not pictures:
         yield "No pictures were found. Bring JPEG or PNG files, or a ZIP file with one folder of pictures per class."
     names = {picture.image: picture.path for picture in pictures}
-    if any(label.class_name == UNLABELLED for label in labels):
+    if pictures and all(label.class_name == UNLABELLED for label in labels):
         yield (
             f"Nothing says the class of these pictures: {len(labels):,}. They are in the class {UNLABELLED}. "
             "Rename it, or move them to the right classes."
@@ -300,12 +300,12 @@ def _notes(pictures: Sequence[Picture], labels: Sequence[Label], before: Dataset
     homes = Counter(item.image for item in after.items)
     twofold = [name for image, name in names.items() if homes[image] > 1]
     if twofold:
-        yield f"Same picture in more than one class: {_some(twofold)}. Keep each in the class where it belongs."
+        yield f"Same picture in more than one class: {some(sorted(twofold))}. Keep each in the class where it belongs."
     leaked = _leaked(pictures, labels, after)
     if leaked:
         yield (
             "Same picture in the training and in the test or validation folder: "
-            f"{_some([names[image] for image in leaked])}. Each is used on one side only."
+            f"{some(sorted(names[image] for image in leaked))}. Each is used on one side only."
         )
     known = set(similar_names(before.class_names))
     for group in similar_names(after.class_names):
@@ -321,8 +321,3 @@ def _leaked(pictures: Sequence[Picture], labels: Sequence[Label], after: Dataset
             given[picture.image].add(label.split)
     final = {item.image: item.split for item in after.items}
     return {image for image, splits in given.items() if splits != {"train"} and splits != {final[image]}}
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = [printable(name) for name in sorted(names)[:3]]
-    return ", ".join(shown) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")

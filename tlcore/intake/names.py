@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 MAX_NAME_LENGTH = 200
 PICTURE_SUFFIXES = (
@@ -17,6 +18,12 @@ def printable(name: str) -> str:
     """Return a name on one line, without control and direction characters, of at most 200 characters."""
     shown = name if name.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in name)
     return shown if len(shown) <= MAX_NAME_LENGTH else "…" + shown[1 - MAX_NAME_LENGTH :]
+
+
+def some(names: Iterable[str]) -> str:
+    """Return the first three names, made printable, and the number of the others."""
+    listed = [printable(name) for name in names]
+    return ", ".join(listed[:3]) + (f" and {len(listed) - 3:,} more" if len(listed) > 3 else "")
 
 
 def split_path(name: str) -> tuple[str, ...] | None:

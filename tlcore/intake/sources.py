@@ -1,4 +1,4 @@
-"""What a person can bring: ZIP files, files, folders, ready data sets; each becomes a list of candidates."""
+"""What a person can bring: archives, files, folders, ready data sets; each becomes a list of candidates."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def list_source(source: Source, listing: Listing, stack: ExitStack) -> None:
     Args:
         source: What the person brought.
         listing: Gets its files.
-        stack: Keeps a ZIP file open until its files were read.
+        stack: Keeps an archive open until its files were read.
 
     Raises:
         DatasetError: If a folder is not there.

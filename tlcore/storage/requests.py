@@ -31,7 +31,7 @@ class ImportRequest:
 
     Attributes:
         staging: Folder under `imports` of the data root; `None` for a ready data set.
-        archives: ZIP files.
+        archives: ZIP and TAR files.
         files: Pictures.
         class_name: The class for pictures without a folder.
         sample: Name of a ready data set.

@@ -13,9 +13,10 @@ from typing import BinaryIO
 
 import msgspec
 
-from tlcore.errors import ArchiveError, DatasetError, NotFoundError
+from tlcore.errors import DatasetError, NotFoundError
 from tlcore.home import DataRoot, storage_error
-from tlcore.intake.archives.archive import ARCHIVE_SUFFIXES, Refusal, open_archive
+from tlcore.intake.archives.archive import ARCHIVE_SUFFIXES, Refusal, is_part, unread_kind
+from tlcore.intake.archives.zip_files import IN_PARTS
 from tlcore.intake.limits import FILES, UPLOAD_GB, why_too_large
 from tlcore.intake.names import printable
 from tlcore.intake.pictures.signatures import archive_kind
@@ -90,7 +91,7 @@ def begin_upload(files: Sequence[Announced], home: DataRoot) -> tuple[str, tuple
         )
     folder = make_staging_dir(home)
     try:
-        expected = tuple(_expect(file, folder / "head") for file in files)
+        expected = tuple(map(_expect, files))
         total = sum(file.num_bytes for file in expected if file.refusal is None)
         if total > UPLOAD_GB.value * 1e9:
             raise DatasetError(
@@ -113,23 +114,19 @@ def begin_upload(files: Sequence[Announced], home: DataRoot) -> tuple[str, tuple
     return folder.name, expected
 
 
-def _expect(file: Announced, scratch_path: Path) -> Expected:
+def _expect(file: Announced) -> Expected:
     name, kind = file.name.lower(), archive_kind(file.head)
     is_single = "/" not in name  # an archive inside a folder of pictures is something that was left there
     if len(name) > MAX_NAME_LENGTH:
         too_long = f"Its name and those of its folders have more than {MAX_NAME_LENGTH:,} characters. Shorten them."
         return Expected(file.name, file.num_bytes, refusal=too_long)
+    if is_part(name):
+        return Expected(file.name, file.num_bytes, refusal=IN_PARTS)
     is_zip = file.head.startswith(b"PK") and not name.endswith(_DOCUMENT_ENDINGS)
     if is_single and (name.endswith(ARCHIVE_SUFFIXES) or is_zip or kind is not None):
         if kind is None or kind in _TAR_KINDS:
             return Expected(file.name, file.num_bytes, is_archive=True)
-        scratch_path.write_bytes(file.head)
-        try:  # it says of the beginning what it would say of the whole file
-            open_archive(scratch_path)
-        except ArchiveError as error:
-            return Expected(file.name, file.num_bytes, refusal=str(error))
-        finally:
-            scratch_path.unlink()
+        return Expected(file.name, file.num_bytes, refusal=unread_kind(kind))
     return Expected(file.name, file.num_bytes, refusal=why_too_large(file.num_bytes))
 
 

@@ -135,7 +135,7 @@ class Archive:
             head = file.read(512)
             kind = archive_kind(head)
             if kind is not None:
-                raise ArchiveError(f"This is {kind} file. Unpack it and make a ZIP file of it.")
+                raise ArchiveError(unread_kind(kind))
             file.seek(0)
             return zip_members(file)
         members, copy = tar_members(file, self._bytes_left())
@@ -225,6 +225,11 @@ def open_archive(path: Path, name: str = "") -> Archive:
 def is_part(name: str) -> bool:
     """Return whether a name is one of the parts of a split archive: `.z01`, `.zip.001`, `.part1.rar`."""
     return _PART.search(name) is not None
+
+
+def unread_kind(kind: str) -> str:
+    """Return what to say of an archive that is neither ZIP nor TAR, of a kind from `archive_kind`."""
+    return f"This is {kind} file. Unpack it and make a ZIP file of it."
 
 
 def _is_archive(name: str) -> bool:

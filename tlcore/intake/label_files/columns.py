@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 from tlcore.dataset import MAX_CLASSES, Split
 from tlcore.intake.label_files.picture_names import has_picture_ending
-from tlcore.intake.label_files.rows import some
 from tlcore.intake.meaning.parts import part_of
+from tlcore.intake.names import some
 
 
 def _words(text: str) -> tuple[str, ...]:

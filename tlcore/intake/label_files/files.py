@@ -12,9 +12,10 @@ from tlcore.errors import DatasetError
 from tlcore.intake.label_files.class_lists import ClassList, read_class_list, spelled_out, usable_name
 from tlcore.intake.label_files.columns import ClassColumn, Meaning, columns_meaning
 from tlcore.intake.label_files.picture_names import PictureNames
-from tlcore.intake.label_files.rows import PictureRows, alike, match_rows, some, why_unmatched, with_columns
+from tlcore.intake.label_files.rows import PictureRows, alike, match_rows, why_unmatched, with_columns
 from tlcore.intake.label_files.tables import LabelFile, Table, is_label_file, read_tables
 from tlcore.intake.meaning.readings import FileLabels, Label
+from tlcore.intake.names import some
 
 __all__ = ["LabelFile", "LabelFilesRead", "is_label_file", "read_label_files"]
 

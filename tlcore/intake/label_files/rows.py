@@ -11,7 +11,7 @@ from tlcore.dataset import Split
 from tlcore.intake.label_files.picture_names import PictureNames, has_picture_ending
 from tlcore.intake.label_files.tables import Table
 from tlcore.intake.meaning.parts import part_of
-from tlcore.intake.names import printable
+from tlcore.intake.names import some
 
 _SAMPLE = 1_000
 # Columns of other things, such as ages, name a picture by chance; a column of names does so mostly.
@@ -234,9 +234,3 @@ def why_unmatched(group: Sequence[NamedTable], names: PictureNames) -> str:
 def _source(names: Sequence[str]) -> str:
     different = list(dict.fromkeys(names))
     return different[0] if len(different) == 1 else some(different)
-
-
-def some(names: Iterable[str]) -> str:
-    """Return the first three names, made printable, and the number of the others."""
-    listed = [printable(name) for name in names]
-    return ", ".join(listed[:3]) + (f" and {len(listed) - 3:,} more" if len(listed) > 3 else "")

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import sys
 import warnings
 import zipfile
 from collections import Counter
@@ -232,7 +233,7 @@ def _read_separated(text: str, layout: _Layout) -> tuple[list[tuple[str, ...]], 
                 na_filter=False,
                 skipinitialspace=True,
                 on_bad_lines="warn",
-                nrows=int(LABEL_ROWS.value) + 2,
+                nrows=int(min(LABEL_ROWS.value + 2, sys.maxsize)),
             )
         except pd.errors.ParserError as error:
             unclosed = re.search(r"EOF inside string starting at row (\d+)", str(error))

@@ -11,6 +11,7 @@ from tlcore.dataset import Split
 from tlcore.intake.meaning.file_names import are_pieces
 from tlcore.intake.meaning.parts import holds_pictures, is_unlabelled, part_of, parts_among
 from tlcore.intake.meaning.readings import Role
+from tlcore.intake.names import some
 
 # Some pictures may lie elsewhere (a cover beside the class folders) without changing what the rest means.
 MOST = 0.8
@@ -221,8 +222,8 @@ def _pass_parts(tree: Tree) -> bool:
             tree.set_astray(branch, "beside the parts, without a class")
     if beside:
         tree.notes.append(
-            f"Beside the parts lie {sum(beside.values()):,} more pictures of the same classes ({some(list(beside))}). "
-            "They are shared out like pictures without a part."
+            f"Beside the parts lie {sum(beside.values()):,} more pictures of the same classes "
+            f"({some(sorted(beside))}). They are shared out like pictures without a part."
         )
     inside = {name: {b.left[0][1] for b in branches if b.left} for name, branches in members.items()}
     known = set().union(*(names for names in inside.values() if len(names) > 1))
@@ -354,9 +355,3 @@ def _pass_containers(tree: Tree) -> None:
             if is_container(name) and inside[branch.folders[:at]] <= {name, None}:
                 branch.left.remove((at, name))
                 tree.roles[branch.folders[: at + 1]] = ("passed", "only holds the pictures")
-
-
-def some(names: Sequence[str]) -> str:
-    """Return up to three names and the number of the others."""
-    shown = ", ".join(sorted(names)[:3])
-    return shown + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")

@@ -9,9 +9,9 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from tlcore.dataset import SPLITS, Split
 from tlcore.intake.meaning.aside import Aside, why_aside
 from tlcore.intake.meaning.class_names import natural
-from tlcore.intake.meaning.folders import Branch, Tree, some
+from tlcore.intake.meaning.folders import Branch, Tree
 from tlcore.intake.meaning.readings import Folder, Label, Role
-from tlcore.intake.names import similarity_key
+from tlcore.intake.names import similarity_key, some
 
 _MAX_ROWS = 40
 _SPLIT_WORDS: dict[Split, str] = {"train": "training", "validation": "validation", "test": "test"}
@@ -40,7 +40,7 @@ def _without_class(tree: Tree, labels: Sequence[Label]) -> Iterator[str]:
     if 0 < total < len(labels):  # if none has one, they all come into a class that waits to be named
         has, is_left, them = ("picture has", "is", "it") if total == 1 else ("pictures have", "are", "them")
         yield (
-            f"{total:,} {has} no class ({some(list(places))}) and {is_left} left aside: nothing learns from {them}. "
+            f"{total:,} {has} no class ({some(sorted(places))}) and {is_left} left aside: nothing learns from {them}. "
             f"A trained model can be asked about {them} on Predict."
         )
 

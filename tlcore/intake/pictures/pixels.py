@@ -147,9 +147,9 @@ def ground(rgba: Image.Image) -> tuple[int, int, int]:
     Colours count by how much of them can be seen, so those hidden behind full transparency do not.
     """
     pixels = np.asarray(rgba)
-    alpha = pixels[..., 3].astype(np.float64)
-    clear = alpha[255 - pixels[..., :3].min(axis=2) > _CLEAR_DIFFERENCE].sum()
-    return GREY if clear < _CLEAR_PART * alpha.sum() else WHITE
+    alpha = pixels[..., 3]
+    clear = alpha[255 - pixels[..., :3].min(axis=2) > _CLEAR_DIFFERENCE].sum(dtype=np.float64)
+    return GREY if clear < _CLEAR_PART * alpha.sum(dtype=np.float64) else WHITE
 
 
 def _rgb(image: Image.Image, grey_range: tuple[float, float] | None) -> Image.Image:

@@ -117,7 +117,7 @@ def why_not_a_picture(data: bytes) -> str | None:
     if data[:2] in (b"P1", b"P2", b"P3") and data[2:3].isspace():
         return None  # a picture written in digits
     if data.startswith(_PICTURES) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP"):
-        return _about_text(data[:1024])  # "BM" and "P1" can begin a text
+        return _about_text(data[:1024])  # "BM" and "P4" can begin a text
     if data[:2] in _DICOM_GROUPS and data[3:4] == b"\0" and data[4:6] in _DICOM_TYPES:
         return _SCAN.format(what="DICOM")
     if data[:1] == b"G" and data[188:189] == b"G" and data[376:377] == b"G":
