@@ -115,6 +115,13 @@ def test_the_switch_shares_out_anew_and_can_be_undone(home: DataRoot) -> None:
     assert not current(lab).scenes_together
 
 
+def test_the_largest_groups_are_shown_whatever_made_them(home: DataRoot) -> None:
+    new = [replace(item, group="day 1") if item.class_id == "a" else item for item in stored_bursts(home)]
+    app = Lab.make(home, Dataset(CLASSES, assign_splits(new, Dataset(CLASSES)))).open("data")
+    assert "These are the 12 largest of 17." in texts(app)
+    assert "24 pictures, squares: train" in texts(app)
+
+
 def test_near_copies_are_looked_for_on_request_where_nobody_has(home: DataRoot) -> None:
     lab = burst_lab(home, known=False)
     app = lab.open("data")

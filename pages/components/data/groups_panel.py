@@ -38,7 +38,7 @@ def groups_panel(context: Context, dataset: Dataset) -> None:
         st.caption("No near-copies were found: no two pictures show the same scene.")
     if scenes or groups:
         with st.expander("Look at the groups", icon=":material/burst_mode:"):
-            _show_groups(context, [*scenes, *groups])
+            _show_groups(context, sorted([*scenes, *groups], key=len, reverse=True))
     _draw_leaks(context, dataset)
 
 
