@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import chain, count
 
 from tlcore.dataset import Dataset, Item, Split, unique_items, with_class
 from tlcore.errors import ImageError
@@ -98,7 +99,9 @@ def with_session(dataset: Dataset, session: Session, when: datetime) -> Dataset:
     dataset, label = with_class(dataset, session.class_name)
     split = split_of_session(dataset, label.id, len(session.images))
     decided = {item.image: item.split for item in dataset.items}
-    group = f"camera {when:%Y-%m-%d %H-%M-%S}"
+    taken, moment = {item.group for item in dataset.items}, f"camera {when:%Y-%m-%d %H-%M-%S}"
+    # Two taps may come in one second.
+    group = next(name for name in chain([moment], (f"{moment} ({n})" for n in count(2))) if name not in taken)
     recorded = (
         Item(image, label.id, decided.get(image, split), f"{group} {number:03}.jpg", group=group)
         for number, image in enumerate(session.images, start=1)
