@@ -171,7 +171,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
 if not projects and not unreadable:
     st.subheader("How it goes", anchor=False)
     show, learn, ask = st.columns(3, gap="medium")
-    show.markdown("**1 Show**  \nBring pictures of two or more things: photos, a ZIP, or your webcam.")
+    show.markdown("**1 Show**  \nBring pictures of two or more things: photos, a ZIP, or your camera.")
     learn.markdown("**2 Train**  \nWatch it learn, in a minute or two, on this computer.")
     ask.markdown("**3 Ask**  \nGive it a new picture and see how sure it is, and why.")
     st.image(

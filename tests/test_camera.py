@@ -118,7 +118,8 @@ def test_a_session_has_an_end(home: DataRoot, monkeypatch: pytest.MonkeyPatch) -
 def test_a_session_is_one_group_on_one_side() -> None:
     dataset = recorded(recorded(Dataset(), 20), 20, mark="b")
     assert dataset.class_names == ("cup",)
-    assert {item.group for item in dataset.items} == {"camera 2026-11-27 10-20-30"}
+    assert dataset.items[0].group == "camera 2026-11-27 10-20-30"
+    assert len({(item.group, item.split) for item in dataset.items}) == len({item.group for item in dataset.items}) == 2
     assert dataset.items[0].name == "camera 2026-11-27 10-20-30 001.jpg"
     assert (splits(dataset, "a"), splits(dataset, "b")) == ({"train"}, {"test"})
 

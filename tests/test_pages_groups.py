@@ -54,10 +54,14 @@ def test_groups_are_counted_in_words() -> None:
 
 def test_near_copies_across_parts_are_counted_in_words() -> None:
     dataset = listed([("a", "train"), ("a", "test")], [("b", "test")] * 4, [("b", "train")])
-    assert leak_words(dataset, "test") == "**1 of 5 test pictures is a near-copy of a training picture**"
-    assert leak_words(dataset, "validation") == ""
+    assert (
+        leak_words(dataset, "test", leaks(dataset, "test"))
+        == "**1 of 5 test pictures is a near-copy of a training picture**"
+    )
+    assert not leaks(dataset, "validation")
     patients = listed([("a", "train"), ("a", "test"), ("a", "test")], [("b", "train")], kind="group")
-    assert leak_words(patients, "test").endswith("are of the same scene or group as training pictures**")
+    words = leak_words(patients, "test", leaks(patients, "test"))
+    assert words.endswith("are of the same scene or group as training pictures**")
 
 
 def test_a_class_that_is_one_group_is_named_with_what_helps() -> None:
@@ -113,6 +117,13 @@ def test_the_switch_shares_out_anew_and_can_be_undone(home: DataRoot) -> None:
     assert current(lab) == before
     check(next(button for button in app.button if button.label.startswith("Undo")).click().run())
     assert not current(lab).scenes_together
+
+
+def test_the_largest_groups_are_shown_whatever_made_them(home: DataRoot) -> None:
+    new = [replace(item, group="day 1") if item.class_id == "a" else item for item in stored_bursts(home)]
+    app = Lab.make(home, Dataset(CLASSES, assign_splits(new, Dataset(CLASSES)))).open("data")
+    assert "These are the 12 largest of 17." in texts(app)
+    assert "24 pictures, squares: train" in texts(app)
 
 
 def test_near_copies_are_looked_for_on_request_where_nobody_has(home: DataRoot) -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import chain, count
 
 from tlcore.dataset import Dataset, Item, Split, unique_items, with_class
 from tlcore.errors import ImageError
@@ -103,7 +104,10 @@ def with_session(dataset: Dataset, session: Session, when: datetime, thumbnail: 
         DatasetError: If the name of the class is not usable or there are too many classes.
     """
     dataset, label = with_class(dataset, session.class_name)
-    name = group = f"camera {when:%Y-%m-%d %H-%M-%S}"
+    taken, moment = {item.group for item in dataset.items}, f"camera {when:%Y-%m-%d %H-%M-%S}"
+    # Two taps may come in one second.
+    name = next(free for free in chain([moment], (f"{moment} ({n})" for n in count(2))) if free not in taken)
+    group = name
     split = split_of_session(dataset, label.id, len(session.images))
     alike = _shown_before(dataset, label.id, session, thumbnail) if dataset.scenes_together else None
     if alike is not None:

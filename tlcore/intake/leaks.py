@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import replace
 
 from tlcore.dataset import ClassLabel, Dataset, Split
-from tlcore.intake.splitting import NewItem, assign_splits, units
+from tlcore.intake.splitting import assign_splits, units, without_split
 
 
 def leaks(dataset: Dataset, split: Split) -> dict[str, str]:
@@ -44,10 +44,9 @@ def without_leaks(dataset: Dataset) -> Dataset:
     unit_of = units(dataset.items)
     held_back = {unit_of[item.image] for item in dataset.items if item.split != "train"}
     moves = [item for item in dataset.items if item.split == "train" and unit_of[item.image] in held_back]
-    new = [NewItem(item.image, item.class_id, item.name, None, item.group, item.scene) for item in moves]
     moving = set(moves)
     rest = tuple(item for item in dataset.items if item not in moving)
-    placed = assign_splits(new, replace(dataset, items=rest, scenes_together=True))
+    placed = assign_splits([without_split(item) for item in moves], replace(dataset, items=rest, scenes_together=True))
     split_of = {item.image: item.split for item in placed}
     return replace(
         dataset,

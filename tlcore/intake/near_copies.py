@@ -81,9 +81,10 @@ def find_scenes(
         for done, picture in enumerate(small):
             pixels[done] = picture
             on_progress(done, total)
-        needed = _needed_likeness(pixels, pool)
-        coarse = np.stack([cv2.resize(_grey(one), (_COARSE, _COARSE), interpolation=cv2.INTER_AREA) for one in pixels])
-        pairs = _candidates(coarse.astype(np.float32), needed, pool, lambda done: on_progress(len(keys) + done, total))
+        small_grey = (cv2.resize(_grey(one), (_COARSE, _COARSE), interpolation=cv2.INTER_AREA) for one in pixels)
+        coarse = np.stack(list(small_grey)).astype(np.float32)
+        needed = _needed_likeness(pixels, coarse, pool)
+        pairs = _candidates(coarse, needed, pool, lambda done: on_progress(len(keys) + done, total))
         root = list(range(len(keys)))
         for start in range(0, len(pairs), _BATCH):
             batch = [pair for pair in pairs[start : start + _BATCH] if _find(root, pair[0]) != _find(root, pair[1])]
@@ -141,7 +142,7 @@ def _find(root: list[int], place: int) -> int:
     return place
 
 
-def _needed_likeness(pixels: _Pixels, pool: ThreadPoolExecutor) -> float:
+def _needed_likeness(pixels: _Pixels, coarse: _Floats, pool: ThreadPoolExecutor) -> float:
     """Return the likeness from which on two pictures are near-copies, by how alike any two of the set are.
 
     A quarter of the pairs that have anything in common stands for those of different scenes, so that a set of a few
@@ -152,10 +153,7 @@ def _needed_likeness(pixels: _Pixels, pool: ThreadPoolExecutor) -> float:
     drawn = rng.integers(0, count, (800, 2))
     drawn = np.unique(np.sort(drawn[drawn[:, 0] != drawn[:, 1]], axis=1), axis=0)
     drawn = rng.permutation(drawn)[:400]
-    coarse = {
-        i: cv2.resize(_grey(pixels[i]), (_COARSE, _COARSE), interpolation=cv2.INTER_AREA) for i in set(drawn.ravel())
-    }
-    first, second = (np.stack([coarse[i] for i in drawn[:, side]]).astype(np.float32) for side in (0, 1))
+    first, second = coarse[drawn[:, 0]], coarse[drawn[:, 1]]
     middle = _spectrum(first, 0, 0)
     similarities = np.stack([(middle * _spectrum(second, *shift)).sum(axis=1) for shift in _SHIFTS])
     pairs = [(int(i), int(j), int(s)) for (i, j), s in zip(drawn, similarities.argmax(axis=0), strict=True)]

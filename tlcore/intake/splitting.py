@@ -36,6 +36,11 @@ class NewItem:
     scene: str | None = None
 
 
+def without_split(item: Item) -> NewItem:
+    """Return a picture of a data set as if it came anew, without a split; what it belongs to stays."""
+    return NewItem(item.image, item.class_id, item.name, None, item.group, item.scene)
+
+
 def units(items: Iterable[NewItem | Item], *, scenes_together: bool = True) -> dict[str, str]:
     """Say what is dealt as a whole: pictures of one group or of one scene, and what these have in common.
 
@@ -280,11 +285,7 @@ def resplit(
         return keep_given and item.stays
 
     kept = tuple(replace(item, given=True) for item in dataset.items if stays(item))
-    others = [
-        NewItem(item.image, item.class_id, item.name, None, item.group, item.scene)
-        for item in dataset.items
-        if not stays(item)
-    ]
+    others = [without_split(item) for item in dataset.items if not stays(item)]
     shared = iter(assign_splits(others, replace(dataset, items=kept), validation=validation, test=test, seed=seed))
     return replace(dataset, items=tuple(item if stays(item) else next(shared) for item in dataset.items))
 

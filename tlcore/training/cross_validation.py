@@ -9,7 +9,7 @@ from tlcore.config import RunConfig
 from tlcore.dataset import Dataset, Item
 from tlcore.errors import DatasetError
 from tlcore.home import DataRoot
-from tlcore.intake.splitting import NewItem, assign_splits, units
+from tlcore.intake.splitting import assign_splits, units, without_split
 from tlcore.progress import TRAINING_PHASES, Phase, Progress
 from tlcore.results.cross_validation import CrossValidation, FoldResult
 from tlcore.results.evaluation import Evaluation
@@ -111,11 +111,7 @@ def fold_datasets(dataset: Dataset, splits: int, seed: int, *, with_test: bool =
     empty = Dataset(pool.classes, scenes_together=pool.scenes_together)
     for fold in deal_folds(pool.items, splits, seed, scenes_together=pool.scenes_together):
         asked = set(fold)
-        others = [
-            NewItem(item.image, item.class_id, item.name, None, item.group, item.scene)
-            for item in pool.items
-            if item not in asked
-        ]
+        others = [without_split(item) for item in pool.items if item not in asked]
         dealt = assign_splits(others, empty, validation=validation, test=0.0, seed=seed)
         yield replace(empty, items=(*dealt, *(replace(item, split="test") for item in fold)))
 

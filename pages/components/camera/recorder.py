@@ -17,12 +17,12 @@ from pages.components.errors import errors_kept
 from pages.components.results.trained_models import predictor_of, short_name
 from pages.components.state import Context, read_context
 from pages.components.text import count, plain
+from pages.components.train.starting import find_run_obstacle, start_training
 from tlcore.dataset import Dataset, rename_class
 from tlcore.errors import TransferLabError
 from tlcore.intake.camera import Session, add_pictures, with_session
-from tlcore.jobs.control import start_runs
 from tlcore.storage.datasets import commit_version
-from tlcore.storage.runs import Run, RunPlan
+from tlcore.storage.runs import Run
 
 if TYPE_CHECKING:
     from tlcore.results.prediction import Predictor
@@ -54,8 +54,6 @@ def draw_recorder(context: Context) -> None:
 
 
 def _train_button(context: Context) -> None:
-    from pages.components.train.starting import find_run_obstacle
-
     obstacle = find_run_obstacle(context)
     pressed = st.button(
         "Train, and answer here",
@@ -66,9 +64,7 @@ def _train_button(context: Context) -> None:
     )
     if pressed:
         with errors_kept():
-            start_runs(
-                context.engine, context.project.id, [RunPlan(context.version, context.project.config)], context.home
-            )
+            start_training(context)
         st.rerun()
 
 

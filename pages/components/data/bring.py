@@ -54,7 +54,7 @@ def _bring_folder(context: Context) -> None:
 
 
 def _bring_files(context: Context) -> None:
-    name = _class_choice(context, "What do these pictures show?")
+    name = _class_choice(context)
     file_drop(
         context,
         key="files",
@@ -73,10 +73,10 @@ WAYS: dict[str, tuple[str, Callable[[Context], None]]] = {
 }
 
 
-def _class_choice(context: Context, question: str) -> str | None:
+def _class_choice(context: Context) -> str | None:
     """Ask for a class, there already or typed; return its clean name, `None` while there is none."""
     typed = st.selectbox(
-        question,
+        "What do these pictures show?",
         list(context.dataset.class_names),
         index=None,
         accept_new_options=True,

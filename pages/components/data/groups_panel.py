@@ -38,7 +38,7 @@ def groups_panel(context: Context, dataset: Dataset) -> None:
         st.caption("No near-copies were found: no two pictures show the same scene.")
     if scenes or groups:
         with st.expander("Look at the groups", icon=":material/burst_mode:"):
-            _show_groups(context, [*scenes, *groups])
+            _show_groups(context, sorted([*scenes, *groups], key=len, reverse=True))
     _draw_leaks(context, dataset)
 
 
@@ -127,33 +127,32 @@ def _show_groups(context: Context, groups: list[list[Item]]) -> None:
         st.caption(f"These are the {SHOWN_GROUPS} largest of {len(groups):,}.")
 
 
-def leak_words(dataset: Dataset, split: Split) -> str:
-    """Say how many held-back pictures have something that belongs to them among the training pictures; empty if none.
+def leak_words(dataset: Dataset, split: Split, found: dict[str, str]) -> str:
+    """Say how many held-back pictures have something that belongs to them among the training pictures.
 
     Args:
         dataset: The data set.
         split: Validation or test.
+        found: From `leaks`, of that split; not empty.
     """
-    found = leaks(dataset, split)
-    if not found:
-        return ""
     number, total = len(found), count(len({item.image for item in dataset.subset(split)}), f"{split} picture")
     return f"**{number:,} of {total} {'is' if number == 1 else 'are'} {leak_name(dataset, found, number)}**"
 
 
 def _draw_leaks(context: Context, dataset: Dataset) -> None:
     """Report held-back pictures whose near-copies are learned, and offer to move those, unless that was chosen."""
-    found = {split: words for split in HELD_BACK if (words := leak_words(dataset, split))}
+    found = {split: of_split for split in HELD_BACK if (of_split := leaks(dataset, split))}
     if not found:
         return
+    words = ". ".join(leak_words(dataset, split, of_split) for split, of_split in found.items())
     effect = "A model that has learned these has an easy time with them, so its accuracy looks better than it is."
     if not dataset.scenes_together:
-        st.caption(f"{'. '.join(found.values())}. {effect}")
+        st.caption(f"{words}. {effect}")
         return
-    st.warning(f"{'. '.join(found.values())}. {effect}", icon=":material/content_copy:")
+    st.warning(f"{words}. {effect}", icon=":material/content_copy:")
     with st.expander("Look at them, side by side", icon=":material/compare:"):
         items = {item.image: item for item in dataset.items}
-        pairs = [(items[one], items[other]) for split in found for one, other in leaks(dataset, split).items()]
+        pairs = [(items[one], items[other]) for of_split in found.values() for one, other in of_split.items()]
         place = st.container()
         shown = page_of(pairs, PAIRS_PER_PAGE, f"leaks-{context.project.version}")
         with place, st.grid(3, min_column_width=200, gap="medium"):

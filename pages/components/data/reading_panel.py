@@ -10,7 +10,7 @@ import streamlit as st
 from pages.components.data.edits import save_edit
 from pages.components.errors import errors_shown, show_error
 from pages.components.state import Context
-from pages.components.text import count, label, plain
+from pages.components.text import count, first_of, label, plain
 from tlcore.dataset import Dataset, Import
 from tlcore.errors import ImageError, UnreadableError
 from tlcore.intake.brought import Brought, labels_with_class, read_again
@@ -107,9 +107,8 @@ def _cards(context: Context, dataset: Dataset, one: Import, brought: Brought) ->
 
 
 def _classes_line(by_class: dict[str, list[str]]) -> str:
-    named = [f"{label(plain(name, 40))} {len(images):,}" for name, images in list(by_class.items())[:MAX_NAMED]]
-    more = len(by_class) - MAX_NAMED
-    return f"{count(len(by_class), 'class', 'classes')}: {', '.join(named)}{f' and {more:,} more' if more > 0 else ''}"
+    named = [f"{label(plain(name, 40))} {len(images):,}" for name, images in by_class.items()]
+    return f"{count(len(by_class), 'class', 'classes')}: {first_of(named, MAX_NAMED)}"
 
 
 def _samples(context: Context, name: str, images: Sequence[str]) -> None:
