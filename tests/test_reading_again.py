@@ -1,6 +1,7 @@
 """What was brought is placed in classes, read again later, and found by the names of its folders and files."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -105,6 +106,17 @@ def test_pictures_without_class_are_put_aside_and_can_get_one():
     given = give_class(dataset, ["key s/test/a.jpg"], cat.id)
     assert [one.name for one in given.unlabelled] == ["b.jpg"]
     assert counts(given) == {"cat": 10, "dog": 9}
+
+
+def test_pictures_that_get_a_class_later_stay_with_their_group():
+    found = brought(("1.jpg", "2.jpg", "3.jpg", "cat/4.jpg", "dog/5.jpg"))
+    reading = read_as(found, [None, None, None, "cat", "dog"])
+    labels = tuple(
+        replace(label, group="patient 1" if number < 4 else None) for number, label in enumerate(reading.labels)
+    )
+    dataset = found.place(Dataset(), replace(reading, labels=labels))
+    given = give_class(dataset, [one.image for one in dataset.unlabelled], dataset.classes[0].id)
+    assert {item.split for item in given.of_class(dataset.classes[0].id)} == {"train"}
 
 
 def test_pictures_of_which_nothing_says_a_class_wait_in_one():

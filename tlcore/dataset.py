@@ -61,11 +61,15 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Unlabelled:
-    """A picture that came without a class, such as those of a competition's test folder: nothing learns from it."""
+    """A picture that came without a class, such as those of a competition's test folder: nothing learns from it.
+
+    Its key, name, import and group are as of `Item`.
+    """
 
     image: str
     name: str
     brought: str | None = None
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

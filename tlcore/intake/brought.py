@@ -88,7 +88,7 @@ class Brought:
         without: dict[str, Unlabelled] = {}
         for picture, label in zip(self.pictures, labels, strict=True):
             if label.class_name is None:
-                without[picture.image] = Unlabelled(picture.image, picture.name, import_id)
+                without[picture.image] = Unlabelled(picture.image, picture.name, import_id, label.group)
             else:
                 scene = (scenes or {}).get(picture.image)
                 class_id = classes[label.class_name].id
@@ -193,7 +193,7 @@ def read_again(dataset: Dataset, import_id: str, brought: Brought, key: str, *, 
 def give_class(dataset: Dataset, images: Collection[str], class_id: str) -> Dataset:
     """Return the data set with some of its pictures without a class in a class; they are shared out like new ones."""
     wanted = set(images)
-    new = [NewItem(one.image, class_id, one.name) for one in dataset.unlabelled if one.image in wanted]
+    new = [NewItem(one.image, class_id, one.name, group=one.group) for one in dataset.unlabelled if one.image in wanted]
     items = unique_items((*dataset.items, *assign_splits(new, dataset)))
     return replace(dataset, items=items, unlabelled=tuple(o for o in dataset.unlabelled if o.image not in wanted))
 

@@ -18,6 +18,7 @@ from tlcore.ready_sets.files import fetch_files
 from tlcore.ready_sets.pictures import choose
 from tlcore.ready_sets.previews import keep_previews
 from tlcore.ready_sets.registry import get_ready_set, open_ready_set
+from tlcore.settings.words import count
 from tlcore.storage.brought import save_brought
 from tlcore.storage.datasets import commit_version, current_dataset
 from tlcore.storage.deletion import remove_unused_pictures
@@ -79,7 +80,12 @@ def _commit(context: WorkerContext, sources: list[Source], note: str | None, ima
         report = gathered.into(dataset, import_id=context.job_id, scenes=scenes, seed=RunConfig().training.seed)
         if report.dataset == dataset:
             return report
-        added = f"added {report.added:,} {'picture' if report.added == 1 else 'pictures'}"
+        aside = len(report.dataset.unlabelled) - len(dataset.unlabelled)
+        added = (
+            f"added {count(report.added, 'picture')}"
+            if report.added or not aside
+            else f"put {count(aside, 'picture')} aside"
+        )
         try:
             commit_version(context.engine, project_id, report.dataset, note or added, parent=number, home=context.home)
         except ConflictError:

@@ -56,11 +56,12 @@ def pictures_at_hand(context: Context, predictor: Predictor, model_id: str) -> N
 def _unlabelled_button(context: Context, predictor: Predictor, model_id: str) -> None:
     """Offer the pictures of the data set that came without a class, such as a competition's test pictures."""
     try:
-        unlabelled = context.dataset.unlabelled[:MAX_PICTURES]
+        unlabelled = context.dataset.unlabelled
     except TransferLabError:  # said above
         return
+    asked = f"the first {MAX_PICTURES:,} of " if len(unlabelled) > MAX_PICTURES else ""
     if unlabelled and st.button(
-        f"Ask about {count(len(unlabelled), 'picture')} that came without a class",
+        f"Ask about {asked}{count(len(unlabelled), 'picture')} that came without a class",
         key="ask-unlabelled",
         icon=":material/help_center:",
     ):
