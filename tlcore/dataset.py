@@ -99,6 +99,7 @@ class Dataset:
         imports: Imports whose folders can be read in several ways.
         grey_range: The values that became black and white in all its pictures of more than 8 bits; `None` if it has
             none, or if each was scaled on its own, as in early versions.
+        checked: Pictures that a person has looked at and found right, each with its class.
     """
 
     classes: tuple[ClassLabel, ...] = ()
@@ -107,6 +108,7 @@ class Dataset:
     scenes_together: bool = True
     imports: tuple[Import, ...] = ()
     grey_range: tuple[float, float] | None = None
+    checked: tuple[tuple[str, str], ...] = ()
 
     @property
     def question(self) -> str | None:

@@ -39,6 +39,7 @@ JOB_NAMES: dict[JobKind, str] = {
     "backbones": "Measurement of all backbones",
     "weights_download": "Download of weights",
     "weights_check": "Check of your weights",
+    "doctor": "Check of your pictures",
 }
 
 
@@ -49,6 +50,7 @@ JOB_STEPS: dict[JobKind, tuple[Step, ...]] = {
     "backbones": ("model",),
     "weights_download": ("model", "train"),
     "weights_check": ("model",),
+    "doctor": ("data",),
 }
 """On whose pages jobs are watched, the first choice first; the others on Train."""
 

@@ -64,6 +64,12 @@ JOBS: Mapping[JobKind, JobSpec] = {
         JobSpec("measure", "tlcore.jobs.tasks:measure_speeds", "runs", program="measuring"),
         JobSpec("simple_heads", "tlcore.jobs.tasks:train_heads", program="simple heads"),
         JobSpec("cross_validation", "tlcore.jobs.tasks:train_on_other_splits", program="cross-validation"),
+        JobSpec(
+            "doctor",
+            "tlcore.jobs.tasks:examine_pictures",
+            program="picture check",
+            remedy="choose a smaller backbone",
+        ),
         # All backbones take minutes, a price a few seconds: so this one gives way to prices too.
         JobSpec("backbones", "tlcore.jobs.tasks:measure_all_backbones", "all", program="measuring"),
         JobSpec("weights_download", "tlcore.jobs.weights_tasks:download", program="download"),

@@ -6,6 +6,7 @@ import contextlib
 
 from tlcore.backbones.registry import BACKBONES
 from tlcore.dataset import Dataset
+from tlcore.doctor.examination import examine
 from tlcore.errors import StorageError
 from tlcore.jobs.processes import seconds_since_start
 from tlcore.jobs.worker import WorkerContext
@@ -16,7 +17,7 @@ from tlcore.simple_heads.run import train_simple_heads
 from tlcore.storage.database import writing
 from tlcore.storage.datasets import get_version, load_dataset
 from tlcore.storage.jobs import JobState
-from tlcore.storage.requests import CrossValidationRequest, SettingsRequest, SimpleHeadsRequest
+from tlcore.storage.requests import CrossValidationRequest, DoctorRequest, SettingsRequest, SimpleHeadsRequest
 from tlcore.storage.runs import get_run, write_summary
 from tlcore.training.cross_validation import cross_validate
 from tlcore.training.run import search_learning_rate, train_classifier
@@ -80,6 +81,12 @@ def train_on_other_splits(context: WorkerContext) -> None:
     run = get_run(context.engine, request.run_id)
     dataset = _dataset(context, run.version)
     context.answer(cross_validate(dataset, run.config, context.progress, context.home, splits=request.splits))
+
+
+def examine_pictures(context: WorkerContext) -> None:
+    """Look through the pictures of the request for faults, and write what was found."""
+    request = context.request(DoctorRequest)
+    context.answer(examine(_dataset(context, request.version), request.model, context.progress, context.home))
 
 
 def _dataset(context: WorkerContext, version: int) -> Dataset:

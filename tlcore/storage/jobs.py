@@ -23,6 +23,7 @@ JobKind = Literal[
     "backbones",
     "weights_download",
     "weights_check",
+    "doctor",
 ]
 JobState = Literal["queued", "starting", "running", "finished", "stopped", "failed"]
 

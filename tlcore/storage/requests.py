@@ -93,6 +93,19 @@ class SimpleHeadsRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class DoctorRequest:
+    """Whose pictures to look through for faults.
+
+    Attributes:
+        version: The data set version.
+        model: The backbone, picture size and resize mode that a classifier of the pictures uses; all of it is frozen.
+    """
+
+    version: int
+    model: ModelConfig
+
+
+@dataclass(frozen=True, slots=True)
 class SimpleHeadResult:
     """How good one head became.
 

@@ -1,0 +1,90 @@
+"""Faults planted in a data set of photographs, to see how many of them are found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from tests.drawn_scenes import jpeg
+from tlcore.dataset import Dataset, Item
+from tlcore.doctor.findings import DoctorReport, FindingKind
+from tlcore.home import DataRoot
+from tlcore.images.resizing import decode_image
+from tlcore.intake.pictures.decoding import read_image
+from tlcore.storage.images import ImageStore
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """A data set with faults, and where they are.
+
+    Attributes:
+        dataset: The data set.
+        faults: Keys of the pictures by the kind of fault that should be reported.
+    """
+
+    dataset: Dataset
+    faults: dict[FindingKind, set[str]]
+
+    def found(self, report: DoctorReport, kind: FindingKind) -> float:
+        """Return the share of the planted faults of a kind that were found, whatever kind they were taken for."""
+        reported = {image for finding in report.findings for image in finding.images}
+        return len(reported & self.faults[kind]) / len(self.faults[kind])
+
+    def false_alarms(self, report: DoctorReport, kind: FindingKind) -> float:
+        """Return the share of what was reported as a kind of fault in which no fault was planted."""
+        reported = {image for finding in report.findings if finding.kind == kind for image in finding.images}
+        planted = set().union(*self.faults.values())
+        return len(reported - planted) / max(1, len(reported))
+
+
+def plant(dataset: Dataset, home: DataRoot, seed: int, *, swapped: float, copies: int, blank: int) -> Planted:
+    """Swap labels, add altered copies of training pictures to the test pictures, and blank pictures.
+
+    Args:
+        dataset: Pictures of the data root.
+        home: The data root.
+        seed: Decides which.
+        swapped: Share of the pictures that get another class.
+        copies: Number of copies across the split.
+        blank: Number of blank pictures.
+    """
+    rng, store = np.random.default_rng(seed), ImageStore(home)
+    items = list(dataset.items)
+    order = rng.permutation(len(items))
+    wrong = order[: round(swapped * len(items))]
+    others = [[label.id for label in dataset.classes if label.id != item.class_id] for item in items]
+    for index in wrong:
+        items[index] = replace(items[index], class_id=str(rng.choice(others[index])))
+    copied = [index for index in order[len(wrong) :] if items[index].split == "train"][:copies]
+    faults: dict[FindingKind, set[str]] = {"mislabelled": {items[index].image for index in wrong}}
+    faults["leak"] = set()
+    for index in copied:
+        altered = _altered(decode_image(store.read(items[index].image)), rng)
+        key = _stored(jpeg(altered, int(rng.integers(60, 90))), store)
+        items.append(Item(key, items[index].class_id, "test", "copy.jpg", given=True))
+        faults["leak"].add(key)
+    faults["blank"] = set()
+    for _ in range(blank):
+        even = np.full((180, 240, 3), rng.integers(0, 256, 3), float) + rng.normal(0, 4, (180, 240, 3))
+        key = _stored(jpeg(np.clip(even, 0, 255).astype(np.uint8)), store)
+        items.append(Item(key, str(rng.choice([label.id for label in dataset.classes])), "train", "blank.jpg"))
+        faults["blank"].add(key)
+    return Planted(replace(dataset, items=tuple(replace(item, scene=None) for item in items)), faults)
+
+
+def _altered(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return a picture as people copy one: cut at the edges, of another size, a little lighter or darker."""
+    height, width = pixels.shape[:2]
+    top, left = int(rng.uniform(0, 0.04) * height), int(rng.uniform(0, 0.04) * width)
+    cut = pixels[top : height - top, left : width - left]
+    scale = rng.uniform(0.6, 1.0)
+    resized = cv2.resize(cut, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return np.clip(resized * rng.uniform(0.85, 1.15), 0, 255).astype(np.uint8)
+
+
+def _stored(data: bytes, store: ImageStore) -> str:
+    clean = read_image(data)
+    return store.add(clean.data, clean.thumbnail)
