@@ -6,6 +6,7 @@ from pages.components.colors import is_dark
 from pages.components.data.advice import data_advice, is_ready
 from pages.components.data.bring import ONE_CLASS_WAYS, bring_pictures
 from pages.components.data.class_panel import class_panel
+from pages.components.data.doctor_panel import doctor_panel
 from pages.components.data.edits import undo_button
 from pages.components.data.groups_panel import groups_panel
 from pages.components.data.instant_panel import draw_instant_answers
@@ -75,6 +76,10 @@ if dataset.classes and dataset.question is None:
     class_panel(context, dataset)
     if dataset.unlabelled:
         unlabelled_panel(context, dataset)
+
+    if is_ready(dataset):
+        st.subheader("Check my pictures", anchor=False)
+        doctor_panel(context, dataset)
 
     st.subheader("Three parts: train, validation, test", anchor=False)
     split_panel(context, dataset)

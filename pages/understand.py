@@ -16,6 +16,7 @@ from pages.components.results.evaluation_views import (
     show_what_belongs_together,
 )
 from pages.components.results.exam import choose_answers, draw_exam
+from pages.components.results.mistake_fixes import draw_brought, draw_waiting, fixes_of
 from pages.components.results.run_choice import choose_model
 from pages.components.train.simple_heads_panel import draw_simple_heads
 from tlcore.errors import RunError, TransferLabError
@@ -44,7 +45,9 @@ else:
     draw_certainty(context, model)
     if isinstance(model, Ensemble):
         show_group(context, model, evaluation, split)
-    show_mistakes(evaluation, split, context.images)
+    show_mistakes(evaluation, split, context.images, below=fixes_of(context, model))
+    draw_waiting(context, model)
+    draw_brought(context, model)
     show_classes(evaluation, split)
 
 st.subheader("More models from the same pictures", anchor=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 import streamlit as st
@@ -126,8 +127,14 @@ def _accuracy_explanation(evaluation: Evaluation, split: Split) -> str:
     )
 
 
-def show_mistakes(evaluation: Evaluation, split: Split, images: ImageStore) -> None:
-    """Show the pictures with a wrong answer, the surest wrong answer first."""
+def show_mistakes(
+    evaluation: Evaluation,
+    split: Split,
+    images: ImageStore,
+    *,
+    below: Callable[[Mistake], object] | None = None,
+) -> None:
+    """Show the pictures with a wrong answer, the surest wrong answer first; `below` draws more below each."""
     st.subheader("The mistakes", anchor=False)
     wrong = mistakes(evaluation)
     if not wrong:
@@ -145,6 +152,8 @@ def show_mistakes(evaluation: Evaluation, split: Split, images: ImageStore) -> N
         for mistake in shown:
             with st.container(gap="xxsmall"):
                 _show_mistake(evaluation, mistake, images)
+                if below is not None:
+                    below(mistake)
 
 
 def _chosen_pair(evaluation: Evaluation, wrong: tuple[Mistake, ...]) -> tuple[Mistake, ...]:

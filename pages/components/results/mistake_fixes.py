@@ -1,0 +1,114 @@
+"""Mistakes, worked on: correct the data set from each one, and what waits for the next run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+import streamlit as st
+
+from pages.components.data.edits import save_edit, undo_button
+from pages.components.frame import step_link
+from pages.components.results.trained_models import Model, short_name, validation_answers
+from pages.components.state import Context
+from pages.components.text import count, label, plain
+from tlcore.dataset import Dataset
+from tlcore.doctor.changes import Changes, changes_between
+from tlcore.doctor.findings import Suspect, keep, relabel, remove
+from tlcore.errors import TransferLabError
+from tlcore.results.evaluation import Mistake
+from tlcore.storage.runs import Run
+
+
+def draw_waiting(context: Context, model: Model) -> None:
+    """Say what was changed in the pictures since a model learned from them, with a way back and a way on."""
+    changes = None
+    with suppress(TransferLabError):  # a damaged list of pictures, which is said above
+        changes = changes_between(context.dataset_of(context.project, model.version), context.dataset)
+    if changes is None or not changes.total:
+        return
+    with st.container(horizontal=True, vertical_alignment="center", key="waiting-changes"):
+        st.markdown(waiting_words(changes), width="content")
+        undo_button(context)
+        step_link("train", "Train again", ":material/model_training:", context.project.id)
+
+
+def waiting_words(changes: Changes) -> str:
+    """Say how many changes wait for the next run, and which."""
+    waits = "waits" if changes.total == 1 else "wait"
+    return f"**{count(changes.total, 'change')} {waits} for the next run**: {_changes_in_words(changes)}."
+
+
+def _changes_in_words(changes: Changes) -> str:
+    words = {
+        "moved to another class": changes.relabelled,
+        "removed": changes.removed,
+        "added": changes.added,
+        "moved to another part": changes.moved,
+    }
+    return ", ".join(f"{number:,} {word}" for word, number in words.items() if number)
+
+
+def draw_brought(context: Context, model: Model) -> None:
+    """Say what changed in the pictures since the run before, and what that brought."""
+    if not isinstance(model, Run):
+        return
+    earlier = (run for run in context.runs if run.has_model and run.number < model.number)
+    before = next((run for run in earlier if run.version != model.version), None)
+    if before is None:
+        return
+    with suppress(TransferLabError):  # damaged files, which is said where they are shown
+        changes = changes_between(
+            context.dataset_of(context.project, before.version), context.dataset_of(context.project, model.version)
+        )
+        answers = [validation_answers(context, run) for run in (model, before)]
+        if not changes.total or answers[0] is None or answers[1] is None:
+            return
+        from tlcore.results.comparison import verdict
+
+        names = short_name(model), short_name(before)
+        settings = " The settings are others too." if model.config != before.config else ""
+        st.markdown(
+            f"**Pictures changed since {names[1]}**: {_changes_in_words(changes)}. "
+            f"{verdict(answers[0], answers[1], names, 'validation')}{settings}"
+        )
+
+
+def fixes_of(context: Context, model: Model) -> Callable[[Mistake], None] | None:
+    """Return what draws, below a mistake, the buttons that correct the data set; `None` where it cannot be read."""
+    try:
+        learned, now = context.dataset_of(context.project, model.version), context.dataset
+    except TransferLabError:  # said above
+        return None
+
+    def draw(mistake: Mistake) -> None:
+        is_class, said = learned.classes[mistake.y_true], learned.classes[mistake.y_pred]
+        there = {label.id for label in now.classes}
+        _draw_fixes(context, now, Suspect(mistake.image, is_class.id, said.id if said.id in there else None))
+
+    return draw
+
+
+def _draw_fixes(context: Context, dataset: Dataset, suspect: Suspect) -> None:
+    held = [item for item in dataset.items if item.image == suspect.image]
+    if not held:
+        st.caption(":material/delete: removed")
+        return
+    if all(item.class_id != suspect.class_id for item in held):
+        st.caption(f":material/label: now {label(plain(dataset.find_class(held[0].class_id).name, 40))}")
+        return
+    if (suspect.image, suspect.class_id) in dataset.checked:
+        st.caption(":material/check: kept: the class is right")
+        return
+    key = f"{context.project.version}-{suspect.class_id}-{suspect.image[:20]}"
+    with st.container(horizontal=True, gap="xsmall", key=f"mistake-{key}"):
+        if suspect.to_class is not None:
+            name = dataset.find_class(suspect.to_class).name
+            if st.button(f"It is {label(plain(name, 24))}", key=f"mistake-relabel-{key}", type="tertiary"):
+                save_edit(context, relabel(dataset, [suspect]), f"moved 1 picture to {name}")
+        if st.button("Remove", key=f"mistake-remove-{key}", type="tertiary"):
+            save_edit(context, remove(dataset, [suspect]), "removed 1 picture")
+        if st.button(
+            "Keep", key=f"mistake-keep-{key}", type="tertiary", help="The class is right, the model is wrong."
+        ):
+            save_edit(context, keep(dataset, [suspect]), "kept 1 picture as right")

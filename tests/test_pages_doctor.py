@@ -1,0 +1,193 @@
+"""The check of the pictures on Data, and mistakes worked on, as a person meets them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from pages.components.results.mistake_fixes import waiting_words
+from tests.coloured_pictures import coloured_dataset
+from tests.lab import Lab
+from tests.page_tests import check, modules_after, open_app, texts
+from tests.test_pages_results import Finished, make_finished  # noqa: F401 - a fixture
+from tlcore.dataset import Dataset
+from tlcore.doctor.changes import Changes
+from tlcore.doctor.findings import DoctorReport, Finding, Suspect
+from tlcore.home import DataRoot
+from tlcore.jobs import control
+from tlcore.storage.database import writing
+from tlcore.storage.datasets import commit_version, current_dataset
+from tlcore.storage.jobs import claim_job, create_job, end_job, last_job, write_result
+from tlcore.storage.requests import DoctorRequest
+
+
+@pytest.fixture(autouse=True)
+def queued_jobs_stay_queued(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "ensure_runner", lambda home: None)
+
+
+def current(lab: Lab) -> Dataset:
+    return current_dataset(lab.engine, lab.project_id, lab.home)[1]
+
+
+def answered(lab: Lab, *findings: Finding, scenes: dict[str, str] | None = None) -> AppTest:
+    """Open Data after a check that found this."""
+    create_job(lab.engine, "doctor", lab.project_id, DoctorRequest(lab.version, lab.config.model))
+    job = claim_job(lab.engine, "doctor")
+    assert job is not None
+    with writing(lab.engine) as connection:
+        write_result(connection, job.id, job.attempt, DoctorReport(findings, 36, 36, scenes or {}))
+    end_job(lab.engine, job.id, job.attempt, "finished")
+    return lab.open("data")
+
+
+def tap(app: AppTest, label: str) -> AppTest:
+    return check(next(button for button in app.button if button.label == label).click().run())
+
+
+def labels(app: AppTest) -> list[str]:
+    return [button.label for button in app.button]
+
+
+def suspects(lab: Lab, number: int = 3) -> tuple[Suspect, ...]:
+    blue, green, _ = current(lab).classes
+    return tuple(Suspect(item.image, blue.id, green.id) for item in current(lab).of_class(blue.id)[:number])
+
+
+def test_a_tap_puts_a_check_in_line(home: DataRoot) -> None:
+    lab = Lab.make(home, coloured_dataset(home))
+    app = tap(lab.open("data"), "Check my pictures")
+    job = last_job(lab.engine, lab.project_id, "doctor")
+    assert job is not None
+    assert job.state == "queued"
+    assert "Check my pictures" not in labels(app)
+
+
+def test_nothing_found_is_said(home: DataRoot) -> None:
+    app = answered(Lab.make(home, coloured_dataset(home)))
+    assert "36 pictures checked, nothing left that looks wrong." in [success.value for success in app.success]
+    assert "Check again" in labels(app)
+
+
+def test_all_are_moved_to_the_class_shown_with_one_tap_and_back(home: DataRoot) -> None:
+    lab = Lab.make(home, coloured_dataset(home))
+    before = current(lab)
+    app = answered(lab, Finding("mislabelled", suspects(lab)))
+    assert "**3 of 36 pictures may be wrong.**" in texts(app)
+    assert [box.label for box in app.checkbox if box.key.startswith("doctor")] == ["blue → green?"] * 3
+    tap(app, "Move all 3 to the class shown")
+    green = before.classes[1].id
+    assert len(current(lab).of_class(green)) == 15
+    assert "may be wrong" not in texts(app)
+    tap(app, "Undo: moved 3 pictures to another class")
+    assert current(lab) == before
+    assert "**3 of 36 pictures may be wrong.**" in texts(app)
+
+
+def test_only_the_ticked_ones_are_removed(home: DataRoot) -> None:
+    lab = Lab.make(home, coloured_dataset(home))
+    suspects_before = suspects(lab)
+    app = answered(lab, Finding("mislabelled", suspects_before))
+    box = next(box for box in app.checkbox if box.key.startswith("doctor"))
+    check(box.check().run())
+    tap(app, "Remove the 1 ticked")
+    assert len(current(lab).items) == 35
+    assert suspects_before[0].image not in {item.image for item in current(lab).items}
+    assert "**2 of 36 pictures may be wrong.**" in texts(app)
+
+
+def test_pictures_that_are_right_are_kept_and_not_asked_about_again(home: DataRoot) -> None:
+    lab = Lab.make(home, coloured_dataset(home))
+    before = current(lab)
+    app = answered(lab, Finding("mislabelled", suspects(lab)), Finding("dark", suspects(lab, 1)))
+    tap(app, "They are right: keep all 3")
+    assert current(lab).items == before.items
+    assert len(current(lab).checked) == 3
+    assert app.success
+
+
+def test_a_copy_across_the_parts_is_moved(home: DataRoot) -> None:
+    lab = Lab.make(home, coloured_dataset(home))
+    items = current(lab).of_class(current(lab).classes[0].id)
+    test = next(item for item in items if item.split == "test")
+    train = next(item for item in items if item.split == "train")
+    unknown = replace(current(lab), items=tuple(replace(item, scene=None) for item in current(lab).items))
+    commit_version(lab.engine, lab.project_id, unknown, "unknown", parent=lab.version, home=home)
+    found = Finding("leak", (Suspect(test.image, test.class_id, other=train.image),))
+    app = answered(lab, found, scenes={test.image: "s", train.image: "s"})
+    tap(app, "Move the training pictures to their side")
+    assert next(item.split for item in current(lab).items if item.image == train.image) == "test"
+
+
+def test_pictures_that_came_since_are_counted(home: DataRoot) -> None:
+    lab = Lab.make(home, coloured_dataset(home, per_class=10))
+    answered(lab)
+    commit_version(lab.engine, lab.project_id, coloured_dataset(home), "more", parent=lab.version, home=home)
+    assert "6 pictures came since then." in texts(lab.open("data"))
+
+
+def test_a_check_that_failed_says_why(home: DataRoot) -> None:
+    lab = Lab.make(home, coloured_dataset(home))
+    create_job(lab.engine, "doctor", lab.project_id, DoctorRequest(lab.version, lab.config.model))
+    job = claim_job(lab.engine, "doctor")
+    assert job is not None
+    end_job(lab.engine, job.id, job.attempt, "failed", "The disk is full.")
+    app = lab.open("data")
+    assert "The disk is full." in [error.value.replace("\\", "") for error in app.error]
+    assert "Check my pictures" in labels(app)
+
+
+def test_what_waits_for_the_next_run_is_counted_in_words() -> None:
+    assert waiting_words(Changes(0, 1, 2, 0)) == (
+        "**3 changes wait for the next run**: 2 moved to another class, 1 removed."
+    )
+    assert waiting_words(Changes(1, 0, 0, 0)) == "**1 change waits for the next run**: 1 added."
+
+
+def test_the_first_paint_of_a_report_loads_no_classifier(home: DataRoot) -> None:
+    lab = Lab.make(home, coloured_dataset(home))
+    answered(lab, Finding("mislabelled", suspects(lab)))
+    assert not {"sklearn", "tensorflow", "keras", "ai_edge_litert"} & modules_after("data", home, lab.project_id)
+
+
+def test_mistakes_are_corrected_where_they_are_seen(make_finished: Callable[..., Finished]) -> None:  # noqa: F811
+    finished = make_finished()
+    run_id = finished.add_run(wrong=(0, 1, 2))
+    app = open_app("understand", project=finished.project_id, run=run_id)
+    assert "wait for the next run" not in texts(app)
+    wrong = [finished.dataset.subset("validation")[place] for place in (2, 1, 0)]  # the surest first
+    names = {label.id: label.name for label in finished.dataset.classes}
+    other = {"red": "green", "green": "red"}
+
+    def dataset() -> Dataset:
+        return current_dataset(finished.engine, finished.project_id, finished.home)[1]
+
+    tap(app, f"It is {other[names[wrong[0].class_id]]}")
+    moved = next(item for item in dataset().items if item.image == wrong[0].image)
+    assert names[moved.class_id] == other[names[wrong[0].class_id]]
+    assert f"now {names[moved.class_id]}" in texts(app)
+    assert "**1 change waits for the next run**: 1 moved to another class." in texts(app)
+    tap(app, "Remove")
+    assert wrong[1].image not in {item.image for item in dataset().items}
+    tap(app, "Keep")
+    assert dataset().checked == ((wrong[2].image, wrong[2].class_id),)
+    assert "**2 changes wait for the next run**: 1 moved to another class, 1 removed." in texts(app)
+    assert not {"Remove", "Keep"} & set(labels(app))
+    tap(app, "Undo: kept 1 picture as right")
+    assert "Keep" in labels(app)
+
+
+def test_what_corrections_brought_is_said_once_they_were_learned(make_finished: Callable[..., Finished]) -> None:  # noqa: F811
+    finished = make_finished()
+    first = finished.add_run(wrong=(0, 1, 2))
+    removed = finished.dataset.subset("validation")[0]
+    edited = replace(finished.dataset, items=tuple(item for item in finished.dataset.items if item != removed))
+    parent = {"parent": finished.version, "home": finished.home}
+    version = commit_version(finished.engine, finished.project_id, edited, "removed", **parent)
+    second = replace(finished, dataset=edited, version=version).add_run(wrong=(0,))
+    app = open_app("understand", project=finished.project_id, run=second)
+    assert "**Pictures changed since Run 1**: 1 removed. Of the 39 validation pictures that both answered" in texts(app)
+    assert "Pictures changed since" not in texts(open_app("understand", project=finished.project_id, run=first))
