@@ -25,12 +25,14 @@ def draw_waiting(context: Context, model: Model) -> None:
     changes = None
     with suppress(TransferLabError):  # a damaged list of pictures, which is said above
         changes = changes_between(context.dataset_of(context.project, model.version), context.dataset)
-    if changes is None or not changes.total:
+    if changes is None or context.version <= model.version:
         return
     with st.container(horizontal=True, vertical_alignment="center", key="waiting-changes"):
-        st.markdown(waiting_words(changes), width="content")
-        undo_button(context)
-        step_link("train", "Train again", ":material/model_training:", context.project.id)
+        if changes.total:
+            st.markdown(waiting_words(changes), width="content")
+        undo_button(context)  # of pictures that were kept as right too, which no run learns from
+        if changes.total:
+            step_link("train", "Train again", ":material/model_training:", context.project.id)
 
 
 def waiting_words(changes: Changes) -> str:
