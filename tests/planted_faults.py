@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import cv2
@@ -29,15 +30,18 @@ class Planted:
     faults: dict[FindingKind, set[str]]
 
     def found(self, report: DoctorReport, kind: FindingKind) -> float:
-        """Return the share of the planted faults of a kind that were found, whatever kind they were taken for."""
-        reported = {image for finding in report.findings for image in finding.images}
-        return len(reported & self.faults[kind]) / len(self.faults[kind])
+        """Return the share of the planted faults of a kind that were reported as that kind."""
+        return len(reported(report, kind) & self.faults[kind]) / len(self.faults[kind])
 
     def false_alarms(self, report: DoctorReport, kind: FindingKind) -> float:
-        """Return the share of what was reported as a kind of fault in which no fault was planted."""
-        reported = {image for finding in report.findings if finding.kind == kind for image in finding.images}
-        planted = set().union(*self.faults.values())
-        return len(reported - planted) / max(1, len(reported))
+        """Return the share of what was reported as a kind of fault in which it was not planted."""
+        found = reported(report, kind)
+        return len(found - self.faults[kind]) / max(1, len(found))
+
+
+def reported(report: DoctorReport, kind: FindingKind) -> set[str]:
+    """Return the pictures that were reported with a kind of fault."""
+    return {image for finding in report.findings if finding.kind == kind for image in finding.images}
 
 
 def plant(dataset: Dataset, home: DataRoot, seed: int, *, swapped: float, copies: int, blank: int) -> Planted:
@@ -73,6 +77,24 @@ def plant(dataset: Dataset, home: DataRoot, seed: int, *, swapped: float, copies
         items.append(Item(key, str(rng.choice([label.id for label in dataset.classes])), "train", "blank.jpg"))
         faults["blank"].add(key)
     return Planted(replace(dataset, items=tuple(replace(item, scene=None) for item in items)), faults)
+
+
+def spoil(
+    dataset: Dataset,
+    home: DataRoot,
+    seed: int,
+    kind: FindingKind,
+    share: float,
+    change: Callable[[np.ndarray], np.ndarray],
+) -> Planted:
+    """Put changed pictures in the place of a share of those of a data set; arguments as of `plant`."""
+    rng, store = np.random.default_rng(seed), ImageStore(home)
+    items, spoilt = list(dataset.items), set()
+    for index in rng.permutation(len(items))[: max(5, round(share * len(items)))]:
+        key = _stored(jpeg(change(decode_image(store.read(items[index].image)))), store)
+        items[index] = replace(items[index], image=key)
+        spoilt.add(key)
+    return Planted(replace(dataset, items=tuple(items)), {kind: spoilt})
 
 
 def _altered(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -16,7 +16,7 @@ from tlcore.backbones.weights.status import require_weights
 from tlcore.config import AugmentationConfig, ModelConfig
 from tlcore.dataset import Dataset, Item
 from tlcore.doctor.findings import FINDINGS, DoctorReport, Finding, FindingKind, Suspect
-from tlcore.doctor.label_quality import confident_classes, out_of_fold_probabilities
+from tlcore.doctor.label_quality import confident_classes, out_of_fold_twice
 from tlcore.doctor.picture_quality import PictureMeasures, measure_picture, odd_pictures
 from tlcore.errors import ImageError
 from tlcore.features.compiled import configure_tensorflow, ensure_compiled
@@ -114,19 +114,14 @@ def _judge(
     features = found.table.take(np.arange(len(items))).astype(np.float32)
     unit_of = units(items)
     _, groups = np.unique([unit_of[item.image] for item in items], return_inverse=True)
-    trusted, probabilities = np.ones(len(items), bool), np.zeros((0, 0), np.float32)
     with threadpool_limits(num_compute_threads()):
-        for turn in range(2):
-            probabilities = out_of_fold_probabilities(
-                features,
-                found.labels,
-                groups,
-                dataset.num_classes,
-                trusted=trusted,
-                on_fold=lambda done, folds, turn=turn: progress.phase("judging", turn * folds + done, 2 * folds),
-            )
-            trusted = confident_classes(probabilities, found.labels) == found.labels
-    return probabilities
+        return out_of_fold_twice(
+            features,
+            found.labels,
+            groups,
+            dataset.num_classes,
+            lambda done, folds: progress.phase("judging", done, folds),
+        )
 
 
 def _labels(dataset: Dataset, items: Sequence[Item]) -> NDArray[np.int64]:
