@@ -47,7 +47,7 @@ else:
         show_group(context, model, evaluation, split)
     show_mistakes(evaluation, split, context.images, below=fixes_of(context, model))
     draw_waiting(context, model)
-    draw_brought(context, model)
+    draw_brought(context, model, split)
     show_classes(evaluation, split)
 
 st.subheader("More models from the same pictures", anchor=False)

@@ -15,7 +15,7 @@ from tests.planted_faults import plant
 from tests.ready_projects import wait_for_end
 from tlcore.config import ModelConfig
 from tlcore.dataset import ClassLabel, Dataset, Item, Split
-from tlcore.doctor.changes import Changes, changes_between
+from tlcore.doctor.changes import Changes, changes_between, judged_alike
 from tlcore.doctor.examination import examine
 from tlcore.doctor.findings import (
     FINDINGS,
@@ -37,6 +37,7 @@ from tlcore.intake.leaks import leaks
 from tlcore.jobs.control import start_job
 from tlcore.library import read_dataset
 from tlcore.progress import StopRequested
+from tlcore.results.evaluation import Evaluation
 from tlcore.storage.database import open_database
 from tlcore.storage.datasets import commit_version
 from tlcore.storage.images import ImageStore
@@ -127,6 +128,24 @@ def test_changes_count_each_picture_once() -> None:
     assert changes_between(FOUR, after) == Changes(added=1, removed=1, relabelled=1, moved=1)
     assert changes_between(FOUR, after).total == 4
     assert changes_between(FOUR, FOUR).total == 0
+
+
+def test_two_models_are_judged_by_the_classes_as_they_are_later() -> None:
+    def answers(*said: tuple[str, int, int]) -> Evaluation:
+        """A picture, its class, the answer."""
+        images, y_true, y_pred = zip(*said, strict=True)
+        return Evaluation(("cat", "dog"), images, np.array(y_true), np.eye(2, dtype=np.float32)[list(y_pred)])
+
+    # Picture 1 was called a cat and is a dog, which the first model said; 4 is validated only later.
+    was, now = judged_alike(
+        answers(("1", 0, 1), ("2", 0, 0), ("3", 1, 0)),
+        answers(("4", 1, 1), ("3", 1, 1), ("2", 0, 1), ("1", 1, 1)),
+        FOUR,
+        relabel(FOUR, [Suspect("1", "a", "b")]),
+    )
+    assert was.images == now.images == ("3", "2", "1")
+    assert (was.y_pred == was.y_true).tolist() == [False, True, True]
+    assert (now.y_pred == now.y_true).tolist() == [True, False, True]
 
 
 def test_a_class_claims_a_picture_only_when_it_is_as_sure_as_of_its_own() -> None:

@@ -102,7 +102,8 @@ def odd_pictures(
         ("blank", contrast < _BLANK_CONTRAST, contrast),
         ("tiny", sides < _TINY * np.median(sides), sides),
         ("dark", (brightness < _BLACK) | ((brightness < _DARK) & _is_low(brightness)), brightness),
-        ("blurred", (sharpness < np.log1p(_SOFT)) & _is_low(sharpness), sharpness),
+        # In the dark the edges of sharp pictures are weak too.
+        ("blurred", (sharpness < np.log1p(_SOFT)) & _is_low(sharpness) & (brightness >= _DARK), sharpness),
         ("odd_shape", shapes < _NARROW, shapes),
     )
     sizes = Counter(class_id for _, class_id in places)

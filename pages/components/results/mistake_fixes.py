@@ -7,12 +7,14 @@ from contextlib import suppress
 
 import streamlit as st
 
+from pages.components.amounts import accuracy_with_interval
 from pages.components.data.edits import save_edit, undo_button
 from pages.components.frame import step_link
-from pages.components.results.trained_models import Model, short_name, validation_answers
+from pages.components.results.exam import opened_models
+from pages.components.results.trained_models import Model, answers_of, short_name, validation_answers
 from pages.components.state import Context
 from pages.components.text import count, label, plain
-from tlcore.dataset import Dataset
+from tlcore.dataset import Dataset, Split
 from tlcore.doctor.changes import Changes, changes_between
 from tlcore.doctor.findings import Suspect, keep, relabel, remove
 from tlcore.errors import TransferLabError
@@ -51,8 +53,8 @@ def _changes_in_words(changes: Changes) -> str:
     return ", ".join(f"{number:,} {word}" for word, number in words.items() if number)
 
 
-def draw_brought(context: Context, model: Model) -> None:
-    """Say what changed in the pictures since the run before, and what that brought."""
+def draw_brought(context: Context, model: Model, shown: Split) -> None:
+    """Say what changed in the pictures since the run before, and what that brought, by the exams if both are open."""
     if not isinstance(model, Run):
         return
     earlier = (run for run in context.runs if run.has_model and run.number < model.number)
@@ -60,19 +62,29 @@ def draw_brought(context: Context, model: Model) -> None:
     if before is None:
         return
     with suppress(TransferLabError):  # damaged files, which is said where they are shown
-        changes = changes_between(
-            context.dataset_of(context.project, before.version), context.dataset_of(context.project, model.version)
+        old, new = (context.dataset_of(context.project, run.version) for run in (before, model))
+        changes = changes_between(old, new)
+        split: Split = "test" if shown == "test" and before.id in opened_models(context) else "validation"
+        was, now = (
+            answers_of(context, run, split) if split == "test" else validation_answers(context, run)
+            for run in (before, model)
         )
-        answers = [validation_answers(context, run) for run in (model, before)]
-        if not changes.total or answers[0] is None or answers[1] is None:
+        if not changes.total or was is None or now is None:
             return
+        from tlcore.doctor.changes import judged_alike
         from tlcore.results.comparison import verdict
 
-        names = short_name(model), short_name(before)
+        was, now = judged_alike(was, now, old, new)
+        accuracies = " and ".join(
+            f"{short_name(run)} {accuracy_with_interval(found.correct, found.total)}"
+            for run, found in ((before, was), (model, now))
+        )
+        by = f"On the {count(now.total, f'{split} picture')} that both answered, by today's classes: {accuracies}. "
         settings = " The settings are others too." if model.config != before.config else ""
+        names = short_name(model), short_name(before)
         st.markdown(
-            f"**Pictures changed since {names[1]}**: {_changes_in_words(changes)}. "
-            f"{verdict(answers[0], answers[1], names, 'validation')}{settings}"
+            f"**Pictures changed since {names[1]}**: {_changes_in_words(changes)}. {by if now.total else ''}"
+            f"{verdict(now, was, names, split)}{settings}"
         )
 
 
