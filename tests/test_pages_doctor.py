@@ -123,6 +123,19 @@ def test_a_copy_across_the_parts_is_moved(home: DataRoot) -> None:
     assert next(item.split for item in current(lab).items if item.image == train.image) == "test"
 
 
+def test_rare_classes_count_more_at_a_tap_and_back(home: DataRoot) -> None:
+    even = coloured_dataset(home)
+    rare = even.classes[0].id
+    few = {item.image for item in even.of_class(rare) if item.split == "train"}
+    few.remove(min(few))
+    app = answered(Lab.make(home, replace(even, items=tuple(item for item in even.items if item.image not in few))))
+    assert "1 training picture of blue" in texts(app)
+    tap(app, "Let rare classes count more")
+    assert "Done for the next run: rare classes count more (class weights)." in texts(app)
+    tap(app, "Undo: every picture counts the same")
+    assert "Let rare classes count more" in labels(app)
+
+
 def test_pictures_that_came_since_are_counted(home: DataRoot) -> None:
     lab = Lab.make(home, coloured_dataset(home, per_class=10))
     answered(lab)

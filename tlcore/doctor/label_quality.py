@@ -119,13 +119,13 @@ def confident_classes(probabilities: NDArray[np.float32], labels: NDArray[np.int
         https://arxiv.org/abs/1911.00068, section 3.1: the off-diagonal of the confident joint. Their own package,
         cleanlab, is under the AGPL, so it can be no part of this one.
     """
-    judged = ~np.isnan(probabilities).any(axis=1)
+    judged = np.isfinite(probabilities).all(axis=1)
     num_classes = probabilities.shape[1]
     own = np.where(judged, probabilities[np.arange(len(labels)), labels], 0)
     sizes = np.bincount(labels[judged], minlength=num_classes)
     sums = np.bincount(labels, weights=own, minlength=num_classes)
     # Nothing is claimed for a class of which nothing is known.
     thresholds = np.divide(sums, sizes, out=np.full(num_classes, np.inf), where=sizes > 0)
-    claims = np.where(judged[:, None] & (probabilities >= thresholds), probabilities, -1)
+    claims = np.where(np.expand_dims(judged, 1) & (probabilities >= thresholds), probabilities, -1)
     is_claimed = (claims.max(axis=1) >= 0) & (own < MOST_PROBABLE)
     return np.where(is_claimed, claims.argmax(axis=1), labels)

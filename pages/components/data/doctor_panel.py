@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import streamlit as st
 
 from pages.components.data.edits import save_edit
 from pages.components.errors import errors_shown, show_error
+from pages.components.forms import SettingsForm
 from pages.components.gallery import page_of, thumbnail
 from pages.components.job_view import request_of, watch_job
 from pages.components.state import Context
 from pages.components.text import count, label, plain
+from pages.components.train.schedule_form import UNEVEN
 from tlcore.dataset import Dataset, Item
 from tlcore.doctor.findings import DoctorReport, Finding, Fix, Suspect, keep, move, open_findings, relabel, remove
 from tlcore.errors import TransferLabError
 from tlcore.jobs.control import start_job
+from tlcore.settings.words import CHOICES
 from tlcore.storage.jobs import JobStatus, last_job, read_result
 from tlcore.storage.requests import DoctorRequest
 from tlcore.storage.simple_heads import frozen_backbone
@@ -84,6 +89,44 @@ def _draw_report(context: Context, dataset: Dataset, job: JobStatus, report: Doc
     for number, finding in enumerate(findings):
         with st.expander(finding.title, icon=":material/search:", expanded=number == 0, key=f"doctor-{finding.kind}"):
             _draw_finding(context, dataset, report, finding)
+    _draw_uneven(context, dataset)
+
+
+def _draw_uneven(context: Context, dataset: Dataset) -> None:
+    """Say that the classes are uneven, and let rare ones count more in the next run at a tap."""
+    sizes = {one.id: 0 for one in dataset.classes} | Counter(item.class_id for item in dataset.subset("train"))
+    smallest, largest = (choose(sizes, key=sizes.__getitem__) for choose in (min, max))
+    if not sizes[smallest] or sizes[largest] < UNEVEN * sizes[smallest]:
+        return
+    form, balance = SettingsForm(context, "training"), context.project.config.training.balance
+    with st.expander("The classes are uneven", icon=":material/balance:", key="doctor-uneven"):
+        names = [label(plain(dataset.find_class(one).name, 40)) for one in (smallest, largest)]
+        st.markdown(
+            f"{count(sizes[smallest], 'training picture')} of {names[0]}, {sizes[largest]:,} of {names[1]}. The model "
+            "will lean towards the large classes. More pictures of the small ones help most; here are those of "
+            f"{names[0]}:"
+        )
+        with st.grid(min_column_width=104, gap="small", key="doctor-uneven-grid"):
+            for item in dataset.of_class(smallest)[:SUSPECTS_PER_PAGE]:
+                thumbnail(context, item)
+        if balance == "none":
+            st.button(
+                "Let rare classes count more",
+                key="doctor-balance",
+                icon=":material/balance:",
+                help="Class weights, for all runs from now on. You can change it on Train too.",
+                on_click=form.change,
+                args=(lambda part: replace(part, balance="weights"),),
+            )
+            return
+        st.caption(f"Done for the next run: {CHOICES['balance'][balance].words}.")
+        st.button(
+            "Undo: every picture counts the same",
+            key="doctor-balance-undo",
+            icon=":material/undo:",
+            on_click=form.change,
+            args=(lambda part: replace(part, balance="none"),),
+        )
 
 
 def _came_since(context: Context, dataset: Dataset, job: JobStatus) -> int:
