@@ -128,11 +128,14 @@ def test_rare_classes_count_more_at_a_tap_and_back(home: DataRoot) -> None:
     rare = even.classes[0].id
     few = {item.image for item in even.of_class(rare) if item.split == "train"}
     few.remove(min(few))
-    app = answered(Lab.make(home, replace(even, items=tuple(item for item in even.items if item.image not in few))))
+    lab = Lab.make(home, replace(even, items=tuple(item for item in even.items if item.image not in few)))
+    app = answered(lab)
     assert "1 training picture of blue" in texts(app)
     tap(app, "Let rare classes count more")
+    assert lab.config.training.balance == "weights"
     assert "Done for the next run: rare classes count more (class weights)." in texts(app)
     tap(app, "Undo: every picture counts the same")
+    assert lab.config.training.balance == "none"
     assert "Let rare classes count more" in labels(app)
 
 
