@@ -55,7 +55,7 @@ def listed(*places: tuple[str, str, Split, str | None]) -> Dataset:
 
 
 def report_of(*findings: Finding, scenes: dict[str, str] | None = None) -> DoctorReport:
-    return DoctorReport(findings, 4, 4, scenes or {})
+    return DoctorReport(findings, 4, 4, 4, scenes or {})
 
 
 FOUR = listed(("1", "a", "train", ""), ("2", "a", "train", ""), ("3", "b", "train", ""), ("4", "b", "test", ""))
@@ -288,6 +288,7 @@ def test_an_examination_finds_what_is_wrong(ready_home: DataRoot) -> None:
     (contradiction,) = found["two_classes"]
     assert (contradiction.image, contradiction.class_id) == (wrong["two_classes"], wrong["red"])
     assert report.pictures == 42
+    assert report.agreed == 40
     assert report.judged == 42  # 43 places, one of which has no picture
     assert {"looking", "features", "judging"} <= set(progress.phase_names)
     with pytest.raises(StopRequested):

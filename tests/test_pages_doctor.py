@@ -34,13 +34,13 @@ def current(lab: Lab) -> Dataset:
     return current_dataset(lab.engine, lab.project_id, lab.home)[1]
 
 
-def answered(lab: Lab, *findings: Finding, scenes: dict[str, str] | None = None) -> AppTest:
+def answered(lab: Lab, *findings: Finding, scenes: dict[str, str] | None = None, agreed: int = 36) -> AppTest:
     """Open Data after a check that found this."""
     create_job(lab.engine, "doctor", lab.project_id, DoctorRequest(lab.version, lab.config.model))
     job = claim_job(lab.engine, "doctor")
     assert job is not None
     with writing(lab.engine) as connection:
-        write_result(connection, job.id, job.attempt, DoctorReport(findings, 36, 36, scenes or {}))
+        write_result(connection, job.id, job.attempt, DoctorReport(findings, 36, 36, agreed, scenes or {}))
     end_job(lab.engine, job.id, job.attempt, "finished")
     return lab.open("data")
 
@@ -86,6 +86,15 @@ def test_all_are_moved_to_the_class_shown_with_one_tap_and_back(home: DataRoot) 
     tap(app, "Undo: moved 3 pictures to another class")
     assert current(lab) == before
     assert "**3 of 36 pictures may be wrong.**" in texts(app)
+
+
+def test_how_often_the_classifier_agrees_is_said(home: DataRoot) -> None:
+    lab = Lab.make(home, coloured_dataset(home))
+    app = answered(lab, Finding("mislabelled", suspects(lab)))
+    assert "The classifier agrees with the class of 100 % of your pictures." in texts(app)
+    assert "so often wrong" not in texts(app)
+    app = answered(lab, Finding("mislabelled", suspects(lab)), agreed=27)
+    assert "agrees with the class of 75 % of your pictures. Where it is so often wrong, half" in texts(app)
 
 
 def test_only_the_ticked_ones_are_removed(home: DataRoot) -> None:

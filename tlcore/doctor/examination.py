@@ -72,8 +72,10 @@ def examine(dataset: Dataset, model: ModelConfig, progress: Progress, home: Data
         "mislabelled": _mislabelled(dataset, readable, probabilities, labels),
         "near_copies": _near_copies(dataset),
     }
-    judged = int((~np.isnan(probabilities).any(axis=1)).sum())
-    return DoctorReport(_each_once(suspects), len({item.image for item in dataset.items}), judged, scenes)
+    judged = ~np.isnan(probabilities).any(axis=1)
+    agreed = probabilities[judged].argmax(axis=1) == labels[judged]
+    pictures = len({item.image for item in dataset.items})
+    return DoctorReport(_each_once(suspects), pictures, int(judged.sum()), int(agreed.sum()), scenes)
 
 
 def _measure(dataset: Dataset, progress: Progress, home: DataRoot) -> dict[str, PictureMeasures]:

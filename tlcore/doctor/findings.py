@@ -99,12 +99,14 @@ class DoctorReport:
         findings: By kind, the gravest first; a picture is in one of them only.
         pictures: Pictures that were looked at.
         judged: Those whose class a classifier could judge that had not learned from them.
+        agreed: Those of them that it takes for what they are called.
         scenes: The scenes of near-copies, as `Item.scene`, where nobody had looked for them before.
     """
 
     findings: tuple[Finding, ...]
     pictures: int
     judged: int
+    agreed: int
     scenes: dict[str, str] = field(default_factory=dict)
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import streamlit as st
 
+from pages.components.amounts import percent
 from pages.components.data.edits import save_edit
 from pages.components.errors import errors_shown, show_error
 from pages.components.forms import SettingsForm
@@ -26,6 +27,8 @@ from tlcore.storage.requests import DoctorRequest
 from tlcore.storage.simple_heads import frozen_backbone
 
 SUSPECTS_PER_PAGE = 12
+OFTEN_RIGHT = 0.8
+"""Of a classifier at least this good, most of what it took for mislabelled was; measured with swapped labels."""
 FIX_WORDS: dict[Fix, str] = {
     "remove": "Remove {}",
     "relabel": "Move {} to the class shown",
@@ -147,11 +150,17 @@ def _draw_finding(context: Context, dataset: Dataset, report: DoctorReport, find
     st.markdown(finding.sentence)
     items = {(item.image, item.class_id): item for item in dataset.items}
     tests = sum(items[one.image, one.class_id].split == "test" for one in finding.suspects)
-    if finding.kind == "mislabelled" and tests:
-        st.caption(
-            f"{count(tests, 'of them is a test picture', 'of them are test pictures')}. Correct these only where you "
-            "see that the class is wrong: what a model doubts is not wrong for that."
+    if finding.kind == "mislabelled":
+        agreed = report.agreed / report.judged
+        often = (
+            " Where it is so often wrong, half of these or more are its own mistakes." if agreed < OFTEN_RIGHT else ""
         )
+        st.caption(f"The classifier agrees with the class of {percent(agreed)} of your pictures.{often}")
+        if tests:
+            st.caption(
+                f"{count(tests, 'of them is a test picture', 'of them are test pictures')}. Correct these only where "
+                "you see that the class is wrong: what a model doubts is not wrong for that."
+            )
     key = f"doctor-{finding.kind}-{context.project.version}"
     place = st.container()
     shown = page_of(finding.suspects, SUSPECTS_PER_PAGE, f"{key}-page")
