@@ -7,6 +7,7 @@ import re
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,14 +15,16 @@ import pytest
 import sqlalchemy as sa
 
 from tests.browser import TIMEOUT_SECONDS, PageWatch, open_context, see_live_answers, sign_in
-from tests.coloured_pictures import picture, png
+from tests.coloured_pictures import coloured_dataset, picture, png
 from tests.ready_projects import LONG_TRAINING, ReadyProject, begin_run, make_project, wait_for_end, wait_for_phase
 from tests.server import PROBE, AppServer, serving
 from tlcore.config import TrainingConfig
 from tlcore.home import DataRoot
 from tlcore.jobs.processes import kill
 from tlcore.progress import CLOSING_PHASES
+from tlcore.storage.datasets import commit_version, current_dataset
 from tlcore.storage.jobs import ACTIVE_STATES, get_job, list_jobs, request_stop
+from tlcore.storage.projects import create_project
 from tlcore.storage.runs import get_run, read_metrics
 
 if TYPE_CHECKING:
@@ -284,6 +287,45 @@ def test_a_killed_worker_is_explained_in_words(
     assert within("a killed worker is explained", 10, lambda: explanation.wait_for()) < 10
     assert "start again" in explanation.inner_text()
     button(page, "Back to the settings").wait_for()
+    watch.check()
+
+
+@pytest.mark.usefixtures("as_owner")
+def test_a_wrong_label_is_fixed_from_a_mistake_and_from_the_check(
+    app: AppServer, engine: sa.Engine, page: Page, watch: PageWatch
+) -> None:
+    dataset = coloured_dataset(app.home, per_class=14)
+    blue, _, red = dataset.classes
+    wrong = next(item for item in dataset.of_class(blue.id) if item.split == "validation")
+    items = tuple(replace(item, class_id=red.id) if item == wrong else item for item in dataset.items)
+    project = create_project(engine, OWNER, "Colours")
+    commit_version(engine, project.id, replace(dataset, items=items), "brought", parent=None, home=app.home)
+    run_id = begin_run(engine, app.home, ReadyProject(project.id, OWNER, None), TrainingConfig(epochs=40))
+    wait_for_end(engine, run_id)
+
+    def class_of_wrong() -> str:
+        now = current_dataset(engine, project.id, app.home)[1]
+        return next(item.class_id for item in now.items if item.image == wrong.image)
+
+    page.goto(f"{app.address}/understand?project={project.id}&run={run_id}")
+    button(page, "It is blue").click()
+    page.get_by_text("1 change waits for the next run").wait_for()
+    assert class_of_wrong() == blue.id
+    button(page, "Undo: moved 1 picture to blue").click()
+    button(page, "It is blue").wait_for()
+    assert class_of_wrong() == red.id
+
+    page.goto(f"{app.address}/data?project={project.id}")
+    button(page, "Check my pictures").click()
+    page.get_by_text("1 picture looks mislabelled").wait_for()
+    page.get_by_text("red → blue?").wait_for()
+    button(page, "Move it to the class shown").click()
+    page.get_by_text("nothing left that looks wrong").wait_for()
+    assert class_of_wrong() == blue.id
+    button(page, "Undo: moved 1 picture to another class").click()
+    page.get_by_text("1 picture looks mislabelled").wait_for()
+    page.reload()
+    page.get_by_text("red → blue?").wait_for()
     watch.check()
 
 
