@@ -10,7 +10,7 @@ import psutil
 import pytest
 import sqlalchemy as sa
 
-from tests.browser import PageWatch, open_browser, open_context, see_live_answers, sign_in
+from tests.browser import TIMEOUT_SECONDS, PageWatch, open_browser, open_context, see_live_answers, sign_in
 from tests.fake_camera import write_film
 from tests.server import AppServer, serving
 from tlcore.dataset import Dataset
@@ -207,6 +207,8 @@ def test_from_opening_the_page_to_live_answers_of_a_trained_model(
 def test_it_records_with_the_keyboard_and_a_class_gets_its_name_first(
     app: AppServer, page: Page, engine: sa.Engine
 ) -> None:
+    from playwright.sync_api import expect
+
     project_id = open_camera(page, app, engine)
     see(page, "disc")
     page.get_by_label("Name of this class").fill("ball")
@@ -216,6 +218,8 @@ def test_it_records_with_the_keyboard_and_a_class_gets_its_name_first(
     see_count(page, 3)
     page.keyboard.up(" ")
     page.get_by_text("Undo").filter(has_text="into ball").first.wait_for()
+    # The camera moves below "Add more pictures": until then it is there twice.
+    expect(page.get_by_label("Name of this class")).to_have_count(1, timeout=1000 * TIMEOUT_SECONDS)
     page.get_by_label("Name of this class").fill("red ball")
     page.keyboard.press("Enter")
     page.get_by_text("Undo: renamed ball to red ball").wait_for()
