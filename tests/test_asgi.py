@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+import subprocess
+import sys
 from collections.abc import Sequence
 from http.cookies import SimpleCookie
 from types import SimpleNamespace
@@ -16,6 +18,7 @@ from pages.components import state
 from pages.server import private_asyncio
 from pages.server.asgi import USER_COOKIE, is_user, middleware
 from tests.asgi_request import request
+from tests.page_tests import ROOT_DIR
 from tlcore.errors import NotFoundError
 
 
@@ -106,3 +109,12 @@ def test_small_answers_do_not_wait_for_more() -> None:
             return int(no_delay)
 
     assert asyncio.run(connect())
+
+
+def test_pandas_is_whole_before_the_first_visitor_comes() -> None:
+    program = (
+        "import sys\nfrom pages.server.asgi import warm_up\nwarm_up()\n"
+        "print(hasattr(sys.modules.get('pandas'), 'Series'))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT_DIR, capture_output=True, text=True, timeout=300)
+    assert done.stdout.split()[-1:] == ["True"], done.stderr

@@ -121,6 +121,9 @@ def middleware() -> Sequence[Middleware]:
 
 def warm_up() -> None:
     """Import what the pages import, which would otherwise cost the first visitor of each page up to a second."""
+    # Plotly asks of each value whether it is a table, by whatever pandas is at that moment: a chart that is drawn while
+    # another visitor's first table still imports pandas would fail.
+    importlib.import_module("pandas")
     for module in pkgutil.walk_packages(pages.components.__path__, "pages.components."):
         importlib.import_module(module.name)
     Image.preinit()  # Pillow would look for its file formats at the first picture

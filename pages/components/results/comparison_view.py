@@ -129,7 +129,7 @@ def _plot(points_of_runs: Mapping[int, Sequence[MetricPoint]], curve: Curve) -> 
 
 
 def _draw_table(runs: Sequence[Run], opened: Set[str]) -> None:
-    import pandas as pd  # with the first table, not when the server starts
+    import pandas as pd  # with the first table, not with the page
 
     rows = [table_row(run) for run in runs]
     if any(run.id in opened for run in runs):

@@ -27,7 +27,7 @@ def prediction_csv(class_names: Sequence[str], answers: Iterable[Answer]) -> str
         Columns `file`, `answer`, `probability`, one per class, and `refused because`. It begins with a byte
         order mark, by which Excel knows that it is UTF-8.
     """
-    import pandas as pd  # 0.3 s and 67 MB: with the first table, not when the server starts
+    import pandas as pd  # 0.3 s: not with the page, which needs it for the button only
 
     cells: list[list[str]] = []
     for answer in answers:
