@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench.figures import figure
 from tests.bench.measures import Measurement, interleaved, medians, percentile, rounded, table
 from tests.bench.speed import MEASUREMENTS, exit_code
+from tests.bench.understand import PARTS
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -116,3 +118,30 @@ def test_an_unknown_name_is_refused_with_the_known_ones():
     assert done.returncode == 2
     assert "no measurement `velocity`" in done.stderr
     assert "head_augmented" in done.stderr
+
+
+def test_a_figure_says_what_is_asked_of_it_and_whether_that_is_reached():
+    assert figure("share found", 0.91234, "60 pictures", at_least=0.9) == {
+        "what": "share found",
+        "measured": 0.9123,
+        "how": "60 pictures",
+        "at least": 0.9,
+        "reached": True,
+    }
+    assert figure("seconds", 1.01, "one", at_most=1.0)["reached"] is False
+    assert "reached" not in figure("seconds", 1.01, "one")
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_every_part_of_the_understand_benchmark_measures(name: str):
+    path = ROOT / f"tests/bench/understand_{name}.py"
+    functions = [node.name for node in ast.parse(path.read_text("utf-8")).body if isinstance(node, ast.FunctionDef)]
+    assert "measure" in functions
+
+
+def test_an_unknown_part_is_refused_with_the_known_ones():
+    command = [sys.executable, "-m", "tests.bench.understand", "mood"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "no part `mood`" in done.stderr
+    assert "doctor" in done.stderr

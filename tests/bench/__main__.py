@@ -1,4 +1,4 @@
-"""`python3 -m tests.bench accuracy` or `speed`: make the environment, then measure inside it."""
+"""`python3 -m tests.bench accuracy`, `speed` or `understand`: make the environment, then measure inside it."""
 
 import argparse
 import os
@@ -7,7 +7,11 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-REQUIREMENTS = {"accuracy": "requirements-dev.lock", "speed": "requirements-bench.lock"}
+REQUIREMENTS = {
+    "accuracy": "requirements-dev.lock",
+    "speed": "requirements-bench.lock",
+    "understand": "requirements-dev.lock",
+}
 """What each benchmark needs."""
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -13,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.bench.accuracy import read
+from tests.bench.figures import Line, figure
 from tests.planted_faults import Planted, plant, spoil
 from tlcore.config import ModelConfig
 from tlcore.dataset import Dataset
 from tlcore.doctor.examination import examine
 from tlcore.doctor.findings import DoctorReport, FindingKind
-from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot
+from tlcore.home import DataRoot
 from tlcore.progress import TerminalProgress
 
 SEEDS = range(5)
@@ -30,52 +29,35 @@ SETS = ("cats_dogs", "flowers17", "brain_mri", "mnist", "cifar10")
 SPOILT = 0.03
 
 
-def measure() -> Iterator[dict[str, object]]:
-    """Yield each figure: what, what was measured, what is asked of it, and how it was measured."""
-    with tempfile.TemporaryDirectory() as home:
-        before = os.environ.get(ENVIRONMENT_VARIABLE)
-        os.environ[ENVIRONMENT_VARIABLE] = home
-        try:
-            yield from planted_faults()
-            yield from swapped_labels()
-            yield from spoilt_pictures()
-            yield from seconds()
-        finally:
-            if before is None:
-                del os.environ[ENVIRONMENT_VARIABLE]
-            else:
-                os.environ[ENVIRONMENT_VARIABLE] = before
+def measure() -> Iterator[Line]:
+    """Yield each figure."""
+    yield from planted_faults()
+    yield from swapped_labels()
+    yield from spoilt_pictures()
+    yield from seconds()
 
 
-def planted_faults() -> Iterator[dict[str, object]]:
+def planted_faults() -> Iterator[Line]:
     """Plant faults in the photographs of cats and dogs; each must be found as the kind that it is."""
     home, dataset = DataRoot.configured(), read("cats_dogs")
-    yield {"what": "doctor: reported in cats_dogs with nothing planted", "measured": _counts(_examine(dataset))}
+    yield _nothing_planted(dataset, "cats_dogs")
     for seed in SEEDS:
         planted = plant(dataset, home, seed, swapped=0.05, copies=20, blank=10)
         report = _examine(planted.dataset)
         for kind in planted.faults:
-            yield _found(planted, report, kind, f"cats_dogs, seed {seed}: 5 % swapped, 20 copies, 10 blank")
+            yield from _found(planted, report, kind, f"cats_dogs, seed {seed}: 5 % swapped, 20 copies, 10 blank")
 
 
-def swapped_labels() -> Iterator[dict[str, object]]:
+def swapped_labels() -> Iterator[Line]:
     """Swap labels in sets of all kinds: the more often the classifier itself is wrong, the more of it is false."""
     for name in SETS:
         planted = plant(read(name), DataRoot.configured(), 0, swapped=0.05, copies=0, blank=0)
         report = _examine(planted.dataset)
-        found = planted.found(report, "mislabelled"), planted.false_alarms(report, "mislabelled")
-        yield {
-            "what": "doctor: swapped labels found, and false ones among those reported",
-            "measured": {
-                "found": round(found[0], 3),
-                "false": round(found[1], 3),
-                "classifier agrees": round(report.agreed / report.judged, 3),
-            },
-            "how": f"{name}, seed 0: 5 % swapped",
-        }
+        agrees = {"classifier agrees": round(report.agreed / report.judged, 3)}
+        yield from _found(planted, report, "mislabelled", f"{name}, seed 0: 5 % swapped", asked=False, more=agrees)
 
 
-def spoilt_pictures() -> Iterator[dict[str, object]]:
+def spoilt_pictures() -> Iterator[Line]:
     """Spoil some pictures of each set: far too dark, and far out of focus."""
     kinds: Mapping[FindingKind, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
         "dark": darkened,
@@ -83,10 +65,11 @@ def spoilt_pictures() -> Iterator[dict[str, object]]:
     }
     for name in SETS:
         dataset = read(name)
-        yield {"what": f"doctor: reported in {name} with nothing planted", "measured": _counts(_examine(dataset))}
+        yield _nothing_planted(dataset, name)
         for kind, change in kinds.items():
             planted = spoil(dataset, DataRoot.configured(), 0, kind, SPOILT, change)
-            yield _found(planted, _examine(planted.dataset), kind, f"{name}, seed 0: {SPOILT:.0%} spoilt")
+            how = f"{name}, seed 0: {SPOILT:.0%} spoilt"
+            yield from _found(planted, _examine(planted.dataset), kind, how, asked=False)
 
 
 def darkened(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -99,31 +82,46 @@ def blurred(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.GaussianBlur(pixels, (0, 0), min(pixels.shape[:2]) / 56), np.uint8)
 
 
-def seconds() -> Iterator[dict[str, object]]:
+def seconds() -> Iterator[Line]:
     """Time the examination of 4,000 pictures whose features are there."""
     dataset = read("cifar10")
     dataset = replace(dataset, items=tuple(replace(item, scene=None) for item in dataset.items[:SPEED_PICTURES]))
     _examine(dataset)
     started = time.perf_counter()
     _examine(dataset)
-    yield {
-        "what": "doctor: seconds of an examination with cached features",
-        "measured": round(time.perf_counter() - started, 1),
-        "asked": f"at most {MAX_SECONDS:.0f}",
-        "how": f"{SPEED_PICTURES} pictures of cifar10, near-copies looked for too",
-    }
+    yield figure(
+        "doctor: seconds of an examination with cached features",
+        time.perf_counter() - started,
+        f"{SPEED_PICTURES} pictures of cifar10, near-copies looked for too",
+        at_most=MAX_SECONDS,
+    )
 
 
-def _found(planted: Planted, report: DoctorReport, kind: FindingKind, how: str) -> dict[str, object]:
-    return {
-        "what": f"doctor: {kind} pictures found, and false ones among those reported",
-        "measured": {
-            "found": round(planted.found(report, kind), 3),
-            "false": round(planted.false_alarms(report, kind), 3),
-        },
-        "asked": {"found": f"at least {LEAST_FOUND}", "false": f"at most {MOST_FALSE}"},
-        "how": f"{how}, {len(planted.faults[kind])} of this kind",
-    }
+def _found(
+    planted: Planted,
+    report: DoctorReport,
+    kind: FindingKind,
+    how: str,
+    *,
+    asked: bool = True,
+    more: Mapping[str, object] | None = None,
+) -> Iterator[Line]:
+    how = f"{how}, {len(planted.faults[kind])} of this kind"
+    found, false = planted.found(report, kind), planted.false_alarms(report, kind)
+    yield figure(f"doctor: share of {kind} pictures found", found, how, at_least=LEAST_FOUND if asked else None)
+    yield figure(
+        f"doctor: share of pictures reported as {kind} that are not",
+        false,
+        how,
+        at_most=MOST_FALSE if asked else None,
+        more=more,
+    )
+
+
+def _nothing_planted(dataset: Dataset, name: str) -> Line:
+    report = _examine(dataset)
+    counts = {finding.kind: len(finding.suspects) for finding in report.findings}
+    return figure("doctor: pictures reported with nothing planted", sum(counts.values()), name, more=counts)
 
 
 def _examine(dataset: Dataset) -> DoctorReport:
@@ -131,7 +129,3 @@ def _examine(dataset: Dataset) -> DoctorReport:
     report = examine(dataset, ModelConfig(), progress, DataRoot.configured())
     progress.close()
     return report
-
-
-def _counts(report: DoctorReport) -> dict[str, int]:
-    return {finding.kind: len(finding.suspects) for finding in report.findings}
