@@ -1,4 +1,4 @@
-"""One figure of a benchmark as one JSON line: what was measured, how, what is asked of it, and whether that is reached."""
+"""One figure of a benchmark as a JSON line: what was measured, how, what is asked of it, and whether it is reached."""
 
 from __future__ import annotations
 
