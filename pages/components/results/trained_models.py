@@ -15,6 +15,7 @@ from tlcore.backbones.registry import get_backbone
 from tlcore.dataset import Split
 from tlcore.home import DataRoot
 from tlcore.storage.ensembles import Ensemble, EnsembleConfig, list_ensembles
+from tlcore.storage.model_settings import ModelSettings, read_model_settings
 from tlcore.storage.requests import SimpleHeadResult
 from tlcore.storage.runs import Run, RunSummary
 from tlcore.storage.simple_heads import TrainedSimpleHead, list_simple_heads, simple_head_dir
@@ -154,12 +155,30 @@ def _load_answers(folder: Path, split: Split) -> Evaluation:
     return load_evaluation(folder, FILE_NAME if split == "test" else VALIDATION_FILE_NAME)
 
 
+def settings_of(context: Context, model: Model) -> ModelSettings:
+    """Return what was chosen for the answers of a model: its temperature and its threshold."""
+    return read_model_settings(context.engine, context.project.id, model.id)
+
+
+def threshold_of(context: Context, model: Model) -> float:
+    """Return the probability below which a model says "I don't know", in `[0, 1]`; at 0 it always answers."""
+    return settings_of(context, model).threshold
+
+
 def predictor_of(context: Context, model: Model) -> Predictor:
     """Return a model, ready to answer; loaded once for everybody who looks at it.
+
+    Its probabilities are calibrated when that was chosen for it on Understand.
 
     Raises:
         RunError: If its files are missing or damaged.
     """
+    from tlcore.results.calibration import calibrated
+
+    return calibrated(_loaded(context, model), settings_of(context, model).temperature)
+
+
+def _loaded(context: Context, model: Model) -> Predictor:
     if isinstance(model, Ensemble):
         from tlcore.results.ensembles import ensemble_predictor
 
