@@ -8,6 +8,7 @@ from pages.components.frame import next_step, open_page
 from pages.components.results.answer_views import show_all_answers, show_answer
 from pages.components.results.answers import ask_pixels, keep_answers, kept_answers, sample_item
 from pages.components.results.bring_pictures import bring_pictures, pictures_at_hand
+from pages.components.results.correction import correction_of, draw_corrected
 from pages.components.results.prediction_table import prediction_csv
 from pages.components.results.run_choice import choose_model
 from pages.components.results.trained_models import predictor_of, short_name
@@ -39,7 +40,8 @@ if camera:
     st.stop()
 
 answers = kept_answers(model.id, "files")
-if show_all_answers(answers, predictor):
+if show_all_answers(answers, predictor, correction_of(context, predictor)):
+    draw_corrected(context, model, answers)
     with st.container(horizontal=True):
         if len(answers) > 1:
             st.download_button(

@@ -37,7 +37,7 @@ from tlcore.config import ModelConfig, RunConfig
 from tlcore.dataset import ClassLabel, Dataset, Item, Split, Unlabelled
 from tlcore.documents import write_document
 from tlcore.home import DataRoot
-from tlcore.intake.pictures.decoding import clean_pixels
+from tlcore.intake.pictures.decoding import clean_pixels, read_image
 from tlcore.ready_sets.previews import NUM_TO_ASK
 from tlcore.ready_sets.registry import get_ready_set
 from tlcore.results.evaluation import FILE_NAME, VALIDATION_FILE_NAME, Evaluation, save_evaluation
@@ -525,6 +525,68 @@ def test_many_pictures_get_a_grid_and_refused_ones_their_reason(make_finished, p
     page.button(key="answer-1").click().run()
     assert "The model says green" in all_text(page)
     assert len(page.get("download_button")) == 1
+
+
+def bring(page: AppTest, *pictures: tuple[str, bytes]) -> None:
+    for name, data in pictures:
+        page.file_uploader[0].upload(name, data)
+    page.run()
+    assert not page.exception
+
+
+def correct(page: AppTest, class_name: str) -> None:
+    """Choose what the one picture on the page really shows, and add it."""
+    [chooser] = [one for one in page.selectbox if str(one.key).startswith("correct-class-")]
+    chooser.select(class_name).run()
+    [button] = [one for one in page.button if str(one.key).startswith("correct-add-")]
+    button.click().run()
+    assert not page.exception
+
+
+def test_a_wrong_answer_is_corrected_moved_and_taken_back(make_finished, predictor) -> None:
+    finished = make_finished()
+    finished.add_run()
+    page = open_step("predict", finished.project_id)
+    assert not [one for one in page.selectbox if str(one.key).startswith("correct-")]  # nothing was brought
+    bring(page, ("mine.png", picture(COLORS[0])))
+    correct(page, "green")
+    version, dataset = current_dataset(finished.engine, finished.project_id, finished.home)
+    [item] = set(dataset.items) - set(finished.dataset.items)
+    assert (item.class_id, item.split, item.name) == ("class1", "train", "mine.png")
+    assert read_image(ImageStore(finished.home).read(item.image)).thumbnail
+    assert "one of your pictures of **green**; it counts from the next run" in all_text(page)
+    assert "1 change waits for the next run" in all_text(page)
+    correct(page, "red")
+    assert "one of your pictures of **red**" in all_text(page)
+    for undone in (version + 1, version):
+        press(page, f"undo-{undone}")
+    assert current_dataset(finished.engine, finished.project_id, finished.home)[1] == finished.dataset
+    assert "one of your pictures" not in all_text(page)
+
+
+def test_answers_of_many_pictures_can_be_corrected_within_a_bound(
+    make_finished, predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pages.components.results.bring_pictures.MAX_KEPT", 2)
+    finished = make_finished()
+    finished.add_run()
+    page = open_step("predict", finished.project_id)
+    bring(page, *((f"{number}.png", picture((200, 30, number))) for number in range(3)))
+    assert "The first 2 answers can be corrected" in all_text(page)
+    page.button(key="answer-1").click().run()
+    assert [one for one in page.selectbox if str(one.key).startswith("correct-class-")]
+    page.button(key="answer-2").click().run()
+    assert not [one for one in page.selectbox if str(one.key).startswith("correct-")]
+
+
+def test_a_picture_scaled_otherwise_than_those_of_the_data_set_is_not_added_to_it(make_finished, predictor) -> None:
+    finished = make_finished()
+    finished.add_run()
+    deep = replace(finished.dataset, grey_range=(0.0, 4095.0))
+    commit_version(finished.engine, finished.project_id, deep, "deep", parent=finished.version, home=finished.home)
+    page = open_step("predict", finished.project_id)
+    bring(page, ("mine.png", picture(COLORS[0])))
+    assert not [one for one in page.selectbox if str(one.key).startswith("correct-")]
 
 
 def test_the_camera_is_there_when_it_is_wanted(make_finished, predictor) -> None:

@@ -25,7 +25,7 @@ class ImageStore:
         Raises:
             StorageError: If the disk is full or cannot be written.
         """
-        key = hashlib.sha256(data).hexdigest()
+        key = image_key(data)
         # The thumbnail goes first: a picture that is there always has one.
         for path, content in ((self._thumbnail_path(key), thumbnail), (self.path(key), data)):
             try:
@@ -76,6 +76,11 @@ class ImageStore:
                 "A stored picture is missing. Delete it from its class, or bring it again: "
                 f"its file {path.name[:12]}… is not in the data folder."
             ) from error
+
+
+def image_key(data: bytes) -> str:
+    """Return the key under which the bytes of a clean picture are stored."""
+    return hashlib.sha256(data).hexdigest()
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -1,4 +1,4 @@
-"""A model's answers to pictures: asked for, kept while the page is open, without the pictures' files."""
+"""A model's answers to pictures: asked for, and kept while the page is open without the files that were brought."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from tlcore.intake.pictures.decoding import CleanImage
     from tlcore.results.prediction import Predictor
 
 SHOWN_SIDE = 360
@@ -37,6 +38,7 @@ class Answer:
         milliseconds: Time that the model took.
         reason: Why the picture was refused; empty when it was not.
         truth: What it really shows, where that is known and one of the model's classes.
+        clean: The picture as a data set would store it, so that it can be added to one; `None` where it is not kept.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Answer:
     milliseconds: float = 0.0
     reason: str = ""
     truth: str | None = None
+    clean: CleanImage | None = None
 
     @property
     def best(self) -> int:
@@ -52,15 +55,29 @@ class Answer:
         return max(range(len(self.probabilities)), key=lambda index: self.probabilities[index])
 
 
-def ask(predictor: Predictor, name: str, data: bytes, truth: str | None = None) -> Answer:
-    """Return the answer to a picture file from anywhere; a file that cannot be used gets its reason."""
-    from tlcore.intake.pictures.decoding import pixels_of
+def ask(
+    predictor: Predictor, name: str, data: bytes, truth: str | None = None, *, keep_picture: bool = False
+) -> Answer:
+    """Return the answer to a picture file from anywhere; a file that cannot be used gets its reason.
+
+    Args:
+        predictor: The model.
+        name: What the file is called.
+        data: Its bytes.
+        truth: What it really shows, where that is known.
+        keep_picture: Whether the answer keeps the picture as a data set would store it, some 100 kB.
+    """
+    from tlcore.intake.pictures.decoding import pixels_of, read_with_pixels
 
     try:
-        answer = ask_pixels(predictor, name, pixels_of(data, predictor.grey_range))
+        if keep_picture:
+            clean, pixels = read_with_pixels(data, predictor.grey_range)
+        else:
+            clean, pixels = None, pixels_of(data, predictor.grey_range)
+        answer = ask_pixels(predictor, name, pixels)
     except ImageError as error:
         return Answer(name, reason=str(error))
-    return replace(answer, truth=truth if truth in predictor.class_names else None)
+    return replace(answer, truth=truth if truth in predictor.class_names else None, clean=clean)
 
 
 def ask_pixels(predictor: Predictor, name: str, pixels: NDArray[np.uint8]) -> Answer:

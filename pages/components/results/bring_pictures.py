@@ -1,4 +1,4 @@
-"""Pictures to ask a model about, dropped, photographed or at hand already: answered at once, then forgotten."""
+"""Pictures to ask a model about, dropped, photographed or at hand already: answered at once, without their files."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MAX_PICTURES = 200
 MAX_PICTURE_MB = 50
+MAX_KEPT = 24
+"""Of how many brought pictures a copy is kept, so that a wrong answer can be corrected: some 3 MB for each visitor."""
 
 
 def bring_pictures(predictor: Predictor, model_id: str) -> None:
@@ -32,10 +34,14 @@ def bring_pictures(predictor: Predictor, model_id: str) -> None:
         accept_multiple_files=True,
         key=f"pictures-{generation}",
         max_upload_size=MAX_PICTURE_MB,
-        help=f"At most {MAX_PICTURES} at once. They are looked at and forgotten: no picture is kept.",
+        help=f"At most {MAX_PICTURES} at once. They are looked at, and forgotten when you clear them or leave.",
     )
     if files:
-        _ask_all(model_id, [partial(ask, predictor, file.name, file.getvalue()) for file in files])
+        questions = [
+            partial(ask, predictor, file.name, file.getvalue(), keep_picture=number < MAX_KEPT)
+            for number, file in enumerate(files)
+        ]
+        _ask_all(model_id, questions)
         remove_uploaded(files)
         if len(files) > MAX_PICTURES:
             st.toast(f"Only the first {MAX_PICTURES} of {len(files)} pictures were looked at.")

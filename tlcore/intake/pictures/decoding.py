@@ -128,6 +128,12 @@ def pixels_of(data: bytes, grey_range: GreyRange | None = None) -> NDArray[np.ui
     return np.array(image)
 
 
+def read_with_pixels(data: bytes, grey_range: GreyRange | None = None) -> tuple[CleanImage, NDArray[np.uint8]]:
+    """Return what `read_image` and what `pixels_of` return, decoded once; arguments and errors as there."""
+    image, note = _clean(data, grey_range)
+    return _stored(image, note), np.array(image)
+
+
 def _stored(image: Image.Image, note: str | None) -> CleanImage:
     data = _encoded(image, "JPEG" if max(image.size) > _EXACT_SIDE else "PNG", _JPEG_QUALITY)
     small = image.copy()
