@@ -48,7 +48,7 @@ else:
     show_mistakes(evaluation, split, context.images, below=fixes_of(context, model))
     draw_waiting(context, model)
     draw_brought(context, model, split)
-    show_classes(evaluation, split)
+    show_classes(evaluation, split, context.images, below=fixes_of(context, model, "cell"))
 
 st.subheader("More models from the same pictures", anchor=False)
 with st.expander("Let several runs answer together (ensemble)", icon=":material/groups:"):

@@ -121,20 +121,24 @@ class ClassReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Mistake:
-    """A picture that got a wrong answer.
+class Answered:
+    """A picture and the answer that it got.
 
     Attributes:
         image: Key of the picture.
         y_true: Index of the right class.
         y_pred: Index of the answer.
-        probability: How sure the model was of its wrong answer, in `[0, 1]`.
+        probability: How sure the model was of its answer, in `[0, 1]`.
     """
 
     image: str
     y_true: int
     y_pred: int
     probability: float
+
+
+Mistake = Answered
+"""One whose answer is wrong."""
 
 
 def save_evaluation(evaluation: Evaluation, run_dir: Path, file_name: str = FILE_NAME) -> None:
@@ -278,16 +282,29 @@ def _fraction(part: Any, whole: Any) -> float | None:
     return float(part / whole) if whole else None
 
 
-def mistakes(evaluation: Evaluation) -> tuple[Mistake, ...]:
-    """Return the pictures with a wrong answer, the surest wrong answer first."""
+def answered_at(evaluation: Evaluation, chosen: NDArray[np.bool_]) -> tuple[Answered, ...]:
+    """Return the pictures at some places and their answers.
+
+    Args:
+        evaluation: Answers to pictures.
+        chosen: Which of them, bool of shape `(images,)`.
+
+    Returns:
+        The chosen ones, in the same order.
+    """
     y_pred = evaluation.y_pred
-    wrong = [
-        Mistake(
+    return tuple(
+        Answered(
             image=evaluation.images[index],
             y_true=int(evaluation.y_true[index]),
             y_pred=int(y_pred[index]),
             probability=float(evaluation.probabilities[index, y_pred[index]]),
         )
-        for index in np.flatnonzero(y_pred != evaluation.y_true).tolist()
-    ]
+        for index in np.flatnonzero(chosen).tolist()
+    )
+
+
+def mistakes(evaluation: Evaluation) -> tuple[Mistake, ...]:
+    """Return the pictures with a wrong answer, the surest wrong answer first."""
+    wrong = answered_at(evaluation, evaluation.y_pred != evaluation.y_true)
     return tuple(sorted(wrong, key=lambda mistake: -mistake.probability))
