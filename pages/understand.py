@@ -18,6 +18,7 @@ from pages.components.results.evaluation_views import (
 from pages.components.results.exam import choose_answers, draw_exam
 from pages.components.results.mistake_fixes import draw_brought, draw_waiting, fixes_of
 from pages.components.results.run_choice import choose_model
+from pages.components.train.coach_view import draw_coach
 from pages.components.train.simple_heads_panel import draw_simple_heads
 from tlcore.errors import RunError, TransferLabError
 from tlcore.storage.ensembles import Ensemble
@@ -41,6 +42,7 @@ else:
     show_accuracy(evaluation, split, model)
     with suppress(TransferLabError):  # a damaged list of pictures, which is said above
         show_what_belongs_together(evaluation, split, context.dataset_of(context.project, model.version))
+    draw_coach(context, model)
     draw_exam(context, model, split)
     draw_certainty(context, model)
     if isinstance(model, Ensemble):

@@ -18,7 +18,7 @@ from tlcore.storage.database import writing
 from tlcore.storage.datasets import get_version, load_dataset
 from tlcore.storage.jobs import JobState
 from tlcore.storage.requests import CrossValidationRequest, DoctorRequest, SettingsRequest, SimpleHeadsRequest
-from tlcore.storage.runs import get_run, write_summary
+from tlcore.storage.runs import INFINITE_LOSS, get_run, write_summary
 from tlcore.training.cross_validation import cross_validate
 from tlcore.training.run import search_learning_rate, train_classifier
 
@@ -42,7 +42,7 @@ def train(context: WorkerContext) -> tuple[JobState, str]:
         return "stopped", f"Stopped. The model is the one of epoch {result.summary.best_epoch}, the best so far."
     if result.diverged:
         return "finished", (
-            f"The loss became infinite, so training ended early. The model is the one of epoch "
+            f"{INFINITE_LOSS}, so training ended early. The model is the one of epoch "
             f"{result.summary.best_epoch}, the best before that. Choose a smaller learning rate for the next run."
         )
     return "finished", ""
