@@ -46,6 +46,13 @@ function themed(layout, element, height) {
   };
 }
 
+// Where the browser draws no WebGL, as on some locked computers, its marks are drawn the slow way.
+function drawable(traces) {
+  if (!traces.some((trace) => trace.type === "scattergl")) return traces;
+  if (document.createElement("canvas").getContext("webgl")) return traces;
+  return traces.map((trace) => (trace.type === "scattergl" ? { ...trace, type: "scatter" } : trace));
+}
+
 // Shows the picture of a point beside the pointer, once the pointer rests: on its way it passes over many.
 const REST_MS = 70;
 const ROOM = 16;
@@ -96,7 +103,7 @@ export default function (component) {
         displayModeBar: data.selectable || (data.toolbar ? "hover" : false),
         modeBarButtonsToRemove: ["sendChartToCloud"], // nothing goes to another company's server
       };
-      return Plotly.react(element, data.figure.data, layout, config).then(() => {
+      return Plotly.react(element, drawable(data.figure.data), layout, config).then(() => {
         for (const name of ["click", "hover", "unhover", "selected", "deselect"])
           element.removeAllListeners(`plotly_${name}`);
         if (data.pictures) {
