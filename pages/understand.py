@@ -17,6 +17,7 @@ from pages.components.results.evaluation_views import (
 )
 from pages.components.results.exam import choose_answers, draw_exam
 from pages.components.results.mistake_fixes import draw_brought, draw_waiting, fixes_of
+from pages.components.results.picture_map import draw_map
 from pages.components.results.run_choice import choose_model
 from pages.components.train.coach_view import draw_coach
 from pages.components.train.simple_heads_panel import draw_simple_heads
@@ -51,6 +52,7 @@ else:
     draw_waiting(context, model)
     draw_brought(context, model, split)
     show_classes(evaluation, split, context.images, below=fixes_of(context, model, "cell"))
+draw_map(context, model, shown)
 
 st.subheader("More models from the same pictures", anchor=False)
 with st.expander("Let several runs answer together (ensemble)", icon=":material/groups:"):

@@ -70,6 +70,7 @@ JOBS: Mapping[JobKind, JobSpec] = {
             program="picture check",
             remedy="choose a smaller backbone",
         ),
+        JobSpec("map", "tlcore.jobs.tasks:arrange_pictures", program="map", remedy="choose a smaller backbone"),
         # All backbones take minutes, a price a few seconds: so this one gives way to prices too.
         JobSpec("backbones", "tlcore.jobs.tasks:measure_all_backbones", "all", program="measuring"),
         JobSpec("weights_download", "tlcore.jobs.weights_tasks:download", program="download"),
