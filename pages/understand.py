@@ -17,6 +17,7 @@ from pages.components.results.evaluation_views import (
 )
 from pages.components.results.exam import choose_answers, draw_exam
 from pages.components.results.mistake_fixes import draw_brought, draw_waiting, fixes_of
+from pages.components.results.nearest import nearest_of
 from pages.components.results.run_choice import choose_model
 from pages.components.train.simple_heads_panel import draw_simple_heads
 from tlcore.errors import RunError, TransferLabError
@@ -45,7 +46,8 @@ else:
     draw_certainty(context, model)
     if isinstance(model, Ensemble):
         show_group(context, model, evaluation, split)
-    show_mistakes(evaluation, split, context.images, below=fixes_of(context, model))
+    hooks = [draw for draw in (fixes_of(context, model), nearest_of(context, model)) if draw is not None]
+    show_mistakes(evaluation, split, context.images, below=lambda mistake: [draw(mistake) for draw in hooks])
     draw_waiting(context, model)
     draw_brought(context, model, split)
     show_classes(evaluation, split)

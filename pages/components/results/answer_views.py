@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -59,8 +59,20 @@ def show_probabilities(answer: Answer, predictor: Predictor, truth: str | None =
     st.caption(f"{label(answer.name)} · answered in {max(1, round(answer.milliseconds))} ms")
 
 
-def show_all_answers(answers: Sequence[Answer], predictor: Predictor) -> bool:
+def show_all_answers(
+    answers: Sequence[Answer],
+    predictor: Predictor,
+    *,
+    below: Callable[[Answer], object] = lambda _: None,
+    sign: Callable[[Answer], object] = lambda _: None,
+) -> bool:
     """Show many pictures with the best answer to each; a tap on one opens it with all its probabilities.
+
+    Args:
+        answers: What the model said.
+        predictor: The model that said it.
+        below: Draws more below an answer that is shown with all its probabilities.
+        sign: Draws a few words below each of many.
 
     Returns:
         Whether there was an answer to show; files that were refused are named either way.
@@ -70,6 +82,7 @@ def show_all_answers(answers: Sequence[Answer], predictor: Predictor) -> bool:
     if len(usable) < 2:
         for answer in usable:
             show_answer(answer, predictor, answer.truth)
+            below(answer)
         return bool(usable)
     st.subheader(f"{count(len(usable), 'picture')}", anchor=False)
     st.caption("Tap an answer to see all its probabilities.")
@@ -81,13 +94,15 @@ def show_all_answers(answers: Sequence[Answer], predictor: Predictor) -> bool:
                 st.image(answer.picture, width="stretch", alt=plain(answer.name))
                 said = f"{label(predictor.class_names[answer.best])} {chance(answer.probabilities[answer.best])}"
                 if st.button(said, key=f"answer-{index}", width="stretch"):
-                    _open_answer(answer, predictor)
+                    _open_answer(answer, predictor, below)
+                sign(answer)
     return True
 
 
 @st.dialog("The answer", width="large")
-def _open_answer(answer: Answer, predictor: Predictor) -> None:
+def _open_answer(answer: Answer, predictor: Predictor, below: Callable[[Answer], object]) -> None:
     show_answer(answer, predictor, answer.truth)
+    below(answer)
 
 
 def show_refused(answers: Sequence[Answer]) -> None:
