@@ -6,9 +6,10 @@ from pages.components.camera.asking import ask_camera
 from pages.components.errors import show_error
 from pages.components.frame import next_step, open_page
 from pages.components.results.answer_views import show_all_answers, show_answer
-from pages.components.results.answers import ask_pixels, keep_answers, kept_answers, sample_item
+from pages.components.results.answers import Answer, ask_pixels, keep_answers, kept_answers, sample_item
 from pages.components.results.bring_pictures import bring_pictures, pictures_at_hand
 from pages.components.results.correction import correction_of, draw_corrected
+from pages.components.results.nearest import draw_nearest, stranger_sign, warn_of_stranger
 from pages.components.results.prediction_table import prediction_csv
 from pages.components.results.run_choice import choose_model
 from pages.components.results.trained_models import predictor_of, short_name
@@ -38,6 +39,13 @@ with st.container(horizontal=True, vertical_alignment="center"):
 if camera:
     ask_camera(predictor, model.id, f"{short_name(model)} answers.")
     st.stop()
+
+
+def below(answer: Answer) -> None:
+    """Draw what is said of a picture that was brought, besides the answer."""
+    warn_of_stranger(context, model, answer)
+    draw_nearest(context, model, decode_image(answer.picture))
+
 
 answers = kept_answers(model.id, "files")
 if show_all_answers(answers, predictor, correction_of(context, predictor)):
@@ -76,3 +84,4 @@ with st.container(horizontal=True, vertical_alignment="center", horizontal_align
         st.rerun()
 answer = ask_pixels(predictor, item.name, decode_image(context.images.read(item.image)))
 show_answer(answer, predictor, truth=dataset.find_class(item.class_id).name)
+draw_nearest(context, model, item.image)

@@ -18,6 +18,7 @@ from tlcore.dataset import Dataset
 from tlcore.errors import DatasetError, RunError
 from tlcore.features.compiled import ensure_compiled
 from tlcore.features.extractor import FeatureExtractor
+from tlcore.features.pooled import unit_length
 from tlcore.home import DataRoot
 from tlcore.images.views import ViewRequest
 from tlcore.jobs.control import start_job
@@ -33,7 +34,6 @@ from tlcore.simple_heads.heads import (
     load_simple_head,
     save_simple_head,
     softmax,
-    unit_length,
 )
 from tlcore.simple_heads.prediction import load_simple_head_predictor
 from tlcore.simple_heads.run import train_simple_heads

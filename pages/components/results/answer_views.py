@@ -66,13 +66,20 @@ def show_probabilities(answer: Answer, predictor: Predictor, truth: str | None =
     st.caption(f"{label(answer.name)} · answered in {max(1, round(answer.milliseconds))} ms")
 
 
-def show_all_answers(answers: Sequence[Answer], predictor: Predictor, below: Below | None = None) -> bool:
+def show_all_answers(
+    answers: Sequence[Answer],
+    predictor: Predictor,
+    *,
+    below: Below | None = None,
+    sign: Below | None = None,
+) -> bool:
     """Show many pictures with the best answer to each; a tap on one opens it with all its probabilities.
 
     Args:
         answers: To what was brought.
         predictor: The model that gave them.
-        below: As in `show_answer`.
+        below: As in `show_answer`, where an answer is shown with all its probabilities.
+        sign: Draws a few words below each of many.
 
     Returns:
         Whether there was an answer to show; files that were refused are named either way.
@@ -94,6 +101,8 @@ def show_all_answers(answers: Sequence[Answer], predictor: Predictor, below: Bel
                 said = f"{label(predictor.class_names[answer.best])} {chance(answer.probabilities[answer.best])}"
                 if st.button(said, key=f"answer-{index}", width="stretch"):
                     _open_answer(answer, predictor, below)
+                if sign is not None:
+                    sign(answer)
     return True
 
 
