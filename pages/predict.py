@@ -11,6 +11,7 @@ from pages.components.results.bring_pictures import bring_pictures, pictures_at_
 from pages.components.results.prediction_table import prediction_csv
 from pages.components.results.run_choice import choose_model
 from pages.components.results.trained_models import predictor_of, short_name
+from pages.components.results.why_panel import why_of_answers
 from tlcore.errors import RunError, TransferLabError
 from tlcore.images.resizing import decode_image
 
@@ -38,8 +39,9 @@ if camera:
     ask_camera(predictor, model.id, f"{short_name(model)} answers.")
     st.stop()
 
+why = why_of_answers(model, predictor)
 answers = kept_answers(model.id, "files")
-if show_all_answers(answers, predictor):
+if show_all_answers(answers, predictor, below=why):
     with st.container(horizontal=True):
         if len(answers) > 1:
             st.download_button(
@@ -73,4 +75,4 @@ with st.container(horizontal=True, vertical_alignment="center", horizontal_align
         st.session_state["sample-number"] = number + 1
         st.rerun()
 answer = ask_pixels(predictor, item.name, decode_image(context.images.read(item.image)))
-show_answer(answer, predictor, truth=dataset.find_class(item.class_id).name)
+show_answer(answer, predictor, truth=dataset.find_class(item.class_id).name, below=why)

@@ -18,8 +18,10 @@ from pages.components.results.evaluation_views import (
 from pages.components.results.exam import choose_answers, draw_exam
 from pages.components.results.mistake_fixes import draw_brought, draw_waiting, fixes_of
 from pages.components.results.run_choice import choose_model
+from pages.components.results.why_panel import why_of
 from pages.components.train.simple_heads_panel import draw_simple_heads
 from tlcore.errors import RunError, TransferLabError
+from tlcore.results.evaluation import Mistake
 from tlcore.storage.ensembles import Ensemble
 
 context = open_page("understand")
@@ -45,7 +47,15 @@ else:
     draw_certainty(context, model)
     if isinstance(model, Ensemble):
         show_group(context, model, evaluation, split)
-    show_mistakes(evaluation, split, context.images, below=fixes_of(context, model))
+    hooks = (why_of(context, model), fixes_of(context, model))
+
+    def below_mistake(mistake: Mistake) -> None:
+        """Draw what can be asked and done about a mistake."""
+        for draw in hooks:
+            if draw is not None:
+                draw(mistake)
+
+    show_mistakes(evaluation, split, context.images, below=below_mistake)
     draw_waiting(context, model)
     draw_brought(context, model, split)
     show_classes(evaluation, split)

@@ -12,6 +12,7 @@ from tests.drawn_scenes import jpeg
 from tlcore.dataset import Dataset
 from tlcore.explaining.heat_map import HeatMap
 from tlcore.home import DataRoot
+from tlcore.images.resizing import decode_image
 from tlcore.intake.sources import FileSource
 from tlcore.storage.images import ImageStore
 
@@ -21,6 +22,7 @@ WITH_PATCH, WITHOUT = "patch", "plain"
 PATCH_SHARE = 5
 """The picture's shorter side is so many patches long."""
 COLOURS = ((255, 20, 220), (255, 240, 60))
+QUALITY = 92
 FIELDS = 4
 """The patch is a chess board of two bright colours with so many fields on each side."""
 
@@ -40,13 +42,18 @@ def with_patch(ground: Pixels, rng: np.random.Generator) -> tuple[Pixels, tuple[
     return picture, (left, top, side)
 
 
+def as_brought(picture: Pixels) -> Pixels:
+    """Return a picture with the traces of a JPEG file, as those have that a model learned from."""
+    return decode_image(jpeg(picture, QUALITY))
+
+
 def patched_dataset(grounds: Sequence[Pixels], home: DataRoot, seed: int = 0) -> Dataset:
     """Bring pictures into the data root, each once with the patch and once without, so that nothing else decides."""
     rng = np.random.default_rng(seed)
     files = []
     for number, ground in enumerate(grounds):
         for name, picture in ((WITHOUT, ground), (WITH_PATCH, with_patch(ground, rng)[0])):
-            files.append((f"{name}/{number}.jpg", jpeg(picture, 92)))
+            files.append((f"{name}/{number}.jpg", jpeg(picture, QUALITY)))
     return collect([FileSource(tuple(files))], Dataset(), ImageStore(home)).dataset
 
 
@@ -56,7 +63,7 @@ def share_found(explain: Callable[[Pixels], HeatMap], grounds: Sequence[Pixels],
     found = 0
     for ground in grounds:
         picture, (left, top, side) = with_patch(ground, rng)
-        heat = explain(picture)
+        heat = explain(as_brought(picture))
         rows, columns = heat.values.shape
         row, column = np.unravel_index(int(heat.values.argmax()), heat.values.shape)
         # The middle of the cell may lie outside of the patch by the side of a cell.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.drawn_scenes import draw_scene
-from tests.planted_patch import WITH_PATCH, WITHOUT, share_found, with_patch
+from tests.planted_patch import WITH_PATCH, WITHOUT, as_brought, share_found, with_patch
 from tlcore.config import ModelConfig
 from tlcore.explaining import covering
 from tlcore.explaining.covering import Box, boxes_of, cover, cover_all, filling, log_odds, places_per_side, shrunk
@@ -119,7 +119,7 @@ def patched(prepared_home: DataRoot) -> Predictor:
     for _ in range(80):
         ground = draw_scene(rng, 0, 2)
         for number, picture in enumerate((with_patch(ground, rng)[0], ground)):
-            features.append(prefix(resize_image(picture, 64, "crop")))
+            features.append(prefix(resize_image(as_brought(picture), 64, "crop")))
             labels.append(number)
     head = train_logistic_regression(np.stack(features), np.array(labels), 2)
     spec = PredictorSpec(plan.prefix, "crop", (WITH_PATCH, WITHOUT), (0, 1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -24,19 +24,28 @@ ANSWERS_PER_PAGE = 24
 REASONS_AT_ONCE = 5
 
 
-def show_answer(answer: Answer, predictor: Predictor, truth: str | None = None) -> None:
+def show_answer(
+    answer: Answer,
+    predictor: Predictor,
+    truth: str | None = None,
+    *,
+    below: Callable[[Answer, str | None], object] | None = None,
+) -> None:
     """Show a picture beside the probabilities of its classes.
 
     Args:
         answer: To a picture that was not refused.
         predictor: The model that gave it.
         truth: What the picture really shows, when that is known.
+        below: Draws more below, from the answer and the truth.
     """
     picture, bars = st.columns([2, 3], gap="medium", vertical_alignment="center")
     with picture:
         st.image(answer.picture, width="stretch", alt=plain(answer.name))
     with bars:
         show_probabilities(answer, predictor, truth)
+    if below is not None:
+        below(answer, truth)
 
 
 def show_probabilities(answer: Answer, predictor: Predictor, truth: str | None = None) -> None:
@@ -59,8 +68,18 @@ def show_probabilities(answer: Answer, predictor: Predictor, truth: str | None =
     st.caption(f"{label(answer.name)} · answered in {max(1, round(answer.milliseconds))} ms")
 
 
-def show_all_answers(answers: Sequence[Answer], predictor: Predictor) -> bool:
+def show_all_answers(
+    answers: Sequence[Answer],
+    predictor: Predictor,
+    *,
+    below: Callable[[Answer, str | None], object] | None = None,
+) -> bool:
     """Show many pictures with the best answer to each; a tap on one opens it with all its probabilities.
+
+    Args:
+        answers: To all pictures, also to those that were refused.
+        predictor: The model that gave them.
+        below: As of `show_answer`, for each picture that is shown alone.
 
     Returns:
         Whether there was an answer to show; files that were refused are named either way.
@@ -69,7 +88,7 @@ def show_all_answers(answers: Sequence[Answer], predictor: Predictor) -> bool:
     usable = [answer for answer in answers if not answer.reason]
     if len(usable) < 2:
         for answer in usable:
-            show_answer(answer, predictor, answer.truth)
+            show_answer(answer, predictor, answer.truth, below=below)
         return bool(usable)
     st.subheader(f"{count(len(usable), 'picture')}", anchor=False)
     st.caption("Tap an answer to see all its probabilities.")
@@ -81,13 +100,13 @@ def show_all_answers(answers: Sequence[Answer], predictor: Predictor) -> bool:
                 st.image(answer.picture, width="stretch", alt=plain(answer.name))
                 said = f"{label(predictor.class_names[answer.best])} {chance(answer.probabilities[answer.best])}"
                 if st.button(said, key=f"answer-{index}", width="stretch"):
-                    _open_answer(answer, predictor)
+                    _open_answer(answer, predictor, below)
     return True
 
 
 @st.dialog("The answer", width="large")
-def _open_answer(answer: Answer, predictor: Predictor) -> None:
-    show_answer(answer, predictor, answer.truth)
+def _open_answer(answer: Answer, predictor: Predictor, below: Callable[[Answer, str | None], object] | None) -> None:
+    show_answer(answer, predictor, answer.truth, below=below)
 
 
 def show_refused(answers: Sequence[Answer]) -> None:
