@@ -11,7 +11,7 @@ from tests.drawn_scenes import draw_scene
 from tests.planted_patch import WITH_PATCH, WITHOUT, as_brought, share_found, with_patch
 from tlcore.config import ModelConfig
 from tlcore.explaining import covering
-from tlcore.explaining.covering import Box, boxes_of, cover, cover_all, filling, log_odds, places_per_side, shrunk
+from tlcore.explaining.covering import Box, affordable_detail, boxes_of, cover, cover_all, filling, log_odds, shrunk
 from tlcore.features.engines import compiled_prefix_path
 from tlcore.features.litert import CompiledModel
 from tlcore.home import DataRoot
@@ -42,7 +42,7 @@ def bright_at(left: int, top: int, side: int) -> np.ndarray:
 
 
 def test_the_warmest_part_is_the_one_that_the_model_looks_at() -> None:
-    coverings = cover_all(looks_at(30, 10, 10), bright_at(30, 10, 10), per_side=9)
+    coverings = cover_all(looks_at(30, 10, 10), bright_at(30, 10, 10), detail=1)
     heat = coverings.heat_map(0)
     assert heat.probability == pytest.approx(230 / 255, abs=0.01)
     row, column = np.unravel_index(heat.values.argmax(), heat.values.shape)
@@ -54,7 +54,7 @@ def test_the_warmest_part_is_the_one_that_the_model_looks_at() -> None:
 
 
 def test_of_two_classes_what_speaks_for_one_speaks_against_the_other() -> None:
-    coverings = cover_all(looks_at(30, 10, 10), bright_at(30, 10, 10), per_side=7)
+    coverings = cover_all(looks_at(30, 10, 10), bright_at(30, 10, 10), detail=0.5)
     np.testing.assert_allclose(coverings.heat_map(0).values, -coverings.heat_map(1).values, atol=1e-4)
 
 
@@ -76,10 +76,10 @@ def test_log_odds_see_what_shakes_a_sure_answer_and_are_finite() -> None:
     assert odds[3] == -odds[4] > odds[1]
 
 
-@pytest.mark.parametrize("per_side", [1, 5, 9, 12])
-def test_the_covers_together_cover_everything_and_nothing_beside_it(per_side: int) -> None:
+@pytest.mark.parametrize("detail", [0.001, 0.2, 0.5, 1])
+def test_the_covers_together_cover_everything_and_nothing_beside_it(detail: float) -> None:
     hidden = np.zeros((47, 90), bool)
-    for box in boxes_of(per_side):
+    for box in boxes_of(detail):
         white = np.full((47, 90, 3), 255, np.uint8)
         hidden |= cover(white, box, np.zeros_like(white))[..., 0] == 0
         assert box.left + box.width <= 1 + 1e-9
@@ -99,9 +99,12 @@ def test_a_cover_leaves_the_rest_and_the_picture_itself_as_they_are() -> None:
 
 
 def test_a_slow_model_is_asked_about_fewer_places() -> None:
-    assert places_per_side(0.001) == covering.MOST_PER_SIDE
-    assert places_per_side(1) == covering.LEAST_PER_SIDE
-    assert covering.LEAST_PER_SIDE < places_per_side(covering.BUDGET_SECONDS / 36) == 6 < covering.MOST_PER_SIDE
+    most = len(boxes_of(1))
+    assert affordable_detail(0.001) == 1
+    assert most == sum(places**2 for _, places in covering.COVERS)
+    slow = 2 * covering.BUDGET_SECONDS / most
+    assert len(boxes_of(affordable_detail(slow))) == pytest.approx(most / 2, rel=0.2)
+    assert len(boxes_of(affordable_detail(10))) == len(covering.COVERS) * covering.LEAST_PER_SIDE**2
 
 
 def test_a_large_picture_is_covered_in_the_size_in_which_the_model_sees_it() -> None:
@@ -131,4 +134,4 @@ def test_a_patch_that_alone_decides_the_class_is_found(patched: Predictor, kind:
     model = patched if kind == "simple head" else ensemble_predictor([patched, patched], (0.5, 0.5))
     rng = np.random.default_rng(7)
     grounds = [draw_scene(rng, 0, 2) for _ in range(10)]
-    assert share_found(lambda pixels: cover_all(model, pixels, per_side=9).heat_map(0), grounds) >= 0.9
+    assert share_found(lambda pixels: cover_all(model, pixels, detail=1).heat_map(0), grounds) >= 0.9

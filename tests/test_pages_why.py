@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from pages.components.cover.component import read_box
 from pages.components.figures.heat import heat_layer, heat_picture
-from pages.components.results.why_panel import where_words, why_words
+from pages.components.results.why_panel import cover_words, where_words, why_words
 from tests.page_tests import check, texts
 from tests.test_pages_results import Finished, make_finished, open_step, picture  # noqa: F401
 from tlcore.explaining.covering import Coverings
@@ -138,3 +139,45 @@ def test_a_map_that_says_little_is_pale() -> None:
     assert layer[..., 3].max() < 10
     values[2, 2] = 3
     assert np.asarray(Image.open(BytesIO(heat_layer(values))))[..., 3].max() > 150
+
+
+def test_the_browser_can_only_send_a_part_of_the_picture() -> None:
+    good = {"left": 0.1, "top": 0, "width": 0.4, "height": 0.5}
+    box = read_box(good)
+    assert box is not None
+    assert (box.left, box.top, box.width, box.height) == (0.1, 0, 0.4, 0.5)
+    for change in (
+        {"left": 0.7},
+        {"top": -0.1},
+        {"width": 0},
+        {"height": "1"},
+        {"height": None},
+        {"left": float("nan")},
+        {"width": float("inf")},
+    ):
+        assert read_box({**good, **change}) is None, change
+    assert read_box(None) is None
+    assert read_box([0.1, 0, 0.4, 0.5]) is None
+
+
+def test_the_words_say_what_a_cover_changes() -> None:
+    def said(after: float) -> str:
+        before = np.array([0.97, 0.03], np.float32)
+        return cover_words(("tulip", "rose"), before, np.array([after, 1 - after], np.float32), 0)
+
+    assert said(0.41) == "tulip: 97 % becomes 41 %. Now the model says rose."
+    assert said(0.8) == "tulip: 97 % becomes 80 %."
+    assert said(0.97) == "tulip stays at 97 %."
+
+
+def test_a_part_can_be_covered_by_hand(make_finished, corner) -> None:  # noqa: F811
+    finished: Finished = make_finished()
+    finished.add_run()
+    page = open_step("predict", finished.project_id)
+    page.file_uploader[0].upload("corner.png", corner_picture()).run()
+    [ask] = [toggle for toggle in page.toggle if toggle.label == "Why this answer?"]
+    check(ask.set_value(True).run())
+    [way] = [group for group in page.button_group if group.label == "How to ask"]
+    check(way.set_value("cover").run())
+    assert "Drag over the picture" in texts(page)
+    assert shown_why(page) == []

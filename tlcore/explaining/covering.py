@@ -16,17 +16,17 @@ from tlcore.explaining.heat_map import HeatMap
 from tlcore.images.resizing import as_pixels
 from tlcore.results.prediction import Predictor
 
-BLOCK_SHARE = 1 / 6
-"""Side of what is covered at once, as a part of the picture's."""
-MOST_PER_SIDE = 9
-LEAST_PER_SIDE = 5
+COVERS = ((1 / 5, 7), (1 / 7, 9))
+"""Sides of the covers, as parts of the picture's, and along how many places each is moved. One size alone misses what
+is much larger or smaller."""
+LEAST_PER_SIDE = 3
 BUDGET_SECONDS = 0.8
-"""A slow model is asked about fewer places, so that nobody waits longer; five a side still cover everything."""
+"""A slow model is asked about fewer places, so that nobody waits longer."""
 CELLS = 18
 """Cells of the map on each side."""
 # A softmax's smallest number says little, and the logarithm of nothing is none.
 SMALLEST_PROBABILITY = 1e-7
-BLUR_SHARE = 1 / 8
+BLUR_SHARE = 1 / 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +81,13 @@ def log_odds(probabilities: NDArray[np.float32], class_index: int) -> NDArray[np
     return np.asarray(np.log(np.maximum(rows[:, class_index], low)) - np.log(np.maximum(others, low)))
 
 
-def cover_all(predictor: Predictor, pixels: NDArray[np.uint8], *, per_side: int | None = None) -> Coverings:
+def cover_all(predictor: Predictor, pixels: NDArray[np.uint8], *, detail: float | None = None) -> Coverings:
     """Cover a picture part by part, and ask the model each time.
 
     Args:
         predictor: Any model.
         pixels: uint8 RGB of shape `(height, width, 3)`.
-        per_side: Places of the cover along each side; as many as there is time for when not given.
+        detail: In how many places, as a part of those of `COVERS`; as many as there is time for when not given.
 
     Source:
         Zeiler and Fergus 2014, "Visualizing and understanding convolutional networks",
@@ -96,24 +96,28 @@ def cover_all(predictor: Predictor, pixels: NDArray[np.uint8], *, per_side: int 
     small = shrunk(pixels, predictor.image_size)
     started = time.perf_counter()
     whole = predictor.predict([small])[0]
-    if per_side is None:
-        per_side = places_per_side(time.perf_counter() - started)
-    boxes = boxes_of(per_side)
+    if detail is None:
+        detail = affordable_detail(time.perf_counter() - started)
+    boxes = boxes_of(detail)
     fill = filling(small)
     covered = predictor.predict([cover(small, box, fill) for box in boxes])
     return Coverings(whole, covered, np.stack([_share_of_cells(box) for box in boxes]))
 
 
-def places_per_side(seconds: float) -> int:
-    """Return along how many places a side can be covered when one answer takes so long."""
-    return int(np.clip(np.sqrt(BUDGET_SECONDS / max(seconds, 1e-6)), LEAST_PER_SIDE, MOST_PER_SIDE))
+def affordable_detail(seconds: float) -> float:
+    """Return in how many places a picture can be covered, as a part of `COVERS`, when one answer takes so long."""
+    return min(1.0, BUDGET_SECONDS / max(seconds, 1e-6) / sum(places**2 for _, places in COVERS))
 
 
-def boxes_of(per_side: int) -> list[Box]:
-    """Return the parts that are covered one after the other; together they cover everything."""
-    side = max(BLOCK_SHARE, 1 / per_side)
-    starts = np.linspace(0, 1 - side, per_side)
-    return [Box(float(left), float(top), side, side) for top in starts for left in starts]
+def boxes_of(detail: float) -> list[Box]:
+    """Return the parts that are covered one after the other, so many parts of `COVERS`; together they cover all."""
+    boxes = []
+    for share, places in COVERS:
+        per_side = max(LEAST_PER_SIDE, round(places * np.sqrt(detail)))
+        side = max(share, 1 / per_side)
+        starts = np.linspace(0, 1 - side, per_side)
+        boxes += [Box(float(left), float(top), side, side) for top in starts for left in starts]
+    return boxes
 
 
 def shrunk(pixels: NDArray[np.uint8], image_size: int) -> NDArray[np.uint8]:

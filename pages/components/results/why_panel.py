@@ -21,6 +21,7 @@ from tlcore.results.evaluation import Mistake
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from streamlit.delta_generator import DeltaGenerator
 
     from tlcore.explaining.covering import Coverings
     from tlcore.results.prediction import Predictor
@@ -33,6 +34,13 @@ LITTLE = 0.05
 
 MAX_KEPT = 64
 """Maps that are kept for whoever looks again, those of all people together; 0.1 MB each."""
+
+WAYS = {"map": "Heat map", "cover": "Cover a part yourself"}
+
+COVER_HINT = (
+    "Drag over the picture to cover a part; drag the cover to move it. With keys: the arrows move it, **+** and **-** "
+    "change its size. The model then sees the blurred part instead."
+)
 
 METHOD = (
     "A part of the picture is **covered** with a blurred copy of itself, and the model is asked again. If it is less "
@@ -63,19 +71,42 @@ def show_why(
 
 @st.fragment
 def _show_why(model_id: str, predictor: Predictor, pixels: NDArray[np.uint8], key: str, truth: str | None) -> None:
-    answer = predictor.predict([pixels])[0]
-    with st.spinner("Covering part after part"):
-        coverings = _coverings(model_id, _digest(pixels, answer), predictor, pixels)
-    names = predictor.class_names
-    place, words = st.columns([3, 2], gap="medium")
+    from tlcore.explaining.covering import shrunk
+
+    small = shrunk(pixels, predictor.image_size)
+    answer = predictor.predict([small])[0]
+    way = st.segmented_control(
+        "How to ask", ("map", "cover"), format_func=WAYS.__getitem__, default="map", key=f"{key}-way", required=True
+    )
+    if way == "cover":
+        st.caption(COVER_HINT)
+    place, words = st.columns([2, 3], gap="medium")
     with words:
-        chosen = _choose_class(names, coverings.whole, key, truth)
+        chosen = _choose_class(predictor.class_names, answer, key, truth)
+    if way == "cover":
+        with place:
+            _draw_cover(predictor, pixels, answer, chosen, f"{key}-cover")
+        return
+    with place, st.spinner("Covering part after part"):
+        coverings = _coverings(model_id, _digest(small, answer), predictor, small)
+    _draw_map(coverings, predictor.class_names[chosen], chosen, pixels, key, place, words)
+
+
+def _draw_map(
+    coverings: Coverings,
+    name: str,
+    chosen: int,
+    pixels: NDArray[np.uint8],
+    key: str,
+    place: DeltaGenerator,
+    words: DeltaGenerator,
+) -> None:
+    heat = coverings.heat_map(chosen)
+    with words:
         opacity = st.slider("Strength of the map", 0, 100, 65, 5, format="%d %%", key=f"{key}-opacity")
-        heat = coverings.heat_map(chosen)
-        st.markdown(why_words(names[chosen], coverings, chosen))
+        st.markdown(why_words(name, coverings, chosen))
         st.markdown(
-            f":orange[:material/square:] **warm**: speaks for {label(names[chosen])}  \n"
-            ":blue[:material/square:] **cool**: speaks against it"
+            f":orange-background[ **warm** ] speaks for {label(name)}  \n:blue-background[ **cool** ] speaks against it"
         )
         with st.popover("How is this found?", icon=":material/help:", type="tertiary"):
             st.markdown(METHOD)
@@ -83,8 +114,35 @@ def _show_why(model_id: str, predictor: Predictor, pixels: NDArray[np.uint8], ke
         st.image(
             heat_picture(pixels, heat.values, opacity / 100),
             width="stretch",
-            alt=f"{where_words(heat.values).capitalize()} of the picture speaks most for {plain(names[chosen])}",
+            alt=f"{where_words(heat.values).capitalize()} of the picture speaks most for {plain(name)}",
         )
+
+
+def _draw_cover(
+    predictor: Predictor, pixels: NDArray[np.uint8], answer: NDArray[np.float32], chosen: int, key: str
+) -> None:
+    from pages.components.cover.component import covered_box, draw_cover
+    from tlcore.explaining.covering import cover, filling, shrunk
+
+    small = shrunk(pixels, predictor.image_size)
+    fill = filling(small)
+    box = covered_box(key)
+    said = ""
+    if box is not None:
+        [after] = predictor.predict([cover(small, box, fill)])
+        said = cover_words(predictor.class_names, answer, after, chosen)
+    draw_cover(key, pixels, fill, said)
+
+
+def cover_words(names: Sequence[str], before: NDArray[np.float32], after: NDArray[np.float32], class_index: int) -> str:
+    """Say what a cover does to the probability of a class, and what the model says now where that is something else."""
+    was, now = (chance(float(answer[class_index])) for answer in (before, after))
+    name = plain(names[class_index], 40)
+    change = f"{name}: {was} becomes {now}." if was != now else f"{name} stays at {was}."
+    best = int(after.argmax())
+    if best == int(before.argmax()):
+        return change
+    return f"{change} Now the model says {plain(names[best], 40)}."
 
 
 def _choose_class(names: Sequence[str], probabilities: NDArray[np.float32], key: str, truth: str | None) -> int:
