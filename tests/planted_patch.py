@@ -14,6 +14,7 @@ from tlcore.explaining.heat_map import HeatMap
 from tlcore.home import DataRoot
 from tlcore.images.resizing import decode_image
 from tlcore.intake.sources import FileSource
+from tlcore.results.prediction import Predictor
 from tlcore.storage.images import ImageStore
 
 Pixels = NDArray[np.uint8]
@@ -57,15 +58,33 @@ def patched_dataset(grounds: Sequence[Pixels], home: DataRoot, seed: int = 0) ->
     return collect([FileSource(tuple(files))], Dataset(), ImageStore(home)).dataset
 
 
-def share_found(explain: Callable[[Pixels], HeatMap], grounds: Sequence[Pixels], seed: int = 1) -> float:
-    """Return in what share of new pictures with the patch the largest value of the map lies in it, or a cell beside."""
+def share_found(
+    predictor: Predictor, explain: Callable[[Pixels], HeatMap], grounds: Sequence[Pixels], seed: int = 1
+) -> tuple[float, float]:
+    """Return how often a map finds the patch in new pictures, of those in which the model sees it.
+
+    Args:
+        predictor: A model that learned from `patched_dataset`.
+        explain: Returns the heat map of the class with the patch.
+        grounds: New pictures without the patch.
+        seed: Decides where it is planted.
+
+    Returns:
+        In what share of the pictures that the model takes for those with the patch the largest value of the map lies
+        in the patch or in a cell beside it; and how large a share of all pictures these are.
+    """
     rng = np.random.default_rng(seed)
-    found = 0
+    class_index = predictor.class_names.index(WITH_PATCH)
+    seen, found = 0, 0
     for ground in grounds:
         picture, (left, top, side) = with_patch(ground, rng)
-        heat = explain(as_brought(picture))
-        rows, columns = heat.values.shape
-        row, column = np.unravel_index(int(heat.values.argmax()), heat.values.shape)
+        brought = as_brought(picture)
+        if predictor.predict([brought])[0].argmax() != class_index:
+            continue
+        seen += 1
+        values = explain(brought).values
+        rows, columns = values.shape
+        row, column = np.unravel_index(int(values.argmax()), values.shape)
         # The middle of the cell may lie outside of the patch by the side of a cell.
         height, width = picture.shape[:2]
         x, y = (column + 0.5) * width / columns, (row + 0.5) * height / rows
@@ -73,4 +92,4 @@ def share_found(explain: Callable[[Pixels], HeatMap], grounds: Sequence[Pixels],
             left - width / columns <= x <= left + side + width / columns
             and top - height / rows <= y <= top + side + height / rows
         )
-    return found / len(grounds)
+    return float(found) / max(1, seen), seen / len(grounds)

@@ -120,7 +120,7 @@ def patched(prepared_home: DataRoot) -> Predictor:
     prefix = CompiledModel(compiled_prefix_path(plan.prefix, prepared_home))
     features, labels = [], []
     for _ in range(80):
-        ground = draw_scene(rng, 0, 2)
+        ground = draw_scene(rng, 0, 1)
         for number, picture in enumerate((with_patch(ground, rng)[0], ground)):
             features.append(prefix(resize_image(as_brought(picture), 64, "crop")))
             labels.append(number)
@@ -133,5 +133,7 @@ def patched(prepared_home: DataRoot) -> Predictor:
 def test_a_patch_that_alone_decides_the_class_is_found(patched: Predictor, kind: str) -> None:
     model = patched if kind == "simple head" else ensemble_predictor([patched, patched], (0.5, 0.5))
     rng = np.random.default_rng(7)
-    grounds = [draw_scene(rng, 0, 2) for _ in range(10)]
-    assert share_found(lambda pixels: cover_all(model, pixels, detail=1).heat_map(0), grounds) >= 0.9
+    grounds = [draw_scene(rng, 0, 1) for _ in range(10)]
+    found, seen = share_found(model, lambda pixels: cover_all(model, pixels, detail=1).heat_map(0), grounds)
+    assert seen >= 0.8
+    assert found >= 0.9
