@@ -1,5 +1,7 @@
 """Predict page: bring pictures or show them to the camera, and see what the model says and how sure it is."""
 
+from dataclasses import replace
+
 import streamlit as st
 
 from pages.components.camera.asking import ask_camera
@@ -13,6 +15,7 @@ from pages.components.results.nearest import draw_nearest, stranger_sign, warn_o
 from pages.components.results.prediction_table import prediction_csv
 from pages.components.results.run_choice import choose_model
 from pages.components.results.trained_models import predictor_of, short_name
+from pages.components.results.why_panel import why_of_answers
 from tlcore.errors import RunError, TransferLabError
 from tlcore.images.resizing import decode_image
 
@@ -41,14 +44,20 @@ if camera:
     st.stop()
 
 
+why, correct = why_of_answers(model, predictor), correction_of(context, predictor)
+
+
 def below(answer: Answer) -> None:
     """Draw what is said of a picture that was brought, besides the answer."""
     warn_of_stranger(context, model, answer)
+    if correct is not None:
+        correct(answer)
+    why(answer)
     draw_nearest(context, model, decode_image(answer.picture))
 
 
 answers = kept_answers(model.id, "files")
-if show_all_answers(answers, predictor, correction_of(context, predictor)):
+if show_all_answers(answers, predictor, below=below, sign=lambda answer: stranger_sign(context, model, answer)):
     draw_corrected(context, model, answers)
     with st.container(horizontal=True):
         if len(answers) > 1:
@@ -83,5 +92,6 @@ with st.container(horizontal=True, vertical_alignment="center", horizontal_align
         st.session_state["sample-number"] = number + 1
         st.rerun()
 answer = ask_pixels(predictor, item.name, decode_image(context.images.read(item.image)))
-show_answer(answer, predictor, truth=dataset.find_class(item.class_id).name)
+answer = replace(answer, truth=dataset.find_class(item.class_id).name)
+show_answer(answer, predictor, below=why)
 draw_nearest(context, model, item.image)

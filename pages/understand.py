@@ -1,5 +1,6 @@
 """Understand page: how good the model is, what it confuses, and the pictures that it got wrong."""
 
+from collections.abc import Callable
 from contextlib import suppress
 
 import streamlit as st
@@ -19,9 +20,11 @@ from pages.components.results.exam import choose_answers, draw_exam
 from pages.components.results.mistake_fixes import draw_brought, draw_waiting, fixes_of
 from pages.components.results.picture_map import draw_map
 from pages.components.results.run_choice import choose_model
+from pages.components.results.why_panel import why_of
 from pages.components.train.coach_view import draw_coach
 from pages.components.train.simple_heads_panel import draw_simple_heads
 from tlcore.errors import RunError, TransferLabError
+from tlcore.results.evaluation import Answered
 from tlcore.storage.ensembles import Ensemble
 
 context = open_page("understand")
@@ -34,6 +37,19 @@ except RunError as error:
     next_step("Train again", "train")
     st.stop()
 next_step("Next: Predict", "predict", run=model.id)
+
+
+def asked_and_done(place: str) -> Callable[[Answered], None]:
+    """Return what draws, below a picture in a place of the page, what can be asked and done about it."""
+    why, fixes = why_of(context, model, place), fixes_of(context, model, place)
+
+    def draw(answered: Answered) -> None:
+        why(answered)
+        if fixes is not None:
+            fixes(answered)
+
+    return draw
+
 
 if shown is None:
     draw_exam(context, model, None)
@@ -48,10 +64,10 @@ else:
     draw_certainty(context, model)
     if isinstance(model, Ensemble):
         show_group(context, model, evaluation, split)
-    show_mistakes(evaluation, split, context.images, below=fixes_of(context, model))
+    show_mistakes(evaluation, split, context.images, below=asked_and_done("mistake"))
     draw_waiting(context, model)
     draw_brought(context, model, split)
-    show_classes(evaluation, split, context.images, below=fixes_of(context, model, "cell"))
+    show_classes(evaluation, split, context.images, below=asked_and_done("cell"))
 draw_map(context, model, shown)
 
 st.subheader("More models from the same pictures", anchor=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,7 +17,6 @@ from pages.components.text import count, label, plain
 from tlcore.config import ResizeMode
 from tlcore.errors import ImageError, RunError, TransferLabError
 from tlcore.home import DataRoot
-from tlcore.results.evaluation import Mistake
 from tlcore.storage.ensembles import Ensemble
 from tlcore.storage.runs import Run
 from tlcore.storage.simple_heads import TrainedSimpleHead
@@ -116,29 +114,6 @@ def draw_nearest(context: Context, model: Model, picture: NDArray[np.uint8] | st
     ) as panel:
         if panel.open:
             show_nearest(context, model, picture)
-
-
-def nearest_of(context: Context, model: Model) -> Callable[[Mistake], None]:
-    """Return what draws, below a mistake, a button that shows the training pictures most like it."""
-
-    def draw(mistake: Mistake) -> None:
-        if st.button(
-            "Nearest",
-            key=f"nearest-{mistake.image[:20]}-{mistake.y_true}",
-            icon=":material/join_inner:",
-            type="tertiary",
-            help="The training pictures that the model finds most alike.",
-        ):
-            _open_nearest(context, model, mistake)
-
-    return draw
-
-
-@st.dialog("Most alike", width="large")
-def _open_nearest(context: Context, model: Model, mistake: Mistake) -> None:
-    with suppress(ImageError):  # deleted, which is said below the mistake
-        st.image(context.images.thumbnail(mistake.image), width=150, alt="The picture that was answered wrong")
-    show_nearest(context, model, mistake.image)
 
 
 def warn_of_stranger(context: Context, model: Model, answer: Answer) -> None:
