@@ -131,12 +131,12 @@ def test_a_stranger_is_told_after_its_answer_and_marked_among_many(project: Trai
     assert [SIGN in one.value for one in app.caption].count(True) == 1
 
 
-def test_a_mistake_has_a_button_that_shows_its_nearest(project: Trained, colours: Dataset) -> None:
+def test_the_why_of_a_mistake_shows_its_nearest(project: Trained, colours: Dataset) -> None:
     cache_features(colours, CONFIG, project.home)
     project.add_run(colours)
     app = project.open("understand")
     assert NEAREST not in texts(app)
-    [button] = [one for one in app.button if str(one.key).startswith("nearest-")]
+    [button] = [one for one in app.button if one.label == "Why?"]
     check(button.click().run())
     assert f"The five {NEAREST}" in texts(app)
     assert f"Their classes: 5 × **{NAMES[0]}**." in texts(app)
