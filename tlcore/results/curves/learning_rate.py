@@ -16,6 +16,8 @@ LARGEST_RATE, SMALLEST_RATE = 10.0, 1e-8
 EXPLODED_FIRST = 6.0
 """So many times the loss of guessing, as the mean of a whole first epoch, is no start but an explosion: heads on large
 features begin with up to four and a half."""
+RECOVERED = 0.5
+"""Below this part of the loss of guessing, a bad first epoch is made good."""
 RISEN = 1.3
 """A later epoch whose training loss is so many times what it began with."""
 JUMP, JUMP_OF_GUESSING = 1.2, 0.08
@@ -45,7 +47,7 @@ def rate_too_high(facts: RunFacts) -> Remark | None:
     loss = history.loss
     if facts.diverged:
         return _smaller(facts, "The loss became infinite: the steps threw the weights ever further away.", 10)
-    if len(loss) >= 2 and loss[0] > EXPLODED_FIRST * guessing:
+    if len(loss) >= 2 and loss[0] > EXPLODED_FIRST * guessing and history.judged[-1] > RECOVERED * guessing:
         return _smaller(
             facts,
             f"In the first epoch the loss was {loss_words(loss[0])} on average, while guessing has "
@@ -103,12 +105,16 @@ def _jumps(loss: tuple[float, ...], guessing: float) -> list[tuple[float, float]
 
 def _smaller(facts: RunFacts, seen: str, factor: int) -> Remark:
     rate = with_rate(facts.config, facts.config.training.learning_rate / factor)
+    tuning = facts.config.training.fine_tuning
+    if tuning is not None:  # nobody knows which phase it was, and the second one's rate follows from the first one's
+        gentler = replace(tuning, learning_rate=_rounded(tuning.learning_rate / factor))
+        rate = replace(rate, training=replace(rate.training, fine_tuning=gentler))
     part = {3: "A third", 10: "A tenth"}[factor]
     return Remark(
         "rate_too_high",
         "Learning rate too high.",
         f"{seen} {part} of the learning rate takes smaller steps.",
-        NextStep(f"Try {decimal(rate.training.learning_rate)}", rate),
+        NextStep(f"Try learning rate {decimal(rate.training.learning_rate)}", rate),
     )
 
 
@@ -135,7 +141,7 @@ def rate_too_low(facts: RunFacts) -> Remark | None:
         f"In {count(len(losses), 'epoch')} the {kind} fell only from {loss_words(losses[0])} to "
         f"{loss_words(losses[-1])}, in small steps of the same size; guessing has {loss_words(facts.guessing)}. "
         f"Steps that are {'ten' if factor == 10 else 'three'} times as large get there sooner.",
-        NextStep(f"Try {decimal(config.training.learning_rate)}", config),
+        NextStep(f"Try learning rate {decimal(config.training.learning_rate)}", config),
     )
 
 
@@ -145,5 +151,8 @@ def _has_learned(losses: tuple[float, ...], guessing: float) -> bool:
 
 def with_rate(config: RunConfig, rate: float) -> RunConfig:
     """Return settings with another learning rate, rounded to one digit that counts, as the choices on Train are."""
-    rounded = min(LARGEST_RATE, max(SMALLEST_RATE, float(f"{rate:.0e}")))
-    return replace(config, training=replace(config.training, learning_rate=rounded))
+    return replace(config, training=replace(config.training, learning_rate=_rounded(rate)))
+
+
+def _rounded(rate: float) -> float:
+    return min(LARGEST_RATE, max(SMALLEST_RATE, float(f"{rate:.0e}")))
