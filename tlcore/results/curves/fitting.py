@@ -19,7 +19,9 @@ AFTER, AFTER_AT_WORK = 2, 3
 """Epochs after the lowest validation loss that must agree, of a run that has ended and of one that may still turn."""
 BY_HEART = 0.95
 GAP = 0.12
-"""Nearly all training pictures right, and so many fewer of those for validation."""
+FLAT = 0.97
+"""Nearly all training pictures right, so many fewer of those for validation, whose loss has become hardly better: at
+least this part of what it was two epochs before."""
 
 PLATEAU = 0.04
 """A training loss that falls by less than this part of itself from one quarter of the run to the next is flat."""
@@ -27,6 +29,8 @@ LEAST_EPOCHS = 12
 """Fewer are too short a way to call flat."""
 LOW = 0.85
 """Below this accuracy there is something left to learn."""
+FEW_TRAINING = 10
+"""Pictures of a class; fewer are learned by heart."""
 MORE_DROPOUT = 0.5
 GENTLE_RATE = 1e-4
 """For blocks of a backbone that learned before; those that did not take a larger one."""
@@ -57,6 +61,8 @@ def learns_by_heart(facts: RunFacts) -> str | None:
             f"{loss_words(history.val_loss[-1])}, while the training loss fell to {loss_words(history.loss[-1])}"
         )
     if len(history.accuracy) < 3 or not history.val_accuracy:
+        return None
+    if history.val_loss and history.val_loss[-1] < FLAT * history.val_loss[-3]:
         return None
     learned, held = mean(history.accuracy[-3:]), mean(history.val_accuracy[-3:])
     total = facts.validation_pictures
@@ -143,6 +149,8 @@ def frozen_too_much(facts: RunFacts) -> Remark | None:
     """Remark on a model that has learned all it can and is wrong even about the pictures that it learned from."""
     history, will_thaw = facts.history, facts.is_active and facts.config.training.fine_tuning is not None
     if len(history.loss) < LEAST_EPOCHS or not history.accuracy or not facts.has_frozen_blocks or will_thaw:
+        return None
+    if min(facts.train, default=0) < FEW_TRAINING:  # from so few pictures blocks learn nothing
         return None
     quarter = max(3, len(history.loss) // 4)
     before, after = mean(history.loss[-2 * quarter : -quarter]), mean(history.loss[-quarter:])

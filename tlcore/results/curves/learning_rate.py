@@ -29,7 +29,7 @@ ABOVE_GUESSING, STUCK = 1.1, 0.05
 
 SLOW_FALL = 0.06
 """A loss that falls by less than this part of itself in each epoch is slow."""
-HIGH = 0.75
+HIGH = 0.68
 """At this part of the loss of guessing, or above, nearly everything is still to be learned."""
 STEADY = 0.8
 """So many of the moves go down."""
@@ -37,6 +37,8 @@ UNABATED = 0.5
 """The later moves are at least this part of the earlier ones; a curve that nears its end slows down more."""
 SMALL_FALL = 0.012
 """Falls as small as this want ten times the rate, larger ones three times."""
+BEGINNING = 1.25
+"""Above so many times the loss of guessing, even small steps mend a bad start quickly; what counts comes after."""
 LEAST_EPOCHS = 5
 """A first epoch or two in which little happens are usual."""
 
@@ -127,6 +129,8 @@ def rate_too_low(facts: RunFacts) -> Remark | None:
     learned = facts.first_phase.loss[training.warmup_epochs :][: len(losses)]
     if len(losses) < LEAST_EPOCHS or any(_has_learned(series, facts.guessing) for series in (losses, learned)):
         return None
+    bad_start = next((epoch for epoch, loss in enumerate(losses) if loss < BEGINNING * facts.guessing), 0)
+    losses = losses[min(bad_start, len(losses) - LEAST_EPOCHS) :]
     falls = [(before - after) / before for before, after in pairwise(losses)]
     half = len(falls) // 2
     is_slow = 0 < mean(falls) < SLOW_FALL and mean(falls[-half:]) > UNABATED * mean(falls[:half])
