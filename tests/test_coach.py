@@ -147,10 +147,35 @@ def test_thawed_pretrained_blocks_that_learn_by_heart_are_frozen_too_little() ->
 
 
 def test_a_second_phase_that_learns_by_heart_is_left_out() -> None:
-    config = with_training(fine_tuning=FineTuningConfig("block6a"))
+    config = with_training(epochs=3, fine_tuning=FineTuningConfig("block6a"))
     remark = only(facts(OVERFITTED, config))
     assert remark.kind == "frozen_too_little"
-    assert remark.step.config == PLAIN
+    assert remark.step.config == with_training(epochs=3)
+    # By the sixth epoch the head had done so alone.
+    assert kinds(
+        facts(OVERFITTED, with_training(epochs=7, patience=None, fine_tuning=FineTuningConfig("block6a")))
+    ) == ["overfitting"]
+
+
+def test_a_run_whose_blocks_will_thaw_is_not_told_that_they_are_frozen() -> None:
+    config = with_training(fine_tuning=FineTuningConfig("block6a"))
+    assert kinds(facts(PLATEAU, config, is_active=True)) == []
+    (remark,) = remarks(facts(PLATEAU, config))
+    assert remark.kind == "frozen_too_much"
+    assert remark.step.config is not None
+    assert remark.step.config.training.fine_tuning == FineTuningConfig("block4a")
+
+
+def test_a_loss_that_exploded_in_either_phase_makes_both_gentler() -> None:
+    config = with_training(fine_tuning=FineTuningConfig("block6a", learning_rate=1e-3))
+    step = remarks(facts(GOOD, config, diverged=True))[0].step
+    assert step.config is not None
+    assert step.config.training.learning_rate == 0.0003
+    assert step.config.training.fine_tuning == FineTuningConfig("block6a", learning_rate=1e-4)
+
+
+def test_a_bad_first_epoch_that_was_made_good_is_no_remark() -> None:
+    assert kinds(facts(history([9.0, 0.6, 0.3, 0.2], [0.8, 0.5, 0.3, 0.25]))) == []
 
 
 def test_a_network_that_learns_from_nothing_is_never_frozen_too_little() -> None:
@@ -209,7 +234,7 @@ def test_an_infinite_loss_is_told_at_once_even_without_an_epoch() -> None:
     remark = only(facts(History(), diverged=True))
     assert remark.kind == "rate_too_high"
     assert "became infinite" in remark.sentences
-    assert remark.step.text == "Try 0.0003"
+    assert remark.step.text == "Try learning rate 0.0003"
 
 
 def test_small_steps_near_guessing_are_too_low_a_rate() -> None:

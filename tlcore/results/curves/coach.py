@@ -36,6 +36,7 @@ SAYS_IT_ALL: Mapping[RemarkKind, tuple[RemarkKind, ...]] = {
     "rate_too_low": ("frozen_too_much", "class_never_predicted", "still_improving", "validation_above"),
     "frozen_too_little": ("overfitting", "frozen_too_much", "class_never_predicted"),
     "frozen_too_much": ("class_never_predicted",),
+    "too_little_data": ("still_improving",),
 }
 """Remarks that would only be about consequences of another one."""
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from tlcore.config import RunConfig
-from tlcore.results.curves.fitting import with_head
+from tlcore.results.curves.fitting import FEW_TRAINING, with_head
 from tlcore.results.curves.history import RunFacts, mean, percent
 from tlcore.results.curves.remark import NextStep, Remark
 from tlcore.results.evaluation import accuracy_interval
@@ -17,10 +17,10 @@ from tlcore.settings.words import count, field_value
 
 FEW_VALIDATION = 30
 """Below this many pictures a single one moves the accuracy by more than three points."""
-FEW_TRAINING = 10
-"""Of a class; fewer are learned by heart."""
+HARDLY_LEARNED = 0.85
+"""At this part of the loss of guessing, or above, the kept epoch has learned too little to tell classes apart."""
 
-ABOVE = 0.03
+ABOVE = 0.025
 """By so much more of the validation pictures are named right, in the mean of the last epochs."""
 LEAST_EPOCHS = 4
 MOSTLY = 0.75
@@ -60,7 +60,7 @@ def too_little_data(facts: RunFacts) -> Remark | None:
 def class_never_predicted(facts: RunFacts) -> Remark | None:
     """Remark on classes that have validation pictures and that the model named for none."""
     answers = facts.validation
-    if answers is None or not answers.total:
+    if answers is None or not answers.total or _kept_hardly_anything(facts):
         return None
     classes = len(answers.class_names)
     named = np.bincount(answers.y_pred, minlength=classes)
@@ -79,6 +79,11 @@ def class_never_predicted(facts: RunFacts) -> Remark | None:
     why, step = _for_rare_classes(facts, missing)
     lead = "A class is never predicted." if len(missing) == 1 else f"{len(missing)} classes are never predicted."
     return Remark("class_never_predicted", lead, f"{seen} {why}", step)
+
+
+def _kept_hardly_anything(facts: RunFacts) -> bool:
+    learned, judged = facts.history.loss, facts.history.judged
+    return bool(learned) and learned[judged.index(min(judged))] > HARDLY_LEARNED * facts.guessing
 
 
 def _for_rare_classes(facts: RunFacts, missing: list[int]) -> tuple[str, NextStep]:

@@ -7,7 +7,7 @@ from statistics import median
 
 from tlcore.config import RunConfig
 from tlcore.model.architecture import blocks_to_thaw, usual_fine_tuning
-from tlcore.results.curves.history import History, RunFacts, loss_words, mean, percent
+from tlcore.results.curves.history import RunFacts, loss_words, mean, percent
 from tlcore.results.curves.learning_rate import is_knocked_out, with_rate
 from tlcore.results.curves.remark import NextStep, Remark
 from tlcore.results.evaluation import accuracy_interval
@@ -15,48 +15,54 @@ from tlcore.settings.augmentation_controls import PRESETS
 
 RISE, RISE_OF_GUESSING = 0.12, 0.08
 """The validation loss has risen by this part of its lowest value, and by this part of the loss of guessing."""
-AFTER = 2
-"""Epochs after the lowest validation loss that must agree."""
+AFTER, AFTER_AT_WORK = 2, 3
+"""Epochs after the lowest validation loss that must agree, of a run that has ended and of one that may still turn."""
 BY_HEART = 0.95
 GAP = 0.12
-"""Nearly all training pictures right, and so many fewer of those for validation."""
+FLAT = 0.97
+"""Nearly all training pictures right, so many fewer of those for validation, whose loss has become hardly better: at
+least this part of what it was two epochs before."""
 
-PLATEAU = 0.03
+PLATEAU = 0.04
 """A training loss that falls by less than this part of itself from one quarter of the run to the next is flat."""
 LEAST_EPOCHS = 12
 """Fewer are too short a way to call flat."""
 LOW = 0.85
 """Below this accuracy there is something left to learn."""
+FEW_TRAINING = 10
+"""Pictures of a class; fewer are learned by heart."""
 MORE_DROPOUT = 0.5
 GENTLE_RATE = 1e-4
 """For blocks of a backbone that learned before; those that did not take a larger one."""
 FRESH_RATE = 1e-3
 
 
-def overfitting_from(history: History, guessing: float) -> int | None:
+def overfitting_from(facts: RunFacts) -> int | None:
     """Return the epoch after which the validation loss rises while the training loss falls; `None` if it does not."""
-    losses = history.val_loss
-    if len(losses) < 1 + AFTER or not history.loss:
+    history, losses = facts.history, facts.history.val_loss
+    if not losses or not history.loss:
         return None
     lowest = min(losses)
     best = losses.index(lowest)
     later = losses[best + 1 :]
-    if len(later) < AFTER or history.loss[-1] >= history.loss[best]:
+    if len(later) < (AFTER_AT_WORK if facts.is_active else AFTER) or history.loss[-1] >= history.loss[best]:
         return None
     rise = median(later[-3:]) - lowest
-    return best + 1 if rise > max(RISE * lowest, RISE_OF_GUESSING * guessing) else None
+    return best + 1 if rise > max(RISE * lowest, RISE_OF_GUESSING * facts.guessing) else None
 
 
 def learns_by_heart(facts: RunFacts) -> str | None:
     """Say what shows that a model learns its pictures by heart; `None` when nothing does."""
     history = facts.history
-    best = overfitting_from(history, facts.guessing)
+    best = overfitting_from(facts)
     if best is not None:
         return (
             f"After epoch {best} the validation loss rose from {loss_words(history.val_loss[best - 1])} to "
             f"{loss_words(history.val_loss[-1])}, while the training loss fell to {loss_words(history.loss[-1])}"
         )
     if len(history.accuracy) < 3 or not history.val_accuracy:
+        return None
+    if history.val_loss and history.val_loss[-1] < FLAT * history.val_loss[-3]:
         return None
     learned, held = mean(history.accuracy[-3:]), mean(history.val_accuracy[-3:])
     total = facts.validation_pictures
@@ -73,7 +79,7 @@ def overfitting(facts: RunFacts) -> Remark | None:
     seen = learns_by_heart(facts)
     if seen is None:
         return None
-    best = overfitting_from(facts.history, facts.guessing)
+    best = overfitting_from(facts)
     kept = "" if best is None else " The best epoch is kept, so nothing is lost."
     why, step = _against_learning_by_heart(facts.config)
     return Remark(
@@ -111,15 +117,17 @@ def frozen_too_little(facts: RunFacts) -> Remark | None:
     """Remark on blocks of a pre-trained backbone that learn a few pictures by heart and forget what they knew."""
     if not facts.is_pretrained or not facts.learning_blocks:
         return None
-    if is_knocked_out(facts):
+    config = facts.config
+    if config.model.first_trainable is not None and is_knocked_out(facts):
         stays, guessing = loss_words(facts.first_phase.loss[-1]), loss_words(facts.guessing)
         seen = f"The training loss stays at {stays}, and guessing has {guessing}"
     else:
         found = learns_by_heart(facts)
-        if found is None:
+        # What the head did alone, before the second phase, is no fault of the blocks that thawed later.
+        by_head = config.training.fine_tuning is not None and learns_by_heart(replace(facts, history=facts.first_phase))
+        if found is None or by_head:
             return None
         seen = found
-    config = facts.config
     blocks = facts.learning_blocks
     which = f"block {blocks[0]}" if len(blocks) == 1 else f"the {len(blocks)} blocks from {blocks[0]} on"
     model, training = config.model, config.training
@@ -139,8 +147,10 @@ def frozen_too_little(facts: RunFacts) -> Remark | None:
 
 def frozen_too_much(facts: RunFacts) -> Remark | None:
     """Remark on a model that has learned all it can and is wrong even about the pictures that it learned from."""
-    history = facts.history
-    if len(history.loss) < LEAST_EPOCHS or not history.accuracy or not facts.has_frozen_blocks:
+    history, will_thaw = facts.history, facts.is_active and facts.config.training.fine_tuning is not None
+    if len(history.loss) < LEAST_EPOCHS or not history.accuracy or not facts.has_frozen_blocks or will_thaw:
+        return None
+    if min(facts.train, default=0) < FEW_TRAINING:  # from so few pictures blocks learn nothing
         return None
     quarter = max(3, len(history.loss) // 4)
     before, after = mean(history.loss[-2 * quarter : -quarter]), mean(history.loss[-quarter:])

@@ -16,6 +16,8 @@ LARGEST_RATE, SMALLEST_RATE = 10.0, 1e-8
 EXPLODED_FIRST = 6.0
 """So many times the loss of guessing, as the mean of a whole first epoch, is no start but an explosion: heads on large
 features begin with up to four and a half."""
+RECOVERED = 0.5
+"""Below this part of the loss of guessing, a bad first epoch is made good."""
 RISEN = 1.3
 """A later epoch whose training loss is so many times what it began with."""
 JUMP, JUMP_OF_GUESSING = 1.2, 0.08
@@ -27,7 +29,7 @@ ABOVE_GUESSING, STUCK = 1.1, 0.05
 
 SLOW_FALL = 0.06
 """A loss that falls by less than this part of itself in each epoch is slow."""
-HIGH = 0.75
+HIGH = 0.68
 """At this part of the loss of guessing, or above, nearly everything is still to be learned."""
 STEADY = 0.8
 """So many of the moves go down."""
@@ -35,6 +37,8 @@ UNABATED = 0.5
 """The later moves are at least this part of the earlier ones; a curve that nears its end slows down more."""
 SMALL_FALL = 0.012
 """Falls as small as this want ten times the rate, larger ones three times."""
+BEGINNING = 1.25
+"""Above so many times the loss of guessing, even small steps mend a bad start quickly; what counts comes after."""
 LEAST_EPOCHS = 5
 """A first epoch or two in which little happens are usual."""
 
@@ -45,7 +49,7 @@ def rate_too_high(facts: RunFacts) -> Remark | None:
     loss = history.loss
     if facts.diverged:
         return _smaller(facts, "The loss became infinite: the steps threw the weights ever further away.", 10)
-    if len(loss) >= 2 and loss[0] > EXPLODED_FIRST * guessing:
+    if len(loss) >= 2 and loss[0] > EXPLODED_FIRST * guessing and history.judged[-1] > RECOVERED * guessing:
         return _smaller(
             facts,
             f"In the first epoch the loss was {loss_words(loss[0])} on average, while guessing has "
@@ -103,12 +107,16 @@ def _jumps(loss: tuple[float, ...], guessing: float) -> list[tuple[float, float]
 
 def _smaller(facts: RunFacts, seen: str, factor: int) -> Remark:
     rate = with_rate(facts.config, facts.config.training.learning_rate / factor)
+    tuning = facts.config.training.fine_tuning
+    if tuning is not None:  # nobody knows which phase it was, and the second one's rate follows from the first one's
+        gentler = replace(tuning, learning_rate=_rounded(tuning.learning_rate / factor))
+        rate = replace(rate, training=replace(rate.training, fine_tuning=gentler))
     part = {3: "A third", 10: "A tenth"}[factor]
     return Remark(
         "rate_too_high",
         "Learning rate too high.",
         f"{seen} {part} of the learning rate takes smaller steps.",
-        NextStep(f"Try {decimal(rate.training.learning_rate)}", rate),
+        NextStep(f"Try learning rate {decimal(rate.training.learning_rate)}", rate),
     )
 
 
@@ -121,6 +129,8 @@ def rate_too_low(facts: RunFacts) -> Remark | None:
     learned = facts.first_phase.loss[training.warmup_epochs :][: len(losses)]
     if len(losses) < LEAST_EPOCHS or any(_has_learned(series, facts.guessing) for series in (losses, learned)):
         return None
+    bad_start = next((epoch for epoch, loss in enumerate(losses) if loss < BEGINNING * facts.guessing), 0)
+    losses = losses[min(bad_start, len(losses) - LEAST_EPOCHS) :]
     falls = [(before - after) / before for before, after in pairwise(losses)]
     half = len(falls) // 2
     is_slow = 0 < mean(falls) < SLOW_FALL and mean(falls[-half:]) > UNABATED * mean(falls[:half])
@@ -135,7 +145,7 @@ def rate_too_low(facts: RunFacts) -> Remark | None:
         f"In {count(len(losses), 'epoch')} the {kind} fell only from {loss_words(losses[0])} to "
         f"{loss_words(losses[-1])}, in small steps of the same size; guessing has {loss_words(facts.guessing)}. "
         f"Steps that are {'ten' if factor == 10 else 'three'} times as large get there sooner.",
-        NextStep(f"Try {decimal(config.training.learning_rate)}", config),
+        NextStep(f"Try learning rate {decimal(config.training.learning_rate)}", config),
     )
 
 
@@ -145,5 +155,8 @@ def _has_learned(losses: tuple[float, ...], guessing: float) -> bool:
 
 def with_rate(config: RunConfig, rate: float) -> RunConfig:
     """Return settings with another learning rate, rounded to one digit that counts, as the choices on Train are."""
-    rounded = min(LARGEST_RATE, max(SMALLEST_RATE, float(f"{rate:.0e}")))
-    return replace(config, training=replace(config.training, learning_rate=rounded))
+    return replace(config, training=replace(config.training, learning_rate=_rounded(rate)))
+
+
+def _rounded(rate: float) -> float:
+    return min(LARGEST_RATE, max(SMALLEST_RATE, float(f"{rate:.0e}")))
