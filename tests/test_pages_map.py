@@ -29,6 +29,7 @@ from tlcore.mapping import sample
 from tlcore.mapping.maps import backbone_of_map, make_map, map_key, map_sample, read_map
 from tlcore.model.cut import plan_model
 from tlcore.storage.datasets import commit_version, current_dataset
+from tlcore.storage.ensembles import EnsembleConfig, create_ensemble
 from tlcore.storage.exams import open_exam
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import claim_job, end_job, last_job, read_request
@@ -232,6 +233,22 @@ def test_simple_heads_and_models_without_answers_have_a_map_too(make_finished: M
     for path in finished.home.run_dir(run_id).glob("*.npz"):
         path.unlink()
     assert "0 with a ring" in plot(open_map(finished, run_id))["description"]
+
+
+def test_a_group_has_a_map_by_the_backbone_of_its_runs(make_finished: Make) -> None:  # noqa: F811
+    finished = make_finished()
+    runs = (finished.add_run(wrong=(0,)), finished.add_run(wrong=(0,)))
+    cache_features(finished.home, finished.dataset)
+    group = create_ensemble(
+        finished.engine,
+        finished.project_id,
+        "Both",
+        finished.version,
+        EnsembleConfig(runs, (0.5, 0.5)),
+        test_correct=40,
+        test_total=40,
+    )
+    assert "1 with a ring" in plot(open_map(finished, group))["description"]
 
 
 def test_classes_differ_in_shape_where_their_colours_are_the_same() -> None:
