@@ -15,7 +15,8 @@ Figure: TypeAlias = dict[str, Any]
 
 _component = st.components.v2.component(
     "transfer_lab_live_plot",
-    html="<div class='live-plot' role='figure' style='width: 100%'></div>"
+    html="<div class='live-plot-window' style='overflow-x: auto; overflow-y: hidden'>"
+    "<div class='live-plot' role='figure' style='width: 100%'></div></div>"
     "<p class='live-plot-notice' hidden>This chart could not be drawn. Reload the page.</p>",
     js=Path(__file__).with_suffix(".js").read_text(encoding="utf-8"),
     isolate_styles=False,  # Plotly puts its own styles into the page
@@ -30,6 +31,7 @@ def live_plot(
     description: str,
     on_click: Callable[[], None] | None = None,
     toolbar: bool = True,
+    min_width: int = 0,
 ) -> None:
     """Draw a figure, or change the one that was drawn under this key.
 
@@ -43,6 +45,7 @@ def live_plot(
         description: What the chart shows, with its numbers, in a sentence for people who cannot see it.
         on_click: Called when a mark with `customdata` is clicked; `st.session_state[key].clicked` is its first value.
         toolbar: Whether Plotly's buttons (zoom, save) appear under the pointer.
+        min_width: In pixels; a narrower page scrolls the chart.
     """
     data = {
         "figure": figure,
@@ -51,6 +54,7 @@ def live_plot(
         "description": description,
         "clickable": on_click is not None,
         "toolbar": toolbar,
+        "min_width": min_width,
     }
     # A height of its own for the element would add a scroll bar; the script sets the height of the drawing.
     _component(key=key, data=data, on_clicked_change=on_click or (lambda: None))
