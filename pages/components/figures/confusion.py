@@ -74,14 +74,12 @@ def confusion_figure(
 
     def text(row: int, column: int) -> str:
         pictures, total = int(matrix[row, column]), int(totals[row])
-        if is_many or not (pictures or is_few):
+        if not (pictures or is_few):
             return ""
         return _share_words(pictures, total, " %" if is_few else "") if in_percent else str(pictures)
 
     def hover(row: int, column: int) -> str:
         pictures, total = int(matrix[row, column]), int(totals[row])
-        if is_many and not pictures:  # ten thousand texts are a megabyte
-            return ""
         share = f"{pictures:,} of {total:,} = {accuracy_with_interval(pictures, total)}" if total else "no pictures"
         return f"is {plot_label(class_names[row], 60)}, model said {plot_label(class_names[column], 60)}<br>{share}"
 
@@ -90,7 +88,7 @@ def confusion_figure(
         "x": names,
         "y": names,
         "colorscale": [[0, WRONG[theme]], [0.5, PALE[theme]], [1, RIGHT[theme]]],
-        "texttemplate": "%{text}",
+        "texttemplate": "" if is_many else "%{text}",
         "textfont": {"size": _text_size(num_classes)} if is_few else {},  # otherwise as large as the cells allow
         "zmin": -1,
         "zmax": 1,
@@ -102,7 +100,6 @@ def confusion_figure(
     places = [[(row, column) for column in order] for row in order]
     with_pictures = heat | {
         "z": [[shades[place].item() if matrix[place] else None for place in line] for line in places],
-        "text": [[text(*place) if matrix[place] else "" for place in line] for line in places],
         "hovertext": [[hover(*place) if matrix[place] else "" for place in line] for line in places],
         "hoverinfo": "text",
         "customdata": [
@@ -111,13 +108,14 @@ def confusion_figure(
     }
     without = heat | {
         "z": [[None if matrix[place] else 0 for place in line] for line in places],
-        "text": [["" if matrix[place] else text(*place) for place in line] for line in places],
     }
-    if is_many:
+    if is_many:  # ten thousand texts would be a megabyte
         without["hovertemplate"] = "is %{y}, model said %{x}<br>no pictures<extra></extra>"
     else:
         without["hovertext"] = [["" if matrix[place] else hover(*place) for place in line] for line in places]
         without["hoverinfo"] = "text"
+        with_pictures["text"] = [[text(*place) if matrix[place] else "" for place in line] for line in places]
+        without["text"] = [["" if matrix[place] else text(*place) for place in line] for line in places]
     axis = {
         "tickfont": {"size": 15 if is_few else 10 if is_many else 12, "color": INK[theme]},
         "showgrid": False,
