@@ -178,3 +178,11 @@ def test_two_classes_have_no_order(make_finished: Callable[..., Finished]) -> No
     assert not [one for one in page.toggle if one.key == "confusion-alike"]
     check(page.segmented_control(key="confusion-unit").set_value("percent").run())
     assert layers(figure_of(page), "text") == [["95 %", "5 %"], ["0 %", "100 %"]]
+
+
+def test_long_names_that_begin_alike_are_told_apart_by_their_ends() -> None:
+    names = ["aquarium fish, red", "aquarium fish, blue", "aquarium fish, bl\u200bue"]
+    shown = confusion_figure(np.eye(3, dtype=np.int64), names, (0, 1, 2))["data"][0]["x"]
+    assert shown[:2] == ["aquarium fish…", "aquariu…, blue"]
+    assert len(set(shown)) == 3
+    assert all(len(name) <= 14 for name in shown)

@@ -101,9 +101,8 @@ def _draw_matrix(evaluation: Evaluation, split: Split, cells: dict[tuple[int, in
 
     def take_tapped() -> None:
         place = st.session_state[MATRIX_KEY].clicked
-        if isinstance(place, int):
-            cell = divmod(place, len(names))
-            st.session_state[CELL_KEY] = None if cell == st.session_state.get(CELL_KEY) else cell
+        if isinstance(place, int):  # a finger's tap may come twice, so the second one must not take it back
+            st.session_state[CELL_KEY] = divmod(place, len(names))
 
     live_plot(
         confusion_figure(
