@@ -69,12 +69,17 @@ def planted(num_classes: int, group_size: int, seed: int = 0) -> tuple[Matrix, N
     return matrix, group_of
 
 
+def runs_of_groups(order: Sequence[int], group_of: NDArray[np.int64]) -> list[int]:
+    """Return the groups in the order of their classes, once for each time that one begins."""
+    return [int(group) for group, _ in itertools.groupby(group_of[list(order)])]
+
+
 @pytest.mark.parametrize(("num_classes", "group_size"), [(6, 2), (10, 5), (37, 4), (100, 10)])
 def test_planted_groups_of_look_alikes_stand_together(num_classes: int, group_size: int) -> None:
     matrix, group_of = planted(num_classes, group_size)
     order = alike_order(matrix)
     assert sorted(order) == list(range(num_classes))
-    runs = [group for group, _ in itertools.groupby(group_of[list(order)])]
+    runs = runs_of_groups(order, group_of)
     assert len(runs) == len(set(group_of))
     assert alike_order(matrix) == order
 

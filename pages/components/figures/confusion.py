@@ -23,6 +23,12 @@ FEW_CLASSES = 8
 MANY_CLASSES = 30
 """Beyond, cells are too small for a number: colour shows it, and the words under the pointer."""
 
+NAME_LENGTH = 14
+"""Longer names are cut beside the matrix; the whole name stands under the pointer."""
+
+LEAST_CELL = 9
+"""Pixels that a finger finds; a narrow page scrolls a matrix that needs more than it has."""
+
 COMMON_MISTAKES = 3
 """So many kinds of mistakes are told in words."""
 
@@ -61,20 +67,19 @@ def confusion_figure(
     """
     num_classes, theme = len(class_names), "dark" if dark else "light"
     is_few, is_many = num_classes <= FEW_CLASSES, num_classes > MANY_CLASSES
-    names = unique_names([class_names[index] for index in order], 14 if is_few else 10)
-    shades = np.round(_shades(matrix), 3)
+    names = unique_names([class_names[index] for index in order], NAME_LENGTH)
+    # Where no number is written, the colour says what a number would.
+    shades = np.round(_shades(row_shares(matrix) if in_percent or not is_many else matrix / max(1, matrix.max())), 3)
     totals = matrix.sum(axis=1)
 
     def text(row: int, column: int) -> str:
         pictures, total = int(matrix[row, column]), int(totals[row])
-        if is_many or not (pictures or is_few):
+        if not (pictures or is_few):
             return ""
         return _share_words(pictures, total, " %" if is_few else "") if in_percent else str(pictures)
 
     def hover(row: int, column: int) -> str:
         pictures, total = int(matrix[row, column]), int(totals[row])
-        if is_many and not pictures:  # ten thousand texts are a megabyte
-            return ""
         share = f"{pictures:,} of {total:,} = {accuracy_with_interval(pictures, total)}" if total else "no pictures"
         return f"is {plot_label(class_names[row], 60)}, model said {plot_label(class_names[column], 60)}<br>{share}"
 
@@ -83,6 +88,8 @@ def confusion_figure(
         "x": names,
         "y": names,
         "colorscale": [[0, WRONG[theme]], [0.5, PALE[theme]], [1, RIGHT[theme]]],
+        "texttemplate": "" if is_many else "%{text}",
+        "textfont": {"size": _text_size(num_classes)} if is_few else {},  # otherwise as large as the cells allow
         "zmin": -1,
         "zmax": 1,
         "showscale": False,
@@ -93,8 +100,6 @@ def confusion_figure(
     places = [[(row, column) for column in order] for row in order]
     with_pictures = heat | {
         "z": [[shades[place].item() if matrix[place] else None for place in line] for line in places],
-        "text": [[text(*place) if matrix[place] else "" for place in line] for line in places],
-        "texttemplate": "%{text}",
         "hovertext": [[hover(*place) if matrix[place] else "" for place in line] for line in places],
         "hoverinfo": "text",
         "customdata": [
@@ -103,14 +108,14 @@ def confusion_figure(
     }
     without = heat | {
         "z": [[None if matrix[place] else 0 for place in line] for line in places],
-        "text": [["" if matrix[place] else text(*place) for place in line] for line in places],
-        "texttemplate": "%{text}",
     }
-    if is_many:
+    if is_many:  # ten thousand texts would be a megabyte
         without["hovertemplate"] = "is %{y}, model said %{x}<br>no pictures<extra></extra>"
     else:
         without["hovertext"] = [["" if matrix[place] else hover(*place) for place in line] for line in places]
         without["hoverinfo"] = "text"
+        with_pictures["text"] = [[text(*place) if matrix[place] else "" for place in line] for line in places]
+        without["text"] = [["" if matrix[place] else text(*place) for place in line] for line in places]
     axis = {
         "tickfont": {"size": 15 if is_few else 10 if is_many else 12, "color": INK[theme]},
         "showgrid": False,
@@ -133,10 +138,9 @@ def confusion_figure(
     }
 
 
-def _shades(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return a shade for each cell: right answers from 0 to 1, mistakes from 0 to -1."""
-    shares = row_shares(matrix)
-    diagonal = np.eye(len(matrix), dtype=bool)
+def _shades(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a shade for each cell from its share in `[0, 1]`: right answers from 0 to 1, mistakes from 0 to -1."""
+    diagonal = np.eye(len(shares), dtype=bool)
     # A few mistakes shall be seen from the back of the room: their scale ends at the worst cell and jumps at one.
     worst = max(WORST_AT_LEAST, float(shares[~diagonal].max(initial=0)))
     wrong = np.where(shares > 0, PALEST_MISTAKE + (1 - PALEST_MISTAKE) * shares / worst, 0)
@@ -152,6 +156,10 @@ def _share_words(pictures: int, total: int, unit: str) -> str:
     if SURE <= share < 1:
         return f"&gt;99{unit}"
     return percent(share).removesuffix(" %") + unit
+
+
+def _text_size(num_classes: int) -> int:
+    return 24 if num_classes <= 4 else 16
 
 
 def _frame(row: int, column: int, color: str) -> dict[str, object]:
@@ -180,3 +188,8 @@ def confusion_height(num_classes: int) -> int:
     return (
         min(200 + 24 * num_classes, 900) if num_classes <= MANY_CLASSES else max(900, min(130 + 13 * num_classes, 1500))
     )
+
+
+def confusion_width(num_classes: int) -> int:
+    """Return the least width of a confusion matrix in pixels, with room for the names on its left."""
+    return 110 + LEAST_CELL * num_classes

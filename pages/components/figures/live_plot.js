@@ -89,6 +89,10 @@ export default function (component) {
   const pictures = picturePanel(parentElement.querySelector(".live-plot-picture"), data.pictures);
   element.setAttribute("aria-label", data.description);
   element.style.height = `${data.height}px`;
+  element.style.minWidth = `${data.min_width}px`;
+  const view = parentElement.querySelector(".live-plot-window");
+  if (view.scrollWidth > view.clientWidth) view.tabIndex = 0; // for those who scroll by keys
+  else view.removeAttribute("tabindex");
   const update = (latest.get(element) ?? 0) + 1;
   latest.set(element, update);
   loadPlotly(data.address)

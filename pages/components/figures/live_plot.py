@@ -15,7 +15,8 @@ Figure: TypeAlias = dict[str, Any]
 
 _component = st.components.v2.component(
     "transfer_lab_live_plot",
-    html="<div class='live-plot' role='figure' style='width: 100%'></div>"
+    html="<div class='live-plot-window' style='overflow-x: auto; overflow-y: hidden'>"
+    "<div class='live-plot' role='figure' style='width: 100%'></div></div>"
     "<div class='live-plot-picture' aria-hidden='true' hidden style='position: fixed; z-index: 1000; padding: 6px; "
     "pointer-events: none; background: var(--st-secondary-background-color); border: 1px solid var(--st-border-color); "
     "border-radius: 6px; line-height: 1.3'><img alt='' width='128' height='128' style='object-fit: contain; "
@@ -38,6 +39,7 @@ def live_plot(
     on_select: Callable[[], None] | None = None,
     pictures: str = "",
     toolbar: bool = True,
+    min_width: int = 0,
 ) -> None:
     """Draw a figure, or change the one that was drawn under this key.
 
@@ -55,6 +57,7 @@ def live_plot(
         pictures: Address of the picture that the pointer on a mark shows, with `{}` for its `customdata`; beside it
             stand the trace's `meta` and the mark's `text`.
         toolbar: Whether Plotly's buttons (zoom, save) appear under the pointer.
+        min_width: In pixels; a narrower page scrolls the chart.
     """
     data = {
         "figure": figure,
@@ -65,6 +68,7 @@ def live_plot(
         "selectable": on_select is not None,
         "pictures": pictures,
         "toolbar": toolbar,
+        "min_width": min_width,
     }
     # A height of its own for the element would add a scroll bar; the script sets the height of the drawing.
     _component(

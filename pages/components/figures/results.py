@@ -82,10 +82,17 @@ def unique_names(class_names: Sequence[str], max_length: int) -> list[str]:
     names: list[str] = []
     for name in class_names:
         shown, copy = plot_label(name, max_length), 2
+        if shown in names:  # names that begin alike often end differently
+            shown = plot_label(_without_middle(name, max_length))
         while shown in names:
             shown, copy = f"{plot_label(name, max_length - 2)} {copy}", copy + 1
         names.append(shown)
     return names
+
+
+def _without_middle(name: str, max_length: int) -> str:
+    end = (max_length - 1) // 2
+    return name if len(name) <= max_length else f"{name[: max_length - 1 - end]}…{name[-end:]}"
 
 
 def ranked_classes(probabilities: Sequence[float] | NDArray[np.float32]) -> list[int]:

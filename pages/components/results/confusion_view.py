@@ -8,7 +8,14 @@ from typing import Literal
 import streamlit as st
 
 from pages.components.colors import is_dark
-from pages.components.figures.confusion import FEW_CLASSES, confusion_figure, confusion_height, confusion_words
+from pages.components.figures.confusion import (
+    FEW_CLASSES,
+    MANY_CLASSES,
+    confusion_figure,
+    confusion_height,
+    confusion_width,
+    confusion_words,
+)
 from pages.components.figures.live_plot import live_plot
 from pages.components.results.answered_pictures import show_answered
 from pages.components.text import count, label, plain
@@ -69,7 +76,7 @@ def _draw_matrix(evaluation: Evaluation, split: Split, cells: dict[tuple[int, in
         help="The field calls this table the **confusion matrix**. Each row is what the pictures are, each column "
         "what the model said. On the diagonal they agree; every other cell counts one kind of mistake.",
     )
-    st.caption(f"Each cell is some of the {split} pictures. Those on the diagonal are right. Tap one to see them.")
+    said = st.container()
     with st.container(horizontal=True, vertical_alignment="center"):
         unit = st.segmented_control(
             "What the cells say",
@@ -87,13 +94,15 @@ def _draw_matrix(evaluation: Evaluation, split: Split, cells: dict[tuple[int, in
             "become blocks along the diagonal. (Hierarchical clustering of the shares that are mixed up, average "
             "linkage, optimal leaf ordering.)",
         )
+    said.caption(
+        f"{_meaning(len(names), split, unit)} Those on the diagonal are right. Tap a cell to see its pictures."
+    )
     order = alike_order(matrix) if together else tuple(range(len(names)))
 
     def take_tapped() -> None:
         place = st.session_state[MATRIX_KEY].clicked
-        if isinstance(place, int):
-            cell = divmod(place, len(names))
-            st.session_state[CELL_KEY] = None if cell == st.session_state.get(CELL_KEY) else cell
+        if isinstance(place, int):  # a finger's tap may come twice, so the second one must not take it back
+            st.session_state[CELL_KEY] = divmod(place, len(names))
 
     live_plot(
         confusion_figure(
@@ -109,6 +118,7 @@ def _draw_matrix(evaluation: Evaluation, split: Split, cells: dict[tuple[int, in
         description=confusion_words(matrix, names),
         on_click=take_tapped,
         toolbar=False,
+        min_width=confusion_width(len(names)),
     )
     st.selectbox(
         "See the pictures of a cell",
@@ -118,6 +128,18 @@ def _draw_matrix(evaluation: Evaluation, split: Split, cells: dict[tuple[int, in
         placeholder="What it is → what the model said",
         key=CELL_KEY,
     )
+
+
+def _meaning(num_classes: int, split: Split, unit: Unit) -> str:
+    """Say what the cells say."""
+    if num_classes > MANY_CLASSES:
+        what = f"the {split} pictures of its row" if unit == "percent" else f"{split} pictures"
+        return (
+            f"The stronger the colour of a cell, the {'larger its share of' if unit == 'percent' else 'more'} {what}."
+        )
+    if unit == "percent":
+        return f"Each row is the {split} pictures of one class: each number says how many of 100 got which answer."
+    return f"Each number counts {split} pictures."
 
 
 def _cell_words(cell: ConfusionCell, class_names: tuple[str, ...]) -> str:
