@@ -10,13 +10,13 @@ import numpy as np
 import streamlit as st
 
 from pages.components.amounts import chance
+from pages.components.errors import show_error
 from pages.components.figures.heat import heat_picture
 from pages.components.results.answers import Answer
 from pages.components.results.trained_models import Model, predictor_of
 from pages.components.state import Context
 from pages.components.text import label, plain
 from tlcore.errors import ImageError, RunError
-from tlcore.images.resizing import decode_image
 from tlcore.results.evaluation import Mistake
 
 if TYPE_CHECKING:
@@ -213,16 +213,24 @@ def why_of_answers(model: Model, predictor: Predictor) -> Callable[[Answer, str 
     def draw(answer: Answer, truth: str | None) -> None:
         key = f"why-{hashlib.sha256(answer.picture).hexdigest()[:16]}"
         if st.toggle("Why this answer?", key=key, help="Shows which parts of the picture speak for it."):
+            from tlcore.images.resizing import decode_image
+
             show_why(model, predictor, decode_image(answer.picture), key, truth=truth)
 
     return draw
 
 
-def why_of(context: Context, model: Model) -> Callable[[Mistake], None]:
-    """Return what draws, below a mistake, a button that opens its why."""
+def why_of(context: Context, model: Model, place: str = "mistakes") -> Callable[[Mistake], None]:
+    """Return what draws, below a picture with its answer, a button that opens its why.
+
+    Args:
+        context: Where the pictures are.
+        model: Whose answers they are.
+        place: Tells these buttons from others on the page below the same picture.
+    """
 
     def draw(mistake: Mistake) -> None:
-        key = f"why-{mistake.y_true}-{mistake.image[:20]}"
+        key = f"why-{place}-{mistake.y_true}-{mistake.image[:20]}"
         if st.button("Why?", key=key, type="tertiary", icon=":material/search_insights:"):
             _open_why(context, model, mistake)
 
@@ -231,13 +239,16 @@ def why_of(context: Context, model: Model) -> Callable[[Mistake], None]:
 
 @st.dialog("Why this answer?", width="large")
 def _open_why(context: Context, model: Model, mistake: Mistake) -> None:
+    from tlcore.images.resizing import decode_image
+
     try:
         predictor = predictor_of(context, model)
         pixels = decode_image(context.images.read(mistake.image))
     except (RunError, ImageError) as error:
-        st.error(str(error))
+        show_error(error)
         return
     names = predictor.class_names
     is_name, said = names[mistake.y_true], names[mistake.y_pred]
-    st.markdown(f"It is **{label(is_name)}**, the model said **{label(said)}**.")
+    agrees = "and the model says so too" if is_name == said else f"the model said **{label(said)}**"
+    st.markdown(f"It is **{label(is_name)}**, {agrees}.")
     show_why(model, predictor, pixels, f"why-panel-{mistake.image[:20]}", truth=is_name)
