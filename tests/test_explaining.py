@@ -76,7 +76,7 @@ def test_log_odds_see_what_shakes_a_sure_answer_and_are_finite() -> None:
     assert odds[3] == -odds[4] > odds[1]
 
 
-@pytest.mark.parametrize("detail", [0.001, 0.2, 0.5, 1])
+@pytest.mark.parametrize("detail", [0.001, 0.2, 0.29, 0.3, 0.5, 1])
 def test_the_covers_together_cover_everything_and_nothing_beside_it(detail: float) -> None:
     hidden = np.zeros((47, 90), bool)
     for box in boxes_of(detail):
@@ -104,7 +104,9 @@ def test_a_slow_model_is_asked_about_fewer_places() -> None:
     assert most == sum(places**2 for _, places in covering.COVERS)
     slow = 2 * covering.BUDGET_SECONDS / most
     assert len(boxes_of(affordable_detail(slow))) == pytest.approx(most / 2, rel=0.2)
-    assert len(boxes_of(affordable_detail(10))) == len(covering.COVERS) * covering.LEAST_PER_SIDE**2
+    slower = 8 * covering.BUDGET_SECONDS / most
+    assert most / 8 * 0.7 <= len(boxes_of(affordable_detail(slower))) <= most / 8
+    assert len(boxes_of(affordable_detail(10))) == covering.LEAST_PER_SIDE**2
 
 
 def test_a_large_picture_is_covered_in_the_size_in_which_the_model_sees_it() -> None:

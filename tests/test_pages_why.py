@@ -134,11 +134,11 @@ def test_the_map_colours_its_place_and_leaves_the_rest_of_the_picture() -> None:
 def test_a_map_that_says_little_is_pale() -> None:
     values = np.zeros((6, 6), np.float32)
     values[2, 2] = 0.01
-    layer = np.asarray(Image.open(BytesIO(heat_layer(values))))
-    assert layer.shape == (24, 24, 4)
+    layer = np.asarray(Image.open(BytesIO(heat_layer(values, 640, 480))))
+    assert layer.shape == (72, 96, 4)
     assert layer[..., 3].max() < 10
     values[2, 2] = 3
-    assert np.asarray(Image.open(BytesIO(heat_layer(values))))[..., 3].max() > 150
+    assert np.asarray(Image.open(BytesIO(heat_layer(values, 640, 480))))[..., 3].max() > 150
 
 
 def test_the_browser_can_only_send_a_part_of_the_picture() -> None:

@@ -19,6 +19,10 @@ from tlcore.results.prediction import Predictor
 COVERS = ((1 / 5, 7), (1 / 7, 9))
 """Sides of the covers, as parts of the picture's, and along how many places each is moved. One size alone misses what
 is much larger or smaller."""
+TWO_SIZES_FROM = 0.3
+"""With fewer places than this part of them, one size of cover does more."""
+OVERLAP = 1.5
+"""Side of that cover, in steps from one place to the next."""
 LEAST_PER_SIDE = 3
 BUDGET_SECONDS = 0.8
 """A slow model is asked about fewer places, so that nobody waits longer."""
@@ -111,13 +115,19 @@ def affordable_detail(seconds: float) -> float:
 
 def boxes_of(detail: float) -> list[Box]:
     """Return the parts that are covered one after the other, so many parts of `COVERS`; together they cover all."""
+    if detail < TWO_SIZES_FROM:
+        per_side = max(LEAST_PER_SIDE, int(np.sqrt(detail * sum(places**2 for _, places in COVERS))))
+        return _boxes(OVERLAP / (per_side - 1 + OVERLAP), per_side)
     boxes = []
     for share, places in COVERS:
-        per_side = max(LEAST_PER_SIDE, round(places * np.sqrt(detail)))
-        side = max(share, 1 / per_side)
-        starts = np.linspace(0, 1 - side, per_side)
-        boxes += [Box(float(left), float(top), side, side) for top in starts for left in starts]
+        per_side = round(places * np.sqrt(detail))
+        boxes += _boxes(max(share, 1 / per_side), per_side)
     return boxes
+
+
+def _boxes(side: float, per_side: int) -> list[Box]:
+    starts = np.linspace(0, 1 - side, per_side)
+    return [Box(float(left), float(top), side, side) for top in starts for left in starts]
 
 
 def shrunk(pixels: NDArray[np.uint8], image_size: int) -> NDArray[np.uint8]:

@@ -70,6 +70,9 @@ class View:
         note: Who gave it, or why there is none.
         said: What became of the last session.
         hint: What to do next.
+        heat: The address of the heat map that lies on top; empty for none.
+        heat_words: What it shows.
+        heat_at: When it was made, in seconds of the monotonic clock.
     """
 
     answered: int = 0
@@ -78,6 +81,9 @@ class View:
     note: str = ""
     said: str = ""
     hint: str = ""
+    heat: str = ""
+    heat_words: str = ""
+    heat_at: float = 0.0
 
 
 def draw_camera(
@@ -115,6 +121,8 @@ def draw_camera(
         "note": view.note,
         "said": view.said,
         "hint": view.hint,
+        "heat": view.heat,
+        "heat_words": view.heat_words,
     }
 
     def pass_on() -> None:

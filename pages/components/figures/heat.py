@@ -18,6 +18,7 @@ LEAST_FALL = 0.5
 """What makes the logarithm of the odds fall by less is drawn paler: nothing in the picture says much."""
 
 SHOWN_SIDE = 720
+LAYER_SIDE = 96
 STRONGEST = 0.85
 """So much of the picture is hidden where it is warmest and the map is not see-through at all."""
 
@@ -49,12 +50,19 @@ def heat_picture(pixels: NDArray[np.uint8], values: NDArray[np.float32], opacity
     return buffer.getvalue()
 
 
-def heat_layer(values: NDArray[np.float32], opacity: float = 0.75) -> bytes:
-    """Return a heat map alone, small, see-through where it says nothing, as the bytes of a PNG file."""
+def heat_layer(values: NDArray[np.float32], width: int, height: int, opacity: float = 0.75) -> bytes:
+    """Return a heat map alone, see-through where it says nothing, as the bytes of a small PNG file.
+
+    Args:
+        values: `HeatMap.values`.
+        width: Of the picture, in pixels; the map has the same shape.
+        height: Of the picture.
+        opacity: How strong the map is, from 0 to 1.
+    """
     from PIL import Image
 
-    rows, columns = values.shape
-    warmth = _warmth(values, (4 * columns, 4 * rows))
+    scale = LAYER_SIDE / max(width, height)
+    warmth = _warmth(values, (max(1, round(scale * width)), max(1, round(scale * height))))
     layer = np.zeros((*warmth.shape, 4), np.uint8)
     layer[..., :3] = np.where(warmth[..., None] > 0, WARM, COOL)
     layer[..., 3] = 255 * opacity * np.abs(warmth)

@@ -10,6 +10,7 @@ import numpy as np
 import streamlit as st
 
 from pages.components.amounts import chance
+from pages.components.errors import show_error
 from pages.components.figures.heat import heat_picture
 from pages.components.results.answers import Answer
 from pages.components.results.nearest import show_nearest
@@ -17,7 +18,6 @@ from pages.components.results.trained_models import Model, predictor_of
 from pages.components.state import Context
 from pages.components.text import label, plain
 from tlcore.errors import ImageError, RunError
-from tlcore.images.resizing import decode_image
 from tlcore.results.evaluation import Answered
 
 if TYPE_CHECKING:
@@ -214,13 +214,21 @@ def why_of_answers(model: Model, predictor: Predictor) -> Callable[[Answer], Non
     def draw(answer: Answer) -> None:
         key = f"why-{hashlib.sha256(answer.picture).hexdigest()[:16]}"
         if st.toggle("Why this answer?", key=key, help="Shows which parts of the picture speak for it."):
+            from tlcore.images.resizing import decode_image
+
             show_why(model, predictor, decode_image(answer.picture), key, truth=answer.truth)
 
     return draw
 
 
 def why_of(context: Context, model: Model, key: str = "mistake") -> Callable[[Answered], None]:
-    """Return what draws, below an answered picture, a button that opens its why; arguments as of `fixes_of`."""
+    """Return what draws, below an answered picture, a button that opens its why.
+
+    Args:
+        context: Where the pictures are.
+        model: Whose answers they are.
+        key: Tells these buttons from others on the page below the same picture.
+    """
 
     def draw(answered: Answered) -> None:
         button = f"{key}-why-{answered.y_true}-{answered.image[:20]}"
@@ -232,15 +240,17 @@ def why_of(context: Context, model: Model, key: str = "mistake") -> Callable[[An
 
 @st.dialog("Why this answer?", width="large")
 def _open_why(context: Context, model: Model, answered: Answered) -> None:
+    from tlcore.images.resizing import decode_image
+
     try:
         predictor = predictor_of(context, model)
         pixels = decode_image(context.images.read(answered.image))
     except (RunError, ImageError) as error:
-        st.error(str(error))
+        show_error(error)
         return
     names = predictor.class_names
     is_name, said = names[answered.y_true], names[answered.y_pred]
-    also = ", and so " if said == is_name else ", "
-    st.markdown(f"It is **{label(is_name)}**{also}the model said **{label(said)}**.")
+    agrees = "and the model says so too" if is_name == said else f"the model said **{label(said)}**"
+    st.markdown(f"It is **{label(is_name)}**, {agrees}.")
     show_why(model, predictor, pixels, f"why-panel-{answered.image[:20]}", truth=is_name)
     show_nearest(context, model, answered.image)
