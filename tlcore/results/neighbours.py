@@ -227,13 +227,14 @@ def read_vectors(
     keys = request_keys([_request(comparison, item) for item in items], comparison.augmentation)
     missing = set(features.missing(keys))
     there = [place for place in range(len(items)) if place not in missing]
-    rows = [np.zeros((0, prefix.shape[-1]), np.float32)]
+    vectors = np.empty((len(there), prefix.shape[-1]), np.float32)
     if there:
         table = features.table([keys[place] for place in there])
         step = max(1, CHUNK_BYTES // _record_bytes(prefix))
         for start in range(0, len(there), step):
-            rows.append(unit_length(pooled(table.take(np.arange(start, min(start + step, len(there)))))))
-    return tuple(items[place] for place in there), np.concatenate(rows)
+            rows = np.arange(start, min(start + step, len(there)))
+            vectors[rows] = unit_length(pooled(table.take(rows)))
+    return tuple(items[place] for place in there), vectors
 
 
 def _request(comparison: Comparison, item: Item) -> ViewRequest:
