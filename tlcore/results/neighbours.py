@@ -41,8 +41,12 @@ NOTHING_FROZEN = (
     "compared."
 )
 NOT_CACHED = (
-    "The features of its training pictures are not on this computer any more. "
-    "Train simple heads on Understand, which takes seconds: that computes them again."
+    "The features of this model's training pictures are not on this computer (any more). "
+    "Train simple heads on Understand, which takes seconds: that computes them."
+)
+ONLY_ITS_OWN = (
+    "The features of this model's training pictures are not on this computer any more. "
+    "Train it again: that computes them."
 )
 
 
@@ -198,7 +202,8 @@ def load_neighbours(dataset: Dataset, compared: Sequence[Comparison], home: Data
             name_of = {label.id: label.name for label in dataset.classes}
             names = tuple(name_of[item.class_id] for item in items)
             return Neighbours(comparison, items, names, vectors, len(training))
-    raise RunError(NOT_CACHED)
+    # Simple heads look at the pictures as they are, through the whole backbone.
+    raise RunError(NOT_CACHED if any(one.is_whole and not one.has_views for one in compared) else ONLY_ITS_OWN)
 
 
 def even_share(comparison: Comparison, items: Sequence[Item], at_most: int = sys.maxsize) -> Sequence[Item]:
