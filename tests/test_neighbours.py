@@ -134,11 +134,13 @@ def test_a_model_that_learned_everything_itself_has_nothing_to_compare_by(home: 
     assert "learned everything itself" in NOTHING_FROZEN
 
 
-def test_random_weights_count_only_where_the_model_looks_through_them() -> None:
+def test_random_weights_count_only_where_the_model_looks_through_them(home: DataRoot) -> None:
     whole = plan_model(replace(MODEL, weights="random")).prefix
     assert [one.prefix for one in comparisons(replace(MODEL, weights="random"))] == [whole]
     thawed = comparisons(RunConfig(model=replace(THAWED, weights="random")))
     assert [one.is_whole for one in thawed] == [False]
+    with pytest.raises(RunError, match="Train it again"):
+        load_neighbours(Dataset(), thawed, home)
 
 
 def test_a_new_picture_finds_training_pictures_of_its_colour(ready_home: DataRoot, colours: Dataset) -> None:

@@ -41,8 +41,12 @@ NOTHING_FROZEN = (
     "compared."
 )
 NOT_CACHED = (
-    "The features of its training pictures are not on this computer any more. "
-    "Train simple heads on Understand, which takes seconds: that computes them again."
+    "The features of this model's training pictures are not on this computer (any more). "
+    "Train simple heads on Understand, which takes seconds: that computes them."
+)
+ONLY_ITS_OWN = (
+    "The features of this model's training pictures are not on this computer any more. "
+    "Train it again: that computes them."
 )
 
 
@@ -198,7 +202,8 @@ def load_neighbours(dataset: Dataset, compared: Sequence[Comparison], home: Data
             name_of = {label.id: label.name for label in dataset.classes}
             names = tuple(name_of[item.class_id] for item in items)
             return Neighbours(comparison, items, names, vectors, len(training))
-    raise RunError(NOT_CACHED)
+    # Simple heads look at the pictures as they are, through the whole backbone.
+    raise RunError(NOT_CACHED if any(one.is_whole and not one.has_views for one in compared) else ONLY_ITS_OWN)
 
 
 def even_share(comparison: Comparison, items: Sequence[Item], at_most: int = sys.maxsize) -> Sequence[Item]:
@@ -227,13 +232,14 @@ def read_vectors(
     keys = request_keys([_request(comparison, item) for item in items], comparison.augmentation)
     missing = set(features.missing(keys))
     there = [place for place in range(len(items)) if place not in missing]
-    rows = [np.zeros((0, prefix.shape[-1]), np.float32)]
+    vectors = np.empty((len(there), prefix.shape[-1]), np.float32)
     if there:
         table = features.table([keys[place] for place in there])
         step = max(1, CHUNK_BYTES // _record_bytes(prefix))
         for start in range(0, len(there), step):
-            rows.append(unit_length(pooled(table.take(np.arange(start, min(start + step, len(there)))))))
-    return tuple(items[place] for place in there), np.concatenate(rows)
+            rows = np.arange(start, min(start + step, len(there)))
+            vectors[rows] = unit_length(pooled(table.take(rows)))
+    return tuple(items[place] for place in there), vectors
 
 
 def _request(comparison: Comparison, item: Item) -> ViewRequest:

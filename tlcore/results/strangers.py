@@ -17,8 +17,9 @@ ENOUGH_VALIDATION = 40
 """With fewer validation pictures the limit rests on one or two of them."""
 MIN_VALIDATION = 10
 """With fewer there is no limit."""
-# More make the limit no better, and each is compared with all training pictures.
-MAX_VALIDATION = 1_000
+# More make the limit hardly better, by which one in a hundred goes astray, and each is compared with all training
+# pictures.
+MAX_VALIDATION = 500
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -39,14 +39,16 @@ class Alike:
     """What tells how alike pictures are, for one model.
 
     Attributes:
-        neighbours: Its training pictures.
-        frozen: Its frozen part.
-        strangers: Which pictures are unlike them all; `None` where too few validation pictures can say it.
+        key: Names what is compared: the project, the version of its data set, the features.
+        neighbours: The training pictures.
+        frozen: The frozen part.
+        member: The model, or the one of a group by whose features that is told.
     """
 
+    key: tuple[str, int, Comparison]
     neighbours: Neighbours
     frozen: FrozenPart
-    strangers: Strangers | None
+    member: Run | TrainedSimpleHead
 
 
 def show_nearest(context: Context, model: Model, picture: NDArray[np.uint8] | str) -> None:
@@ -62,9 +64,10 @@ def show_nearest(context: Context, model: Model, picture: NDArray[np.uint8] | st
     from tlcore.images.resizing import decode_image
 
     try:
-        alike, member = _alike_of(context, model)
-        pixels = decode_image(context.images.read(picture)) if isinstance(picture, str) else picture
-        vector = alike.frozen.vector(pixels)
+        with st.spinner("Looking for training pictures that are alike"):
+            alike = _alike_of(context, model)
+            pixels = decode_image(context.images.read(picture)) if isinstance(picture, str) else picture
+            vector = alike.frozen.vector(pixels)
     except TransferLabError as error:
         st.info(str(error), icon=":material/info:")
         return
@@ -74,7 +77,7 @@ def show_nearest(context: Context, model: Model, picture: NDArray[np.uint8] | st
         return
     number = {5: "five "}.get(len(found), "")
     st.markdown(f"**The {number}training pictures that the model finds most alike**, the most alike first:")
-    with st.grid(len(found), min_column_width=48, wrap=False, gap="xsmall"):
+    with st.grid(len(found), min_column_width=48, wrap=False, gap="xsmall", vertical_alignment="bottom"):
         for one in found:
             with st.container(gap="xxsmall"):
                 name = f"{plain(one.class_name)}, {chance(one.likeness)} alike"
@@ -85,11 +88,12 @@ def show_nearest(context: Context, model: Model, picture: NDArray[np.uint8] | st
                 st.caption(f"{label(plain(one.class_name, NAME_LENGTH))}  \n{chance(one.likeness)}")
     classes = Counter(one.class_name for one in found).most_common()
     st.markdown(f"Their classes: {', '.join(f'{number} × **{label(name)}**' for name, number in classes)}.")
-    st.caption(_comparison_words(alike.neighbours, model, member))
+    st.caption(_comparison_words(alike, model))
 
 
-def _comparison_words(neighbours: Neighbours, model: Model, member: Run | TrainedSimpleHead) -> str:
+def _comparison_words(alike: Alike, model: Model) -> str:
     """Say by what the pictures were compared."""
+    neighbours, member = alike.neighbours, alike.member
     compared = neighbours.comparison
     what = "the features of the frozen backbone" if compared.is_whole else "the features of its frozen blocks"
     whose = (
@@ -118,8 +122,8 @@ def draw_nearest(context: Context, model: Model, picture: NDArray[np.uint8] | st
 
 def warn_of_stranger(context: Context, model: Model, answer: Answer) -> None:
     """Say below the answer to a picture that it looks like none of the model's classes, where it does."""
-    strangers = _strangers_of(context, model)
-    if strangers is None or not _is_strange(context, model, answer):
+    strangers = _strange_to(context, model, answer)
+    if strangers is None:
         return
     rough = (
         f" There are only {count(strangers.judged_by, 'validation picture')} to tell by, so this is rough."
@@ -135,27 +139,23 @@ def warn_of_stranger(context: Context, model: Model, answer: Answer) -> None:
 
 def stranger_sign(context: Context, model: Model, answer: Answer) -> None:
     """Draw a few words below one answer of many, where its picture looks like none of the model's classes."""
-    if _is_strange(context, model, answer):
+    if _strange_to(context, model, answer) is not None:
         st.caption(":material/person_search: like none of your classes")
 
 
-def _is_strange(context: Context, model: Model, answer: Answer) -> bool:
-    with suppress(TransferLabError):  # without features nothing can be said
-        alike, member = _alike_of(context, model)
-        if alike.strangers is not None:
-            place = (context.project.id, member.version, alike.neighbours.comparison)
-            return _picture_is_strange(answer.picture, place, alike)
-    return False
-
-
-def _strangers_of(context: Context, model: Model) -> Strangers | None:
-    with suppress(TransferLabError):
-        return _alike_of(context, model)[0].strangers
+def _strange_to(context: Context, model: Model, answer: Answer) -> Strangers | None:
+    """Return by what a picture is a stranger; `None` where it is none, or nothing can say so."""
+    with suppress(TransferLabError):  # without features, or with a damaged list of pictures
+        alike = _alike_of(context, model)
+        dataset = context.dataset_of(context.project, model.version)
+        strangers = _load_strangers(alike.key, context.home, alike.neighbours, dataset)
+        if strangers is not None and _picture_is_strange(answer.picture, alike.key, alike.frozen, strangers):
+            return strangers
     return None
 
 
-def _alike_of(context: Context, model: Model) -> tuple[Alike, Run | TrainedSimpleHead]:
-    """Return what tells how alike pictures are, and the model, or the member of a group, by whose features.
+def _alike_of(context: Context, model: Model) -> Alike:
+    """Return what tells how alike pictures are to those that a model learned from.
 
     Raises:
         RunError: If there are no features to compare by, with what to do.
@@ -168,9 +168,13 @@ def _alike_of(context: Context, model: Model) -> tuple[Alike, Run | TrainedSimpl
     for member in _members(context, model):
         compared = comparisons(member.model if isinstance(member, TrainedSimpleHead) else member.config)
         try:
-            return _load_alike(context.project.id, model.version, compared, context.home, dataset), member
+            neighbours = _load_neighbours(context.project.id, model.version, compared, context.home, dataset)
+            comparison = neighbours.comparison
+            frozen = _frozen_part(comparison.prefix, comparison.resize_mode, context.home)
         except RunError as error:
             missing = error
+        else:
+            return Alike((context.project.id, model.version, comparison), neighbours, frozen, member)
     raise missing
 
 
@@ -183,15 +187,12 @@ def _members(context: Context, model: Model) -> list[Run | TrainedSimpleHead]:
 
 
 @st.cache_resource(max_entries=6, show_spinner=False)
-def _load_alike(
+def _load_neighbours(
     project_id: str, version: int, compared: tuple[Comparison, ...], home: DataRoot, _dataset: Dataset
-) -> Alike:
+) -> Neighbours:
     from tlcore.results.neighbours import load_neighbours
-    from tlcore.results.strangers import load_strangers
 
-    neighbours = load_neighbours(_dataset, compared, home)
-    frozen = _frozen_part(neighbours.comparison.prefix, neighbours.comparison.resize_mode, home)
-    return Alike(neighbours, frozen, load_strangers(neighbours, _dataset, home))
+    return load_neighbours(_dataset, compared, home)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -201,9 +202,20 @@ def _frozen_part(prefix: Prefix, resize_mode: ResizeMode, home: DataRoot) -> Fro
     return FrozenPart(prefix, resize_mode, home)
 
 
+@st.cache_resource(max_entries=6, show_spinner=False)
+def _load_strangers(
+    key: tuple[str, int, Comparison], home: DataRoot, _neighbours: Neighbours, _dataset: Dataset
+) -> Strangers | None:
+    from tlcore.results.strangers import load_strangers
+
+    return load_strangers(_neighbours, _dataset, home)
+
+
 @st.cache_data(max_entries=2000, show_spinner=False)
-def _picture_is_strange(picture: bytes, place: tuple[str, int, Comparison], _alike: Alike) -> bool:
-    """Return whether a small JPEG picture is a stranger; `place` names what it is compared with."""
+def _picture_is_strange(
+    picture: bytes, key: tuple[str, int, Comparison], _frozen: FrozenPart, _strangers: Strangers
+) -> bool:
+    """Return whether a small JPEG picture is a stranger to what `key` names."""
     from tlcore.images.resizing import decode_image
 
-    return _alike.strangers is not None and _alike.strangers.is_strange(_alike.frozen.vector(decode_image(picture)))
+    return _strangers.is_strange(_frozen.vector(decode_image(picture)))
