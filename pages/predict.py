@@ -44,7 +44,7 @@ if show_all_answers(answers, predictor):
         if len(answers) > 1:
             st.download_button(
                 "Table of all answers (CSV)",
-                lambda: prediction_csv(predictor.class_names, answers),
+                lambda: prediction_csv(predictor.class_names, answers, predictor.threshold),
                 "predictions.csv",
                 "text/csv",
                 icon=":material/table:",

@@ -6,6 +6,7 @@ import streamlit as st
 
 from pages.components.errors import show_error
 from pages.components.frame import next_step, open_page
+from pages.components.results.calibration_view import as_answered, draw_calibration, draw_threshold
 from pages.components.results.certainty_panel import draw_certainty
 from pages.components.results.ensemble_form import draw_group_form
 from pages.components.results.ensemble_views import draw_delete, show_group
@@ -37,7 +38,8 @@ if shown is None:
     draw_exam(context, model, None)
     draw_delete(context, model)
 else:
-    split, evaluation = shown
+    split, original = shown
+    evaluation = as_answered(context, model, original)
     show_accuracy(evaluation, split, model)
     with suppress(TransferLabError):  # a damaged list of pictures, which is said above
         show_what_belongs_together(evaluation, split, context.dataset_of(context.project, model.version))
@@ -49,6 +51,8 @@ else:
     draw_waiting(context, model)
     draw_brought(context, model, split)
     show_classes(evaluation, split)
+    draw_calibration(context, model, original, split)
+    draw_threshold(context, model, evaluation, split)
 
 st.subheader("More models from the same pictures", anchor=False)
 with st.expander("Let several runs answer together (ensemble)", icon=":material/groups:"):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tlcore.results.evaluation import Evaluation, accuracy_interval
-from tlcore.results.prediction import Predictor
+
+if TYPE_CHECKING:
+    from tlcore.results.prediction import Predictor
 
 NUM_BINS = 15
 """As in Guo et al. 2017 and in most papers since; a different number gives a different error."""

@@ -68,6 +68,7 @@ class View:
         asks: Whether the browser asks about what it sees.
         bars: The last answer.
         note: Who gave it, or why there is none.
+        unknown: That the model does not know, and its best guess; empty when it answers.
         said: What became of the last session.
         hint: What to do next.
     """
@@ -76,6 +77,7 @@ class View:
     asks: bool = False
     bars: tuple[dict[str, str | float], ...] = ()
     note: str = ""
+    unknown: str = ""
     said: str = ""
     hint: str = ""
 
@@ -113,6 +115,7 @@ def draw_camera(
         "asks": view.asks,
         "bars": list(view.bars),
         "note": view.note,
+        "unknown": view.unknown,
         "said": view.said,
         "hint": view.hint,
     }

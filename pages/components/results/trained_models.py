@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -168,14 +169,16 @@ def threshold_of(context: Context, model: Model) -> float:
 def predictor_of(context: Context, model: Model) -> Predictor:
     """Return a model, ready to answer; loaded once for everybody who looks at it.
 
-    Its probabilities are calibrated when that was chosen for it on Understand.
+    Its probabilities are calibrated, and it does not know below a threshold, when that was chosen on Understand.
 
     Raises:
         RunError: If its files are missing or damaged.
     """
     from tlcore.results.calibration import calibrated
 
-    return calibrated(_loaded(context, model), settings_of(context, model).temperature)
+    settings = settings_of(context, model)
+    predictor = calibrated(_loaded(context, model), settings.temperature)
+    return replace(predictor, threshold=settings.threshold) if settings.threshold else predictor
 
 
 def _loaded(context: Context, model: Model) -> Predictor:
