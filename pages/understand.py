@@ -19,6 +19,7 @@ from pages.components.results.evaluation_views import (
 from pages.components.results.exam import choose_answers, draw_exam
 from pages.components.results.mistake_fixes import draw_brought, draw_waiting, fixes_of
 from pages.components.results.run_choice import choose_model
+from pages.components.results.scores_view import draw_scores
 from pages.components.train.simple_heads_panel import draw_simple_heads
 from tlcore.errors import RunError, TransferLabError
 from tlcore.storage.ensembles import Ensemble
@@ -51,6 +52,7 @@ else:
     draw_waiting(context, model)
     draw_brought(context, model, split)
     show_classes(evaluation, split)
+    draw_scores(context, model)
     draw_calibration(context, model, original, split)
     draw_threshold(context, model, evaluation, split)
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from numpy.typing import NDArray
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Slider
@@ -27,7 +28,11 @@ from tests.test_pages_results import (  # noqa: F401 - make_finished is a fixtur
     open_step,
     picture,
 )
+from tlcore.results.evaluation import TRAIN_FILE_NAME, VALIDATION_FILE_NAME, Evaluation, save_evaluation
 from tlcore.results.prediction import Predictor
+from tlcore.storage.database import metrics, writing
+from tlcore.storage.datasets import commit_version
+from tlcore.storage.exams import open_exam
 from tlcore.storage.model_settings import ModelSettings, change_model_settings, read_model_settings
 
 
@@ -134,7 +139,7 @@ def test_understand_says_how_far_the_probabilities_are_off(make_finished) -> Non
     finished.add_run(wrong=(38, 39))
     page = open_step("understand", finished.project_id)
     # 40 pictures with 60 to 89 %, all but the two surest right: far from sure enough.
-    assert "It says 74.6 % on average and is right in 95.0 %: it is **not sure enough**" in all_text(page)
+    assert "It says 74.6 % on average and is right in 95 % (83 to 99 %): it is **not sure enough**" in all_text(page)
     assert "points off** (expected calibration error)" in all_text(page)
     assert "so this is more than luck" in all_text(page)
     assert "Only 2 wrong answers among them" in all_text(page)
@@ -210,3 +215,71 @@ def test_a_simple_head_is_calibrated_too(make_finished) -> None:  # noqa: F811
     page.button(key="calibrate").click().run()
     assert not page.exception
     assert read_model_settings(finished.engine, finished.project_id, head_id).temperature < 1
+
+
+def table_of(page: AppTest) -> dict[str, list[str]]:
+    """Return the scores of the parts, a list for each part."""
+    table = next(one.value for one in page.table if list(one.value)[:2] == ["Part", "Pictures"])
+    return {row[0]: row[1:] for row in table.astype(str).values.tolist()}
+
+
+def test_every_part_stands_with_its_interval_and_a_closed_exam_stays_closed(make_finished) -> None:  # noqa: F811
+    finished = make_finished()
+    run_id = finished.add_run(wrong=(3, 8), wrong_in_exam=range(10))
+    page = open_step("understand", finished.project_id, run_id)
+    rows = table_of(page)
+    assert rows["Train"] == ["–", "not kept"]
+    assert rows["Validation"] == ["40", "95 % (83 to 99 %)"]
+    assert rows["Test"] == ["40", "exam not opened"]
+    assert "earlier version or was trained with augmentation" in all_text(page)
+    save_evaluation(finished.answers("validation", ()), finished.home.run_dir(run_id), TRAIN_FILE_NAME)
+    open_exam(finished.engine, finished.project_id, run_id, finished.version)
+    page = open_step("understand", finished.project_id, run_id)
+    rows = table_of(page)
+    assert rows["Train"] == ["40", "100 % (91 to 100 %)"]
+    assert rows["Test"] == ["40", "75 % (60 to 86 %)"]
+    classes = next(one.value for one in page.dataframe if list(one.value) == ["Class", "Train", "Validation", "Test"])
+    assert classes.values.tolist()[1] == ["green", "100 % (84 to 100 %)", "95 % (76 to 99 %)", "75 % (53 to 89 %)"]
+
+
+def test_the_training_accuracy_of_the_curve_stands_in_where_no_answers_were_kept(make_finished) -> None:  # noqa: F811
+    finished = make_finished()
+    items = [replace(item, split="train") if n % 4 == 0 else item for n, item in enumerate(finished.dataset.items)]
+    dataset = replace(finished.dataset, items=tuple(items))
+    version = commit_version(
+        finished.engine, finished.project_id, dataset, "some", parent=finished.version, home=finished.home
+    )
+    run_id = replace(finished, dataset=dataset, version=version).add_run()
+    with writing(finished.engine) as connection:
+        for epoch, accuracy in ((2.5, 0.1), (3.0, 0.9), (5.0, 1.0)):
+            connection.execute(sa.insert(metrics).values(job_id=run_id, epoch=epoch, name="accuracy", value=accuracy))
+    page = open_step("understand", finished.project_id, run_id)
+    # 0.9 at the best epoch, the third, of 20 pictures.
+    assert table_of(page)["Train"] == ["20", "90 % (70 to 97 %) \\*"]
+    assert "on average over the best epoch" in all_text(page)
+
+
+def test_the_right_class_is_looked_for_among_the_first_where_there_are_enough_classes(make_finished) -> None:  # noqa: F811
+    names = ("red", "green", "blue", "grey")
+    finished = make_finished(names=names, each=5)
+    run_id = finished.add_run(names=names)
+    folder = finished.home.run_dir(run_id)
+    items = finished.dataset.subset("validation")
+    y_true = np.array([finished.dataset.class_index()[item.class_id] for item in items], np.int64)
+    # The right class comes third everywhere but in two pictures, where it comes last.
+    probabilities = np.tile(np.array([0.4, 0.3, 0.2, 0.1], np.float32), (len(items), 1))
+    for row, truth in enumerate(y_true):
+        place = 3 if row < 2 else 2
+        probabilities[row, [truth, place]] = probabilities[row, [place, truth]]
+    answers = Evaluation(names, tuple(item.image for item in items), y_true, probabilities)
+    save_evaluation(answers, folder, VALIDATION_FILE_NAME)
+    page = open_step("understand", finished.project_id, run_id)
+    assert table_of(page)["Validation"] == ["20", "0 % (0 to 16 %)", "90 % (70 to 97 %)"]
+
+
+def test_export_says_that_its_files_give_the_original_probabilities(make_finished) -> None:  # noqa: F811
+    finished = make_finished()
+    run_id = finished.add_run()
+    assert "calibrated" not in all_text(open_step("export", finished.project_id, run_id))
+    choose(finished, run_id, temperature=1.5)
+    assert "the files give the original ones" in all_text(open_step("export", finished.project_id, run_id))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 HEIGHT = 340
+SMALLEST_DOT, LARGEST_DOT = 7, 18
 LEAST_ROOM = 0.05
 """Room below the lowest accuracy of a coverage curve."""
 
@@ -31,7 +33,7 @@ def calibration_figure(
         dark: Whether the page is dark.
 
     Returns:
-        A dot with its 95 % interval for each range of `used`, a ring without for each of `others`.
+        A dot with its 95 % interval for each range of `used`, larger for more pictures; a ring for each of `others`.
     """
     import plotly.graph_objects as go
 
@@ -57,34 +59,38 @@ def calibration_figure(
             customdata=[_bin_words(one) for one in others],
             hovertemplate="%{customdata}<extra></extra>",
         )
-    ends = [one.accuracy_interval for one in used]
+    ends, most = [one.accuracy_interval for one in used], max(one.total for one in used)
     figure.add_scatter(
         x=[100 * one.confidence for one in used],
         y=[100 * one.accuracy for one in used],
         mode="markers+lines",
-        line={"color": color, "width": 2},
-        marker={"size": 11, "color": color},
+        line={"color": color, "width": 1},
+        marker={"size": [_dot_size(one.total / most) for one in used], "color": color, "opacity": 1},
         error_y={
             "type": "data",
             "symmetric": False,
             "array": [100 * (high - one.accuracy) for one, (_, high) in zip(used, ends, strict=True)],
             "arrayminus": [100 * (one.accuracy - low_end) for one, (low_end, _) in zip(used, ends, strict=True)],
             "color": color,
-            "thickness": 2,
-            "width": 5,
+            "thickness": 1.5,
+            "width": 4,
         },
         name="as it answers now",
         customdata=[_bin_words(one) for one in used],
         hovertemplate="%{customdata}<extra></extra>",
     )
     _lay_out(figure, ink, "so sure it says it is", "so often it is right")
-    figure.update_xaxes(range=[low - 2, 102])
-    figure.update_yaxes(range=[-2, 102])
+    figure.update_xaxes(range=[low - 2, 103])
+    figure.update_yaxes(range=[-5, 105])
     figure.update_layout(
         showlegend=True,
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "font": {"size": 14, "color": ink}},
     )
     return figure
+
+
+def _dot_size(share: float) -> float:
+    return SMALLEST_DOT + (LARGEST_DOT - SMALLEST_DOT) * math.sqrt(share)
 
 
 def _bin_words(one: CalibrationBin) -> str:

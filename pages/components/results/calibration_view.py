@@ -8,7 +8,7 @@ from functools import partial
 
 import streamlit as st
 
-from pages.components.amounts import interval_range, percent
+from pages.components.amounts import accuracy_with_interval, interval_range, percent
 from pages.components.colors import is_dark
 from pages.components.errors import errors_kept, errors_shown, show_kept_error
 from pages.components.figures.calibration import (
@@ -32,14 +32,11 @@ from tlcore.results.calibration import (
     expected_calibration_error,
     fit_temperature,
 )
-from tlcore.results.evaluation import Evaluation
+from tlcore.results.evaluation import Evaluation, accuracy_interval
 from tlcore.storage.model_settings import ModelSettings, change_model_settings
 
 FEW_MISTAKES = 10
 """A temperature that was fitted on fewer wrong answers depends on single pictures."""
-
-NOTICEABLE = 0.01
-"""Too sure or too unsure is said from this difference on."""
 
 HIGHEST_THRESHOLD = 99
 THRESHOLDS = [number / 100 for number in range(HIGHEST_THRESHOLD + 1)]
@@ -54,7 +51,7 @@ class Honesty:
         error: Expected calibration error, in `[0, 1]`.
         by_chance: What error luck alone can show, in `[0, 1]`.
         confidence: Mean probability of the answers, in `[0, 1]`.
-        accuracy: Share of right answers, in `[0, 1]`.
+        correct: Pictures that were answered right.
         total: Pictures, at least one.
     """
 
@@ -62,7 +59,7 @@ class Honesty:
     error: float
     by_chance: float
     confidence: float
-    accuracy: float
+    correct: int
     total: int
 
 
@@ -119,12 +116,15 @@ def draw_calibration(context: Context, model: Model, evaluation: Evaluation, spl
 
 def honesty_words(found: Honesty, split: Split) -> str:
     """Say how far probabilities and right answers are apart, and whether that can be luck."""
-    difference = found.confidence - found.accuracy
-    sure = f"It says {percent(found.confidence, 1)} on average and is right in {percent(found.accuracy, 1)}"
-    if abs(difference) < NOTICEABLE:
+    low, high = accuracy_interval(found.correct, found.total)
+    sure = (
+        f"It says {percent(found.confidence, 1)} on average and is right in "
+        f"{accuracy_with_interval(found.correct, found.total, split)}"
+    )
+    if low <= found.confidence <= high:
         sure = f"{sure}: on average that fits"
     else:
-        sure = f"{sure}: it is **{'too sure' if difference > 0 else 'not sure enough'}**"
+        sure = f"{sure}: it is **{'too sure' if found.confidence > high else 'not sure enough'}**"
     is_luck = found.error <= found.by_chance
     verdict = "so this may be nothing but luck" if is_luck else "so this is more than luck"
     return (
@@ -285,6 +285,6 @@ def _honesty(model_id: str, split: Split, temperature: float, _evaluation: Evalu
         expected_calibration_error(answers) or 0.0,
         error_by_chance(answers) or 0.0,
         float(answers.probabilities.max(axis=1).mean()),
-        answers.correct / answers.total,
+        answers.correct,
         answers.total,
     )
