@@ -66,7 +66,7 @@ if show_all_answers(answers, predictor, below=below, sign=lambda answer: strange
         if len(answers) > 1:
             st.download_button(
                 "Table of all answers (CSV)",
-                lambda: prediction_csv(predictor.class_names, answers),
+                lambda: prediction_csv(predictor.class_names, answers, predictor.threshold),
                 "predictions.csv",
                 "text/csv",
                 icon=":material/table:",

@@ -7,6 +7,7 @@ import streamlit as st
 
 from pages.components.errors import show_error
 from pages.components.frame import next_step, open_page
+from pages.components.results.calibration_view import as_answered, draw_calibration, draw_threshold
 from pages.components.results.certainty_panel import draw_certainty
 from pages.components.results.ensemble_form import draw_group_form
 from pages.components.results.ensemble_views import draw_delete, show_group
@@ -20,6 +21,7 @@ from pages.components.results.exam import choose_answers, draw_exam
 from pages.components.results.mistake_fixes import draw_brought, draw_waiting, fixes_of
 from pages.components.results.picture_map import draw_map
 from pages.components.results.run_choice import choose_model
+from pages.components.results.scores_view import draw_scores
 from pages.components.results.why_panel import why_of
 from pages.components.train.coach_view import draw_coach
 from pages.components.train.simple_heads_panel import draw_simple_heads
@@ -55,7 +57,8 @@ if shown is None:
     draw_exam(context, model, None)
     draw_delete(context, model)
 else:
-    split, evaluation = shown
+    split, original = shown
+    evaluation = as_answered(context, model, original)
     show_accuracy(evaluation, split, model)
     with suppress(TransferLabError):  # a damaged list of pictures, which is said above
         show_what_belongs_together(evaluation, split, context.dataset_of(context.project, model.version))
@@ -68,6 +71,9 @@ else:
     draw_waiting(context, model)
     draw_brought(context, model, split)
     show_classes(evaluation, split, context.images, below=asked_and_done("cell"))
+    draw_scores(context, model)
+    draw_calibration(context, model, original, split)
+    draw_threshold(context, model, evaluation, split)
 draw_map(context, model, shown)
 
 st.subheader("More models from the same pictures", anchor=False)

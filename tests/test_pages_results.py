@@ -181,6 +181,7 @@ class RedOrGreen:
     class_colors = (0, 1)
     image_size = 64
     grey_range = None
+    threshold = 0.0
 
     def __init__(self, class_names: Sequence[str] = NAMES) -> None:
         self.class_names = tuple(class_names)

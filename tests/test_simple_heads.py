@@ -25,7 +25,7 @@ from tlcore.jobs.control import start_job
 from tlcore.library import read_dataset
 from tlcore.model.cut import plan_model
 from tlcore.progress import StopRequested
-from tlcore.results.evaluation import VALIDATION_FILE_NAME, load_evaluation
+from tlcore.results.evaluation import TRAIN_FILE_NAME, VALIDATION_FILE_NAME, load_evaluation
 from tlcore.simple_heads import run as simple_heads_run
 from tlcore.simple_heads.heads import (
     SIMPLE_HEAD_FILE,
@@ -298,6 +298,9 @@ def test_heads_learn_from_the_pictures_of_a_data_set_and_leave_their_files(
             assert saved.accuracy == 1
             assert saved.images == tuple(item.image for item in dataset.subset(split))
         assert one.trained_on == len(dataset.subset("train"))
+        learned = load_evaluation(tmp_path / one.kind, TRAIN_FILE_NAME)
+        assert sorted(learned.images) == sorted(item.image for item in dataset.subset("train"))
+        assert learned.accuracy == 1
         predictor = load_simple_head_predictor(tmp_path / one.kind, ready_home)
         assert predictor.class_names == dataset.class_names
         assert predictor.image_size == 64

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tlcore.results.evaluation import Evaluation, accuracy_interval
-from tlcore.results.prediction import Predictor
+
+if TYPE_CHECKING:
+    from tlcore.results.prediction import Predictor
 
 NUM_BINS = 15
 """As in Guo et al. 2017 and in most papers since; a different number gives a different error."""
@@ -253,14 +256,25 @@ def error_by_chance(evaluation: Evaluation, num_bins: int = NUM_BINS) -> float |
 
 def coverage_at(evaluation: Evaluation, threshold: float) -> Coverage:
     """Return what is answered when the most probable class must have at least a probability."""
-    answered = _confidences(evaluation) >= threshold
-    correct = int((_is_right(evaluation) & answered).sum())
-    return Coverage(threshold, int(answered.sum()), correct, evaluation.total)
+    return coverage_curve(evaluation, (threshold,))[0]
 
 
 def coverage_curve(evaluation: Evaluation, thresholds: Sequence[float]) -> tuple[Coverage, ...]:
     """Return what is answered at each of some thresholds, in their order."""
-    return tuple(coverage_at(evaluation, threshold) for threshold in thresholds)
+    confidences = _confidences(evaluation)
+    order = np.argsort(confidences)
+    # How many right answers there are before each place, the least sure answer first.
+    right_before = np.concatenate([[0], _is_right(evaluation)[order].cumsum()])
+    firsts = np.searchsorted(confidences[order], thresholds, side="left")
+    return tuple(
+        Coverage(
+            threshold=threshold,
+            answered=evaluation.total - int(first),
+            correct=evaluation.correct - int(right_before[first]),
+            total=evaluation.total,
+        )
+        for threshold, first in zip(thresholds, firsts, strict=True)
+    )
 
 
 def _confidences(evaluation: Evaluation) -> NDArray[np.float64]:

@@ -21,12 +21,23 @@ FILE_NAME = "evaluation.npz"
 """Answers to the test pictures: the exam."""
 VALIDATION_FILE_NAME = "validation.npz"
 """Answers to the validation pictures, in the same form: what people choose by, and what the weights of a group fit."""
+TRAIN_FILE_NAME = "train.npz"
+"""Answers to training pictures, in the same form; of many to some, and none where they would have cost time."""
+
+_CONTENTS = {
+    FILE_NAME: "test results",
+    VALIDATION_FILE_NAME: "answers to the validation pictures",
+    TRAIN_FILE_NAME: "answers to the training pictures",
+}
 
 FORMAT = 1
-"""Of both files; one without a number is of this format."""
+"""Of these files; one without a number is of this format."""
 
 DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, KeyError, ValueError)
 """What zipfile raises for a file of arrays that is cut or overwritten, and numpy for arrays of another kind."""
+
+# With fewer classes the right one is nearly always among the first three, or five.
+FEWEST_CLASSES_TOP_3, FEWEST_CLASSES_TOP_5 = 4, 10
 
 # The standard normal distribution has 95 % of its mass within this many deviations.
 Z_95_PERCENT = 1.959963984540054
@@ -145,9 +156,9 @@ def save_evaluation(evaluation: Evaluation, run_dir: Path, file_name: str = FILE
     """Write the evaluation into the folder of a run, whole or not at all.
 
     Args:
-        evaluation: Answers to the test pictures, or to the validation pictures under `VALIDATION_FILE_NAME`.
+        evaluation: Answers to the pictures that belong into the file.
         run_dir: The folder.
-        file_name: The file in it.
+        file_name: The file in it: the one of the test pictures, `VALIDATION_FILE_NAME` or `TRAIN_FILE_NAME`.
 
     Raises:
         StorageError: If the disk is full or cannot be written.
@@ -171,7 +182,7 @@ def load_evaluation(run_dir: Path, file_name: str = FILE_NAME) -> Evaluation:
     Raises:
         RunError: If the file is missing, damaged or from a newer version.
     """
-    what = "answers to the validation pictures" if file_name == VALIDATION_FILE_NAME else "test results"
+    what = _CONTENTS[file_name]
     try:
         with zipfile.ZipFile(run_dir / file_name) as archive:
             if "format.npy" in archive.namelist() and int(_read_array(archive, "format")) > FORMAT:
@@ -252,6 +263,26 @@ def class_reports(evaluation: Evaluation) -> tuple[ClassReport, ...]:
         )
         for index, name in enumerate(evaluation.class_names)
     )
+
+
+def usual_k(num_classes: int) -> int | None:
+    """Return among how many answers the right class is looked for with that many classes; `None` for few classes."""
+    if num_classes < FEWEST_CLASSES_TOP_3:
+        return None
+    return 3 if num_classes < FEWEST_CLASSES_TOP_5 else 5
+
+
+def top_k_correct(evaluation: Evaluation, k: int) -> int:
+    """Return how many pictures have their right class among the `k` most probable ones; of equals the first counts.
+
+    Raises:
+        ValueError: If `k` is not between 1 and the number of classes.
+    """
+    num_classes = len(evaluation.class_names)
+    if not 1 <= k <= num_classes:
+        raise ValueError(f"`k` must be between 1 and {num_classes}. Received: k={k}")
+    ranked = np.argsort(-evaluation.probabilities, axis=1, kind="stable")[:, :k]
+    return int((ranked == evaluation.y_true[:, np.newaxis]).any(axis=1).sum())
 
 
 def average_reports(reports: Sequence[ClassReport]) -> tuple[ClassReport, ...]:

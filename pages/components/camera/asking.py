@@ -11,6 +11,7 @@ import streamlit as st
 
 from pages.components.camera.component import Message, View, answer_bars, draw_camera
 from pages.components.camera.heat_turns import LEAST_PAUSE_SECONDS, heat_turns
+from pages.components.results.answers import DO_NOT_KNOW, best_guess, is_unknown
 from pages.components.text import plain
 from tlcore.errors import ImageError
 from tlcore.intake.camera import MAX_PICTURE_BYTES
@@ -89,14 +90,18 @@ def answered(view: View, message: Message, predictor: Predictor, note: str) -> V
     """Return the view with the model's answer to a question, or why the picture cannot be used."""
     from tlcore.intake.pictures.decoding import pixels_of
 
-    view = replace(view, answered=message.number, bars=(), note="")
+    view = replace(view, answered=message.number, bars=(), note="", unknown="")
     if message.kind != "question" or not message.pictures:
         return view
     [picture] = message.pictures[:1]
     if len(picture) > MAX_PICTURE_BYTES:
         return replace(view, note="The picture from the camera is too large. Reload the page and try again.")
     try:
-        probabilities = predictor.predict([pixels_of(picture)])[0]
+        probabilities = [float(value) for value in predictor.predict([pixels_of(picture)])[0]]
     except ImageError as error:
         return replace(view, note=str(error))
-    return replace(view, bars=answer_bars(predictor, [float(value) for value in probabilities]), note=note)
+    bars, unknown = answer_bars(predictor, probabilities), ""
+    if is_unknown(probabilities, predictor):
+        best = max(range(len(probabilities)), key=lambda index: probabilities[index])
+        unknown = f"{DO_NOT_KNOW}: {best_guess(plain(predictor.class_names[best]), probabilities[best])}."
+    return replace(view, bars=bars, note=note, unknown=unknown)

@@ -59,7 +59,7 @@ class Camera {
     this.said = "";
     this.total = 0; // pictures in the data set
     this.isPaused = false;
-    this.best = { name: "", since: 0, heard: "" };
+    this.best = { words: "", since: 0, heard: "" };
     this.heatSince = 0;
     // On the window: the page may be drawn anew under the finger, with another button.
     this.onRelease = (event) => {
@@ -429,7 +429,7 @@ class Camera {
   }
 
   drawAnswers(now) {
-    const { bars, note } = this.data;
+    const { bars, note, unknown } = this.data;
     const rows = this.find(".bars");
     const shown = this.data.asks ? bars : [];
     while (rows.childElementCount > 3 * shown.length) rows.lastChild.remove();
@@ -447,8 +447,10 @@ class Camera {
       track.firstChild.style.width = `${100 * row.value}%`;
       track.firstChild.style.background = row.color;
       for (const part of [name, value]) part.classList.toggle("best", row.value === best);
-      if (row.value === best && row.name !== this.best.name) this.best = { ...this.best, name: row.name, since: now };
     });
+    const words = unknown ? "I don't know" : `Looks like ${shown.find((row) => row.value === best)?.name}`;
+    if (shown.length && words !== this.best.words) this.best = { ...this.best, words, since: now };
+    this.find(".unknown").textContent = shown.length ? unknown : "";
     this.answered = this.answered.filter((time) => now - time < 2000);
     const rate = Math.round(this.answered.length / 2);
     this.find(".by").textContent = note;
@@ -472,10 +474,10 @@ class Camera {
   }
 
   readOut(now) {
-    const { name, since, heard } = this.best;
-    if (!this.data.asks || name === heard || now - since < STEADY_MS) return;
-    this.best.heard = name;
-    this.find(".heard").textContent = `Looks like ${name}`;
+    const { words, since, heard } = this.best;
+    if (!this.data.asks || words === heard || now - since < STEADY_MS) return;
+    this.best.heard = words;
+    this.find(".heard").textContent = words;
   }
 }
 

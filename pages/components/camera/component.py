@@ -68,6 +68,7 @@ class View:
         asks: Whether the browser asks about what it sees.
         bars: The last answer.
         note: Who gave it, or why there is none.
+        unknown: That the model does not know, and its best guess; empty when it answers.
         said: What became of the last session.
         hint: What to do next.
         heat: The address of the heat map that lies on top; empty for none.
@@ -79,6 +80,7 @@ class View:
     asks: bool = False
     bars: tuple[dict[str, str | float], ...] = ()
     note: str = ""
+    unknown: str = ""
     said: str = ""
     hint: str = ""
     heat: str = ""
@@ -119,6 +121,7 @@ def draw_camera(
         "asks": view.asks,
         "bars": list(view.bars),
         "note": view.note,
+        "unknown": view.unknown,
         "said": view.said,
         "hint": view.hint,
         "heat": view.heat,

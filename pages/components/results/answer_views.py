@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.components.amounts import chance
+from pages.components.amounts import chance, percent
 from pages.components.colors import class_color, is_dark
 from pages.components.figures.results import probability_figure, probability_words
 from pages.components.gallery import page_of
-from pages.components.results.answers import Answer
+from pages.components.results.answers import DO_NOT_KNOW, Answer, best_guess, is_unknown
 from pages.components.text import count, label, plain
 
 if TYPE_CHECKING:
@@ -50,9 +50,19 @@ def show_probabilities(answer: Answer, predictor: Predictor, truth: str | None =
     """Show the best answer in words and the probabilities of all classes as bars; arguments as of `show_answer`."""
     said = predictor.class_names[answer.best]
     probability = answer.probabilities[answer.best]
-    verb = "The model says" if probability >= SURE_FROM else "The model is not sure, but leans towards"
-    st.markdown(f"### {verb} {label(said)}")
-    if truth is not None and truth == said:
+    is_unsaid = is_unknown(answer.probabilities, predictor)
+    if is_unsaid:
+        st.markdown(f"### {DO_NOT_KNOW}")
+        st.markdown(
+            f"{DO_NOT_KNOW}: {best_guess(f'**{label(said)}**', probability)}, and it answers from "
+            f"{percent(predictor.threshold)} on. You chose that on Understand."
+        )
+    else:
+        verb = "The model says" if probability >= SURE_FROM else "The model is not sure, but leans towards"
+        st.markdown(f"### {verb} {label(said)}")
+    if truth is not None and is_unsaid:
+        st.markdown(f":material/help: Its class is **{label(truth)}**.")
+    elif truth is not None and truth == said:
         st.markdown(f":material/check_circle: Right: its class is **{label(truth)}**.")
     elif truth is not None:
         st.markdown(f":material/cancel: Wrong: its class is **{label(truth)}**.")
@@ -99,6 +109,8 @@ def show_all_answers(
             with st.container(gap="xxsmall"):
                 st.image(answer.picture, width="stretch", alt=plain(answer.name))
                 said = f"{label(predictor.class_names[answer.best])} {chance(answer.probabilities[answer.best])}"
+                if is_unknown(answer.probabilities, predictor):
+                    said = f"{DO_NOT_KNOW} ({said})"
                 if st.button(said, key=f"answer-{index}", width="stretch"):
                     _open_answer(answer, predictor, below)
                 if sign is not None:
