@@ -40,6 +40,7 @@ JOB_NAMES: dict[JobKind, str] = {
     "weights_download": "Download of weights",
     "weights_check": "Check of your weights",
     "doctor": "Check of your pictures",
+    "prediction": "Answers to your pictures",
 }
 
 
@@ -51,6 +52,7 @@ JOB_STEPS: dict[JobKind, tuple[Step, ...]] = {
     "weights_download": ("model", "train"),
     "weights_check": ("model",),
     "doctor": ("data",),
+    "prediction": ("predict",),
 }
 """On whose pages jobs are watched, the first choice first; the others on Train."""
 

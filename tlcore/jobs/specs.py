@@ -70,6 +70,12 @@ JOBS: Mapping[JobKind, JobSpec] = {
             program="picture check",
             remedy="choose a smaller backbone",
         ),
+        JobSpec(
+            "prediction",
+            "tlcore.jobs.prediction_task:answer_pictures",
+            program="prediction",
+            remedy="bring fewer pictures at a time",
+        ),
         # All backbones take minutes, a price a few seconds: so this one gives way to prices too.
         JobSpec("backbones", "tlcore.jobs.tasks:measure_all_backbones", "all", program="measuring"),
         JobSpec("weights_download", "tlcore.jobs.weights_tasks:download", program="download"),
