@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import pages.components
 from pages.server import private_asyncio, private_streamlit
-from pages.server.downloads import download_route
+from pages.server.downloads import answers_route, download_route
 from pages.server.frontend_files import FrontendFiles
 from pages.server.plotly_script import plotly_route
 from pages.server.uploads import upload_routes
@@ -111,7 +111,7 @@ def without_conditions(scope: Scope) -> Scope:
 
 def routes() -> Sequence[BaseRoute]:
     """Return the addresses that are answered without a page."""
-    return [plotly_route(), download_route(owner_of), *upload_routes(owner_of)]
+    return [plotly_route(), download_route(owner_of), answers_route(owner_of), *upload_routes(owner_of)]
 
 
 def middleware() -> Sequence[Middleware]:
