@@ -47,7 +47,7 @@ if prediction is not None:
     st.stop()
 
 answers = kept_answers(model.id, "files")
-if show_all_answers(answers, predictor, correction_of(context, predictor)):
+if show_all_answers(answers, predictor, correction_of(context, predictor, model)):
     draw_corrected(context, model, answers)
     with st.container(horizontal=True):
         if len(answers) > 1:
