@@ -11,8 +11,10 @@ from pages.components.results.answer_views import show_all_answers, show_answer
 from pages.components.results.answers import Answer, ask_pixels, keep_answers, kept_answers, sample_item
 from pages.components.results.bring_pictures import bring_pictures, pictures_at_hand
 from pages.components.results.correction import correction_of, draw_corrected
+from pages.components.results.many_pictures import many_pictures
 from pages.components.results.nearest import draw_nearest, stranger_sign, warn_of_stranger
 from pages.components.results.prediction_table import prediction_csv
+from pages.components.results.prediction_view import show_prediction
 from pages.components.results.run_choice import choose_model
 from pages.components.results.trained_models import predictor_of, short_name
 from pages.components.results.why_panel import why_of_answers
@@ -31,6 +33,7 @@ next_step("Next: Export", "export", run=model.id)
 
 bring_pictures(predictor, model.id)
 pictures_at_hand(context, predictor, model.id)
+prediction = many_pictures(context, model)
 with st.container(horizontal=True, vertical_alignment="center"):
     camera = st.toggle("Use the camera", key="camera", help="The browser asks you first; no photo is kept.")
     with st.popover("Can it be fooled?", icon=":material/help:", type="tertiary"):
@@ -46,8 +49,11 @@ if camera:
     ask_camera(predictor, model.id, f"{short_name(model)} answers.")
     st.stop()
 
+if prediction is not None:
+    show_prediction(context, prediction)
+    st.stop()
 
-why, correct = why_of_answers(model, predictor), correction_of(context, predictor)
+why, correct = why_of_answers(model, predictor), correction_of(context, predictor, model)
 
 
 def below(answer: Answer) -> None:

@@ -30,7 +30,7 @@ from pages.components.results.exam import meaning_of_exam
 from pages.components.results.prediction_table import defused, prediction_csv
 from pages.components.state import LOCAL_OWNER
 from pages.server.asgi import owner_of
-from pages.server.downloads import download_route, download_url
+from pages.server.downloads import answers_route, download_route, download_url
 from tests.page_tests import modules_after
 from tests.queued_run import create_run
 from tlcore.config import ModelConfig, RunConfig
@@ -565,6 +565,20 @@ def test_a_wrong_answer_is_corrected_moved_and_taken_back(make_finished, predict
     assert "one of your pictures" not in all_text(page)
 
 
+def test_a_picture_that_the_model_learned_from_is_said_to_be_one(make_finished, predictor) -> None:
+    finished = make_finished()
+    clean = read_image(picture(COLORS[0]))
+    image = ImageStore(finished.home).add(clean.data, clean.thumbnail)
+    known = replace(finished.dataset, items=(*finished.dataset.items, Item(image, "class0", "train", "known.png")))
+    place = finished.engine, finished.project_id
+    version = commit_version(*place, known, "known", parent=finished.version, home=finished.home)
+    replace(finished, version=version).add_run()
+    page = open_step("predict", finished.project_id)
+    bring(page, ("again.png", picture(COLORS[0])))
+    assert "It is one of your pictures of **red** already, and the model learned from it" in all_text(page)
+    assert "for the next run" not in all_text(page)
+
+
 def test_answers_of_many_pictures_can_be_corrected_within_a_bound(
     make_finished, predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -883,7 +897,11 @@ Get = Callable[..., Answered]
 @pytest.fixture
 def get(home: DataRoot) -> Iterator[Get]:
     """Ask a real server, with the address exactly as it is written."""
-    server = uvicorn.Server(uvicorn.Config(Starlette(routes=[download_route(owner_of)]), port=0, log_level="warning"))
+    server = uvicorn.Server(
+        uvicorn.Config(
+            Starlette(routes=[download_route(owner_of), answers_route(owner_of)]), port=0, log_level="warning"
+        )
+    )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:

@@ -33,7 +33,17 @@ from tlcore.storage.migrations import copy_database
 MANIFEST = "backup.json"
 DATABASE = "lab.sqlite"
 COMPILED = "compiled"
-SAVED_FOLDERS = ("images", "thumbnails", "datasets", "runs", "simple_heads", "backbones/brought", "models", COMPILED)
+SAVED_FOLDERS = (
+    "images",
+    "thumbnails",
+    "datasets",
+    "runs",
+    "simple_heads",
+    "predictions",
+    "backbones/brought",
+    "models",
+    COMPILED,
+)
 """Of the compiled parts those that a trained model needs for its answers.
 
 The rest is made again when it is missing: features, the other compiled parts, speeds, downloads. It takes most of

@@ -56,6 +56,8 @@ class DataRoot:
     """A folder for each training run: model, results, log."""
     simple_heads_dir = _Below("simple_heads")
     """A folder for each job that trained simple heads."""
+    predictions_dir = _Below("predictions")
+    """A folder for each job that asked a model about many pictures: its answers."""
     brought_weights_dir = _Below("backbones", "brought")
     """Weights that people brought, named by their content."""
     models_dir = _Below("models")

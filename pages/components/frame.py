@@ -41,6 +41,7 @@ JOB_NAMES: dict[JobKind, str] = {
     "weights_check": "Check of your weights",
     "doctor": "Check of your pictures",
     "map": "Map of the pictures",
+    "prediction": "Answers to your pictures",
 }
 
 
@@ -53,6 +54,7 @@ JOB_STEPS: dict[JobKind, tuple[Step, ...]] = {
     "weights_check": ("model",),
     "doctor": ("data",),
     "map": ("understand",),
+    "prediction": ("predict",),
 }
 """On whose pages jobs are watched, the first choice first; the others on Train."""
 

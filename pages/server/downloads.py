@@ -1,10 +1,11 @@
-"""The download route: files of a finished run, streamed from disk to the browser that owns its project."""
+"""The download routes: what a run or a prediction left, streamed from disk to the browser that owns its project."""
 
 from __future__ import annotations
 
 import io
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from starlette.datastructures import Headers
@@ -12,10 +13,14 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from pages.components.results.prediction_table import answers_csv
 from tlcore.errors import NotFoundError, UnreadableError
 from tlcore.home import DataRoot
 from tlcore.results.prediction_code import LABELS_FILE, MODEL_FILE, PIXELS_FILE, README_FILE
+from tlcore.storage.answers import AnswerFilter, all_answers, count_answers
 from tlcore.storage.database import open_database
+from tlcore.storage.jobs import get_job
+from tlcore.storage.predictions import Prediction, answers_path, read_predictions
 from tlcore.storage.projects import get_project
 from tlcore.storage.runs import get_run
 
@@ -29,6 +34,8 @@ ARCHIVE_NAME = "model.zip"
 """All of `RUN_FILES` in one file, made while it is sent."""
 
 BLOCK_BYTES = 1 << 20
+LINES_AT_ONCE = 200
+"""Of a table; each block is made by a thread of its own."""
 
 
 def download_url(run_id: str, file: str) -> str:
@@ -50,6 +57,44 @@ def download_route(owner_of: Callable[[Headers], str | None]) -> Route:
         return _not_found() if folder is None else _file_answer(folder, request.path_params["file"])
 
     return Route(download_url("{run_id}", "{file}"), download)
+
+
+def answers_url(job_id: str) -> str:
+    """Return the address of the answers to many pictures, as a CSV table."""
+    return f"/answers/{job_id}/answers.csv"
+
+
+def answers_route(owner_of: Callable[[Headers], str | None]) -> Route:
+    """Return the route for `answers_url`; argument as of `download_route`."""
+
+    def download(request: Request) -> Response:
+        owner = owner_of(request.headers)
+        found = None if owner is None else _owned_prediction(request.path_params["job_id"], owner)
+        if found is None:
+            return _not_found()
+        path = answers_path(found.job_id, DataRoot.configured())
+        lines = answers_csv(found.summary.class_names, all_answers(path), found.request.threshold)
+        try:
+            count_answers(path, AnswerFilter())  # a damaged file is said now, not in the middle of the table
+        except UnreadableError as error:
+            return PlainTextResponse(str(error), status_code=404)
+        blocks = ("".join(block) for block in iter(lambda: list(islice(lines, LINES_AT_ONCE)), []))
+        disposition = {"Content-Disposition": 'attachment; filename="answers.csv"'}
+        return StreamingResponse(blocks, media_type="text/csv; charset=utf-8", headers=disposition)
+
+    return Route(answers_url("{job_id}"), download)
+
+
+def _owned_prediction(job_id: str, owner: str) -> Prediction | None:
+    """Return answers that belong to that browser; whoever does not own them learns nothing."""
+    engine = open_database(DataRoot.configured())
+    try:
+        project = get_project(engine, get_job(engine, job_id).project_id, owner)
+        return next((one for one in read_predictions(engine, project.id)[0] if one.job_id == job_id), None)
+    except (NotFoundError, UnreadableError):
+        return None
+    finally:
+        engine.dispose()
 
 
 def _file_answer(folder: Path, file: str) -> Response:

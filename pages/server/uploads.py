@@ -6,10 +6,11 @@ import base64
 import binascii
 import hmac
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import urlsplit
 
 import msgspec
+import sqlalchemy as sa
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
@@ -21,6 +22,7 @@ from tlcore.home import DataRoot
 from tlcore.jobs.control import start_job
 from tlcore.storage.database import open_database
 from tlcore.storage.projects import get_project
+from tlcore.storage.requests import ImportRequest, PredictionRequest
 from tlcore.storage.staging import remove_abandoned, remove_staging_dir
 from tlcore.storage.uploads import Announced, PieceWriter, begin_upload, finish_upload, give_up_upload
 
@@ -55,7 +57,8 @@ def is_upload_key(key: str, owner: str, project_id: str, folder: str = "") -> bo
 def upload_routes(owner_of: Callable[[Headers], str | None]) -> Sequence[Route]:
     """Return the routes for `upload_address`: POST announces, then PUT sends a piece, DELETE gives up, POST ends.
 
-    The end of an upload puts its import in line, whatever the page shows by then.
+    The end of an upload puts its job in line, whatever the page shows by then: an import, or, when it names a model,
+    a prediction by that.
 
     Args:
         owner_of: Tells from a request's headers which browser asks.
@@ -98,8 +101,7 @@ def upload_routes(owner_of: Callable[[Headers], str | None]) -> Sequence[Route]:
     def finish(request: Request) -> Response:
         if refused := refusal(request):
             return refused
-        class_name = request.query_params.get("class_name")
-        return _finish(owner_of(request.headers) or "", class_name, **request.path_params)
+        return _finish(owner_of(request.headers) or "", dict(request.query_params), **request.path_params)
 
     def give_up(request: Request) -> Response:
         if refused := refusal(request):
@@ -137,20 +139,40 @@ def _begin(listing: bytes, owner: str, project_id: str) -> Response:
     return JSONResponse({"folder": folder, "key": upload_key(owner, project_id, folder), "refused": refused})
 
 
-def _finish(owner: str, class_name: str | None, project_id: str, folder: str) -> Response:
+def _finish(owner: str, asked: Mapping[str, str], project_id: str, folder: str) -> Response:
     home = DataRoot.configured()
     engine = open_database(home)
     try:
         get_project(engine, project_id, owner)
-        request = finish_upload(folder, home, class_name)
+        brought = finish_upload(folder, home, asked.get("class_name"))
         # None: the answer to the first time was lost on its way.
-        job_id = None if request is None else start_job(engine, home, "import", project_id, request)
+        job_id = None if brought is None else _start(engine, home, project_id, brought, asked)
     except TransferLabError as error:
         remove_staging_dir(folder, home)
         return _message(507 if isinstance(error, StorageError) else 404, str(error))
+    except ValueError:
+        remove_staging_dir(folder, home)
+        return _message(400, "What shall be done with these files could not be read. Reload the page and try again.")
     finally:
         engine.dispose()
     return JSONResponse({"job": job_id})
+
+
+def _start(engine: sa.Engine, home: DataRoot, project_id: str, brought: ImportRequest, asked: Mapping[str, str]) -> str:
+    """Put in line what is done with the files that came, and return its id."""
+    model_id = asked.get("model")
+    if model_id is None:
+        return start_job(engine, home, "import", project_id, brought)
+    request = PredictionRequest(
+        model_id,
+        brought.staging,
+        brought.archives,
+        brought.files,
+        brought.refused,
+        float(asked.get("temperature", 1)),
+        float(asked.get("threshold", 0)),
+    )
+    return start_job(engine, home, "prediction", project_id, request)
 
 
 async def _write_piece(request: Request) -> None:

@@ -12,7 +12,8 @@ from tlcore.home import DataRoot
 from tlcore.intake.brought import Brought
 from tlcore.intake.collection import ImportReport, gather
 from tlcore.intake.near_copies import find_scenes
-from tlcore.intake.sources import ArchiveSource, FileSource, ReadySource, Source
+from tlcore.intake.sources import ReadySource, Source
+from tlcore.jobs.staged import staged_sources
 from tlcore.jobs.worker import WorkerContext
 from tlcore.ready_sets.files import fetch_files
 from tlcore.ready_sets.pictures import choose
@@ -107,12 +108,7 @@ def _scenes(context: WorkerContext, dataset: Dataset, brought: Brought, images: 
 def _sources(context: WorkerContext, request: ImportRequest, stack: ExitStack) -> list[Source]:
     if request.sample is not None:
         return [_ready_source(context, request, stack)]
-    staging = context.home.imports_dir / (request.staging or "")
-    sources: list[Source] = [ArchiveSource(staging / archive.path, archive.name) for archive in request.archives]
-    if request.files:
-        files = tuple((file.name, staging / file.path) for file in request.files)
-        sources.append(FileSource(files, request.class_name))
-    return sources
+    return staged_sources(request, context.home, request.class_name)
 
 
 def _ready_source(context: WorkerContext, request: ImportRequest, stack: ExitStack) -> ReadySource:

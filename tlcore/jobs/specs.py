@@ -71,6 +71,12 @@ JOBS: Mapping[JobKind, JobSpec] = {
             remedy="choose a smaller backbone",
         ),
         JobSpec("map", "tlcore.jobs.tasks:arrange_pictures", program="map", remedy="choose a smaller backbone"),
+        JobSpec(
+            "prediction",
+            "tlcore.jobs.prediction_task:answer_pictures",
+            program="prediction",
+            remedy="bring fewer pictures at a time",
+        ),
         # All backbones take minutes, a price a few seconds: so this one gives way to prices too.
         JobSpec("backbones", "tlcore.jobs.tasks:measure_all_backbones", "all", program="measuring"),
         JobSpec("weights_download", "tlcore.jobs.weights_tasks:download", program="download"),

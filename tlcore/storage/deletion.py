@@ -56,8 +56,8 @@ def delete_project(engine: sa.Engine, project_id: str, home: DataRoot) -> None:
 
 
 def remove_job_files(job_id: str, home: DataRoot) -> None:
-    """Remove what a run or a training of simple heads has written."""
-    for folder in (home.run_dir(job_id), home.simple_heads_dir / job_id):
+    """Remove what a run, a training of simple heads or a prediction has written."""
+    for folder in (home.run_dir(job_id), home.simple_heads_dir / job_id, home.predictions_dir / job_id):
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -25,6 +25,7 @@ JobKind = Literal[
     "weights_check",
     "doctor",
     "map",
+    "prediction",
 ]
 JobState = Literal["queued", "starting", "running", "finished", "stopped", "failed"]
 

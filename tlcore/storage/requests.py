@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -116,6 +117,58 @@ class MapRequest:
 
     version: int
     backbone: ModelConfig
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionRequest:
+    """Which pictures to ask a model about.
+
+    Attributes:
+        model_id: Id of a run, a group or a simple head of the project.
+        staging: Folder under `imports` of the data root.
+        archives: ZIP and TAR files.
+        files: Pictures.
+        refused: Files that were refused when they were brought; they are not in the staging folder.
+        temperature: By what the logarithms of the probabilities are divided; 1 leaves them as they are.
+        threshold: Below this probability an answer counts as "I don't know"; 0 for none.
+    """
+
+    model_id: str
+    staging: str | None = None
+    archives: tuple[StagedFile, ...] = ()
+    files: tuple[StagedFile, ...] = ()
+    refused: tuple[Refusal, ...] = ()
+    temperature: float = 1.0
+    threshold: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.temperature < math.inf:
+            raise ValueError(f"`temperature` must be above 0 and finite. Received: temperature={self.temperature}")
+        if not 0 <= self.threshold <= 1:
+            raise ValueError(f"`threshold` must be in [0, 1]. Received: threshold={self.threshold}")
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionSummary:
+    """What came of asking a model about many pictures; the answers lie in a file.
+
+    Attributes:
+        class_names: In the order of the probabilities.
+        class_colors: Colour numbers of the classes, in the same order.
+        answered: Pictures that were answered.
+        refused: Files that could not be used.
+        known: Answered pictures whose folder names one of the classes.
+        correct: Those of them that were answered right.
+        aside: Files that are no pictures to ask about, such as thumbnails and tables.
+    """
+
+    class_names: tuple[str, ...]
+    class_colors: tuple[int, ...]
+    answered: int
+    refused: int
+    known: int
+    correct: int
+    aside: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from pages.components.results.answers import Answer, ask, keep_answers
+from pages.components.results.many_pictures import show_next
 from pages.components.results.ready_pictures import choose_ready_pictures
 from pages.components.state import Context
 from pages.components.text import count
@@ -91,3 +92,4 @@ def _ask_all(model_id: str, questions: Sequence[Callable[[], Answer]]) -> None:
         progress.progress(number / total, f"Picture {number} of {total}")
     keep_answers(model_id, "files", answers)
     st.session_state["camera"] = False
+    show_next(None)

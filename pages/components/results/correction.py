@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 HELD_BACK_FOR: dict[Split, str] = {"test": "testing", "validation": "validation"}
 
 
-def correction_of(context: Context, predictor: Predictor) -> Below | None:
+def correction_of(context: Context, predictor: Predictor, model: Model) -> Below | None:
     """Return what draws, below an answer to a brought picture, the way to correct it.
 
     `None` where the data set cannot be read, or where it reads pictures of more than 8 bits otherwise than the model.
@@ -35,8 +35,15 @@ def correction_of(context: Context, predictor: Predictor) -> Below | None:
     with suppress(TransferLabError):  # said above
         dataset = context.dataset
         if dataset.grey_range == predictor.grey_range:
-            return lambda answer: _draw_correction(context, dataset, answer)
+            return lambda answer: _draw_correction(context, dataset, _learned(context, model), answer)
     return None
+
+
+def _learned(context: Context, model: Model) -> Dataset:
+    """Return the data set that a model learned from; an empty one where it cannot be read."""
+    with suppress(TransferLabError):
+        return context.dataset_of(context.project, model.version)
+    return Dataset()
 
 
 def draw_corrected(context: Context, model: Model, answers: Sequence[Answer]) -> None:
@@ -45,18 +52,23 @@ def draw_corrected(context: Context, model: Model, answers: Sequence[Answer]) ->
     if 0 < kept < sum(not answer.reason for answer in answers):
         st.caption(f"The first {kept} answers can be corrected: tap one. Bring the other pictures again for theirs.")
     with suppress(TransferLabError):
-        images = {item.image for item in context.dataset.items}
+        before = set(_places(_learned(context, model)))
+        images = {image for image, class_id in _places(context.dataset) if (image, class_id) not in before}
         if any(answer.clean is not None and image_key(answer.clean.data) in images for answer in answers):
             draw_waiting(context, model)
 
 
-def _draw_correction(context: Context, dataset: Dataset, answer: Answer) -> None:
+def _places(dataset: Dataset) -> Iterator[tuple[str, str]]:
+    return ((item.image, item.class_id) for item in dataset.items)
+
+
+def _draw_correction(context: Context, dataset: Dataset, learned: Dataset, answer: Answer) -> None:
     if answer.clean is None:
         return
     image = image_key(answer.clean.data)
     held = next((item for item in dataset.items if item.image == image), None)
     if held is not None:
-        st.markdown(f":material/check: {_held_words(dataset, held)}")
+        st.markdown(f":material/check: {_held_words(dataset, learned, held)}")
     key = image[:20]
     with st.container(horizontal=True, vertical_alignment="bottom", key=f"correct-{key}"):
         name = st.selectbox(
@@ -88,9 +100,11 @@ def _add(context: Context, dataset: Dataset, clean: CleanImage, name: str, class
     save_edit(context, edited, f"{'moved' if moves else 'added'} 1 picture to {class_name}")
 
 
-def _held_words(dataset: Dataset, item: Item) -> str:
-    """Say where a picture is in the data set, and what that means for the next run."""
+def _held_words(dataset: Dataset, learned: Dataset, item: Item) -> str:
+    """Say where a picture is in the data set, and what that means for this model and for the next run."""
     place = f"It is one of your pictures of **{label(dataset.find_class(item.class_id).name)}**"
+    if (item.image, item.class_id) in _places(learned) and item.split == "train":
+        return f"{place} already, and the model learned from it."
     if item.split == "train":
         return f"{place}; it counts from the next run."
     return f"{place}, held back for {HELD_BACK_FOR[item.split]}: the next run does not learn from it."

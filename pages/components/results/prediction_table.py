@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from pages.components.results.answers import DO_NOT_KNOW, Answer
+
+if TYPE_CHECKING:
+    from tlcore.storage.answers import StoredAnswer
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet program takes a text that begins like this for a formula and runs it."""
@@ -42,3 +48,34 @@ def prediction_csv(class_names: Sequence[str], answers: Iterable[Answer], thresh
     header = ["file", "answer", *(["best guess"] if threshold else []), "probability", *class_names, "refused because"]
     table = pd.DataFrame(cells, columns=[defused(name) for name in header], dtype=str)
     return "\ufeff" + table.map(defused).to_csv(index=False, lineterminator="\r\n")
+
+
+def answers_csv(class_names: Sequence[str], answers: Iterable[StoredAnswer], threshold: float = 0.0) -> Iterator[str]:
+    """Yield the lines of a CSV table of any length, as of `prediction_csv`.
+
+    Args:
+        class_names: Names in the order of the probabilities.
+        answers: What the model said to each picture, or why it was refused.
+        threshold: Below this probability an answer is said to be none.
+
+    Yields:
+        Columns `file`, `answer`, `probability`, `known` (`no` below the threshold), `folder says`, one per class, and
+        `refused because`.
+    """
+    header = ["file", "answer", "probability", "known", "folder says", *class_names, "refused because"]
+    yield "\ufeff" + _line(header)
+    for answer in answers:
+        said = answer.said
+        cells = [""] * (len(class_names) + 4)
+        if said is not None:
+            numbers = [f"{value:.6f}" for value in answer.probabilities]
+            truth = "" if answer.truth is None else class_names[answer.truth]
+            known = "yes" if answer.probabilities[said] >= threshold else "no"
+            cells = [class_names[said], numbers[said], known, truth, *numbers]
+        yield _line([answer.name, *cells, answer.reason])
+
+
+def _line(cells: Iterable[str]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\r\n").writerow(map(defused, cells))
+    return buffer.getvalue()

@@ -1,4 +1,4 @@
-// Takes folders and files, sends them in pieces, begins their import, and then tells the page.
+// Takes folders and files, sends them in pieces, begins the job that uses them, and then tells the page.
 // What is under way is kept here, not in the page: Streamlit may draw the place anew, or another page, meanwhile.
 const uploads = new Map(); // id of a place -> Upload
 const MAX_PARTS = 500; // files in one piece
@@ -64,10 +64,9 @@ class Upload {
       for (let next = waiting.next(); !next.done; next = waiting.next()) await this.send(next.value);
     };
     await Promise.all(Array.from({ length: PIECES_AT_ONCE }, sendAll));
-    const className = this.data.class_name === null ? "" : `?class_name=${encodeURIComponent(this.data.class_name)}`;
-    const ended = await this.ask("POST", `${this.data.address}/${this.folder}${className}`, this.key);
+    const ended = await this.ask("POST", `${this.data.address}/${this.folder}?${this.data.asked}`, this.key);
     this.job = (await ended.json()).job ?? "";
-    this.folder = null; // it belongs to the import now
+    this.folder = null; // it belongs to the job now
     this.phase = "sent";
   }
 
@@ -84,7 +83,7 @@ class Upload {
       if (entry.isFile) {
         const name = parent + entry.name;
         const file = await new Promise((resolve) => entry.file(resolve, () => resolve(null)));
-        return file ? add(file, name) : add(new File([], name), name, true); // the import says that it was not readable
+        return file ? add(file, name) : add(new File([], name), name, true); // the job says that it was not readable
       }
       const reader = entry.createReader();
       for (;;) {
@@ -172,7 +171,7 @@ class Upload {
       try {
         if (named.file.size) await named.file.slice(start, start + 1).arrayBuffer();
       } catch {
-        named.isLeftOut = found = true; // the import says so
+        named.isLeftOut = found = true; // the job says so
       }
     }
     return found;
@@ -234,7 +233,7 @@ class Upload {
   status() {
     const number = (value) => value.toLocaleString("en");
     if (this.phase === "reading") return this.found ? `Reading the folder: ${number(this.found)} files` : "Reading";
-    if (this.phase === "sent") return "All files are here. The import begins.";
+    if (this.phase === "sent") return `All files are here. ${this.data.then}`;
     if (this.isRetrying) return "The connection is lost. Trying again.";
     const megabytes = (bytes) => number(Math.round(bytes / 1e6));
     const files = `${number(this.doneFiles)} of ${number(this.totalFiles)} files, `;

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from urllib.parse import urlencode
 
 import streamlit as st
 
@@ -47,19 +48,22 @@ def file_drop(
     on_begun: Callable[[str], None],
     folders: bool = False,
     class_name: str | None = None,
+    asked: Mapping[str, str] | None = None,
 ) -> None:
-    """Draw a place for files. When all of them are on the disk, their import begins.
+    """Draw a place for files. When all of them are on the disk, their import begins, or what else is asked for.
 
-    Sending goes on while the page is drawn anew or another page of this tab is open, and the import begins even then.
+    Sending goes on while the page is drawn anew or another page of this tab is open, and the job begins even then.
 
     Args:
         context: What the page works on.
         key: Tells this place from others of the project.
         title: What can be dropped.
         hint: What else to know, in a few words.
-        on_begun: Called with the id of the import, before the page is drawn that shows it.
+        on_begun: Called with the id of the job, before the page is drawn that shows it.
         folders: Whether whole folders can be chosen; otherwise a class is needed, and folders can be dropped anyway.
         class_name: The class of pictures that lie in no folder.
+        asked: What is told to the upload route at the end: the `model` to ask, its `temperature` and `threshold`;
+            nothing for an import.
     """
     project_id = context.project.id
     handled, widget = f"drop-{key}-handled", f"drop-{key}"
@@ -81,6 +85,8 @@ def file_drop(
             "hint": hint,
             "folders": folders,
             "class_name": class_name,
+            "asked": urlencode({**({} if class_name is None else {"class_name": class_name}), **(asked or {})}),
+            "then": "The answers begin." if asked else "The import begins.",
             "disabled": not folders and class_name is None,
             "picture_endings": sorted(PICTURE_SUFFIXES),
             "head_bytes": HEAD_BYTES,

@@ -1,0 +1,96 @@
+"""Many pictures at once: bring a ZIP file or a folder for a job that asks the model, and choose what it answered."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import partial
+
+import streamlit as st
+
+from pages.components.errors import show_error
+from pages.components.job_view import watch_job
+from pages.components.results.trained_models import Model, list_models, short_name
+from pages.components.state import Context
+from pages.components.text import count, label, plain
+from pages.components.upload.file_drop import file_drop
+from tlcore.storage.jobs import last_job
+from tlcore.storage.predictions import Prediction, delete_prediction, read_predictions
+
+_CHOSEN = "many-chosen"
+_NEXT = "many-next"
+"""What the choice shall be when the page is drawn next: once drawn, the choice is the person's alone."""
+
+
+def many_pictures(context: Context, model: Model) -> Prediction | None:
+    """Draw the place for many pictures, the jobs that work on some, and the choice of earlier answers.
+
+    Returns:
+        The answers to show; `None` when none are chosen.
+    """
+    with st.expander("Ask about a ZIP file or a whole folder", icon=":material/folder_zip:"):
+        file_drop(
+            context,
+            key="predict",
+            title="Drop a folder or ZIP files here",
+            hint="Thousands of pictures are fine. Call folders like your classes to see how often the model is right.",
+            on_begun=lambda _job_id: None,
+            folders=True,
+            asked={"model": model.id},
+        )
+    for job in context.active_jobs("prediction"):
+        hint = "What was answered until then is kept."
+        watch_job(context, job.id, hint=hint, on_end=partial(show_next, job.id))
+    _draw_failure(context)
+    return _choose(context)
+
+
+def show_next(job_id: str | None) -> None:
+    """Show these answers when the page is drawn next, or none."""
+    st.session_state[_NEXT] = job_id
+
+
+def prediction_title(context: Context, prediction: Prediction) -> str:
+    """Return answers in a few words, such as `flowers.zip, 500 pictures, by Run 3, 28 Nov 14:05`."""
+    request, summary = prediction.request, prediction.summary
+    names = [plain(one.name, 40) for one in request.archives]
+    folders = dict.fromkeys(one.name.split("/")[0] for one in request.files if "/" in one.name)
+    names += [plain(folder, 40) for folder in folders]
+    brought = names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "") if names else "Your files"
+    models = {model.id: model for model in list_models(context)}
+    by = short_name(models[request.model_id]) if request.model_id in models else "a model that is gone"
+    when = datetime.fromtimestamp(prediction.created)
+    return f"{brought}: {count(summary.answered, 'picture')}, by {by}, {when:%d %b %H:%M}"
+
+
+def _choose(context: Context) -> Prediction | None:
+    found, unreadable = read_predictions(context.engine, context.project.id)
+    if unreadable:
+        st.caption(f"{count(len(unreadable), 'earlier answer file')} cannot be read. {label(unreadable[0].reason)}")
+    by_id = {one.job_id: one for one in found}
+    if _NEXT in st.session_state:
+        st.session_state[_CHOSEN] = st.session_state.pop(_NEXT)
+    if st.session_state.get(_CHOSEN) not in by_id:
+        st.session_state[_CHOSEN] = None
+    if not by_id:
+        return None
+    chosen = st.selectbox(
+        "Answers to many pictures",
+        list(by_id),
+        index=None,
+        format_func=lambda job_id: prediction_title(context, by_id[job_id]),
+        placeholder="Choose answers to look at",
+        key=_CHOSEN,
+        width=560,
+    )
+    return None if chosen is None else by_id[chosen]
+
+
+def _draw_failure(context: Context) -> None:
+    """Say why the last job failed until it is put away."""
+    job = last_job(context.engine, context.project.id, "prediction")
+    if job is None or job.state != "failed":
+        return
+    show_error(job.message or "The pictures could not be answered. Bring them again.")
+    if st.button("I have read it", key=f"put-away-{job.id}"):
+        delete_prediction(context.engine, context.project.id, job.id, context.home)
+        st.rerun()

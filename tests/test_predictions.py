@@ -1,0 +1,292 @@
+"""Many pictures asked about by a job: what it writes, how it ends, what goes when it is deleted."""
+
+from __future__ import annotations
+
+import io
+import time
+import zipfile
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import psutil
+import pytest
+import sqlalchemy as sa
+
+from tests.coloured_pictures import COLOURS, RecordingProgress, coloured_dataset, picture, png
+from tests.queued_run import create_run
+from tests.ready_projects import wait_for_end
+from tlcore.backup import restore_backup, save_backup
+from tlcore.config import ModelConfig, RunConfig, TrainingConfig
+from tlcore.dataset import Dataset
+from tlcore.errors import DatasetError, RunError
+from tlcore.home import DataRoot
+from tlcore.intake.archives.archive import Refusal
+from tlcore.jobs import control, prediction_task
+from tlcore.jobs.control import start_job
+from tlcore.jobs.prediction_task import answer_pictures, find_predictor
+from tlcore.jobs.worker import WorkerContext
+from tlcore.progress import TerminalProgress
+from tlcore.results.prediction import Predictor
+from tlcore.simple_heads.run import train_simple_heads
+from tlcore.storage.answers import AnswerFilter, all_answers, count_answers, read_answers
+from tlcore.storage.database import open_database, writing
+from tlcore.storage.datasets import commit_version
+from tlcore.storage.deletion import delete_project
+from tlcore.storage.ensembles import EnsembleConfig, create_ensemble
+from tlcore.storage.jobs import claim_job, create_job, end_job, get_job, has_job, write_result
+from tlcore.storage.predictions import answers_path, delete_prediction, read_predictions
+from tlcore.storage.projects import create_project
+from tlcore.storage.requests import PredictionRequest, PredictionSummary, SimpleHeadsRequest, StagedFile
+from tlcore.storage.simple_heads import frozen_backbone
+from tlcore.storage.staging import make_staging_dir
+
+MODEL = frozen_backbone(ModelConfig(image_size=64))
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A project, and a model that can be asked."""
+
+    engine: sa.Engine
+    home: DataRoot
+    project_id: str
+    model_id: str = "model"
+
+    def request(self, *, archive: bytes | None = None, files: Sequence[tuple[str, bytes]] = ()) -> PredictionRequest:
+        """Stage a ZIP file and files as the browser does."""
+        folder = make_staging_dir(self.home)
+        staged = []
+        for number, (name, data) in enumerate(files):
+            (folder / str(number)).write_bytes(data)
+            staged.append(StagedFile(str(number), name))
+        archives: tuple[StagedFile, ...] = ()
+        if archive is not None:
+            (folder / "zip").write_bytes(archive)
+            archives = (StagedFile("zip", "red.zip"),)
+        return PredictionRequest(self.model_id, folder.name, archives, tuple(staged))
+
+    def context(self, request: PredictionRequest, progress: RecordingProgress | None = None) -> WorkerContext:
+        """Claim a job of this request as its worker would."""
+        job_id = create_job(self.engine, "prediction", self.project_id, request)
+        job = claim_job(self.engine, "prediction")
+        assert job is not None
+        assert job.id == job_id
+        return WorkerContext(self.engine, self.home, job_id, job.attempt, progress or RecordingProgress())  # type: ignore[arg-type]
+
+    def run(self, request: PredictionRequest, progress: RecordingProgress | None = None) -> tuple[str, str, str]:
+        """Do the job here; return its id, how it ended, and its last words."""
+        context = self.context(request, progress)
+        state, message = answer_pictures(context)
+        end_job(self.engine, context.job_id, context.attempt, state, message)
+        return context.job_id, state, message
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing waits, and no answers are kept."""
+        return not any(self.home.imports_dir.glob("*")) and not any(self.home.predictions_dir.glob("*"))
+
+
+@pytest.fixture
+def lab(home: DataRoot, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    """A project whose model answers by the strongest colour: blue, green or red."""
+
+    def predict(images: Sequence[np.ndarray]) -> np.ndarray:
+        means = np.array([image[..., ::-1].mean(axis=(0, 1)) for image in images], np.float32)
+        return np.asarray(means / means.sum(axis=1, keepdims=True), np.float32)
+
+    predictor = Predictor(tuple(COLOURS), (0, 1, 2), 64, predict)
+    monkeypatch.setattr(prediction_task, "find_predictor", lambda _context, _id: predictor)
+    engine = open_database(home)
+    return Lab(engine, home, create_project(engine, "ann", "Colours").id)
+
+
+def zipped(files: Sequence[tuple[str, bytes]]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, data in files:
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def test_a_zip_is_answered_with_truth_refusals_and_thumbnails(lab: Lab) -> None:
+    files = [(f"test/{colour.title()}/{n}.png", png(picture(colour, n))) for colour in COLOURS for n in range(3)]
+    files += [
+        ("test/green/wrong.png", png(picture("red", 7))),
+        ("loose.png", png(picture("blue", 1))),
+        ("test/red/broken.jpg", b"no picture"),
+        ("__MACOSX/._loose.png", b"x"),
+        ("labels.csv", b"file,label\n"),
+    ]
+    request = replace(lab.request(archive=zipped(files)), refused=(Refusal("far.png", "It is too large."),))
+    job_id, state, message = lab.run(request)
+    assert (state, message) == ("finished", "")
+    [prediction], unreadable = read_predictions(lab.engine, lab.project_id)
+    assert (prediction.job_id, unreadable) == (job_id, [])
+    assert prediction.summary == PredictionSummary(tuple(COLOURS), (0, 1, 2), 11, 2, 10, 9, 2)
+    path = answers_path(job_id, lab.home)
+    found = {answer.name: answer for answer in all_answers(path)}
+    assert found["test/Blue/0.png"].truth == found["test/Blue/0.png"].said == 0
+    assert (found["test/green/wrong.png"].truth, found["test/green/wrong.png"].said) == (1, 2)
+    assert found["loose.png"].truth is None  # the ZIP file is called red.zip, which is no folder
+    assert "no picture" in found["test/red/broken.jpg"].reason or found["test/red/broken.jpg"].reason
+    assert found["far.png"].reason == "It is too large."
+    [wrong] = read_answers(path, AnswerFilter(only_wrong=True), "brought", start=0, number=9)
+    assert wrong.name == "test/green/wrong.png"
+    assert wrong.thumbnail.startswith(b"\xff\xd8")
+    assert not any(lab.home.imports_dir.glob("*"))
+
+
+def test_a_dropped_folder_says_the_class_too(lab: Lab) -> None:
+    job_id, *_ = lab.run(lab.request(files=[("Red/1.png", png(picture("red", 1))), ("2.png", png(picture("red", 2)))]))
+    assert [answer.truth for answer in all_answers(answers_path(job_id, lab.home))] == [2, None]
+
+
+def test_a_temperature_changes_how_sure_answers_are_and_none_of_them(lab: Lab) -> None:
+    files = [(f"{n}.png", png(picture("red", n))) for n in range(3)]
+    plain, *_ = lab.run(lab.request(files=files))
+    softer, *_ = lab.run(replace(lab.request(files=files), temperature=4.0))
+    for one, other in zip(
+        all_answers(answers_path(plain, lab.home)), all_answers(answers_path(softer, lab.home)), strict=True
+    ):
+        powers = np.array(one.probabilities) ** 0.25
+        np.testing.assert_allclose(other.probabilities, powers / powers.sum(), rtol=1e-4)
+        assert one.said == other.said
+
+
+def test_a_wish_to_stop_keeps_what_was_answered(lab: Lab) -> None:
+    files = [(f"{n}.png", png(picture("red", n))) for n in range(20)]
+    job_id, state, message = lab.run(lab.request(files=files), RecordingProgress(stop_after=7))
+    [prediction], _ = read_predictions(lab.engine, lab.project_id)
+    done = prediction.summary.answered
+    assert 0 < done < 20
+    assert (state, message) == ("stopped", f"Stopped: {done} of 20 pictures were answered.")
+    assert count_answers(answers_path(job_id, lab.home), AnswerFilter()) == done
+    assert not any(lab.home.imports_dir.glob("*"))
+
+
+def test_what_holds_no_file_is_refused_and_leaves_nothing(lab: Lab) -> None:
+    context = lab.context(lab.request(archive=zipped([("labels.csv", b"a,b\n")])))
+    with pytest.raises(DatasetError, match="No pictures were found"):
+        answer_pictures(context)
+    assert lab.is_clean
+
+
+def test_a_model_that_fails_leaves_nothing(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(_context: WorkerContext, _model_id: str) -> Predictor:
+        raise RunError("gone")
+
+    monkeypatch.setattr(prediction_task, "find_predictor", gone)
+    context = lab.context(lab.request(files=[("1.png", png(picture("red", 1)))]))
+    with pytest.raises(RunError):
+        answer_pictures(context)
+    assert lab.is_clean
+
+
+def test_a_prediction_is_deleted_with_its_files_and_with_its_project(lab: Lab) -> None:
+    files = [("1.png", png(picture("red", 1)))]
+    first, second = (lab.run(lab.request(files=files))[0] for _ in range(2))
+    waiting = create_job(lab.engine, "prediction", lab.project_id, lab.request(files=files))
+    other = create_project(lab.engine, "ann", "Other").id
+    delete_prediction(lab.engine, other, first, lab.home)
+    delete_prediction(lab.engine, lab.project_id, waiting, lab.home)  # it has not ended
+    assert has_job(lab.engine, waiting)
+    assert answers_path(first, lab.home).is_file()
+    delete_prediction(lab.engine, lab.project_id, first, lab.home)
+    delete_prediction(lab.engine, lab.project_id, first, lab.home)
+    assert not answers_path(first, lab.home).parent.exists()
+    assert [one.job_id for one in read_predictions(lab.engine, lab.project_id)[0]] == [second]
+    delete_project(lab.engine, lab.project_id, lab.home)
+    assert lab.is_clean
+
+
+def test_answers_are_in_a_backup_for_they_cannot_be_made_again(lab: Lab, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    job_id, *_ = lab.run(lab.request(files=[("1.png", png(picture("red", 1)))]))
+    save_backup(tmp_path / "backup.zip", lab.home, TerminalProgress())
+    restored = DataRoot(tmp_path / "restored")
+    restore_backup(tmp_path / "backup.zip", restored, TerminalProgress())
+    assert [answer.said for answer in all_answers(answers_path(job_id, restored))] == [2]
+
+
+def test_a_request_from_a_browser_is_checked() -> None:
+    for temperature, threshold in ((0.0, 0.0), (float("inf"), 0.0), (1.0, 1.5), (1.0, -0.1)):
+        with pytest.raises(ValueError, match=r"must be"):
+            PredictionRequest("model", temperature=temperature, threshold=threshold)
+
+
+def test_runs_groups_and_heads_of_the_own_project_are_found(home: DataRoot, monkeypatch: pytest.MonkeyPatch) -> None:
+    def predictor(name: str) -> Predictor:
+        value = {"one": 0.2, "two": 0.6}.get(name, 0.9)
+        return Predictor(("a", "b"), (0, 1), 8, lambda images: np.full((len(images), 2), value, np.float32))
+
+    engine = open_database(home)
+    mine, other = (create_project(engine, "ann", name).id for name in ("Mine", "Other"))
+    for project in (mine, other):
+        commit_version(engine, project, Dataset(), "made", parent=None, home=home)
+    seeds = ((mine, 0), (mine, 1), (other, 0))
+    runs = [create_run(engine, one, 1, RunConfig(training=TrainingConfig(seed=seed))) for one, seed in seeds]
+    names = dict(zip(runs, ("one", "two", "three"), strict=True))
+    monkeypatch.setattr(prediction_task, "load_predictor", lambda folder, _home: predictor(names[folder.name]))
+    group = create_ensemble(
+        engine, mine, "Group", 1, EnsembleConfig(tuple(runs[:2]), (0.5, 0.5)), test_correct=0, test_total=0
+    )
+    job_id = create_job(engine, "prediction", mine)
+    context = WorkerContext(engine, home, job_id, 1, RecordingProgress())  # type: ignore[arg-type]
+    said = [find_predictor(context, one).predict([np.zeros((8, 8, 3), np.uint8)])[0, 0] for one in (runs[0], group)]
+    np.testing.assert_allclose(said, [0.2, 0.4], rtol=1e-6)
+    for missing in (runs[2], "nothing", "group.nothing", job_id, "../etc"):
+        with pytest.raises(RunError, match="not here any more"):
+            find_predictor(context, missing)
+
+
+@pytest.fixture
+def real_lab(ready_home: DataRoot, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    """A project with a real simple head, and a runner with real workers."""
+    monkeypatch.setattr(control, "RUNNER_MODULE", "tests.workers.quick_runner")
+    before = set(psutil.Process().children(recursive=True))
+    engine = open_database(ready_home)
+    project_id = create_project(engine, "ann", "Colours").id
+    dataset = coloured_dataset(ready_home)
+    version = commit_version(engine, project_id, dataset, "made", parent=None, home=ready_home)
+    job_id = create_job(engine, "simple_heads", project_id, SimpleHeadsRequest(version, MODEL))
+    job = claim_job(engine, "simple_heads")
+    assert job is not None
+    folder = ready_home.simple_heads_dir / job_id
+    result = train_simple_heads(dataset, MODEL, RecordingProgress(), folder=folder, home=ready_home)
+    with writing(engine) as connection:
+        write_result(connection, job_id, job.attempt, result)
+    end_job(engine, job_id, job.attempt, "finished")
+    yield Lab(engine, ready_home, project_id, f"{job_id}.logistic_regression")
+    for process in set(psutil.Process().children(recursive=True)) - before:
+        with suppress(psutil.Error):
+            process.kill()
+            process.wait(5)
+
+
+def test_a_real_worker_answers_without_tensorflow_stops_when_asked_and_says_that_a_model_is_gone(real_lab: Lab) -> None:
+    lab = real_lab
+    files = [(f"{colour}/{n}.png", png(picture(colour, 100 + n))) for colour in COLOURS for n in range(4)]
+    start = partial(start_job, lab.engine, lab.home, "prediction", lab.project_id)
+    answered = start(lab.request(archive=zipped(files)))
+    lost = start(replace(lab.request(files=files[:1]), model_id="gone"))
+    many = start(lab.request(archive=zipped([(f"{n}.png", files[0][1]) for n in range(6000)])))
+    assert wait_for_end(lab.engine, answered).state == "finished"
+    deadline = time.monotonic() + 60
+    while (job := get_job(lab.engine, many)).done < 1:
+        assert time.monotonic() < deadline, job
+        assert job.is_active, job
+        time.sleep(0.02)
+    assert "tensorflow" not in " ".join(one.path for one in psutil.Process(job.pid).memory_maps()).lower()
+    control.stop_job(lab.engine, job, lab.home)
+    assert wait_for_end(lab.engine, many).state == "stopped"
+    assert (get_job(lab.engine, lost).state, "not here any more" in get_job(lab.engine, lost).message) == (
+        "failed",
+        True,
+    )
+    stopped, finished = read_predictions(lab.engine, lab.project_id)[0]
+    assert (finished.summary.answered, finished.summary.known, finished.summary.correct) == (12, 12, 12)
+    assert 0 < stopped.summary.answered < 6000
+    assert not any(lab.home.imports_dir.glob("*"))
+    assert {path.name for path in lab.home.predictions_dir.iterdir()} == {answered, many}

@@ -1,0 +1,202 @@
+"""What the worker of a prediction does: it asks a model about many pictures, one after the other."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+from collections.abc import Generator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tlcore.errors import DatasetError, ImageError, NotFoundError, RunError
+from tlcore.home import write_atomically
+from tlcore.intake.archives.archive import Refusal
+from tlcore.intake.names import similarity_key
+from tlcore.intake.pictures.decoding import pixels_of
+from tlcore.intake.pictures.grey import GreyRange
+from tlcore.intake.sources import ArchiveSource, Found, Listing, list_source
+from tlcore.jobs.staged import staged_sources
+from tlcore.jobs.worker import WorkerContext
+from tlcore.progress import StopRequested, in_order
+from tlcore.results.ensembles import ensemble_predictor
+from tlcore.results.prediction import Predictor, load_predictor
+from tlcore.settings.words import count
+from tlcore.simple_heads.prediction import load_simple_head_predictor
+from tlcore.storage.answers import AnswerWriter, StoredAnswer, writing_answers
+from tlcore.storage.ensembles import list_ensembles
+from tlcore.storage.jobs import JobState
+from tlcore.storage.predictions import answers_path
+from tlcore.storage.requests import PredictionRequest, PredictionSummary
+from tlcore.storage.runs import get_run
+from tlcore.storage.simple_heads import list_simple_heads, simple_head_dir
+from tlcore.storage.staging import remove_staging_dir
+
+THUMBNAIL_SIDE = 96
+THUMBNAIL_QUALITY = 80
+"""Some 3 kB each: fifty thousand, the most that one can bring, take 150 MB."""
+MAX_THREADS = 4
+_GONE = "This model is not here any more. Choose another one, then bring the pictures again."
+
+
+def answer_pictures(context: WorkerContext) -> tuple[JobState, str]:
+    """Ask the model of the request about everything that was brought, and keep its answers."""
+    request = context.request(PredictionRequest)
+    path = answers_path(context.job_id, context.home)
+    try:
+        context.progress.phase("opening", subject="the model")
+        predictor = find_predictor(context, request.model_id)
+        with ExitStack() as stack:
+            listing = Listing(refused=list(request.refused))
+            folders: list[tuple[str, ...]] = []
+            for source in staged_sources(request, context.home, None):
+                list_source(source, listing, stack)
+                # The name of a ZIP file is no folder around its pictures.
+                outermost = 1 if isinstance(source, ArchiveSource) else 0
+                folders += [found.path_parts[outermost:-1] for found in listing.found[len(folders) :]]
+            if not listing.found and not listing.refused:
+                raise DatasetError("No pictures were found. Bring JPEG or PNG files, or a ZIP file with some inside.")
+            asking = _Asking(context, request, predictor, listing, folders)
+            write_atomically(path, asking.write)
+    except BaseException:
+        shutil.rmtree(path.parent, ignore_errors=True)
+        raise
+    finally:
+        remove_staging_dir(request.staging, context.home)
+    context.answer(asking.summary)
+    if asking.was_stopped:
+        done, total = asking.summary.answered, count(len(listing.found), "picture")
+        return "stopped", f"Stopped: {done:,} of {total} were answered."
+    return "finished", ""
+
+
+def find_predictor(context: WorkerContext, model_id: str) -> Predictor:
+    """Return a run, a group or a simple head of the job's project, ready to answer.
+
+    Raises:
+        RunError: If there is none of this id, or its files are missing or damaged.
+    """
+    home = context.home
+    group = next((one for one in list_ensembles(context.engine, context.project_id) if one.id == model_id), None)
+    if group is not None:
+        members = [load_predictor(home.run_dir(run_id), home) for run_id in group.config.run_ids]
+        return ensemble_predictor(members, group.config.weights)
+    for head in list_simple_heads(context.engine, context.project_id):
+        if head.id == model_id:
+            return load_simple_head_predictor(simple_head_dir(head.job_id, head.result.kind, home), home)
+    try:
+        run = get_run(context.engine, model_id)
+    except NotFoundError as error:
+        raise RunError(_GONE) from error
+    if run.job.project_id != context.project_id:  # the id came from a browser
+        raise RunError(_GONE)
+    return load_predictor(home.run_dir(run.id), home)
+
+
+class _Asking:
+    """Asks about what was listed, and writes down each answer as it comes.
+
+    Args:
+        context: Whose progress is told.
+        request: How sure answers are scaled.
+        predictor: Who is asked.
+        listing: What was brought.
+        folders: Those around each file that was found.
+    """
+
+    def __init__(
+        self,
+        context: WorkerContext,
+        request: PredictionRequest,
+        predictor: Predictor,
+        listing: Listing,
+        folders: Sequence[tuple[str, ...]],
+    ) -> None:
+        self._progress, self._predictor, self._listing = context.progress, predictor, listing
+        self._folders = folders
+        self._temperature = request.temperature
+        self._truths = {similarity_key(name): index for index, name in enumerate(predictor.class_names)}
+        self._answered = self._refused = self._known = self._correct = 0
+        self.was_stopped = False
+
+    @property
+    def summary(self) -> PredictionSummary:
+        """What was written."""
+        predictor = self._predictor
+        counts = self._answered, self._refused, self._known, self._correct
+        aside = len(self._listing.aside) + len(self._listing.label_files)
+        return PredictionSummary(predictor.class_names, predictor.class_colors, *counts, aside)
+
+    def write(self, path: Path) -> None:
+        """Write the answers to a new file; a wish to stop ends it early."""
+        with writing_answers(path) as writer:
+            for refusal in self._listing.refused:
+                self._keep(writer, StoredAnswer(refusal.name, reason=refusal.reason))
+            total = len(self._listing.found)
+            try:
+                self._progress.phase("answering", 0, total)
+                with closing(self._answers()) as answers:
+                    for done, answer in enumerate(answers, start=1):
+                        self._keep(writer, answer)
+                        self._progress.phase("answering", done, total)
+            except StopRequested:
+                self.was_stopped = True
+
+    def _keep(self, writer: AnswerWriter, answer: StoredAnswer) -> None:
+        writer.add(answer)
+        self._refused += bool(answer.reason)
+        self._answered += not answer.reason
+        self._known += answer.truth is not None
+        self._correct += answer.truth is not None and answer.truth == answer.said
+
+    def _answers(self) -> Generator[StoredAnswer, None, None]:
+        """Yield the answer to each file; the next few are decoded meanwhile."""
+        threads = max(2, min(os.cpu_count() or 2, MAX_THREADS))
+        decode = partial(_decoded, self._predictor.grey_range)
+        with (
+            ThreadPoolExecutor(threads, thread_name_prefix="decoding") as pool,
+            closing(in_order(pool, decode, self._listing.found, ahead=2 * threads)) as decoded,
+        ):
+            for found, folders, pixels in zip(self._listing.found, self._folders, decoded, strict=True):
+                if isinstance(pixels, Refusal):
+                    yield StoredAnswer(pixels.name, reason=pixels.reason)
+                else:
+                    probabilities = _calibrated(self._predictor.predict([pixels])[0], self._temperature)
+                    truth = truth_of(folders, self._truths)
+                    yield StoredAnswer(found.name, tuple(probabilities.tolist()), truth, _thumbnail(pixels))
+
+
+def truth_of(folders: Sequence[str], truths: Mapping[str, int]) -> int | None:
+    """Return the class that a folder around a picture names, the innermost one first; `None` where none does.
+
+    Args:
+        folders: Names of the folders, the outermost first.
+        truths: The index of each class by the `similarity_key` of its name.
+    """
+    return next((truths[key] for key in map(similarity_key, reversed(folders)) if key in truths), None)
+
+
+def _decoded(grey_range: GreyRange | None, found: Found) -> NDArray[np.uint8] | Refusal:
+    try:
+        assert found.read is not None
+        return pixels_of(found.read(), grey_range)
+    except ImageError as error:
+        return Refusal(found.name, str(error))
+
+
+def _thumbnail(pixels: NDArray[np.uint8]) -> bytes:
+    small, buffer = Image.fromarray(pixels), io.BytesIO()
+    small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    small.save(buffer, "JPEG", quality=THUMBNAIL_QUALITY)
+    return buffer.getvalue()
+
+
+def _calibrated(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
+    scaled = np.asarray(probabilities, np.float64) ** (1 / temperature)
+    return np.asarray(scaled / scaled.sum(), np.float32)

@@ -1,0 +1,201 @@
+"""A model's answers to many pictures: one file, written while they come, read a page at a time."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from tlcore.errors import UnreadableError
+
+Order = Literal["brought", "least sure", "surest", "answer"]
+
+_COLUMNS = "number, name, said, probability, truth, probabilities, reason"
+_ORDERS: dict[Order, str] = {
+    "brought": "number",
+    "least sure": "probability IS NULL, probability, number",
+    "surest": "probability IS NULL, probability DESC, number",
+    "answer": "said IS NULL, said, probability DESC, number",
+}
+_DAMAGED = "The answers to these pictures are missing or damaged. Delete them here, and bring the pictures again."
+_TABLE = """
+    CREATE TABLE answers (
+        number INTEGER PRIMARY KEY, name TEXT NOT NULL, said INTEGER, probability REAL, truth INTEGER,
+        probabilities BLOB NOT NULL, thumbnail BLOB NOT NULL, reason TEXT NOT NULL
+    )"""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    """What a model said to one of many pictures, or why the picture was refused.
+
+    Attributes:
+        name: The path of its file as the person knows it; text only.
+        probabilities: One per class, in `[0, 1]`; empty when refused.
+        truth: Index of the class that its folder names; `None` where none does.
+        thumbnail: A small JPEG file; empty when refused, and where it is not asked for.
+        reason: Why it was refused; empty when it was not.
+    """
+
+    name: str
+    probabilities: tuple[float, ...] = ()
+    truth: int | None = None
+    thumbnail: bytes = b""
+    reason: str = ""
+
+    @property
+    def said(self) -> int | None:
+        """Index of the most probable class; `None` when refused."""
+        return int(np.argmax(self.probabilities)) if self.probabilities else None
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerFilter:
+    """Which answers to show; all that are given must hold.
+
+    Attributes:
+        said: Index of the class that the model said.
+        below: Only answers whose probability is less than this, in `[0, 1]`.
+        only_wrong: Only those whose folder names another class.
+    """
+
+    said: int | None = None
+    below: float | None = None
+    only_wrong: bool = False
+
+    def where(self) -> tuple[str, list[float]]:
+        """Return the condition in SQL, and its values."""
+        conditions, values = ["1"], []
+        if self.said is not None:
+            conditions.append("said = ?")
+            values.append(float(self.said))
+        if self.below is not None:
+            conditions.append("probability < ?")
+            values.append(self.below)
+        if self.only_wrong:
+            conditions.append("truth <> said")
+        return " AND ".join(conditions), values
+
+
+class AnswerWriter:
+    """Adds answers to a new file, one after the other; nothing of them stays in memory."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def add(self, answer: StoredAnswer) -> None:
+        """Write an answer."""
+        said = answer.said
+        probability = None if said is None else answer.probabilities[said]
+        self._connection.execute(
+            f"INSERT INTO answers ({_COLUMNS}, thumbnail) VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                answer.name,
+                said,
+                probability,
+                answer.truth,
+                np.array(answer.probabilities, np.float32).tobytes(),
+                answer.reason,
+                answer.thumbnail,
+            ),
+        )
+
+
+@contextmanager
+def writing_answers(path: Path) -> Iterator[AnswerWriter]:
+    """Open a new file of answers; it is whole at the end.
+
+    Args:
+        path: An empty file, or none.
+
+    Raises:
+        OSError: If the disk is full or cannot be written.
+    """
+    try:
+        with closing(_open_new(path)) as connection, connection:
+            connection.execute(_TABLE)
+            yield AnswerWriter(connection)
+    except sqlite3.OperationalError as error:
+        is_full = error.sqlite_errorcode == sqlite3.SQLITE_FULL
+        raise OSError(errno.ENOSPC if is_full else errno.EIO, str(error)) from error
+
+
+def _open_new(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path)
+    # Nobody reads the file before it is whole and has its name: until then nothing need be undone, or be on the disk.
+    connection.execute("PRAGMA journal_mode=OFF")
+    connection.execute("PRAGMA synchronous=OFF")
+    return connection
+
+
+def count_answers(path: Path, which: AnswerFilter) -> int:
+    """Return how many answers pass a filter.
+
+    Raises:
+        UnreadableError: If the file is missing or damaged.
+    """
+    condition, values = which.where()
+    with _reading(path) as connection:
+        query = f"SELECT COUNT(*) FROM answers WHERE reason = '' AND {condition}"
+        return int(connection.execute(query, values).fetchone()[0])
+
+
+def read_answers(path: Path, which: AnswerFilter, order: Order, *, start: int, number: int) -> list[StoredAnswer]:
+    """Return some of the answers that pass a filter, with their thumbnails.
+
+    Args:
+        path: The file.
+        which: The filter.
+        order: By what they are sorted, before `start` and `number` count.
+        start: How many to leave out at the beginning.
+        number: At most so many.
+
+    Raises:
+        UnreadableError: If the file is missing or damaged.
+    """
+    condition, values = which.where()
+    query = (
+        f"SELECT {_COLUMNS}, thumbnail FROM answers WHERE reason = '' AND {condition} "
+        f"ORDER BY {_ORDERS[order]} LIMIT ? OFFSET ?"
+    )
+    with _reading(path) as connection:
+        return [replace(_answer(row), thumbnail=row[-1]) for row in connection.execute(query, (*values, number, start))]
+
+
+def read_refused(path: Path, number: int) -> list[StoredAnswer]:
+    """Return the first of the files that were refused, in the order in which they came; errors as above."""
+    query = f"SELECT {_COLUMNS} FROM answers WHERE reason <> '' ORDER BY number LIMIT ?"
+    with _reading(path) as connection:
+        return [_answer(row) for row in connection.execute(query, (number,))]
+
+
+def all_answers(path: Path) -> Iterator[StoredAnswer]:
+    """Yield everything in the order in which it came, without thumbnails, a row at a time; errors as above."""
+    with _reading(path) as connection:
+        yield from map(_answer, connection.execute(f"SELECT {_COLUMNS} FROM answers ORDER BY number"))
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[sqlite3.Connection]:
+    try:
+        # Immutable: no lock and no other file beside it. A download reads on in whatever thread is free.
+        address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+        with closing(sqlite3.connect(address, uri=True, check_same_thread=False)) as connection:
+            yield connection
+    except sqlite3.Error as error:
+        raise UnreadableError(_DAMAGED) from error
+
+
+def _answer(row: tuple[object, ...]) -> StoredAnswer:
+    _, name, _, _, truth, probabilities, reason, *_ = row
+    try:
+        values = np.frombuffer(probabilities, np.float32)  # type: ignore[call-overload]
+    except (ValueError, TypeError) as error:
+        raise UnreadableError(_DAMAGED) from error
+    return StoredAnswer(str(name), tuple(values.tolist()), None if truth is None else int(str(truth)), b"", str(reason))
