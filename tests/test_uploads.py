@@ -32,8 +32,8 @@ from tlcore.storage import uploads
 from tlcore.storage.database import open_database
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.jobs import ACTIVE_STATES, create_job, list_jobs, read_request
-from tlcore.storage.projects import create_project
 from tlcore.storage.model_settings import ModelSettings, change_model_settings
+from tlcore.storage.projects import create_project
 from tlcore.storage.requests import ImportRequest, PredictionRequest, StagedFile
 from tlcore.storage.staging import ABANDONED_SECONDS, make_staging_dir, remove_abandoned
 from tlcore.storage.uploads import Announced, PieceWriter, begin_upload, finish_upload, give_up_upload

@@ -21,8 +21,8 @@ from tlcore.errors import NotFoundError, StorageError, TransferLabError
 from tlcore.home import DataRoot
 from tlcore.jobs.control import start_job
 from tlcore.storage.database import open_database
-from tlcore.storage.projects import get_project
 from tlcore.storage.model_settings import read_model_settings
+from tlcore.storage.projects import get_project
 from tlcore.storage.requests import ImportRequest, PredictionRequest
 from tlcore.storage.staging import remove_abandoned, remove_staging_dir
 from tlcore.storage.uploads import Announced, PieceWriter, begin_upload, finish_upload, give_up_upload
