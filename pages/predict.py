@@ -1,5 +1,7 @@
 """Predict page: bring pictures or show them to the camera, and see what the model says and how sure it is."""
 
+from dataclasses import replace
+
 import streamlit as st
 
 from pages.components.camera.asking import ask_camera
@@ -13,6 +15,7 @@ from pages.components.results.many_pictures import many_pictures
 from pages.components.results.prediction_table import prediction_csv
 from pages.components.results.prediction_view import show_prediction
 from pages.components.results.run_choice import choose_model
+from pages.components.results.side_by_side import choose_rival
 from pages.components.results.trained_models import predictor_of, short_name
 from tlcore.errors import RunError, TransferLabError
 from tlcore.images.resizing import decode_image
@@ -25,6 +28,7 @@ except RunError as error:
     show_error(error)
     next_step("Train again", "train")
     st.stop()
+rival = choose_rival(context, model)
 next_step("Next: Export", "export", run=model.id)
 
 bring_pictures(predictor, model.id)
@@ -47,7 +51,7 @@ if prediction is not None:
     st.stop()
 
 answers = kept_answers(model.id, "files")
-if show_all_answers(answers, predictor, correction_of(context, predictor, model)):
+if show_all_answers(answers, predictor, correction_of(context, predictor, model), rival):
     draw_corrected(context, model, answers)
     with st.container(horizontal=True):
         if len(answers) > 1:
@@ -81,5 +85,6 @@ with st.container(horizontal=True, vertical_alignment="center", horizontal_align
     if st.button("Another one", icon=":material/casino:", key="another"):
         st.session_state["sample-number"] = number + 1
         st.rerun()
-answer = ask_pixels(predictor, item.name, decode_image(context.images.read(item.image)))
-show_answer(answer, predictor, truth=dataset.find_class(item.class_id).name)
+data = context.images.read(item.image)
+answer = replace(ask_pixels(predictor, item.name, decode_image(data)), data=data)
+show_answer(answer, predictor, truth=dataset.find_class(item.class_id).name, rival=rival)
