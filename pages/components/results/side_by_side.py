@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -54,7 +54,7 @@ class Rival:
         if key not in answers:
             answers[key] = ask_pixels(self.predictor, answer.name, decode_image(answer.data))
         st.session_state[_ASKED] = self.id, answers
-        return answers[key]
+        return replace(answers[key], name=answer.name)  # the same picture may come under another name
 
 
 def choose_rival(context: Context, model: Model) -> Rival | None:
