@@ -1,4 +1,4 @@
-"""Asking about many pictures at once: memory of the worker with few and with many, its pace, and how quick a table is."""
+"""Asking about many pictures at once: memory of the worker with few and with many, its pace, how quick a table is."""
 
 from __future__ import annotations
 
