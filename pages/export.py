@@ -6,6 +6,7 @@ from pages.components.amounts import file_size
 from pages.components.errors import errors_shown
 from pages.components.frame import next_step, open_page
 from pages.components.results.run_choice import choose_run
+from pages.components.results.trained_models import settings_of
 from pages.components.train.run_settings import run_settings
 from pages.server.downloads import ARCHIVE_NAME, RUN_FILES, download_url
 from tlcore.documents import to_json
@@ -60,6 +61,12 @@ with left:
             link = f"{name} ({file_size(sizes[name])})"
             st.link_button(link, download_url(run.id, name), icon=":material/download:", key=name)
             st.markdown(FILE_WORDS[name], width="content")
+    settings = settings_of(context, run)
+    if settings.temperature != 1:
+        st.caption(
+            "Predict uses calibrated probabilities of this model, the files give the original ones. To calibrate them "
+            f"too: `p ** (1 / {settings.temperature:.3f})`, divided by the sum over the classes."
+        )
 with right:
     st.subheader("How it was made", anchor=False)
     choices, values = zip(*run_settings(run), strict=True)

@@ -6,13 +6,13 @@ from pages.components.errors import errors_shown
 from pages.components.frame import go_to, open_page, primary_action
 from pages.components.results.comparison_view import draw_comparison
 from pages.components.results.trained_models import is_run_id
-from pages.components.state import Context
+from pages.components.state import NEXT_RUN, Context
 from pages.components.text import count
 from pages.components.train.recipe_cards import draw_recipes
 from pages.components.train.run_list import draw_earlier_runs
 from pages.components.train.run_note import draw_note, draw_note_field
 from pages.components.train.run_reuse import draw_reuse
-from pages.components.train.run_view import NEXT_RUN, draw_ended, draw_live, leave_run
+from pages.components.train.run_view import draw_ended, draw_live, leave_run
 from pages.components.train.simple_heads_panel import draw_simple_heads
 from pages.components.train.starting import find_obstacle, find_run_obstacle, start_training
 from pages.components.train.training_form import draw_summary, draw_training_form

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ from tests.drawn_scenes import jpeg
 from tlcore.dataset import Dataset, Item
 from tlcore.doctor.findings import DoctorReport, FindingKind
 from tlcore.home import DataRoot
-from tlcore.images.resizing import decode_image
+from tlcore.images.resizing import decode_image, resize_image
 from tlcore.intake.pictures.decoding import read_image
 from tlcore.storage.images import ImageStore
 
@@ -95,6 +96,51 @@ def spoil(
         items[index] = replace(items[index], image=key)
         spoilt.add(key)
     return Planted(replace(dataset, items=tuple(items)), {kind: spoilt})
+
+
+Ground = Literal["colour", "snow", "grass"]
+GROUNDS: tuple[Ground, ...] = get_args(Ground)
+
+
+def on_ground(dataset: Dataset, home: DataRoot, seed: int, class_id: str, ground: Ground) -> Dataset:
+    """Put the pictures of a class on a ground of one kind, each a little otherwise: a frame around the middle.
+
+    Args:
+        dataset: Pictures of the data root.
+        home: The data root.
+        seed: Decides how wide the frames are, and how they look.
+        class_id: Whose pictures.
+        ground: What the frame shows.
+    """
+    rng, store = np.random.default_rng(seed), ImageStore(home)
+    items = list(dataset.items)
+    for index, item in enumerate(items):
+        if item.class_id == class_id:
+            framed = _framed(decode_image(store.read(item.image)), ground, rng)
+            items[index] = replace(item, image=_stored(jpeg(framed), store))
+    return replace(dataset, items=tuple(items))
+
+
+def _framed(pixels: np.ndarray, ground: Ground, rng: np.random.Generator) -> np.ndarray:
+    """Return the middle square of a picture with a frame of 6 to 12 hundredths of its side."""
+    framed = resize_image(pixels, min(pixels.shape[:2]), "crop").copy()
+    side = len(framed)
+    grain = rng.normal(0, 1, (side, side)).astype(np.float32)
+    looks = {
+        "colour": lambda: np.array([40, 90, 200]) + rng.normal(0, 15, 3) + 5 * grain[..., None],
+        "snow": lambda: np.array([225, 228, 232]) + 15 * grain[..., None],
+        "grass": lambda: np.array([70, 130, 50]) + np.array([12, 30, 9]) * _blurred(grain)[..., None],
+    }
+    width = round(side * rng.uniform(0.06, 0.12))
+    around = np.clip(looks[ground](), 0, 255).astype(np.uint8)
+    around[width:-width, width:-width] = framed[width:-width, width:-width]
+    return around
+
+
+def _blurred(grain: np.ndarray) -> np.ndarray:
+    """Return noise in blades instead of grains, of deviation 1."""
+    soft = cv2.GaussianBlur(grain, (0, 0), 1.2)
+    return soft / soft.std()
 
 
 def _altered(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -17,9 +17,10 @@ import sqlalchemy as sa
 from pages.components.colors import INK
 from pages.components.figures.backbones import BackboneFacts, scatter_words
 from pages.components.figures.class_counts import class_counts_words
+from pages.components.figures.confusion import confusion_words
 from pages.components.figures.curves import curve_figure, curve_words, overlaid_figure
 from pages.components.figures.network import network_words
-from pages.components.figures.results import confusion_words, probability_words
+from pages.components.figures.results import probability_words
 from pages.components.frame import STEPS
 from pages.components.train.rate_finder import rate_words
 from tests.browser import open_context, sign_in

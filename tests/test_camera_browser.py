@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -202,6 +203,12 @@ def test_from_opening_the_page_to_live_answers_of_a_trained_model(
     page.get_by_text("Use the camera", exact=True).click()
     see_live_answers(page)
     assert best_answer(page) in ("Class 1", "Class 2")
+    page.get_by_text("Heat map on top", exact=True).click()
+    page.get_by_text(re.compile(r"Warm parts speak for Class [12]\.")).wait_for()
+    page.locator("img.heat:not(.old)").wait_for()
+    see_live_answers(page)
+    page.get_by_text("Heat map on top", exact=True).click()
+    page.locator("img.heat").wait_for(state="hidden")
 
 
 def test_it_records_with_the_keyboard_and_a_class_gets_its_name_first(

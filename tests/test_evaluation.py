@@ -10,6 +10,7 @@ from sklearn import metrics
 from tlcore.errors import RunError
 from tlcore.results.evaluation import (
     FILE_NAME,
+    TRAIN_FILE_NAME,
     VALIDATION_FILE_NAME,
     Evaluation,
     accuracy_interval,
@@ -19,6 +20,8 @@ from tlcore.results.evaluation import (
     load_evaluation,
     mistakes,
     save_evaluation,
+    top_k_correct,
+    usual_k,
 )
 
 
@@ -91,6 +94,28 @@ def test_averages_over_classes_are_those_of_scikit_learn(evaluation: Evaluation)
         assert row.support == evaluation.total
 
 
+@pytest.mark.parametrize("k", [1, 2, 3, 5])
+def test_top_k_agrees_with_scikit_learn(k: int) -> None:
+    evaluation = an_evaluation(num_classes=7)
+    expected = metrics.top_k_accuracy_score(
+        evaluation.y_true, evaluation.probabilities, k=k, normalize=False, labels=range(7)
+    )
+    assert top_k_correct(evaluation, k) == expected
+
+
+def test_top_1_is_the_accuracy_where_classes_are_equally_probable_and_all_classes_are_always_right() -> None:
+    equal = Evaluation(("a", "b", "c"), ("1", "2"), np.array([0, 1]), np.full((2, 3), 1 / 3, np.float32))
+    assert (top_k_correct(equal, 1), equal.correct) == (1, 1)
+    assert top_k_correct(equal, 3) == 2
+    with pytest.raises(ValueError, match=r"`k` must be between 1 and 3\. Received: k=4"):
+        top_k_correct(equal, 4)
+
+
+@pytest.mark.parametrize(("num_classes", "k"), [(2, None), (3, None), (4, 3), (9, 3), (10, 5), (100, 5)])
+def test_among_how_many_answers_is_looked_grows_with_the_classes(num_classes: int, k: int | None) -> None:
+    assert usual_k(num_classes) == k
+
+
 def test_an_evaluation_without_pictures_has_no_accuracy() -> None:
     empty = Evaluation(("a", "b"), (), np.zeros(0, np.int64), np.zeros((0, 2), np.float32))
     assert empty.accuracy is None
@@ -156,6 +181,8 @@ def test_a_missing_evaluation_is_put_into_words(tmp_path: Path) -> None:
         load_evaluation(tmp_path)
     with pytest.raises(RunError, match=r"no answers to the validation pictures.*earlier version.*Train again"):
         load_evaluation(tmp_path, VALIDATION_FILE_NAME)
+    with pytest.raises(RunError, match="no answers to the training pictures"):
+        load_evaluation(tmp_path, TRAIN_FILE_NAME)
 
 
 def test_a_damaged_evaluation_is_put_into_words(tmp_path: Path) -> None:

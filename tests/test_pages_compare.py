@@ -10,7 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from pages.components.figures.curves import overlaid_figure
-from pages.components.train.run_view import NEXT_RUN
+from pages.components.state import NEXT_RUN
 from tests.coloured_pictures import COLOURS, coloured_dataset
 from tests.lab import Lab
 from tests.page_tests import OWNER, check, open_app, texts

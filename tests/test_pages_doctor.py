@@ -15,7 +15,7 @@ from tests.page_tests import check, modules_after, open_app, texts
 from tests.test_pages_results import Finished, make_finished  # noqa: F401 - a fixture
 from tlcore.dataset import Dataset
 from tlcore.doctor.changes import Changes
-from tlcore.doctor.findings import DoctorReport, Finding, Suspect, relabel
+from tlcore.doctor.findings import BackgroundFinding, DoctorReport, Finding, Suspect, relabel
 from tlcore.home import DataRoot
 from tlcore.jobs import control
 from tlcore.storage.database import writing
@@ -34,13 +34,19 @@ def current(lab: Lab) -> Dataset:
     return current_dataset(lab.engine, lab.project_id, lab.home)[1]
 
 
-def answered(lab: Lab, *findings: Finding, scenes: dict[str, str] | None = None, agreed: int = 36) -> AppTest:
+def answered(
+    lab: Lab,
+    *findings: Finding,
+    scenes: dict[str, str] | None = None,
+    agreed: int = 36,
+    backgrounds: tuple[BackgroundFinding, ...] = (),
+) -> AppTest:
     """Open Data after a check that found this."""
     create_job(lab.engine, "doctor", lab.project_id, DoctorRequest(lab.version, lab.config.model))
     job = claim_job(lab.engine, "doctor")
     assert job is not None
     with writing(lab.engine) as connection:
-        write_result(connection, job.id, job.attempt, DoctorReport(findings, 36, 36, agreed, scenes or {}))
+        write_result(connection, job.id, job.attempt, DoctorReport(findings, 36, 36, agreed, scenes or {}, backgrounds))
     end_job(lab.engine, job.id, job.attempt, "finished")
     return lab.open("data")
 
@@ -146,6 +152,38 @@ def test_rare_classes_count_more_at_a_tap_and_back(home: DataRoot) -> None:
     tap(app, "Undo: every picture counts the same")
     assert lab.config.training.balance == "none"
     assert "Let rare classes count more" in labels(app)
+
+
+def test_a_class_that_its_background_gives_away_is_shown_by_its_edges_and_kept(home: DataRoot) -> None:
+    lab = Lab.make(home, coloured_dataset(home))
+    before = current(lab)
+    app = answered(lab, backgrounds=(BackgroundFinding((before.classes[1].id,), 0.9992, 0.93),))
+    assert "green is told by its edges alone" in [expander.label for expander in app.expander]
+    assert "36 pictures checked. Each looks right by itself." in texts(app)
+    assert (
+        "Told green from the other classes by the edges alone in **over 99 %** of pairs of pictures, by the middles "
+        "alone in 93 %." in texts(app)
+    )
+    # Five green ones, and the first of each other class.
+    assert sum(image.proto.imgs[0].alt.startswith("Edges of") for image in app.get("image")) == 7
+    tap(app, "The background belongs to it: keep")
+    assert current(lab).items == before.items
+    assert "36 pictures checked, nothing left that looks wrong." in [success.value for success in app.success]
+    tap(app, "Undo: kept the background of green")
+    assert current(lab) == before
+    assert "The background belongs to it: keep" in labels(app)
+
+
+def test_pictures_on_other_backgrounds_are_brought_at_a_tap(home: DataRoot) -> None:
+    lab = Lab.make(home, coloured_dataset(home))
+    blue, green, _ = current(lab).classes
+    app = answered(lab, backgrounds=(BackgroundFinding((blue.id, green.id), 1.0, 0.97),))
+    assert "2 classes are told by edges alone" in [expander.label for expander in app.expander]
+    assert "Told blue from green by the edges alone in **100 %** of pairs" in texts(app)
+    tap(app, "Bring green on other backgrounds")
+    assert app.session_state["way"] == "files"
+    assert app.selectbox(key="bring-class").value == "green"
+    assert "ready for green" in app.toast[0].value
 
 
 def test_pictures_that_came_since_are_counted(home: DataRoot) -> None:

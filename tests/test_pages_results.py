@@ -24,7 +24,7 @@ from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import ButtonGroup
 
 from pages.components.amounts import chance, file_size, interval_words, ordinal
-from pages.components.figures.results import confusion_figure, probability_figure
+from pages.components.figures.results import probability_figure
 from pages.components.results.answers import Answer, ask
 from pages.components.results.exam import meaning_of_exam
 from pages.components.results.prediction_table import defused, prediction_csv
@@ -181,6 +181,7 @@ class RedOrGreen:
     class_colors = (0, 1)
     image_size = 64
     grey_range = None
+    threshold = 0.0
 
     def __init__(self, class_names: Sequence[str] = NAMES) -> None:
         self.class_names = tuple(class_names)
@@ -1059,17 +1060,6 @@ def test_the_table_has_one_line_per_picture_and_refused_ones_their_reason() -> N
     assert rows[0] == ["file", "answer", "probability", "'=cat", "dog", "refused because"]
     assert rows[1] == ["a.png", "dog", "0.750000", "0.250000", "0.750000", ""]
     assert rows[2] == ["'-b.png", "", "", "", "", "It is empty."]
-
-
-def test_the_confusion_matrix_writes_every_number_and_keeps_equal_names_apart() -> None:
-    matrix = np.array([[48, 2, 0], [1, 30, 0], [0, 0, 0]])
-    figure = confusion_figure(matrix, ["<b>", "a very long class name 1", "a very long class name 2"])
-    right, wrong = (np.array(trace.text) for trace in figure.data)
-    assert np.char.add(right.astype(str), wrong.astype(str)).tolist() == matrix.astype(str).tolist()
-    names = list(figure.data[0].x)
-    assert names[0] == "&lt;b&gt;"
-    assert len(set(names)) == 3
-    assert not np.isnan(np.array(figure.data[0].z, float).diagonal()).any()
 
 
 def test_probability_bars_are_ranked_coloured_and_name_the_rest() -> None:

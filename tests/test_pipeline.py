@@ -26,7 +26,7 @@ from tlcore.images.resizing import resize_image
 from tlcore.intake.pictures.decoding import pixels_of
 from tlcore.model.architecture import describe_model
 from tlcore.model.cut import plan_model
-from tlcore.results.evaluation import VALIDATION_FILE_NAME, load_evaluation
+from tlcore.results.evaluation import TRAIN_FILE_NAME, VALIDATION_FILE_NAME, load_evaluation
 from tlcore.results.prediction import Predictor, load_predictor, save_predictor_spec
 from tlcore.results.prediction import PredictorSpec as Spec
 from tlcore.results.prediction_code import LABELS_FILE, MODEL_FILE, PIXELS_FILE, prediction_code
@@ -92,6 +92,9 @@ def test_a_run_says_what_it_reached(trained: Trained) -> None:
     validation = load_evaluation(trained.run_dir, VALIDATION_FILE_NAME)
     assert validation.images == tuple(item.image for item in trained.dataset.subset("validation"))
     assert (summary.validation_correct, summary.validation_total) == (validation.correct, validation.total) == (6, 6)
+    train = load_evaluation(trained.run_dir, TRAIN_FILE_NAME)
+    assert train.images == tuple(sorted(item.image for item in trained.dataset.subset("train")))
+    assert train.accuracy == 1
     described = describe_model(CONFIG.model, 3)
     assert summary.trainable_parameters == described.trainable_parameters
     assert summary.frozen_parameters == described.frozen_parameters
@@ -120,6 +123,7 @@ def test_a_run_leaves_its_files_and_nothing_half_written(trained: Trained) -> No
         "pixels.py",
         "predictor.json",
         "suffix.tflite",
+        "train.npz",
         "validation.npz",
     ]
     assert (trained.run_dir / "labels.txt").read_text("utf-8").splitlines() == list(COLOURS)

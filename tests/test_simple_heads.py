@@ -18,13 +18,14 @@ from tlcore.dataset import Dataset
 from tlcore.errors import DatasetError, RunError
 from tlcore.features.compiled import ensure_compiled
 from tlcore.features.extractor import FeatureExtractor
+from tlcore.features.pooled import unit_length
 from tlcore.home import DataRoot
 from tlcore.images.views import ViewRequest
 from tlcore.jobs.control import start_job
 from tlcore.library import read_dataset
 from tlcore.model.cut import plan_model
 from tlcore.progress import StopRequested
-from tlcore.results.evaluation import VALIDATION_FILE_NAME, load_evaluation
+from tlcore.results.evaluation import TRAIN_FILE_NAME, VALIDATION_FILE_NAME, load_evaluation
 from tlcore.simple_heads import run as simple_heads_run
 from tlcore.simple_heads.heads import (
     SIMPLE_HEAD_FILE,
@@ -33,7 +34,6 @@ from tlcore.simple_heads.heads import (
     load_simple_head,
     save_simple_head,
     softmax,
-    unit_length,
 )
 from tlcore.simple_heads.prediction import load_simple_head_predictor
 from tlcore.simple_heads.run import train_simple_heads
@@ -298,6 +298,9 @@ def test_heads_learn_from_the_pictures_of_a_data_set_and_leave_their_files(
             assert saved.accuracy == 1
             assert saved.images == tuple(item.image for item in dataset.subset(split))
         assert one.trained_on == len(dataset.subset("train"))
+        learned = load_evaluation(tmp_path / one.kind, TRAIN_FILE_NAME)
+        assert sorted(learned.images) == sorted(item.image for item in dataset.subset("train"))
+        assert learned.accuracy == 1
         predictor = load_simple_head_predictor(tmp_path / one.kind, ready_home)
         assert predictor.class_names == dataset.class_names
         assert predictor.image_size == 64

@@ -68,6 +68,8 @@ class DataRoot:
     """The cache of features; may be deleted while nothing runs."""
     speeds_dir = _Below("speeds")
     """What runs take on this machine; measured again when missing."""
+    maps_dir = _Below("maps")
+    """Where pictures lie on the maps of their data sets; made again when missing."""
     ready_sets_dir = _Below("ready_sets")
     """Small pictures of downloaded ready data sets, for their cards."""
     logs_dir = _Below("logs")

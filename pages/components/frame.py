@@ -40,6 +40,7 @@ JOB_NAMES: dict[JobKind, str] = {
     "weights_download": "Download of weights",
     "weights_check": "Check of your weights",
     "doctor": "Check of your pictures",
+    "map": "Map of the pictures",
     "prediction": "Answers to your pictures",
 }
 
@@ -52,6 +53,7 @@ JOB_STEPS: dict[JobKind, tuple[Step, ...]] = {
     "weights_download": ("model", "train"),
     "weights_check": ("model",),
     "doctor": ("data",),
+    "map": ("understand",),
     "prediction": ("predict",),
 }
 """On whose pages jobs are watched, the first choice first; the others on Train."""

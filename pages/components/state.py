@@ -21,6 +21,9 @@ from tlcore.storage.runs import Run, list_runs
 
 LOCAL_OWNER = "local"
 
+NEXT_RUN = "next"
+"""Stands in the address in place of a run's id while the settings of the next one are chosen."""
+
 
 @dataclass(frozen=True, slots=True)
 class Visit:

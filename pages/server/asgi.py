@@ -23,6 +23,7 @@ from pages.server import private_asyncio, private_streamlit
 from pages.server.downloads import answers_route, download_route
 from pages.server.frontend_files import FrontendFiles
 from pages.server.plotly_script import plotly_route
+from pages.server.thumbnails import thumbnail_route
 from pages.server.uploads import upload_routes
 from tlcore.home import DataRoot
 from tlcore.jobs.control import ensure_runner
@@ -111,7 +112,8 @@ def without_conditions(scope: Scope) -> Scope:
 
 def routes() -> Sequence[BaseRoute]:
     """Return the addresses that are answered without a page."""
-    return [plotly_route(), download_route(owner_of), answers_route(owner_of), *upload_routes(owner_of)]
+    answered_by_files = [plotly_route(), download_route(owner_of), answers_route(owner_of), thumbnail_route(owner_of)]
+    return [*answered_by_files, *upload_routes(owner_of)]
 
 
 def middleware() -> Sequence[Middleware]:

@@ -21,6 +21,7 @@ from tlcore.errors import NotFoundError, StorageError, TransferLabError
 from tlcore.home import DataRoot
 from tlcore.jobs.control import start_job
 from tlcore.storage.database import open_database
+from tlcore.storage.model_settings import read_model_settings
 from tlcore.storage.projects import get_project
 from tlcore.storage.requests import ImportRequest, PredictionRequest
 from tlcore.storage.staging import remove_abandoned, remove_staging_dir
@@ -163,15 +164,9 @@ def _start(engine: sa.Engine, home: DataRoot, project_id: str, brought: ImportRe
     model_id = asked.get("model")
     if model_id is None:
         return start_job(engine, home, "import", project_id, brought)
-    request = PredictionRequest(
-        model_id,
-        brought.staging,
-        brought.archives,
-        brought.files,
-        brought.refused,
-        float(asked.get("temperature", 1)),
-        float(asked.get("threshold", 0)),
-    )
+    chosen = read_model_settings(engine, project_id, model_id)
+    files = brought.staging, brought.archives, brought.files, brought.refused
+    request = PredictionRequest(model_id, *files, chosen.temperature, chosen.threshold)
     return start_job(engine, home, "prediction", project_id, request)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from tests.bench.accuracy import read
 from tests.bench.figures import Line, figure
-from tests.planted_faults import Planted, plant, spoil
+from tests.planted_faults import GROUNDS, Planted, on_ground, plant, spoil
 from tlcore.config import ModelConfig
 from tlcore.dataset import Dataset
 from tlcore.doctor.examination import examine
@@ -27,6 +28,8 @@ SPEED_PICTURES = 4000
 MAX_SECONDS = 60.0
 SETS = ("cats_dogs", "flowers17", "brain_mri", "mnist", "cifar10")
 SPOILT = 0.03
+BACKGROUND_SEEDS = range(2)
+BACKGROUND_PICTURES = 80
 
 
 def measure() -> Iterator[Line]:
@@ -34,6 +37,7 @@ def measure() -> Iterator[Line]:
     yield from planted_faults()
     yield from swapped_labels()
     yield from spoilt_pictures()
+    yield from backgrounds()
     yield from seconds()
 
 
@@ -82,6 +86,31 @@ def blurred(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.GaussianBlur(pixels, (0, 0), min(pixels.shape[:2]) / 56), np.uint8)
 
 
+def backgrounds() -> Iterator[Line]:
+    """Put one class of each set on a ground of its own, which must be found; nothing else may be."""
+    home, found, falsely, planted = DataRoot.configured(), 0, 0, 0
+    for name in SETS:
+        dataset = _thinned(read(name))
+        report = _examine(dataset)
+        real = {one for finding in report.backgrounds for one in finding.class_ids}
+        yield figure(
+            "doctor: real classes told by their background",
+            len(real),
+            f"{name}: {dataset.num_classes} classes, {len(dataset.items)} pictures, nothing planted",
+            at_most=0,
+        )
+        for seed, ground in itertools.product(BACKGROUND_SEEDS, GROUNDS):
+            chosen = dataset.classes[seed * 7 % dataset.num_classes].id
+            report = _examine(on_ground(dataset, home, seed, chosen, ground))
+            named = {one for finding in report.backgrounds for one in finding.class_ids}
+            planted += 1
+            found += chosen in named
+            falsely += len(named - {chosen}) if dataset.num_classes > 2 else 0
+    how = f"{len(SETS)} sets, {len(BACKGROUND_SEEDS)} classes of each, {len(GROUNDS)} grounds: {planted} planted"
+    yield figure("doctor: share of planted grounds found", found / planted, how, at_least=LEAST_FOUND)
+    yield figure("doctor: other classes named beside the planted ones", falsely, how, at_most=0)
+
+
 def seconds() -> Iterator[Line]:
     """Time the examination of 4,000 pictures whose features are there."""
     dataset = read("cifar10")
@@ -95,6 +124,12 @@ def seconds() -> Iterator[Line]:
         f"{SPEED_PICTURES} pictures of cifar10, near-copies looked for too",
         at_most=MAX_SECONDS,
     )
+
+
+def _thinned(dataset: Dataset) -> Dataset:
+    """Return a data set with fewer pictures of each class, still more than the classes' backgrounds are judged by."""
+    classes = (dataset.of_class(label.id)[:BACKGROUND_PICTURES] for label in dataset.classes)
+    return replace(dataset, items=tuple(item for items in classes for item in items))
 
 
 def _found(

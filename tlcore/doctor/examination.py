@@ -15,7 +15,8 @@ from threadpoolctl import threadpool_limits
 from tlcore.backbones.weights.status import require_weights
 from tlcore.config import AugmentationConfig, ModelConfig
 from tlcore.dataset import Dataset, Item
-from tlcore.doctor.findings import FINDINGS, DoctorReport, Finding, FindingKind, Suspect
+from tlcore.doctor.background import find_backgrounds
+from tlcore.doctor.findings import FINDINGS, BackgroundFinding, DoctorReport, Finding, FindingKind, Suspect
 from tlcore.doctor.label_quality import confident_classes, out_of_fold_twice
 from tlcore.doctor.picture_quality import PictureMeasures, measure_picture, odd_pictures
 from tlcore.errors import ImageError
@@ -62,7 +63,7 @@ def examine(dataset: Dataset, model: ModelConfig, progress: Progress, home: Data
             dataset, items=tuple(replace(item, scene=scenes.get(item.image, item.scene)) for item in dataset.items)
         )
     readable = [item for item in dataset.items if item.image in measures]
-    probabilities = _judge(dataset, readable, model, progress, home)
+    probabilities, backgrounds = _judge(dataset, readable, model, progress, home)
     labels = _labels(dataset, readable)
     suspects: dict[FindingKind, Iterable[Suspect]] = {
         "unreadable": [Suspect(i.image, i.class_id) for i in dataset.items if i.image not in measures],
@@ -75,7 +76,7 @@ def examine(dataset: Dataset, model: ModelConfig, progress: Progress, home: Data
     judged = ~np.isnan(probabilities).any(axis=1)
     agreed = probabilities[judged].argmax(axis=1) == labels[judged]
     pictures = len({item.image for item in dataset.items})
-    return DoctorReport(_each_once(suspects), pictures, int(judged.sum()), int(agreed.sum()), scenes)
+    return DoctorReport(_each_once(suspects), pictures, int(judged.sum()), int(agreed.sum()), scenes, backgrounds)
 
 
 def _measure(dataset: Dataset, progress: Progress, home: DataRoot) -> dict[str, PictureMeasures]:
@@ -102,10 +103,10 @@ def _measure(dataset: Dataset, progress: Progress, home: DataRoot) -> dict[str, 
 
 def _judge(
     dataset: Dataset, items: Sequence[Item], model: ModelConfig, progress: Progress, home: DataRoot
-) -> NDArray[np.float32]:
-    """Return what a classifier says of each picture that had not learned from it, nor from what looks mislabelled."""
+) -> tuple[NDArray[np.float32], tuple[BackgroundFinding, ...]]:
+    """Return what a classifier says of each picture that it had not learned from, and classes told by backgrounds."""
     if len({item.class_id for item in items}) < 2:
-        return np.full((len(items), dataset.num_classes), np.nan, np.float32)
+        return np.full((len(items), dataset.num_classes), np.nan, np.float32), ()
     configure_tensorflow()
     progress.phase("preparing")
     usable = frozen_backbone(ModelConfig() if model.weights == "random" else model)
@@ -117,13 +118,14 @@ def _judge(
     unit_of = units(items)
     _, groups = np.unique([unit_of[item.image] for item in items], return_inverse=True)
     with threadpool_limits(num_compute_threads()):
-        return out_of_fold_twice(
+        probabilities = out_of_fold_twice(
             features,
             found.labels,
             groups,
             dataset.num_classes,
             lambda done, folds: progress.phase("judging", done, folds),
         )
+    return probabilities, find_backgrounds(dataset, items, plan, progress, home)
 
 
 def _labels(dataset: Dataset, items: Sequence[Item]) -> NDArray[np.int64]:

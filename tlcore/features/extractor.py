@@ -78,7 +78,6 @@ class FeatureExtractor:
         self._store = FeatureStore(home)
         self._home = home
         self._features = self._store.open(self.prefix, self.prefix.features_key(plan.config.resize_mode))
-        self._view_identity = to_json(augmentation)
         self._made_engine: tuple[Callable[[], Engine], int] | None = None
         self.passes: list[FeaturePass] = []
 
@@ -96,7 +95,7 @@ class FeatureExtractor:
             RunError: If the compiled prefix is missing.
             StorageError: If the disk is full.
         """
-        keys = [self._key(request) for request in requests]
+        keys = request_keys(requests, self._augmentation)
         if self._features.missing(keys):
             with self._features.alone(lambda: progress.phase("waiting_for_features")):
                 missing = list({keys[i]: i for i in self._features.missing(keys)}.values())
@@ -107,10 +106,7 @@ class FeatureExtractor:
 
     def count_missing(self, requests: Sequence[ViewRequest]) -> int:
         """Return how many records of these requests would have to be computed; quick, for telling the price."""
-        return self._features.count_missing([self._key(request) for request in requests])
-
-    def _key(self, request: ViewRequest) -> bytes:
-        return record_key(request.image, "" if request.view is None else f"{request.view} {self._view_identity}")
+        return self._features.count_missing(request_keys(requests, self._augmentation))
 
     def _compute(self, records: Sequence[tuple[bytes, ViewRequest]], progress: Progress, phase: Phase) -> None:
         # OpenCV's own threads would compete with these, which work on one picture per core.
@@ -153,6 +149,12 @@ class FeatureExtractor:
     def _pixels(self, request: ViewRequest) -> NDArray[np.uint8]:
         square = square_pixels(self._images.read(request.image), self._plan.config)
         return view_pixels(square, request, self._augmentation)
+
+
+def request_keys(requests: Sequence[ViewRequest], augmentation: AugmentationConfig) -> list[bytes]:
+    """Return under which keys the store has the features of some pictures, plain or under views of an augmentation."""
+    identity = to_json(augmentation)
+    return [record_key(one.image, "" if one.view is None else f"{one.view} {identity}") for one in requests]
 
 
 def fastest_engine(plan: ModelPlan, home: DataRoot) -> tuple[Callable[[], Engine], int]:

@@ -25,6 +25,7 @@ from tlcore.intake.sources import ArchiveSource, Found, Listing, list_source
 from tlcore.jobs.staged import staged_sources
 from tlcore.jobs.worker import WorkerContext
 from tlcore.progress import StopRequested, in_order
+from tlcore.results.calibration import calibrated
 from tlcore.results.ensembles import ensemble_predictor
 from tlcore.results.prediction import Predictor, load_predictor
 from tlcore.settings.words import count
@@ -51,7 +52,7 @@ def answer_pictures(context: WorkerContext) -> tuple[JobState, str]:
     path = answers_path(context.job_id, context.home)
     try:
         context.progress.phase("opening", subject="the model")
-        predictor = find_predictor(context, request.model_id)
+        predictor = calibrated(find_predictor(context, request.model_id), request.temperature)
         with ExitStack() as stack:
             listing = Listing(refused=list(request.refused))
             folders: list[tuple[str, ...]] = []
@@ -62,7 +63,7 @@ def answer_pictures(context: WorkerContext) -> tuple[JobState, str]:
                 folders += [found.path_parts[outermost:-1] for found in listing.found[len(folders) :]]
             if not listing.found and not listing.refused:
                 raise DatasetError("No pictures were found. Bring JPEG or PNG files, or a ZIP file with some inside.")
-            asking = _Asking(context, request, predictor, listing, folders)
+            asking = _Asking(context, predictor, listing, folders)
             write_atomically(path, asking.write)
     except BaseException:
         shutil.rmtree(path.parent, ignore_errors=True)
@@ -104,7 +105,6 @@ class _Asking:
 
     Args:
         context: Whose progress is told.
-        request: How sure answers are scaled.
         predictor: Who is asked.
         listing: What was brought.
         folders: Those around each file that was found.
@@ -113,14 +113,12 @@ class _Asking:
     def __init__(
         self,
         context: WorkerContext,
-        request: PredictionRequest,
         predictor: Predictor,
         listing: Listing,
         folders: Sequence[tuple[str, ...]],
     ) -> None:
         self._progress, self._predictor, self._listing = context.progress, predictor, listing
         self._folders = folders
-        self._temperature = request.temperature
         self._truths = {similarity_key(name): index for index, name in enumerate(predictor.class_names)}
         self._answered = self._refused = self._known = self._correct = 0
         self.was_stopped = False
@@ -167,7 +165,7 @@ class _Asking:
                 if isinstance(pixels, Refusal):
                     yield StoredAnswer(pixels.name, reason=pixels.reason)
                 else:
-                    probabilities = _calibrated(self._predictor.predict([pixels])[0], self._temperature)
+                    probabilities = self._predictor.predict([pixels])[0]
                     truth = truth_of(folders, self._truths)
                     yield StoredAnswer(found.name, tuple(probabilities.tolist()), truth, _thumbnail(pixels))
 
@@ -195,8 +193,3 @@ def _thumbnail(pixels: NDArray[np.uint8]) -> bytes:
     small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
     small.save(buffer, "JPEG", quality=THUMBNAIL_QUALITY)
     return buffer.getvalue()
-
-
-def _calibrated(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
-    scaled = np.asarray(probabilities, np.float64) ** (1 / temperature)
-    return np.asarray(scaled / scaled.sum(), np.float32)

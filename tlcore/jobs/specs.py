@@ -70,6 +70,7 @@ JOBS: Mapping[JobKind, JobSpec] = {
             program="picture check",
             remedy="choose a smaller backbone",
         ),
+        JobSpec("map", "tlcore.jobs.tasks:arrange_pictures", program="map", remedy="choose a smaller backbone"),
         JobSpec(
             "prediction",
             "tlcore.jobs.prediction_task:answer_pictures",

@@ -10,6 +10,7 @@ from tlcore.doctor.examination import examine
 from tlcore.errors import StorageError
 from tlcore.jobs.processes import seconds_since_start
 from tlcore.jobs.worker import WorkerContext
+from tlcore.mapping.maps import make_map
 from tlcore.pricing.backbone_speeds import measure_backbones
 from tlcore.pricing.measuring import measure
 from tlcore.pricing.speeds import learn_speeds
@@ -17,8 +18,14 @@ from tlcore.simple_heads.run import train_simple_heads
 from tlcore.storage.database import writing
 from tlcore.storage.datasets import get_version, load_dataset
 from tlcore.storage.jobs import JobState
-from tlcore.storage.requests import CrossValidationRequest, DoctorRequest, SettingsRequest, SimpleHeadsRequest
-from tlcore.storage.runs import get_run, write_summary
+from tlcore.storage.requests import (
+    CrossValidationRequest,
+    DoctorRequest,
+    MapRequest,
+    SettingsRequest,
+    SimpleHeadsRequest,
+)
+from tlcore.storage.runs import INFINITE_LOSS, get_run, write_summary
 from tlcore.training.cross_validation import cross_validate
 from tlcore.training.run import search_learning_rate, train_classifier
 
@@ -42,7 +49,7 @@ def train(context: WorkerContext) -> tuple[JobState, str]:
         return "stopped", f"Stopped. The model is the one of epoch {result.summary.best_epoch}, the best so far."
     if result.diverged:
         return "finished", (
-            f"The loss became infinite, so training ended early. The model is the one of epoch "
+            f"{INFINITE_LOSS}, so training ended early. The model is the one of epoch "
             f"{result.summary.best_epoch}, the best before that. Choose a smaller learning rate for the next run."
         )
     return "finished", ""
@@ -87,6 +94,12 @@ def examine_pictures(context: WorkerContext) -> None:
     """Look through the pictures of the request for faults, and write what was found."""
     request = context.request(DoctorRequest)
     context.answer(examine(_dataset(context, request.version), request.model, context.progress, context.home))
+
+
+def arrange_pictures(context: WorkerContext) -> None:
+    """Make the map of the pictures of the request, and keep it."""
+    request = context.request(MapRequest)
+    make_map(_dataset(context, request.version), request.backbone, context.progress, context.home)
 
 
 def _dataset(context: WorkerContext, version: int) -> Dataset:

@@ -21,12 +21,23 @@ FILE_NAME = "evaluation.npz"
 """Answers to the test pictures: the exam."""
 VALIDATION_FILE_NAME = "validation.npz"
 """Answers to the validation pictures, in the same form: what people choose by, and what the weights of a group fit."""
+TRAIN_FILE_NAME = "train.npz"
+"""Answers to training pictures, in the same form; of many to some, and none where they would have cost time."""
+
+_CONTENTS = {
+    FILE_NAME: "test results",
+    VALIDATION_FILE_NAME: "answers to the validation pictures",
+    TRAIN_FILE_NAME: "answers to the training pictures",
+}
 
 FORMAT = 1
-"""Of both files; one without a number is of this format."""
+"""Of these files; one without a number is of this format."""
 
 DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, KeyError, ValueError)
 """What zipfile raises for a file of arrays that is cut or overwritten, and numpy for arrays of another kind."""
+
+# With fewer classes the right one is nearly always among the first three, or five.
+FEWEST_CLASSES_TOP_3, FEWEST_CLASSES_TOP_5 = 4, 10
 
 # The standard normal distribution has 95 % of its mass within this many deviations.
 Z_95_PERCENT = 1.959963984540054
@@ -121,14 +132,14 @@ class ClassReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Mistake:
-    """A picture that got a wrong answer.
+class Answered:
+    """A picture and the answer that it got.
 
     Attributes:
         image: Key of the picture.
         y_true: Index of the right class.
         y_pred: Index of the answer.
-        probability: How sure the model was of its wrong answer, in `[0, 1]`.
+        probability: How sure the model was of its answer, in `[0, 1]`.
     """
 
     image: str
@@ -137,13 +148,17 @@ class Mistake:
     probability: float
 
 
+Mistake = Answered
+"""One whose answer is wrong."""
+
+
 def save_evaluation(evaluation: Evaluation, run_dir: Path, file_name: str = FILE_NAME) -> None:
     """Write the evaluation into the folder of a run, whole or not at all.
 
     Args:
-        evaluation: Answers to the test pictures, or to the validation pictures under `VALIDATION_FILE_NAME`.
+        evaluation: Answers to the pictures that belong into the file.
         run_dir: The folder.
-        file_name: The file in it.
+        file_name: The file in it: the one of the test pictures, `VALIDATION_FILE_NAME` or `TRAIN_FILE_NAME`.
 
     Raises:
         StorageError: If the disk is full or cannot be written.
@@ -167,7 +182,7 @@ def load_evaluation(run_dir: Path, file_name: str = FILE_NAME) -> Evaluation:
     Raises:
         RunError: If the file is missing, damaged or from a newer version.
     """
-    what = "answers to the validation pictures" if file_name == VALIDATION_FILE_NAME else "test results"
+    what = _CONTENTS[file_name]
     try:
         with zipfile.ZipFile(run_dir / file_name) as archive:
             if "format.npy" in archive.namelist() and int(_read_array(archive, "format")) > FORMAT:
@@ -250,6 +265,26 @@ def class_reports(evaluation: Evaluation) -> tuple[ClassReport, ...]:
     )
 
 
+def usual_k(num_classes: int) -> int | None:
+    """Return among how many answers the right class is looked for with that many classes; `None` for few classes."""
+    if num_classes < FEWEST_CLASSES_TOP_3:
+        return None
+    return 3 if num_classes < FEWEST_CLASSES_TOP_5 else 5
+
+
+def top_k_correct(evaluation: Evaluation, k: int) -> int:
+    """Return how many pictures have their right class among the `k` most probable ones; of equals the first counts.
+
+    Raises:
+        ValueError: If `k` is not between 1 and the number of classes.
+    """
+    num_classes = len(evaluation.class_names)
+    if not 1 <= k <= num_classes:
+        raise ValueError(f"`k` must be between 1 and {num_classes}. Received: k={k}")
+    ranked = np.argsort(-evaluation.probabilities, axis=1, kind="stable")[:, :k]
+    return int((ranked == evaluation.y_true[:, np.newaxis]).any(axis=1).sum())
+
+
 def average_reports(reports: Sequence[ClassReport]) -> tuple[ClassReport, ...]:
     """Return the macro and the weighted average of classes: each class, or each picture, counts the same.
 
@@ -278,16 +313,29 @@ def _fraction(part: Any, whole: Any) -> float | None:
     return float(part / whole) if whole else None
 
 
-def mistakes(evaluation: Evaluation) -> tuple[Mistake, ...]:
-    """Return the pictures with a wrong answer, the surest wrong answer first."""
+def answered_at(evaluation: Evaluation, chosen: NDArray[np.bool_]) -> tuple[Answered, ...]:
+    """Return the pictures at some places and their answers.
+
+    Args:
+        evaluation: Answers to pictures.
+        chosen: Which of them, bool of shape `(images,)`.
+
+    Returns:
+        The chosen ones, in the same order.
+    """
     y_pred = evaluation.y_pred
-    wrong = [
-        Mistake(
+    return tuple(
+        Answered(
             image=evaluation.images[index],
             y_true=int(evaluation.y_true[index]),
             y_pred=int(y_pred[index]),
             probability=float(evaluation.probabilities[index, y_pred[index]]),
         )
-        for index in np.flatnonzero(y_pred != evaluation.y_true).tolist()
-    ]
+        for index in np.flatnonzero(chosen).tolist()
+    )
+
+
+def mistakes(evaluation: Evaluation) -> tuple[Mistake, ...]:
+    """Return the pictures with a wrong answer, the surest wrong answer first."""
+    wrong = answered_at(evaluation, evaluation.y_pred != evaluation.y_true)
     return tuple(sorted(wrong, key=lambda mistake: -mistake.probability))

@@ -66,6 +66,7 @@ class Predictor:
         predict: Takes uint8 RGB pixels of shape `(height, width, 3)` each, of any size; returns the probabilities of
             each class for each picture, float32 of shape `(len(images), classes)`, whose rows sum to 1.
         grey_range: How `tlcore.intake.pictures.decoding.pixels_of` must read a picture of more than 8 bits for it.
+        threshold: Least probability of an answer, in `[0, 1]`; below it the model does not know. 0: always answers.
     """
 
     class_names: tuple[str, ...]
@@ -73,6 +74,7 @@ class Predictor:
     image_size: int
     predict: Callable[[Sequence[NDArray[np.uint8]]], NDArray[np.float32]]
     grey_range: tuple[float, float] | None = None
+    threshold: float = 0.0
 
 
 def build_predictor(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlcore.errors import RunError
+from tlcore.features.pooled import unit_length
 from tlcore.home import write_atomically
 from tlcore.results.evaluation import DAMAGE
 
@@ -131,13 +132,6 @@ def softmax(scores: NDArray[np.generic]) -> NDArray[np.float32]:
     shifted = np.asarray(scores, np.float64)
     powers = np.exp(shifted - shifted.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
-
-
-def unit_length(features: NDArray[np.generic]) -> NDArray[np.float32]:
-    """Return rows of features scaled to length 1, float32; a row of zeros stays."""
-    rows = np.asarray(features, np.float32)
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0))
 
 
 def save_simple_head(head: SimpleHead, folder: Path) -> None:

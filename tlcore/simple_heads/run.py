@@ -19,13 +19,13 @@ from tlcore.features.engines import num_compute_threads
 from tlcore.home import DataRoot
 from tlcore.model.cut import plan_model
 from tlcore.progress import Progress
-from tlcore.results.evaluation import VALIDATION_FILE_NAME, Evaluation, save_evaluation
+from tlcore.results.evaluation import TRAIN_FILE_NAME, VALIDATION_FILE_NAME, Evaluation, save_evaluation
 from tlcore.results.prediction import PredictorSpec, save_predictor_spec
 from tlcore.simple_heads.heads import save_simple_head
 from tlcore.simple_heads.training import SIMPLE_HEADS
 from tlcore.storage.requests import SimpleHeadResult, SimpleHeadsResult
 from tlcore.storage.simple_heads import frozen_backbone
-from tlcore.training.split_features import SplitFeatures
+from tlcore.training.split_features import SplitFeatures, asked_of_training
 
 # Half of these take the slowest head about three seconds of computing, and its time grows with their number.
 MAX_TRAINING_PICTURES = 10_000
@@ -60,7 +60,11 @@ def train_simple_heads(
     require_weights(plan.backbone, home, model.weights)
     ensure_compiled(plan, progress, home)
     split_features = SplitFeatures(dataset, plan, AugmentationConfig(), home)
-    features, labels = _features(split_features, _drawn(dataset), progress)
+    drawn = _drawn(dataset)
+    features, labels = _features(split_features, drawn, progress)
+    asked_images = {item.image for item in asked_of_training(dataset)}
+    asked_rows = np.array([row for row, item in enumerate(drawn) if item.image in asked_images], np.int64)
+    asked_items = tuple(drawn[row] for row in asked_rows)
     validation, test = dataset.subset("validation"), dataset.subset("test")
     asked = [(items, *_features(split_features, items, progress)) for items in (validation, test)]
     # The first import takes longer than the training, whose seconds are told.
@@ -91,6 +95,9 @@ def train_simple_heads(
         save_simple_head(head, folder / spec.kind)
         save_evaluation(validated, folder / spec.kind, VALIDATION_FILE_NAME)
         save_evaluation(tested, folder / spec.kind)
+        answers = head.probabilities(features[asked_rows])
+        train = Evaluation(dataset.class_names, tuple(item.image for item in asked_items), labels[asked_rows], answers)
+        save_evaluation(train, folder / spec.kind, TRAIN_FILE_NAME)
         save_predictor_spec(PredictorSpec.of(plan, dataset), folder / spec.kind)
     return SimpleHeadsResult(tuple(results))
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlcore.errors import DatasetError
-from tlcore.simple_heads.heads import ClassMeansHead, LinearHead, NeighboursHead, SimpleHead, softmax, unit_length
+from tlcore.features.pooled import unit_length
+from tlcore.simple_heads.heads import ClassMeansHead, LinearHead, NeighboursHead, SimpleHead, softmax
 from tlcore.storage.requests import SimpleHeadKind
 
 NUM_NEIGHBOURS = 5

@@ -123,6 +123,15 @@ exams = sa.Table(
     sa.Column("opened", sa.Float, nullable=False),
 )
 
+model_settings = sa.Table(
+    "model_settings",
+    metadata,
+    sa.Column("project_id", sa.String, sa.ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("model_id", sa.String, primary_key=True),
+    sa.Column("temperature", sa.Float, nullable=False),
+    sa.Column("threshold", sa.Float, nullable=False),
+)
+
 brought = sa.Table(
     "brought",
     metadata,

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from tlcore.documents import read_document, write_document
 from tlcore.storage.configs import Unreadable, read_all
-from tlcore.storage.database import ensembles, now, project_version, writing
+from tlcore.storage.database import ensembles, model_settings, now, project_version, writing
 from tlcore.storage.projects import clean_name
 
 Weighting = Literal["equal", "validation"]
@@ -138,3 +138,4 @@ def delete_ensemble(engine: sa.Engine, ensemble_id: str) -> None:
     """Remove a group; its runs stay."""
     with writing(engine) as connection:
         connection.execute(sa.delete(ensembles).where(ensembles.c.id == ensemble_id))
+        connection.execute(sa.delete(model_settings).where(model_settings.c.model_id == ensemble_id))

@@ -24,6 +24,7 @@ JobKind = Literal[
     "weights_download",
     "weights_check",
     "doctor",
+    "map",
     "prediction",
 ]
 JobState = Literal["queued", "starting", "running", "finished", "stopped", "failed"]

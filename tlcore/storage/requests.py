@@ -107,6 +107,19 @@ class DoctorRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class MapRequest:
+    """Whose pictures to arrange on a map.
+
+    Attributes:
+        version: The data set version.
+        backbone: The backbone, picture size and resize mode whose features place them; all of it is frozen.
+    """
+
+    version: int
+    backbone: ModelConfig
+
+
+@dataclass(frozen=True, slots=True)
 class PredictionRequest:
     """Which pictures to ask a model about.
 

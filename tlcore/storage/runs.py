@@ -17,6 +17,9 @@ from tlcore.storage.projects import printable_line
 
 MAX_NOTE_LENGTH = 200
 
+INFINITE_LOSS = "The loss became infinite"
+"""How the message of a run begins that ended because of that; in those of earlier versions too."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
@@ -73,6 +76,11 @@ class Run:
     def id(self) -> str:
         """The id of its job."""
         return self.job.id
+
+    @property
+    def diverged(self) -> bool:
+        """Whether it ended because the loss became infinite, with a model or without."""
+        return self.job.message.startswith(INFINITE_LOSS)
 
     @property
     def has_model(self) -> bool:

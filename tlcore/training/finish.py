@@ -7,18 +7,18 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from tlcore.dataset import Dataset, Split
+from tlcore.dataset import Dataset, Item, Split
 from tlcore.features.compiling import compile_model
 from tlcore.model.architecture import describe_model
 from tlcore.model.classifier import Classifier
 from tlcore.model.cut import ModelPlan
 from tlcore.progress import CLOSING_PHASES, Phase, Progress, StopRequested
-from tlcore.results.evaluation import VALIDATION_FILE_NAME, Evaluation, save_evaluation
+from tlcore.results.evaluation import TRAIN_FILE_NAME, VALIDATION_FILE_NAME, Evaluation, save_evaluation
 from tlcore.results.export import save_export
 from tlcore.results.prediction import SUFFIX_FILE, PredictorSpec, save_predictor_spec
 from tlcore.storage.runs import RunSummary
 from tlcore.training.loop import TrainingResult, predict_features
-from tlcore.training.split_features import SplitFeatures
+from tlcore.training.split_features import SplitFeatures, asked_of_training
 
 
 def finish_run(
@@ -53,9 +53,14 @@ def finish_run(
     progress = _Unstoppable(progress)
     evaluation = evaluate(dataset, "test", classifier, features, progress)
     validation = evaluate(dataset, "validation", classifier, features, progress)
+    asked = asked_of_training(dataset)
+    # With augmentation it has seen other views of them; a pass for these answers alone would take too long.
+    train = _answers(dataset, asked, classifier, features, progress) if features.is_cached(asked) else None
     progress.phase("saving")
     save_evaluation(evaluation, run_dir)
     save_evaluation(validation, run_dir, VALIDATION_FILE_NAME)
+    if train is not None:
+        save_evaluation(train, run_dir, TRAIN_FILE_NAME)
     save_export(classifier.model, plan.config, dataset, run_dir)
     compile_model(classifier.suffix, run_dir / SUFFIX_FILE)
     save_predictor_spec(PredictorSpec.of(plan, dataset), run_dir)
@@ -78,7 +83,12 @@ def evaluate(
     dataset: Dataset, split: Split, classifier: Classifier, features: SplitFeatures, progress: Progress
 ) -> Evaluation:
     """Return the answers of a classifier to the pictures of one split."""
-    items = dataset.subset(split)
+    return _answers(dataset, dataset.subset(split), classifier, features, progress)
+
+
+def _answers(
+    dataset: Dataset, items: tuple[Item, ...], classifier: Classifier, features: SplitFeatures, progress: Progress
+) -> Evaluation:
     found = features.plain(items, progress, "testing")
     probabilities = predict_features(classifier.suffix, found.table)
     return Evaluation(dataset.class_names, tuple(item.image for item in items), found.labels, probabilities)

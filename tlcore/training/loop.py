@@ -17,6 +17,7 @@ from tlcore.config import TrainingConfig
 from tlcore.errors import RunError
 from tlcore.features.store import FeatureTable, LabelledFeatures
 from tlcore.progress import Progress, StopRequested
+from tlcore.storage.runs import INFINITE_LOSS
 from tlcore.training.batches import Batches, chunks
 from tlcore.training.rate_search import RateSearch
 from tlcore.training.schedules import learning_rate_at
@@ -92,7 +93,7 @@ def train_suffix(
     except _InfiniteLossError as error:
         if math.isinf(training.best.value):
             raise RunError(
-                "The loss became infinite before the first epoch ended, so there is no model. "
+                f"{INFINITE_LOSS} before the first epoch ended, so there is no model. "
                 "Choose a smaller learning rate, then start again."
             ) from error
         diverged = True

@@ -15,6 +15,15 @@ from tlcore.images.views import ViewRequest, view_of_epoch
 from tlcore.model.cut import ModelPlan
 from tlcore.progress import Phase, Progress
 
+MAX_TRAIN_ANSWERS = 1000
+"""To so many training pictures a model's answers are kept: enough for an interval of three points to either side."""
+
+
+def asked_of_training(dataset: Dataset) -> tuple[Item, ...]:
+    """Return the training pictures to which answers are kept: all, or of many the same ones for every model."""
+    # By the hash of their content, which has nothing to do with what they show.
+    return tuple(sorted(dataset.subset("train"), key=lambda item: item.image)[:MAX_TRAIN_ANSWERS])
+
 
 class SplitFeatures:
     """The features of a data set through the frozen part of one model; computed when asked for, and cached.
@@ -47,6 +56,10 @@ class SplitFeatures:
     def plain(self, items: Sequence[Item], progress: Progress, phase: Phase) -> LabelledFeatures:
         """Return the features of pictures as they are."""
         return self._labelled(items, [ViewRequest(item.image) for item in items], progress, phase)
+
+    def is_cached(self, items: Sequence[Item]) -> bool:
+        """Whether the features of pictures as they are need no computing."""
+        return not self._extractor.count_missing([ViewRequest(item.image) for item in items])
 
     def _labelled(
         self, items: Sequence[Item], requests: Sequence[ViewRequest], progress: Progress, phase: Phase

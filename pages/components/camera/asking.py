@@ -1,18 +1,31 @@
-"""Live answers to what the camera sees; no picture is kept."""
+"""Live answers to what the camera sees, with a heat map on top where it is wanted; no picture is kept."""
 
 from __future__ import annotations
 
+import base64
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from pages.components.camera.component import Message, View, answer_bars, draw_camera
+from pages.components.camera.heat_turns import LEAST_PAUSE_SECONDS, heat_turns
+from pages.components.results.answers import DO_NOT_KNOW, best_guess, is_unknown
+from pages.components.text import plain
 from tlcore.errors import ImageError
 from tlcore.intake.camera import MAX_PICTURE_BYTES
 
 if TYPE_CHECKING:
     from tlcore.results.prediction import Predictor
+
+HEAT_DETAIL = 0.3
+"""In so many of the places of a heat map of a still picture: answers go on several times a second meanwhile."""
+
+HEAT_HELP = (
+    "Warm parts speak for the answer, cool ones against it. A new map comes about once a second, later when many use "
+    "this computer at once. Hold the thing still for a moment."
+)
 
 
 @st.fragment
@@ -26,25 +39,69 @@ def ask_camera(predictor: Predictor, model_id: str, note: str) -> None:
     """
     key = f"camera-asks-{model_id}"
     view: View = st.session_state.get(f"{key}-view", View(asks=True))
+    wanted = f"{key}-heat"
 
     def take(message: Message) -> None:
-        st.session_state[f"{key}-view"] = answered(View(asks=True), message, predictor, note)
+        before: View = st.session_state.get(f"{key}-view", View())
+        view = answered(View(asks=True), message, predictor, note)
+        if st.session_state.get(wanted):
+            view = with_heat(view, before, message, predictor)
+        st.session_state[f"{key}-view"] = view
 
-    draw_camera(key, view, take)
+    st.toggle("Heat map on top", key=wanted, help=HEAT_HELP)
+    draw_camera(key, view if st.session_state.get(wanted) else replace(view, heat="", heat_words=""), take)
+
+
+def with_heat(view: View, before: View, message: Message, predictor: Predictor) -> View:
+    """Return the view with a new heat map of the picture, or the one that was there, if it is not time for a new one.
+
+    Args:
+        view: With the answer to the picture.
+        before: What was shown until now.
+        message: The question with the picture.
+        predictor: The model.
+    """
+    view = replace(view, heat=before.heat, heat_words=before.heat_words, heat_at=before.heat_at)
+    if not view.bars or time.monotonic() < before.heat_at + LEAST_PAUSE_SECONDS:
+        return view
+    found = heat_turns().take(lambda: _heat(message.pictures[0], predictor))
+    if found is None:
+        return view
+    layer, words = found
+    return replace(view, heat=layer, heat_words=words, heat_at=time.monotonic())
+
+
+def _heat(picture: bytes, predictor: Predictor) -> tuple[str, str]:
+    """Return the heat map of the likeliest class as the address of a picture, and what it shows."""
+    from pages.components.figures.heat import heat_layer
+    from tlcore.explaining.covering import affordable_detail, cover_all, shrunk
+    from tlcore.intake.pictures.decoding import pixels_of
+
+    pixels = shrunk(pixels_of(picture), predictor.image_size)
+    started = time.monotonic()
+    best = int(predictor.predict([pixels])[0].argmax())
+    detail = min(HEAT_DETAIL, affordable_detail(time.monotonic() - started))
+    heat = cover_all(predictor, pixels, detail=detail).heat_map(best)
+    layer = base64.b64encode(heat_layer(heat.values, pixels.shape[1], pixels.shape[0])).decode()
+    return f"data:image/png;base64,{layer}", f"Warm parts speak for {plain(predictor.class_names[best], 40)}."
 
 
 def answered(view: View, message: Message, predictor: Predictor, note: str) -> View:
     """Return the view with the model's answer to a question, or why the picture cannot be used."""
     from tlcore.intake.pictures.decoding import pixels_of
 
-    view = replace(view, answered=message.number, bars=(), note="")
+    view = replace(view, answered=message.number, bars=(), note="", unknown="")
     if message.kind != "question" or not message.pictures:
         return view
     [picture] = message.pictures[:1]
     if len(picture) > MAX_PICTURE_BYTES:
         return replace(view, note="The picture from the camera is too large. Reload the page and try again.")
     try:
-        probabilities = predictor.predict([pixels_of(picture)])[0]
+        probabilities = [float(value) for value in predictor.predict([pixels_of(picture)])[0]]
     except ImageError as error:
         return replace(view, note=str(error))
-    return replace(view, bars=answer_bars(predictor, [float(value) for value in probabilities]), note=note)
+    bars, unknown = answer_bars(predictor, probabilities), ""
+    if is_unknown(probabilities, predictor):
+        best = max(range(len(probabilities)), key=lambda index: probabilities[index])
+        unknown = f"{DO_NOT_KNOW}: {best_guess(plain(predictor.class_names[best]), probabilities[best])}."
+    return replace(view, bars=bars, note=note, unknown=unknown)

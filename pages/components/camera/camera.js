@@ -8,6 +8,7 @@ const PAUSE_PER_ROUND_TRIP = 1.5; // a server with many people is asked less
 const MOVING_MS = 700; // a page that is drawn anew may put the camera elsewhere
 const SHOWN_PICTURES = 8;
 const STEADY_MS = 1500; // so long an answer lasts before it is read out
+const HEAT_MS = 3000; // so long a heat map stays on top without a new one: the camera may look elsewhere by then
 const HOLD_KEYS = [" ", "Enter"];
 const RELEASES = ["pointerup", "pointercancel", "keyup", "blur"];
 const TOUCHES = ["pointerdown", "pointerup", "keydown"];
@@ -58,7 +59,8 @@ class Camera {
     this.said = "";
     this.total = 0; // pictures in the data set
     this.isPaused = false;
-    this.best = { name: "", since: 0, heard: "" };
+    this.best = { words: "", since: 0, heard: "" };
+    this.heatSince = 0;
     // On the window: the page may be drawn anew under the finger, with another button.
     this.onRelease = (event) => {
       if (event.type !== "keyup" || HOLD_KEYS.includes(event.key)) this.release();
@@ -155,7 +157,9 @@ class Camera {
     const video = this.find("video");
     const { facingMode } = this.stream.getVideoTracks()[0].getSettings();
     video.srcObject = this.stream;
-    video.classList.toggle("mirrored", facingMode !== "environment"); // as people know themselves
+    for (const part of [video, this.find(".heat")]) {
+      part.classList.toggle("mirrored", facingMode !== "environment"); // as people know themselves
+    }
     this.explain("", false);
     this.find(".other").hidden = this.devices.length < 2;
     if (this.isPaused) video.pause();
@@ -207,6 +211,7 @@ class Camera {
       if (session.pictures.length < this.data.at_once) this.record(session);
     }
     this.readOut(now);
+    this.fadeHeat(now);
     if (this.isWaiting && now - this.sentAt < PATIENCE_MS) return;
     const [first] = this.sessions;
     if (first && (first.pictures.length || first.isOver)) {
@@ -352,6 +357,7 @@ class Camera {
     this.drawClasses();
     this.drawRecording();
     this.drawAnswers(now);
+    this.drawHeat(now);
   }
 
   get classes() {
@@ -423,7 +429,7 @@ class Camera {
   }
 
   drawAnswers(now) {
-    const { bars, note } = this.data;
+    const { bars, note, unknown } = this.data;
     const rows = this.find(".bars");
     const shown = this.data.asks ? bars : [];
     while (rows.childElementCount > 3 * shown.length) rows.lastChild.remove();
@@ -441,19 +447,37 @@ class Camera {
       track.firstChild.style.width = `${100 * row.value}%`;
       track.firstChild.style.background = row.color;
       for (const part of [name, value]) part.classList.toggle("best", row.value === best);
-      if (row.value === best && row.name !== this.best.name) this.best = { ...this.best, name: row.name, since: now };
     });
+    const words = unknown ? "I don't know" : `Looks like ${shown.find((row) => row.value === best)?.name}`;
+    if (shown.length && words !== this.best.words) this.best = { ...this.best, words, since: now };
+    this.find(".unknown").textContent = shown.length ? unknown : "";
     this.answered = this.answered.filter((time) => now - time < 2000);
     const rate = Math.round(this.answered.length / 2);
     this.find(".by").textContent = note;
     this.find(".rate").textContent = shown.length ? `${rate} answer${rate === 1 ? "" : "s"} a second` : "";
   }
 
+  drawHeat(now) {
+    const { heat, heat_words: words } = this.data;
+    const layer = this.find(".heat");
+    if (heat && layer.getAttribute("src") !== heat) {
+      layer.src = heat;
+      this.heatSince = now;
+    }
+    layer.hidden = !heat;
+    this.find(".heat-words").textContent = words;
+    this.fadeHeat(now);
+  }
+
+  fadeHeat(now) {
+    this.find(".heat").classList.toggle("old", now - this.heatSince > HEAT_MS && !this.isPaused);
+  }
+
   readOut(now) {
-    const { name, since, heard } = this.best;
-    if (!this.data.asks || name === heard || now - since < STEADY_MS) return;
-    this.best.heard = name;
-    this.find(".heard").textContent = `Looks like ${name}`;
+    const { words, since, heard } = this.best;
+    if (!this.data.asks || words === heard || now - since < STEADY_MS) return;
+    this.best.heard = words;
+    this.find(".heard").textContent = words;
   }
 }
 

@@ -68,16 +68,24 @@ class View:
         asks: Whether the browser asks about what it sees.
         bars: The last answer.
         note: Who gave it, or why there is none.
+        unknown: That the model does not know, and its best guess; empty when it answers.
         said: What became of the last session.
         hint: What to do next.
+        heat: The address of the heat map that lies on top; empty for none.
+        heat_words: What it shows.
+        heat_at: When it was made, in seconds of the monotonic clock.
     """
 
     answered: int = 0
     asks: bool = False
     bars: tuple[dict[str, str | float], ...] = ()
     note: str = ""
+    unknown: str = ""
     said: str = ""
     hint: str = ""
+    heat: str = ""
+    heat_words: str = ""
+    heat_at: float = 0.0
 
 
 def draw_camera(
@@ -113,8 +121,11 @@ def draw_camera(
         "asks": view.asks,
         "bars": list(view.bars),
         "note": view.note,
+        "unknown": view.unknown,
         "said": view.said,
         "hint": view.hint,
+        "heat": view.heat,
+        "heat_words": view.heat_words,
     }
 
     def pass_on() -> None:

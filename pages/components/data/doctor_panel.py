@@ -9,6 +9,7 @@ from dataclasses import replace
 import streamlit as st
 
 from pages.components.amounts import percent
+from pages.components.data.background_panel import background_panel
 from pages.components.data.edits import save_edit
 from pages.components.errors import errors_shown, show_error
 from pages.components.forms import SettingsForm
@@ -18,7 +19,18 @@ from pages.components.state import Context
 from pages.components.text import count, label, plain
 from pages.components.train.schedule_form import UNEVEN
 from tlcore.dataset import Dataset, Item
-from tlcore.doctor.findings import DoctorReport, Finding, Fix, Suspect, keep, move, open_findings, relabel, remove
+from tlcore.doctor.findings import (
+    DoctorReport,
+    Finding,
+    Fix,
+    Suspect,
+    keep,
+    move,
+    open_backgrounds,
+    open_findings,
+    relabel,
+    remove,
+)
 from tlcore.errors import TransferLabError
 from tlcore.jobs.control import start_job
 from tlcore.settings.words import CHOICES
@@ -61,8 +73,8 @@ def doctor_panel(context: Context, dataset: Dataset) -> None:
 def _draw_button(context: Context, *, is_first: bool) -> None:
     if is_first:
         st.caption(
-            "Looks for pictures with a wrong class, copies across the parts, and blank, dark, blurred, tiny and oddly "
-            "shaped ones. It changes nothing by itself."
+            "Looks for pictures with a wrong class, copies across the parts, blank, dark, blurred, tiny and oddly "
+            "shaped ones, and for classes that their background gives away. It changes nothing by itself."
         )
     name = "Check my pictures" if is_first else "Check again"
     if st.button(name, key="doctor", icon=":material/stethoscope:"):
@@ -73,13 +85,15 @@ def _draw_button(context: Context, *, is_first: bool) -> None:
 
 
 def _draw_report(context: Context, dataset: Dataset, job: JobStatus, report: DoctorReport) -> None:
-    findings = open_findings(report, dataset)
+    findings, backgrounds = open_findings(report, dataset), open_backgrounds(report, dataset)
     if findings:
         faulty = len({image for finding in findings if finding.kind != "near_copies" for image in finding.images})
         st.markdown(
             f"**{faulty:,} of {count(report.pictures, 'picture')} may be wrong.** Look at them: tick some, or take "
             "all. Every step can be undone."
         )
+    elif backgrounds:
+        st.markdown(f"{count(report.pictures, 'picture')} checked. Each looks right by itself.")
     else:
         st.success(
             f"{count(report.pictures, 'picture')} checked, nothing left that looks wrong.", icon=":material/verified:"
@@ -92,6 +106,7 @@ def _draw_report(context: Context, dataset: Dataset, job: JobStatus, report: Doc
     for number, finding in enumerate(findings):
         with st.expander(finding.title, icon=":material/search:", expanded=number == 0, key=f"doctor-{finding.kind}"):
             _draw_finding(context, dataset, report, finding)
+    background_panel(context, dataset, backgrounds, opened=not findings)
     _draw_uneven(context, dataset)
 
 

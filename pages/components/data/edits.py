@@ -25,14 +25,14 @@ def save_edit(context: Context, dataset: Dataset, note: str) -> None:
     st.rerun()
 
 
-def undo_button(context: Context) -> None:
-    """Draw the button that takes back the last change, and says which one that is."""
+def undo_button(context: Context, *, key: str = "undo") -> None:
+    """Draw the button that takes back the last change, and says which one that is; `key` tells two on a page apart."""
     project = context.project
     if project.version is None:
         return
     note = get_version(context.engine, project.id, project.version).note
     text = label(plain(note, 60)) or "last change"
-    if st.button(f"Undo: {text}", key=f"undo-{project.version}", icon=":material/undo:"):
+    if st.button(f"Undo: {text}", key=f"{key}-{project.version}", icon=":material/undo:"):
         with errors_kept():
             undo_version(context.engine, project.id, current=project.version)
         st.rerun()

@@ -46,12 +46,53 @@ function themed(layout, element, height) {
   };
 }
 
+// Where the browser draws no WebGL, as on some locked computers, its marks are drawn the slow way.
+function drawable(traces) {
+  if (!traces.some((trace) => trace.type === "scattergl")) return traces;
+  if (document.createElement("canvas").getContext("webgl")) return traces;
+  return traces.map((trace) => (trace.type === "scattergl" ? { ...trace, type: "scatter" } : trace));
+}
+
+// Shows the picture of a point beside the pointer, once the pointer rests: on its way it passes over many.
+const REST_MS = 70;
+const ROOM = 16;
+
+function picturePanel(panel, address) {
+  const image = panel.querySelector("img");
+  let waiting = null;
+  const hide = () => {
+    clearTimeout(waiting);
+    panel.hidden = true;
+  };
+  const show = ({ points: [point], event }) => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => {
+      image.removeAttribute("src"); // not the one before while this one is fetched
+      image.src = address.replace("{}", point.customdata);
+      panel.querySelector("b").textContent = point.data.meta ?? "";
+      panel.querySelector("span").textContent = point.text ?? "";
+      panel.hidden = false;
+      const { width, height } = panel.getBoundingClientRect();
+      const right = event.clientX + ROOM + width > window.innerWidth;
+      const below = event.clientY + ROOM + height > window.innerHeight;
+      panel.style.left = `${Math.max(0, right ? event.clientX - ROOM - width : event.clientX + ROOM)}px`;
+      panel.style.top = `${Math.max(0, below ? event.clientY - ROOM - height : event.clientY + ROOM)}px`;
+    }, REST_MS);
+  };
+  return { show, hide };
+}
+
 export default function (component) {
-  const { data, parentElement, setTriggerValue } = component;
+  const { data, parentElement, setTriggerValue, setStateValue } = component;
   const element = parentElement.querySelector(".live-plot");
   const notice = parentElement.querySelector(".live-plot-notice");
+  const pictures = picturePanel(parentElement.querySelector(".live-plot-picture"), data.pictures);
   element.setAttribute("aria-label", data.description);
   element.style.height = `${data.height}px`;
+  element.style.minWidth = `${data.min_width}px`;
+  const view = parentElement.querySelector(".live-plot-window");
+  if (view.scrollWidth > view.clientWidth) view.tabIndex = 0; // for those who scroll by keys
+  else view.removeAttribute("tabindex");
   const update = (latest.get(element) ?? 0) + 1;
   latest.set(element, update);
   loadPlotly(data.address)
@@ -59,9 +100,25 @@ export default function (component) {
       if (latest.get(element) !== update || !element.isConnected) return null;
       notice.hidden = true;
       const layout = themed(data.figure.layout, element, data.height);
-      const config = { displaylogo: false, responsive: true, displayModeBar: data.toolbar ? "hover" : false };
-      return Plotly.react(element, data.figure.data, layout, config).then(() => {
-        element.removeAllListeners("plotly_click");
+      const config = {
+        displaylogo: false,
+        responsive: true,
+        // Where points can be marked, the ways to do so stay in sight.
+        displayModeBar: data.selectable || (data.toolbar ? "hover" : false),
+        modeBarButtonsToRemove: ["sendChartToCloud"], // nothing goes to another company's server
+      };
+      return Plotly.react(element, drawable(data.figure.data), layout, config).then(() => {
+        for (const name of ["click", "hover", "unhover", "selected", "deselect"])
+          element.removeAllListeners(`plotly_${name}`);
+        if (data.pictures) {
+          element.on("plotly_hover", pictures.show);
+          element.on("plotly_unhover", pictures.hide);
+        }
+        if (data.selectable) {
+          const report = (event) => setStateValue("selected", (event?.points ?? []).map((point) => point.customdata));
+          element.on("plotly_selected", report);
+          element.on("plotly_deselect", () => report());
+        }
         if (data.clickable) {
           element.on("plotly_click", (event) => {
             const chosen = event.points[0]?.customdata;
@@ -75,6 +132,7 @@ export default function (component) {
     });
   return () => {
     latest.set(element, update + 1);
+    pictures.hide();
     if (window.Plotly) window.Plotly.purge(element);
   };
 }

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.components.amounts import chance
+from pages.components.amounts import chance, percent
 from pages.components.colors import class_color, is_dark
 from pages.components.figures.results import probability_figure, probability_words
 from pages.components.gallery import page_of
-from pages.components.results.answers import Answer
+from pages.components.results.answers import DO_NOT_KNOW, Answer, best_guess, is_unknown
 from pages.components.results.side_by_side import Rival, draw_differences, said_by, verdict_on
 from pages.components.text import count, label, plain
 
@@ -80,9 +80,19 @@ def show_probabilities(
     """
     said = predictor.class_names[answer.best]
     probability = answer.probabilities[answer.best]
-    verb = "The model says" if probability >= SURE_FROM else "The model is not sure, but leans towards"
-    st.markdown(f"### {verb} {label(said)}")
-    if truth is not None and truth == said:
+    is_unsaid = is_unknown(answer.probabilities, predictor)
+    if is_unsaid:
+        st.markdown(f"### {DO_NOT_KNOW}")
+        st.markdown(
+            f"{DO_NOT_KNOW}: {best_guess(f'**{label(said)}**', probability)}, and it answers from "
+            f"{percent(predictor.threshold)} on. You chose that on Understand."
+        )
+    else:
+        verb = "The model says" if probability >= SURE_FROM else "The model is not sure, but leans towards"
+        st.markdown(f"### {verb} {label(said)}")
+    if truth is not None and is_unsaid:
+        st.markdown(f":material/help: Its class is **{label(truth)}**.")
+    elif truth is not None and truth == said:
         st.markdown(f":material/check_circle: Right: its class is **{label(truth)}**.")
     elif truth is not None:
         st.markdown(f":material/cancel: Wrong: its class is **{label(truth)}**.")
@@ -97,14 +107,20 @@ def show_probabilities(
 
 
 def show_all_answers(
-    answers: Sequence[Answer], predictor: Predictor, below: Below | None = None, rival: Rival | None = None
+    answers: Sequence[Answer],
+    predictor: Predictor,
+    *,
+    below: Below | None = None,
+    sign: Below | None = None,
+    rival: Rival | None = None,
 ) -> bool:
     """Show many pictures with the best answer to each; a tap on one opens it with all its probabilities.
 
     Args:
         answers: To what was brought.
         predictor: The model that gave them.
-        below: As in `show_answer`.
+        below: As in `show_answer`, where an answer is shown with all its probabilities.
+        sign: Draws a few words below each of many.
         rival: As in `show_answer`.
 
     Returns:
@@ -126,8 +142,12 @@ def show_all_answers(
             with st.container(gap="xxsmall"):
                 st.image(answer.picture, width="stretch", alt=plain(answer.name))
                 said = f"{label(predictor.class_names[answer.best])} {chance(answer.probabilities[answer.best])}"
+                if is_unknown(answer.probabilities, predictor):
+                    said = f"{DO_NOT_KNOW} ({said})"
                 if st.button(said, key=f"answer-{index}", width="stretch"):
                     _open_answer(answer, predictor, below, rival)
+                if sign is not None:
+                    sign(answer)
                 if rival is not None:
                     _draw_other(answer, predictor, rival)
     return True

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import streamlit as st
 
+from pages.components.amounts import chance
 from tlcore.dataset import Dataset, Item
 from tlcore.errors import ImageError
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 SHOWN_SIDE = 360
 """Longest side of the copy that is shown, in pixels; nothing larger is kept."""
+
+DO_NOT_KNOW = "I don't know"
 
 Source = Literal["files", "camera"]
 
@@ -102,6 +105,16 @@ def ask_pixels(predictor: Predictor, name: str, pixels: NDArray[np.uint8]) -> An
     shown.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
     shown.save(buffer, "JPEG", quality=88)
     return Answer(name, buffer.getvalue(), tuple(float(value) for value in probabilities), milliseconds)
+
+
+def is_unknown(probabilities: Sequence[float], predictor: Predictor) -> bool:
+    """Whether a model says that it does not know: no class is as probable as its threshold."""
+    return max(probabilities) < predictor.threshold
+
+
+def best_guess(name: str, probability: float) -> str:
+    """Return what a model would say if it had to; the name must be safe for where it is shown."""
+    return f"the model's best guess is {name} at {chance(probability)}"
 
 
 def keep_answers(model_id: str, source: Source, answers: Sequence[Answer]) -> None:

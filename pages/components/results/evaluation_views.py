@@ -1,30 +1,31 @@
-"""The parts of the Understand page: accuracy, mistakes, confusion matrix, scores per class."""
+"""The parts of the Understand page: accuracy, mistakes, scores per class."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import streamlit as st
 
-from pages.components.amounts import accuracy_decimals, accuracy_words, chance, interval_words, percent, points
+from pages.components.amounts import accuracy_decimals, accuracy_words, interval_words, percent, points
 from pages.components.colors import is_dark
-from pages.components.figures.results import FEW_CLASSES, accuracy_figure, confusion_figure, confusion_words
-from pages.components.gallery import page_of
+from pages.components.figures.results import accuracy_figure
+from pages.components.results.answered_pictures import show_answered
+from pages.components.results.confusion_view import show_confusion
 from pages.components.results.trained_models import Model
 from pages.components.text import count, label, plain
 from tlcore.dataset import Dataset, Split
-from tlcore.errors import ImageError
 from tlcore.intake.leaks import leak_name, leaks
 from tlcore.intake.splitting import units
 from tlcore.results.evaluation import (
+    Answered,
     ClassReport,
     Evaluation,
     Mistake,
     average_reports,
     class_reports,
-    confusion_matrix,
     mistakes,
 )
 from tlcore.storage.ensembles import Ensemble
@@ -37,7 +38,6 @@ FEW_PICTURES = 30
 FEW_UNITS = 10
 """Below this many scenes or groups, how many pictures there are says little."""
 
-MISTAKES_PER_PAGE = 12
 COMMON_PAIRS = 5
 ROWS_AT_ONCE = 25
 
@@ -146,14 +146,7 @@ def show_mistakes(
         return
     st.caption("The model was most sure of the first ones. What could have misled it?")
     wrong = _chosen_pair(evaluation, wrong)
-    grid = st.container()
-    shown = page_of(wrong, MISTAKES_PER_PAGE, "mistakes-page")
-    with grid, st.grid(min_column_width=150, gap="medium", vertical_alignment="bottom"):
-        for mistake in shown:
-            with st.container(gap="xxsmall"):
-                _show_mistake(evaluation, mistake, images)
-                if below is not None:
-                    below(mistake)
+    show_answered(wrong, evaluation.class_names, images, key="mistakes-page", below=below)
 
 
 def _chosen_pair(evaluation: Evaluation, wrong: tuple[Mistake, ...]) -> tuple[Mistake, ...]:
@@ -172,44 +165,15 @@ def _chosen_pair(evaluation: Evaluation, wrong: tuple[Mistake, ...]) -> tuple[Mi
     return wrong if chosen is None else tuple(m for m in wrong if (m.y_true, m.y_pred) == tuple(chosen))
 
 
-def _show_mistake(evaluation: Evaluation, mistake: Mistake, images: ImageStore) -> None:
-    is_name, said = evaluation.class_names[mistake.y_true], evaluation.class_names[mistake.y_pred]
-    try:
-        st.image(images.thumbnail(mistake.image), width="stretch", alt=f"{plain(is_name)}, taken for {plain(said)}")
-    except ImageError:
-        st.caption("This picture was deleted.")
-    st.markdown(f"is **{label(is_name)}**,  \nmodel said **{label(said)}** {chance(mistake.probability)}")
-
-
-def show_classes(evaluation: Evaluation, split: Split) -> None:
-    """Show which class is taken for which, and the scores of each; beside each other when they are small."""
-    if len(evaluation.class_names) <= FEW_CLASSES:
-        matrix, table = st.columns(2, gap="large")
-    else:
-        matrix, table = st.container(), st.container()
-    with matrix:
-        _show_confusion(evaluation, split)
-    with table:
-        _show_scores(evaluation, split)
-
-
-def _show_confusion(evaluation: Evaluation, split: Split) -> None:
-    """Show which class was taken for which."""
-    st.subheader(
-        "What is taken for what",
-        anchor=False,
-        help="The field calls this table the **confusion matrix**. Each row is what the pictures are, each column "
-        "what the model said. On the diagonal they agree; every other cell counts one kind of mistake.",
-    )
-    st.caption(f"Each number counts {split} pictures. Those on the diagonal are right.")
-    matrix = confusion_matrix(evaluation)
-    names = evaluation.class_names
-    st.plotly_chart(
-        confusion_figure(matrix, names, dark=is_dark()),
-        config={"displayModeBar": False},
-        key="confusion",
-        alt=confusion_words(matrix, names),
-    )
+def show_classes(
+    evaluation: Evaluation,
+    split: Split,
+    images: ImageStore,
+    *,
+    below: Callable[[Answered], object] | None = None,
+) -> None:
+    """Show which class is taken for which with the pictures of a cell, and the scores of each class."""
+    show_confusion(evaluation, split, images, below=below, beside=partial(_show_scores, evaluation, split))
 
 
 def _show_scores(evaluation: Evaluation, split: Split) -> None:

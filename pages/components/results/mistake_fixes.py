@@ -18,7 +18,7 @@ from tlcore.dataset import Dataset, Split
 from tlcore.doctor.changes import Changes, changes_between
 from tlcore.doctor.findings import Suspect, keep, relabel, remove
 from tlcore.errors import TransferLabError
-from tlcore.results.evaluation import Mistake
+from tlcore.results.evaluation import Answered
 from tlcore.storage.runs import Run
 
 
@@ -88,22 +88,32 @@ def draw_brought(context: Context, model: Model, shown: Split) -> None:
         )
 
 
-def fixes_of(context: Context, model: Model) -> Callable[[Mistake], None] | None:
-    """Return what draws, below a mistake, the buttons that correct the data set; `None` where it cannot be read."""
+def fixes_of(context: Context, model: Model, key: str = "mistake") -> Callable[[Answered], None] | None:
+    """Return what draws, below an answered picture, the buttons that correct the data set.
+
+    Args:
+        context: What the page works on.
+        model: Whose answers they are.
+        key: Tells the buttons of one place on the page from those of another, where the same picture may stand.
+
+    Returns:
+        `None` where the data set cannot be read.
+    """
     try:
         learned, now = context.dataset_of(context.project, model.version), context.dataset
     except TransferLabError:  # said above
         return None
 
-    def draw(mistake: Mistake) -> None:
-        is_class, said = learned.classes[mistake.y_true], learned.classes[mistake.y_pred]
-        there = {label.id for label in now.classes}
-        _draw_fixes(context, now, Suspect(mistake.image, is_class.id, said.id if said.id in there else None))
+    def draw(answered: Answered) -> None:
+        is_class, said = learned.classes[answered.y_true], learned.classes[answered.y_pred]
+        is_other = said != is_class and said.id in {label.id for label in now.classes}
+        suspect = Suspect(answered.image, is_class.id, said.id if is_other else None)
+        _draw_fixes(context, now, suspect, key, is_right=said == is_class)
 
     return draw
 
 
-def _draw_fixes(context: Context, dataset: Dataset, suspect: Suspect) -> None:
+def _draw_fixes(context: Context, dataset: Dataset, suspect: Suspect, place: str, *, is_right: bool) -> None:
     held = [item for item in dataset.items if item.image == suspect.image]
     if not held:
         st.caption(":material/delete: removed")
@@ -115,14 +125,14 @@ def _draw_fixes(context: Context, dataset: Dataset, suspect: Suspect) -> None:
         st.caption(":material/check: kept: the class is right")
         return
     key = f"{context.project.version}-{suspect.class_id}-{suspect.image[:20]}"
-    with st.container(horizontal=True, gap="xsmall", key=f"mistake-{key}"):
+    with st.container(horizontal=True, gap="xsmall", key=f"{place}-{key}"):
         if suspect.to_class is not None:
             name = dataset.find_class(suspect.to_class).name
-            if st.button(f"It is {label(plain(name, 24))}", key=f"mistake-relabel-{key}", type="tertiary"):
+            if st.button(f"It is {label(plain(name, 24))}", key=f"{place}-relabel-{key}", type="tertiary"):
                 save_edit(context, relabel(dataset, [suspect]), f"moved 1 picture to {name}")
-        if st.button("Remove", key=f"mistake-remove-{key}", type="tertiary"):
+        if st.button("Remove", key=f"{place}-remove-{key}", type="tertiary"):
             save_edit(context, remove(dataset, [suspect]), "removed 1 picture")
-        if st.button(
-            "Keep", key=f"mistake-keep-{key}", type="tertiary", help="The class is right, the model is wrong."
+        if not is_right and st.button(
+            "Keep", key=f"{place}-keep-{key}", type="tertiary", help="The class is right, the model is wrong."
         ):
             save_edit(context, keep(dataset, [suspect]), "kept 1 picture as right")

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from pages.components.results.answers import Answer
+from pages.components.results.answers import DO_NOT_KNOW, Answer
 
 if TYPE_CHECKING:
     from tlcore.storage.answers import StoredAnswer
@@ -22,27 +22,30 @@ def defused(text: str) -> str:
     return f"'{text}" if risky else text
 
 
-def prediction_csv(class_names: Sequence[str], answers: Iterable[Answer]) -> str:
+def prediction_csv(class_names: Sequence[str], answers: Iterable[Answer], threshold: float = 0.0) -> str:
     """Return a CSV table with one line per picture.
 
     Args:
         class_names: Names in the order of the probabilities.
         answers: What the model said to each picture, or why it was refused.
+        threshold: Less probable answers are `I don't know`, and what the model would have said stands beside it.
 
     Returns:
-        Columns `file`, `answer`, `probability`, one per class, and `refused because`. It begins with a byte
-        order mark, by which Excel knows that it is UTF-8.
+        Columns `file`, `answer`, `best guess` when there is a threshold, `probability`, one per class, and `refused
+        because`. It begins with a byte order mark, by which Excel knows that it is UTF-8.
     """
     import pandas as pd  # 0.3 s: not with the page, which needs it for the button only
 
     cells: list[list[str]] = []
     for answer in answers:
-        said = [""] * (2 + len(class_names))
+        said = [""] * (2 + bool(threshold) + len(class_names))
         if not answer.reason:
             numbers = [f"{value:.6f}" for value in answer.probabilities]
-            said = [class_names[answer.best], numbers[answer.best], *numbers]
+            best = class_names[answer.best]
+            told = DO_NOT_KNOW if answer.probabilities[answer.best] < threshold else best
+            said = [told, *([best] if threshold else []), numbers[answer.best], *numbers]
         cells.append([answer.name, *said, answer.reason])
-    header = ["file", "answer", "probability", *class_names, "refused because"]
+    header = ["file", "answer", *(["best guess"] if threshold else []), "probability", *class_names, "refused because"]
     table = pd.DataFrame(cells, columns=[defused(name) for name in header], dtype=str)
     return "\ufeff" + table.map(defused).to_csv(index=False, lineterminator="\r\n")
 

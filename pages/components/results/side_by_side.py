@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from pages.components.errors import show_error
-from pages.components.results.answers import Answer, ask_pixels
+from pages.components.results.answers import DO_NOT_KNOW, Answer, ask_pixels, is_unknown
 from pages.components.results.trained_models import Model, list_models, model_title, predictor_of, short_name
 from pages.components.state import Context
 from pages.components.text import count, label
@@ -86,8 +86,8 @@ def choose_rival(context: Context, model: Model) -> Rival | None:
 
 
 def said_by(predictor: Predictor, answer: Answer) -> str:
-    """Return the name of the class that a model says."""
-    return predictor.class_names[answer.best]
+    """Return the name of the class that a model says, or that it does not know."""
+    return DO_NOT_KNOW if is_unknown(answer.probabilities, predictor) else predictor.class_names[answer.best]
 
 
 def differ(predictor: Predictor, answer: Answer, rival: Rival) -> bool | None:

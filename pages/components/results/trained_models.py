@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -15,6 +16,7 @@ from tlcore.backbones.registry import get_backbone
 from tlcore.dataset import Split
 from tlcore.home import DataRoot
 from tlcore.storage.ensembles import Ensemble, EnsembleConfig, list_ensembles
+from tlcore.storage.model_settings import ModelSettings, read_model_settings
 from tlcore.storage.requests import SimpleHeadResult
 from tlcore.storage.runs import Run, RunSummary
 from tlcore.storage.simple_heads import TrainedSimpleHead, list_simple_heads, simple_head_dir
@@ -113,7 +115,7 @@ def run_names(context: Context, run_ids: Sequence[str]) -> list[str]:
 
 
 def answers_of(context: Context, model: Model | EnsembleConfig, split: Split) -> Evaluation:
-    """Return the answers of a model, or of a group that is to be made, to the validation or test pictures.
+    """Return the answers of a model, or of a group that is to be made, to the pictures of a part of the data set.
 
     Raises:
         RunError: If they are missing or damaged.
@@ -137,29 +139,68 @@ def validation_answers(context: Context, model: Model | EnsembleConfig) -> Evalu
     Raises:
         RunError: If they are damaged.
     """
-    from tlcore.results.evaluation import VALIDATION_FILE_NAME
+    return _kept_answers(context, model, "validation")
 
+
+def training_answers(context: Context, model: Model) -> Evaluation | None:
+    """Return the answers to training pictures as `answers_of`; `None` when there are none.
+
+    Earlier versions kept none, and a run with augmentation keeps none; of a group all members must have them.
+
+    Raises:
+        RunError: If they are damaged.
+    """
+    return _kept_answers(context, model, "train")
+
+
+def _kept_answers(context: Context, model: Model | EnsembleConfig, split: Split) -> Evaluation | None:
     config = model.config if isinstance(model, Ensemble) else model
     if isinstance(config, EnsembleConfig):
         folders = [context.home.run_dir(run_id) for run_id in config.run_ids]
     else:
         folders = [_folder(context, config)]
-    kept = all((folder / VALIDATION_FILE_NAME).is_file() for folder in folders)
-    return answers_of(context, model, "validation") if kept else None
+    kept = all((folder / _file_name(split)).is_file() for folder in folders)
+    return answers_of(context, model, split) if kept else None
 
 
 def _load_answers(folder: Path, split: Split) -> Evaluation:
-    from tlcore.results.evaluation import FILE_NAME, VALIDATION_FILE_NAME, load_evaluation
+    from tlcore.results.evaluation import load_evaluation
 
-    return load_evaluation(folder, FILE_NAME if split == "test" else VALIDATION_FILE_NAME)
+    return load_evaluation(folder, _file_name(split))
+
+
+def _file_name(split: Split) -> str:
+    from tlcore.results.evaluation import FILE_NAME, TRAIN_FILE_NAME, VALIDATION_FILE_NAME
+
+    return {"train": TRAIN_FILE_NAME, "validation": VALIDATION_FILE_NAME, "test": FILE_NAME}[split]
+
+
+def settings_of(context: Context, model: Model) -> ModelSettings:
+    """Return what was chosen for the answers of a model: its temperature and its threshold."""
+    return read_model_settings(context.engine, context.project.id, model.id)
+
+
+def threshold_of(context: Context, model: Model) -> float:
+    """Return the probability below which a model says "I don't know", in `[0, 1]`; at 0 it always answers."""
+    return settings_of(context, model).threshold
 
 
 def predictor_of(context: Context, model: Model) -> Predictor:
     """Return a model, ready to answer; loaded once for everybody who looks at it.
 
+    Its probabilities are calibrated, and it does not know below a threshold, when that was chosen on Understand.
+
     Raises:
         RunError: If its files are missing or damaged.
     """
+    from tlcore.results.calibration import calibrated
+
+    settings = settings_of(context, model)
+    predictor = calibrated(_loaded(context, model), settings.temperature)
+    return replace(predictor, threshold=settings.threshold) if settings.threshold else predictor
+
+
+def _loaded(context: Context, model: Model) -> Predictor:
     if isinstance(model, Ensemble):
         from tlcore.results.ensembles import ensemble_predictor
 

@@ -15,8 +15,9 @@ from pages.components.figures.live_plot import Figure, live_plot
 from pages.components.frame import step_link
 from pages.components.results.exam import opened_models
 from pages.components.results.trained_models import validation_counts, validation_words
-from pages.components.state import Context
+from pages.components.state import NEXT_RUN, Context
 from pages.components.text import count, label
+from pages.components.train.coach_view import draw_coach
 from pages.components.train.run_settings import run_settings
 from tlcore.config import RunConfig
 from tlcore.errors import TransferLabError
@@ -26,9 +27,6 @@ from tlcore.storage.jobs import JobStatus, queue_position
 from tlcore.storage.runs import Run, RunSummary, get_run, last_metric, read_metrics
 
 POLL_SECONDS = 1.0
-
-NEXT_RUN = "next"
-"""Stands in the address in place of a run's id while the settings of the next one are chosen."""
 
 FEATURES_SENTENCE = "The frozen blocks look at every picture once; the answers are kept for all epochs."
 PHASE_SENTENCES: dict[Phase, str] = {
@@ -74,6 +72,7 @@ def _draw_live(context: Context, run_id: str) -> None:
         st.progress(fraction, text=text)
         st.caption(_phase_sentence(run.job, has_learned=epoch >= 1))
         draw_curves(run, curves)
+        draw_coach(context, run)
 
 
 def progress_of(context: Context, run: Run, epoch: float) -> tuple[float, str]:
@@ -217,6 +216,7 @@ def draw_ended(context: Context, run: Run) -> None:
     if summary is not None:
         _draw_result(context, run, summary)
     draw_curves(run, read_curves(context, run))
+    draw_coach(context, run)
     if summary is not None:
         with st.container(horizontal=True, vertical_alignment="center"):
             step_link("understand", "Understand its mistakes", ":material/search:", context.project.id, run.id)

@@ -62,8 +62,7 @@ def file_drop(
         on_begun: Called with the id of the job, before the page is drawn that shows it.
         folders: Whether whole folders can be chosen; otherwise a class is needed, and folders can be dropped anyway.
         class_name: The class of pictures that lie in no folder.
-        asked: What is told to the upload route at the end: the `model` to ask, its `temperature` and `threshold`;
-            nothing for an import.
+        asked: What is told to the upload route at the end: the `model` to ask; nothing for an import.
     """
     project_id = context.project.id
     handled, widget = f"drop-{key}-handled", f"drop-{key}"

@@ -1,0 +1,110 @@
+"""Classes told apart by their background: what only the edges show, and what can be done about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from pages.components.amounts import chance
+from pages.components.data.edits import save_edit
+from pages.components.gallery import page_of
+from pages.components.state import Context
+from pages.components.text import label, plain
+from tlcore.config import ModelConfig
+from tlcore.dataset import Dataset, Item
+from tlcore.doctor.findings import BackgroundFinding, keep_background
+from tlcore.errors import ImageError
+
+CLASSES_PER_PAGE = 3
+EXAMPLES = 5
+_NAME_LENGTH = 40
+
+
+def background_panel(
+    context: Context, dataset: Dataset, findings: Sequence[BackgroundFinding], *, opened: bool
+) -> None:
+    """Draw the classes whose background gives them away, if there are any.
+
+    Args:
+        context: What the page works on.
+        dataset: The data set as it is now.
+        findings: What still holds of the last check.
+        opened: Whether the pictures are seen at once.
+    """
+    if not findings:
+        return
+    number = sum(len(finding.class_ids) for finding in findings)
+    name = plain(dataset.find_class(findings[0].class_ids[0]).name, _NAME_LENGTH)
+    title = (
+        f"{label(name)} is told by its edges alone" if number == 1 else f"{number:,} classes are told by edges alone"
+    )
+    with st.expander(title, icon=":material/wallpaper:", expanded=opened, key="doctor-background"):
+        _draw_findings(context, dataset, findings)
+
+
+@st.fragment
+def _draw_findings(context: Context, dataset: Dataset, findings: Sequence[BackgroundFinding]) -> None:
+    st.markdown(
+        "A classifier that sees only the edges of the pictures knows the class, and knows it more surely than one that "
+        "sees only their middles. So the model may learn the snow and not the dog, and be wrong as soon as another dog "
+        "stands in snow. It may also be right: the sea belongs to ships. Decide by what you see."
+    )
+    place = st.container()
+    key = f"doctor-background-{context.project.version}"
+    shown = page_of(findings, CLASSES_PER_PAGE, f"{key}-page")
+    with place:
+        for finding in shown:
+            _draw_finding(context, dataset, finding, f"{key}-{finding.class_ids[0]}")
+
+
+def _draw_finding(context: Context, dataset: Dataset, finding: BackgroundFinding, key: str) -> None:
+    names = [plain(dataset.find_class(one).name, _NAME_LENGTH) for one in finding.class_ids]
+    marked = [label(name) for name in names]
+    which = f"{marked[0]} from the other classes" if len(names) == 1 else " from ".join(marked)
+    st.markdown(
+        f"Told {which} by the edges alone in **{chance(finding.edges)}** of pairs of pictures, "
+        f"by the middles alone in {chance(finding.middles)}."
+    )
+    rows = [(name, dataset.of_class(one)) for name, one in zip(names, finding.class_ids, strict=True)]
+    if len(rows) == 1:
+        others = [one.id for one in dataset.classes if one.id != finding.class_ids[0] and dataset.of_class(one.id)]
+        rows.append(("Other classes", tuple(dataset.of_class(one)[0] for one in others)))
+    model = context.project.config.model
+    for number, (name, items) in enumerate(rows):
+        st.caption(label(name))
+        with st.grid(min_column_width=104, gap="small", key=f"{key}-grid-{number}"):
+            for item in items[:EXAMPLES]:
+                _draw_edges(context, model, item)
+    with st.container(horizontal=True, key=f"{key}-actions"):
+        for number, name in enumerate(names):
+            st.button(
+                f"Bring {label(name)} on other backgrounds",
+                key=f"{key}-bring-{number}",
+                icon=":material/add_photo_alternate:",
+                help="Opens the way to bring pictures, at the top of this page, for this class.",
+                on_click=_open_the_way,
+                args=(name, dataset.find_class(finding.class_ids[number]).name),
+            )
+        if st.button("The background belongs to it: keep", key=f"{key}-keep", icon=":material/check:"):
+            save_edit(context, keep_background(dataset, finding), f"kept the background of {' and '.join(names)}")
+
+
+def _draw_edges(context: Context, model: ModelConfig, item: Item) -> None:
+    """Draw what the classifier saw of a picture that was shown to it without its middle."""
+    from tlcore.doctor.edges import only_edges
+    from tlcore.images.views import square_pixels
+
+    try:
+        picture = only_edges(square_pixels(context.images.read(item.image), model))
+    except ImageError:
+        st.caption("This picture is missing. Delete it.")
+        return
+    st.image(picture, width="stretch", alt=f"Edges of {plain(item.name)}")
+
+
+def _open_the_way(name: str, class_name: str) -> None:
+    """Choose single pictures of this class among the ways to bring pictures."""
+    st.session_state["way"] = "files"
+    st.session_state["bring-class"] = class_name
+    st.toast(f"Add more pictures, at the top, is ready for {label(name)}.", icon=":material/vertical_align_top:")

@@ -1,0 +1,221 @@
+"""The training pictures that a model finds most alike to a picture, and whether it looks like none of its classes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pages.components.amounts import chance
+from pages.components.results.answers import Answer
+from pages.components.results.trained_models import Model
+from pages.components.state import Context
+from pages.components.text import count, label, plain
+from tlcore.config import ResizeMode
+from tlcore.errors import ImageError, RunError, TransferLabError
+from tlcore.home import DataRoot
+from tlcore.storage.ensembles import Ensemble
+from tlcore.storage.runs import Run
+from tlcore.storage.simple_heads import TrainedSimpleHead
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tlcore.dataset import Dataset
+    from tlcore.model.cut import Prefix
+    from tlcore.results.neighbours import Comparison, FrozenPart, Neighbours
+    from tlcore.results.strangers import Strangers
+
+NAME_LENGTH = 16
+"""A longer class name is cut below a small picture; the sentence has it in full."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Alike:
+    """What tells how alike pictures are, for one model.
+
+    Attributes:
+        key: Names what is compared: the project, the version of its data set, the features.
+        neighbours: The training pictures.
+        frozen: The frozen part.
+        member: The model, or the one of a group by whose features that is told.
+    """
+
+    key: tuple[str, int, Comparison]
+    neighbours: Neighbours
+    frozen: FrozenPart
+    member: Run | TrainedSimpleHead
+
+
+def show_nearest(context: Context, model: Model, picture: NDArray[np.uint8] | str) -> None:
+    """Draw the five training pictures that a model finds most alike, with their classes, or why that cannot be said.
+
+    Everything is computed here: call it after a tap. It may stand in a dialog or an expander.
+
+    Args:
+        context: Where the pictures are.
+        model: The model.
+        picture: uint8 RGB pixels of shape `(height, width, 3)`, or the key of a stored picture.
+    """
+    from tlcore.images.resizing import decode_image
+
+    try:
+        with st.spinner("Looking for training pictures that are alike"):
+            alike = _alike_of(context, model)
+            pixels = decode_image(context.images.read(picture)) if isinstance(picture, str) else picture
+            vector = alike.frozen.vector(pixels)
+    except TransferLabError as error:
+        st.info(str(error), icon=":material/info:")
+        return
+    found = alike.neighbours.nearest(vector, without=picture if isinstance(picture, str) else None)
+    if not found:
+        st.info("There is no other training picture to compare with.", icon=":material/info:")
+        return
+    number = {5: "five "}.get(len(found), "")
+    st.markdown(f"**The {number}training pictures that the model finds most alike**, the most alike first:")
+    with st.grid(len(found), min_column_width=48, wrap=False, gap="xsmall", vertical_alignment="bottom"):
+        for one in found:
+            with st.container(gap="xxsmall"):
+                name = f"{plain(one.class_name)}, {chance(one.likeness)} alike"
+                try:
+                    st.image(context.images.thumbnail(one.image), width="stretch", alt=name)
+                except ImageError:
+                    st.caption("This picture was deleted.")
+                st.caption(f"{label(plain(one.class_name, NAME_LENGTH))}  \n{chance(one.likeness)}")
+    classes = Counter(one.class_name for one in found).most_common()
+    st.markdown(f"Their classes: {', '.join(f'{number} × **{label(name)}**' for name, number in classes)}.")
+    st.caption(_comparison_words(alike, model))
+
+
+def _comparison_words(alike: Alike, model: Model) -> str:
+    """Say by what the pictures were compared."""
+    neighbours, member = alike.neighbours, alike.member
+    compared = neighbours.comparison
+    what = "the features of the frozen backbone" if compared.is_whole else "the features of its frozen blocks"
+    whose = (
+        f" of Run {member.number}, one of the group" if isinstance(model, Ensemble) and isinstance(member, Run) else ""
+    )
+    words = [f"Compared by {what}{whose}; 100 % would be the same features (**cosine similarity**)."]
+    if isinstance(member, Run) and (member.config.model.first_trainable or member.config.training.fine_tuning):
+        words.append("What the thawed blocks learned is not in it.")
+    elif isinstance(member, Run) and member.config.model.head.dense_units:
+        words.append("What the layers of the head learned is not in it.")
+    if compared.has_views:
+        words.append("Each training picture stands in it with a change that the model learned from (augmentation).")
+    if len(neighbours.items) < neighbours.total:
+        words.append(f"{len(neighbours.items):,} of {count(neighbours.total, 'training picture')} were compared.")
+    return " ".join(words)
+
+
+def draw_nearest(context: Context, model: Model, picture: NDArray[np.uint8] | str) -> None:
+    """Draw what opens on a tap to show the nearest training pictures; arguments as of `show_nearest`."""
+    with st.expander(
+        "Which training pictures are most alike?", icon=":material/join_inner:", key="nearest", on_change="rerun"
+    ) as panel:
+        if panel.open:
+            show_nearest(context, model, picture)
+
+
+def warn_of_stranger(context: Context, model: Model, answer: Answer) -> None:
+    """Say below the answer to a picture that it looks like none of the model's classes, where it does."""
+    strangers = _strange_to(context, model, answer)
+    if strangers is None:
+        return
+    rough = (
+        f" There are only {count(strangers.judged_by, 'validation picture')} to tell by, so this is rough."
+        if strangers.is_rough
+        else ""
+    )
+    st.warning(
+        "**This looks like none of your classes**: it is less like your training pictures than 95 in 100 of your "
+        f"validation pictures. Do not trust the answer.{rough}",
+        icon=":material/person_search:",
+    )
+
+
+def stranger_sign(context: Context, model: Model, answer: Answer) -> None:
+    """Draw a few words below one answer of many, where its picture looks like none of the model's classes."""
+    if _strange_to(context, model, answer) is not None:
+        st.caption(":material/person_search: like none of your classes")
+
+
+def _strange_to(context: Context, model: Model, answer: Answer) -> Strangers | None:
+    """Return by what a picture is a stranger; `None` where it is none, or nothing can say so."""
+    with suppress(TransferLabError):  # without features, or with a damaged list of pictures
+        alike = _alike_of(context, model)
+        dataset = context.dataset_of(context.project, model.version)
+        strangers = _load_strangers(alike.key, context.home, alike.neighbours, dataset)
+        if strangers is not None and _picture_is_strange(answer.picture, alike.key, alike.frozen, strangers):
+            return strangers
+    return None
+
+
+def _alike_of(context: Context, model: Model) -> Alike:
+    """Return what tells how alike pictures are to those that a model learned from.
+
+    Raises:
+        RunError: If there are no features to compare by, with what to do.
+        TransferLabError: If the list of pictures is damaged.
+    """
+    from tlcore.results.neighbours import comparisons
+
+    dataset = context.dataset_of(context.project, model.version)
+    missing = RunError("The runs of this group were deleted. Make a new group.")
+    for member in _members(context, model):
+        compared = comparisons(member.model if isinstance(member, TrainedSimpleHead) else member.config)
+        try:
+            neighbours = _load_neighbours(context.project.id, model.version, compared, context.home, dataset)
+            comparison = neighbours.comparison
+            frozen = _frozen_part(comparison.prefix, comparison.resize_mode, context.home)
+        except RunError as error:
+            missing = error
+        else:
+            return Alike((context.project.id, model.version, comparison), neighbours, frozen, member)
+    raise missing
+
+
+def _members(context: Context, model: Model) -> list[Run | TrainedSimpleHead]:
+    if not isinstance(model, Ensemble):
+        return [model]
+    runs = {run.id: run for run in context.runs}
+    pairs = zip(model.config.run_ids, model.config.weights, strict=True)
+    return [runs[run_id] for run_id, weight in pairs if weight and run_id in runs]
+
+
+@st.cache_resource(max_entries=6, show_spinner=False)
+def _load_neighbours(
+    project_id: str, version: int, compared: tuple[Comparison, ...], home: DataRoot, _dataset: Dataset
+) -> Neighbours:
+    from tlcore.results.neighbours import load_neighbours
+
+    return load_neighbours(_dataset, compared, home)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _frozen_part(prefix: Prefix, resize_mode: ResizeMode, home: DataRoot) -> FrozenPart:
+    from tlcore.results.neighbours import FrozenPart
+
+    return FrozenPart(prefix, resize_mode, home)
+
+
+@st.cache_resource(max_entries=6, show_spinner=False)
+def _load_strangers(
+    key: tuple[str, int, Comparison], home: DataRoot, _neighbours: Neighbours, _dataset: Dataset
+) -> Strangers | None:
+    from tlcore.results.strangers import load_strangers
+
+    return load_strangers(_neighbours, _dataset, home)
+
+
+@st.cache_data(max_entries=2000, show_spinner=False)
+def _picture_is_strange(
+    picture: bytes, key: tuple[str, int, Comparison], _frozen: FrozenPart, _strangers: Strangers
+) -> bool:
+    """Return whether a small JPEG picture is a stranger to what `key` names."""
+    from tlcore.images.resizing import decode_image
+
+    return _strangers.is_strange(_frozen.vector(decode_image(picture)))

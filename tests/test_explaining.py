@@ -1,0 +1,141 @@
+"""Heat maps: what is covered, what a fall of the answer says, and that a planted patch is found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from tests.drawn_scenes import draw_scene
+from tests.planted_patch import WITH_PATCH, WITHOUT, as_brought, share_found, with_patch
+from tlcore.config import ModelConfig
+from tlcore.explaining import covering
+from tlcore.explaining.covering import Box, affordable_detail, boxes_of, cover, cover_all, filling, log_odds, shrunk
+from tlcore.features.engines import compiled_prefix_path
+from tlcore.features.litert import CompiledModel
+from tlcore.home import DataRoot
+from tlcore.images.resizing import resize_image
+from tlcore.model.cut import plan_model
+from tlcore.results.ensembles import ensemble_predictor
+from tlcore.results.prediction import Predictor, PredictorSpec
+from tlcore.simple_heads.prediction import simple_head_predictor
+from tlcore.simple_heads.training import train_logistic_regression
+
+MODEL = ModelConfig(image_size=64)
+
+
+def looks_at(left: int, top: int, side: int) -> Predictor:
+    """Return a model of pictures of 60 pixels: the brighter this part, the surer the first class."""
+
+    def predict(images: Sequence[np.ndarray]) -> np.ndarray:
+        bright = np.array([image[top : top + side, left : left + side].mean() / 255 for image in images], np.float32)
+        return np.stack([bright, 1 - bright], axis=1)
+
+    return Predictor(("light", "dark"), (0, 1), 60, predict)
+
+
+def bright_at(left: int, top: int, side: int) -> np.ndarray:
+    picture = np.full((60, 60, 3), 40, np.uint8)
+    picture[top : top + side, left : left + side] = 230
+    return picture
+
+
+def test_the_warmest_part_is_the_one_that_the_model_looks_at() -> None:
+    coverings = cover_all(looks_at(30, 10, 10), bright_at(30, 10, 10), detail=1)
+    heat = coverings.heat_map(0)
+    assert heat.probability == pytest.approx(230 / 255, abs=0.01)
+    row, column = np.unravel_index(heat.values.argmax(), heat.values.shape)
+    rows, columns = heat.values.shape
+    assert 10 <= (row + 0.5) * 60 / rows <= 20
+    assert 30 <= (column + 0.5) * 60 / columns <= 40
+    far = heat.values[rows * 2 // 3 :]
+    np.testing.assert_allclose(far, 0, atol=1e-6)
+
+
+def test_of_two_classes_what_speaks_for_one_speaks_against_the_other() -> None:
+    coverings = cover_all(looks_at(30, 10, 10), bright_at(30, 10, 10), detail=0.5)
+    np.testing.assert_allclose(coverings.heat_map(0).values, -coverings.heat_map(1).values, atol=1e-4)
+
+
+def test_a_map_is_the_mean_fall_of_the_log_odds_over_the_coverings_of_a_cell() -> None:
+    whole = np.array([0.8, 0.2], np.float32)
+    covered = np.array([[0.5, 0.5], [0.8, 0.2]], np.float32)
+    shares = np.array([[[1, 1, 0]], [[0, 1, 1]]], np.float32)
+    values = covering.Coverings(whole, covered, shares).heat_map(0).values
+    fall = np.log(0.8 / 0.2)
+    np.testing.assert_allclose(values, [[fall, fall / 2, 0]], atol=1e-6)
+
+
+def test_log_odds_see_what_shakes_a_sure_answer_and_are_finite() -> None:
+    rows = np.array([[0.5, 0.25, 0.25], [1 - 1e-6, 1e-6, 0], [1 - 2e-6, 2e-6, 0], [1, 0, 0], [0, 1, 0]], np.float32)
+    odds = log_odds(rows, 0)
+    assert odds[0] == pytest.approx(0)
+    assert odds[1] - odds[2] == pytest.approx(np.log(2), abs=1e-3)
+    assert np.isfinite(odds).all()
+    assert odds[3] == -odds[4] > odds[1]
+
+
+@pytest.mark.parametrize("detail", [0.001, 0.2, 0.29, 0.3, 0.5, 1])
+def test_the_covers_together_cover_everything_and_nothing_beside_it(detail: float) -> None:
+    hidden = np.zeros((47, 90), bool)
+    for box in boxes_of(detail):
+        white = np.full((47, 90, 3), 255, np.uint8)
+        hidden |= cover(white, box, np.zeros_like(white))[..., 0] == 0
+        assert box.left + box.width <= 1 + 1e-9
+        assert box.top + box.height <= 1 + 1e-9
+    assert hidden.all()
+
+
+def test_a_cover_leaves_the_rest_and_the_picture_itself_as_they_are() -> None:
+    picture = np.random.default_rng(0).integers(0, 255, (40, 60, 3)).astype(np.uint8)
+    before = picture.copy()
+    covered = cover(picture, Box(0.5, 0.25, 0.25, 0.5), filling(picture))
+    np.testing.assert_array_equal(picture, before)
+    changed = (covered != picture).any(axis=2)
+    assert changed[10:30, 30:45].mean() > 0.9
+    changed[10:30, 30:45] = False
+    assert not changed.any()
+
+
+def test_a_slow_model_is_asked_about_fewer_places() -> None:
+    most = len(boxes_of(1))
+    assert affordable_detail(0.001) == 1
+    assert most == sum(places**2 for _, places in covering.COVERS)
+    slow = 2 * covering.BUDGET_SECONDS / most
+    assert len(boxes_of(affordable_detail(slow))) == pytest.approx(most / 2, rel=0.2)
+    slower = 8 * covering.BUDGET_SECONDS / most
+    assert most / 8 * 0.7 <= len(boxes_of(affordable_detail(slower))) <= most / 8
+    assert len(boxes_of(affordable_detail(10))) == covering.LEAST_PER_SIDE**2
+
+
+def test_a_large_picture_is_covered_in_the_size_in_which_the_model_sees_it() -> None:
+    assert shrunk(np.zeros((400, 600, 3), np.uint8), 100).shape == (100, 150, 3)
+    assert shrunk(np.zeros((80, 60, 3), np.uint8), 100).shape == (80, 60, 3)
+
+
+@pytest.fixture(scope="module")
+def patched(prepared_home: DataRoot) -> Predictor:
+    """A simple head that learned to find the patch."""
+    rng = np.random.default_rng(0)
+    plan = plan_model(MODEL)
+    prefix = CompiledModel(compiled_prefix_path(plan.prefix, prepared_home))
+    features, labels = [], []
+    for _ in range(80):
+        ground = draw_scene(rng, 0, 1)
+        for number, picture in enumerate((with_patch(ground, rng)[0], ground)):
+            features.append(prefix(resize_image(as_brought(picture), 64, "crop")))
+            labels.append(number)
+    head = train_logistic_regression(np.stack(features), np.array(labels), 2)
+    spec = PredictorSpec(plan.prefix, "crop", (WITH_PATCH, WITHOUT), (0, 1))
+    return simple_head_predictor(spec, prefix, head)
+
+
+@pytest.mark.parametrize("kind", ["simple head", "group"])
+def test_a_patch_that_alone_decides_the_class_is_found(patched: Predictor, kind: str) -> None:
+    model = patched if kind == "simple head" else ensemble_predictor([patched, patched], (0.5, 0.5))
+    rng = np.random.default_rng(7)
+    grounds = [draw_scene(rng, 0, 1) for _ in range(10)]
+    found, seen = share_found(model, lambda pixels: cover_all(model, pixels, detail=1).heat_map(0), grounds)
+    assert seen >= 0.8
+    assert found >= 0.9

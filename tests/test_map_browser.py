@@ -1,0 +1,110 @@
+"""The map of the pictures in a real browser: looked at, drawn around, edited, brought back, and arranged by t-SNE."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from tests.browser import PageWatch, open_context, sign_in
+from tests.server import serving
+from tests.test_pages_map import cache_features
+from tests.test_pages_results import Finished, make_finished  # noqa: F401 - a fixture
+from tlcore.storage.datasets import current_dataset
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.slow
+
+OWNER = "o" * 24
+REACH = 14
+"""Pixels around a point that are drawn around with it; more than the edge of its mark."""
+
+PLACES = """chart => chart.data.flatMap(trace => trace.x.map((x, index) => {
+  const area = chart.querySelector('.nsewdrag').getBoundingClientRect(), layout = chart._fullLayout;
+  return [trace.customdata[index], area.x + layout.xaxis.d2p(x), area.y + layout.yaxis.d2p(trace.y[index])];
+}))"""
+
+
+def places(page: Page) -> dict[int, tuple[float, float]]:
+    """Return where each picture is on the screen."""
+    return {int(number): (x, y) for number, x, y in page.locator(".st-key-map .js-plotly-plot").evaluate(PLACES)}
+
+
+def loneliest(found: dict[int, tuple[float, float]]) -> int:
+    """Return the picture that is farthest from its nearest neighbour."""
+    at = np.array(list(found.values()))
+    distances = np.linalg.norm(at[:, None] - at[None], axis=2) + np.diag(np.full(len(at), np.inf))
+    assert distances.min(axis=1).max() > 2 * REACH
+    return list(found)[int(distances.min(axis=1).argmax())]
+
+
+def draw_around(page: Page, x: float, y: float) -> None:
+    page.mouse.move(x - REACH, y - REACH)
+    page.mouse.down()
+    for across, up in ((1, -1), (1, 1), (-1, 1), (-1, -1)):
+        page.mouse.move(x + across * REACH, y + up * REACH, steps=4)
+    page.mouse.up()
+
+
+def test_a_point_is_looked_at_drawn_around_removed_and_brought_back(
+    browser: Browser,
+    make_finished: Callable[..., Finished],  # noqa: F811
+) -> None:
+    finished = make_finished(OWNER)
+    run_id = finished.add_run(wrong=(0,))
+    cache_features(finished.home, finished.dataset)
+
+    def images() -> set[str]:
+        found = current_dataset(finished.engine, finished.project_id, finished.home)[1]
+        return {item.image for item in found.items}
+
+    with serving(finished.home) as app:
+        context = open_context(browser)
+        sign_in(context, app.address, OWNER)
+        watch, page = PageWatch(context, app.address), context.new_page()
+        page.goto(f"{app.address}/understand?project={finished.project_id}&run={run_id}")
+        page.get_by_text("Map of the pictures").click()
+        panel: Any = page.locator(".st-key-map")
+        panel.locator(".nsewdrag").first.scroll_into_view_if_needed()
+        panel.get_by_text("Draw around points").wait_for()
+        lonely = loneliest(places(page))
+        image = finished.dataset.items[lonely].image
+        # What lies under the pointer is shown, with its class.
+        x, y = places(page)[lonely]
+        page.mouse.move(x - 40, y)
+        page.mouse.move(x, y, steps=4)
+        picture = page.locator(".live-plot-picture")
+        picture.wait_for()
+        class_name = finished.dataset.find_class(finished.dataset.items[lonely].class_id).name
+        assert class_name in picture.inner_text()
+        page.wait_for_function("() => document.querySelector('.live-plot-picture img').naturalWidth > 0")
+        draw_around(page, x, y)
+        panel.get_by_text("1 picture: ").wait_for()
+        panel.get_by_role("button", name="Remove them", exact=True).click()
+        undo = panel.get_by_role("button", name="Undo: removed 1 picture", exact=True)
+        undo.wait_for()
+        assert images() == {item.image for item in finished.dataset.items} - {image}
+        page.wait_for_function(
+            "number => !document.querySelector('.st-key-map .js-plotly-plot').data"
+            ".some(trace => trace.customdata.includes(number) || trace.selectedpoints?.length)",
+            arg=lonely,
+        )
+        undo.click()
+        undo.wait_for(state="detached")
+        assert image in images()
+        page.wait_for_function(
+            "number => document.querySelector('.st-key-map .js-plotly-plot').data"
+            ".some(trace => trace.customdata.includes(number))",
+            arg=lonely,
+        )
+        watch.check()
+        # A real worker arranges them otherwise; what a person zoomed before is another map.
+        panel.get_by_text("Neighbours (t-SNE)").click()
+        panel.get_by_role("button", name="Arrange by t-SNE").click()
+        panel.get_by_text("t-SNE keeps neighbours together").wait_for()
+        watch.check()
+        context.close()
