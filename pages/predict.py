@@ -16,6 +16,7 @@ from pages.components.results.nearest import draw_nearest, stranger_sign, warn_o
 from pages.components.results.prediction_table import prediction_csv
 from pages.components.results.prediction_view import show_prediction
 from pages.components.results.run_choice import choose_model
+from pages.components.results.side_by_side import choose_rival
 from pages.components.results.trained_models import predictor_of, short_name
 from pages.components.results.why_panel import why_of_answers
 from tlcore.errors import RunError, TransferLabError
@@ -29,6 +30,7 @@ except RunError as error:
     show_error(error)
     next_step("Train again", "train")
     st.stop()
+rival = choose_rival(context, model)
 next_step("Next: Export", "export", run=model.id)
 
 bring_pictures(predictor, model.id)
@@ -66,7 +68,9 @@ def below(answer: Answer) -> None:
 
 
 answers = kept_answers(model.id, "files")
-if show_all_answers(answers, predictor, below=below, sign=lambda answer: stranger_sign(context, model, answer)):
+if show_all_answers(
+    answers, predictor, below=below, sign=lambda answer: stranger_sign(context, model, answer), rival=rival
+):
     draw_corrected(context, model, answers)
     with st.container(horizontal=True):
         if len(answers) > 1:
@@ -100,7 +104,8 @@ with st.container(horizontal=True, vertical_alignment="center", horizontal_align
     if st.button("Another one", icon=":material/casino:", key="another"):
         st.session_state["sample-number"] = number + 1
         st.rerun()
-answer = ask_pixels(predictor, item.name, decode_image(context.images.read(item.image)))
-answer = replace(answer, truth=dataset.find_class(item.class_id).name)
-show_answer(answer, predictor, below=why)
+data = context.images.read(item.image)
+answer = ask_pixels(predictor, item.name, decode_image(data))
+answer = replace(answer, truth=dataset.find_class(item.class_id).name, data=data)
+show_answer(answer, predictor, answer.truth, below=why, rival=rival)
 draw_nearest(context, model, item.image)

@@ -44,7 +44,7 @@ from tlcore.results.evaluation import FILE_NAME, VALIDATION_FILE_NAME, Evaluatio
 from tlcore.results.prediction_code import OLDEST_KERAS, prediction_code
 from tlcore.storage.database import jobs, open_database, runs, writing
 from tlcore.storage.datasets import commit_version, current_dataset
-from tlcore.storage.ensembles import delete_ensemble, list_ensembles
+from tlcore.storage.ensembles import EnsembleConfig, create_ensemble, delete_ensemble, list_ensembles
 from tlcore.storage.exams import open_exam
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import (
@@ -604,14 +604,90 @@ def test_a_picture_scaled_otherwise_than_those_of_the_data_set_is_not_added_to_i
     assert not [one for one in page.selectbox if str(one.key).startswith("correct-")]
 
 
+@pytest.fixture
+def two_models(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Let a run of this id call everything green, while the others tell red from green."""
+    contrary: list[str] = []
+
+    def load(folder: Path, _home: DataRoot | None = None) -> RedOrGreen:
+        model = RedOrGreen()
+        if folder.name in contrary:
+            model.predict = lambda images: np.array([[0.2, 0.8]] * len(images), np.float32)
+        return model
+
+    monkeypatch.setattr("tlcore.results.prediction.load_predictor", load)
+    return contrary.append
+
+
+def test_another_model_answers_the_same_picture_beside_this_one(make_finished, two_models) -> None:
+    finished = make_finished()
+    first = finished.add_run()
+    two_models(first)
+    assert not [one for one in open_step("predict", finished.project_id).selectbox if one.key == "rival"]
+    second = finished.add_run()
+    page = open_step("predict", finished.project_id, second)
+    assert len(page.get("plotly_chart")) == 1
+    page.selectbox(key="rival").set_value(first).run()
+    assert not page.exception
+    assert len(page.get("plotly_chart")) == 2  # of the picture from the own validation set
+    bring(page, ("mine.png", picture(COLORS[0])))
+    assert "**They differ.** Run 2 says red, Run 1 says green." in all_text(page)
+    assert [chart.proto.id.split("-")[-1] for chart in page.get("plotly_chart")] == ["probabilities"] * 2
+    bring(page, ("mine.png", picture(COLORS[1])))
+    assert "Both say **green**" in all_text(page)
+    page.selectbox(key="rival").set_value(None).run()
+    assert len(page.get("plotly_chart")) == 1
+
+
+def test_where_two_models_differ_is_counted_marked_and_can_be_all_that_is_shown(
+    make_finished, two_models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pages.components.results.bring_pictures.MAX_KEPT", 3)
+    finished = make_finished()
+    first, second = finished.add_run(), finished.add_run()
+    two_models(first)
+    page = open_step("predict", finished.project_id, second)
+    page.selectbox(key="rival").set_value(first).run()
+    bring(page, *((f"{number}.png", picture(COLORS[number % 2])) for number in range(4)))
+    assert "Run 2 and Run 1 differ on **2** of 3 pictures that were compared" in all_text(page)
+    marks = [caption.value for caption in page.caption if "compare_arrows" in caption.value]
+    assert marks == [":material/compare_arrows: Run 1: green 80 %"] * 2
+    page.toggle(key="rival-only").set_value(True).run()
+    assert not page.exception
+    assert [one.key for one in page.button if str(one.key).startswith("answer-")] == ["answer-0", "answer-2"]
+    page.button(key="answer-2").click().run()
+    assert len(page.get("plotly_chart")) == 2
+
+
+def test_a_group_is_compared_and_a_model_whose_files_are_gone_is_explained(
+    make_finished, predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished = make_finished()
+    first, second = finished.add_run(), finished.add_run()
+    config = EnsembleConfig((first, second), (0.5, 0.5))
+    place = finished.engine, finished.project_id
+    group = create_ensemble(*place, "Both", finished.version, config, test_correct=1, test_total=1)
+    page = open_step("predict", finished.project_id, second)
+    page.selectbox(key="rival").set_value(group).run()
+    bring(page, ("mine.png", picture(COLORS[0])))
+    assert "Both say **red**" in all_text(page)
+    head = finished.add_head()  # whose files are not there
+    page.run()
+    page.selectbox(key="rival").set_value(head).run()
+    assert not page.exception
+    assert "missing or damaged" in page.error[0].value
+    assert "The model says red" in all_text(page)
+
+
 def test_the_camera_is_there_when_it_is_wanted(make_finished, predictor) -> None:
     finished = make_finished()
     finished.add_run()
     page = open_step("predict", finished.project_id)
-    assert not page.get("bidi_component")
+    [drop] = page.get("bidi_component")
+    assert drop.key == "drop-predict"
     page.toggle(key="camera").set_value(True).run()
     assert not page.exception
-    [camera] = page.get("bidi_component")
+    [camera] = [one for one in page.get("bidi_component") if one.key != drop.key]
     assert '"asks": true' in camera.proto.json
 
 

@@ -15,11 +15,12 @@ import psutil
 import pytest
 import sqlalchemy as sa
 
-from tests.coloured_pictures import COLOURS, RecordingProgress, coloured_dataset, picture, png
+from tests.coloured_pictures import COLOURS, RecordingProgress, picture, png
 from tests.queued_run import create_run
+from tests.ready_heads import make_project_with_heads
 from tests.ready_projects import wait_for_end
 from tlcore.backup import restore_backup, save_backup
-from tlcore.config import ModelConfig, RunConfig, TrainingConfig
+from tlcore.config import RunConfig, TrainingConfig
 from tlcore.dataset import Dataset
 from tlcore.errors import DatasetError, RunError
 from tlcore.home import DataRoot
@@ -30,20 +31,16 @@ from tlcore.jobs.prediction_task import answer_pictures, find_predictor
 from tlcore.jobs.worker import WorkerContext
 from tlcore.progress import TerminalProgress
 from tlcore.results.prediction import Predictor
-from tlcore.simple_heads.run import train_simple_heads
 from tlcore.storage.answers import AnswerFilter, all_answers, count_answers, read_answers
-from tlcore.storage.database import open_database, writing
+from tlcore.storage.database import open_database
 from tlcore.storage.datasets import commit_version
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.ensembles import EnsembleConfig, create_ensemble
-from tlcore.storage.jobs import claim_job, create_job, end_job, get_job, has_job, write_result
+from tlcore.storage.jobs import claim_job, create_job, end_job, get_job, has_job
 from tlcore.storage.predictions import answers_path, delete_prediction, read_predictions
 from tlcore.storage.projects import create_project
-from tlcore.storage.requests import PredictionRequest, PredictionSummary, SimpleHeadsRequest, StagedFile
-from tlcore.storage.simple_heads import frozen_backbone
+from tlcore.storage.requests import PredictionRequest, PredictionSummary, StagedFile
 from tlcore.storage.staging import make_staging_dir
-
-MODEL = frozen_backbone(ModelConfig(image_size=64))
 
 
 @dataclass(frozen=True)
@@ -247,18 +244,7 @@ def real_lab(ready_home: DataRoot, monkeypatch: pytest.MonkeyPatch):  # type: ig
     monkeypatch.setattr(control, "RUNNER_MODULE", "tests.workers.quick_runner")
     before = set(psutil.Process().children(recursive=True))
     engine = open_database(ready_home)
-    project_id = create_project(engine, "ann", "Colours").id
-    dataset = coloured_dataset(ready_home)
-    version = commit_version(engine, project_id, dataset, "made", parent=None, home=ready_home)
-    job_id = create_job(engine, "simple_heads", project_id, SimpleHeadsRequest(version, MODEL))
-    job = claim_job(engine, "simple_heads")
-    assert job is not None
-    folder = ready_home.simple_heads_dir / job_id
-    result = train_simple_heads(dataset, MODEL, RecordingProgress(), folder=folder, home=ready_home)
-    with writing(engine) as connection:
-        write_result(connection, job_id, job.attempt, result)
-    end_job(engine, job_id, job.attempt, "finished")
-    yield Lab(engine, ready_home, project_id, f"{job_id}.logistic_regression")
+    yield Lab(engine, ready_home, *make_project_with_heads(engine, ready_home, "ann"))
     for process in set(psutil.Process().children(recursive=True)) - before:
         with suppress(psutil.Error):
             process.kill()

@@ -12,6 +12,7 @@ from pages.components.colors import class_color, is_dark
 from pages.components.figures.results import probability_figure, probability_words
 from pages.components.gallery import page_of
 from pages.components.results.answers import DO_NOT_KNOW, Answer, best_guess, is_unknown
+from pages.components.results.side_by_side import Rival, draw_differences, said_by, verdict_on
 from pages.components.text import count, label, plain
 
 if TYPE_CHECKING:
@@ -28,7 +29,13 @@ Below = Callable[[Answer], None]
 """Draws what belongs below an answer, such as a way to correct it."""
 
 
-def show_answer(answer: Answer, predictor: Predictor, truth: str | None = None, below: Below | None = None) -> None:
+def show_answer(
+    answer: Answer,
+    predictor: Predictor,
+    truth: str | None = None,
+    below: Below | None = None,
+    rival: Rival | None = None,
+) -> None:
     """Show a picture beside the probabilities of its classes.
 
     Args:
@@ -36,18 +43,41 @@ def show_answer(answer: Answer, predictor: Predictor, truth: str | None = None, 
         predictor: The model that gave it.
         truth: What the picture really shows, when that is known.
         below: Draws what belongs below it.
+        rival: Another model, whose answer stands beside this one; below it on a narrow screen.
     """
-    picture, bars = st.columns([2, 3], gap="medium", vertical_alignment="center")
+    other = None if rival is None else rival.answer_to(answer)
+    widths = [2, 3] if other is None else [2, 3, 3]
+    picture, *bars = st.columns(widths, gap="medium", vertical_alignment="center")
     with picture:
         st.image(answer.picture, width="stretch", alt=plain(answer.name))
-    with bars:
-        show_probabilities(answer, predictor, truth)
+    if rival is None or other is None:
+        with bars[0]:
+            show_probabilities(answer, predictor, truth)
+    else:
+        with picture:
+            st.markdown(verdict_on(predictor, answer, rival, other))
+        for column, name, one, asked in (
+            (bars[0], rival.own_name, answer, predictor),
+            (bars[1], rival.name, other, rival.predictor),
+        ):
+            with column:
+                st.markdown(f"**{label(name[:1].upper() + name[1:])}**")
+                show_probabilities(one, asked, truth, key="probabilities" if one is answer else "rival-probabilities")
     if below is not None:
         below(answer)
 
 
-def show_probabilities(answer: Answer, predictor: Predictor, truth: str | None = None) -> None:
-    """Show the best answer in words and the probabilities of all classes as bars; arguments as of `show_answer`."""
+def show_probabilities(
+    answer: Answer, predictor: Predictor, truth: str | None = None, key: str = "probabilities"
+) -> None:
+    """Show the best answer in words and the probabilities of all classes as bars.
+
+    Args:
+        answer: As of `show_answer`.
+        predictor: As of `show_answer`.
+        truth: As of `show_answer`.
+        key: Of the chart.
+    """
     said = predictor.class_names[answer.best]
     probability = answer.probabilities[answer.best]
     is_unsaid = is_unknown(answer.probabilities, predictor)
@@ -70,7 +100,7 @@ def show_probabilities(answer: Answer, predictor: Predictor, truth: str | None =
     st.plotly_chart(
         probability_figure(answer.probabilities, predictor.class_names, colors, dark=is_dark()),
         config={"displayModeBar": False},
-        key="probabilities",
+        key=key,
         alt=probability_words(answer.probabilities, predictor.class_names),
     )
     st.caption(f"{label(answer.name)} · answered in {max(1, round(answer.milliseconds))} ms")
@@ -82,6 +112,7 @@ def show_all_answers(
     *,
     below: Below | None = None,
     sign: Below | None = None,
+    rival: Rival | None = None,
 ) -> bool:
     """Show many pictures with the best answer to each; a tap on one opens it with all its probabilities.
 
@@ -90,6 +121,7 @@ def show_all_answers(
         predictor: The model that gave them.
         below: As in `show_answer`, where an answer is shown with all its probabilities.
         sign: Draws a few words below each of many.
+        rival: As in `show_answer`.
 
     Returns:
         Whether there was an answer to show; files that were refused are named either way.
@@ -98,12 +130,13 @@ def show_all_answers(
     usable = [answer for answer in answers if not answer.reason]
     if len(usable) < 2:
         for answer in usable:
-            show_answer(answer, predictor, answer.truth, below)
+            show_answer(answer, predictor, answer.truth, below, rival)
         return bool(usable)
     st.subheader(f"{count(len(usable), 'picture')}", anchor=False)
     st.caption("Tap an answer to see all its probabilities.")
+    wanted = {id(one) for one in (usable if rival is None else draw_differences(predictor, usable, rival))}
     grid = st.container()
-    shown = page_of(list(enumerate(usable)), ANSWERS_PER_PAGE, "answers-page")
+    shown = page_of([one for one in enumerate(usable) if id(one[1]) in wanted], ANSWERS_PER_PAGE, "answers-page")
     with grid, st.grid(min_column_width=130, gap="small", vertical_alignment="bottom"):
         for index, answer in shown:
             with st.container(gap="xxsmall"):
@@ -112,15 +145,25 @@ def show_all_answers(
                 if is_unknown(answer.probabilities, predictor):
                     said = f"{DO_NOT_KNOW} ({said})"
                 if st.button(said, key=f"answer-{index}", width="stretch"):
-                    _open_answer(answer, predictor, below)
+                    _open_answer(answer, predictor, below, rival)
                 if sign is not None:
                     sign(answer)
+                if rival is not None:
+                    _draw_other(answer, predictor, rival)
     return True
 
 
 @st.dialog("The answer", width="large")
-def _open_answer(answer: Answer, predictor: Predictor, below: Below | None) -> None:
-    show_answer(answer, predictor, answer.truth, below)
+def _open_answer(answer: Answer, predictor: Predictor, below: Below | None, rival: Rival | None) -> None:
+    show_answer(answer, predictor, answer.truth, below, rival)
+
+
+def _draw_other(answer: Answer, predictor: Predictor, rival: Rival) -> None:
+    """Say below an answer of the grid what the other model says, where that is something else."""
+    other = rival.answer_to(answer)
+    if other is not None and said_by(rival.predictor, other) != said_by(predictor, answer):
+        said = f"{label(said_by(rival.predictor, other))} {chance(other.probabilities[other.best])}"
+        st.caption(f":material/compare_arrows: {label(rival.name)}: {said}")
 
 
 def show_refused(answers: Sequence[Answer]) -> None:

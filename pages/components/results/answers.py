@@ -42,6 +42,8 @@ class Answer:
         reason: Why the picture was refused; empty when it was not.
         truth: What it really shows, where that is known and one of the model's classes.
         clean: The picture as a data set would store it, so that it can be added to one; `None` where it is not kept.
+        data: The picture as a file, no larger than a model sees it, so that another model can be asked; empty where it
+            is not kept.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Answer:
     reason: str = ""
     truth: str | None = None
     clean: CleanImage | None = None
+    data: bytes = b""
 
     @property
     def best(self) -> int:
@@ -59,7 +62,13 @@ class Answer:
 
 
 def ask(
-    predictor: Predictor, name: str, data: bytes, truth: str | None = None, *, keep_picture: bool = False
+    predictor: Predictor,
+    name: str,
+    data: bytes,
+    truth: str | None = None,
+    *,
+    keep_picture: bool = False,
+    keep_file: bool = False,
 ) -> Answer:
     """Return the answer to a picture file from anywhere; a file that cannot be used gets its reason.
 
@@ -69,6 +78,7 @@ def ask(
         data: Its bytes.
         truth: What it really shows, where that is known.
         keep_picture: Whether the answer keeps the picture as a data set would store it, some 100 kB.
+        keep_file: Whether the answer keeps the file, which is as small already.
     """
     from tlcore.intake.pictures.decoding import pixels_of, read_with_pixels
 
@@ -80,7 +90,8 @@ def ask(
         answer = ask_pixels(predictor, name, pixels)
     except ImageError as error:
         return Answer(name, reason=str(error))
-    return replace(answer, truth=truth if truth in predictor.class_names else None, clean=clean)
+    kept = clean.data if clean is not None else data if keep_file else b""
+    return replace(answer, truth=truth if truth in predictor.class_names else None, clean=clean, data=kept)
 
 
 def ask_pixels(predictor: Predictor, name: str, pixels: NDArray[np.uint8]) -> Answer:

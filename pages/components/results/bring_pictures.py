@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MAX_PICTURES = 200
 MAX_PICTURE_MB = 50
 MAX_KEPT = 24
-"""Of how many brought pictures a copy is kept, so that a wrong answer can be corrected: some 3 MB for each visitor."""
+"""Of how many pictures a copy is kept, for corrections and for another model: some 3 MB for each visitor."""
 
 
 def bring_pictures(predictor: Predictor, model_id: str) -> None:
@@ -56,7 +56,11 @@ def pictures_at_hand(context: Context, predictor: Predictor, model_id: str) -> N
     with st.expander("Ask about pictures of a ready set", icon=":material/auto_awesome_mosaic:"):
         tapped = choose_ready_pictures(context.home)
     if tapped:
-        _ask_all(model_id, [partial(ask, predictor, name, one.image, one.class_name) for name, one in tapped])
+        questions = [
+            partial(ask, predictor, name, one.image, one.class_name, keep_file=number < MAX_KEPT)
+            for number, (name, one) in enumerate(tapped)
+        ]
+        _ask_all(model_id, questions)
         st.rerun()
 
 
@@ -72,13 +76,17 @@ def _unlabelled_button(context: Context, predictor: Predictor, model_id: str) ->
         key="ask-unlabelled",
         icon=":material/help_center:",
     ):
-        _ask_all(model_id, [partial(_ask_stored, context, predictor, one) for one in unlabelled])
+        questions = [
+            partial(_ask_stored, context, predictor, one, keep_file=number < MAX_KEPT)
+            for number, one in enumerate(unlabelled)
+        ]
+        _ask_all(model_id, questions)
         st.rerun()
 
 
-def _ask_stored(context: Context, predictor: Predictor, one: Unlabelled) -> Answer:
+def _ask_stored(context: Context, predictor: Predictor, one: Unlabelled, *, keep_file: bool) -> Answer:
     try:
-        return ask(predictor, one.name, context.images.read(one.image))
+        return ask(predictor, one.name, context.images.read(one.image), keep_file=keep_file)
     except ImageError as error:
         return Answer(one.name, reason=str(error))
 
