@@ -17,7 +17,7 @@ from tlcore.settings.words import count, field_value
 
 FEW_VALIDATION = 30
 """Below this many pictures a single one moves the accuracy by more than three points."""
-HARDLY_LEARNED = 0.85
+HARDLY_LEARNED = 0.9
 """At this part of the loss of guessing, or above, the kept epoch has learned too little to tell classes apart."""
 
 ABOVE = 0.025
@@ -95,13 +95,13 @@ def _for_rare_classes(facts: RunFacts, missing: list[int]) -> tuple[str, NextSte
         changed = replace(facts.config, training=replace(training, balance="weights"))
         return (
             f"It learned from {count(least, 'picture')} of that kind, and from {mean(others):.0f} of each other class "
-            "in the mean. Class weights make rare classes count more.",
+            "on average. Class weights make rare classes count more.",
             NextStep("Try class weights", changed),
         )
     if is_rare:
         why = (
             f"It learned from only {count(least, 'picture')} of that kind, and from {mean(others):.0f} of each other "
-            "class in the mean. More pictures of it help most."
+            "class on average. More pictures of it help most."
         )
     elif len(missing) == 1:
         why = "To the model it looks like another class. More pictures that show what is special about it help most."

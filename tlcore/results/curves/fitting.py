@@ -120,7 +120,7 @@ def frozen_too_little(facts: RunFacts) -> Remark | None:
     config = facts.config
     if config.model.first_trainable is not None and is_knocked_out(facts):
         stays, guessing = loss_words(facts.first_phase.loss[-1]), loss_words(facts.guessing)
-        seen = f"The training loss stays at {stays}, and guessing has {guessing}"
+        seen = f"The training loss stays at {stays}, where mere guessing has {guessing}"
     else:
         found = learns_by_heart(facts)
         # What the head did alone, before the second phase, is no fault of the blocks that thawed later.

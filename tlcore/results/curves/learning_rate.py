@@ -52,7 +52,7 @@ def rate_too_high(facts: RunFacts) -> Remark | None:
     if len(loss) >= 2 and loss[0] > EXPLODED_FIRST * guessing and history.judged[-1] > RECOVERED * guessing:
         return _smaller(
             facts,
-            f"In the first epoch the loss was {loss_words(loss[0])} on average, while guessing has "
+            f"In the first epoch the loss was {loss_words(loss[0])} on average, while mere guessing has "
             f"{loss_words(guessing)}: the first steps threw the weights far away.",
             10,
         )
@@ -143,7 +143,7 @@ def rate_too_low(facts: RunFacts) -> Remark | None:
         "rate_too_low",
         "Learning rate too low.",
         f"In {count(len(losses), 'epoch')} the {kind} fell only from {loss_words(losses[0])} to "
-        f"{loss_words(losses[-1])}, in small steps of the same size; guessing has {loss_words(facts.guessing)}. "
+        f"{loss_words(losses[-1])}, in small steps of the same size; mere guessing has {loss_words(facts.guessing)}. "
         f"Steps that are {'ten' if factor == 10 else 'three'} times as large get there sooner.",
         NextStep(f"Try learning rate {decimal(config.training.learning_rate)}", config),
     )
