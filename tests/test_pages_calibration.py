@@ -17,8 +17,10 @@ from streamlit.testing.v1.element_tree import Slider
 
 from pages.components.camera.asking import answered
 from pages.components.camera.component import Message, View
+from pages.components.figures.calibration import calibration_figure, coverage_figure
 from pages.components.results.answers import DO_NOT_KNOW, Answer
 from pages.components.results.prediction_table import prediction_csv
+from tests.test_calibration import drawn
 from tests.test_pages_results import (  # noqa: F401 - make_finished is a fixture
     NAMES,
     Finished,
@@ -28,6 +30,7 @@ from tests.test_pages_results import (  # noqa: F401 - make_finished is a fixtur
     open_step,
     picture,
 )
+from tlcore.results.calibration import Coverage, calibration_bins, coverage_at, coverage_curve
 from tlcore.results.evaluation import TRAIN_FILE_NAME, VALIDATION_FILE_NAME, Evaluation, save_evaluation
 from tlcore.results.prediction import Predictor
 from tlcore.storage.database import metrics, writing
@@ -283,3 +286,30 @@ def test_export_says_that_its_files_give_the_original_probabilities(make_finishe
     assert "calibrated" not in all_text(open_step("export", finished.project_id, run_id))
     choose(finished, run_id, temperature=1.5)
     assert "the files give the original ones" in all_text(open_step("export", finished.project_id, run_id))
+
+
+def test_the_coverage_figure_has_its_dot_at_the_chosen_place_and_none_where_nothing_is_answered() -> None:
+    answers = drawn(400)
+    curve = coverage_curve(answers, [number / 100 for number in range(100)])
+    chosen = coverage_at(answers, 0.7)
+    band, line, dot = coverage_figure(curve, chosen).data
+    assert (list(dot.x), list(dot.y)) == ([100 * chosen.coverage], [100 * chosen.accuracy])
+    assert (dot.x[0], dot.y[0]) in set(zip(line.x, line.y, strict=True))
+    assert min(band.y) < min(line.y) < max(line.y) <= max(band.y)
+    assert len(coverage_figure(curve, Coverage(1, 0, 0, 400)).data) == 2
+    everything, nothing = Coverage(0, 400, 400, 400), Coverage(1, 0, 0, 400)
+    assert len(coverage_figure([everything, nothing], everything).data) == 3
+
+
+def test_the_calibration_figure_has_a_dot_for_each_range_and_larger_ones_for_more_pictures() -> None:
+    bins, others = calibration_bins(drawn(400)), calibration_bins(drawn(400, too_sure=3))
+    diagonal, rings, dots = calibration_figure(bins, others, "original").data
+    assert list(dots.x) == [100 * one.confidence for one in bins]
+    assert list(rings.y) == [100 * one.accuracy for one in others]
+    assert diagonal.x == diagonal.y
+    most = max(range(len(bins)), key=lambda index: bins[index].total)
+    assert dots.marker.size[most] == max(dots.marker.size) > min(dots.marker.size)
+    for one, up, down in zip(bins, dots.error_y.array, dots.error_y.arrayminus, strict=True):
+        low, high = one.accuracy_interval
+        assert (one.accuracy + up / 100, one.accuracy - down / 100) == pytest.approx((high, low))
+    assert len(calibration_figure(bins, (), "original").data) == 2
