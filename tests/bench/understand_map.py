@@ -42,8 +42,11 @@ LEAST_FRAMES = 20.0
 STEPS, REACH = 120, 150
 
 NOTED_FRAMES = """() => {
-  window.frames_at = [];
-  const note = (now) => { window.frames_at.push(now); if (window.frames_at.length < 1e5) requestAnimationFrame(note); };
+  const times = window.frames_at = [];
+  const note = (now) => {
+    times.push(now);
+    if (window.frames_at === times) requestAnimationFrame(note);
+  };
   requestAnimationFrame(note);
 }"""
 
@@ -148,7 +151,7 @@ def _frames(page: Page, tool: str) -> float:
     for step in range(STEPS):
         angle = 6.283 * step / STEPS
         page.mouse.move(x + REACH * np.sin(angle), y + REACH * (1 - np.cos(angle)) / 2)
-    times = page.evaluate("() => window.frames_at")
+    times = page.evaluate("() => { const times = window.frames_at; delete window.frames_at; return times; }")
     page.mouse.up()
     return 1000 * (len(times) - 1) / (times[-1] - times[0])
 
