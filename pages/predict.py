@@ -8,7 +8,7 @@ from pages.components.frame import next_step, open_page
 from pages.components.results.answer_views import show_all_answers, show_answer
 from pages.components.results.answers import Answer, ask_pixels, keep_answers, kept_answers, sample_item
 from pages.components.results.bring_pictures import bring_pictures, pictures_at_hand
-from pages.components.results.nearest import draw_nearest, stranger_sign, warn_of_stranger
+from pages.components.results.nearest import draw_nearest, stranger_sign, strangers_of, warn_of_stranger
 from pages.components.results.prediction_table import prediction_csv
 from pages.components.results.run_choice import choose_model
 from pages.components.results.trained_models import predictor_of, short_name
@@ -42,15 +42,17 @@ if camera:
     ask_camera(predictor, model.id, f"{short_name(model)} answers.")
     st.stop()
 
+stranger_to = strangers_of(context, model)
+
 
 def below(answer: Answer) -> None:
     """Draw what is said of a picture that was brought, besides the answer."""
-    warn_of_stranger(context, model, answer)
+    warn_of_stranger(stranger_to(answer))
     draw_nearest(context, model, decode_image(answer.picture))
 
 
 answers = kept_answers(model.id, "files")
-if show_all_answers(answers, predictor, below=below, sign=lambda answer: stranger_sign(context, model, answer)):
+if show_all_answers(answers, predictor, below=below, sign=lambda answer: stranger_sign(stranger_to(answer))):
     with st.container(horizontal=True):
         if len(answers) > 1:
             st.download_button(
