@@ -17,8 +17,10 @@ from tests.page_tests import check, texts
 from tests.queued_run import create_run
 from tlcore.config import AugmentationConfig, ModelConfig, RunConfig
 from tlcore.dataset import Dataset
+from tlcore.errors import RunError
 from tlcore.home import DataRoot
 from tlcore.results.evaluation import VALIDATION_FILE_NAME, Evaluation, save_evaluation
+from tlcore.results.neighbours import NOT_CACHED
 from tlcore.storage.database import writing
 from tlcore.storage.ensembles import EnsembleConfig, create_ensemble
 from tlcore.storage.jobs import claim_job, end_job
@@ -155,11 +157,23 @@ def test_augmentation_and_a_hidden_layer_are_said(project: Trained, colours: Dat
     assert "What the layers of the head learned is not in it." in said
 
 
-def test_without_features_predict_says_what_to_do_and_answers_all_the_same(project: Trained, colours: Dataset) -> None:
+def test_without_features_predict_says_what_to_do_and_answers_all_the_same(
+    project: Trained, colours: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cache_features(colours, CONFIG, project.home)
     project.add_run(colours)
     shutil.rmtree(project.home.features_dir)
-    app = bring(project.open("predict"), noise())
+    looks = []
+
+    def look(*arguments: object) -> None:
+        looks.append(arguments)
+        raise RunError(NOT_CACHED)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("tlcore.results.neighbours.load_neighbours", look)
+        app = bring(project.open("predict"), noise(0), noise(1), noise(2))
+    assert len(looks) == 1, "once for all pictures, as looking takes a while"
+    app = bring(app, noise())
     assert not app.warning
     said = texts(open_nearest(app))
     assert "The model" in said

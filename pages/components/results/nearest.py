@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -120,9 +121,33 @@ def draw_nearest(context: Context, model: Model, picture: NDArray[np.uint8] | st
             show_nearest(context, model, picture)
 
 
-def warn_of_stranger(context: Context, model: Model, answer: Answer) -> None:
-    """Say below the answer to a picture that it looks like none of the model's classes, where it does."""
-    strangers = _strange_to(context, model, answer)
+def strangers_of(context: Context, model: Model) -> Callable[[Answer], Strangers | None]:
+    """Return what says by what a brought picture is a stranger; `None` where it is none, or nothing can say so.
+
+    Nothing is read before it is asked for the first time, and the features are looked for once, found or not.
+    """
+
+    @cache
+    def told() -> tuple[Alike, Strangers] | None:
+        with suppress(TransferLabError):  # without features, or with a damaged list of pictures
+            alike = _alike_of(context, model)
+            dataset = context.dataset_of(context.project, model.version)
+            strangers = _load_strangers(alike.key, context.home, alike.neighbours, dataset)
+            return None if strangers is None else (alike, strangers)
+        return None
+
+    def stranger_to(answer: Answer) -> Strangers | None:
+        found = told()
+        if found is None:
+            return None
+        alike, strangers = found
+        return strangers if _picture_is_strange(answer.picture, alike.key, alike.frozen, strangers) else None
+
+    return stranger_to
+
+
+def warn_of_stranger(strangers: Strangers | None) -> None:
+    """Say below an answer that its picture looks like none of the model's classes, where it is a stranger."""
     if strangers is None:
         return
     rough = (
@@ -137,21 +162,10 @@ def warn_of_stranger(context: Context, model: Model, answer: Answer) -> None:
     )
 
 
-def stranger_sign(context: Context, model: Model, answer: Answer) -> None:
-    """Draw a few words below one answer of many, where its picture looks like none of the model's classes."""
-    if _strange_to(context, model, answer) is not None:
+def stranger_sign(strangers: Strangers | None) -> None:
+    """Draw a few words below one answer of many, where its picture is a stranger."""
+    if strangers is not None:
         st.caption(":material/person_search: like none of your classes")
-
-
-def _strange_to(context: Context, model: Model, answer: Answer) -> Strangers | None:
-    """Return by what a picture is a stranger; `None` where it is none, or nothing can say so."""
-    with suppress(TransferLabError):  # without features, or with a damaged list of pictures
-        alike = _alike_of(context, model)
-        dataset = context.dataset_of(context.project, model.version)
-        strangers = _load_strangers(alike.key, context.home, alike.neighbours, dataset)
-        if strangers is not None and _picture_is_strange(answer.picture, alike.key, alike.frozen, strangers):
-            return strangers
-    return None
 
 
 def _alike_of(context: Context, model: Model) -> Alike:
