@@ -38,7 +38,7 @@ def calibration_figure(
     import plotly.graph_objects as go
 
     theme = "dark" if dark else "light"
-    ink, color = INK[theme], RIGHT[theme][1]
+    ink, color = INK[theme], RIGHT[theme]
     low = 100 * min(one.low for one in (*used, *others))
     figure = go.Figure()
     figure.add_scatter(
@@ -123,7 +123,7 @@ def coverage_figure(curve: Sequence[Coverage], chosen: Coverage, *, dark: bool =
     import plotly.graph_objects as go
 
     theme = "dark" if dark else "light"
-    ink, color = INK[theme], RIGHT[theme][1]
+    ink, color = INK[theme], RIGHT[theme]
     # Several thresholds that answer the same pictures are one point.
     shown = list({one.answered: one for one in reversed(curve) if one.answered}.values())[::-1]
     x = [100 * (one.coverage or 0) for one in shown]
