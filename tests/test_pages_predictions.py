@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from pages.components.pace import Pace
 from pages.components.results.prediction_table import answers_csv
 from pages.server.downloads import answers_url
 from tests.page_tests import texts
@@ -32,7 +34,7 @@ from tlcore.storage.answers import StoredAnswer, writing_answers
 from tlcore.storage.database import jobs, writing
 from tlcore.storage.jobs import claim_job, create_job, end_job, get_job, has_job, write_job, write_result
 from tlcore.storage.predictions import answers_path
-from tlcore.storage.requests import PredictionRequest, PredictionSummary, StagedFile
+from tlcore.storage.requests import PredictionRequest, PredictionSummary
 
 SMALL = picture(COLORS[0], "JPEG")
 ANSWERS = (
@@ -55,12 +57,22 @@ def add_answers(
     finished: Finished, answers: Sequence[StoredAnswer] = ANSWERS, *, threshold: float = 0.0, model_id: str = ""
 ) -> str:
     """Keep answers as the worker of a job does; return its id."""
-    archives = (StagedFile("0", "my *pets*.zip"),)
-    job_id, attempt = begin(finished, PredictionRequest(model_id, "import-x", archives, threshold=threshold))
+    job_id, attempt = begin(finished, PredictionRequest(model_id, "import-x"))
     known = [one for one in answers if one.truth is not None]
     refused = sum(bool(one.reason) for one in answers)
     correct = sum(one.truth == one.said for one in known)
-    summary = PredictionSummary(NAMES, (0, 1), len(answers) - refused, refused, len(known), correct, 2)
+    summary = PredictionSummary(
+        NAMES,
+        (0, 1),
+        len(answers) - refused,
+        refused,
+        len(known),
+        correct,
+        aside=2,
+        model_id=model_id,
+        threshold=threshold,
+        brought="my *pets*.zip",
+    )
 
     def write(path) -> None:  # type: ignore[no-untyped-def]
         with writing_answers(path) as writer:
@@ -159,6 +171,9 @@ def test_the_job_is_watched_on_this_page_and_on_others_and_can_be_stopped(
     page = open_step("predict", finished.project_id)
     [bar] = page.get("progress")
     assert bar.proto.text.replace("\\", "") == "Asking the model, 20 of 300"
+    page.session_state[f"pace-{job_id}-answering"] = Pace(time.time() - 60, 5)
+    page.run()
+    assert page.get("progress")[0].proto.text.replace("\\", "") == "Asking the model, 20 of 300, 19 min left"
     press(page, f"stop-{job_id}")
     assert get_job(finished.engine, job_id).stop_requested is not None
     other = open_step("understand", finished.project_id)
@@ -223,10 +238,10 @@ def test_the_table_as_a_file_is_safe_whole_and_for_its_owner_alone(make_finished
     assert (answer.status, answer.disposition) == (200, 'attachment; filename="answers.csv"')
     rows = list(csv.reader(io.StringIO(answer.content.decode("utf-8-sig"))))
     assert rows == [
-        ["file", "answer", "probability", "known", "folder says", "red", "green", "refused because"],
-        ["red/1.jpg", "red", "0.900000", "yes", "red", "0.900000", "0.100000", ""],
-        ["red/2.jpg", "green", "0.700000", "yes", "red", "0.300000", "0.700000", ""],
-        ["'=1+1.jpg", "green", "0.600000", "no", "", "0.400000", "0.600000", ""],
+        ["file", "answer", "best guess", "probability", "folder says", "red", "green", "refused because"],
+        ["red/1.jpg", "red", "red", "0.900000", "red", "0.900000", "0.100000", ""],
+        ["red/2.jpg", "green", "green", "0.700000", "red", "0.300000", "0.700000", ""],
+        ["'=1+1.jpg", "I don't know", "green", "0.600000", "", "0.400000", "0.600000", ""],
         ["red/broken.jpg", "", "", "", "", "", "", "It is damaged."],
     ]
     other = "lab_user=" + "p" * 24
@@ -243,5 +258,5 @@ def test_the_table_as_a_file_is_safe_whole_and_for_its_owner_alone(make_finished
 
 def test_a_class_that_acts_as_a_formula_is_defused_in_the_file() -> None:
     lines = list(answers_csv(("=cmd", "b"), [StoredAnswer("+1.jpg", (0.9, 0.1), 0)]))
-    assert lines[0].startswith("\ufefffile,answer,probability,known,folder says,'=cmd,b,")
-    assert lines[1].startswith("'+1.jpg,'=cmd,0.900000,yes,'=cmd,")
+    assert lines[0].startswith("\ufefffile,answer,probability,folder says,'=cmd,b,")
+    assert lines[1].startswith("'+1.jpg,'=cmd,0.900000,'=cmd,")

@@ -17,8 +17,9 @@ from streamlit.testing.v1 import AppTest
 from pages.components.amounts import amount, duration
 from pages.components.figures.curves import curve_figure, thinned
 from pages.components.figures.network import network_figure
+from pages.components.pace import Pace, seconds_left
 from pages.components.state import NEXT_RUN, Context
-from pages.components.train.run_view import Pace, progress_of, seconds_left
+from pages.components.train.run_view import progress_of
 from pages.server.asgi import middleware
 from pages.server.plotly_script import PLOTLY_ADDRESS, plotly_route, versioned_address
 from tests.asgi_request import request

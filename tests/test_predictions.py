@@ -117,12 +117,13 @@ def test_a_zip_is_answered_with_truth_refusals_and_thumbnails(lab: Lab) -> None:
         ("__MACOSX/._loose.png", b"x"),
         ("labels.csv", b"file,label\n"),
     ]
-    request = replace(lab.request(archive=zipped(files)), refused=(Refusal("far.png", "It is too large."),))
+    refused = (Refusal("far.png", "It is too large."),)
+    request = replace(lab.request(archive=zipped(files)), refused=refused, threshold=0.25)
     job_id, state, message = lab.run(request)
     assert (state, message) == ("finished", "")
     [prediction], unreadable = read_predictions(lab.engine, lab.project_id)
     assert (prediction.job_id, unreadable) == (job_id, [])
-    assert prediction.summary == PredictionSummary(tuple(COLOURS), (0, 1, 2), 11, 2, 10, 9, 2)
+    assert prediction.summary == PredictionSummary(tuple(COLOURS), (0, 1, 2), 11, 2, 10, 9, 2, "model", 0.25, "red.zip")
     path = answers_path(job_id, lab.home)
     found = {answer.name: answer for answer in all_answers(path)}
     assert found["test/Blue/0.png"].truth == found["test/Blue/0.png"].said == 0
@@ -139,6 +140,7 @@ def test_a_zip_is_answered_with_truth_refusals_and_thumbnails(lab: Lab) -> None:
 def test_a_dropped_folder_says_the_class_too(lab: Lab) -> None:
     job_id, *_ = lab.run(lab.request(files=[("Red/1.png", png(picture("red", 1))), ("2.png", png(picture("red", 2)))]))
     assert [answer.truth for answer in all_answers(answers_path(job_id, lab.home))] == [2, None]
+    assert read_predictions(lab.engine, lab.project_id)[0][0].summary.brought == "Red"
 
 
 def test_a_temperature_changes_how_sure_answers_are_and_none_of_them(lab: Lab) -> None:

@@ -17,6 +17,7 @@ from tests.browser import PageWatch, open_context, sign_in
 from tests.coloured_pictures import COLOURS, picture, png
 from tests.ready_heads import make_project_with_heads
 from tests.server import AppServer, serving
+from tests.test_accessibility import violations, wait_until_still
 from tlcore.home import DataRoot
 from tlcore.storage.database import open_database
 from tlcore.storage.datasets import current_dataset
@@ -88,6 +89,7 @@ def test_a_zip_file_is_answered_sorted_filtered_and_taken_away(page: Page, archi
     page.get_by_text("1 file could not be used").wait_for()
     page.get_by_test_id("stDataFrame").first.locator("[role=gridcell]").first.wait_for(state="attached")
     assert column(page, 2)[:3] == ["blue", "green", "red"]
+    assert violations(page) == []
     # The head of the second column: a tap sorts what is here.
     page.get_by_test_id("stDataFrame").first.locator(".dvn-scroller").click(position={"x": 200, "y": 18})
     page.wait_for_function(
@@ -119,6 +121,9 @@ def test_an_answer_among_many_is_corrected_in_its_window_and_taken_back(
     page.locator('[data-testid="stFileUploader"] input[type="file"]').set_input_files(files)  # type: ignore[arg-type]
     page.locator(".st-key-answer-1 button").click()
     window = page.get_by_role("dialog")
+    window.get_by_role("combobox", name="Is it wrong?").wait_for()
+    wait_until_still(page)
+    assert violations(page) == []
     window.get_by_role("combobox", name="Is it wrong?").click()
     page.get_by_role("option", name="blue").click()
     window.get_by_role("button", name="Add it to your pictures").click()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
 import streamlit as st
 
+from pages.components.amounts import duration
 from pages.components.errors import errors_shown
 from pages.components.frame import job_progress
+from pages.components.pace import pace_of, seconds_left
 from pages.components.state import Context
 from pages.components.text import label
 from tlcore.errors import NotFoundError, UnreadableError
@@ -65,9 +68,17 @@ def draw_job(context: Context, job: JobStatus, *, key: str = "", hint: str = "")
     with errors_shown():
         control.ensure_runner(context.home)  # it may have died with the computer
         text, fraction = job_progress(context, job)
-        st.progress(fraction, text=label(text))
+        st.progress(fraction, text=label(text + _time_left(job)))
         stopping = job.stop_requested is not None
         key = key or f"stop-{job.id}"
         if st.button("Stop", key=key, icon=":material/stop_circle:", disabled=stopping, help=hint or None):
             control.stop_job(context.engine, job, context.home)
             st.rerun()
+
+
+def _time_left(job: JobStatus) -> str:
+    """Say how long the present phase will still take; nothing where that is not known, or no longer of interest."""
+    if not job.phase or job.total <= 0 or job.stop_requested is not None or job.state == "queued":
+        return ""
+    left = seconds_left(pace_of(job, job.done), job.done, job.total, time.time())
+    return "" if left is None else f", {duration(left)} left"

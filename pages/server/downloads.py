@@ -73,7 +73,7 @@ def answers_route(owner_of: Callable[[Headers], str | None]) -> Route:
         if found is None:
             return _not_found()
         path = answers_path(found.job_id, DataRoot.configured())
-        lines = answers_csv(found.summary.class_names, all_answers(path), found.request.threshold)
+        lines = answers_csv(found.summary.class_names, all_answers(path), found.summary.threshold)
         try:
             count_answers(path, AnswerFilter())  # a damaged file is said now, not in the middle of the table
         except UnreadableError as error:

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from PIL import Image
 from tlcore.errors import DatasetError, ImageError, NotFoundError, RunError
 from tlcore.home import write_atomically
 from tlcore.intake.archives.archive import Refusal
-from tlcore.intake.names import similarity_key
+from tlcore.intake.names import similarity_key, some
 from tlcore.intake.pictures.decoding import pixels_of
 from tlcore.intake.pictures.grey import GreyRange
 from tlcore.intake.sources import ArchiveSource, Found, Listing, list_source
@@ -65,16 +66,23 @@ def answer_pictures(context: WorkerContext) -> tuple[JobState, str]:
                 raise DatasetError("No pictures were found. Bring JPEG or PNG files, or a ZIP file with some inside.")
             asking = _Asking(context, predictor, listing, folders)
             write_atomically(path, asking.write)
+        summary = replace(asking.summary, model_id=request.model_id, threshold=request.threshold)
+        context.answer(replace(summary, brought=_brought(request)))
     except BaseException:
         shutil.rmtree(path.parent, ignore_errors=True)
         raise
     finally:
         remove_staging_dir(request.staging, context.home)
-    context.answer(asking.summary)
     if asking.was_stopped:
         done, total = asking.summary.answered, count(len(listing.found), "picture")
         return "stopped", f"Stopped: {done:,} of {total} were answered."
     return "finished", ""
+
+
+def _brought(request: PredictionRequest) -> str:
+    """Return the names of the archives and folders of a request, in a few words."""
+    folders = dict.fromkeys(file.name.split("/")[0] for file in request.files if "/" in file.name)
+    return some([*(archive.name for archive in request.archives), *folders])
 
 
 def find_predictor(context: WorkerContext, model_id: str) -> Predictor:

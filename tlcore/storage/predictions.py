@@ -13,7 +13,7 @@ from tlcore.storage.configs import Unreadable, read_all
 from tlcore.storage.database import jobs, writing
 from tlcore.storage.deletion import remove_job_files
 from tlcore.storage.jobs import ENDED_STATES
-from tlcore.storage.requests import PredictionRequest, PredictionSummary
+from tlcore.storage.requests import PredictionSummary
 
 ANSWERS_FILE = "answers.sqlite"
 
@@ -26,14 +26,12 @@ class Prediction:
         job_id: The job that asked it.
         created: When it was put in line, in seconds since 1970.
         message: Why it ended before all pictures were answered; empty when it did not.
-        request: What it was asked for.
         summary: What came of it.
     """
 
     job_id: str
     created: float
     message: str
-    request: PredictionRequest
     summary: PredictionSummary
 
 
@@ -45,7 +43,7 @@ def answers_path(job_id: str, home: DataRoot) -> Path:
 def read_predictions(engine: sa.Engine, project_id: str) -> tuple[list[Prediction], list[Unreadable]]:
     """Return what a project keeps, newest first, and what this version cannot read."""
     query = (
-        sa.select(jobs.c.id, jobs.c.created, jobs.c.message, jobs.c.request, jobs.c.result)
+        sa.select(jobs.c.id, jobs.c.created, jobs.c.message, jobs.c.result)
         .where(jobs.c.project_id == project_id, jobs.c.kind == "prediction", jobs.c.result.is_not(None))
         .where(jobs.c.state.in_(ENDED_STATES))
         .order_by(jobs.c.created.desc(), jobs.c.id)
@@ -53,9 +51,9 @@ def read_predictions(engine: sa.Engine, project_id: str) -> tuple[list[Predictio
     return read_all(engine, query, _prediction, lambda _row: "Answers to many pictures")
 
 
-def _prediction(row: sa.Row[tuple[str, float, str, str, str]]) -> Prediction:
-    request, summary = read_document(row.request, PredictionRequest), read_document(row.result, PredictionSummary)
-    return Prediction(row.id, row.created, row.message, request, summary)
+def _prediction(row: sa.Row[tuple[str, float, str, str]]) -> Prediction:
+    # Not what was asked for, which names every file.
+    return Prediction(row.id, row.created, row.message, read_document(row.result, PredictionSummary))
 
 
 def delete_prediction(engine: sa.Engine, project_id: str, job_id: str, home: DataRoot) -> None:

@@ -160,6 +160,9 @@ class PredictionSummary:
         known: Answered pictures whose folder names one of the classes.
         correct: Those of them that were answered right.
         aside: Files that are no pictures to ask about, such as thumbnails and tables.
+        model_id: Who was asked.
+        threshold: As of the request.
+        brought: The names of the archives and folders that came, in a few words; empty when there were none.
     """
 
     class_names: tuple[str, ...]
@@ -169,6 +172,9 @@ class PredictionSummary:
     known: int
     correct: int
     aside: int = 0
+    model_id: str = ""
+    threshold: float = 0.0
+    brought: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,13 +51,10 @@ def show_next(job_id: str | None) -> None:
 
 def prediction_title(context: Context, prediction: Prediction) -> str:
     """Return answers in a few words, such as `flowers.zip, 500 pictures, by Run 3, 28 Nov 14:05`."""
-    request, summary = prediction.request, prediction.summary
-    names = [plain(one.name, 40) for one in request.archives]
-    folders = dict.fromkeys(one.name.split("/")[0] for one in request.files if "/" in one.name)
-    names += [plain(folder, 40) for folder in folders]
-    brought = names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "") if names else "Your files"
+    summary = prediction.summary
+    brought = plain(summary.brought, 60) or "Your files"
     models = {model.id: model for model in list_models(context)}
-    by = short_name(models[request.model_id]) if request.model_id in models else "a model that is gone"
+    by = short_name(models[summary.model_id]) if summary.model_id in models else "a model that is gone"
     when = datetime.fromtimestamp(prediction.created)
     return f"{brought}: {count(summary.answered, 'picture')}, by {by}, {when:%d %b %H:%M}"
 

@@ -56,22 +56,22 @@ def answers_csv(class_names: Sequence[str], answers: Iterable[StoredAnswer], thr
     Args:
         class_names: Names in the order of the probabilities.
         answers: What the model said to each picture, or why it was refused.
-        threshold: Below this probability an answer is said to be none.
+        threshold: As of `prediction_csv`.
 
     Yields:
-        Columns `file`, `answer`, `probability`, `known` (`no` below the threshold), `folder says`, one per class, and
-        `refused because`.
+        The columns of `prediction_csv`, with `folder says` before those of the classes.
     """
-    header = ["file", "answer", "probability", "known", "folder says", *class_names, "refused because"]
-    yield "\ufeff" + _line(header)
+    guess = ["best guess"] if threshold else []
+    yield "\ufeff" + _line(["file", "answer", *guess, "probability", "folder says", *class_names, "refused because"])
     for answer in answers:
         said = answer.said
-        cells = [""] * (len(class_names) + 4)
+        cells = [""] * (len(class_names) + len(guess) + 3)
         if said is not None:
             numbers = [f"{value:.6f}" for value in answer.probabilities]
             truth = "" if answer.truth is None else class_names[answer.truth]
-            known = "yes" if answer.probabilities[said] >= threshold else "no"
-            cells = [class_names[said], numbers[said], known, truth, *numbers]
+            best = class_names[said]
+            told = DO_NOT_KNOW if answer.probabilities[said] < threshold else best
+            cells = [told, *([best] if threshold else []), numbers[said], truth, *numbers]
         yield _line([answer.name, *cells, answer.reason])
 
 

@@ -10,6 +10,7 @@ import streamlit as st
 from pages.components.amounts import accuracy_with_interval
 from pages.components.errors import errors_kept, errors_shown
 from pages.components.gallery import page_of
+from pages.components.results.answers import DO_NOT_KNOW
 from pages.components.results.many_pictures import prediction_title, show_next
 from pages.components.state import Context
 from pages.components.text import count, label, plain
@@ -105,7 +106,7 @@ def _filter(summary: PredictionSummary, job_id: str) -> tuple[AnswerFilter, Orde
 
 def table_columns(rows: list[StoredAnswer], prediction: Prediction) -> dict[str, list[object]]:
     """Return the columns of the table of some answers; what the folders say only where some of them say a class."""
-    summary, threshold = prediction.summary, prediction.request.threshold
+    summary, threshold = prediction.summary, prediction.summary.threshold
     names = [plain(name, 60) for name in summary.class_names]
     columns: dict[str, list[object]] = {"Picture": [], "Answer": [], "Sure": [], "File": []}
     if summary.known:
@@ -114,7 +115,7 @@ def table_columns(rows: list[StoredAnswer], prediction: Prediction) -> dict[str,
         said = row.said or 0
         probability = row.probabilities[said]
         columns["Picture"].append(f"data:image/jpeg;base64,{base64.b64encode(row.thumbnail).decode()}")
-        columns["Answer"].append(names[said] if probability >= threshold else f"I don't know (perhaps {names[said]})")
+        columns["Answer"].append(names[said] if probability >= threshold else f"{DO_NOT_KNOW} (perhaps {names[said]})")
         columns["Sure"].append(probability)
         columns["File"].append(plain(row.name))
         if summary.known:

@@ -13,6 +13,7 @@ from pages.components.errors import errors_shown, show_error
 from pages.components.figures.curves import CURVE_HEIGHT, curve_figure, curve_words
 from pages.components.figures.live_plot import Figure, live_plot
 from pages.components.frame import step_link
+from pages.components.pace import pace_of, seconds_left
 from pages.components.results.exam import opened_models
 from pages.components.results.trained_models import validation_counts, validation_words
 from pages.components.state import NEXT_RUN, Context
@@ -43,14 +44,6 @@ PHASE_SENTENCES: dict[Phase, str] = {
     "saving": "Writing the model down.",
 }
 """What a phase of a run means."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """When this browser first saw a phase, and how far it was then."""
-
-    since: float
-    done: float
 
 
 def draw_live(context: Context, run_id: str) -> None:
@@ -98,7 +91,7 @@ def progress_of(context: Context, run: Run, epoch: float) -> tuple[float, str]:
         return 0.0, f"**{words}**"
     # The curve knows parts of an epoch, the job counts whole ones.
     done = max(epoch, job.done) if trains else float(job.done)
-    left = seconds_left(_pace(run, done), done, job.total, time.time())
+    left = seconds_left(pace_of(run.job, done), done, job.total, time.time())
     if trains:
         where = f"epoch {min(int(done) + 1, job.total)} of {job.total}"
         remaining = f", at most {duration(left)} left" if left is not None else ""
@@ -120,24 +113,6 @@ def _phase_sentence(job: JobStatus, *, has_learned: bool) -> str:
         return "One training works at a time. You can close this page; it starts by itself when its turn comes."
     usual = "You can close this page; the training goes on."
     return PHASE_SENTENCES.get(job.phase, usual) if job.phase else usual
-
-
-def _pace(run: Run, done: float) -> Pace:
-    """Return what this browser saw first of the present phase, remembered between two looks."""
-    key = f"pace-{run.id}-{run.job.phase}"
-    pace: Pace | None = st.session_state.get(key)
-    if pace is None or done < pace.done:
-        pace = Pace(time.time(), done)
-        st.session_state[key] = pace
-    return pace
-
-
-def seconds_left(pace: Pace, done: float, total: float, now: float) -> float | None:
-    """Return how long the phase will still take at its pace so far; `None` until there is a pace."""
-    seconds, steps = now - pace.since, done - pace.done
-    if seconds < 1 or steps <= 0:
-        return None
-    return max(0.0, total - done) * seconds / steps
 
 
 @dataclass(frozen=True, slots=True)
