@@ -116,7 +116,7 @@ def test_overfitting_is_told_by_the_accuracies_too() -> None:
     assert (remark.kind, remark.lead) == ("overfitting", "Overfitting.")
     assert "99 % of the training pictures right, but only 73 %" in remark.sentences
     # With five pictures such a gap is what chance makes.
-    smaller = history([0.5, 0.2, 0.15, 0.1], [0.8, 0.7, 0.7, 0.7], [0.8, 0.96, 0.96, 0.96], [0.7, 0.83, 0.83, 0.83])
+    smaller = history([0.5, 0.2, 0.15, 0.1], [0.8, 0.7, 0.7, 0.7], [0.8, 0.96, 0.96, 0.96], [0.7, 0.8, 0.8, 0.8])
     assert kinds(facts(smaller)) == ["overfitting"]
     assert "overfitting" not in kinds(facts(smaller, validation_pictures=5))
 
