@@ -125,6 +125,7 @@ def test_what_was_drawn_around_is_moved_and_removed_and_brought_back(make_finish
     red = [number for number, item in enumerate(finished.dataset.items) if item.class_id == "class0"]
     app = open_map(finished, run_id, chosen=frozenset(red[:3]))
     assert "**3 pictures**: red 3" in texts(app)
+    assert [len(trace["selectedpoints"]) for trace in plot(app)["figure"]["data"]] == [3, 0]
     assert app.button(key="map-move").disabled
     check(app.selectbox(key="map-to").set_value("class1").run())
     tap(app, "Move them")
@@ -132,6 +133,7 @@ def test_what_was_drawn_around_is_moved_and_removed_and_brought_back(make_finish
     assert [moved[finished.dataset.items[number].image] for number in red[:4]] == ["class1"] * 3 + ["class0"]
     # The map stays where it was: moved points have another colour, and nothing is drawn around any more.
     assert [len(trace["x"]) for trace in plot(app)["figure"]["data"]] == [37, 43]
+    assert not any("selectedpoints" in trace for trace in plot(app)["figure"]["data"])
     assert "Move them" not in labels(app)
     check(app.button(key=next(b.key for b in app.button if str(b.key).startswith("map-undo"))).click().run())
     assert current(finished) == finished.dataset

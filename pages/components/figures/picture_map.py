@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
 
 from pages.components.amounts import chance
@@ -55,6 +55,7 @@ def map_figure(
     *,
     zoom: Hashable,
     selection: Hashable,
+    selected: Collection[int] = (),
     dark: bool = False,
 ) -> Figure:
     """Draw the map for `live_plot`; a class can be hidden with its name, and points drawn around with the pointer.
@@ -63,7 +64,8 @@ def map_figure(
         points: The pictures.
         classes: Of the data set; each has a trace, so that what the viewer hid stays hidden.
         zoom: As long as it is the same, the zoom and the hidden classes stay.
-        selection: As long as it is the same, what was drawn around stays marked.
+        selection: As long as it is the same, the line that was drawn around points stays.
+        selected: The numbers of the points that are marked; all look the same when there are none.
         dark: Whether the page is dark.
     """
     of_class: defaultdict[str, list[MapPoint]] = defaultdict(list)
@@ -72,7 +74,7 @@ def map_figure(
     ink = INK["dark" if dark else "light"]
     hidden_axis = {"visible": False, "zeroline": False}
     return {
-        "data": [_trace(label, of_class[label.id], ink) for label in classes],
+        "data": [_trace(label, of_class[label.id], selected, ink) for label in classes],
         "layout": {
             "uirevision": str(zoom),
             "selectionrevision": str(selection),
@@ -90,7 +92,7 @@ def map_figure(
     }
 
 
-def _trace(label: ClassLabel, points: Sequence[MapPoint], ink: str) -> Figure:
+def _trace(label: ClassLabel, points: Sequence[MapPoint], selected: Collection[int], ink: str) -> Figure:
     # Mistakes last: they lie above the others, and the legend shows the look of the first.
     points = sorted(points, key=lambda point: point.said is not None)
     wrong = [point.said is not None for point in points]
@@ -115,6 +117,7 @@ def _trace(label: ClassLabel, points: Sequence[MapPoint], ink: str) -> Figure:
             },
         },
         "unselected": {"marker": {"opacity": 0.15}},
+        **({"selectedpoints": [n for n, point in enumerate(points) if point.number in selected]} if selected else {}),
     }
 
 

@@ -259,7 +259,14 @@ def _draw_points(context: Context, model: Model, points: Sequence[MapPoint], key
         st.session_state[state_key] = (clears, context.version, chosen & numbers)
 
     live_plot(
-        map_figure(points, dataset.classes, zoom=key, selection=(context.version, clears), dark=is_dark()),
+        map_figure(
+            points,
+            dataset.classes,
+            zoom=key,
+            selection=(key, context.version, clears),
+            selected=selected,
+            dark=is_dark(),
+        ),
         key=plot_key,
         height=MAP_HEIGHT,
         description=map_words(points, dataset.classes),
@@ -305,10 +312,9 @@ def _draw_chosen(context: Context, dataset: Dataset, chosen: Sequence[MapPoint])
     sizes = Counter(point.class_id for point in chosen).most_common()
     parts = first_of([f"{plain(names[one], 40)} {number:,}" for one, number in sizes], NAMED_CLASSES)
     st.markdown(f"**{count(len(chosen), 'picture')}**: {label(parts)}")
-    by_image = {point.image: point for point in chosen}
     places = {(point.image, point.class_id) for point in chosen}
     items = [item for item in dataset.items if (item.image, item.class_id) in places]
-    said = {image: point.said for image, point in by_image.items()}
+    said = {point.image: point.said for point in chosen}
     ticked = gallery(
         context,
         items,
