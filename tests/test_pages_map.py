@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from streamlit.testing.v1 import AppTest
 
-from pages.components.figures.picture_map import MapPoint, map_figure, map_words
+from pages.components.figures.picture_map import SHAPED_POINTS, MapPoint, map_figure, map_words
 from pages.server.asgi import USER_COOKIE, owner_of
 from pages.server.thumbnails import thumbnail_address, thumbnail_route
 from tests.asgi_request import request
@@ -258,6 +258,10 @@ def test_classes_differ_in_shape_where_their_colours_are_the_same() -> None:
     figure = map_figure([MapPoint(0, "x", "0", (0, 0))], classes, zoom="a", selection="b")
     looks = {(trace["marker"]["color"], trace["marker"]["symbol"]) for trace in figure["data"]}
     assert len(looks) == 60
+    many = [MapPoint(number, "x", "0", (0, 0)) for number in range(SHAPED_POINTS + 1)]
+    for few in (classes[:13], classes[:12]):  # the thirteenth has the colour of the first
+        shapes = {trace["marker"]["symbol"] for trace in map_figure(many, few, zoom="a", selection="b")["data"]}
+        assert (len(shapes) > 1) == (len(few) == 13)
     assert figure["data"][0]["name"] == "&lt;b&gt;0&lt;/b&gt;"
     assert "<b>0</b> 1" in map_words([MapPoint(0, "x", "0", (0, 0))], classes)
 

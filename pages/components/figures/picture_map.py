@@ -16,6 +16,10 @@ SYMBOLS = ("circle", "square", "diamond", "triangle-up", "pentagon")
 """Shapes say the same as colours, and tell apart classes whose colour is the same: the numbers of both share no
 factor, so it takes sixty classes until a pair comes again."""
 
+SHAPED_POINTS = 2000
+"""Of more points circles alone are drawn, twice as fast without a graphics card, where each class has its own colour:
+so close together shapes are hardly seen. The name of a class stands under the pointer and hides or shows its points."""
+
 SIZE, RING_SIZE, RING_WIDTH = 7, 11, 2.5
 MUTED = "#808690"
 """Of the map's buttons; seen on white and on the dark background."""
@@ -71,10 +75,11 @@ def map_figure(
     of_class: defaultdict[str, list[MapPoint]] = defaultdict(list)
     for point in points:
         of_class[point.class_id].append(point)
+    shaped = len(points) <= SHAPED_POINTS or len({class_color(label.color) for label in classes}) < len(classes)
     ink = INK["dark" if dark else "light"]
     hidden_axis = {"visible": False, "zeroline": False}
     return {
-        "data": [_trace(label, of_class[label.id], selected, ink) for label in classes],
+        "data": [_trace(label, of_class[label.id], selected, ink, shaped=shaped) for label in classes],
         "layout": {
             "uirevision": str(zoom),
             "selectionrevision": str(selection),
@@ -92,7 +97,9 @@ def map_figure(
     }
 
 
-def _trace(label: ClassLabel, points: Sequence[MapPoint], selected: Collection[int], ink: str) -> Figure:
+def _trace(
+    label: ClassLabel, points: Sequence[MapPoint], selected: Collection[int], ink: str, *, shaped: bool
+) -> Figure:
     # Mistakes last: they lie above the others, and the legend shows the look of the first.
     points = sorted(points, key=lambda point: point.said is not None)
     wrong = [point.said is not None for point in points]
@@ -109,7 +116,7 @@ def _trace(label: ClassLabel, points: Sequence[MapPoint], selected: Collection[i
         "hoverinfo": "none",  # the picture and its words are shown by the chart's own panel
         "marker": {
             "color": class_color(label.color),
-            "symbol": SYMBOLS[label.color % len(SYMBOLS)],
+            "symbol": SYMBOLS[label.color % len(SYMBOLS)] if shaped else SYMBOLS[0],
             "size": [RING_SIZE if ring else SIZE for ring in wrong] if any(wrong) else SIZE,
             "line": {
                 "color": ink,
