@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from streamlit.testing.v1 import AppTest
@@ -18,6 +19,7 @@ from pages.server.asgi import USER_COOKIE, owner_of
 from pages.server.thumbnails import thumbnail_address, thumbnail_route
 from tests.asgi_request import request
 from tests.coloured_pictures import RecordingProgress
+from tests.old_data_root import unpack_old_data_root
 from tests.page_tests import check, modules_after, open_app, texts
 from tests.test_pages_results import Finished, make_finished  # noqa: F401 - a fixture
 from tlcore.config import ModelConfig
@@ -28,13 +30,16 @@ from tlcore.jobs import control
 from tlcore.mapping import sample
 from tlcore.mapping.maps import backbone_of_map, make_map, map_key, map_sample, read_map
 from tlcore.model.cut import plan_model
-from tlcore.storage.datasets import commit_version, current_dataset
-from tlcore.storage.ensembles import EnsembleConfig, create_ensemble
+from tlcore.storage.database import open_database, projects
+from tlcore.storage.datasets import commit_version, content_path, current_dataset, get_version
+from tlcore.storage.ensembles import EnsembleConfig, create_ensemble, list_ensembles
 from tlcore.storage.exams import open_exam
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import claim_job, end_job, last_job, read_request
 from tlcore.storage.projects import create_project
 from tlcore.storage.requests import MapRequest
+from tlcore.storage.runs import list_runs
+from tlcore.storage.simple_heads import list_simple_heads
 
 Make = Callable[..., Finished]
 BACKBONE = backbone_of_map(ModelConfig())
@@ -251,6 +256,31 @@ def test_a_group_has_a_map_by_the_backbone_of_its_runs(make_finished: Make) -> N
         test_total=40,
     )
     assert "1 with a ring" in plot(open_map(finished, group))["description"]
+
+
+def test_models_of_an_earlier_version_say_what_their_map_needs(home: DataRoot) -> None:
+    engine = open_database(unpack_old_data_root(home))
+    with engine.begin() as connection:
+        project_ids = connection.execute(sa.select(projects.c.id)).scalars().all()
+    project_id = next(one for one in project_ids if list_ensembles(engine, one))
+    runs = [run for run in list_runs(engine, project_id) if run.has_model]
+    models = (runs[0], list_ensembles(engine, project_id)[0], list_simple_heads(engine, project_id)[0])
+    for model in models:
+        app = open_app("understand", project=project_id, run=model.id)
+        app.session_state["map"] = True
+        assert "For some of these pictures they were not computed yet" in texts(check(app.run()))
+
+
+def test_a_list_of_pictures_that_is_damaged_is_said(make_finished: Make) -> None:  # noqa: F811
+    finished = make_finished()
+    run_id = finished.add_run()
+    edited = replace(finished.dataset, items=finished.dataset.items[:-1])
+    parent = {"parent": finished.version, "home": finished.home}
+    commit_version(finished.engine, finished.project_id, edited, "fewer", **parent)
+    content = get_version(finished.engine, finished.project_id, finished.version).content
+    content_path(content, finished.home).write_text("{}")
+    app = open_map(finished, run_id)
+    assert any("missing or damaged" in error.value for error in app.error)
 
 
 def test_classes_differ_in_shape_where_their_colours_are_the_same() -> None:
