@@ -90,6 +90,9 @@ def _draw(context: Context, model: Model, shown: tuple[Split, Evaluation] | None
         default="pca" if kept is None else "tsne",
         required=True,
         key=f"map-arranged-{key}",
+        help="**PCA** (principal component analysis) looks along the two directions in which the pictures differ most, "
+        "and is there at once. **t-SNE** (t-distributed stochastic neighbour embedding) moves the points until those "
+        "that are alike are neighbours, which takes a job.",
     )
     if arrangement == "tsne" and kept is None:
         _draw_job(context, job, request, key, "Arrange by t-SNE")
@@ -111,13 +114,13 @@ def _draw(context: Context, model: Model, shown: tuple[Split, Evaluation] | None
 
 
 def _model_config(context: Context, model: Model) -> ModelConfig:
-    """Return the backbone of a model, that of the first run of a group."""
+    """Return the backbone of a model, that of the newest run of a group."""
     if isinstance(model, TrainedSimpleHead):
         return model.model
     if not isinstance(model, Ensemble):
         return model.config.model
-    first = (run for run in context.runs if run.id in model.config.run_ids)
-    return next((run.config.model for run in first), context.project.config.model)
+    members = (run for run in context.runs if run.id in model.config.run_ids)
+    return next((run.config.model for run in members), context.project.config.model)
 
 
 def _job_key(context: Context, key: str) -> str:
