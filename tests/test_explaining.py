@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -157,6 +159,17 @@ def test_a_model_without_places_and_one_that_takes_long_are_only_covered(
     assert patched.places(picture)
     monkeypatch.setattr("tlcore.results.prediction.MOST_PLACES_SECONDS", 0)
     assert patched.places(picture) == ()
+
+
+def test_a_model_whose_file_has_gone_is_still_covered(prepared_home: DataRoot, tmp_path: Path) -> None:
+    plan = plan_model(MODEL)
+    copy = tmp_path / "prefix.tflite"
+    shutil.copyfile(compiled_prefix_path(plan.prefix, prepared_home), copy)
+    prefix = CompiledModel(copy)
+    copy.unlink()
+    picture = resize_image(draw_scene(np.random.default_rng(0), 0), 64, "crop")
+    assert prefix.before_average(picture) is None
+    assert prefix(picture).shape == plan.prefix.shape
 
 
 def test_a_large_model_is_not_in_memory_twice(patched: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:

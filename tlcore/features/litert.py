@@ -14,6 +14,7 @@ from tlcore.errors import RunError
 from tlcore.quiet import without_notes
 
 DIGEST_BYTES = 32
+NOTHING_AVERAGED = -1
 LARGEST_TWICE_BYTES = 50_000_000
 """A compiled model up to this size may be in memory twice."""
 
@@ -54,7 +55,7 @@ class CompiledModel:
         self._interpreter = self._load()
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._output = self._interpreter.get_output_details()[0]["index"]
-        self._averaged: tuple[Interpreter, int] | None = None
+        self._averaged: int | None = None
 
     def _load(self, *, keep_all: bool = False) -> Interpreter:
         try:
@@ -89,41 +90,45 @@ class CompiledModel:
     def before_average(self, example: NDArray[np.generic]) -> NDArray[np.float32] | None:
         """Return the features of each place, of whose average over all places a pooled output consists.
 
-        The first call loads the model a second time, with all that it computes on the way kept.
+        Each call loads the model a second time, with all that it computes on the way kept, and forgets it: of a small
+        backbone that takes a tenth of a second, and kept it would take 60 MB.
 
         Args:
             example: As of a call.
 
         Returns:
-            float32 of shape `(rows, columns, channels)`; `None` when the output is no such average, or the model is so
-            large that a second one in memory would cost too much.
-
-        Raises:
-            RunError: If the file has gone.
+            float32 of shape `(rows, columns, channels)`; `None` when the output is no such average, the model is so
+            large that a second one in memory would cost too much, or its file has gone since it was loaded.
         """
-        if self._path.stat().st_size > LARGEST_TWICE_BYTES:
+        if self._averaged == NOTHING_AVERAGED:
             return None
-        interpreter, place = self._averaged or self._find_average()
-        if place < 0:
+        try:
+            if self._path.stat().st_size > LARGEST_TWICE_BYTES:
+                return None
+            interpreter = self._load(keep_all=True)
+        except (OSError, RunError):
+            return None
+        if self._averaged is None:
+            self._averaged = self._find_average(interpreter)
+        if self._averaged == NOTHING_AVERAGED:
             return None
         interpreter.set_tensor(self._input, np.asarray(example, np.float32)[None])
         interpreter.invoke()
-        features: NDArray[np.float32] = interpreter.get_tensor(place)[0]
+        features: NDArray[np.float32] = interpreter.get_tensor(self._averaged)[0]
         return features
 
-    def _find_average(self) -> tuple[Interpreter, int]:
-        """Find what is averaged by its shape and by what its average is, -1 when there is nothing of the kind."""
-        interpreter, found = self._load(keep_all=True), -1
+    def _find_average(self, interpreter: Interpreter) -> int:
+        """Return the number of what is averaged; it is found by its shape and by what its average is."""
         shape = interpreter.get_input_details()[0]["shape"]
         example = np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
         interpreter.set_tensor(self._input, example)
         interpreter.invoke()
         output = interpreter.get_tensor(self._output)[0]
+        found = NOTHING_AVERAGED
         for detail in interpreter.get_tensor_details():
             tensor = detail["shape"]
             if output.ndim == 1 and len(tensor) == 4 and tensor[0] == 1 and tensor[3] == len(output) and tensor[1] > 1:
                 features = interpreter.get_tensor(detail["index"])[0]
                 if np.allclose(features.mean(axis=(0, 1)), output, rtol=1e-3, atol=1e-4):
                     found = int(detail["index"])
-        self._averaged = interpreter, found
-        return self._averaged
+        return found
