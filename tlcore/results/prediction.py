@@ -92,9 +92,9 @@ class Predictor:
         predict: Takes uint8 RGB pixels of shape `(height, width, 3)` each, of any size; returns the probabilities of
             each class for each picture, float32 of shape `(len(images), classes)`, whose rows sum to 1.
         grey_range: How `tlcore.intake.pictures.decoding.pixels_of` must read a picture of more than 8 bits for it.
-        threshold: Least probability of an answer, in `[0, 1]`; below it the model does not know. 0: always answers.
         places: Takes one picture as `predict` does; returns the answers without each place of the averaged features,
             of each member of a group that has such; nothing where that is not possible or takes long.
+        threshold: Least probability of an answer, in `[0, 1]`; below it the model does not know. 0: always answers.
     """
 
     class_names: tuple[str, ...]
@@ -102,8 +102,8 @@ class Predictor:
     image_size: int
     predict: Callable[[Sequence[NDArray[np.uint8]]], NDArray[np.float32]]
     grey_range: tuple[float, float] | None = None
-    threshold: float = 0.0
     places: Callable[[NDArray[np.uint8]], tuple[PlaceAnswers, ...]] = no_places
+    threshold: float = 0.0
 
 
 def build_predictor(
