@@ -65,16 +65,16 @@ else:
     draw_coach(context, model)
     draw_exam(context, model, split)
     draw_certainty(context, model)
+    draw_scores(context, model)
     if isinstance(model, Ensemble):
         show_group(context, model, evaluation, split)
     show_mistakes(evaluation, split, context.images, below=asked_and_done("mistake"))
     draw_waiting(context, model)
     draw_brought(context, model, split)
     show_classes(evaluation, split, context.images, below=asked_and_done("cell"))
-    draw_scores(context, model)
     draw_calibration(context, model, original, split)
     draw_threshold(context, model, evaluation, split)
-draw_map(context, model, shown)
+draw_map(context, model, None if shown is None else (split, evaluation))
 
 st.subheader("More models from the same pictures", anchor=False)
 with st.expander("Let several runs answer together (ensemble)", icon=":material/groups:"):
