@@ -84,6 +84,7 @@ def test_a_class_is_given_away_by_edges_that_say_more_than_the_middle() -> None:
     assert is_given_away(Separation(1.0, 8), Separation(0.95, 2.4))
     assert is_given_away(Separation(1.0, 8), Separation(1.0, 5))  # known by both, and far more clearly by the edges
     assert not is_given_away(Separation(0.99, 3), Separation(1.0, 5))  # a flower that fills the picture
+    assert not is_given_away(Separation(1.0, 15), Separation(1.0, 9))  # bricks, which are everywhere in the picture
     assert not is_given_away(Separation(0.9, 3), Separation(0.6, 0.5))  # the sky around an airplane says something
 
 
@@ -135,6 +136,6 @@ def test_reports_and_data_sets_from_before_are_read() -> None:
     before = write_document(DoctorReport((), 2, 2, 2)).replace(',"backgrounds":[]', "")
     assert "backgrounds" not in before
     assert read_document(before, DoctorReport).backgrounds == ()
-    before = write_document(TWO).replace(',"backgrounds_checked":[]', "")
-    assert "backgrounds_checked" not in before
+    before = write_document(TWO).replace(',"backgrounds_kept":[]', "")
+    assert "backgrounds_kept" not in before
     assert read_document(before, Dataset) == TWO

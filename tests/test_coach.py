@@ -116,9 +116,18 @@ def test_overfitting_is_told_by_the_accuracies_too() -> None:
     assert (remark.kind, remark.lead) == ("overfitting", "Overfitting.")
     assert "99 % of the training pictures right, but only 73 %" in remark.sentences
     # With five pictures such a gap is what chance makes.
-    smaller = history([0.5, 0.2, 0.15, 0.1], [0.8, 0.7, 0.7, 0.7], [0.8, 0.96, 0.96, 0.96], [0.7, 0.83, 0.83, 0.83])
+    smaller = history([0.5, 0.2, 0.15, 0.1], [0.8, 0.7, 0.7, 0.7], [0.8, 0.96, 0.96, 0.96], [0.7, 0.8, 0.8, 0.8])
     assert kinds(facts(smaller)) == ["overfitting"]
     assert "overfitting" not in kinds(facts(smaller, validation_pictures=5))
+
+
+def test_a_validation_loss_that_still_falls_is_no_overfitting_yet() -> None:
+    curves = history([0.5, 0.1, 0.05, 0.02], [1.5, 1.3, 1.1, 0.9], [0.8, 0.98, 1, 1], [0.7, 0.72, 0.74, 0.73])
+    assert "overfitting" not in kinds(facts(curves))
+
+
+def test_from_a_few_pictures_no_block_shall_thaw() -> None:
+    assert "frozen_too_much" not in kinds(facts(PLATEAU, train=(5, 5, 5)))
 
 
 def test_a_validation_loss_that_rises_together_with_the_training_loss_is_no_overfitting() -> None:
@@ -250,6 +259,14 @@ def test_small_steps_near_guessing_are_too_low_a_rate() -> None:
     assert step.config.training.learning_rate == 0.009
 
 
+def test_a_bad_start_does_not_hide_that_the_steps_are_small() -> None:
+    # Of a real training: a head on large features begins far above guessing, and that is mended first.
+    losses = [3.73, 2.91, 2.44, 2.25, 2.15, 2.07, 1.99, 1.92, 1.85, 1.79, 1.73, 1.68, 1.63, 1.58, 1.54, 1.50, 1.46]
+    remark = remarks(facts(history(losses, losses), train=(30,) * 8))[0]
+    assert remark.kind == "rate_too_low"
+    assert "fell only from 2.44 to 1.46" in remark.sentences
+
+
 def test_the_epochs_of_a_warm_up_are_no_sign_of_too_low_a_rate() -> None:
     warming = [1.1, 1.09, 1.08, 1.07, 1.06, 0.6, 0.4, 0.3]
     assert "rate_too_low" not in kinds(facts(history(warming[:5], warming[:5]), with_training(warmup_epochs=5)))
@@ -327,6 +344,12 @@ def test_a_class_that_is_never_predicted_is_named() -> None:
     assert few.kind == "class_never_predicted"
     assert "only 4 pictures of that kind" in few.sentences
     assert few.step.config is None
+
+
+def test_a_model_that_has_hardly_learned_is_not_told_which_class_it_misses() -> None:
+    never = answers([0] * 20 + [1] * 20 + [2] * 10, [0] * 50)
+    hardly = history([1.2, 1.09, 1.08, 1.05], [1.1, 1.09, 1.1, 1.11])
+    assert "class_never_predicted" not in kinds(facts(hardly, validation=never))
 
 
 def test_a_class_without_validation_pictures_need_not_be_predicted() -> None:

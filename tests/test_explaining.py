@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,14 +14,17 @@ from tests.drawn_scenes import draw_scene
 from tests.planted_patch import WITH_PATCH, WITHOUT, as_brought, share_found, with_patch
 from tlcore.config import ModelConfig
 from tlcore.explaining import covering
-from tlcore.explaining.covering import Box, affordable_detail, boxes_of, cover, cover_all, filling, log_odds, shrunk
+from tlcore.explaining.covering import Box, affordable_detail, boxes_of, cover, cover_all, filling, shrunk
+from tlcore.explaining.heat_map import log_odds
+from tlcore.explaining.places import falls_of_places, over_picture
 from tlcore.features.engines import compiled_prefix_path
 from tlcore.features.litert import CompiledModel
 from tlcore.home import DataRoot
 from tlcore.images.resizing import resize_image
 from tlcore.model.cut import plan_model
 from tlcore.results.ensembles import ensemble_predictor
-from tlcore.results.prediction import Predictor, PredictorSpec
+from tlcore.results.prediction import Predictor, PredictorSpec, no_places
+from tlcore.simple_heads.heads import LinearHead
 from tlcore.simple_heads.prediction import simple_head_predictor
 from tlcore.simple_heads.training import train_logistic_regression
 
@@ -112,6 +118,89 @@ def test_a_slow_model_is_asked_about_fewer_places() -> None:
 def test_a_large_picture_is_covered_in_the_size_in_which_the_model_sees_it() -> None:
     assert shrunk(np.zeros((400, 600, 3), np.uint8), 100).shape == (100, 150, 3)
     assert shrunk(np.zeros((80, 60, 3), np.uint8), 100).shape == (80, 60, 3)
+
+
+def test_the_places_of_a_linear_head_on_the_average_are_its_class_activation_map(prepared_home: DataRoot) -> None:
+    rng = np.random.default_rng(0)
+    plan = plan_model(MODEL)
+    prefix = CompiledModel(compiled_prefix_path(plan.prefix, prepared_home))
+    weights = rng.normal(0, 0.05, (plan.prefix.shape[-1], 2)).astype(np.float32)
+    head = LinearHead(weights, np.zeros(2, np.float32), is_of_unit_length=False)
+    predictor = simple_head_predictor(PredictorSpec(plan.prefix, "stretch", ("a", "b"), (0, 1)), prefix, head)
+    pixels = resize_image(draw_scene(rng, 0), 64, "crop")
+    features = prefix.before_average(pixels)
+    assert features is not None
+    np.testing.assert_allclose(features.mean(axis=(0, 1)), prefix(pixels), rtol=1e-3, atol=1e-4)
+    [answers] = predictor.places(pixels)
+    np.testing.assert_allclose(answers.whole, predictor.predict([pixels])[0], atol=1e-6)
+    falls = log_odds(answers.whole[None], 0) - log_odds(answers.without.reshape(-1, 2), 0)
+    activation = features @ (weights[:, 0] - weights[:, 1]) / (features.shape[0] * features.shape[1])
+    np.testing.assert_allclose(falls.reshape(activation.shape), activation, atol=1e-3)
+
+
+def test_the_members_of_a_group_count_as_much_as_their_answers_do(patched: Predictor) -> None:
+    picture = draw_scene(np.random.default_rng(0), 0, 1)
+    alone = falls_of_places(patched.places(picture), 1.0, 6)
+    group = ensemble_predictor([patched, replace(patched, places=no_places)], (0.25, 0.75))
+    shared = falls_of_places(group.places(picture), 1.0, 6)
+    assert alone is not None
+    assert shared is not None
+    np.testing.assert_allclose(shared, alone / 4, atol=1e-6)
+    np.testing.assert_allclose(alone[..., 0], -alone[..., 1], atol=1e-4)
+
+
+def test_a_model_without_places_and_one_that_takes_long_are_only_covered(
+    patched: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = draw_scene(np.random.default_rng(0), 0, 1)
+    assert looks_at(0, 0, 9).places(picture) == ()
+    assert falls_of_places((), 1.0, 3) is None
+    assert cover_all(looks_at(0, 0, 9), picture, detail=0.1).places is None
+    assert patched.places(picture)
+    monkeypatch.setattr("tlcore.results.prediction.MOST_PLACES_SECONDS", 0)
+    assert patched.places(picture) == ()
+
+
+def test_a_model_whose_file_has_gone_is_still_covered(prepared_home: DataRoot, tmp_path: Path) -> None:
+    plan = plan_model(MODEL)
+    copy = tmp_path / "prefix.tflite"
+    shutil.copyfile(compiled_prefix_path(plan.prefix, prepared_home), copy)
+    prefix = CompiledModel(copy)
+    copy.unlink()
+    picture = resize_image(draw_scene(np.random.default_rng(0), 0), 64, "crop")
+    assert prefix.before_average(picture) is None
+    assert prefix(picture).shape == plan.prefix.shape
+
+
+def test_a_large_model_is_not_in_memory_twice(patched: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tlcore.features.litert.LARGEST_TWICE_BYTES", 1000)
+    assert patched.places(draw_scene(np.random.default_rng(0), 0, 1)) == ()
+
+
+def test_the_places_lie_where_the_model_sees_them_in_the_picture() -> None:
+    square = np.ones((4, 4), np.float32)
+    wide = 2.0  # as high as half of its width
+    np.testing.assert_allclose(over_picture(square, "stretch", wide, 8), 1)
+    cropped = over_picture(square, "crop", wide, 8)
+    np.testing.assert_allclose(cropped[:, 2:6], 1)
+    np.testing.assert_allclose(cropped[:, [0, 1, 6, 7]], 0)
+    np.testing.assert_allclose(over_picture(square, "crop", 1 / wide, 8), cropped.T)
+    # Of a square with borders, only the middle rows are of the picture.
+    padded = np.zeros((4, 4), np.float32)
+    padded[1:3] = 1
+    assert over_picture(padded, "pad", wide, 8).min() > 0.5
+    np.testing.assert_allclose(over_picture(padded, "stretch", wide, 8)[[0, 7]], 0, atol=0.2)
+
+
+def test_what_the_places_say_moves_the_map_but_not_its_scale() -> None:
+    whole = np.array([0.8, 0.2], np.float32)
+    covered = np.array([[0.5, 0.5], [0.5, 0.5]], np.float32)
+    shares = np.array([[[1, 0, 0]], [[0, 0, 1]]], np.float32)
+    places = np.zeros((1, 3, 2), np.float32)
+    places[0, 2, 0] = 100
+    values = covering.Coverings(whole, covered, shares, places).heat_map(0).values
+    assert values.argmax() == 2
+    assert values.max() == pytest.approx(np.log(4), abs=1e-5)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The map of the pictures in a real browser: looked at, drawn around, edited, brought back, and arranged by t-SNE."""
+"""The map of the pictures in a real browser: looked at, drawn around, edited, brought back, and arranged otherwise."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from tests.browser import PageWatch, open_context, sign_in
+from tests.coloured_pictures import RecordingProgress
 from tests.server import serving
-from tests.test_pages_map import cache_features
+from tests.test_pages_map import BACKBONE, cache_features
 from tests.test_pages_results import Finished, make_finished  # noqa: F401 - a fixture
+from tlcore.mapping import maps
 from tlcore.storage.datasets import current_dataset
 
 if TYPE_CHECKING:
@@ -27,6 +29,12 @@ PLACES = """chart => chart.data.flatMap(trace => trace.x.map((x, index) => {
   const area = chart.querySelector('.nsewdrag').getBoundingClientRect(), layout = chart._fullLayout;
   return [trace.customdata[index], area.x + layout.xaxis.d2p(x), area.y + layout.yaxis.d2p(trace.y[index])];
 }))"""
+
+MARKED = """number => {
+  const chart = document.querySelector('.st-key-map .js-plotly-plot');
+  const marked = chart.data.flatMap(trace => (trace.selectedpoints ?? []).map(index => trace.customdata[index]));
+  return marked.includes(number) && !chart.layout.selections?.length;
+}"""
 
 
 def places(page: Page) -> dict[int, tuple[float, float]]:
@@ -53,10 +61,14 @@ def draw_around(page: Page, x: float, y: float) -> None:
 def test_a_point_is_looked_at_drawn_around_removed_and_brought_back(
     browser: Browser,
     make_finished: Callable[..., Finished],  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     finished = make_finished(OWNER)
     run_id = finished.add_run(wrong=(0,))
     cache_features(finished.home, finished.dataset)
+    # Not t-SNE itself, which takes its time on a busy machine, but another arrangement.
+    monkeypatch.setattr(maps, "neighbour_embedding", lambda features, _told: features[:, 10:12])
+    maps.make_map(finished.dataset, BACKBONE, RecordingProgress(), finished.home)
 
     def images() -> set[str]:
         found = current_dataset(finished.engine, finished.project_id, finished.home)[1]
@@ -102,9 +114,17 @@ def test_a_point_is_looked_at_drawn_around_removed_and_brought_back(
             arg=lonely,
         )
         watch.check()
-        # A real worker arranges them otherwise; what a person zoomed before is another map.
-        panel.get_by_text("Neighbours (t-SNE)").click()
-        panel.get_by_role("button", name="Arrange by t-SNE").click()
-        panel.get_by_text("t-SNE keeps neighbours together").wait_for()
+        # What is drawn around in one arrangement is marked in the other, where it lies then.
+        x, y = places(page)[lonely]
+        draw_around(page, x, y)
+        panel.get_by_role("button", name="Remove them", exact=True).wait_for()
+        panel.get_by_text("Widest spread (PCA)").click()
+        panel.get_by_text("These two directions hold").wait_for()
+        page.wait_for_function(MARKED, arg=lonely)
+        panel.get_by_role("button", name="Clear the selection").click()
+        panel.get_by_text("Draw around points").wait_for()
+        page.wait_for_function(
+            "() => document.querySelector('.st-key-map .js-plotly-plot').data.every(trace => !trace.selectedpoints)"
+        )
         watch.check()
         context.close()

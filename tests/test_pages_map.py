@@ -9,15 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from streamlit.testing.v1 import AppTest
 
-from pages.components.figures.picture_map import MapPoint, map_figure, map_words
+from pages.components.figures.picture_map import SHAPED_POINTS, MapPoint, map_figure, map_words
 from pages.server.asgi import USER_COOKIE, owner_of
 from pages.server.thumbnails import thumbnail_address, thumbnail_route
 from tests.asgi_request import request
 from tests.coloured_pictures import RecordingProgress
+from tests.old_data_root import unpack_old_data_root
 from tests.page_tests import check, modules_after, open_app, texts
 from tests.test_pages_results import Finished, make_finished  # noqa: F401 - a fixture
 from tlcore.config import ModelConfig
@@ -28,13 +30,16 @@ from tlcore.jobs import control
 from tlcore.mapping import sample
 from tlcore.mapping.maps import backbone_of_map, make_map, map_key, map_sample, read_map
 from tlcore.model.cut import plan_model
-from tlcore.storage.datasets import commit_version, current_dataset
-from tlcore.storage.ensembles import EnsembleConfig, create_ensemble
+from tlcore.storage.database import open_database, projects
+from tlcore.storage.datasets import commit_version, content_path, current_dataset, get_version
+from tlcore.storage.ensembles import EnsembleConfig, create_ensemble, list_ensembles
 from tlcore.storage.exams import open_exam
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import claim_job, end_job, last_job, read_request
 from tlcore.storage.projects import create_project
 from tlcore.storage.requests import MapRequest
+from tlcore.storage.runs import list_runs
+from tlcore.storage.simple_heads import list_simple_heads
 
 Make = Callable[..., Finished]
 BACKBONE = backbone_of_map(ModelConfig())
@@ -125,6 +130,7 @@ def test_what_was_drawn_around_is_moved_and_removed_and_brought_back(make_finish
     red = [number for number, item in enumerate(finished.dataset.items) if item.class_id == "class0"]
     app = open_map(finished, run_id, chosen=frozenset(red[:3]))
     assert "**3 pictures**: red 3" in texts(app)
+    assert [len(trace["selectedpoints"]) for trace in plot(app)["figure"]["data"]] == [3, 0]
     assert app.button(key="map-move").disabled
     check(app.selectbox(key="map-to").set_value("class1").run())
     tap(app, "Move them")
@@ -132,6 +138,7 @@ def test_what_was_drawn_around_is_moved_and_removed_and_brought_back(make_finish
     assert [moved[finished.dataset.items[number].image] for number in red[:4]] == ["class1"] * 3 + ["class0"]
     # The map stays where it was: moved points have another colour, and nothing is drawn around any more.
     assert [len(trace["x"]) for trace in plot(app)["figure"]["data"]] == [37, 43]
+    assert not any("selectedpoints" in trace for trace in plot(app)["figure"]["data"])
     assert "Move them" not in labels(app)
     check(app.button(key=next(b.key for b in app.button if str(b.key).startswith("map-undo"))).click().run())
     assert current(finished) == finished.dataset
@@ -251,11 +258,40 @@ def test_a_group_has_a_map_by_the_backbone_of_its_runs(make_finished: Make) -> N
     assert "1 with a ring" in plot(open_map(finished, group))["description"]
 
 
+def test_models_of_an_earlier_version_say_what_their_map_needs(home: DataRoot) -> None:
+    engine = open_database(unpack_old_data_root(home))
+    with engine.begin() as connection:
+        project_ids = connection.execute(sa.select(projects.c.id)).scalars().all()
+    project_id = next(one for one in project_ids if list_ensembles(engine, one))
+    runs = [run for run in list_runs(engine, project_id) if run.has_model]
+    models = (runs[0], list_ensembles(engine, project_id)[0], list_simple_heads(engine, project_id)[0])
+    for model in models:
+        app = open_app("understand", project=project_id, run=model.id)
+        app.session_state["map"] = True
+        assert "For some of these pictures they were not computed yet" in texts(check(app.run()))
+
+
+def test_a_list_of_pictures_that_is_damaged_is_said(make_finished: Make) -> None:  # noqa: F811
+    finished = make_finished()
+    run_id = finished.add_run()
+    edited = replace(finished.dataset, items=finished.dataset.items[:-1])
+    parent = {"parent": finished.version, "home": finished.home}
+    commit_version(finished.engine, finished.project_id, edited, "fewer", **parent)
+    content = get_version(finished.engine, finished.project_id, finished.version).content
+    content_path(content, finished.home).write_text("{}")
+    app = open_map(finished, run_id)
+    assert any("missing or damaged" in error.value for error in app.error)
+
+
 def test_classes_differ_in_shape_where_their_colours_are_the_same() -> None:
     classes = tuple(ClassLabel(str(n), f"<b>{n}</b>", n) for n in range(60))
     figure = map_figure([MapPoint(0, "x", "0", (0, 0))], classes, zoom="a", selection="b")
     looks = {(trace["marker"]["color"], trace["marker"]["symbol"]) for trace in figure["data"]}
     assert len(looks) == 60
+    many = [MapPoint(number, "x", "0", (0, 0)) for number in range(SHAPED_POINTS + 1)]
+    for few in (classes[:13], classes[:12]):  # the thirteenth has the colour of the first
+        shapes = {trace["marker"]["symbol"] for trace in map_figure(many, few, zoom="a", selection="b")["data"]}
+        assert (len(shapes) > 1) == (len(few) == 13)
     assert figure["data"][0]["name"] == "&lt;b&gt;0&lt;/b&gt;"
     assert "<b>0</b> 1" in map_words([MapPoint(0, "x", "0", (0, 0))], classes)
 

@@ -40,6 +40,7 @@ class ByColour:
     class_colors = tuple(range(len(NAMES)))
     image_size = 64
     grey_range = None
+    threshold = 0.0
 
     def predict(self, images: Sequence[np.ndarray]) -> np.ndarray:
         means = np.array([image.mean(axis=(0, 1)) for image in images])

@@ -16,6 +16,7 @@ from pages.components.results.why_panel import cover_words, where_words, why_wor
 from tests.page_tests import check, texts
 from tests.test_pages_results import Finished, make_finished, open_step, picture  # noqa: F401
 from tlcore.explaining.covering import Coverings
+from tlcore.results.prediction import no_places
 
 
 class LooksAtTheCorner:
@@ -25,10 +26,13 @@ class LooksAtTheCorner:
     class_colors = (0, 1)
     image_size = 64
     grey_range = None
+    threshold = 0.0
 
     def predict(self, images: Sequence[np.ndarray]) -> np.ndarray:
         corner = np.array([image[: len(image) // 4, : image.shape[1] // 4].mean() / 255 for image in images])
         return np.stack([corner, 1 - corner], axis=1).astype(np.float32)
+
+    places = staticmethod(no_places)
 
 
 @pytest.fixture

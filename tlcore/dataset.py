@@ -100,7 +100,7 @@ class Dataset:
         grey_range: The values that became black and white in all its pictures of more than 8 bits; `None` if it has
             none, or if each was scaled on its own, as in early versions.
         checked: Pictures that a person has looked at and found right, each with its class.
-        backgrounds_checked: Ids of the classes whose background a person found right, though it gives them away.
+        backgrounds_kept: Ids of the classes whose background a person found right, though it gives them away.
     """
 
     classes: tuple[ClassLabel, ...] = ()
@@ -110,7 +110,7 @@ class Dataset:
     imports: tuple[Import, ...] = ()
     grey_range: tuple[float, float] | None = None
     checked: tuple[tuple[str, str], ...] = ()
-    backgrounds_checked: tuple[str, ...] = ()
+    backgrounds_kept: tuple[str, ...] = ()
 
     @property
     def question(self) -> str | None:

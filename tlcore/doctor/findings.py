@@ -242,14 +242,14 @@ def open_backgrounds(report: DoctorReport, dataset: Dataset) -> tuple[Background
     Left out are those that are gone or have no pictures any more, and those of which a person said that it is right.
     """
     there = {item.class_id for item in dataset.items} & {one.id for one in dataset.classes}
-    still = there - set(dataset.backgrounds_checked)
+    still = there - set(dataset.backgrounds_kept)
     return tuple(one for one in report.backgrounds if still.issuperset(one.class_ids))
 
 
 def keep_background(dataset: Dataset, finding: BackgroundFinding) -> Dataset:
     """Note that the background of a class is right as it is; it is not reported again."""
-    seen = dict.fromkeys((*dataset.backgrounds_checked, *finding.class_ids))
-    return replace(dataset, backgrounds_checked=tuple(seen))
+    seen = dict.fromkeys((*dataset.backgrounds_kept, *finding.class_ids))
+    return replace(dataset, backgrounds_kept=tuple(seen))
 
 
 def relabel(dataset: Dataset, suspects: Collection[Suspect]) -> Dataset:

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tlcore.explaining.heat_map import HeatMap
+from tlcore.explaining.heat_map import HeatMap, log_odds
+from tlcore.explaining.places import falls_of_places
 from tlcore.images.resizing import as_pixels
 from tlcore.results.prediction import Predictor
 
@@ -28,8 +29,8 @@ BUDGET_SECONDS = 0.8
 """A slow model is asked about fewer places, so that nobody waits longer."""
 CELLS = 18
 """Cells of the map on each side."""
-# A softmax's smallest number says little, and the logarithm of nothing is none.
-SMALLEST_PROBABILITY = 1e-7
+PLACES_SHARE = 0.5
+"""What the places of the features count beside the covers."""
 BLUR_SHARE = 1 / 4
 
 
@@ -51,38 +52,29 @@ class Coverings:
         whole: Probabilities for the whole picture, float32 of shape `(classes,)`.
         covered: Probabilities with a part covered, float32 of shape `(parts, classes)`.
         shares: How much of each cell a part covers, float32 of shape `(parts, rows, columns)` in `[0, 1]`.
+        places: What each place of the features says, float32 of shape `(rows, columns, classes)` as the fall of the
+            score of each class; `None` for a model without such places.
     """
 
     whole: NDArray[np.float32]
     covered: NDArray[np.float32]
     shares: NDArray[np.float32]
+    places: NDArray[np.float32] | None = None
 
     def heat_map(self, class_index: int) -> HeatMap:
         """Return what speaks for a class: in each cell the mean fall of its score when the cell is covered.
 
-        The score is the logarithm of the odds, by which a sure answer that stays sure still shows what shook it.
+        The score is the logarithm of the odds, by which a sure answer that stays sure still shows what shook it. Where
+        the features have places, what these say is mixed in, on the same scale: the two err in different ways.
         """
         falls = log_odds(self.whole[None], class_index) - log_odds(self.covered, class_index)
         sums = np.tensordot(falls, self.shares, 1)
         values = np.asarray(sums / np.maximum(self.shares.sum(axis=0), 1e-6), np.float32)
+        if self.places is not None:
+            said = self.places[..., class_index]
+            scale = PLACES_SHARE * np.abs(values).max() / max(float(np.abs(said).max()), 1e-6)
+            values = np.asarray((values + scale * said) / (1 + PLACES_SHARE), np.float32)
         return HeatMap(values, float(self.whole[class_index]))
-
-
-def log_odds(probabilities: NDArray[np.float32], class_index: int) -> NDArray[np.float64]:
-    """Return how sure a class is, without an end: 0 for one half, above for more.
-
-    Args:
-        probabilities: Of shape `(pictures, classes)`; each row adds up to 1.
-        class_index: The class.
-
-    Returns:
-        Logarithms of the odds, float64 of shape `(pictures,)`.
-    """
-    rows = np.asarray(probabilities, np.float64)
-    # Not one less the probability, of which nothing is left when a class is sure.
-    others = np.delete(rows, class_index, axis=1).sum(axis=1)
-    low = SMALLEST_PROBABILITY
-    return np.asarray(np.log(np.maximum(rows[:, class_index], low)) - np.log(np.maximum(others, low)))
 
 
 def cover_all(predictor: Predictor, pixels: NDArray[np.uint8], *, detail: float | None = None) -> Coverings:
@@ -95,7 +87,8 @@ def cover_all(predictor: Predictor, pixels: NDArray[np.uint8], *, detail: float 
 
     Source:
         Zeiler and Fergus 2014, "Visualizing and understanding convolutional networks",
-        https://arxiv.org/abs/1311.2901, section 4.2 (occlusion sensitivity).
+        https://arxiv.org/abs/1311.2901, section 4.2 (occlusion sensitivity). Of the places of the features see
+        `tlcore.explaining.places`.
     """
     small = shrunk(pixels, predictor.image_size)
     started = time.perf_counter()
@@ -105,7 +98,9 @@ def cover_all(predictor: Predictor, pixels: NDArray[np.uint8], *, detail: float 
     boxes = boxes_of(detail)
     fill = filling(small)
     covered = predictor.predict([cover(small, box, fill) for box in boxes])
-    return Coverings(whole, covered, np.stack([_share_of_cells(box) for box in boxes]))
+    shares = np.stack([_share_of_cells(box) for box in boxes])
+    height, width = small.shape[:2]
+    return Coverings(whole, covered, shares, falls_of_places(predictor.places(small), width / height, CELLS))
 
 
 def affordable_detail(seconds: float) -> float:

@@ -1,4 +1,4 @@
-"""A heat map: how much each part of a picture speaks for a class."""
+"""A heat map: how much each part of a picture speaks for a class, and the score by which that is told."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+# A softmax's smallest number says little, and the logarithm of nothing is none.
+SMALLEST_PROBABILITY = 1e-7
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,3 +23,20 @@ class HeatMap:
 
     values: NDArray[np.float32]
     probability: float
+
+
+def log_odds(probabilities: NDArray[np.float32], class_index: int) -> NDArray[np.float64]:
+    """Return how sure a class is, without an end: 0 for one half, above for more.
+
+    Args:
+        probabilities: Of shape `(pictures, classes)`; each row adds up to 1.
+        class_index: The class.
+
+    Returns:
+        Logarithms of the odds, float64 of shape `(pictures,)`.
+    """
+    rows = np.asarray(probabilities, np.float64)
+    # Not one less the probability, of which nothing is left when a class is sure.
+    others = np.delete(rows, class_index, axis=1).sum(axis=1)
+    low = SMALLEST_PROBABILITY
+    return np.asarray(np.log(np.maximum(rows[:, class_index], low)) - np.log(np.maximum(others, low)))

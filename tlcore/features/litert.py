@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,9 @@ from tlcore.errors import RunError
 from tlcore.quiet import without_notes
 
 DIGEST_BYTES = 32
+NOTHING_AVERAGED = -1
+LARGEST_TWICE_BYTES = 50_000_000
+"""A compiled model up to this size may be in memory twice."""
 
 
 def seal(content: bytes) -> bytes:
@@ -46,17 +50,28 @@ class CompiledModel:
     """
 
     def __init__(self, path: Path, num_threads: int = 1) -> None:
-        try:
-            content = _unseal(path.read_bytes())
-            if content is None:
-                raise ValueError("`path` must be a whole file")
-            with without_notes():
-                self._interpreter = Interpreter(model_content=content, num_threads=num_threads)
-                self._interpreter.allocate_tensors()
-        except (OSError, ValueError, RuntimeError) as error:
-            raise RunError("A compiled model file is missing or damaged. Train again to make a new one.") from error
+        self._path = path
+        self._num_threads = num_threads
+        self._interpreter = self._load()
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._output = self._interpreter.get_output_details()[0]["index"]
+        self._averaged: int | None = None
+
+    def _load(self, *, keep_all: bool = False) -> Interpreter:
+        try:
+            content = _unseal(self._path.read_bytes())
+            if content is None:
+                raise ValueError("`path` must be a whole file")
+            with without_notes(), warnings.catch_warnings():
+                # It warns of the memory that keeping everything takes, which `LARGEST_TWICE_BYTES` keeps small.
+                warnings.simplefilter("ignore", UserWarning)
+                interpreter = Interpreter(
+                    model_content=content, num_threads=self._num_threads, experimental_preserve_all_tensors=keep_all
+                )
+                interpreter.allocate_tensors()
+        except (OSError, ValueError, RuntimeError) as error:
+            raise RunError("A compiled model file is missing or damaged. Train again to make a new one.") from error
+        return interpreter
 
     def __call__(self, example: NDArray[np.generic]) -> NDArray[np.float32]:
         """Run one example.
@@ -71,3 +86,49 @@ class CompiledModel:
         self._interpreter.invoke()
         output: NDArray[np.float32] = self._interpreter.get_tensor(self._output)[0]
         return output
+
+    def before_average(self, example: NDArray[np.generic]) -> NDArray[np.float32] | None:
+        """Return the features of each place, of whose average over all places a pooled output consists.
+
+        Each call loads the model a second time, with all that it computes on the way kept, and forgets it: of a small
+        backbone that takes a tenth of a second, and kept it would take 60 MB.
+
+        Args:
+            example: As of a call.
+
+        Returns:
+            float32 of shape `(rows, columns, channels)`; `None` when the output is no such average, the model is so
+            large that a second one in memory would cost too much, or its file has gone since it was loaded.
+        """
+        if self._averaged == NOTHING_AVERAGED:
+            return None
+        try:
+            if self._path.stat().st_size > LARGEST_TWICE_BYTES:
+                return None
+            interpreter = self._load(keep_all=True)
+        except (OSError, RunError):
+            return None
+        if self._averaged is None:
+            self._averaged = self._find_average(interpreter)
+        if self._averaged == NOTHING_AVERAGED:
+            return None
+        interpreter.set_tensor(self._input, np.asarray(example, np.float32)[None])
+        interpreter.invoke()
+        features: NDArray[np.float32] = interpreter.get_tensor(self._averaged)[0]
+        return features
+
+    def _find_average(self, interpreter: Interpreter) -> int:
+        """Return the number of what is averaged; it is found by its shape and by what its average is."""
+        shape = interpreter.get_input_details()[0]["shape"]
+        example = np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
+        interpreter.set_tensor(self._input, example)
+        interpreter.invoke()
+        output = interpreter.get_tensor(self._output)[0]
+        found = NOTHING_AVERAGED
+        for detail in interpreter.get_tensor_details():
+            tensor = detail["shape"]
+            if output.ndim == 1 and len(tensor) == 4 and tensor[0] == 1 and tensor[3] == len(output) and tensor[1] > 1:
+                features = interpreter.get_tensor(detail["index"])[0]
+                if np.allclose(features.mean(axis=(0, 1)), output, rtol=1e-3, atol=1e-4):
+                    found = int(detail["index"])
+        return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from tlcore.errors import RunError
 from tlcore.home import DataRoot
 from tlcore.results.evaluation import VALIDATION_FILE_NAME, Evaluation, load_evaluation
-from tlcore.results.prediction import Predictor
+from tlcore.results.prediction import PlaceAnswers, Predictor
 
 # A member that counts less than this would cost its time in every answer and change next to none.
 SMALLEST_WEIGHT = 0.005
@@ -142,6 +143,13 @@ def ensemble_predictor(members: Sequence[Predictor], weights: Sequence[float]) -
         answers = [member.predict(images) for member, _ in counting]
         return average_probabilities(answers, [weight for _, weight in counting])
 
+    def places(image: NDArray[np.uint8]) -> tuple[PlaceAnswers, ...]:
+        return tuple(
+            replace(answers, weight=weight * answers.weight)
+            for member, weight in counting
+            for answers in member.places(image)
+        )
+
     image_size = max(member.image_size for member, _ in counting)
     asked_first = counting[0][0]
-    return Predictor(first.class_names, asked_first.class_colors, image_size, predict, asked_first.grey_range)
+    return Predictor(first.class_names, asked_first.class_colors, image_size, predict, asked_first.grey_range, places)

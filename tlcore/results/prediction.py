@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +20,12 @@ from tlcore.features.engines import compiled_prefix_path
 from tlcore.features.litert import CompiledModel
 from tlcore.home import DataRoot, write_atomically
 from tlcore.images.resizing import resize_image
-from tlcore.model.cut import PIXELS, ModelPlan, Prefix
+from tlcore.model.cut import PIXELS, POOLING, ModelPlan, Prefix
 
 SPEC_FILE = "predictor.json"
 SUFFIX_FILE = "suffix.tflite"
+MOST_PLACES_SECONDS = 0.3
+"""When asking without each place would take longer, it is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,29 @@ def save_predictor_spec(spec: PredictorSpec, run_dir: Path) -> None:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class PlaceAnswers:
+    """A model's answers to a picture when what it found at one place after the other is taken out.
+
+    Attributes:
+        whole: Probabilities with nothing taken out, float32 of shape `(classes,)`.
+        without: Probabilities without each place, float32 of shape `(rows, columns, classes)`; the places are spread
+            evenly over the square that the model sees.
+        resize_mode: How the picture became that square.
+        weight: How much the model counts: less than 1 for a member of a group.
+    """
+
+    whole: NDArray[np.float32]
+    without: NDArray[np.float32]
+    resize_mode: ResizeMode
+    weight: float = 1.0
+
+
+def no_places(_image: NDArray[np.uint8]) -> tuple[PlaceAnswers, ...]:
+    """Return no answers: of a model whose features have no places that can be taken out one by one."""
+    return ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Predictor:
     """A model that answers: of a run, a simple head, a group; several threads may ask it.
 
@@ -66,6 +92,8 @@ class Predictor:
         predict: Takes uint8 RGB pixels of shape `(height, width, 3)` each, of any size; returns the probabilities of
             each class for each picture, float32 of shape `(len(images), classes)`, whose rows sum to 1.
         grey_range: How `tlcore.intake.pictures.decoding.pixels_of` must read a picture of more than 8 bits for it.
+        places: Takes one picture as `predict` does; returns the answers without each place of the averaged features,
+            of each member of a group that has such; nothing where that is not possible or takes long.
         threshold: Least probability of an answer, in `[0, 1]`; below it the model does not know. 0: always answers.
     """
 
@@ -74,6 +102,7 @@ class Predictor:
     image_size: int
     predict: Callable[[Sequence[NDArray[np.uint8]]], NDArray[np.float32]]
     grey_range: tuple[float, float] | None = None
+    places: Callable[[NDArray[np.uint8]], tuple[PlaceAnswers, ...]] = no_places
     threshold: float = 0.0
 
 
@@ -101,7 +130,35 @@ def build_predictor(
                 rows.append(np.array(suffix(square if prefix is None else prefix(square))))
         return np.stack(rows) if rows else np.zeros((0, len(spec.class_names)), np.float32)
 
-    return Predictor(spec.class_names, spec.class_colors, spec.prefix.image_size, predict, spec.grey_range)
+    def places(image: NDArray[np.uint8]) -> tuple[PlaceAnswers, ...]:
+        if prefix is None or spec.prefix.cut != POOLING:
+            return ()
+        square = resize_image(image, spec.prefix.image_size, spec.resize_mode)
+        with answering:
+            found = _without_places(prefix, suffix, square)
+        return () if found is None else (PlaceAnswers(*found, spec.resize_mode),)
+
+    return Predictor(spec.class_names, spec.class_colors, spec.prefix.image_size, predict, spec.grey_range, places)
+
+
+def _without_places(
+    prefix: CompiledModel, suffix: Callable[[NDArray[np.generic]], NDArray[np.float32]], square: NDArray[np.uint8]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+    """Return the answer, and the answers without each place; `None` where no average is seen, or it takes long."""
+    features = prefix.before_average(square)
+    if features is None:
+        return None
+    rows, columns = features.shape[:2]
+    mean = features.mean(axis=(0, 1))
+    started = time.perf_counter()
+    whole = np.array(suffix(mean))
+    if (time.perf_counter() - started) * rows * columns > MOST_PLACES_SECONDS:
+        return None
+    without = np.empty((rows, columns, len(whole)), np.float32)
+    for row in range(rows):
+        for column in range(columns):
+            without[row, column] = suffix(mean - features[row, column] / (rows * columns))
+    return whole, without
 
 
 def load_predictor(run_dir: Path, home: DataRoot) -> Predictor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
 import streamlit as st
 
@@ -36,19 +37,16 @@ def background_panel(
         return
     number = sum(len(finding.class_ids) for finding in findings)
     name = plain(dataset.find_class(findings[0].class_ids[0]).name, _NAME_LENGTH)
-    title = (
-        f"{label(name)} is told by its edges alone" if number == 1 else f"{number:,} classes are told by edges alone"
-    )
+    title = f"Told by its edges alone: {label(name)}" if number == 1 else f"{number:,} classes are told by edges alone"
     with st.expander(title, icon=":material/wallpaper:", expanded=opened, key="doctor-background"):
         _draw_findings(context, dataset, findings)
 
 
-@st.fragment
 def _draw_findings(context: Context, dataset: Dataset, findings: Sequence[BackgroundFinding]) -> None:
     st.markdown(
         "A classifier that sees only the edges of the pictures knows the class, and knows it more surely than one that "
-        "sees only their middles. So the model may learn the snow and not the dog, and be wrong as soon as another dog "
-        "stands in snow. It may also be right: the sea belongs to ships. Decide by what you see."
+        "sees only their middles. So the model may learn the snow and not the dog, and be wrong as soon as the dog "
+        "stands on grass. It may also be right: the sea belongs to ships. Decide by what you see."
     )
     place = st.container()
     key = f"doctor-background-{context.project.version}"
@@ -68,8 +66,8 @@ def _draw_finding(context: Context, dataset: Dataset, finding: BackgroundFinding
     )
     rows = [(name, dataset.of_class(one)) for name, one in zip(names, finding.class_ids, strict=True)]
     if len(rows) == 1:
-        others = [one.id for one in dataset.classes if one.id != finding.class_ids[0] and dataset.of_class(one.id)]
-        rows.append(("Other classes", tuple(dataset.of_class(one)[0] for one in others)))
+        others = [dataset.of_class(one.id) for one in dataset.classes if one.id != finding.class_ids[0]]
+        rows.append(("Other classes", tuple(item for turn in zip_longest(*others) for item in turn if item)))
     model = context.project.config.model
     for number, (name, items) in enumerate(rows):
         st.caption(label(name))

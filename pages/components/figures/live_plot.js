@@ -107,9 +107,10 @@ export default function (component) {
         displayModeBar: data.selectable || (data.toolbar ? "hover" : false),
         modeBarButtonsToRemove: ["sendChartToCloud"], // nothing goes to another company's server
       };
+      // Before the drawing changes: where that unmarks points, it was not the viewer who did.
+      for (const name of ["click", "hover", "unhover", "selected", "deselect"])
+        element.removeAllListeners?.(`plotly_${name}`);
       return Plotly.react(element, drawable(data.figure.data), layout, config).then(() => {
-        for (const name of ["click", "hover", "unhover", "selected", "deselect"])
-          element.removeAllListeners(`plotly_${name}`);
         if (data.pictures) {
           element.on("plotly_hover", pictures.show);
           element.on("plotly_unhover", pictures.hide);

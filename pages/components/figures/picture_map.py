@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
 
 from pages.components.amounts import chance
@@ -15,6 +15,10 @@ from tlcore.dataset import ClassLabel
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "pentagon")
 """Shapes say the same as colours, and tell apart classes whose colour is the same: the numbers of both share no
 factor, so it takes sixty classes until a pair comes again."""
+
+SHAPED_POINTS = 2000
+"""Of more points circles alone are drawn, twice as fast without a graphics card, where each class has its own colour:
+so close together shapes are hardly seen. The name of a class stands under the pointer and hides or shows its points."""
 
 SIZE, RING_SIZE, RING_WIDTH = 7, 11, 2.5
 MUTED = "#808690"
@@ -55,6 +59,7 @@ def map_figure(
     *,
     zoom: Hashable,
     selection: Hashable,
+    selected: Collection[int] = (),
     dark: bool = False,
 ) -> Figure:
     """Draw the map for `live_plot`; a class can be hidden with its name, and points drawn around with the pointer.
@@ -63,16 +68,18 @@ def map_figure(
         points: The pictures.
         classes: Of the data set; each has a trace, so that what the viewer hid stays hidden.
         zoom: As long as it is the same, the zoom and the hidden classes stay.
-        selection: As long as it is the same, what was drawn around stays marked.
+        selection: As long as it is the same, the line that was drawn around points stays.
+        selected: The numbers of the points that are marked; all look the same when there are none.
         dark: Whether the page is dark.
     """
     of_class: defaultdict[str, list[MapPoint]] = defaultdict(list)
     for point in points:
         of_class[point.class_id].append(point)
+    shaped = len(points) <= SHAPED_POINTS or len({class_color(label.color) for label in classes}) < len(classes)
     ink = INK["dark" if dark else "light"]
     hidden_axis = {"visible": False, "zeroline": False}
     return {
-        "data": [_trace(label, of_class[label.id], ink) for label in classes],
+        "data": [_trace(label, of_class[label.id], selected, ink, shaped=shaped) for label in classes],
         "layout": {
             "uirevision": str(zoom),
             "selectionrevision": str(selection),
@@ -90,7 +97,9 @@ def map_figure(
     }
 
 
-def _trace(label: ClassLabel, points: Sequence[MapPoint], ink: str) -> Figure:
+def _trace(
+    label: ClassLabel, points: Sequence[MapPoint], selected: Collection[int], ink: str, *, shaped: bool
+) -> Figure:
     # Mistakes last: they lie above the others, and the legend shows the look of the first.
     points = sorted(points, key=lambda point: point.said is not None)
     wrong = [point.said is not None for point in points]
@@ -107,7 +116,7 @@ def _trace(label: ClassLabel, points: Sequence[MapPoint], ink: str) -> Figure:
         "hoverinfo": "none",  # the picture and its words are shown by the chart's own panel
         "marker": {
             "color": class_color(label.color),
-            "symbol": SYMBOLS[label.color % len(SYMBOLS)],
+            "symbol": SYMBOLS[label.color % len(SYMBOLS)] if shaped else SYMBOLS[0],
             "size": [RING_SIZE if ring else SIZE for ring in wrong] if any(wrong) else SIZE,
             "line": {
                 "color": ink,
@@ -115,6 +124,7 @@ def _trace(label: ClassLabel, points: Sequence[MapPoint], ink: str) -> Figure:
             },
         },
         "unselected": {"marker": {"opacity": 0.15}},
+        **({"selectedpoints": [n for n, point in enumerate(points) if point.number in selected]} if selected else {}),
     }
 
 

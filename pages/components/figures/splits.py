@@ -34,7 +34,7 @@ def splits_figure(found: CrossValidation, own: float | None, *, dark: bool = Fal
     import plotly.graph_objects as go
 
     theme = "dark" if dark else "light"
-    ink, color = INK[theme], RIGHT[theme][1]
+    ink, color = INK[theme], RIGHT[theme]
     rows = len(found.folds)
     dots = [100 * accuracy for accuracy in found.accuracies]
     mean, deviation = 100 * found.mean, 100 * found.deviation

@@ -90,6 +90,9 @@ def _draw(context: Context, model: Model, shown: tuple[Split, Evaluation] | None
         default="pca" if kept is None else "tsne",
         required=True,
         key=f"map-arranged-{key}",
+        help="**PCA** (principal component analysis) looks along the two directions in which the pictures differ most, "
+        "and is there at once. **t-SNE** (t-distributed stochastic neighbour embedding) moves the points until those "
+        "that are alike are neighbours, which takes a job.",
     )
     if arrangement == "tsne" and kept is None:
         _draw_job(context, job, request, key, "Arrange by t-SNE")
@@ -111,13 +114,13 @@ def _draw(context: Context, model: Model, shown: tuple[Split, Evaluation] | None
 
 
 def _model_config(context: Context, model: Model) -> ModelConfig:
-    """Return the backbone of a model, that of the first run of a group."""
+    """Return the backbone of a model, that of the newest run of a group."""
     if isinstance(model, TrainedSimpleHead):
         return model.model
     if not isinstance(model, Ensemble):
         return model.config.model
-    first = (run for run in context.runs if run.id in model.config.run_ids)
-    return next((run.config.model for run in first), context.project.config.model)
+    members = (run for run in context.runs if run.id in model.config.run_ids)
+    return next((run.config.model for run in members), context.project.config.model)
 
 
 def _job_key(context: Context, key: str) -> str:
@@ -259,7 +262,14 @@ def _draw_points(context: Context, model: Model, points: Sequence[MapPoint], key
         st.session_state[state_key] = (clears, context.version, chosen & numbers)
 
     live_plot(
-        map_figure(points, dataset.classes, zoom=key, selection=(context.version, clears), dark=is_dark()),
+        map_figure(
+            points,
+            dataset.classes,
+            zoom=key,
+            selection=(key, context.version, clears),
+            selected=selected,
+            dark=is_dark(),
+        ),
         key=plot_key,
         height=MAP_HEIGHT,
         description=map_words(points, dataset.classes),
@@ -305,10 +315,9 @@ def _draw_chosen(context: Context, dataset: Dataset, chosen: Sequence[MapPoint])
     sizes = Counter(point.class_id for point in chosen).most_common()
     parts = first_of([f"{plain(names[one], 40)} {number:,}" for one, number in sizes], NAMED_CLASSES)
     st.markdown(f"**{count(len(chosen), 'picture')}**: {label(parts)}")
-    by_image = {point.image: point for point in chosen}
     places = {(point.image, point.class_id) for point in chosen}
     items = [item for item in dataset.items if (item.image, item.class_id) in places]
-    said = {image: point.said for image, point in by_image.items()}
+    said = {point.image: point.said for point in chosen}
     ticked = gallery(
         context,
         items,

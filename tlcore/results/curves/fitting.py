@@ -18,7 +18,7 @@ RISE, RISE_OF_GUESSING = 0.12, 0.08
 AFTER, AFTER_AT_WORK = 2, 3
 """Epochs after the lowest validation loss that must agree, of a run that has ended and of one that may still turn."""
 BY_HEART = 0.95
-GAP = 0.12
+GAP = 0.15
 FLAT = 0.97
 """Nearly all training pictures right, so many fewer of those for validation, whose loss has become hardly better: at
 least this part of what it was two epochs before."""

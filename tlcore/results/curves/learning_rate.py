@@ -16,8 +16,8 @@ LARGEST_RATE, SMALLEST_RATE = 10.0, 1e-8
 EXPLODED_FIRST = 6.0
 """So many times the loss of guessing, as the mean of a whole first epoch, is no start but an explosion: heads on large
 features begin with up to four and a half."""
-RECOVERED = 0.5
-"""Below this part of the loss of guessing, a bad first epoch is made good."""
+RECOVERED, STILL_FAR = 0.5, 3.0
+"""A training loss below this part of that of guessing makes a bad first epoch good, unless validation is far off."""
 RISEN = 1.3
 """A later epoch whose training loss is so many times what it began with."""
 JUMP, JUMP_OF_GUESSING = 1.2, 0.08
@@ -49,7 +49,7 @@ def rate_too_high(facts: RunFacts) -> Remark | None:
     loss = history.loss
     if facts.diverged:
         return _smaller(facts, "The loss became infinite: the steps threw the weights ever further away.", 10)
-    if len(loss) >= 2 and loss[0] > EXPLODED_FIRST * guessing and history.judged[-1] > RECOVERED * guessing:
+    if len(loss) >= 2 and loss[0] > EXPLODED_FIRST * guessing and not _is_made_good(facts):
         return _smaller(
             facts,
             f"In the first epoch the loss was {loss_words(loss[0])} on average, while mere guessing has "
@@ -84,6 +84,11 @@ def rate_too_high(facts: RunFacts) -> Remark | None:
         f"from {loss_words(before)} to {loss_words(after)}. Such steps jump over the goal.",
         3,
     )
+
+
+def _is_made_good(facts: RunFacts) -> bool:
+    history, guessing = facts.first_phase, facts.guessing
+    return history.loss[-1] < RECOVERED * guessing and history.judged[-1] < STILL_FAR * guessing
 
 
 def is_knocked_out(facts: RunFacts) -> bool:
