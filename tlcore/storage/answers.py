@@ -24,11 +24,12 @@ _ORDERS: dict[Order, str] = {
     "answer": "said IS NULL, said, probability DESC, number",
 }
 _DAMAGED = "The answers to these pictures are missing or damaged. Delete them here, and bring the pictures again."
-_TABLE = """
-    CREATE TABLE answers (
-        number INTEGER PRIMARY KEY, name TEXT NOT NULL, said INTEGER, probability REAL, truth INTEGER,
-        probabilities BLOB NOT NULL, thumbnail BLOB NOT NULL, reason TEXT NOT NULL
-    )"""
+_TABLES = (
+    "CREATE TABLE answers (number INTEGER PRIMARY KEY, name TEXT NOT NULL, said INTEGER, probability REAL, "
+    "truth INTEGER, probabilities BLOB NOT NULL, reason TEXT NOT NULL)",
+    # Apart, so that what is sorted and filtered fits into a few pages of the file.
+    "CREATE TABLE thumbnails (number INTEGER PRIMARY KEY, thumbnail BLOB NOT NULL)",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +94,8 @@ class AnswerWriter:
         """Write an answer."""
         said = answer.said
         probability = None if said is None else answer.probabilities[said]
-        self._connection.execute(
-            f"INSERT INTO answers ({_COLUMNS}, thumbnail) VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)",
+        written = self._connection.execute(
+            f"INSERT INTO answers ({_COLUMNS}) VALUES (NULL, ?, ?, ?, ?, ?, ?)",
             (
                 answer.name,
                 said,
@@ -102,9 +103,11 @@ class AnswerWriter:
                 answer.truth,
                 np.array(answer.probabilities, np.float32).tobytes(),
                 answer.reason,
-                answer.thumbnail,
             ),
         )
+        if answer.thumbnail:
+            values = (written.lastrowid, answer.thumbnail)
+            self._connection.execute("INSERT INTO thumbnails (number, thumbnail) VALUES (?, ?)", values)
 
 
 @contextmanager
@@ -119,7 +122,8 @@ def writing_answers(path: Path) -> Iterator[AnswerWriter]:
     """
     try:
         with closing(_open_new(path)) as connection, connection:
-            connection.execute(_TABLE)
+            for statement in _TABLES:
+                connection.execute(statement)
             yield AnswerWriter(connection)
     except sqlite3.OperationalError as error:
         is_full = error.sqlite_errorcode == sqlite3.SQLITE_FULL
@@ -161,11 +165,18 @@ def read_answers(path: Path, which: AnswerFilter, order: Order, *, start: int, n
     """
     condition, values = which.where()
     query = (
-        f"SELECT {_COLUMNS}, thumbnail FROM answers WHERE reason = '' AND {condition} "
-        f"ORDER BY {_ORDERS[order]} LIMIT ? OFFSET ?"
+        f"SELECT {_COLUMNS} FROM answers WHERE reason = '' AND {condition} ORDER BY {_ORDERS[order]} LIMIT ? OFFSET ?"
     )
     with _reading(path) as connection:
-        return [replace(_answer(row), thumbnail=row[-1]) for row in connection.execute(query, (*values, number, start))]
+        return [
+            replace(_answer(row), thumbnail=_thumbnail(connection, row[0]))
+            for row in connection.execute(query, (*values, number, start)).fetchall()
+        ]
+
+
+def _thumbnail(connection: sqlite3.Connection, number: int) -> bytes:
+    found = connection.execute("SELECT thumbnail FROM thumbnails WHERE number = ?", (number,)).fetchone()
+    return b"" if found is None else bytes(found[0])
 
 
 def read_refused(path: Path, number: int) -> list[StoredAnswer]:
