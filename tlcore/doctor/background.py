@@ -37,6 +37,7 @@ LEAST_OF_CLASS = 10
 GIVEN_AWAY = 0.98
 MORE_CLEARLY = 1.4
 FILLS_THE_PICTURE = 7.0
+# In each round one class is found. Where so many are, all that is left is found at once.
 MOST_ROUNDS = 12
 _SMALLEST_PROBABILITY = 1e-7
 
@@ -74,11 +75,10 @@ def find_backgrounds(
     Raises:
         StopRequested: If the person asked to stop.
     """
-    chosen = _sample(items)
-    classes = sorted({dataset.class_index()[item.class_id] for item in chosen})
-    if len(classes) < 2:
+    chosen, index = _sample(items), dataset.class_index()
+    labels = np.array([index[item.class_id] for item in chosen], np.int64)
+    if len(np.unique(labels)) < 2:
         return ()
-    labels = np.array([dataset.class_index()[item.class_id] for item in chosen], np.int64)
     unit_of = units(items)
     _, groups = np.unique([unit_of[item.image] for item in chosen], return_inverse=True)
     with threadpool_limits(num_compute_threads()):
