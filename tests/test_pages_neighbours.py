@@ -21,6 +21,7 @@ from tlcore.errors import RunError
 from tlcore.home import DataRoot
 from tlcore.results.evaluation import VALIDATION_FILE_NAME, Evaluation, save_evaluation
 from tlcore.results.neighbours import NOT_CACHED
+from tlcore.results.prediction import no_places
 from tlcore.storage.database import writing
 from tlcore.storage.ensembles import EnsembleConfig, create_ensemble
 from tlcore.storage.jobs import claim_job, end_job
@@ -41,6 +42,7 @@ class ByColour:
     image_size = 64
     grey_range = None
     threshold = 0.0
+    places = staticmethod(no_places)
 
     def predict(self, images: Sequence[np.ndarray]) -> np.ndarray:
         means = np.array([image.mean(axis=(0, 1)) for image in images])
