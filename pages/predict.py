@@ -12,7 +12,7 @@ from pages.components.results.answers import Answer, ask_pixels, keep_answers, k
 from pages.components.results.bring_pictures import bring_pictures, pictures_at_hand
 from pages.components.results.correction import correction_of, draw_corrected
 from pages.components.results.many_pictures import many_pictures
-from pages.components.results.nearest import draw_nearest, stranger_sign, strangers_of, warn_of_stranger
+from pages.components.results.nearest import draw_nearest, strangeness_of, stranger_sign, warn_of_stranger
 from pages.components.results.prediction_table import prediction_csv
 from pages.components.results.prediction_view import show_prediction
 from pages.components.results.run_choice import choose_model
@@ -56,28 +56,34 @@ if prediction is not None:
     st.stop()
 
 why, correct = why_of_answers(model, predictor), correction_of(context, predictor, model)
-stranger_to = strangers_of(context, model)
+strangeness = strangeness_of(context, model)
 
 
 def below(answer: Answer) -> None:
     """Draw what is said of a picture that was brought, besides the answer."""
-    warn_of_stranger(stranger_to(answer))
+    warn_of_stranger(strangeness(answer))
     if correct is not None:
         correct(answer)
     why(answer)
     draw_nearest(context, model, decode_image(answer.picture))
 
 
+def is_strange(answer: Answer) -> bool | None:
+    """Tell it to the table that can be taken away."""
+    found = strangeness(answer)
+    return None if found is None else found.is_strange
+
+
 answers = kept_answers(model.id, "files")
 if show_all_answers(
-    answers, predictor, below=below, sign=lambda answer: stranger_sign(stranger_to(answer)), rival=rival
+    answers, predictor, below=below, sign=lambda answer: stranger_sign(strangeness(answer)), rival=rival
 ):
     draw_corrected(context, model, answers)
     with st.container(horizontal=True):
         if len(answers) > 1:
             st.download_button(
                 "Table of all answers (CSV)",
-                lambda: prediction_csv(predictor.class_names, answers, predictor.threshold),
+                lambda: prediction_csv(predictor.class_names, answers, predictor.threshold, is_strange),
                 "predictions.csv",
                 "text/csv",
                 icon=":material/table:",

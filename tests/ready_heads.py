@@ -18,16 +18,17 @@ from tlcore.storage.simple_heads import frozen_backbone
 MODEL = frozen_backbone(ModelConfig(image_size=64))
 
 
-def make_project_with_heads(engine: sa.Engine, home: DataRoot, owner: str) -> tuple[str, str]:
+def make_project_with_heads(engine: sa.Engine, home: DataRoot, owner: str, *, per_class: int = 12) -> tuple[str, str]:
     """Make a project that tells colours apart, and return it with the id of a model.
 
     Args:
         engine: The database.
         home: A data root in which the embedded backbone is ready for pictures of 64 pixels.
         owner: To whom it belongs.
+        per_class: Pictures of each colour; with 40 there are enough to tell what looks like none of them.
     """
     project_id = create_project(engine, owner, "Colours").id
-    dataset = coloured_dataset(home)
+    dataset = coloured_dataset(home, per_class)
     version = commit_version(engine, project_id, dataset, "made", parent=None, home=home)
     job_id = create_job(engine, "simple_heads", project_id, SimpleHeadsRequest(version, MODEL))
     job = claim_job(engine, "simple_heads")

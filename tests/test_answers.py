@@ -23,8 +23,8 @@ from tlcore.storage.answers import (
 )
 
 ANSWERS = (
-    StoredAnswer("cat/1.jpg", (0.9, 0.1), 0, b"one"),
-    StoredAnswer("cat/2.jpg", (0.25, 0.75), 0, b"two"),
+    StoredAnswer("cat/1.jpg", (0.9, 0.1), 0, b"one", strange=False),
+    StoredAnswer("cat/2.jpg", (0.25, 0.75), 0, b"two", strange=True),
     StoredAnswer("broken.jpg", reason="It is damaged."),
     StoredAnswer("3.jpg", (0.625, 0.375), None, b"three"),
     StoredAnswer("dog/4.jpg", (0.5, 0.5), 1, b"four"),
@@ -52,6 +52,7 @@ def test_everything_comes_back_in_its_order_and_alone_in_its_folder(path: Path) 
     for stored, answer in zip(all_answers(path), ANSWERS, strict=True):
         np.testing.assert_allclose(stored.probabilities, answer.probabilities, rtol=1e-6)
         assert (stored.name, stored.truth, stored.said) == (answer.name, answer.truth, answer.said)
+        assert stored.strange is answer.strange
     assert [answer.thumbnail for answer in read_answers(path, AnswerFilter(), "brought", start=1, number=2)] == [
         b"two",
         b"three",
@@ -88,11 +89,24 @@ def test_answers_are_sorted_before_they_are_paged(path: Path, order: Order, expe
         (AnswerFilter(below=0.75), ["33", "d4"]),
         (AnswerFilter(only_wrong=True), ["c2", "d4"]),
         (AnswerFilter(said=0, below=0.7, only_wrong=True), ["d4"]),
+        (AnswerFilter(only_strange=True), ["c2"]),
+        (AnswerFilter(said=0, only_strange=True), []),
     ],
 )
 def test_filters_leave_what_passes_all_of_them(path: Path, which: AnswerFilter, expected: list[str]) -> None:
     assert names(path, which) == expected
     assert count_answers(path, which) == len(expected)
+
+
+def test_answers_that_were_kept_before_pictures_were_compared_say_nothing_about_it(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("ALTER TABLE answers DROP COLUMN strange")
+    connection.close()
+    assert [answer.strange for answer in all_answers(path)] == [None] * len(ANSWERS)
+    assert names(path, AnswerFilter(only_wrong=True), "least sure") == ["d4", "c2"]
+    assert count_answers(path, AnswerFilter(only_strange=True)) == 0
+    assert [answer.reason for answer in read_refused(path, 5)] == ["It is damaged."]
+    assert [one.name for one in path.parent.iterdir()] == [path.name]
 
 
 def test_a_full_disk_leaves_nothing_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -237,7 +237,6 @@ def test_noise_is_a_stranger_and_new_pictures_of_the_colours_are_not(ready_home:
     strangers = load_strangers(found, colours, ready_home)
     assert isinstance(strangers, Strangers)
     assert strangers.judged_by == len(colours.subset("validation"))
-    assert strangers.is_rough == (strangers.judged_by < 40)
     frozen = FrozenPart(PLAIN.prefix, PLAIN.resize_mode, ready_home)
     random = np.random.default_rng(0)
     noise = [random.integers(0, 256, (64, 64, 3), np.uint8) for _ in range(5)]

@@ -13,7 +13,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from pages.components.pace import Pace
-from pages.components.results.prediction_table import answers_csv
+from pages.components.results.prediction_table import Columns, answers_csv
 from pages.server.downloads import answers_url
 from tests.page_tests import texts
 from tests.test_pages_results import (
@@ -54,7 +54,12 @@ def begin(finished: Finished, request: PredictionRequest) -> tuple[str, int]:
 
 
 def add_answers(
-    finished: Finished, answers: Sequence[StoredAnswer] = ANSWERS, *, threshold: float = 0.0, model_id: str = ""
+    finished: Finished,
+    answers: Sequence[StoredAnswer] = ANSWERS,
+    *,
+    threshold: float = 0.0,
+    model_id: str = "",
+    judged_by: int = 0,
 ) -> str:
     """Keep answers as the worker of a job does; return its id."""
     job_id, attempt = begin(finished, PredictionRequest(model_id, "import-x"))
@@ -72,6 +77,8 @@ def add_answers(
         model_id=model_id,
         threshold=threshold,
         brought="my *pets*.zip",
+        strange=sum(bool(one.strange) for one in answers) if judged_by else None,
+        judged_by=judged_by,
     )
 
     def write(path) -> None:  # type: ignore[no-untyped-def]
@@ -137,6 +144,36 @@ def test_what_folders_say_has_no_columns_where_they_say_nothing(make_finished, p
     assert list(table(page)) == ["Picture", "Answer", "Sure", "File"]
     assert "by a model that is gone" in page.subheader[0].value
     assert not [one for one in page.toggle if str(one.key).startswith("many-wrong")]
+
+
+def test_pictures_like_none_of_the_classes_are_counted_marked_and_found(make_finished, predictor) -> None:  # noqa: F811
+    finished = make_finished()
+    finished.add_run()
+    answers = [replace(one, strange=None if one.reason else one.name == "red/2.jpg") for one in ANSWERS]
+    job_id = add_answers(finished, answers, judged_by=12)
+    page = open_answers(finished, job_id)
+    [said] = [one for one in page.markdown if "like none of your classes" in one.value]
+    assert said.value == "**1 of 3 pictures** looks like none of your classes."
+    assert "95 in 100 of your validation pictures" in said.help
+    assert "There are only 12 validation pictures" in said.help
+    assert table(page)["Like none of your classes"] == ["no", "yes", "no"]
+    page.toggle(key=f"many-strange-{job_id}").set_value(True).run()
+    assert table(page)["File"] == ["red/2.jpg"]
+    assert "1 of 3 answers" in texts(page)
+
+
+def test_where_no_picture_is_like_none_of_the_classes_there_is_nothing_to_filter(
+    make_finished,  # noqa: F811
+    predictor,  # noqa: F811
+) -> None:
+    finished = make_finished()
+    finished.add_run()
+    page = open_answers(finished, add_answers(finished, [replace(ANSWERS[0], strange=False)], judged_by=40))
+    [said] = [one for one in page.markdown if "like none of your classes" in one.value]
+    assert said.value == "**0 of 1 picture** looks like none of your classes."
+    assert "There are only" not in said.help
+    assert table(page)["Like none of your classes"] == ["no"]
+    assert not [one for one in page.toggle if str(one.key).startswith("many-strange")]
 
 
 def test_below_the_threshold_the_table_says_i_do_not_know(make_finished, predictor) -> None:  # noqa: F811
@@ -244,6 +281,13 @@ def test_the_table_as_a_file_is_safe_whole_and_for_its_owner_alone(make_finished
         ["'=1+1.jpg", "I don't know", "green", "0.600000", "", "0.400000", "0.600000", ""],
         ["red/broken.jpg", "", "", "", "", "", "", "It is damaged."],
     ]
+    job_id = add_answers(finished, [replace(ANSWERS[2], strange=True), ANSWERS[3]], judged_by=40)
+    rows = list(csv.reader(io.StringIO(get(answers_url(job_id)).content.decode("utf-8-sig"))))
+    assert rows == [  # no folder says a class
+        ["file", "answer", "probability", "like none of your classes", "red", "green", "refused because"],
+        ["'=1+1.jpg", "green", "0.600000", "yes", "0.400000", "0.600000", ""],
+        ["red/broken.jpg", "", "", "", "", "", "It is damaged."],
+    ]
     other = "lab_user=" + "p" * 24
     unknown = get(answers_url("nothing"))
     assert unknown.status == 404
@@ -257,6 +301,6 @@ def test_the_table_as_a_file_is_safe_whole_and_for_its_owner_alone(make_finished
 
 
 def test_a_class_that_acts_as_a_formula_is_defused_in_the_file() -> None:
-    lines = list(answers_csv(("=cmd", "b"), [StoredAnswer("+1.jpg", (0.9, 0.1), 0)]))
+    lines = list(answers_csv(Columns(("=cmd", "b"), folders=True), [StoredAnswer("+1.jpg", (0.9, 0.1), 0)]))
     assert lines[0].startswith("\ufefffile,answer,probability,folder says,'=cmd,b,")
     assert lines[1].startswith("'+1.jpg,'=cmd,0.900000,'=cmd,")

@@ -1062,6 +1062,15 @@ def test_the_table_has_one_line_per_picture_and_refused_ones_their_reason() -> N
     assert rows[2] == ["'-b.png", "", "", "", "", "It is empty."]
 
 
+def test_the_table_says_what_looks_like_none_of_the_classes_where_that_is_known() -> None:
+    answers = [Answer(name, probabilities=(0.25, 0.75)) for name in ("shoe.png", "cat.png")]
+    answers.append(Answer("c.png", reason="No."))
+    text = prediction_csv(["cat", "dog"], answers, is_strange=lambda answer: answer.name == "shoe.png")
+    rows = list(csv.reader(io.StringIO(text.removeprefix("\ufeff"))))
+    assert [row[3] for row in rows] == ["like none of your classes", "yes", "no", ""]
+    assert {len(row) for row in rows} == {7}
+
+
 def test_probability_bars_are_ranked_coloured_and_name_the_rest() -> None:
     probabilities = [0.0, 0.1, 0.6, 0.02, 0.03, 0.05, 0.05, 0.05, 0.05, 0.05]
     figure = probability_figure(probabilities, [f"c{index}" for index in range(10)], [f"#{i:06x}" for i in range(10)])

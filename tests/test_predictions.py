@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from tests.coloured_pictures import COLOURS, RecordingProgress, picture, png
 from tests.queued_run import create_run
-from tests.ready_heads import make_project_with_heads
+from tests.ready_heads import MODEL, make_project_with_heads
 from tests.ready_projects import wait_for_end
 from tlcore.backup import restore_backup, save_backup
 from tlcore.config import RunConfig, TrainingConfig
@@ -27,13 +27,13 @@ from tlcore.home import DataRoot
 from tlcore.intake.archives.archive import Refusal
 from tlcore.jobs import control, prediction_task
 from tlcore.jobs.control import start_job
-from tlcore.jobs.prediction_task import answer_pictures, find_predictor
+from tlcore.jobs.prediction_task import answer_pictures, find_predictor, find_strangers
 from tlcore.jobs.worker import WorkerContext
 from tlcore.progress import TerminalProgress
 from tlcore.results.prediction import Predictor
 from tlcore.storage.answers import AnswerFilter, all_answers, count_answers, read_answers
 from tlcore.storage.database import open_database
-from tlcore.storage.datasets import commit_version
+from tlcore.storage.datasets import commit_version, content_path, get_version
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.ensembles import EnsembleConfig, create_ensemble
 from tlcore.storage.jobs import claim_job, create_job, end_job, get_job, has_job
@@ -246,17 +246,42 @@ def real_lab(ready_home: DataRoot, monkeypatch: pytest.MonkeyPatch):  # type: ig
     monkeypatch.setattr(control, "RUNNER_MODULE", "tests.workers.quick_runner")
     before = set(psutil.Process().children(recursive=True))
     engine = open_database(ready_home)
-    yield Lab(engine, ready_home, *make_project_with_heads(engine, ready_home, "ann"))
+    yield Lab(engine, ready_home, *make_project_with_heads(engine, ready_home, "ann", per_class=40))
     for process in set(psutil.Process().children(recursive=True)) - before:
         with suppress(psutil.Error):
             process.kill()
             process.wait(5)
 
 
+def noise(number: int) -> np.ndarray:
+    return np.random.default_rng(number).integers(0, 256, (64, 64, 3), np.uint8)
+
+
+def test_strangers_are_told_for_heads_runs_and_groups_and_not_without_features(ready_home: DataRoot) -> None:
+    engine = open_database(ready_home)
+    project_id, head = make_project_with_heads(engine, ready_home, "ann", per_class=40)
+    run = create_run(engine, project_id, 1, RunConfig(model=MODEL))
+    other = create_run(engine, project_id, 1, RunConfig(model=replace(MODEL, image_size=96)))
+    pair = EnsembleConfig((other, run), (0.5, 0.5))
+    group = create_ensemble(engine, project_id, "Group", 1, pair, test_correct=0, test_total=0)
+    job_id = create_job(engine, "prediction", project_id)
+    context = WorkerContext(engine, ready_home, job_id, 1, RecordingProgress())  # type: ignore[arg-type]
+    for model_id in (head, run, group):  # of the group by the features of its second run
+        found = find_strangers(context, model_id)
+        assert found is not None
+        assert found.is_strange(noise(1))
+        assert not found.is_strange(picture("red", 1))  # it was learned from, or judged by
+    assert find_strangers(context, other) is None  # no features of pictures of 96 pixels
+    assert find_strangers(context, "nothing") is None
+    content_path(get_version(engine, project_id, 1).content, ready_home).write_bytes(b"damaged")
+    assert find_strangers(context, head) is None
+
+
 def test_a_real_worker_answers_without_tensorflow_stops_when_asked_and_says_that_a_model_is_gone(real_lab: Lab) -> None:
     lab = real_lab
     files = [(f"{colour}/{n}.png", png(picture(colour, 100 + n))) for colour in COLOURS for n in range(4)]
     start = partial(start_job, lab.engine, lab.home, "prediction", lab.project_id)
+    files += [(f"noise {n}.png", png(noise(n))) for n in range(3)]
     answered = start(lab.request(archive=zipped(files)))
     lost = start(replace(lab.request(files=files[:1]), model_id="gone"))
     many = start(lab.request(archive=zipped([(f"{n}.png", files[0][1]) for n in range(6000)])))
@@ -274,7 +299,12 @@ def test_a_real_worker_answers_without_tensorflow_stops_when_asked_and_says_that
         True,
     )
     stopped, finished = read_predictions(lab.engine, lab.project_id)[0]
-    assert (finished.summary.answered, finished.summary.known, finished.summary.correct) == (12, 12, 12)
+    assert (finished.summary.answered, finished.summary.known, finished.summary.correct) == (15, 12, 12)
+    strange = {one.name for one in all_answers(answers_path(answered, lab.home)) if one.strange}
+    assert {name for name in strange if "/" not in name} == {"noise 0.png", "noise 1.png", "noise 2.png"}
+    assert len(strange) <= 5  # about one in twenty of the others
+    assert finished.summary.strange == len(strange)
+    assert finished.summary.judged_by == 18
     assert 0 < stopped.summary.answered < 6000
     assert not any(lab.home.imports_dir.glob("*"))
     assert {path.name for path in lab.home.predictions_dir.iterdir()} == {answered, many}

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from pages.components.results.prediction_table import answers_csv
+from pages.components.results.prediction_table import Columns, answers_csv
 from tlcore.errors import NotFoundError, UnreadableError
 from tlcore.home import DataRoot
 from tlcore.results.prediction_code import LABELS_FILE, MODEL_FILE, PIXELS_FILE, README_FILE
@@ -73,7 +73,9 @@ def answers_route(owner_of: Callable[[Headers], str | None]) -> Route:
         if found is None:
             return _not_found()
         path = answers_path(found.job_id, DataRoot.configured())
-        lines = answers_csv(found.summary.class_names, all_answers(path), found.summary.threshold)
+        summary = found.summary
+        columns = Columns(summary.class_names, summary.threshold, summary.strange is not None, bool(summary.known))
+        lines = answers_csv(columns, all_answers(path))
         try:
             count_answers(path, AnswerFilter())  # a damaged file is said now, not in the middle of the table
         except UnreadableError as error:

@@ -7,8 +7,8 @@ import os
 import shutil
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
-from dataclasses import replace
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tlcore.errors import DatasetError, ImageError, NotFoundError, RunError
+from tlcore.errors import DatasetError, ImageError, NotFoundError, RunError, TransferLabError
 from tlcore.home import write_atomically
 from tlcore.intake.archives.archive import Refusal
 from tlcore.intake.names import similarity_key, some
@@ -28,16 +28,20 @@ from tlcore.jobs.worker import WorkerContext
 from tlcore.progress import StopRequested, in_order
 from tlcore.results.calibration import calibrated
 from tlcore.results.ensembles import ensemble_predictor
+from tlcore.results.neighbours import Comparison, FrozenPart, Neighbours, first_comparable, load_neighbours
 from tlcore.results.prediction import Predictor, load_predictor
+from tlcore.results.strangers import Strangers, load_strangers
 from tlcore.settings.words import count
 from tlcore.simple_heads.prediction import load_simple_head_predictor
 from tlcore.storage.answers import AnswerWriter, StoredAnswer, writing_answers
-from tlcore.storage.ensembles import list_ensembles
+from tlcore.storage.datasets import get_version, load_dataset
+from tlcore.storage.ensembles import Ensemble
 from tlcore.storage.jobs import JobState
+from tlcore.storage.models import Model, find_model, members_of
 from tlcore.storage.predictions import answers_path
 from tlcore.storage.requests import PredictionRequest, PredictionSummary
-from tlcore.storage.runs import get_run
-from tlcore.storage.simple_heads import list_simple_heads, simple_head_dir
+from tlcore.storage.runs import list_runs
+from tlcore.storage.simple_heads import TrainedSimpleHead, simple_head_dir
 from tlcore.storage.staging import remove_staging_dir
 
 THUMBNAIL_SIDE = 96
@@ -54,6 +58,7 @@ def answer_pictures(context: WorkerContext) -> tuple[JobState, str]:
     try:
         context.progress.phase("opening", subject="the model")
         predictor = calibrated(find_predictor(context, request.model_id), request.temperature)
+        strangers = find_strangers(context, request.model_id)
         with ExitStack() as stack:
             listing = Listing(refused=list(request.refused))
             folders: list[tuple[str, ...]] = []
@@ -64,7 +69,7 @@ def answer_pictures(context: WorkerContext) -> tuple[JobState, str]:
                 folders += [found.path_parts[outermost:-1] for found in listing.found[len(folders) :]]
             if not listing.found and not listing.refused:
                 raise DatasetError("No pictures were found. Bring JPEG or PNG files, or a ZIP file with some inside.")
-            asking = _Asking(context, predictor, listing, folders)
+            asking = _Asking(context, predictor, listing, folders, strangers)
             write_atomically(path, asking.write)
         summary = replace(asking.summary, model_id=request.model_id, threshold=request.threshold)
         context.answer(replace(summary, brought=_brought(request)))
@@ -91,21 +96,55 @@ def find_predictor(context: WorkerContext, model_id: str) -> Predictor:
     Raises:
         RunError: If there is none of this id, or its files are missing or damaged.
     """
-    home = context.home
-    group = next((one for one in list_ensembles(context.engine, context.project_id) if one.id == model_id), None)
-    if group is not None:
-        members = [load_predictor(home.run_dir(run_id), home) for run_id in group.config.run_ids]
-        return ensemble_predictor(members, group.config.weights)
-    for head in list_simple_heads(context.engine, context.project_id):
-        if head.id == model_id:
-            return load_simple_head_predictor(simple_head_dir(head.job_id, head.result.kind, home), home)
+    home, model = context.home, _model(context, model_id)
+    if isinstance(model, Ensemble):
+        members = [load_predictor(home.run_dir(run_id), home) for run_id in model.config.run_ids]
+        return ensemble_predictor(members, model.config.weights)
+    if isinstance(model, TrainedSimpleHead):
+        return load_simple_head_predictor(simple_head_dir(model.job_id, model.result.kind, home), home)
+    return load_predictor(home.run_dir(model.id), home)
+
+
+def _model(context: WorkerContext, model_id: str) -> Model:
     try:
-        run = get_run(context.engine, model_id)
+        return find_model(context.engine, context.project_id, model_id)
     except NotFoundError as error:
         raise RunError(_GONE) from error
-    if run.job.project_id != context.project_id:  # the id came from a browser
-        raise RunError(_GONE)
-    return load_predictor(home.run_dir(run.id), home)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FoundStrangers:
+    """What tells, of any picture, whether it looks like none of a model's classes.
+
+    Attributes:
+        strangers: The training pictures, and the limit.
+        frozen: The frozen part.
+    """
+
+    strangers: Strangers
+    frozen: FrozenPart
+
+    def is_strange(self, pixels: NDArray[np.uint8]) -> bool:
+        """Whether it does; the pixels are uint8 RGB of shape `(height, width, 3)`."""
+        return self.strangers.is_strange(self.frozen.vector(pixels))
+
+
+def find_strangers(context: WorkerContext, model_id: str) -> FoundStrangers | None:
+    """Return what tells pictures that look like none of a model's classes; `None` where nothing can."""
+    home, project_id = context.home, context.project_id
+    with suppress(TransferLabError):  # without features, or with a damaged list of pictures
+        model = _model(context, model_id)
+        dataset = load_dataset(get_version(context.engine, project_id, model.version).content, home)
+
+        def load(compared: tuple[Comparison, ...]) -> tuple[Neighbours, FrozenPart]:
+            neighbours = load_neighbours(dataset, compared, home)
+            comparison = neighbours.comparison
+            return neighbours, FrozenPart(comparison.prefix, comparison.resize_mode, home)
+
+        _, (neighbours, frozen) = first_comparable(members_of(model, list_runs(context.engine, project_id)), load)
+        strangers = load_strangers(neighbours, dataset, home)
+        return None if strangers is None else FoundStrangers(strangers, frozen)
+    return None
 
 
 class _Asking:
@@ -116,6 +155,7 @@ class _Asking:
         predictor: Who is asked.
         listing: What was brought.
         folders: Those around each file that was found.
+        strangers: What tells pictures that look like none of the classes; `None` where nothing can.
     """
 
     def __init__(
@@ -124,11 +164,12 @@ class _Asking:
         predictor: Predictor,
         listing: Listing,
         folders: Sequence[tuple[str, ...]],
+        strangers: FoundStrangers | None,
     ) -> None:
         self._progress, self._predictor, self._listing = context.progress, predictor, listing
-        self._folders = folders
+        self._folders, self._strangers = folders, strangers
         self._truths = {similarity_key(name): index for index, name in enumerate(predictor.class_names)}
-        self._answered = self._refused = self._known = self._correct = 0
+        self._answered = self._refused = self._known = self._correct = self._strange = 0
         self.was_stopped = False
 
     @property
@@ -137,7 +178,10 @@ class _Asking:
         predictor = self._predictor
         counts = self._answered, self._refused, self._known, self._correct
         aside = len(self._listing.aside) + len(self._listing.label_files)
-        return PredictionSummary(predictor.class_names, predictor.class_colors, *counts, aside)
+        summary = PredictionSummary(predictor.class_names, predictor.class_colors, *counts, aside)
+        if self._strangers is None:
+            return summary
+        return replace(summary, strange=self._strange, judged_by=self._strangers.strangers.judged_by)
 
     def write(self, path: Path) -> None:
         """Write the answers to a new file; a wish to stop ends it early."""
@@ -160,6 +204,7 @@ class _Asking:
         self._answered += not answer.reason
         self._known += answer.truth is not None
         self._correct += answer.truth is not None and answer.truth == answer.said
+        self._strange += bool(answer.strange)
 
     def _answers(self) -> Generator[StoredAnswer, None, None]:
         """Yield the answer to each file; the next few are decoded meanwhile."""
@@ -175,7 +220,9 @@ class _Asking:
                 else:
                     probabilities = self._predictor.predict([pixels])[0]
                     truth = truth_of(folders, self._truths)
-                    yield StoredAnswer(found.name, tuple(probabilities.tolist()), truth, _thumbnail(pixels))
+                    strange = None if self._strangers is None else self._strangers.is_strange(pixels)
+                    small = _thumbnail(pixels)
+                    yield StoredAnswer(found.name, tuple(probabilities.tolist()), truth, small, strange=strange)
 
 
 def truth_of(folders: Sequence[str], truths: Mapping[str, int]) -> int | None:

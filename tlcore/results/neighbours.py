@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,10 @@ from tlcore.home import DataRoot
 from tlcore.images.resizing import resize_image
 from tlcore.images.views import ViewRequest, view_of_epoch
 from tlcore.model.cut import PIXELS, Prefix, plan_model
-from tlcore.storage.simple_heads import frozen_backbone
+from tlcore.storage.runs import Run
+from tlcore.storage.simple_heads import TrainedSimpleHead, frozen_backbone
+
+Loaded = TypeVar("Loaded")
 
 NUM_NEIGHBOURS = 5
 """How many training pictures are shown, and how many say how strange a picture is."""
@@ -48,6 +52,7 @@ ONLY_ITS_OWN = (
     "The features of this model's training pictures are not on this computer any more. "
     "Train it again: that computes them."
 )
+MEMBERS_GONE = "The runs of this group were deleted. Make a new group."
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +209,27 @@ def load_neighbours(dataset: Dataset, compared: Sequence[Comparison], home: Data
             return Neighbours(comparison, items, names, vectors, len(training))
     # Simple heads look at the pictures as they are, through the whole backbone.
     raise RunError(NOT_CACHED if any(one.is_whole and not one.has_views for one in compared) else ONLY_ITS_OWN)
+
+
+def first_comparable(
+    members: Sequence[Run | TrainedSimpleHead], load: Callable[[tuple[Comparison, ...]], Loaded]
+) -> tuple[Run | TrainedSimpleHead, Loaded]:
+    """Return the first model of a group by whose features pictures can be compared, and what was loaded for that.
+
+    Args:
+        members: From `tlcore.storage.models.members_of`; the one model that is no group.
+        load: Takes what `comparisons` says of a member, and reads what is needed, such as with `load_neighbours`.
+
+    Raises:
+        RunError: If there are no features of any of them, as `load` said of the last one.
+    """
+    missing = RunError(MEMBERS_GONE)
+    for member in members:
+        try:
+            return member, load(comparisons(member.model if isinstance(member, TrainedSimpleHead) else member.config))
+        except RunError as error:
+            missing = error
+    raise missing
 
 
 def even_share(comparison: Comparison, items: Sequence[Item], at_most: int = sys.maxsize) -> Sequence[Item]:

@@ -36,11 +36,6 @@ class Strangers:
     limit: float
     judged_by: int
 
-    @property
-    def is_rough(self) -> bool:
-        """Whether there were too few validation pictures to trust the limit."""
-        return self.judged_by < ENOUGH_VALIDATION
-
     def is_strange(self, vector: NDArray[np.float32]) -> bool:
         """Whether a picture is less like the training pictures than 95 in 100 validation pictures.
 

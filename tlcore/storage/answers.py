@@ -16,7 +16,7 @@ from tlcore.errors import UnreadableError
 
 Order = Literal["brought", "least sure", "surest", "answer"]
 
-_COLUMNS = "number, name, said, probability, truth, probabilities, reason"
+_COLUMNS = "number, name, said, probability, truth, probabilities, reason, strange"
 _ORDERS: dict[Order, str] = {
     "brought": "number",
     "least sure": "probability IS NULL, probability, number",
@@ -26,7 +26,7 @@ _ORDERS: dict[Order, str] = {
 _DAMAGED = "The answers to these pictures are missing or damaged. Delete them here, and bring the pictures again."
 _TABLES = (
     "CREATE TABLE answers (number INTEGER PRIMARY KEY, name TEXT NOT NULL, said INTEGER, probability REAL, "
-    "truth INTEGER, probabilities BLOB NOT NULL, reason TEXT NOT NULL)",
+    "truth INTEGER, probabilities BLOB NOT NULL, reason TEXT NOT NULL, strange INTEGER)",
     # Apart, so that what is sorted and filtered fits into a few pages of the file.
     "CREATE TABLE thumbnails (number INTEGER PRIMARY KEY, thumbnail BLOB NOT NULL)",
 )
@@ -42,6 +42,7 @@ class StoredAnswer:
         truth: Index of the class that its folder names; `None` where none does.
         thumbnail: A small JPEG file; empty when refused, and where it is not asked for.
         reason: Why it was refused; empty when it was not.
+        strange: Whether it looks like none of the classes; `None` where nothing could say so.
     """
 
     name: str
@@ -49,6 +50,7 @@ class StoredAnswer:
     truth: int | None = None
     thumbnail: bytes = b""
     reason: str = ""
+    strange: bool | None = None
 
     @property
     def said(self) -> int | None:
@@ -64,11 +66,13 @@ class AnswerFilter:
         said: Index of the class that the model said.
         below: Only answers whose probability is less than this, in `[0, 1]`.
         only_wrong: Only those whose folder names another class.
+        only_strange: Only those that look like none of the classes.
     """
 
     said: int | None = None
     below: float | None = None
     only_wrong: bool = False
+    only_strange: bool = False
 
     def where(self) -> tuple[str, list[float]]:
         """Return the condition in SQL, and its values."""
@@ -81,6 +85,8 @@ class AnswerFilter:
             values.append(self.below)
         if self.only_wrong:
             conditions.append("truth <> said")
+        if self.only_strange:
+            conditions.append("strange")
         return " AND ".join(conditions), values
 
 
@@ -95,7 +101,7 @@ class AnswerWriter:
         said = answer.said
         probability = None if said is None else answer.probabilities[said]
         written = self._connection.execute(
-            f"INSERT INTO answers ({_COLUMNS}) VALUES (NULL, ?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO answers ({_COLUMNS}) VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)",
             (
                 answer.name,
                 said,
@@ -103,6 +109,7 @@ class AnswerWriter:
                 answer.truth,
                 np.array(answer.probabilities, np.float32).tobytes(),
                 answer.reason,
+                answer.strange,
             ),
         )
         if answer.thumbnail:
@@ -198,15 +205,25 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
         # Immutable: no lock and no other file beside it. A download reads on in whatever thread is free.
         address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
         with closing(sqlite3.connect(address, uri=True, check_same_thread=False)) as connection:
+            if not any(column[1] == "strange" for column in connection.execute("PRAGMA table_info(answers)")):
+                # Kept before pictures were compared. In memory: beside the file nothing may be written.
+                connection.execute("PRAGMA temp_store = MEMORY")
+                connection.execute("CREATE TEMP VIEW answers AS SELECT *, NULL AS strange FROM main.answers")
             yield connection
     except sqlite3.Error as error:
         raise UnreadableError(_DAMAGED) from error
 
 
 def _answer(row: tuple[object, ...]) -> StoredAnswer:
-    _, name, _, _, truth, probabilities, reason, *_ = row
+    _, name, _, _, truth, probabilities, reason, strange = row
     try:
         values = np.frombuffer(probabilities, np.float32)  # type: ignore[call-overload]
     except (ValueError, TypeError) as error:
         raise UnreadableError(_DAMAGED) from error
-    return StoredAnswer(str(name), tuple(values.tolist()), None if truth is None else int(str(truth)), b"", str(reason))
+    return StoredAnswer(
+        str(name),
+        tuple(values.tolist()),
+        None if truth is None else int(str(truth)),
+        reason=str(reason),
+        strange=None if strange is None else bool(strange),
+    )

@@ -163,6 +163,8 @@ class PredictionSummary:
         model_id: Who was asked.
         threshold: As of the request.
         brought: The names of the archives and folders that came, in a few words; empty when there were none.
+        strange: Answered pictures that look like none of the classes; `None` where nothing could say so.
+        judged_by: How many validation pictures told what is still usual; 0 where nothing could.
     """
 
     class_names: tuple[str, ...]
@@ -175,6 +177,8 @@ class PredictionSummary:
     model_id: str = ""
     threshold: float = 0.0
     brought: str = ""
+    strange: int | None = None
+    judged_by: int = 0
 
 
 @dataclass(frozen=True, slots=True)

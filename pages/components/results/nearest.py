@@ -17,9 +17,10 @@ from pages.components.results.trained_models import Model
 from pages.components.state import Context
 from pages.components.text import count, label, plain
 from tlcore.config import ResizeMode
-from tlcore.errors import ImageError, RunError, TransferLabError
+from tlcore.errors import ImageError, TransferLabError
 from tlcore.home import DataRoot
 from tlcore.storage.ensembles import Ensemble
+from tlcore.storage.models import members_of
 from tlcore.storage.runs import Run
 from tlcore.storage.simple_heads import TrainedSimpleHead
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from tlcore.results.neighbours import Comparison, FrozenPart, Neighbours
     from tlcore.results.strangers import Strangers
 
+UNUSUAL = "less like your training pictures than 95 in 100 of your validation pictures"
+"""What a picture is that looks like none of the classes; also said of several."""
 NAME_LENGTH = 16
 """A longer class name is cut below a small picture; the sentence has it in full."""
 
@@ -122,8 +125,21 @@ def draw_nearest(context: Context, model: Model, picture: NDArray[np.uint8] | st
             show_nearest(context, model, picture)
 
 
-def strangers_of(context: Context, model: Model) -> Callable[[Answer], Strangers | None]:
-    """Return what says by what a brought picture is a stranger; `None` where it is none, or nothing can say so.
+@dataclass(frozen=True, slots=True)
+class Strangeness:
+    """Whether a picture looks like none of a model's classes.
+
+    Attributes:
+        is_strange: Whether it does.
+        judged_by: How many validation pictures told what is still usual.
+    """
+
+    is_strange: bool
+    judged_by: int
+
+
+def strangeness_of(context: Context, model: Model) -> Callable[[Answer], Strangeness | None]:
+    """Return what says whether a brought picture looks like none of the classes; `None` where nothing can say so.
 
     Nothing is read before it is asked for the first time, and the features are looked for once, found or not.
     """
@@ -137,35 +153,39 @@ def strangers_of(context: Context, model: Model) -> Callable[[Answer], Strangers
             return None if strangers is None else (alike, strangers)
         return None
 
-    def stranger_to(answer: Answer) -> Strangers | None:
+    def strangeness(answer: Answer) -> Strangeness | None:
         found = told()
         if found is None:
             return None
         alike, strangers = found
-        return strangers if _picture_is_strange(answer.picture, alike.key, alike.frozen, strangers) else None
+        is_strange = _picture_is_strange(answer.picture, alike.key, alike.frozen, strangers)
+        return Strangeness(is_strange, strangers.judged_by)
 
-    return stranger_to
-
-
-def warn_of_stranger(strangers: Strangers | None) -> None:
-    """Say below an answer that its picture looks like none of the model's classes, where it is a stranger."""
-    if strangers is None:
-        return
-    rough = (
-        f" There are only {count(strangers.judged_by, 'validation picture')} to tell by, so this is rough."
-        if strangers.is_rough
-        else ""
-    )
-    st.warning(
-        "**This looks like none of your classes**: it is less like your training pictures than 95 in 100 of your "
-        f"validation pictures. Do not trust the answer.{rough}",
-        icon=":material/person_search:",
-    )
+    return strangeness
 
 
-def stranger_sign(strangers: Strangers | None) -> None:
-    """Draw a few words below one answer of many, where its picture is a stranger."""
-    if strangers is not None:
+def warn_of_stranger(found: Strangeness | None) -> None:
+    """Say below an answer that its picture looks like none of the model's classes, where it does."""
+    if found is not None and found.is_strange:
+        st.warning(
+            f"**This looks like none of your classes**: it is {UNUSUAL}. Do not trust the answer."
+            f"{rough_words(found.judged_by)}",
+            icon=":material/person_search:",
+        )
+
+
+def rough_words(judged_by: int) -> str:
+    """Return a sentence, with a space in front, where so few validation pictures say little; else nothing."""
+    from tlcore.results.strangers import ENOUGH_VALIDATION
+
+    if judged_by >= ENOUGH_VALIDATION:
+        return ""
+    return f" There are only {count(judged_by, 'validation picture')} to tell by, so this is rough."
+
+
+def stranger_sign(found: Strangeness | None) -> None:
+    """Draw a few words below one answer of many, where its picture looks like none of the classes."""
+    if found is not None and found.is_strange:
         st.caption(":material/person_search: like none of your classes")
 
 
@@ -176,29 +196,17 @@ def _alike_of(context: Context, model: Model) -> Alike:
         RunError: If there are no features to compare by, with what to do.
         TransferLabError: If the list of pictures is damaged.
     """
-    from tlcore.results.neighbours import comparisons
+    from tlcore.results.neighbours import first_comparable
 
     dataset = context.dataset_of(context.project, model.version)
-    missing = RunError("The runs of this group were deleted. Make a new group.")
-    for member in _members(context, model):
-        compared = comparisons(member.model if isinstance(member, TrainedSimpleHead) else member.config)
-        try:
-            neighbours = _load_neighbours(context.project.id, model.version, compared, context.home, dataset)
-            comparison = neighbours.comparison
-            frozen = _frozen_part(comparison.prefix, comparison.resize_mode, context.home)
-        except RunError as error:
-            missing = error
-        else:
-            return Alike((context.project.id, model.version, comparison), neighbours, frozen, member)
-    raise missing
 
+    def load(compared: tuple[Comparison, ...]) -> tuple[Neighbours, FrozenPart]:
+        neighbours = _load_neighbours(context.project.id, model.version, compared, context.home, dataset)
+        comparison = neighbours.comparison
+        return neighbours, _frozen_part(comparison.prefix, comparison.resize_mode, context.home)
 
-def _members(context: Context, model: Model) -> list[Run | TrainedSimpleHead]:
-    if not isinstance(model, Ensemble):
-        return [model]
-    runs = {run.id: run for run in context.runs}
-    pairs = zip(model.config.run_ids, model.config.weights, strict=True)
-    return [runs[run_id] for run_id, weight in pairs if weight and run_id in runs]
+    member, (neighbours, frozen) = first_comparable(members_of(model, context.runs), load)
+    return Alike((context.project.id, model.version, neighbours.comparison), neighbours, frozen, member)
 
 
 @st.cache_resource(max_entries=6, show_spinner=False)

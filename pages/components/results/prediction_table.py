@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pages.components.results.answers import DO_NOT_KNOW, Answer
@@ -12,6 +13,8 @@ from pages.components.results.answers import DO_NOT_KNOW, Answer
 if TYPE_CHECKING:
     from tlcore.storage.answers import StoredAnswer
 
+STRANGE = "Like none of your classes"
+"""The head of the column, on the page and in the file."""
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet program takes a text that begins like this for a formula and runs it."""
 
@@ -22,57 +25,99 @@ def defused(text: str) -> str:
     return f"'{text}" if risky else text
 
 
-def prediction_csv(class_names: Sequence[str], answers: Iterable[Answer], threshold: float = 0.0) -> str:
-    """Return a CSV table with one line per picture.
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Which columns a table of answers has.
 
-    Args:
-        class_names: Names in the order of the probabilities.
-        answers: What the model said to each picture, or why it was refused.
-        threshold: Less probable answers are `I don't know`, and what the model would have said stands beside it.
-
-    Returns:
-        Columns `file`, `answer`, `best guess` when there is a threshold, `probability`, one per class, and `refused
-        because`. It begins with a byte order mark, by which Excel knows that it is UTF-8.
+    Attributes:
+        class_names: Names in the order of the probabilities; each is a column.
+        threshold: Less probable answers are `I don't know`, and what the model would have said stands beside it; 0 for
+            none.
+        strange: Whether something could say which pictures look like none of the classes.
+        folders: Whether folders around pictures say classes.
     """
-    import pandas as pd  # 0.3 s: not with the page, which needs it for the button only
 
-    cells: list[list[str]] = []
-    for answer in answers:
-        said = [""] * (2 + bool(threshold) + len(class_names))
-        if not answer.reason:
-            numbers = [f"{value:.6f}" for value in answer.probabilities]
-            best = class_names[answer.best]
-            told = DO_NOT_KNOW if answer.probabilities[answer.best] < threshold else best
-            said = [told, *([best] if threshold else []), numbers[answer.best], *numbers]
-        cells.append([answer.name, *said, answer.reason])
-    header = ["file", "answer", *(["best guess"] if threshold else []), "probability", *class_names, "refused because"]
-    table = pd.DataFrame(cells, columns=[defused(name) for name in header], dtype=str)
-    return "\ufeff" + table.map(defused).to_csv(index=False, lineterminator="\r\n")
+    class_names: Sequence[str]
+    threshold: float = 0.0
+    strange: bool = False
+    folders: bool = False
+
+    def header(self) -> list[str]:
+        """Return the heads of the columns."""
+        return [
+            "file",
+            "answer",
+            *(["best guess"] if self.threshold else []),
+            "probability",
+            *([STRANGE.lower()] if self.strange else []),
+            *(["folder says"] if self.folders else []),
+            *self.class_names,
+            "refused because",
+        ]
+
+    def cells(self, answer: StoredAnswer) -> list[str]:
+        """Return the line of a picture; of one that was refused, its name and the reason."""
+        said = answer.said
+        if said is None:
+            return [answer.name, *[""] * (len(self.header()) - 2), answer.reason]
+        numbers = [f"{value:.6f}" for value in answer.probabilities]
+        best = self.class_names[said]
+        is_known = answer.probabilities[said] >= self.threshold
+        return [
+            answer.name,
+            best if is_known else DO_NOT_KNOW,
+            *([best] if self.threshold else []),
+            numbers[said],
+            *([yes_or_no(answer.strange)] if self.strange else []),
+            *(["" if answer.truth is None else self.class_names[answer.truth]] if self.folders else []),
+            *numbers,
+            "",
+        ]
 
 
-def answers_csv(class_names: Sequence[str], answers: Iterable[StoredAnswer], threshold: float = 0.0) -> Iterator[str]:
-    """Yield the lines of a CSV table of any length, as of `prediction_csv`.
+def yes_or_no(value: bool | None) -> str:
+    """Return a cell that says whether something is so; empty where that is not known."""
+    return "" if value is None else "yes" if value else "no"
+
+
+def answers_csv(columns: Columns, answers: Iterable[StoredAnswer]) -> Iterator[str]:
+    """Yield the lines of a CSV table of any length.
 
     Args:
-        class_names: Names in the order of the probabilities.
+        columns: What stands in it.
         answers: What the model said to each picture, or why it was refused.
-        threshold: As of `prediction_csv`.
 
     Yields:
-        The columns of `prediction_csv`, with `folder says` before those of the classes.
+        The heads, then a line for each picture. The first begins with a byte order mark, by which Excel knows that it
+        is UTF-8.
     """
-    guess = ["best guess"] if threshold else []
-    yield "\ufeff" + _line(["file", "answer", *guess, "probability", "folder says", *class_names, "refused because"])
+    yield "\ufeff" + _line(columns.header())
     for answer in answers:
-        said = answer.said
-        cells = [""] * (len(class_names) + len(guess) + 3)
-        if said is not None:
-            numbers = [f"{value:.6f}" for value in answer.probabilities]
-            truth = "" if answer.truth is None else class_names[answer.truth]
-            best = class_names[said]
-            told = DO_NOT_KNOW if answer.probabilities[said] < threshold else best
-            cells = [told, *([best] if threshold else []), numbers[said], truth, *numbers]
-        yield _line([answer.name, *cells, answer.reason])
+        yield _line(columns.cells(answer))
+
+
+def prediction_csv(
+    class_names: Sequence[str],
+    answers: Iterable[Answer],
+    threshold: float = 0.0,
+    is_strange: Callable[[Answer], bool | None] = lambda _answer: None,
+) -> str:
+    """Return such a table of pictures that were brought to the page.
+
+    Args:
+        class_names: Names in the order of the probabilities.
+        answers: What the model said to each picture, or why it was refused.
+        threshold: As of `Columns`.
+        is_strange: Tells whether a picture looks like none of the classes; `None` where nothing can say so.
+    """
+    from tlcore.storage.answers import StoredAnswer
+
+    stored = [
+        StoredAnswer(one.name, one.probabilities, reason=one.reason, strange=None if one.reason else is_strange(one))
+        for one in answers
+    ]
+    columns = Columns(class_names, threshold, strange=any(one.strange is not None for one in stored))
+    return "".join(answers_csv(columns, stored))
 
 
 def _line(cells: Iterable[str]) -> str:

@@ -12,6 +12,8 @@ from pages.components.errors import errors_kept, errors_shown
 from pages.components.gallery import page_of
 from pages.components.results.answers import DO_NOT_KNOW
 from pages.components.results.many_pictures import prediction_title, show_next
+from pages.components.results.nearest import UNUSUAL, rough_words
+from pages.components.results.prediction_table import STRANGE, yes_or_no
 from pages.components.state import Context
 from pages.components.text import count, label, plain
 from pages.server.downloads import answers_url
@@ -44,6 +46,13 @@ def show_prediction(context: Context, prediction: Prediction) -> None:
             f"**{accuracy_with_interval(summary.correct, summary.known)} right** of the "
             f"{count(summary.known, 'picture')} whose folder is called like a class."
         )
+    if summary.strange is not None:
+        st.markdown(
+            strange_words(summary.strange, summary.answered),
+            help=f"The features of such a picture are {UNUSUAL}. The model picks one of its classes all the same: do "
+            "not trust these answers. About 5 in 100 new pictures of your own classes are counted here too."
+            f"{rough_words(summary.judged_by)}",
+        )
     with errors_shown():
         _draw_table(prediction, path)
         _draw_refused(summary, path)
@@ -58,6 +67,12 @@ def show_prediction(context: Context, prediction: Prediction) -> None:
                 with errors_kept():
                     delete_prediction(context.engine, context.project.id, prediction.job_id, context.home)
                 st.rerun()
+
+
+def strange_words(strange: int, answered: int) -> str:
+    """Return how many of the pictures look like none of the classes, in markdown."""
+    look = "looks" if 1 in {strange, answered} else "look"
+    return f"**{strange:,} of {count(answered, 'picture')}** {look} like none of your classes."
 
 
 def _draw_table(prediction: Prediction, path: Path) -> None:
@@ -101,14 +116,26 @@ def _filter(summary: PredictionSummary, job_id: str) -> tuple[AnswerFilter, Orde
         )
         below = st.slider("Only below", 0, 100, 100, 5, format="%d %%", key=f"many-below-{job_id}", width=220)
         only_wrong = bool(summary.known) and st.toggle("Only wrong ones", key=f"many-wrong-{job_id}")
-    return AnswerFilter(None if said == ANY else said, None if below == 100 else below / 100, only_wrong), order
+        only_strange = bool(summary.strange) and st.toggle(
+            "Only those like none of your classes", key=f"many-strange-{job_id}"
+        )
+    which = AnswerFilter(
+        None if said == ANY else said, None if below == 100 else below / 100, only_wrong, only_strange=only_strange
+    )
+    return which, order
 
 
 def table_columns(rows: list[StoredAnswer], prediction: Prediction) -> dict[str, list[object]]:
-    """Return the columns of the table of some answers; what the folders say only where some of them say a class."""
+    """Return the columns of the table of some answers.
+
+    What the folders say is there only where some of them say a class, and which pictures look like none of the classes
+    only where something could say so.
+    """
     summary, threshold = prediction.summary, prediction.summary.threshold
     names = [plain(name, 60) for name in summary.class_names]
     columns: dict[str, list[object]] = {"Picture": [], "Answer": [], "Sure": [], "File": []}
+    if summary.strange is not None:
+        columns[STRANGE] = []
     if summary.known:
         columns |= {"Folder says": [], "Right": []}
     for row in rows:
@@ -118,9 +145,11 @@ def table_columns(rows: list[StoredAnswer], prediction: Prediction) -> dict[str,
         columns["Answer"].append(names[said] if probability >= threshold else f"{DO_NOT_KNOW} (perhaps {names[said]})")
         columns["Sure"].append(probability)
         columns["File"].append(plain(row.name))
+        if summary.strange is not None:
+            columns[STRANGE].append(yes_or_no(row.strange))
         if summary.known:
             columns["Folder says"].append("" if row.truth is None else names[row.truth])
-            columns["Right"].append("" if row.truth is None else "yes" if row.truth == said else "no")
+            columns["Right"].append(yes_or_no(None if row.truth is None else row.truth == said))
     return columns
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -17,6 +17,7 @@ from tlcore.dataset import Split
 from tlcore.home import DataRoot
 from tlcore.storage.ensembles import Ensemble, EnsembleConfig, list_ensembles
 from tlcore.storage.model_settings import ModelSettings, read_model_settings
+from tlcore.storage.models import Model as Model  # the pages take it from here
 from tlcore.storage.requests import SimpleHeadResult
 from tlcore.storage.runs import Run, RunSummary
 from tlcore.storage.simple_heads import TrainedSimpleHead, list_simple_heads, simple_head_dir
@@ -24,10 +25,6 @@ from tlcore.storage.simple_heads import TrainedSimpleHead, list_simple_heads, si
 if TYPE_CHECKING:
     from tlcore.results.evaluation import Evaluation
     from tlcore.results.prediction import Predictor
-
-Model: TypeAlias = Run | Ensemble | TrainedSimpleHead
-"""All have an `id`, which stands in the address, and the `version` of the data set that they learned from."""
-
 
 NOT_KNOWN = "not known"
 """A validation accuracy that earlier versions did not note."""
