@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from tlcore.results.neighbours import Comparison, FrozenPart, Neighbours
     from tlcore.results.strangers import Strangers
 
+PICTURE_WIDTH = 120
+"""Of the picture that is asked about, in pixels: small, so that the nearest are on the screen too."""
+
 NAME_LENGTH = 16
 """A longer class name is cut below a small picture; the sentence has it in full."""
 
@@ -144,9 +147,9 @@ def _open_nearest(context: Context, model: Model, mistake: Mistake) -> None:
     with suppress(TransferLabError):  # a deleted picture or a damaged list, which is said below
         classes = context.dataset_of(context.project, model.version).classes
         names = [label(classes[index].name) for index in (mistake.y_true, mistake.y_pred)]
-        picture, words = st.columns([1, 3], vertical_alignment="center")
-        picture.image(context.images.thumbnail(mistake.image), width="stretch", alt="The picture of the mistake")
-        words.markdown("It is **{}**, the model said **{}**.".format(*names))
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.image(context.images.thumbnail(mistake.image), width=PICTURE_WIDTH, alt="The picture of the mistake")
+            st.markdown("It is **{}**,  \nthe model said **{}**.".format(*names), width="content")
     show_nearest(context, model, mistake.image)
 
 
