@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from tlcore.results.neighbours import Comparison, FrozenPart, Neighbours
     from tlcore.results.strangers import Strangers
 
-PICTURE_WIDTH = 120
-"""Of the picture that is asked about, in pixels: small, so that the nearest are on the screen too."""
-
 NAME_LENGTH = 16
 """A longer class name is cut below a small picture; the sentence has it in full."""
 
