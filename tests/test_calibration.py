@@ -104,10 +104,23 @@ def test_scaling_mends_probabilities_that_are_too_sure() -> None:
         evaluation([[0.9, 0.1], [0.2, 0.8]], [0, 1]),
         evaluation([[0.9, 0.1], [0.2, 0.8]], [1, 0]),
         evaluation([[0.9, 0.1], [0.9, 0.1]], [0, 1]),
+        evaluation([[0.9, 0.1]] * 6, [0, 1] * 3),
+        evaluation([[0.9, 0.1]] * 30, [0] * 28 + [1] * 2),
         evaluation([[0.5, 0.5], [0.5, 0.5]], [0, 1]),
         evaluation([[1, 0], [1, 0]], [0, 1]),
     ],
-    ids=["none", "one right", "one wrong", "all right", "all wrong", "as good as a coin", "a coin", "certain"],
+    ids=[
+        "none",
+        "one right",
+        "one wrong",
+        "all right",
+        "all wrong",
+        "as good as a coin",
+        "a coin of six",
+        "two wrong",
+        "a coin",
+        "certain",
+    ],
 )
 def test_pictures_that_cannot_tell_give_no_temperature(answers: Evaluation) -> None:
     assert fit_temperature(answers) is None

@@ -1,4 +1,4 @@
-"""A cell of the confusion matrix, tapped in a real browser."""
+"""A cell of the confusion matrix, tapped by a mouse and by a finger."""
 
 from __future__ import annotations
 
@@ -46,11 +46,14 @@ def app(finished: Finished) -> Iterator[AppServer]:
         yield server
 
 
-def tap(page: Page, matrix: Locator, row: int, column: int) -> None:
+def tap(page: Page, matrix: Locator, row: int, column: int, *, by_finger: bool) -> None:
     """Tap the middle of a cell, wherever it is drawn."""
     matrix.scroll_into_view_if_needed()
     x, y = matrix.evaluate(PLACE_OF_CELL, [row, column])
-    page.mouse.click(x, y)
+    if by_finger:
+        page.touchscreen.tap(x, y)
+    else:
+        page.mouse.click(x, y)
 
 
 def see_pictures(page: Page, number: int, alternative: str) -> None:
@@ -60,10 +63,12 @@ def see_pictures(page: Page, number: int, alternative: str) -> None:
     assert [one.get_attribute("alt") for one in pictures.all()] == [alternative] * number
 
 
+@pytest.mark.parametrize("by_finger", [False, True], ids=["mouse", "finger"])
 def test_a_tapped_cell_shows_its_pictures_in_the_same_drawing(
-    browser: Browser, app: AppServer, finished: Finished
+    browser: Browser, app: AppServer, finished: Finished, by_finger: bool
 ) -> None:
-    context = open_context(browser)
+    device = {"width": 390, "has_touch": True, "is_mobile": True} if by_finger else {}
+    context = open_context(browser, **device)
     sign_in(context, app.address, OWNER)
     watch, page = PageWatch(context, app.address), context.new_page()
     page.goto(f"{app.address}/understand?project={finished.project_id}")
@@ -71,10 +76,10 @@ def test_a_tapped_cell_shows_its_pictures_in_the_same_drawing(
     matrix.locator(".heatmaplayer").first.wait_for(state="attached")
     matrix.evaluate("chart => { chart.dataset.mark = 'same' }")
 
-    tap(page, matrix, 0, 3)
+    tap(page, matrix, 0, 3, by_finger=by_finger)
     page.get_by_text("3 pictures of cat that the model called fish").wait_for()
     see_pictures(page, 3, "cat, taken for fish")
-    tap(page, matrix, 1, 1)
+    tap(page, matrix, 1, 1, by_finger=by_finger)
     page.get_by_text("6 pictures of dog that the model called dog").wait_for()
     see_pictures(page, 6, "dog, answered right")
 
@@ -82,7 +87,7 @@ def test_a_tapped_cell_shows_its_pictures_in_the_same_drawing(
     page.wait_for_function("chart => chart.data[0].x[1] === 'fish'", arg=matrix.element_handle())
     page.get_by_role("button", name="Clear", exact=True).click()
     page.locator(".st-key-confusion-pictures").wait_for(state="detached")
-    tap(page, matrix, 0, 1)  # where the same cell is now
+    tap(page, matrix, 0, 1, by_finger=by_finger)  # where the same cell is now
     see_pictures(page, 3, "cat, taken for fish")
     assert matrix.get_attribute("data-mark") == "same"
     watch.check()

@@ -37,6 +37,7 @@ from tlcore.storage.database import metrics, writing
 from tlcore.storage.datasets import commit_version
 from tlcore.storage.exams import open_exam
 from tlcore.storage.model_settings import ModelSettings, change_model_settings, read_model_settings
+from tlcore.storage.simple_heads import simple_head_dir
 
 
 def choose(finished: Finished, model_id: str, **values: float) -> ModelSettings:
@@ -145,7 +146,7 @@ def test_understand_says_how_far_the_probabilities_are_off(make_finished) -> Non
     assert "It says 74.6 % on average and is right in 95 % (83 to 99 %): it is **not sure enough**" in all_text(page)
     assert "points off** (expected calibration error)" in all_text(page)
     assert "so this is more than luck" in all_text(page)
-    assert "Only 2 wrong answers among them" in all_text(page)
+    assert "cannot be calibrated: of 40 validation pictures only 2 were answered wrong" in all_text(page)
     assert figure_words(page, "Calibration curve: says 63 %, right in 100 % of 9 pictures")
 
 
@@ -214,6 +215,8 @@ def test_a_run_without_validation_answers_shows_its_exam_and_says_why_nothing_is
 def test_a_simple_head_is_calibrated_too(make_finished) -> None:  # noqa: F811
     finished = make_finished()
     head_id = finished.add_head()
+    folder = simple_head_dir(head_id.removesuffix(".linear_svm"), "linear_svm", finished.home)
+    save_evaluation(finished.answers("validation", (1, 3, 5)), folder, VALIDATION_FILE_NAME)
     page = open_step("understand", finished.project_id, head_id)
     page.button(key="calibrate").click().run()
     assert not page.exception

@@ -1,8 +1,7 @@
 """Real histories: small models trained into states that the remarks on curves name, and trainings that went well.
 
 `python3 -m tests.trained_histories FILE SEED ...` trains each state with each seed and writes them down: so those of
-`tests/fixtures/histories.json` were made, with the seeds 0, 1 and 2, a few of them before the settings of their state
-were made clearer.
+`tests/fixtures/histories.json` were made, with the seeds 0, 1 and 2.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 // Draws a Plotly figure and later changes it in place: zoom, hover and hidden curves survive every update.
 const latest = new WeakMap(); // element -> number of its newest update
+const clicks = new WeakMap(); // element -> its last click
+const SAME_TAP_MILLISECONDS = 500;
 let loading = null;
 
 function loadPlotly(address) {
@@ -123,7 +125,13 @@ export default function (component) {
         if (data.clickable) {
           element.on("plotly_click", (event) => {
             const chosen = event.points[0]?.customdata;
-            if (chosen !== undefined) setTriggerValue("clicked", Array.isArray(chosen) ? chosen[0] : chosen);
+            if (chosen === undefined) return;
+            const click = { value: Array.isArray(chosen) ? chosen[0] : chosen, time: performance.now() };
+            const last = clicks.get(element);
+            clicks.set(element, click);
+            // Plotly tells a finger's tap twice: as a touch, and as the mouse's click that browsers make of it.
+            if (last?.value === click.value && click.time - last.time < SAME_TAP_MILLISECONDS) return;
+            setTriggerValue("clicked", click.value);
           });
         }
       });

@@ -23,6 +23,7 @@ from pages.components.text import count
 from tlcore.dataset import Split
 from tlcore.errors import RunError
 from tlcore.results.calibration import (
+    FEWEST_ANSWERS,
     CalibrationBin,
     Coverage,
     calibrated_evaluation,
@@ -173,6 +174,12 @@ def _why_no_temperature(validation: Evaluation | None) -> str:
         return (
             f"They cannot be calibrated: all {pictures} were answered right, so nothing tells how often the model is "
             "wrong when it is less sure. More or harder validation pictures would."
+        )
+    wrong = validation.total - validation.correct
+    if wrong < FEWEST_ANSWERS:
+        return (
+            f"They cannot be calibrated: of {pictures} only {count(wrong, 'was', 'were')} answered wrong, too few to "
+            "tell how often the model is wrong when it is less sure. More validation pictures would."
         )
     return (
         f"They cannot be calibrated: how sure the model was of its answers to {pictures} says nothing about which of "
