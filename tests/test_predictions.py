@@ -23,6 +23,7 @@ from tlcore.backup import restore_backup, save_backup
 from tlcore.config import RunConfig, TrainingConfig
 from tlcore.dataset import Dataset
 from tlcore.errors import DatasetError, RunError
+from tlcore.features.litert import CompiledModel, sharing_loader
 from tlcore.home import DataRoot
 from tlcore.intake.archives.archive import Refusal
 from tlcore.jobs import control, prediction_task
@@ -95,7 +96,7 @@ def lab(home: DataRoot, monkeypatch: pytest.MonkeyPatch) -> Lab:
         return np.asarray(means / means.sum(axis=1, keepdims=True), np.float32)
 
     predictor = Predictor(tuple(COLOURS), (0, 1, 2), 64, predict)
-    monkeypatch.setattr(prediction_task, "find_predictor", lambda _context, _id: predictor)
+    monkeypatch.setattr(prediction_task, "find_predictor", lambda *_: predictor)
     engine = open_database(home)
     return Lab(engine, home, create_project(engine, "ann", "Colours").id)
 
@@ -174,7 +175,7 @@ def test_what_holds_no_file_is_refused_and_leaves_nothing(lab: Lab) -> None:
 
 
 def test_a_model_that_fails_leaves_nothing(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    def gone(_context: WorkerContext, _model_id: str) -> Predictor:
+    def gone(*_: object) -> Predictor:
         raise RunError("gone")
 
     monkeypatch.setattr(prediction_task, "find_predictor", gone)
@@ -227,7 +228,7 @@ def test_runs_groups_and_heads_of_the_own_project_are_found(home: DataRoot, monk
     seeds = ((mine, 0), (mine, 1), (other, 0))
     runs = [create_run(engine, one, 1, RunConfig(training=TrainingConfig(seed=seed))) for one, seed in seeds]
     names = dict(zip(runs, ("one", "two", "three"), strict=True))
-    monkeypatch.setattr(prediction_task, "load_predictor", lambda folder, _home: predictor(names[folder.name]))
+    monkeypatch.setattr(prediction_task, "load_predictor", lambda folder, *_: predictor(names[folder.name]))
     group = create_ensemble(
         engine, mine, "Group", 1, EnsembleConfig(tuple(runs[:2]), (0.5, 0.5)), test_correct=0, test_total=0
     )
@@ -275,6 +276,26 @@ def test_strangers_are_told_for_heads_runs_and_groups_and_not_without_features(r
     assert find_strangers(context, "nothing") is None
     content_path(get_version(engine, project_id, 1).content, ready_home).write_bytes(b"damaged")
     assert find_strangers(context, head) is None
+
+
+def test_a_picture_goes_through_the_frozen_part_once(ready_home: DataRoot, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = open_database(ready_home)
+    project_id, head = make_project_with_heads(engine, ready_home, "ann", per_class=40)
+    job_id = create_job(engine, "prediction", project_id)
+    context = WorkerContext(engine, ready_home, job_id, 1, RecordingProgress())  # type: ignore[arg-type]
+    pictures = [picture("red", 900), noise(1), picture("blue", 901)]
+    alone, expected = find_strangers(context, head), find_predictor(context, head).predict(pictures)
+    assert alone is not None
+    asked: list[CompiledModel] = []
+    ask = CompiledModel.__call__
+    monkeypatch.setattr(CompiledModel, "__call__", lambda self, example: asked.append(self) or ask(self, example))
+    load = sharing_loader()
+    predictor, strangers = find_predictor(context, head, load), find_strangers(context, head, load)
+    assert strangers is not None
+    found = [(predictor.predict([one])[0], strangers.is_strange(one)) for one in pictures]
+    assert len(asked) == len(pictures)
+    np.testing.assert_array_equal([probabilities for probabilities, _ in found], expected)
+    assert [is_strange for _, is_strange in found] == [alone.is_strange(one) for one in pictures]
 
 
 def test_a_real_worker_answers_without_tensorflow_stops_when_asked_and_says_that_a_model_is_gone(real_lab: Lab) -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tlcore.errors import DatasetError, ImageError, NotFoundError, RunError, TransferLabError
+from tlcore.features.litert import CompiledModel, Loader, sharing_loader
 from tlcore.home import write_atomically
 from tlcore.intake.archives.archive import Refusal
 from tlcore.intake.names import similarity_key, some
@@ -57,8 +58,9 @@ def answer_pictures(context: WorkerContext) -> tuple[JobState, str]:
     path = answers_path(context.job_id, context.home)
     try:
         context.progress.phase("opening", subject="the model")
-        predictor = calibrated(find_predictor(context, request.model_id), request.temperature)
-        strangers = find_strangers(context, request.model_id)
+        load = sharing_loader()
+        predictor = calibrated(find_predictor(context, request.model_id, load), request.temperature)
+        strangers = find_strangers(context, request.model_id, load)
         with ExitStack() as stack:
             listing = Listing(refused=list(request.refused))
             folders: list[tuple[str, ...]] = []
@@ -90,19 +92,19 @@ def _brought(request: PredictionRequest) -> str:
     return some([*(archive.name for archive in request.archives), *folders])
 
 
-def find_predictor(context: WorkerContext, model_id: str) -> Predictor:
-    """Return a run, a group or a simple head of the job's project, ready to answer.
+def find_predictor(context: WorkerContext, model_id: str, load: Loader = CompiledModel) -> Predictor:
+    """Return a run, a group or a simple head of the job's project, ready to answer; `load` loads the frozen parts.
 
     Raises:
         RunError: If there is none of this id, or its files are missing or damaged.
     """
     home, model = context.home, _model(context, model_id)
     if isinstance(model, Ensemble):
-        members = [load_predictor(home.run_dir(run_id), home) for run_id in model.config.run_ids]
+        members = [load_predictor(home.run_dir(run_id), home, load) for run_id in model.config.run_ids]
         return ensemble_predictor(members, model.config.weights)
     if isinstance(model, TrainedSimpleHead):
-        return load_simple_head_predictor(simple_head_dir(model.job_id, model.result.kind, home), home)
-    return load_predictor(home.run_dir(model.id), home)
+        return load_simple_head_predictor(simple_head_dir(model.job_id, model.result.kind, home), home, load)
+    return load_predictor(home.run_dir(model.id), home, load)
 
 
 def _model(context: WorkerContext, model_id: str) -> Model:
@@ -129,19 +131,23 @@ class FoundStrangers:
         return self.strangers.is_strange(self.frozen.vector(pixels))
 
 
-def find_strangers(context: WorkerContext, model_id: str) -> FoundStrangers | None:
-    """Return what tells pictures that look like none of a model's classes; `None` where nothing can."""
+def find_strangers(context: WorkerContext, model_id: str, load: Loader = CompiledModel) -> FoundStrangers | None:
+    """Return what tells pictures that look like none of a model's classes; `None` where nothing can.
+
+    `load` loads the frozen part.
+    """
     home, project_id = context.home, context.project_id
     with suppress(TransferLabError):  # without features, or with a damaged list of pictures
         model = _model(context, model_id)
         dataset = load_dataset(get_version(context.engine, project_id, model.version).content, home)
 
-        def load(compared: tuple[Comparison, ...]) -> tuple[Neighbours, FrozenPart]:
+        def load_both(compared: tuple[Comparison, ...]) -> tuple[Neighbours, FrozenPart]:
             neighbours = load_neighbours(dataset, compared, home)
             comparison = neighbours.comparison
-            return neighbours, FrozenPart(comparison.prefix, comparison.resize_mode, home)
+            return neighbours, FrozenPart(comparison.prefix, comparison.resize_mode, home, load)
 
-        _, (neighbours, frozen) = first_comparable(members_of(model, list_runs(context.engine, project_id)), load)
+        members = members_of(model, list_runs(context.engine, project_id))
+        _, (neighbours, frozen) = first_comparable(members, load_both)
         strangers = load_strangers(neighbours, dataset, home)
         return None if strangers is None else FoundStrangers(strangers, frozen)
     return None

@@ -16,7 +16,7 @@ from tlcore.dataset import Dataset, Item
 from tlcore.errors import RunError
 from tlcore.features.engines import as_stored, compiled_prefix_path
 from tlcore.features.extractor import request_keys
-from tlcore.features.litert import CompiledModel
+from tlcore.features.litert import CompiledModel, Loader
 from tlcore.features.pooled import pooled, unit_length
 from tlcore.features.store import FeatureStore
 from tlcore.home import DataRoot
@@ -286,14 +286,15 @@ class FrozenPart:
         prefix: The frozen part.
         resize_mode: How a picture becomes square.
         home: The data root.
+        load: Loads it.
 
     Raises:
         RunError: If the compiled model is missing or damaged.
     """
 
-    def __init__(self, prefix: Prefix, resize_mode: ResizeMode, home: DataRoot) -> None:
+    def __init__(self, prefix: Prefix, resize_mode: ResizeMode, home: DataRoot, load: Loader = CompiledModel) -> None:
         self._image_size, self._resize_mode = prefix.image_size, resize_mode
-        self._compiled = CompiledModel(compiled_prefix_path(prefix, home))
+        self._compiled = load(compiled_prefix_path(prefix, home), 1)
         self._lock = threading.Lock()
 
     def vector(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -17,7 +17,7 @@ from tlcore.dataset import Dataset
 from tlcore.documents import read_document, write_document
 from tlcore.errors import RunError
 from tlcore.features.engines import compiled_prefix_path
-from tlcore.features.litert import CompiledModel
+from tlcore.features.litert import CompiledModel, Loader
 from tlcore.home import DataRoot, write_atomically
 from tlcore.images.resizing import resize_image
 from tlcore.model.cut import PIXELS, POOLING, ModelPlan, Prefix
@@ -161,8 +161,13 @@ def _without_places(
     return whole, without
 
 
-def load_predictor(run_dir: Path, home: DataRoot) -> Predictor:
+def load_predictor(run_dir: Path, home: DataRoot, load: Loader = CompiledModel) -> Predictor:
     """Return the predictor of a run that ended with a model.
+
+    Args:
+        run_dir: Its folder.
+        home: The data root.
+        load: Loads the frozen part.
 
     Raises:
         RunError: If its files are missing or damaged.
@@ -174,5 +179,5 @@ def load_predictor(run_dir: Path, home: DataRoot) -> Predictor:
     threads = min(2, os.cpu_count() or 1)
     prefix = None
     if spec.prefix.cut != PIXELS:
-        prefix = CompiledModel(compiled_prefix_path(spec.prefix, home), threads)
+        prefix = load(compiled_prefix_path(spec.prefix, home), threads)
     return build_predictor(spec, prefix, CompiledModel(run_dir / SUFFIX_FILE, threads))

@@ -10,7 +10,7 @@ import numpy as np
 from tlcore.documents import read_document
 from tlcore.errors import RunError
 from tlcore.features.engines import compiled_prefix_path
-from tlcore.features.litert import CompiledModel
+from tlcore.features.litert import CompiledModel, Loader
 from tlcore.home import DataRoot
 from tlcore.results.prediction import SPEC_FILE, Predictor, PredictorSpec, build_predictor
 from tlcore.simple_heads.heads import SimpleHead, load_simple_head
@@ -30,8 +30,13 @@ def simple_head_predictor(
     return build_predictor(spec, prefix, lambda features: head.probabilities(features[np.newaxis])[0], lock)
 
 
-def load_simple_head_predictor(folder: Path, home: DataRoot) -> Predictor:
+def load_simple_head_predictor(folder: Path, home: DataRoot, load: Loader = CompiledModel) -> Predictor:
     """Return the predictor of a trained head.
+
+    Args:
+        folder: Its folder.
+        home: The data root.
+        load: Loads the frozen part.
 
     Raises:
         RunError: If its files are missing or damaged.
@@ -41,5 +46,5 @@ def load_simple_head_predictor(folder: Path, home: DataRoot) -> Predictor:
         spec = read_document((folder / SPEC_FILE).read_bytes(), PredictorSpec)
     except (OSError, ValueError) as error:
         raise RunError("The files of this simple head are missing or damaged. Train it again.") from error
-    prefix = CompiledModel(compiled_prefix_path(spec.prefix, home))
+    prefix = load(compiled_prefix_path(spec.prefix, home), 1)
     return simple_head_predictor(spec, prefix, head)
