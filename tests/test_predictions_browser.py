@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 
@@ -36,7 +38,7 @@ def lab(prepared_home: DataRoot, tmp_path_factory: pytest.TempPathFactory) -> tu
     home = DataRoot(tmp_path_factory.mktemp("predictions") / "home")
     shutil.copytree(prepared_home.path, home.path)
     engine = open_database(home)
-    project_id, model_id = make_project_with_heads(engine, home, OWNER)
+    project_id, model_id = make_project_with_heads(engine, home, OWNER, per_class=40)
     engine.dispose()
     return home, project_id, model_id
 
@@ -64,13 +66,16 @@ def page(app: AppServer, browser: Browser, lab: tuple[DataRoot, str, str]) -> It
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
-    """A ZIP file of 120 pictures in folders of their colour, one of them in the wrong one, and a damaged file."""
+    """A ZIP file of 121 pictures in folders of their colour, one in the wrong one, three of noise, a damaged file."""
     path = tmp_path / "colours.zip"
     with zipfile.ZipFile(path, "w") as packed:
         for number in range(120):
             colour = list(COLOURS)[number % 3]
             packed.writestr(f"{colour}/{number:03d}.png", png(picture(colour, 500 + number)))
         packed.writestr("green/wrong.png", png(picture("red", 999)))
+        for number in range(3):
+            noise = np.random.default_rng(number).integers(0, 256, (64, 64, 3), np.uint8)
+            packed.writestr(f"noise/{number}.png", png(noise))
         packed.writestr("blue/broken.png", b"no picture")
     return path
 
@@ -85,10 +90,13 @@ def test_a_zip_file_is_answered_sorted_filtered_and_taken_away(page: Page, archi
     page.get_by_text("Ask about a ZIP file or a whole folder").click()
     page.locator("input.pick-files").set_input_files(archive)
     page.get_by_text("99.2 % (95 to 100 %) right of the 121 pictures").wait_for()
-    page.get_by_text("121 answers, 1 to 100 are here").wait_for()
+    page.get_by_text("124 answers, 1 to 100 are here").wait_for()
     page.get_by_text("1 file could not be used").wait_for()
     page.get_by_test_id("stDataFrame").first.locator("[role=gridcell]").first.wait_for(state="attached")
     assert column(page, 2)[:3] == ["blue", "green", "red"]
+    said = page.get_by_text(re.compile(r"\d+ of 124 pictures look like none of your classes"))
+    strange = int(said.inner_text().split()[0])
+    assert 3 <= strange <= 20
     assert violations(page) == []
     # The head of the second column: a tap sorts what is here.
     page.get_by_test_id("stDataFrame").first.locator(".dvn-scroller").click(position={"x": 200, "y": 18})
@@ -97,13 +105,21 @@ def test_a_zip_file_is_answered_sorted_filtered_and_taken_away(page: Page, archi
         ".every((cell) => cell.textContent.trim() === 'blue')"
     )
     page.get_by_test_id("stMain").get_by_text("Only wrong ones").click()
-    page.get_by_text("1 of 121 answers").wait_for()
+    page.get_by_text("1 of 124 answers").wait_for()
     page.wait_for_function("() => document.querySelectorAll('[role=gridcell][aria-colindex=\"4\"]').length === 1")
     assert column(page, 4) == ["green/wrong.png"]
+    page.get_by_test_id("stMain").get_by_text("Only wrong ones").click()
+    page.get_by_test_id("stMain").get_by_text("Only those like none of your classes").click()
+    page.get_by_text(f"{strange} of 124 answers").wait_for()
+    page.wait_for_function(
+        f"() => document.querySelectorAll('[role=gridcell][aria-colindex=\"4\"]').length === {strange}"
+    )
+    assert {f"noise/{number}.png" for number in range(3)} <= set(column(page, 4))
     with page.expect_download() as waiting:
         page.get_by_role("link", name="All answers (CSV)").click()
     rows = list(csv.DictReader(io.StringIO(waiting.value.path().read_text("utf-8-sig"))))
-    assert len(rows) == 122
+    assert len(rows) == 125
+    assert sum(row["like none of your classes"] == "yes" for row in rows) == strange
     assert sum(row["answer"] == row["folder says"] != "" for row in rows) == 120
 
 

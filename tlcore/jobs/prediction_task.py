@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from threadpoolctl import threadpool_limits
 
 from tlcore.errors import DatasetError, ImageError, NotFoundError, RunError, TransferLabError
 from tlcore.features.litert import CompiledModel, Loader, sharing_loader
@@ -191,7 +192,8 @@ class _Asking:
 
     def write(self, path: Path) -> None:
         """Write the answers to a new file; a wish to stop ends it early."""
-        with writing_answers(path) as writer:
+        # A picture is compared in a moment; several threads for it would wait for each other on a busy computer.
+        with threadpool_limits(1), writing_answers(path) as writer:
             for refusal in self._listing.refused:
                 self._keep(writer, StoredAnswer(refusal.name, reason=refusal.reason))
             total = len(self._listing.found)
