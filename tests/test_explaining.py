@@ -22,6 +22,7 @@ from tlcore.features.litert import CompiledModel
 from tlcore.home import DataRoot
 from tlcore.images.resizing import resize_image
 from tlcore.model.cut import plan_model
+from tlcore.results.calibration import calibrated
 from tlcore.results.ensembles import ensemble_predictor
 from tlcore.results.prediction import Predictor, PredictorSpec, no_places
 from tlcore.simple_heads.heads import LinearHead
@@ -136,6 +137,31 @@ def test_the_places_of_a_linear_head_on_the_average_are_its_class_activation_map
     falls = log_odds(answers.whole[None], 0) - log_odds(answers.without.reshape(-1, 2), 0)
     activation = features @ (weights[:, 0] - weights[:, 1]) / (features.shape[0] * features.shape[1])
     np.testing.assert_allclose(falls.reshape(activation.shape), activation, atol=1e-3)
+
+
+def test_the_places_of_a_calibrated_model_are_told_with_its_temperature(prepared_home: DataRoot) -> None:
+    rng = np.random.default_rng(0)
+    plan = plan_model(MODEL)
+    prefix = CompiledModel(compiled_prefix_path(plan.prefix, prepared_home))
+    head = LinearHead(rng.normal(0, 0.1, (plan.prefix.shape[-1], 3)).astype(np.float32), np.zeros(3, np.float32), False)
+    predictor = simple_head_predictor(PredictorSpec(plan.prefix, "crop", ("a", "b", "c"), (0, 1, 2)), prefix, head)
+    pixels = draw_scene(rng, 0)
+    [answers] = predictor.places(pixels)
+    [scaled] = calibrated(predictor, 2.5).places(pixels)
+    assert scaled.without.shape == answers.without.shape
+    np.testing.assert_allclose(scaled.whole, calibrated(predictor, 2.5).predict([pixels])[0], atol=1e-6)
+    # The softmax of the logits divided by the temperature, place by place.
+    powers = np.exp(np.log(answers.without.astype(np.float64)) / 2.5)
+    np.testing.assert_allclose(scaled.without, powers / powers.sum(axis=-1, keepdims=True), atol=1e-6)
+    assert calibrated(replace(predictor, places=no_places), 2.5).places(pixels) == ()
+
+
+def test_a_temperature_leaves_the_map_of_two_classes_as_it_is(patched: Predictor) -> None:
+    picture = with_patch(draw_scene(np.random.default_rng(3), 0, 1), np.random.default_rng(3))[0]
+    before, after = (
+        cover_all(one, picture, detail=0.3).heat_map(0).values for one in (patched, calibrated(patched, 2))
+    )
+    np.testing.assert_allclose(after, before / 2, atol=1e-3)
 
 
 def test_the_members_of_a_group_count_as_much_as_their_answers_do(patched: Predictor) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tlcore.results.evaluation import Evaluation, accuracy_interval
 
 if TYPE_CHECKING:
-    from tlcore.results.prediction import Predictor
+    from tlcore.results.prediction import PlaceAnswers, Predictor
 
 NUM_BINS = 15
 """As in Guo et al. 2017 and in most papers since; a different number gives a different error."""
@@ -133,11 +133,23 @@ def _scaled_logs(logs: NDArray[np.float64], temperature: float) -> NDArray[np.fl
 
 
 def calibrated(predictor: Predictor, temperature: float) -> Predictor:
-    """Return a predictor whose probabilities are scaled with a temperature; the same one when that is 1."""
+    """Return a predictor whose probabilities are scaled with a temperature; the same one when that is 1.
+
+    The answers without each place are scaled too: a heat map mixes them with the answers to the covered picture.
+    """
     if temperature == 1:
         return predictor
-    predict = predictor.predict
-    return replace(predictor, predict=lambda images: calibrated_probabilities(predict(images), temperature))
+
+    def scaled(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+        rows = probabilities.reshape(-1, probabilities.shape[-1])
+        return calibrated_probabilities(rows, temperature).reshape(probabilities.shape)
+
+    def places(image: NDArray[np.uint8]) -> tuple[PlaceAnswers, ...]:
+        return tuple(
+            replace(one, whole=scaled(one.whole), without=scaled(one.without)) for one in predictor.places(image)
+        )
+
+    return replace(predictor, predict=lambda images: scaled(predictor.predict(images)), places=places)
 
 
 def calibrated_evaluation(evaluation: Evaluation, temperature: float) -> Evaluation:
