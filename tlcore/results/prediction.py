@@ -63,7 +63,7 @@ class PlaceAnswers:
     """A model's answers to a picture when what it found at one place after the other is taken out.
 
     Attributes:
-        whole: Probabilities with nothing taken out, float32 of shape `(classes,)`.
+        whole: Probabilities with nothing taken out, float32 of shape `(classes,)`; finer ones where it has such.
         without: Probabilities without each place, float32 of shape `(rows, columns, classes)`; the places are spread
             evenly over the square that the model sees.
         resize_mode: How the picture became that square.
@@ -81,6 +81,9 @@ def no_places(_image: NDArray[np.uint8]) -> tuple[PlaceAnswers, ...]:
     return ()
 
 
+FinePredict = Callable[[Sequence[NDArray[np.uint8]]], tuple[NDArray[np.float32], NDArray[np.float32]]]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Predictor:
     """A model that answers: of a run, a simple head, a group; several threads may ask it.
@@ -95,6 +98,8 @@ class Predictor:
         places: Takes one picture as `predict` does; returns the answers without each place of the averaged features,
             of each member of a group that has such; nothing where that is not possible or takes long.
         threshold: Least probability of an answer, in `[0, 1]`; below it the model does not know. 0: always answers.
+        predict_finely: Takes pictures as `predict` does; returns the same answers, and probabilities that change with
+            every change of a picture, of the same shape. `None` of a model whose answers change so themselves.
     """
 
     class_names: tuple[str, ...]
@@ -104,6 +109,7 @@ class Predictor:
     grey_range: tuple[float, float] | None = None
     places: Callable[[NDArray[np.uint8]], tuple[PlaceAnswers, ...]] = no_places
     threshold: float = 0.0
+    predict_finely: FinePredict | None = None
 
 
 def build_predictor(
@@ -111,6 +117,7 @@ def build_predictor(
     prefix: CompiledModel | None,
     suffix: Callable[[NDArray[np.generic]], NDArray[np.float32]],
     lock: threading.Lock | None = None,
+    finer: Callable[[NDArray[np.generic]], NDArray[np.float32]] | None = None,
 ) -> Predictor:
     """Return a predictor that takes one picture at a time.
 
@@ -119,26 +126,47 @@ def build_predictor(
         prefix: The compiled frozen part; `None` when nothing is frozen.
         suffix: Features of one picture to its probabilities, float32 of shape `(classes,)`.
         lock: Held while a picture is answered; of its own unless others use the same prefix.
+        finer: As `suffix`, for heat maps, where its probabilities change in steps.
     """
     answering = lock or threading.Lock()
 
-    def predict(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        rows = []
-        for image in images:
+    def ask(
+        images: Sequence[NDArray[np.uint8]], suffixes: Sequence[Callable[[NDArray[np.generic]], NDArray[np.float32]]]
+    ) -> NDArray[np.float32]:
+        answers = np.zeros((len(suffixes), len(images), len(spec.class_names)), np.float32)
+        for number, image in enumerate(images):
             square = resize_image(image, spec.prefix.image_size, spec.resize_mode)
             with answering:
-                rows.append(np.array(suffix(square if prefix is None else prefix(square))))
-        return np.stack(rows) if rows else np.zeros((0, len(spec.class_names)), np.float32)
+                features = square if prefix is None else prefix(square)
+                for one, answer in enumerate(suffixes):
+                    answers[one, number] = answer(features)
+        return answers
+
+    def predict(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        answers: NDArray[np.float32] = ask(images, [suffix])[0]
+        return answers
+
+    def predict_finely(images: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        coarse, fine = ask(images, [suffix, finer or suffix])
+        return coarse, fine
 
     def places(image: NDArray[np.uint8]) -> tuple[PlaceAnswers, ...]:
         if prefix is None or spec.prefix.cut != POOLING:
             return ()
         square = resize_image(image, spec.prefix.image_size, spec.resize_mode)
         with answering:
-            found = _without_places(prefix, suffix, square)
+            found = _without_places(prefix, finer or suffix, square)
         return () if found is None else (PlaceAnswers(*found, spec.resize_mode),)
 
-    return Predictor(spec.class_names, spec.class_colors, spec.prefix.image_size, predict, spec.grey_range, places)
+    return Predictor(
+        spec.class_names,
+        spec.class_colors,
+        spec.prefix.image_size,
+        predict,
+        spec.grey_range,
+        places,
+        predict_finely=predict_finely if finer else None,
+    )
 
 
 def _without_places(
