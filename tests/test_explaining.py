@@ -6,12 +6,14 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 
 from tests.drawn_scenes import draw_scene
 from tests.planted_patch import WITH_PATCH, WITHOUT, as_brought, share_found, with_patch
+from tlcore.backbones.registry import get_backbone
 from tlcore.config import ModelConfig
 from tlcore.explaining import covering
 from tlcore.explaining.covering import Box, affordable_detail, boxes_of, cover, cover_all, filling, shrunk
@@ -21,11 +23,11 @@ from tlcore.features.engines import compiled_prefix_path
 from tlcore.features.litert import CompiledModel
 from tlcore.home import DataRoot
 from tlcore.images.resizing import resize_image
-from tlcore.model.cut import plan_model
+from tlcore.model.cut import Prefix, plan_model
 from tlcore.results.calibration import calibrated
 from tlcore.results.ensembles import ensemble_predictor
-from tlcore.results.prediction import Predictor, PredictorSpec, no_places
-from tlcore.simple_heads.heads import LinearHead, SimpleHead
+from tlcore.results.prediction import Predictor, PredictorSpec, build_predictor, no_places
+from tlcore.simple_heads.heads import LinearHead, SimpleHead, softmax
 from tlcore.simple_heads.prediction import simple_head_predictor
 from tlcore.simple_heads.training import train_logistic_regression, train_nearest_neighbours
 
@@ -145,6 +147,32 @@ def test_the_places_of_a_linear_head_on_the_average_are_its_class_activation_map
     falls = log_odds(answers.whole[None], 0) - log_odds(answers.without.reshape(-1, 2), 0)
     activation = features @ (weights[:, 0] - weights[:, 1]) / (features.shape[0] * features.shape[1])
     np.testing.assert_allclose(falls.reshape(activation.shape), activation, atol=1e-3)
+
+
+def test_a_head_that_sees_every_place_is_asked_without_blocks_of_them() -> None:
+    rng = np.random.default_rng(0)
+    grid, weights = rng.normal(size=(4, 5, 3)).astype(np.float32), rng.normal(size=(4, 5, 3))
+    last = get_backbone("efficientnet_lite0").block_names[-1]
+
+    def suffix(features: np.ndarray) -> np.ndarray:
+        assert features.shape == grid.shape
+        answers: np.ndarray = softmax(np.array([[(features * weights).sum(), 0.0]]))[0]
+        return answers
+
+    spec = PredictorSpec(Prefix("efficientnet_lite0", "", 64, last, grid.shape), "crop", ("a", "b"), (0, 1))
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    [answers] = build_predictor(spec, cast(CompiledModel, lambda _square: grid), suffix).places(pixels)
+    falls = log_odds(answers.whole[None], 0) - log_odds(answers.without.reshape(-1, 2), 0)
+    # Of a linear head: what a block's places say beyond the mean of all, averaged over the blocks that hold a place.
+    says = ((grid - grid.mean(axis=(0, 1))) * weights).sum(axis=-1)
+    blocks = {(y, x): says[y : y + 2, x : x + 2].sum() for y in range(3) for x in range(4)}
+    expected = [
+        [np.mean([blocks[at] for at in blocks if 0 <= y - at[0] <= 1 and 0 <= x - at[1] <= 1]) for x in range(5)]
+        for y in range(4)
+    ]
+    np.testing.assert_allclose(falls.reshape(4, 5), expected, atol=1e-3)
+    earlier = replace(spec, prefix=replace(spec.prefix, cut=get_backbone("efficientnet_lite0").block_names[-2]))
+    assert build_predictor(earlier, cast(CompiledModel, lambda _square: grid), suffix).places(pixels) == ()
 
 
 def test_the_places_of_a_calibrated_model_are_told_with_its_temperature(prepared_home: DataRoot) -> None:
