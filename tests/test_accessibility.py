@@ -173,6 +173,8 @@ def wait_until_still(page: Page) -> None:
     """Wait until the page's script has ended, no skeleton is left, and all that it needs has come."""
     page.wait_for_function("() => document.querySelector('.stApp')?.dataset.testScriptState === 'notRunning'")
     page.wait_for_function("() => !document.querySelector('[data-testid=\"stSkeleton\"]')")
+    # What the next drawing of the page takes away is pale until it goes.
+    page.wait_for_function("() => !document.querySelector('[data-stale=\"true\"]')")
     page.wait_for_load_state("networkidle")
     page.wait_for_function("() => document.getAnimations().every(one => one.playState !== 'running')")
 

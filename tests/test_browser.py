@@ -537,7 +537,7 @@ def understand(page: Page, engine: sa.Engine, run_id: str) -> None:
     page.get_by_text("This is the 1st model tested on these 300 test pictures").wait_for()
     matrix = page.locator(".st-key-confusion .js-plotly-plot")
     matrix.wait_for()
-    told = matrix.evaluate("chart => chart.data.find(trace => trace.type === 'heatmap').customdata.flat()")
+    told = matrix.evaluate("chart => chart.data.flatMap(trace => trace.hovertext.flat()).filter(text => text)")
     assert len(told) == 4
     assert all("model said" in text for text in told)
 

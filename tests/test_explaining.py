@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 
 from tests.drawn_scenes import draw_scene
 from tests.planted_patch import WITH_PATCH, WITHOUT, as_brought, share_found, with_patch
+from tlcore.backbones.registry import get_backbone
 from tlcore.config import ModelConfig
 from tlcore.explaining import covering
 from tlcore.explaining.covering import Box, affordable_detail, boxes_of, cover, cover_all, filling, shrunk
@@ -21,13 +23,13 @@ from tlcore.features.engines import compiled_prefix_path
 from tlcore.features.litert import CompiledModel
 from tlcore.home import DataRoot
 from tlcore.images.resizing import resize_image
-from tlcore.model.cut import plan_model
+from tlcore.model.cut import Prefix, plan_model
 from tlcore.results.calibration import calibrated
 from tlcore.results.ensembles import ensemble_predictor
-from tlcore.results.prediction import Predictor, PredictorSpec, no_places
-from tlcore.simple_heads.heads import LinearHead
+from tlcore.results.prediction import Predictor, PredictorSpec, build_predictor, no_places
+from tlcore.simple_heads.heads import LinearHead, SimpleHead, softmax
 from tlcore.simple_heads.prediction import simple_head_predictor
-from tlcore.simple_heads.training import train_logistic_regression
+from tlcore.simple_heads.training import train_logistic_regression, train_nearest_neighbours
 
 MODEL = ModelConfig(image_size=64)
 
@@ -81,6 +83,14 @@ def test_log_odds_see_what_shakes_a_sure_answer_and_are_finite() -> None:
     assert odds[1] - odds[2] == pytest.approx(np.log(2), abs=1e-3)
     assert np.isfinite(odds).all()
     assert odds[3] == -odds[4] > odds[1]
+
+
+def test_a_model_that_no_cover_makes_unsure_still_shows_where_it_looks() -> None:
+    whole = np.array([1, 1e-24], np.float32)
+    covered = np.array([[1, 1e-24], [1, 1e-12]], np.float32)
+    shares = np.array([[[1, 0]], [[0, 1]]], np.float32)
+    values = covering.Coverings(whole, covered, shares).heat_map(0).values
+    np.testing.assert_allclose(values, [[0, 12 * np.log(10)]], rtol=1e-4)
 
 
 @pytest.mark.parametrize("detail", [0.001, 0.2, 0.29, 0.3, 0.5, 1])
@@ -137,6 +147,32 @@ def test_the_places_of_a_linear_head_on_the_average_are_its_class_activation_map
     falls = log_odds(answers.whole[None], 0) - log_odds(answers.without.reshape(-1, 2), 0)
     activation = features @ (weights[:, 0] - weights[:, 1]) / (features.shape[0] * features.shape[1])
     np.testing.assert_allclose(falls.reshape(activation.shape), activation, atol=1e-3)
+
+
+def test_a_head_that_sees_every_place_is_asked_without_blocks_of_them() -> None:
+    rng = np.random.default_rng(0)
+    grid, weights = rng.normal(size=(4, 5, 3)).astype(np.float32), rng.normal(size=(4, 5, 3))
+    last = get_backbone("efficientnet_lite0").block_names[-1]
+
+    def suffix(features: np.ndarray) -> np.ndarray:
+        assert features.shape == grid.shape
+        answers: np.ndarray = softmax(np.array([[(features * weights).sum(), 0.0]]))[0]
+        return answers
+
+    spec = PredictorSpec(Prefix("efficientnet_lite0", "", 64, last, grid.shape), "crop", ("a", "b"), (0, 1))
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    [answers] = build_predictor(spec, cast(CompiledModel, lambda _square: grid), suffix).places(pixels)
+    falls = log_odds(answers.whole[None], 0) - log_odds(answers.without.reshape(-1, 2), 0)
+    # Of a linear head: what a block's places say beyond the mean of all, averaged over the blocks that hold a place.
+    says = ((grid - grid.mean(axis=(0, 1))) * weights).sum(axis=-1)
+    blocks = {(y, x): says[y : y + 2, x : x + 2].sum() for y in range(3) for x in range(4)}
+    expected = [
+        [np.mean([blocks[at] for at in blocks if 0 <= y - at[0] <= 1 and 0 <= x - at[1] <= 1]) for x in range(5)]
+        for y in range(4)
+    ]
+    np.testing.assert_allclose(falls.reshape(4, 5), expected, atol=1e-3)
+    earlier = replace(spec, prefix=replace(spec.prefix, cut=get_backbone("efficientnet_lite0").block_names[-2]))
+    assert build_predictor(earlier, cast(CompiledModel, lambda _square: grid), suffix).places(pixels) == ()
 
 
 def test_the_places_of_a_calibrated_model_are_told_with_its_temperature(prepared_home: DataRoot) -> None:
@@ -229,21 +265,57 @@ def test_what_the_places_say_moves_the_map_but_not_its_scale() -> None:
     assert values.max() == pytest.approx(np.log(4), abs=1e-5)
 
 
-@pytest.fixture(scope="module")
-def patched(prepared_home: DataRoot) -> Predictor:
-    """A simple head that learned to find the patch."""
+def test_finer_answers_make_the_map_and_the_answers_stay_what_is_told(patched_neighbours: Predictor) -> None:
+    picture = with_patch(draw_scene(np.random.default_rng(3), 0, 1), np.random.default_rng(3))[0]
+    made = cover_all(patched_neighbours, picture, detail=0.3)
+    np.testing.assert_array_equal(made.whole, patched_neighbours.predict([picture])[0])
+    small = shrunk(picture, patched_neighbours.image_size)
+    first = cover(small, boxes_of(0.3)[0], filling(small))
+    np.testing.assert_array_equal(made.covered[0], patched_neighbours.predict([first])[0])
+    assert made.finer is not None
+    odds = log_odds(made.finer, 0)
+    # The vote of a few is the same under many covers; how alike the classes are is not.
+    assert len(np.unique(odds)) > 0.9 * len(odds) > len(np.unique(log_odds(made.covered, 0)))
+    coarse = replace(made, finer=None).heat_map(0)
+    assert made.heat_map(0).probability == coarse.probability
+    assert not np.allclose(made.heat_map(0).values, coarse.values)
+
+
+def test_finer_answers_are_calibrated_too(patched_neighbours: Predictor) -> None:
+    picture = draw_scene(np.random.default_rng(3), 0, 1)
+    cooler = calibrated(patched_neighbours, 2)
+    assert cooler.predict_finely is not None
+    assert patched_neighbours.predict_finely is not None
+    answers, finer = cooler.predict_finely([picture])
+    np.testing.assert_allclose(answers, cooler.predict([picture]))
+    before = log_odds(patched_neighbours.predict_finely([picture])[1], 0)
+    np.testing.assert_allclose(log_odds(finer, 0), before / 2, atol=1e-3)
+
+
+def _patched(home: DataRoot, train: Callable[[np.ndarray, np.ndarray, int], SimpleHead]) -> Predictor:
+    """Return a simple head that learned to find the patch."""
     rng = np.random.default_rng(0)
     plan = plan_model(MODEL)
-    prefix = CompiledModel(compiled_prefix_path(plan.prefix, prepared_home))
+    prefix = CompiledModel(compiled_prefix_path(plan.prefix, home))
     features, labels = [], []
     for _ in range(80):
         ground = draw_scene(rng, 0, 1)
         for number, picture in enumerate((with_patch(ground, rng)[0], ground)):
             features.append(prefix(resize_image(as_brought(picture), 64, "crop")))
             labels.append(number)
-    head = train_logistic_regression(np.stack(features), np.array(labels), 2)
+    head = train(np.stack(features), np.array(labels), 2)
     spec = PredictorSpec(plan.prefix, "crop", (WITH_PATCH, WITHOUT), (0, 1))
     return simple_head_predictor(spec, prefix, head)
+
+
+@pytest.fixture(scope="module")
+def patched(prepared_home: DataRoot) -> Predictor:
+    return _patched(prepared_home, train_logistic_regression)
+
+
+@pytest.fixture(scope="module")
+def patched_neighbours(prepared_home: DataRoot) -> Predictor:
+    return _patched(prepared_home, train_nearest_neighbours)
 
 
 @pytest.mark.parametrize("kind", ["simple head", "group"])

@@ -89,11 +89,11 @@ def test_a_point_is_looked_at_drawn_around_removed_and_brought_back(
         x, y = places(page)[lonely]
         page.mouse.move(x - 40, y)
         page.mouse.move(x, y, steps=4)
-        picture = page.locator(".live-plot-picture")
+        picture = panel.locator(".live-plot-picture")
         picture.wait_for()
         class_name = finished.dataset.find_class(finished.dataset.items[lonely].class_id).name
         assert class_name in picture.inner_text()
-        page.wait_for_function("() => document.querySelector('.live-plot-picture img').naturalWidth > 0")
+        page.wait_for_function("() => document.querySelector('.st-key-map .live-plot-picture img').naturalWidth > 0")
         draw_around(page, x, y)
         panel.get_by_text("1 picture: ").wait_for()
         panel.get_by_role("button", name="Remove them", exact=True).click()

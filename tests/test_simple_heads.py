@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import LinearSVC
 
@@ -46,6 +47,7 @@ from tlcore.simple_heads.training import (
     left_out_similarities,
     scaled_features,
     train_class_means,
+    train_nearest_neighbours,
 )
 from tlcore.storage.database import open_database
 from tlcore.storage.datasets import commit_version
@@ -178,6 +180,31 @@ def test_the_nearest_vote_and_no_others() -> None:
     for votes, rows in zip(head.probabilities(new), nearest, strict=True):
         assert set(np.flatnonzero(votes)) == set(rows)
         assert np.argmax(votes) == rows[0]
+
+
+def test_likeness_is_the_mean_similarity_to_the_most_similar_of_each_class() -> None:
+    rng = np.random.default_rng(0)
+    kept, labels = unit_length(rng.normal(size=(300, 8))), np.repeat([0, 1, 2], [30, 260, 10])
+    head = NeighboursHead(kept.astype(np.float16), labels, 4, 5)
+    new = rng.normal(size=(20, 8))
+    similarities = cosine_similarity(new, kept)
+    means = [np.sort(similarities[:, labels == one], axis=1)[:, -25:].mean(axis=1) for one in range(3)]
+    likeness = head.likeness(new)
+    np.testing.assert_allclose(likeness.sum(axis=1), 1, rtol=1e-5)
+    # Of 10 pictures all count; a class without any is like nothing.
+    ratios = np.log(likeness[:, :2] / likeness[:, 2:3])
+    np.testing.assert_allclose(ratios, (np.stack(means[:2], axis=1) - means[2][:, None]) / 0.02, atol=0.1)
+    assert likeness[:, 3].max() < 1e-6
+
+
+def test_likeness_tells_a_small_change_that_no_vote_tells(digits) -> None:
+    features, labels, new, _ = digits
+    head = train_nearest_neighbours(features, labels, 10)
+    moved = new[:50] + np.random.default_rng(0).normal(0, 1e-3, new[:50].shape)
+    changed = (np.abs(head.likeness(moved) - head.likeness(new[:50])) > 0).any(axis=1)
+    assert changed.all()
+    alike = head.likeness(new).argmax(axis=1) == head.probabilities(new).argmax(axis=1)
+    assert alike.mean() > 0.95
 
 
 def test_class_means_answer_with_the_softmax_of_similarities_and_come_back_from_disk(tmp_path: Path) -> None:

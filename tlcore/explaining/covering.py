@@ -6,6 +6,7 @@ This needs nothing of a model but its answers, so it is the same for every backb
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -54,12 +55,15 @@ class Coverings:
         shares: How much of each cell a part covers, float32 of shape `(parts, rows, columns)` in `[0, 1]`.
         places: What each place of the features says, float32 of shape `(rows, columns, classes)` as the fall of the
             score of each class; `None` for a model without such places.
+        finer: Probabilities for the whole picture and with each part covered, from `Predictor.predict_finely`, float32
+            of shape `(1 + parts, classes)`; `None` of a model whose answers are fine enough.
     """
 
     whole: NDArray[np.float32]
     covered: NDArray[np.float32]
     shares: NDArray[np.float32]
     places: NDArray[np.float32] | None = None
+    finer: NDArray[np.float32] | None = None
 
     def heat_map(self, class_index: int) -> HeatMap:
         """Return what speaks for a class: in each cell the mean fall of its score when the cell is covered.
@@ -67,7 +71,9 @@ class Coverings:
         The score is the logarithm of the odds, by which a sure answer that stays sure still shows what shook it. Where
         the features have places, what these say is mixed in, on the same scale: the two err in different ways.
         """
-        falls = log_odds(self.whole[None], class_index) - log_odds(self.covered, class_index)
+        asked = np.concatenate([self.whole[None], self.covered]) if self.finer is None else self.finer
+        odds = log_odds(asked, class_index)
+        falls = odds[0] - odds[1:]
         sums = np.tensordot(falls, self.shares, 1)
         values = np.asarray(sums / np.maximum(self.shares.sum(axis=0), 1e-6), np.float32)
         if self.places is not None:
@@ -92,15 +98,25 @@ def cover_all(predictor: Predictor, pixels: NDArray[np.uint8], *, detail: float 
     """
     small = shrunk(pixels, predictor.image_size)
     started = time.perf_counter()
-    whole = predictor.predict([small])[0]
+    whole = _ask(predictor, [small])
     if detail is None:
         detail = affordable_detail(time.perf_counter() - started)
     boxes = boxes_of(detail)
     fill = filling(small)
-    covered = predictor.predict([cover(small, box, fill) for box in boxes])
+    covered = _ask(predictor, [cover(small, box, fill) for box in boxes])
     shares = np.stack([_share_of_cells(box) for box in boxes])
     height, width = small.shape[:2]
-    return Coverings(whole, covered, shares, falls_of_places(predictor.places(small), width / height, CELLS))
+    places = falls_of_places(predictor.places(small), width / height, CELLS)
+    finer = None if predictor.predict_finely is None else np.concatenate([whole[1], covered[1]])
+    return Coverings(whole[0][0], covered[0], shares, places, finer)
+
+
+def _ask(predictor: Predictor, images: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return a model's answers and the finer ones, which are the same where it has none."""
+    if predictor.predict_finely is not None:
+        return predictor.predict_finely(images)
+    answers = predictor.predict(images)
+    return answers, answers
 
 
 def affordable_detail(seconds: float) -> float:

@@ -2,7 +2,7 @@
 
 The features at the end of a frozen backbone are a small grid over the picture, and most heads see their average. Where
 the head is linear, this is the class activation map; of other heads on the average the same is asked. A head that sees
-the grid itself says little in this way: its maps found a planted patch in a quarter of the pictures.
+the grid itself is asked with the average in place of what it would see there.
 """
 
 from __future__ import annotations

@@ -93,6 +93,11 @@ def plan_model(config: ModelConfig) -> ModelPlan:
     return ModelPlan(config, spec, prefix, trainable)
 
 
+def is_whole_backbone(prefix: Prefix) -> bool:
+    """Return whether a frozen part ends with the last block, with all its places: only a head comes after it."""
+    return prefix.cut == get_backbone(prefix.backbone).blocks[-1].name
+
+
 def scales_otherwise(spec: BackboneSpec, pixel_scaling: PixelScaling) -> bool:
     """Return whether a backbone gets other values than it was trained with; never where dividing by 255 is its own."""
     return pixel_scaling == "divide_255" and spec.preprocessing != ZERO_TO_ONE

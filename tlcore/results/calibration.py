@@ -149,7 +149,15 @@ def calibrated(predictor: Predictor, temperature: float) -> Predictor:
             replace(one, whole=scaled(one.whole), without=scaled(one.without)) for one in predictor.places(image)
         )
 
-    return replace(predictor, predict=lambda images: scaled(predictor.predict(images)), places=places)
+    answering = replace(predictor, predict=lambda images: scaled(predictor.predict(images)), places=places)
+    if (finely := predictor.predict_finely) is None:
+        return answering
+
+    def predict_finely(images: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        answers, finer = finely(images)
+        return scaled(answers), scaled(finer)
+
+    return replace(answering, predict_finely=predict_finely)
 
 
 def calibrated_evaluation(evaluation: Evaluation, temperature: float) -> Evaluation:

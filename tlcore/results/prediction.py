@@ -20,12 +20,15 @@ from tlcore.features.engines import compiled_prefix_path
 from tlcore.features.litert import CompiledModel, Loader
 from tlcore.home import DataRoot, write_atomically
 from tlcore.images.resizing import resize_image
-from tlcore.model.cut import PIXELS, POOLING, ModelPlan, Prefix
+from tlcore.model.cut import PIXELS, POOLING, ModelPlan, Prefix, is_whole_backbone
 
 SPEC_FILE = "predictor.json"
 SUFFIX_FILE = "suffix.tflite"
 MOST_PLACES_SECONDS = 0.3
 """When asking without each place would take longer, it is left out."""
+BLOCK_SIDE = 2
+"""Side of the blocks that a head which sees every place is asked without. Such maps alone found a planted patch in 36
+of 38 pictures, with blocks of one place in 28 and of three in 23."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ class PlaceAnswers:
     """A model's answers to a picture when what it found at one place after the other is taken out.
 
     Attributes:
-        whole: Probabilities with nothing taken out, float32 of shape `(classes,)`.
+        whole: Probabilities with nothing taken out, float32 of shape `(classes,)`; finer ones where it has such.
         without: Probabilities without each place, float32 of shape `(rows, columns, classes)`; the places are spread
             evenly over the square that the model sees.
         resize_mode: How the picture became that square.
@@ -81,6 +84,9 @@ def no_places(_image: NDArray[np.uint8]) -> tuple[PlaceAnswers, ...]:
     return ()
 
 
+FinePredict = Callable[[Sequence[NDArray[np.uint8]]], tuple[NDArray[np.float32], NDArray[np.float32]]]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Predictor:
     """A model that answers: of a run, a simple head, a group; several threads may ask it.
@@ -92,9 +98,11 @@ class Predictor:
         predict: Takes uint8 RGB pixels of shape `(height, width, 3)` each, of any size; returns the probabilities of
             each class for each picture, float32 of shape `(len(images), classes)`, whose rows sum to 1.
         grey_range: How `tlcore.intake.pictures.decoding.pixels_of` must read a picture of more than 8 bits for it.
-        places: Takes one picture as `predict` does; returns the answers without each place of the averaged features,
-            of each member of a group that has such; nothing where that is not possible or takes long.
+        places: Takes one picture as `predict` does; returns the answers without each place of a frozen backbone's
+            features, of each member of a group that has such; nothing where that is not possible or takes long.
         threshold: Least probability of an answer, in `[0, 1]`; below it the model does not know. 0: always answers.
+        predict_finely: Takes pictures as `predict` does; returns the same answers, and probabilities that change with
+            every change of a picture, of the same shape. `None` of a model whose answers change so themselves.
     """
 
     class_names: tuple[str, ...]
@@ -104,6 +112,7 @@ class Predictor:
     grey_range: tuple[float, float] | None = None
     places: Callable[[NDArray[np.uint8]], tuple[PlaceAnswers, ...]] = no_places
     threshold: float = 0.0
+    predict_finely: FinePredict | None = None
 
 
 def build_predictor(
@@ -111,6 +120,7 @@ def build_predictor(
     prefix: CompiledModel | None,
     suffix: Callable[[NDArray[np.generic]], NDArray[np.float32]],
     lock: threading.Lock | None = None,
+    finer: Callable[[NDArray[np.generic]], NDArray[np.float32]] | None = None,
 ) -> Predictor:
     """Return a predictor that takes one picture at a time.
 
@@ -119,26 +129,48 @@ def build_predictor(
         prefix: The compiled frozen part; `None` when nothing is frozen.
         suffix: Features of one picture to its probabilities, float32 of shape `(classes,)`.
         lock: Held while a picture is answered; of its own unless others use the same prefix.
+        finer: As `suffix`, for heat maps, where its probabilities change in steps.
     """
     answering = lock or threading.Lock()
 
-    def predict(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        rows = []
-        for image in images:
+    def ask(
+        images: Sequence[NDArray[np.uint8]], suffixes: Sequence[Callable[[NDArray[np.generic]], NDArray[np.float32]]]
+    ) -> NDArray[np.float32]:
+        answers = np.zeros((len(suffixes), len(images), len(spec.class_names)), np.float32)
+        for number, image in enumerate(images):
             square = resize_image(image, spec.prefix.image_size, spec.resize_mode)
             with answering:
-                rows.append(np.array(suffix(square if prefix is None else prefix(square))))
-        return np.stack(rows) if rows else np.zeros((0, len(spec.class_names)), np.float32)
+                features = square if prefix is None else prefix(square)
+                for one, answer in enumerate(suffixes):
+                    answers[one, number] = answer(features)
+        return answers
+
+    def predict(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        answers: NDArray[np.float32] = ask(images, [suffix])[0]
+        return answers
+
+    def predict_finely(images: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        coarse, fine = ask(images, [suffix, finer or suffix])
+        return coarse, fine
 
     def places(image: NDArray[np.uint8]) -> tuple[PlaceAnswers, ...]:
-        if prefix is None or spec.prefix.cut != POOLING:
+        if prefix is None or not (spec.prefix.cut == POOLING or is_whole_backbone(spec.prefix)):
             return ()
+        without = _without_places if spec.prefix.cut == POOLING else _without_blocks
         square = resize_image(image, spec.prefix.image_size, spec.resize_mode)
         with answering:
-            found = _without_places(prefix, suffix, square)
+            found = without(prefix, finer or suffix, square)
         return () if found is None else (PlaceAnswers(*found, spec.resize_mode),)
 
-    return Predictor(spec.class_names, spec.class_colors, spec.prefix.image_size, predict, spec.grey_range, places)
+    return Predictor(
+        spec.class_names,
+        spec.class_colors,
+        spec.prefix.image_size,
+        predict,
+        spec.grey_range,
+        places,
+        predict_finely=predict_finely if finer else None,
+    )
 
 
 def _without_places(
@@ -159,6 +191,34 @@ def _without_places(
         for column in range(columns):
             without[row, column] = suffix(mean - features[row, column] / (rows * columns))
     return whole, without
+
+
+def _without_blocks(
+    prefix: CompiledModel, suffix: Callable[[NDArray[np.generic]], NDArray[np.float32]], square: NDArray[np.uint8]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+    """Return the same of a head that sees every place itself; where one is taken out, it sees the mean of all.
+
+    What shows at one place shows beside it too, so blocks of places are taken out. The answer without a place is the
+    mean over the blocks that hold it, of the logarithms, as its score is one.
+    """
+    features = prefix(square)
+    rows, columns = features.shape[:2]
+    mean = features.mean(axis=(0, 1))
+    started = time.perf_counter()
+    whole = np.array(suffix(features))
+    if (time.perf_counter() - started) * rows * columns > MOST_PLACES_SECONDS:
+        return None
+    logs, blocks = np.zeros((rows, columns, len(whole))), np.zeros((rows, columns, 1))
+    for row in range(max(1, rows - BLOCK_SIDE + 1)):
+        for column in range(max(1, columns - BLOCK_SIDE + 1)):
+            block = slice(row, row + BLOCK_SIDE), slice(column, column + BLOCK_SIDE)
+            changed = features.copy()
+            changed[block] = mean
+            logs[block] += np.log(np.maximum(suffix(changed), np.finfo(np.float32).tiny))
+            blocks[block] += 1
+    logs /= blocks
+    powers = np.exp(logs - logs.max(axis=-1, keepdims=True))
+    return whole, np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float32)
 
 
 def load_predictor(run_dir: Path, home: DataRoot, load: Loader = CompiledModel) -> Predictor:

