@@ -24,8 +24,8 @@ from tests.test_calibration import drawn
 from tests.test_pages_results import (  # noqa: F401 - make_finished is a fixture
     NAMES,
     Finished,
-    RedOrGreen,
     all_text,
+    by_colour,
     make_finished,
     open_step,
     picture,
@@ -52,7 +52,7 @@ def predictor(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every run answers by the mean colour: 95 % red or 90 % green."""
 
     def predict(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        return RedOrGreen().predict(images)
+        return by_colour(images)
 
     one = Predictor(NAMES, (0, 1), 64, predict)
     monkeypatch.setattr("tlcore.results.prediction.load_predictor", lambda _folder, _home=None: one)
@@ -119,7 +119,7 @@ def test_the_table_of_answers_says_what_is_not_known_and_the_best_guess() -> Non
 
 
 def test_the_camera_says_what_it_does_not_know() -> None:
-    predictor = Predictor(NAMES, (0, 1), 64, RedOrGreen().predict, threshold=0.92)
+    predictor = Predictor(NAMES, (0, 1), 64, by_colour, threshold=0.92)
     red, green = (
         answered(View(asks=True), Message(1, "question", (picture(color),)), predictor, "Run 1 answers.")
         for color in ((200, 30, 30), (30, 160, 40))

@@ -41,6 +41,7 @@ from tlcore.intake.pictures.decoding import clean_pixels, read_image
 from tlcore.ready_sets.previews import NUM_TO_ASK
 from tlcore.ready_sets.registry import get_ready_set
 from tlcore.results.evaluation import FILE_NAME, VALIDATION_FILE_NAME, Evaluation, save_evaluation
+from tlcore.results.prediction import Predictor
 from tlcore.results.prediction_code import OLDEST_KERAS, prediction_code
 from tlcore.storage.database import jobs, open_database, runs, writing
 from tlcore.storage.datasets import commit_version, current_dataset
@@ -175,25 +176,18 @@ def make_finished(home: DataRoot) -> Callable[..., Finished]:
     return make
 
 
-class RedOrGreen:
-    """Answers by the mean colour, as quickly as a trained model and without one."""
+def by_colour(images: Sequence[np.ndarray]) -> np.ndarray:
+    """Answer by the mean colour, as quickly as a trained model and without one."""
+    red = [float(image[..., 0].mean() > image[..., 1].mean()) for image in images]
+    return np.array([[0.95, 0.05] if value else [0.1, 0.9] for value in red], np.float32)
 
-    class_colors = (0, 1)
-    image_size = 64
-    grey_range = None
-    threshold = 0.0
 
-    def __init__(self, class_names: Sequence[str] = NAMES) -> None:
-        self.class_names = tuple(class_names)
-
-    def predict(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        red = [float(image[..., 0].mean() > image[..., 1].mean()) for image in images]
-        return np.array([[0.95, 0.05] if value else [0.1, 0.9] for value in red], np.float32)
+RED_OR_GREEN = Predictor(NAMES, (0, 1), 64, by_colour)
 
 
 @pytest.fixture
 def predictor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tlcore.results.prediction.load_predictor", lambda _folder, _home=None: RedOrGreen())
+    monkeypatch.setattr("tlcore.results.prediction.load_predictor", lambda _folder, _home=None: RED_OR_GREEN)
 
 
 def open_step(step: str, project_id: str, run_id: str | None = None) -> AppTest:
@@ -609,11 +603,10 @@ def two_models(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Let a run of this id call everything green, while the others tell red from green."""
     contrary: list[str] = []
 
-    def load(folder: Path, _home: DataRoot | None = None) -> RedOrGreen:
-        model = RedOrGreen()
+    def load(folder: Path, _home: DataRoot | None = None) -> Predictor:
         if folder.name in contrary:
-            model.predict = lambda images: np.array([[0.2, 0.8]] * len(images), np.float32)
-        return model
+            return replace(RED_OR_GREEN, predict=lambda images: np.array([[0.2, 0.8]] * len(images), np.float32))
+        return RED_OR_GREEN
 
     monkeypatch.setattr("tlcore.results.prediction.load_predictor", load)
     return contrary.append
@@ -731,7 +724,7 @@ def test_pictures_of_a_ready_set_can_be_asked_about(make_finished, predictor, mo
 
 
 def test_what_a_picture_shows_is_said_where_the_model_knows_that_class() -> None:
-    model = RedOrGreen()
+    model = RED_OR_GREEN
     assert ask(model, "1", picture(COLORS[0]), "red").truth == "red"
     assert ask(model, "1", picture(COLORS[0]), "brick").truth is None
     assert ask(model, "1", b"", "red").reason

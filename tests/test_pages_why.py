@@ -16,29 +16,21 @@ from pages.components.results.why_panel import cover_words, where_words, why_wor
 from tests.page_tests import check, texts
 from tests.test_pages_results import Finished, make_finished, open_step, picture  # noqa: F401
 from tlcore.explaining.covering import Coverings
-from tlcore.results.prediction import no_places
+from tlcore.results.prediction import Predictor
 
 
-class LooksAtTheCorner:
-    """Red where the top left is brighter than the rest."""
+def by_corner(images: Sequence[np.ndarray]) -> np.ndarray:
+    """Say red the surer the brighter the top left is."""
+    corner = np.array([image[: len(image) // 4, : image.shape[1] // 4].mean() / 255 for image in images])
+    return np.stack([corner, 1 - corner], axis=1).astype(np.float32)
 
-    class_names = ("red", "green")
-    class_colors = (0, 1)
-    image_size = 64
-    grey_range = None
-    threshold = 0.0
 
-    def predict(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        corner = np.array([image[: len(image) // 4, : image.shape[1] // 4].mean() / 255 for image in images])
-        return np.stack([corner, 1 - corner], axis=1).astype(np.float32)
-
-    places = staticmethod(no_places)
-    predict_finely = None
+LOOKS_AT_THE_CORNER = Predictor(("red", "green"), (0, 1), 64, by_corner)
 
 
 @pytest.fixture
 def corner(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tlcore.results.prediction.load_predictor", lambda _folder, _home=None: LooksAtTheCorner())
+    monkeypatch.setattr("tlcore.results.prediction.load_predictor", lambda _folder, _home=None: LOOKS_AT_THE_CORNER)
 
 
 def corner_picture() -> bytes:
