@@ -25,7 +25,7 @@ from tlcore.results.ensembles import ensemble_predictor, equal_weights
 from tlcore.results.prediction import Predictor
 from tlcore.simple_heads.prediction import load_simple_head_predictor
 from tlcore.simple_heads.run import train_simple_heads
-from tlcore.simple_heads.training import SIMPLE_HEADS
+from tlcore.simple_heads.training import SIMPLE_HEADS, find_simple_head_spec
 
 LEAST_FOUND = 0.9
 MOST_SECONDS = 1.0
@@ -34,6 +34,7 @@ NEW = 60
 THINGS = 2
 SMALL_CNN = "small_cnn-16-32-64"
 MEMBERS = ("pooled and linear", "hidden layer", "small CNN")
+NEIGHBOURS = find_simple_head_spec("nearest_neighbours").title
 TRIALS = 20
 
 
@@ -46,7 +47,7 @@ def measure() -> Iterator[Line]:
         for name, predictor in models.items():
             # A group takes as long as its members together, so its maps have fewer places.
             yield _found(name, predictor, grounds[:NEW], 1 / len(MEMBERS) if name == "group" else 1.0)
-        for name in ("pooled and linear", "group"):
+        for name in ("pooled and linear", "flattened", NEIGHBOURS, "group"):
             yield _seconds(name, models[name], as_brought(grounds[0]))
 
 

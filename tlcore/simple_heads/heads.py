@@ -76,20 +76,21 @@ class NeighboursHead:
     cosine distance of their features, from 0 (alike) to 2; a vote counts one over its distance.
 
     Attributes:
-        features: Of the training pictures, scaled to length 1, float16 of shape `(pictures, channels)`.
+        features: Of the training pictures, scaled to length 1, float of shape `(pictures, channels)`; half precision is
+            enough, single is answered from sooner.
         labels: Their classes, int64 of shape `(pictures,)`.
         num_classes: Number of classes.
         num_neighbours: How many vote.
     """
 
-    features: NDArray[np.float16]
+    features: NDArray[np.floating]
     labels: NDArray[np.int64]
     num_classes: int
     num_neighbours: int
 
     def probabilities(self, features: NDArray[np.generic]) -> NDArray[np.float32]:
         """Return each class's share of the votes, float32 of shape `(pictures, classes)`."""
-        kept = self.features.astype(np.float32)
+        kept = self.features.astype(np.float32, copy=False)
         pictures = unit_length(features)
         shares = [
             self._shares(pictures[start : start + CHUNK_ROWS], kept) for start in range(0, len(pictures), CHUNK_ROWS)
@@ -109,7 +110,7 @@ class NeighboursHead:
         Returns:
             float32 of shape `(pictures, classes)`; each row adds up to 1. Often the vote's answer, but not always.
         """
-        similarities = unit_length(features) @ self.features.astype(np.float32).T
+        similarities = unit_length(features) @ self.features.astype(np.float32, copy=False).T
         means = np.full((len(similarities), self.num_classes), -1, np.float32)  # of a class without pictures: unlike
         for class_index in np.unique(self.labels):
             of_class = similarities[:, self.labels == class_index]
@@ -128,7 +129,7 @@ class NeighboursHead:
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the training pictures' features and classes."""
         sizes = np.array([self.num_classes, self.num_neighbours])
-        return {"features": self.features, "labels": self.labels, "sizes": sizes}
+        return {"features": self.features.astype(np.float16, copy=False), "labels": self.labels, "sizes": sizes}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,9 @@ def simple_head_predictor(
         head: The head.
         lock: Held while a picture is answered; of its own unless others use the same backbone.
     """
+    if isinstance(head, NeighboursHead):
+        # Once, not for each of the hundred answers that a heat map needs.
+        head = replace(head, features=head.features.astype(np.float32))
 
     def answer(features: NDArray[np.generic]) -> NDArray[np.float32]:
         return np.asarray(head.probabilities(features[np.newaxis])[0])
