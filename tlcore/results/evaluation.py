@@ -148,10 +148,6 @@ class Answered:
     probability: float
 
 
-Mistake = Answered
-"""One whose answer is wrong."""
-
-
 def save_evaluation(evaluation: Evaluation, run_dir: Path, file_name: str = FILE_NAME) -> None:
     """Write the evaluation into the folder of a run, whole or not at all.
 
@@ -335,7 +331,7 @@ def answered_at(evaluation: Evaluation, chosen: NDArray[np.bool_]) -> tuple[Answ
     )
 
 
-def mistakes(evaluation: Evaluation) -> tuple[Mistake, ...]:
+def mistakes(evaluation: Evaluation) -> tuple[Answered, ...]:
     """Return the pictures with a wrong answer, the surest wrong answer first."""
     wrong = answered_at(evaluation, evaluation.y_pred != evaluation.y_true)
     return tuple(sorted(wrong, key=lambda mistake: -mistake.probability))

@@ -167,7 +167,8 @@ def coverage_figure(curve: Sequence[Coverage], chosen: Coverage, *, dark: bool =
         )
     _lay_out(figure, ink, "it answers so many of the pictures", "right in so many of those")
     figure.update_xaxes(range=[-2, 103])
-    figure.update_yaxes(range=[max(-2, min([*lows, 100 * (1 - LEAST_ROOM)]) - 2), 102])
+    # No room for a tick above 100 %.
+    figure.update_yaxes(range=[max(-2, min([*lows, 100 * (1 - LEAST_ROOM)]) - 2), 100.9])
     figure.update_layout(showlegend=False)
     return figure
 

@@ -23,7 +23,6 @@ from tlcore.results.evaluation import (
     Answered,
     ClassReport,
     Evaluation,
-    Mistake,
     average_reports,
     class_reports,
     mistakes,
@@ -132,7 +131,7 @@ def show_mistakes(
     split: Split,
     images: ImageStore,
     *,
-    below: Callable[[Mistake], object] | None = None,
+    below: Callable[[Answered], object] | None = None,
 ) -> None:
     """Show the pictures with a wrong answer, the surest wrong answer first; `below` draws more below each."""
     st.subheader("The mistakes", anchor=False)
@@ -149,7 +148,7 @@ def show_mistakes(
     show_answered(wrong, evaluation.class_names, images, key="mistakes-page", below=below)
 
 
-def _chosen_pair(evaluation: Evaluation, wrong: tuple[Mistake, ...]) -> tuple[Mistake, ...]:
+def _chosen_pair(evaluation: Evaluation, wrong: tuple[Answered, ...]) -> tuple[Answered, ...]:
     """Let the person look at one kind of mistake, and return the mistakes of that kind."""
     pairs = Counter((mistake.y_true, mistake.y_pred) for mistake in wrong).most_common(COMMON_PAIRS)
     if len(pairs) < 2:
