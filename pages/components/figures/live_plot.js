@@ -2,6 +2,7 @@
 const latest = new WeakMap(); // element -> number of its newest update
 const clicks = new WeakMap(); // element -> its last click
 const SAME_TAP_MILLISECONDS = 500;
+const drawing = new WeakSet(); // elements whose drawing changes now
 let loading = null;
 
 function loadPlotly(address) {
@@ -109,16 +110,22 @@ export default function (component) {
         displayModeBar: data.selectable || (data.toolbar ? "hover" : false),
         modeBarButtonsToRemove: ["sendChartToCloud"], // nothing goes to another company's server
       };
-      // Before the drawing changes: where that unmarks points, it was not the viewer who did.
-      for (const name of ["click", "hover", "unhover", "selected", "deselect"])
-        element.removeAllListeners?.(`plotly_${name}`);
+      drawing.add(element);
       return Plotly.react(element, drawable(data.figure.data), layout, config).then(() => {
+        drawing.delete(element);
+        // Not before the drawing: a tap that comes meanwhile would be lost.
+        for (const name of ["click", "hover", "unhover", "selected", "deselect"])
+          element.removeAllListeners(`plotly_${name}`);
         if (data.pictures) {
           element.on("plotly_hover", pictures.show);
           element.on("plotly_unhover", pictures.hide);
         }
         if (data.selectable) {
-          const report = (event) => setStateValue("selected", (event?.points ?? []).map((point) => point.customdata));
+          const report = (event) => {
+            // Where the drawing itself unmarks points, it was not the viewer who did.
+            if (drawing.has(element)) return;
+            setStateValue("selected", (event?.points ?? []).map((point) => point.customdata));
+          };
           element.on("plotly_selected", report);
           element.on("plotly_deselect", () => report());
         }
@@ -137,6 +144,7 @@ export default function (component) {
       });
     })
     .catch(() => {
+      drawing.delete(element);
       notice.hidden = false;
     });
   return () => {
