@@ -20,9 +20,6 @@ pytestmark = pytest.mark.slow
 
 NAMES = ("cat", "dog", "bird", "fish")
 
-PAUSE_MILLISECONDS = 600
-"""Nobody taps a second cell sooner; Plotly still takes a tap within a few tenths of a second for the one before."""
-
 PLACE_OF_CELL = """(chart, [row, column]) => {
     const {xaxis, yaxis} = chart._fullLayout, box = chart.getBoundingClientRect();
     return [box.x + xaxis._offset + xaxis.c2p(column), box.y + yaxis._offset + yaxis.c2p(row)];
@@ -59,13 +56,8 @@ def tap(page: Page, matrix: Locator, row: int, column: int, *, by_finger: bool) 
         page.mouse.click(x, y)
 
 
-def see_pictures(page: Page, matrix: Locator, cell: tuple[int, int], number: int, alternative: str) -> None:
-    """Wait until the cell in this row and column of the drawing has its frame, and so many pictures are drawn."""
-    page.wait_for_function(
-        "([chart, row, column]) => chart._fullLayout.shapes.some(one => one.x0 < column && column < one.x1 && "
-        "one.y0 < row && row < one.y1)",
-        arg=[matrix.element_handle(), *cell],
-    )
+def see_pictures(page: Page, number: int, alternative: str) -> None:
+    """Wait until so many pictures of a cell are drawn, and none more."""
     pictures = page.locator(".st-key-confusion-pictures img")
     pictures.nth(number - 1).wait_for()
     assert [one.get_attribute("alt") for one in pictures.all()] == [alternative] * number
@@ -86,18 +78,17 @@ def test_a_tapped_cell_shows_its_pictures_in_the_same_drawing(
 
     tap(page, matrix, 0, 3, by_finger=by_finger)
     page.get_by_text("3 pictures of cat that the model called fish").wait_for()
-    see_pictures(page, matrix, (0, 3), 3, "cat, taken for fish")
-    page.wait_for_timeout(PAUSE_MILLISECONDS)
+    see_pictures(page, 3, "cat, taken for fish")
     tap(page, matrix, 1, 1, by_finger=by_finger)
     page.get_by_text("6 pictures of dog that the model called dog").wait_for()
-    see_pictures(page, matrix, (1, 1), 6, "dog, answered right")
+    see_pictures(page, 6, "dog, answered right")
 
     page.get_by_text("Look-alikes together").click()
     page.wait_for_function("chart => chart.data[0].x[1] === 'fish'", arg=matrix.element_handle())
     page.get_by_role("button", name="Clear", exact=True).click()
     page.locator(".st-key-confusion-pictures").wait_for(state="detached")
     tap(page, matrix, 0, 1, by_finger=by_finger)  # where the same cell is now
-    see_pictures(page, matrix, (0, 1), 3, "cat, taken for fish")
+    see_pictures(page, 3, "cat, taken for fish")
     assert matrix.get_attribute("data-mark") == "same"
     watch.check()
     context.close()

@@ -2,6 +2,7 @@
 const latest = new WeakMap(); // element -> number of its newest update
 const clicks = new WeakMap(); // element -> its last click
 const SAME_TAP_MILLISECONDS = 500;
+const pointers = new WeakMap(); // element -> where a pointer was last put down on it
 const drawing = new WeakSet(); // elements whose drawing changes now
 let loading = null;
 
@@ -85,6 +86,17 @@ function picturePanel(panel, address) {
   return { show, hide };
 }
 
+// The cell of a heat map below the pointer: of a tap that follows another one closely, Plotly names the cell before.
+function cellUnder(element, pointer) {
+  const heatmaps = element.data.filter((trace) => trace.type === "heatmap" && trace.customdata);
+  if (!heatmaps.length || !pointer) return undefined;
+  const { xaxis, yaxis } = element._fullLayout;
+  const { left, top } = element.getBoundingClientRect();
+  const column = Math.round(xaxis.p2c(pointer.x - left - xaxis._offset));
+  const row = Math.round(yaxis.p2c(pointer.y - top - yaxis._offset));
+  return heatmaps.map((trace) => trace.customdata[row]?.[column]).find((cell) => cell != null);
+}
+
 export default function (component) {
   const { data, parentElement, setTriggerValue, setStateValue } = component;
   const element = parentElement.querySelector(".live-plot");
@@ -96,6 +108,10 @@ export default function (component) {
   const view = parentElement.querySelector(".live-plot-window");
   if (view.scrollWidth > view.clientWidth) view.tabIndex = 0; // for those who scroll by keys
   else view.removeAttribute("tabindex");
+  if (!latest.has(element)) {
+    const remember = (event) => pointers.set(element, { x: event.clientX, y: event.clientY });
+    element.addEventListener("pointerdown", remember, true);
+  }
   const update = (latest.get(element) ?? 0) + 1;
   latest.set(element, update);
   loadPlotly(data.address)
@@ -122,16 +138,17 @@ export default function (component) {
         }
         if (data.selectable) {
           const report = (event) => {
+            const marked = (event?.points ?? []).map((point) => point.customdata);
             // Where the drawing itself unmarks points, it was not the viewer who did.
-            if (drawing.has(element)) return;
-            setStateValue("selected", (event?.points ?? []).map((point) => point.customdata));
+            if (drawing.has(element) && !marked.length) return;
+            setStateValue("selected", marked);
           };
           element.on("plotly_selected", report);
           element.on("plotly_deselect", () => report());
         }
         if (data.clickable) {
           element.on("plotly_click", (event) => {
-            const chosen = event.points[0]?.customdata;
+            const chosen = cellUnder(element, pointers.get(element)) ?? event.points[0]?.customdata;
             if (chosen === undefined) return;
             const click = { value: Array.isArray(chosen) ? chosen[0] : chosen, time: performance.now() };
             const last = clicks.get(element);
