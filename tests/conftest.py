@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import sqlalchemy as sa
 
 from tests.browser import open_browser
 from tlcore.config import ModelConfig
-from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot
+from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot, holding
 from tlcore.storage.database import open_database
 
 if TYPE_CHECKING:
@@ -37,20 +38,29 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataRoot:
 
 
 @pytest.fixture(scope="session")
-def prepared_home(tmp_path_factory: pytest.TempPathFactory) -> DataRoot:
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all test processes of a run share: what is slow to make is made once, under a lock."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(scope="session")
+def prepared_home(shared_folder: Path) -> DataRoot:
     """A data root with the embedded backbone ready for pictures of 64 pixels; for copying, as it is shared."""
     from tlcore.features import engines
-    from tlcore.features.compiled import ensure_compiled
+    from tlcore.features.compiled import ensure_compiled, is_compiled
     from tlcore.model.cut import plan_model
     from tlcore.progress import TerminalProgress
 
-    root, config = DataRoot(tmp_path_factory.mktemp("prepared")), ModelConfig(image_size=64)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(engines, "TRIAL_SECONDS", 0.05)
-        ensure_compiled(plan_model(config), TerminalProgress(), root)
-    # Not the faster engine of a busy moment, but always the one that needs no TensorFlow.
-    always = engines.EngineSpeeds(engines.this_machine(), litert=2, tensorflow=1)
-    engines.write_engine_speeds(plan_model(config).prefix, always, root)
+    root, plan = DataRoot(shared_folder / "prepared"), plan_model(ModelConfig(image_size=64))
+    with holding(shared_folder / "prepared.lock"):
+        if not is_compiled(plan, root):
+            with pytest.MonkeyPatch.context() as patched:
+                patched.setattr(engines, "TRIAL_SECONDS", 0.05)
+                ensure_compiled(plan, TerminalProgress(), root)
+            # Not the faster engine of a busy moment, but always the one that needs no TensorFlow.
+            always = engines.EngineSpeeds(engines.this_machine(), litert=2, tensorflow=1)
+            engines.write_engine_speeds(plan.prefix, always, root)
     return root
 
 
@@ -58,6 +68,24 @@ def prepared_home(tmp_path_factory: pytest.TempPathFactory) -> DataRoot:
 def ready_home(prepared_home: DataRoot, home: DataRoot) -> DataRoot:
     """A data root of this test's own, with the embedded backbone ready for pictures of 64 pixels."""
     shutil.copytree(prepared_home.path, home.path)
+    return home
+
+
+@pytest.fixture(scope="session")
+def common_home(shared_folder: Path) -> DataRoot:
+    """A data root as the app's first start leaves it; for copying, as it is shared."""
+    from tests.server import prepare_home
+
+    root = DataRoot(shared_folder / "common")
+    with holding(shared_folder / "common.lock"):
+        prepare_home(root)  # it returns at once where another process has done it
+    return root
+
+
+@pytest.fixture
+def full_home(common_home: DataRoot, home: DataRoot) -> DataRoot:
+    """A data root of this test's own, with the embedded backbone ready for pictures of its usual size."""
+    shutil.copytree(common_home.compiled_dir, home.compiled_dir)
     return home
 
 

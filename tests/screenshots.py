@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from tests.browser import PageWatch, open_browser, open_context, see_live_answers, sign_in
 from tests.conftest import SHARED_DATA
 from tests.ready_projects import LONG_TRAINING, ReadyProject, begin_run, make_project, wait_for_end, wait_for_phase
-from tests.server import AppServer, serving
+from tests.server import AppServer, prepare_home, serving
 from tlcore.config import FineTuningConfig, TrainingConfig
 from tlcore.home import DataRoot
 from tlcore.jobs.control import start_job
@@ -229,7 +229,8 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     home = DataRoot(Path(tempfile.mkdtemp(prefix="screenshots-")))
     try:
-        with serving(home, prepared=True) as app, open_browser() as browser:
+        prepare_home(home)
+        with serving(home) as app, open_browser() as browser:
             photograph_everything(app, browser, folder)
     finally:
         shutil.rmtree(home.path, ignore_errors=True)

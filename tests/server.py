@@ -94,10 +94,10 @@ class AppServer:
 
 
 @contextlib.contextmanager
-def serving(home: DataRoot, script: str = "app.py", *, prepared: bool = False) -> Iterator[AppServer]:
-    """Serve a data root, with its backbone prepared if asked for, and clean up afterwards."""
-    if prepared:
-        prepare_home(home)
+def serving(home: DataRoot, script: str = "app.py", *, prepared: DataRoot | None = None) -> Iterator[AppServer]:
+    """Serve a data root, with the backbone that another one has ready if that is given, and clean up afterwards."""
+    if prepared is not None:
+        shutil.copytree(prepared.compiled_dir, home.compiled_dir)
     server = AppServer(home, script)
     try:
         server.start()
@@ -110,7 +110,7 @@ def prepare_home(home: DataRoot) -> None:
     """Prepare the embedded backbone in a data root, as the first start of the app does."""
     prepared = os.environ.get(PREPARED_VARIABLE)
     for name in ("compiled",) if prepared else ():
-        shutil.copytree(Path(str(prepared)) / name, home.path / name)
+        shutil.copytree(Path(str(prepared)) / name, home.path / name, dirs_exist_ok=True)
     command = [sys.executable, "-m", "tlcore.prepare"]
     done = subprocess.run(
         command, cwd=ROOT_DIR, env=_environment(home), capture_output=True, text=True, timeout=PREPARE_SECONDS

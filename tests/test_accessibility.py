@@ -143,8 +143,8 @@ def test_the_other_charts_are_told_by_their_numbers() -> None:
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
-    with serving(DataRoot(tmp_path_factory.mktemp("accessibility") / "home"), prepared=True) as server:
+def app(tmp_path_factory: pytest.TempPathFactory, common_home: DataRoot) -> Iterator[AppServer]:
+    with serving(DataRoot(tmp_path_factory.mktemp("accessibility") / "home"), prepared=common_home) as server:
         yield server
 
 

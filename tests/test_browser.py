@@ -50,10 +50,10 @@ NOT_HERE = "not here"
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
+def app(tmp_path_factory: pytest.TempPathFactory, common_home: DataRoot) -> Iterator[AppServer]:
     """The app with its backbone prepared, on a data root that the tests of this file share."""
     home = DataRoot(tmp_path_factory.mktemp("browser") / "home")
-    with serving(home, "tests/app_with_a_probe.py", prepared=True) as server:
+    with serving(home, "tests/app_with_a_probe.py", prepared=common_home) as server:
         yield server
 
 

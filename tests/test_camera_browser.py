@@ -78,8 +78,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
-    with serving(DataRoot(tmp_path_factory.mktemp("camera") / "home"), prepared=True) as server:
+def app(tmp_path_factory: pytest.TempPathFactory, common_home: DataRoot) -> Iterator[AppServer]:
+    with serving(DataRoot(tmp_path_factory.mktemp("camera") / "home"), prepared=common_home) as server:
         yield server
 
 

@@ -314,13 +314,13 @@ def test_an_examination_is_a_job(ready_home: DataRoot) -> None:
 
 
 @pytest.mark.slow
-def test_planted_faults_are_found_with_few_false_alarms(home: DataRoot, shared_data: Path) -> None:
+def test_planted_faults_are_found_with_few_false_alarms(full_home: DataRoot, shared_data: Path) -> None:
     """On a part of the photographs; `tests.bench understand` does so on all, with several seeds."""
     dataset = read_dataset(shared_data / "cats_dogs.zip")
     rng = np.random.default_rng(0)
     part = replace(dataset, items=tuple(dataset.items[i] for i in rng.permutation(len(dataset.items))[:300]))
-    planted = plant(part, home, 0, swapped=0.05, copies=20, blank=10)
-    report = examine(planted.dataset, ModelConfig(), RecordingProgress(), home)
+    planted = plant(part, full_home, 0, swapped=0.05, copies=20, blank=10)
+    report = examine(planted.dataset, ModelConfig(), RecordingProgress(), full_home)
     for kind in planted.faults:
         assert planted.found(report, kind) >= 0.8, kind
         assert planted.false_alarms(report, kind) <= 0.1, kind

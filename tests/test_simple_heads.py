@@ -17,7 +17,6 @@ from tests.ready_projects import wait_for_end
 from tlcore.config import AugmentationConfig, HeadConfig, ModelConfig
 from tlcore.dataset import Dataset
 from tlcore.errors import DatasetError, RunError
-from tlcore.features.compiled import ensure_compiled
 from tlcore.features.extractor import FeatureExtractor
 from tlcore.features.pooled import unit_length
 from tlcore.home import DataRoot
@@ -255,12 +254,11 @@ def test_an_unknown_head_is_refused() -> None:
 
 
 @pytest.mark.slow
-def test_heads_hold_on_a_small_medical_set_over_random_splits(home: DataRoot, shared_data: Path) -> None:
+def test_heads_hold_on_a_small_medical_set_over_random_splits(full_home: DataRoot, shared_data: Path) -> None:
     dataset = read_dataset(shared_data / "brain_mri.zip")
     plan, index = plan_model(ModelConfig()), dataset.class_index()
-    ensure_compiled(plan, RecordingProgress(), home)
     requests = [ViewRequest(item.image) for item in dataset.items]
-    table = FeatureExtractor(plan, AugmentationConfig(), home).table(requests, RecordingProgress(), "features")
+    table = FeatureExtractor(plan, AugmentationConfig(), full_home).table(requests, RecordingProgress(), "features")
     features = table.take(np.arange(len(requests)))
     labels = np.array([index[item.class_id] for item in dataset.items])
     for per_class, limit in ((5, 0.74), (None, 0.84)):
