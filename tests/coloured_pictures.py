@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import itertools
+import zipfile
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -35,6 +38,14 @@ def coloured_dataset(home: DataRoot, per_class: int = 12, colours: tuple[str, ..
     """Bring `per_class` pictures of each colour into the data root."""
     files = [(f"{colour}/{n}.png", png(picture(colour, n))) for colour in colours for n in range(per_class)]
     return collect([FileSource(tuple(files))], Dataset(), ImageStore(home)).dataset
+
+
+def write_colours_with_mistakes(archive: Path) -> None:
+    """Write a ZIP of 48 pictures, of which every fourth lies in the wrong class, so that every model makes mistakes."""
+    with zipfile.ZipFile(archive, "w") as pictures:
+        for number, (colour, other) in itertools.product(range(24), (("blue", "red"), ("red", "blue"))):
+            shown = colour if number % 4 else other
+            pictures.writestr(f"{colour}/{number}.png", png(picture(shown, number)))
 
 
 class RecordingProgress:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ from tlcore.storage.database import open_database
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+    from tests.download_server import Get
+    from tests.finished_runs import Finished
     from tests.server import AppServer
 
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
@@ -87,6 +90,31 @@ def full_home(common_home: DataRoot, home: DataRoot) -> DataRoot:
     """A data root of this test's own, with the embedded backbone ready for pictures of its usual size."""
     shutil.copytree(common_home.compiled_dir, home.compiled_dir)
     return home
+
+
+@pytest.fixture
+def make_finished(home: DataRoot) -> Callable[..., Finished]:
+    """What makes a project of two colours, to which tests add finished runs: `tests.finished_runs.make_finished`."""
+    from tests import finished_runs
+
+    return partial(finished_runs.make_finished, home)
+
+
+@pytest.fixture
+def predictor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every run answer by the mean colour."""
+    from tests.finished_runs import RED_OR_GREEN
+
+    monkeypatch.setattr("tlcore.results.prediction.load_predictor", lambda _folder, _home=None: RED_OR_GREEN)
+
+
+@pytest.fixture
+def get(home: DataRoot) -> Iterator[Get]:
+    """What asks a real server of the routes of downloads, for this test's data root."""
+    from tests.download_server import asking
+
+    with asking() as get:
+        yield get
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import ast
-import itertools
 import re
 import tomllib
-import zipfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -24,7 +22,7 @@ from pages.components.figures.results import probability_words
 from pages.components.frame import STEPS
 from pages.components.train.rate_finder import rate_words
 from tests.browser import open_context, sign_in
-from tests.coloured_pictures import picture, png
+from tests.coloured_pictures import write_colours_with_mistakes
 from tests.page_tests import PAGES_DIR, ROOT_DIR
 from tests.ready_projects import ReadyProject, make_project
 from tests.screenshots import learn_more
@@ -152,10 +150,7 @@ def app(tmp_path_factory: pytest.TempPathFactory, common_home: DataRoot) -> Iter
 def project(app: AppServer, engine: sa.Engine, tmp_path_factory: pytest.TempPathFactory) -> ReadyProject:
     """A project in which everything has been done once; some pictures lie in the wrong class, so there are mistakes."""
     archive = tmp_path_factory.mktemp("pictures") / "colours.zip"
-    with zipfile.ZipFile(archive, "w") as pictures:
-        for number, (colour, other) in itertools.product(range(24), (("blue", "red"), ("red", "blue"))):
-            shown = colour if number % 4 else other
-            pictures.writestr(f"{colour}/{number}.png", png(picture(shown, number)))
+    write_colours_with_mistakes(archive)
     made = make_project(engine, app.home, OWNER, "Colours", archive=archive, training=TrainingConfig(epochs=3))
     learn_more(engine, app.home, made)
     return made

@@ -25,8 +25,8 @@ OWNER = "o" * 24
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
-    with serving(DataRoot(tmp_path_factory.mktemp("threshold") / "home"), prepared=True) as server:
+def app(tmp_path_factory: pytest.TempPathFactory, common_home: DataRoot) -> Iterator[AppServer]:
+    with serving(DataRoot(tmp_path_factory.mktemp("threshold") / "home"), prepared=common_home) as server:
         yield server
 
 

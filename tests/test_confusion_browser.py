@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tests.browser import PageWatch, open_context, sign_in
+from tests.finished_runs import OWNER, Finished
 from tests.server import AppServer, serving
-from tests.test_pages_results import OWNER, Finished, make_finished  # noqa: F401
 from tlcore.results.evaluation import VALIDATION_FILE_NAME, Evaluation, load_evaluation, save_evaluation
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ PLACE_OF_CELL = """(chart, [row, column]) => {
 
 
 @pytest.fixture
-def finished(make_finished: Callable[..., Finished]) -> Finished:  # noqa: F811
+def finished(make_finished: Callable[..., Finished]) -> Finished:
     """A model that calls three cats a fish."""
     made = make_finished(owner=OWNER, names=NAMES, each=6)
     folder = made.home.run_dir(made.add_run(names=NAMES))

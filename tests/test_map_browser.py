@@ -11,9 +11,9 @@ import pytest
 
 from tests.browser import PageWatch, open_context, sign_in
 from tests.coloured_pictures import RecordingProgress
+from tests.finished_runs import Finished
 from tests.server import serving
 from tests.test_pages_map import BACKBONE, cache_features
-from tests.test_pages_results import Finished, make_finished  # noqa: F401 - a fixture
 from tlcore.mapping import maps
 from tlcore.storage.datasets import current_dataset
 
@@ -74,7 +74,7 @@ def draw_until_marked(page: Page, x: float, y: float) -> None:
 
 def test_a_point_is_looked_at_drawn_around_removed_and_brought_back(
     browser: Browser,
-    make_finished: Callable[..., Finished],  # noqa: F811
+    make_finished: Callable[..., Finished],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     finished = make_finished(OWNER)

@@ -20,16 +20,8 @@ from pages.components.camera.component import Message, View
 from pages.components.figures.calibration import calibration_figure, coverage_figure
 from pages.components.results.answers import DO_NOT_KNOW, Answer
 from pages.components.results.prediction_table import prediction_csv
+from tests.finished_runs import NAMES, Finished, all_text, by_colour, open_step, picture
 from tests.test_calibration import drawn
-from tests.test_pages_results import (  # noqa: F401 - make_finished is a fixture
-    NAMES,
-    Finished,
-    all_text,
-    by_colour,
-    make_finished,
-    open_step,
-    picture,
-)
 from tlcore.results.calibration import Coverage, calibration_bins, coverage_at, coverage_curve
 from tlcore.results.evaluation import TRAIN_FILE_NAME, VALIDATION_FILE_NAME, Evaluation, save_evaluation
 from tlcore.results.prediction import Predictor
@@ -63,7 +55,7 @@ def bars(page: AppTest) -> str:
     return str(page.get("plotly_chart")[0].proto.alt)
 
 
-def test_predict_answers_with_the_temperature_of_the_model(make_finished, predictor) -> None:  # noqa: F811
+def test_predict_answers_with_the_temperature_of_the_model(make_finished, predictor) -> None:
     finished = make_finished()
     first, second = finished.add_run(), finished.add_run()
     before = bars(open_step("predict", finished.project_id, first))
@@ -76,7 +68,7 @@ def test_predict_answers_with_the_temperature_of_the_model(make_finished, predic
     assert ("95 %" in other) != ("90 %" in other), "another run has its own"
 
 
-def test_below_the_threshold_predict_says_that_it_does_not_know(make_finished, predictor) -> None:  # noqa: F811
+def test_below_the_threshold_predict_says_that_it_does_not_know(make_finished, predictor) -> None:
     finished = make_finished()
     run_id = finished.add_run()
     choose(finished, run_id, threshold=0.85)
@@ -93,7 +85,7 @@ def test_below_the_threshold_predict_says_that_it_does_not_know(make_finished, p
     assert re.search(r"Its class is \*\*(red|green)\*\*", all_text(page))
 
 
-def test_many_answers_say_below_each_picture_which_ones_are_not_known(make_finished, predictor) -> None:  # noqa: F811
+def test_many_answers_say_below_each_picture_which_ones_are_not_known(make_finished, predictor) -> None:
     finished = make_finished()
     run_id = finished.add_run()
     choose(finished, run_id, threshold=0.92)
@@ -138,7 +130,7 @@ def figure_words(page: AppTest, start: str) -> str:
     return next(str(one.proto.alt) for one in page.get("plotly_chart") if str(one.proto.alt).startswith(start))
 
 
-def test_understand_says_how_far_the_probabilities_are_off(make_finished) -> None:  # noqa: F811
+def test_understand_says_how_far_the_probabilities_are_off(make_finished) -> None:
     finished = make_finished()
     finished.add_run(wrong=(38, 39))
     page = open_step("understand", finished.project_id)
@@ -150,7 +142,7 @@ def test_understand_says_how_far_the_probabilities_are_off(make_finished) -> Non
     assert figure_words(page, "Calibration curve: says 63 %, right in 100 % of 9 pictures")
 
 
-def test_calibrated_probabilities_are_used_at_a_tap_and_the_original_ones_again(make_finished, predictor) -> None:  # noqa: F811
+def test_calibrated_probabilities_are_used_at_a_tap_and_the_original_ones_again(make_finished, predictor) -> None:
     finished = make_finished()
     run_id = finished.add_run(wrong=(3, 8, 11, 38))
     before = bars(open_step("predict", finished.project_id, run_id))
@@ -169,7 +161,7 @@ def test_calibrated_probabilities_are_used_at_a_tap_and_the_original_ones_again(
     assert bars(open_step("predict", finished.project_id, run_id)) == before
 
 
-def test_the_mistakes_have_the_probabilities_that_are_in_use(make_finished) -> None:  # noqa: F811
+def test_the_mistakes_have_the_probabilities_that_are_in_use(make_finished) -> None:
     finished = make_finished()
     run_id = finished.add_run(wrong=(8,))
     choose(finished, run_id, temperature=0.5)
@@ -177,7 +169,7 @@ def test_the_mistakes_have_the_probabilities_that_are_in_use(make_finished) -> N
     assert "model said **green** 79 %" in all_text(open_step("understand", finished.project_id, run_id))
 
 
-def test_where_all_answers_are_right_no_temperature_is_offered(make_finished) -> None:  # noqa: F811
+def test_where_all_answers_are_right_no_temperature_is_offered(make_finished) -> None:
     finished = make_finished()
     finished.add_run()
     page = open_step("understand", finished.project_id)
@@ -185,7 +177,7 @@ def test_where_all_answers_are_right_no_temperature_is_offered(make_finished) ->
     assert not [button for button in page.button if button.key == "calibrate"]
 
 
-def test_the_threshold_is_chosen_with_its_coverage_and_kept(make_finished, predictor) -> None:  # noqa: F811
+def test_the_threshold_is_chosen_with_its_coverage_and_kept(make_finished, predictor) -> None:
     finished = make_finished()
     run_id = finished.add_run(wrong=range(20))
     page = open_step("understand", finished.project_id, run_id)
@@ -203,7 +195,7 @@ def test_the_threshold_is_chosen_with_its_coverage_and_kept(make_finished, predi
     assert "It answers **none** of the 40 validation pictures" in all_text(again)
 
 
-def test_a_run_without_validation_answers_shows_its_exam_and_says_why_nothing_is_fitted(make_finished) -> None:  # noqa: F811
+def test_a_run_without_validation_answers_shows_its_exam_and_says_why_nothing_is_fitted(make_finished) -> None:
     finished = make_finished()
     run_id = finished.add_run(wrong_in_exam=(3, 8))
     finished.forget_validation(run_id)
@@ -212,7 +204,7 @@ def test_a_run_without_validation_answers_shows_its_exam_and_says_why_nothing_is
     assert "It answers **100 %** of the 40 test pictures" in all_text(page)
 
 
-def test_a_simple_head_is_calibrated_too(make_finished) -> None:  # noqa: F811
+def test_a_simple_head_is_calibrated_too(make_finished) -> None:
     finished = make_finished()
     head_id = finished.add_head()
     folder = simple_head_dir(head_id.removesuffix(".linear_svm"), "linear_svm", finished.home)
@@ -229,7 +221,7 @@ def table_of(page: AppTest) -> dict[str, list[str]]:
     return {row[0]: row[1:] for row in table.astype(str).values.tolist()}
 
 
-def test_every_part_stands_with_its_interval_and_a_closed_exam_stays_closed(make_finished) -> None:  # noqa: F811
+def test_every_part_stands_with_its_interval_and_a_closed_exam_stays_closed(make_finished) -> None:
     finished = make_finished()
     run_id = finished.add_run(wrong=(3, 8), wrong_in_exam=range(10))
     page = open_step("understand", finished.project_id, run_id)
@@ -248,7 +240,7 @@ def test_every_part_stands_with_its_interval_and_a_closed_exam_stays_closed(make
     assert classes.values.tolist()[1] == ["green", "100 % (84 to 100 %)", "95 % (76 to 99 %)", "75 % (53 to 89 %)"]
 
 
-def test_the_training_accuracy_of_the_curve_stands_in_where_no_answers_were_kept(make_finished) -> None:  # noqa: F811
+def test_the_training_accuracy_of_the_curve_stands_in_where_no_answers_were_kept(make_finished) -> None:
     finished = make_finished()
     items = [replace(item, split="train") if n % 4 == 0 else item for n, item in enumerate(finished.dataset.items)]
     dataset = replace(finished.dataset, items=tuple(items))
@@ -265,7 +257,7 @@ def test_the_training_accuracy_of_the_curve_stands_in_where_no_answers_were_kept
     assert "on average over the best epoch" in all_text(page)
 
 
-def test_the_right_class_is_looked_for_among_the_first_where_there_are_enough_classes(make_finished) -> None:  # noqa: F811
+def test_the_right_class_is_looked_for_among_the_first_where_there_are_enough_classes(make_finished) -> None:
     names = ("red", "green", "blue", "grey")
     finished = make_finished(names=names, each=5)
     run_id = finished.add_run(names=names)
@@ -283,7 +275,7 @@ def test_the_right_class_is_looked_for_among_the_first_where_there_are_enough_cl
     assert table_of(page)["Validation"] == ["20", "0 % (0 to 16 %)", "90 % (70 to 97 %)"]
 
 
-def test_export_says_that_its_files_give_the_original_probabilities(make_finished) -> None:  # noqa: F811
+def test_export_says_that_its_files_give_the_original_probabilities(make_finished) -> None:
     finished = make_finished()
     run_id = finished.add_run()
     assert "calibrated" not in all_text(open_step("export", finished.project_id, run_id))

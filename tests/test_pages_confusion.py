@@ -13,9 +13,9 @@ from streamlit.testing.v1 import AppTest
 from pages.components.amounts import interval_range
 from pages.components.figures.confusion import confusion_figure
 from pages.components.figures.live_plot import Figure
+from tests.finished_runs import Finished
 from tests.page_tests import check, open_app, texts
 from tests.test_evaluation import answers
-from tests.test_pages_results import Finished, make_finished  # noqa: F401
 from tlcore.results.evaluation import (
     VALIDATION_FILE_NAME,
     Evaluation,
@@ -95,7 +95,7 @@ def pictures_of(page: AppTest) -> int:
     return sum("  \nmodel said" in element.value for element in page.markdown)
 
 
-def test_the_cells_are_a_list_too_that_shows_their_pictures(make_finished: Callable[..., Finished]) -> None:  # noqa: F811
+def test_the_cells_are_a_list_too_that_shows_their_pictures(make_finished: Callable[..., Finished]) -> None:
     finished = make_finished()
     page = open_understand(finished, finished.add_run(wrong=(0, 2, 3)))
     assert list(page.selectbox(key=CELL).options) == [
@@ -118,7 +118,7 @@ def test_the_cells_are_a_list_too_that_shows_their_pictures(make_finished: Calla
     assert pictures_of(page) == before
 
 
-def test_a_picture_is_corrected_below_its_cell(make_finished: Callable[..., Finished]) -> None:  # noqa: F811
+def test_a_picture_is_corrected_below_its_cell(make_finished: Callable[..., Finished]) -> None:
     finished = make_finished()
     page = open_understand(finished, finished.add_run(wrong=(0,)))
     check(page.selectbox(key=CELL).select_index(0).run())
@@ -132,7 +132,7 @@ def test_a_picture_is_corrected_below_its_cell(make_finished: Callable[..., Fini
     assert not any(key.startswith(("cell-keep", "cell-relabel")) for key in keys)  # nothing to correct in a right one
 
 
-def test_the_cell_is_forgotten_where_it_has_no_pictures(make_finished: Callable[..., Finished]) -> None:  # noqa: F811
+def test_the_cell_is_forgotten_where_it_has_no_pictures(make_finished: Callable[..., Finished]) -> None:
     finished = make_finished()
     run_id = finished.add_run(wrong=(0,))
     page = open_understand(finished, run_id)
@@ -146,7 +146,7 @@ def test_the_cell_is_forgotten_where_it_has_no_pictures(make_finished: Callable[
 
 
 @pytest.fixture
-def hundred(make_finished: Callable[..., Finished]) -> AppTest:  # noqa: F811
+def hundred(make_finished: Callable[..., Finished]) -> AppTest:
     """The page of a model of a hundred classes that takes each for the one fifty further on."""
     names = [f"kind {index}" for index in range(100)]
     finished = make_finished(names=names, each=2)
@@ -172,7 +172,7 @@ def test_a_hundred_classes_are_ordered_at_a_tap_and_looked_at(hundred: AppTest) 
     assert "##### 1 picture of kind 7 that the model called kind 57" in texts(hundred)
 
 
-def test_two_classes_have_no_order(make_finished: Callable[..., Finished]) -> None:  # noqa: F811
+def test_two_classes_have_no_order(make_finished: Callable[..., Finished]) -> None:
     finished = make_finished()
     page = open_understand(finished, finished.add_run(wrong=(0,)))
     assert not [one for one in page.toggle if one.key == "confusion-alike"]

@@ -8,8 +8,8 @@ import pytest
 
 from pages.components.figures.splits import splits_figure
 from pages.components.results.certainty_panel import description, spread_words
+from tests.finished_runs import Finished
 from tests.page_tests import check, open_app, texts
-from tests.test_pages_results import Finished, make_finished  # noqa: F401 - a fixture
 from tlcore.results.cross_validation import CrossValidation, FoldResult
 from tlcore.storage.database import writing
 from tlcore.storage.jobs import ACTIVE_STATES, claim_job, end_job, list_jobs, read_request, write_result
@@ -19,7 +19,7 @@ FOUND = CrossValidation(tuple(FoldResult(correct, 68) for correct in (62, 64, 65
 
 
 @pytest.fixture
-def finished(make_finished: Callable[..., Finished]) -> Finished:  # noqa: F811 - the fixture of that module
+def finished(make_finished: Callable[..., Finished]) -> Finished:
     return make_finished()
 
 

@@ -10,9 +10,9 @@ from streamlit.testing.v1 import AppTest
 
 from pages.components.results.mistake_fixes import waiting_words
 from tests.coloured_pictures import coloured_dataset
+from tests.finished_runs import Finished
 from tests.lab import Lab
 from tests.page_tests import check, modules_after, open_app, texts
-from tests.test_pages_results import Finished, make_finished  # noqa: F401 - a fixture
 from tlcore.dataset import Dataset
 from tlcore.doctor.changes import Changes
 from tlcore.doctor.findings import BackgroundFinding, DoctorReport, Finding, Suspect, relabel
@@ -217,7 +217,7 @@ def test_the_first_paint_of_a_report_loads_no_classifier(home: DataRoot) -> None
     assert not {"sklearn", "tensorflow", "keras", "ai_edge_litert"} & modules_after("data", home, lab.project_id)
 
 
-def test_mistakes_are_corrected_where_they_are_seen(make_finished: Callable[..., Finished]) -> None:  # noqa: F811
+def test_mistakes_are_corrected_where_they_are_seen(make_finished: Callable[..., Finished]) -> None:
     finished = make_finished()
     run_id = finished.add_run(wrong=(0, 1, 2))
     app = open_app("understand", project=finished.project_id, run=run_id)
@@ -244,7 +244,7 @@ def test_mistakes_are_corrected_where_they_are_seen(make_finished: Callable[...,
     assert "Keep" in labels(app)
 
 
-def test_what_corrections_brought_is_said_once_they_were_learned(make_finished: Callable[..., Finished]) -> None:  # noqa: F811
+def test_what_corrections_brought_is_said_once_they_were_learned(make_finished: Callable[..., Finished]) -> None:
     finished = make_finished()
     first = finished.add_run(wrong=(0, 1, 2), wrong_in_exam=(0,))
     removed, relabelled = finished.dataset.subset("validation")[:2]

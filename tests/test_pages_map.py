@@ -19,9 +19,9 @@ from pages.server.asgi import USER_COOKIE, owner_of
 from pages.server.thumbnails import thumbnail_address, thumbnail_route
 from tests.asgi_request import request
 from tests.coloured_pictures import RecordingProgress
+from tests.finished_runs import Finished
 from tests.old_data_root import unpack_old_data_root
 from tests.page_tests import check, modules_after, open_app, texts
-from tests.test_pages_results import Finished, make_finished  # noqa: F401 - a fixture
 from tlcore.config import ModelConfig
 from tlcore.dataset import ClassLabel, Dataset
 from tlcore.features.store import FeatureStore, record_key
@@ -89,7 +89,7 @@ def current(finished: Finished) -> Dataset:
     return current_dataset(finished.engine, finished.project_id, finished.home)[1]
 
 
-def test_nothing_is_loaded_for_the_map_before_somebody_opens_it(make_finished: Make) -> None:  # noqa: F811
+def test_nothing_is_loaded_for_the_map_before_somebody_opens_it(make_finished: Make) -> None:
     finished = make_finished()
     run_id = finished.add_run(wrong=(0,))
     cache_features(finished.home, finished.dataset)
@@ -97,7 +97,7 @@ def test_nothing_is_loaded_for_the_map_before_somebody_opens_it(make_finished: M
     assert not {"sklearn", "ai_edge_litert", "tensorflow", "keras"} & loaded
 
 
-def test_the_map_is_there_at_once_with_a_ring_around_each_mistake(make_finished: Make) -> None:  # noqa: F811
+def test_the_map_is_there_at_once_with_a_ring_around_each_mistake(make_finished: Make) -> None:
     finished = make_finished()
     run_id = finished.add_run(wrong=(0, 3), wrong_in_exam=(1,))
     cache_features(finished.home, finished.dataset)
@@ -123,7 +123,7 @@ def test_the_map_is_there_at_once_with_a_ring_around_each_mistake(make_finished:
     assert "3 with a ring" in plot(open_map(finished, run_id))["description"]
 
 
-def test_what_was_drawn_around_is_moved_and_removed_and_brought_back(make_finished: Make) -> None:  # noqa: F811
+def test_what_was_drawn_around_is_moved_and_removed_and_brought_back(make_finished: Make) -> None:
     finished = make_finished()
     run_id = finished.add_run(wrong=(0,))
     cache_features(finished.home, finished.dataset)
@@ -151,7 +151,7 @@ def test_what_was_drawn_around_is_moved_and_removed_and_brought_back(make_finish
     assert sum(len(trace["x"]) for trace in plot(app)["figure"]["data"]) == 79
 
 
-def test_without_a_pointer_pictures_are_chosen_by_class_and_by_mistake(make_finished: Make) -> None:  # noqa: F811
+def test_without_a_pointer_pictures_are_chosen_by_class_and_by_mistake(make_finished: Make) -> None:
     finished = make_finished()
     run_id = finished.add_run(wrong=(0, 1, 2))
     cache_features(finished.home, finished.dataset)
@@ -165,7 +165,7 @@ def test_without_a_pointer_pictures_are_chosen_by_class_and_by_mistake(make_fini
     assert "Remove them" in labels(app)
 
 
-def test_a_picture_that_got_the_class_which_the_model_said_has_no_ring(make_finished: Make) -> None:  # noqa: F811
+def test_a_picture_that_got_the_class_which_the_model_said_has_no_ring(make_finished: Make) -> None:
     finished = make_finished()
     run_id = finished.add_run(wrong=(0,))
     cache_features(finished.home, finished.dataset)
@@ -178,7 +178,7 @@ def test_a_picture_that_got_the_class_which_the_model_said_has_no_ring(make_fini
     assert "0 with a ring" in plot(open_map(finished, run_id))["description"]
 
 
-def test_many_pictures_are_sampled_with_a_word(make_finished: Make, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_many_pictures_are_sampled_with_a_word(make_finished: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     finished = make_finished()
     run_id = finished.add_run()
     cache_features(finished.home, finished.dataset)
@@ -188,7 +188,7 @@ def test_many_pictures_are_sampled_with_a_word(make_finished: Make, monkeypatch:
     assert [len(trace["x"]) for trace in plot(app)["figure"]["data"]] == [10, 10]
 
 
-def test_missing_features_are_computed_by_a_job_at_a_tap(make_finished: Make) -> None:  # noqa: F811
+def test_missing_features_are_computed_by_a_job_at_a_tap(make_finished: Make) -> None:
     finished = make_finished()
     run_id = finished.add_run()
     app = open_map(finished, run_id)
@@ -207,7 +207,7 @@ def test_missing_features_are_computed_by_a_job_at_a_tap(make_finished: Make) ->
     assert "Compute them and draw the map" in labels(app)
 
 
-def test_t_sne_is_made_on_request_and_shown_from_then_on(make_finished: Make) -> None:  # noqa: F811
+def test_t_sne_is_made_on_request_and_shown_from_then_on(make_finished: Make) -> None:
     finished = make_finished(each=4)
     run_id = finished.add_run()
     cache_features(finished.home, finished.dataset)
@@ -232,7 +232,7 @@ def test_t_sne_is_made_on_request_and_shown_from_then_on(make_finished: Make) ->
     assert "Arrange by t-SNE" not in labels(app)
 
 
-def test_simple_heads_and_models_without_answers_have_a_map_too(make_finished: Make) -> None:  # noqa: F811
+def test_simple_heads_and_models_without_answers_have_a_map_too(make_finished: Make) -> None:
     finished = make_finished()
     run_id, head_id = finished.add_run(), finished.add_head()
     cache_features(finished.home, finished.dataset)
@@ -242,7 +242,7 @@ def test_simple_heads_and_models_without_answers_have_a_map_too(make_finished: M
     assert "0 with a ring" in plot(open_map(finished, run_id))["description"]
 
 
-def test_a_group_has_a_map_by_the_backbone_of_its_runs(make_finished: Make) -> None:  # noqa: F811
+def test_a_group_has_a_map_by_the_backbone_of_its_runs(make_finished: Make) -> None:
     finished = make_finished()
     runs = (finished.add_run(wrong=(0,)), finished.add_run(wrong=(0,)))
     cache_features(finished.home, finished.dataset)
@@ -271,7 +271,7 @@ def test_models_of_an_earlier_version_say_what_their_map_needs(home: DataRoot) -
         assert "For some of these pictures they were not computed yet" in texts(check(app.run()))
 
 
-def test_a_list_of_pictures_that_is_damaged_is_said(make_finished: Make) -> None:  # noqa: F811
+def test_a_list_of_pictures_that_is_damaged_is_said(make_finished: Make) -> None:
     finished = make_finished()
     run_id = finished.add_run()
     edited = replace(finished.dataset, items=finished.dataset.items[:-1])
@@ -296,7 +296,7 @@ def test_classes_differ_in_shape_where_their_colours_are_the_same() -> None:
     assert "<b>0</b> 1" in map_words([MapPoint(0, "x", "0", (0, 0))], classes)
 
 
-def test_a_thumbnail_goes_to_the_browser_that_owns_the_project(make_finished: Make) -> None:  # noqa: F811
+def test_a_thumbnail_goes_to_the_browser_that_owns_the_project(make_finished: Make) -> None:
     owner, other = "o" * 24, "p" * 24
     finished = make_finished(owner)
     create_project(finished.engine, other, "Another")

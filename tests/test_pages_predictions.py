@@ -15,20 +15,8 @@ from streamlit.testing.v1 import AppTest
 from pages.components.pace import Pace
 from pages.components.results.prediction_table import Columns, answers_csv
 from pages.server.downloads import answers_url
+from tests.finished_runs import COLORS, NAMES, OWNER, Finished, bring, open_step, picture, press
 from tests.page_tests import texts
-from tests.test_pages_results import (
-    COLORS,
-    NAMES,
-    OWNER,
-    Finished,
-    bring,
-    get,  # noqa: F401 - a fixture
-    make_finished,  # noqa: F401 - a fixture
-    open_step,
-    picture,
-    predictor,  # noqa: F401 - a fixture
-    press,
-)
 from tlcore.home import write_atomically
 from tlcore.storage.answers import StoredAnswer, writing_answers
 from tlcore.storage.database import jobs, writing
@@ -104,7 +92,7 @@ def table(page: AppTest) -> dict[str, list[object]]:
     return {name: list(values) for name, values in page.dataframe[0].value.items()}
 
 
-def test_answers_are_chosen_shown_filtered_and_sorted(make_finished, predictor) -> None:  # noqa: F811
+def test_answers_are_chosen_shown_filtered_and_sorted(make_finished, predictor) -> None:
     finished = make_finished()
     job_id = add_answers(finished, model_id=finished.add_run())
     page = open_step("predict", finished.project_id)
@@ -137,7 +125,7 @@ def test_answers_are_chosen_shown_filtered_and_sorted(make_finished, predictor) 
     assert "A picture of your own" in texts(page)
 
 
-def test_what_folders_say_has_no_columns_where_they_say_nothing(make_finished, predictor) -> None:  # noqa: F811
+def test_what_folders_say_has_no_columns_where_they_say_nothing(make_finished, predictor) -> None:
     finished = make_finished()
     finished.add_run()
     page = open_answers(finished, add_answers(finished, [replace(ANSWERS[0], truth=None)], model_id="gone"))
@@ -146,7 +134,7 @@ def test_what_folders_say_has_no_columns_where_they_say_nothing(make_finished, p
     assert not [one for one in page.toggle if str(one.key).startswith("many-wrong")]
 
 
-def test_pictures_like_none_of_the_classes_are_counted_marked_and_found(make_finished, predictor) -> None:  # noqa: F811
+def test_pictures_like_none_of_the_classes_are_counted_marked_and_found(make_finished, predictor) -> None:
     finished = make_finished()
     finished.add_run()
     answers = [replace(one, strange=None if one.reason else one.name == "red/2.jpg") for one in ANSWERS]
@@ -163,8 +151,8 @@ def test_pictures_like_none_of_the_classes_are_counted_marked_and_found(make_fin
 
 
 def test_where_no_picture_is_like_none_of_the_classes_there_is_nothing_to_filter(
-    make_finished,  # noqa: F811
-    predictor,  # noqa: F811
+    make_finished,
+    predictor,
 ) -> None:
     finished = make_finished()
     finished.add_run()
@@ -176,14 +164,14 @@ def test_where_no_picture_is_like_none_of_the_classes_there_is_nothing_to_filter
     assert not [one for one in page.toggle if str(one.key).startswith("many-strange")]
 
 
-def test_below_the_threshold_the_table_says_i_do_not_know(make_finished, predictor) -> None:  # noqa: F811
+def test_below_the_threshold_the_table_says_i_do_not_know(make_finished, predictor) -> None:
     finished = make_finished()
     finished.add_run()
     page = open_answers(finished, add_answers(finished, threshold=0.65))
     assert table(page)["Answer"] == ["red", "green", "I don't know (perhaps green)"]
 
 
-def test_twenty_thousand_answers_are_paged(make_finished, predictor) -> None:  # noqa: F811
+def test_twenty_thousand_answers_are_paged(make_finished, predictor) -> None:
     finished = make_finished()
     finished.add_run()
     many = [StoredAnswer(f"{n}.jpg", (1 - n / 40_000, n / 40_000), None, SMALL) for n in range(20_000)]
@@ -195,8 +183,8 @@ def test_twenty_thousand_answers_are_paged(make_finished, predictor) -> None:  #
 
 
 def test_the_job_is_watched_on_this_page_and_on_others_and_can_be_stopped(
-    make_finished,  # noqa: F811
-    predictor,  # noqa: F811
+    make_finished,
+    predictor,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("tlcore.jobs.control.ensure_runner", lambda home=None: None)
@@ -219,7 +207,7 @@ def test_the_job_is_watched_on_this_page_and_on_others_and_can_be_stopped(
     assert not open_step("predict", finished.project_id).get("progress")
 
 
-def test_a_failed_job_says_why_until_it_is_put_away(make_finished, predictor) -> None:  # noqa: F811
+def test_a_failed_job_says_why_until_it_is_put_away(make_finished, predictor) -> None:
     finished = make_finished()
     finished.add_run()
     job_id, attempt = begin(finished, PredictionRequest("gone"))
@@ -231,7 +219,7 @@ def test_a_failed_job_says_why_until_it_is_put_away(make_finished, predictor) ->
     assert not has_job(finished.engine, job_id)
 
 
-def test_answers_are_deleted_and_those_that_are_damaged_can_be(make_finished, predictor) -> None:  # noqa: F811
+def test_answers_are_deleted_and_those_that_are_damaged_can_be(make_finished, predictor) -> None:
     finished = make_finished()
     finished.add_run()
     job_id = add_answers(finished)
@@ -247,7 +235,7 @@ def test_answers_are_deleted_and_those_that_are_damaged_can_be(make_finished, pr
     assert "A picture of your own" in texts(page)
 
 
-def test_what_another_version_stored_is_said_and_hides_nothing_else(make_finished, predictor) -> None:  # noqa: F811
+def test_what_another_version_stored_is_said_and_hides_nothing_else(make_finished, predictor) -> None:
     finished = make_finished()
     finished.add_run()
     first, second = add_answers(finished), add_answers(finished)
@@ -259,7 +247,7 @@ def test_what_another_version_stored_is_said_and_hides_nothing_else(make_finishe
     assert table(open_answers(finished, second))["File"]
 
 
-def test_newly_brought_pictures_come_before_chosen_answers(make_finished, predictor) -> None:  # noqa: F811
+def test_newly_brought_pictures_come_before_chosen_answers(make_finished, predictor) -> None:
     finished = make_finished()
     finished.add_run()
     page = open_answers(finished, add_answers(finished))
@@ -268,7 +256,7 @@ def test_newly_brought_pictures_come_before_chosen_answers(make_finished, predic
     assert page.selectbox(key="many-chosen").value is None
 
 
-def test_the_table_as_a_file_is_safe_whole_and_for_its_owner_alone(make_finished, get) -> None:  # noqa: F811
+def test_the_table_as_a_file_is_safe_whole_and_for_its_owner_alone(make_finished, get) -> None:
     finished = make_finished(OWNER)
     job_id = add_answers(finished, threshold=0.65)
     answer = get(answers_url(job_id))

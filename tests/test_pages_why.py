@@ -13,8 +13,8 @@ from streamlit.testing.v1 import AppTest
 from pages.components.cover.component import read_box
 from pages.components.figures.heat import heat_layer, heat_picture
 from pages.components.results.why_panel import cover_words, where_words, why_words
+from tests.finished_runs import Finished, open_step
 from tests.page_tests import check, texts
-from tests.test_pages_results import Finished, make_finished, open_step, picture  # noqa: F401
 from tlcore.explaining.covering import Coverings
 from tlcore.results.prediction import Predictor
 
@@ -45,7 +45,7 @@ def shown_why(page: AppTest) -> list[str]:
     return [text.value for text in page.markdown if "most telling part" in text.value]
 
 
-def test_an_answer_is_explained_only_when_somebody_asks(make_finished, corner) -> None:  # noqa: F811
+def test_an_answer_is_explained_only_when_somebody_asks(make_finished, corner) -> None:
     finished: Finished = make_finished()
     finished.add_run()
     page = open_step("predict", finished.project_id)
@@ -63,7 +63,7 @@ def test_an_answer_is_explained_only_when_somebody_asks(make_finished, corner) -
     assert "no single part decides" in texts(page)
 
 
-def test_a_mistake_opens_its_why_with_the_right_class_to_choose(make_finished, corner) -> None:  # noqa: F811
+def test_a_mistake_opens_its_why_with_the_right_class_to_choose(make_finished, corner) -> None:
     finished: Finished = make_finished()
     finished.add_run(wrong=(3,))
     page = open_step("understand", finished.project_id)
@@ -74,7 +74,7 @@ def test_a_mistake_opens_its_why_with_the_right_class_to_choose(make_finished, c
     assert "How is this found?" in str([popover.proto.popover.label for popover in page.get("popover")])
 
 
-def test_a_model_that_is_gone_is_explained_in_the_dialog(make_finished) -> None:  # noqa: F811
+def test_a_model_that_is_gone_is_explained_in_the_dialog(make_finished) -> None:
     finished: Finished = make_finished()
     finished.add_run(wrong=(3,))  # it has no compiled model
     page = open_step("understand", finished.project_id)
@@ -167,7 +167,7 @@ def test_the_words_say_what_a_cover_changes() -> None:
     assert said(0.97) == "tulip stays at 97 %."
 
 
-def test_a_part_can_be_covered_by_hand(make_finished, corner) -> None:  # noqa: F811
+def test_a_part_can_be_covered_by_hand(make_finished, corner) -> None:
     finished: Finished = make_finished()
     finished.add_run()
     page = open_step("predict", finished.project_id)

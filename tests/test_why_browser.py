@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import re
-import zipfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -12,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.browser import PageWatch, open_context, sign_in
-from tests.coloured_pictures import picture, png
+from tests.coloured_pictures import write_colours_with_mistakes
 from tests.ready_projects import ReadyProject, make_project
 from tests.server import AppServer, serving
 from tests.test_accessibility import violations, wait_until_still
@@ -29,8 +27,8 @@ SAID = re.compile(r"(red|blue)(: .+ becomes .+| stays at .+)\.")
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
-    with serving(DataRoot(tmp_path_factory.mktemp("why") / "home"), prepared=True) as server:
+def app(tmp_path_factory: pytest.TempPathFactory, common_home: DataRoot) -> Iterator[AppServer]:
+    with serving(DataRoot(tmp_path_factory.mktemp("why") / "home"), prepared=common_home) as server:
         yield server
 
 
@@ -38,10 +36,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
 def project(app: AppServer, engine: sa.Engine, tmp_path_factory: pytest.TempPathFactory) -> ReadyProject:
     """A project with a trained run; some pictures lie in the wrong class, so there are mistakes."""
     archive = tmp_path_factory.mktemp("pictures") / "colours.zip"
-    with zipfile.ZipFile(archive, "w") as pictures:
-        for number, (colour, other) in itertools.product(range(24), (("blue", "red"), ("red", "blue"))):
-            shown = colour if number % 4 else other
-            pictures.writestr(f"{colour}/{number}.png", png(picture(shown, number)))
+    write_colours_with_mistakes(archive)
     return make_project(engine, app.home, OWNER, "Colours", archive=archive, training=TrainingConfig(epochs=2))
 
 

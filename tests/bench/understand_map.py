@@ -13,8 +13,8 @@ from pages.components.figures.picture_map import MapPoint, map_figure
 from tests.bench.accuracy import read
 from tests.bench.figures import Line, figure
 from tests.browser import open_browser, open_context, sign_in
+from tests.finished_runs import Finished
 from tests.server import serving
-from tests.test_pages_results import Finished
 from tlcore.config import AugmentationConfig, ModelConfig
 from tlcore.dataset import Dataset, Item
 from tlcore.features.compiled import ensure_compiled

@@ -13,6 +13,7 @@ import streamlit as st
 
 from pages.components.amounts import chance
 from pages.components.colors import class_color
+from pages.components.styles import styles_of
 from pages.components.text import plain
 from tlcore.dataset import MAX_CLASSES, Dataset
 from tlcore.intake.camera import MAX_AT_ONCE
@@ -31,7 +32,7 @@ _FILES = Path(__file__).parent
 _component = st.components.v2.component(
     "transfer_lab_camera",
     html=(_FILES / "camera.html").read_text(encoding="utf-8"),
-    css=(_FILES / "camera.css").read_text(encoding="utf-8"),
+    css=styles_of(_FILES / "camera.css"),
     js=(_FILES / "camera.js").read_text(encoding="utf-8"),
 )
 

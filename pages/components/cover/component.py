@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from pages.components.styles import styles_of
 from pages.components.text import plain
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _FILES = Path(__file__).parent
 _component = st.components.v2.component(
     "transfer_lab_cover",
     html=(_FILES / "cover.html").read_text(encoding="utf-8"),
-    css=(_FILES / "cover.css").read_text(encoding="utf-8"),
+    css=styles_of(_FILES / "cover.css"),
     js=(_FILES / "cover.js").read_text(encoding="utf-8"),
 )
 

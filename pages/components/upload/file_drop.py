@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from pages.components.state import Context
+from pages.components.styles import styles_of
 from pages.server.uploads import KEY_HEADER, upload_address, upload_key
 from tlcore.intake.names import PICTURE_SUFFIXES
 from tlcore.storage.uploads import HEAD_BYTES
@@ -34,7 +35,7 @@ _HTML = """
 _component = st.components.v2.component(
     "transfer_lab_file_drop",
     html=_HTML,
-    css=Path(__file__).with_suffix(".css").read_text(encoding="utf-8"),
+    css=styles_of(Path(__file__).with_suffix(".css")),
     js=Path(__file__).with_suffix(".js").read_text(encoding="utf-8"),
 )
 
