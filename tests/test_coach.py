@@ -135,6 +135,20 @@ def test_a_validation_loss_that_rises_together_with_the_training_loss_is_no_over
     assert "overfitting" not in kinds(facts(curves))
 
 
+def test_a_model_that_does_no_better_on_its_own_pictures_does_not_overfit() -> None:
+    """As under strong dropout and augmentation."""
+    curves = history([2.5, 2.0, 1.6, 1.4, 1.3], [1.1, 0.7, 0.8, 0.85, 0.9])
+    assert "overfitting" not in kinds(facts(curves))
+
+
+def test_a_loss_that_rises_while_more_answers_become_right_is_no_overfitting() -> None:
+    """As where a class with one picture gets ever surer wrong answers, and the other classes ever better ones."""
+    losses = {"loss": [1.3, 1.0, 0.8, 0.7, 0.6], "val_loss": [1.5, 1.6, 1.7, 1.75, 1.75]}
+    rises = history(**losses, val_accuracy=[0.3, 0.4, 0.5, 0.55, 0.55])
+    assert "overfitting" not in kinds(facts(rises))
+    assert "overfitting" in kinds(facts(history(**losses, val_accuracy=[0.5, 0.5, 0.52, 0.51, 0.5])))
+
+
 def test_the_step_against_overfitting_is_one_that_is_not_taken_yet() -> None:
     light = replace(PLAIN, augmentation=PRESETS["light"])
     flat = replace(light, model=replace(light.model, head=HeadConfig(pooling="flatten", dropout=0.0)))
@@ -289,6 +303,12 @@ def test_a_training_that_ended_while_the_loss_fell_wants_more_epochs() -> None:
     assert "in the last 2 epochs the validation loss fell from 0.48 to 0.36" in remark.sentences
     assert remark.step.config == with_training(config, epochs=16)
     assert kinds(facts(FALLING, config, is_active=True)) == []
+
+
+def test_a_model_that_names_all_of_its_pictures_right_is_not_told_to_go_on() -> None:
+    config = with_training(epochs=8)
+    assert kinds(facts(replace(FALLING, accuracy=(0.9, *[1.0] * 7)), config)) == []
+    assert kinds(facts(replace(FALLING, accuracy=(0.9, *[0.99] * 7)), config)) == ["still_improving"]
 
 
 def test_a_training_that_was_ended_early_is_not_told_to_go_on() -> None:

@@ -50,6 +50,9 @@ STATES: tuple[State, ...] = get_args(State)
 SCENES = 260
 """Drawn scenes of each kind in the pool."""
 
+ATTEMPTS = 10
+"""Trainings until a class is never predicted."""
+
 
 class TrainedHistory(msgspec.Struct, frozen=True):
     """What is known of one training.
@@ -80,6 +83,11 @@ class TrainedHistory(msgspec.Struct, frozen=True):
     def class_names(self) -> tuple[str, ...]:
         """A letter for each class."""
         return tuple("abcdefghij"[: len(self.counts)])
+
+    @property
+    def leaves_a_class_out(self) -> bool:
+        """Whether there is a class that it called none of the validation pictures."""
+        return bool(set(self.y_true) - set(self.y_pred))
 
     @property
     def evaluation(self) -> Evaluation | None:
@@ -125,8 +133,19 @@ class Trainer:
         self._pools: dict[str, Pool] = {}
 
     def train(self, state: State, seed: int) -> TrainedHistory:
-        """Train a model into a state; the same seed gives the same history on the same machine."""
-        rng = np.random.default_rng([STATES.index(state), seed])
+        """Train a model into a state; the same seed gives the same history on the same machine.
+
+        Raises:
+            RuntimeError: No training led to a class that is never predicted, the one state that the answers prove.
+        """
+        for attempt in range(ATTEMPTS):
+            entropy = [STATES.index(state), seed, *([attempt] if attempt else [])]
+            history = self._train(state, seed, np.random.default_rng(entropy))
+            if state != "class_never_predicted" or history.leaves_a_class_out:
+                return history
+        raise RuntimeError(f"in {ATTEMPTS} trainings every class was predicted")
+
+    def _train(self, state: State, seed: int, rng: np.random.Generator) -> TrainedHistory:
         recipe = RECIPES[state](rng, seed)
         recipe = replace(recipe, config=replace(recipe.config, training=replace(recipe.config.training, seed=seed)))
         dataset = self._dataset(recipe, rng)

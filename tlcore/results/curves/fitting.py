@@ -38,7 +38,11 @@ FRESH_RATE = 1e-3
 
 
 def overfitting_from(facts: RunFacts) -> int | None:
-    """Return the epoch after which the validation loss rises while the training loss falls; `None` if it does not."""
+    """Return the epoch after which the validation loss rises while the training loss falls; `None` if it does not.
+
+    Nor is it found in a model that does no better on its own pictures than on others, or whose answers to others became
+    better since by more than chance explains.
+    """
     history, losses = facts.history, facts.history.val_loss
     if not losses or not history.loss:
         return None
@@ -47,8 +51,19 @@ def overfitting_from(facts: RunFacts) -> int | None:
     later = losses[best + 1 :]
     if len(later) < (AFTER_AT_WORK if facts.is_active else AFTER) or history.loss[-1] >= history.loss[best]:
         return None
-    rise = median(later[-3:]) - lowest
-    return best + 1 if rise > max(RISE * lowest, RISE_OF_GUESSING * facts.guessing) else None
+    now = median(later[-3:])
+    if history.loss[-1] >= now or _has_improved(facts, best):
+        return None
+    return best + 1 if now - lowest > max(RISE * lowest, RISE_OF_GUESSING * facts.guessing) else None
+
+
+def _has_improved(facts: RunFacts, position: int) -> bool:
+    """Whether the validation accuracy is by more than chance above what it was at this position of the history."""
+    accuracies, total = facts.history.val_accuracy, facts.validation_pictures
+    if not accuracies or not total:
+        return False
+    low, _ = accuracy_interval(round(median(accuracies[-3:]) * total), total)
+    return accuracies[position] < low
 
 
 def learns_by_heart(facts: RunFacts) -> str | None:

@@ -14,6 +14,8 @@ STILL_FALLS = 0.05
 """A loss that fell by more than this part of itself in the last quarter of the epochs will go on."""
 WORTH_IT = 0.08
 """Below this part of the loss of guessing there is little left to win."""
+ALL_RIGHT = 0.995
+"""From this accuracy on its own pictures on, more epochs only make the same answers surer."""
 MOST_EPOCHS = 1000
 """What `TrainingConfig` takes."""
 
@@ -31,6 +33,8 @@ def still_improving(facts: RunFacts) -> Remark | None:
     back = max(2, len(losses) // 4)
     before, last = losses[-1 - back], losses[-1]
     if before - last < STILL_FALLS * before or min(losses) < min(losses[-2:]) or last < WORTH_IT * facts.guessing:
+        return None
+    if min(facts.history.accuracy[-1 - back :], default=0.0) >= ALL_RIGHT:
         return None
     training, tuning = facts.config.training, facts.config.training.fine_tuning
     if tuning is None:
