@@ -90,6 +90,25 @@ def test_a_run_that_went_well_gets_no_remark_but_a_word() -> None:
     assert went_well(replace(found, is_active=True)) == ""
 
 
+def test_a_run_that_learned_nothing_is_told_so_and_never_that_it_went_well() -> None:
+    config = RunConfig(model=ModelConfig(backbone=small_cnn_name((8,)), image_size=32, first_trainable="conv1"))
+    noise = [GUESSING + 0.002 * (epoch % 2) for epoch in range(20)]
+    found = facts(history(noise, noise), config)
+    remark = only(found)
+    assert (remark.kind, remark.lead) == ("nothing_learned", "Nothing learned.")
+    assert "After 20 epochs the loss is 1.10, and mere guessing has 1.10" in remark.sentences
+    assert remark.step.config is not None
+    assert remark.step.config.training.learning_rate == pytest.approx(config.training.learning_rate / 10)
+    assert kinds(replace(found, is_active=True)) == []
+    for curves in (history(noise, noise), history([1.05, 1.04, 1.03], [1.05, 1.04, 1.03])):
+        assert went_well(facts(curves, config)) == ""
+
+
+def test_a_loss_that_was_good_from_the_first_epoch_on_is_not_said_to_have_fallen() -> None:
+    said = went_well(facts(history([0.2, 0.1, 0.08], [0.1, 0.11, 0.11])))
+    assert said.startswith("It went well: the validation loss was 0.10 in epoch 1, where mere guessing has 1.10")
+
+
 def test_a_run_without_curves_gets_nothing() -> None:
     assert remarks(facts(History())) == ()
     assert went_well(facts(History())) == ""
@@ -167,6 +186,12 @@ def test_thawed_pretrained_blocks_that_learn_by_heart_are_frozen_too_little() ->
     assert remark.kind == "frozen_too_little"
     assert "the 6 blocks from block6a on" in remark.sentences
     assert remark.step.config == PLAIN
+
+
+def test_thawed_blocks_with_many_pictures_overfit_as_others_do() -> None:
+    thawed = replace(PLAIN, model=replace(PLAIN.model, first_trainable="top"))
+    assert kinds(facts(OVERFITTED, thawed, train=(200, 100, 120))) == ["overfitting"]
+    assert kinds(facts(OVERFITTED, thawed, train=(60, 50, 40))) == ["frozen_too_little"]
 
 
 def test_a_second_phase_that_learns_by_heart_is_left_out() -> None:
@@ -388,10 +413,17 @@ def test_epochs_that_do_not_differ_are_told_where_training_was_not_ended_early()
     assert kinds(facts(flat)) == []
 
 
+def test_epochs_whose_loss_still_falls_are_not_alike() -> None:
+    losses = [0.6 * 0.97**epoch for epoch in range(12)]
+    curves = history(losses, losses, val_accuracy=[0.8, 0.82, 0.81, *[0.83, 0.84] * 4, 0.85])
+    assert "no_difference" not in kinds(facts(curves, with_training(epochs=20, patience=None)))
+
+
 def test_a_run_that_is_not_better_for_sure_is_told_so() -> None:
     remark = only(facts(GOOD, earlier=("Run 3", PairedComparison(100, 6, 4, 0.75))))
     assert remark.kind == "no_difference"
     assert "6 only this run named right, and 4 only Run 3" in remark.sentences
+    assert "By chance alone such a difference comes in 75 of 100 cases" in remark.sentences
     assert kinds(facts(GOOD, earlier=("Run 3", PairedComparison(100, 20, 2, 0.0001)))) == []
 
 

@@ -55,6 +55,11 @@ class CoachLab(Lab):
     def run(self, curve: Sequence[tuple[float, float]], *, y_pred: Sequence[int] | None = None) -> str:
         """Make a run that has ended; its answers to the validation pictures are right unless others are given."""
         run_id, attempt = self.begin(curve)
+        self.finish(run_id, attempt, len(curve), y_pred)
+        return run_id
+
+    def finish(self, run_id: str, attempt: int, epochs: int, y_pred: Sequence[int] | None = None) -> None:
+        """End a run that works, with a model."""
         folder = self.home.run_dir(run_id)
         y_true = np.array([0, 1] * (PER_CLASS // 2), np.int64)
         answers = y_true if y_pred is None else np.array(y_pred)
@@ -62,11 +67,10 @@ class CoachLab(Lab):
         found = Evaluation(("cat", "*dog*"), images, y_true, np.eye(2, dtype=np.float32)[answers])
         save_evaluation(found, folder, VALIDATION_FILE_NAME)
         save_evaluation(found, folder, FILE_NAME)
-        summary = RunSummary(3, len(curve), 0.9, 60, 64, 2562, 3_370_000, 12.0, found.correct, found.total)
+        summary = RunSummary(3, epochs, 0.9, 60, 64, 2562, 3_370_000, 12.0, found.correct, found.total)
         with writing(self.engine) as connection:
             write_summary(connection, run_id, attempt, summary)
         end_job(self.engine, run_id, attempt, "finished")
-        return run_id
 
 
 @pytest.fixture
@@ -143,6 +147,15 @@ def test_a_run_that_is_no_better_than_the_one_before_is_told_so(lab: CoachLab) -
     lab.run(GOOD)
     lab.change(lambda config: replace(config, augmentation=PRESETS["light"]))
     second = lab.run(GOOD, y_pred=[1, 0, *right[2:]])
+    assert "No sure difference to Run 1" in texts(lab.open("understand", run=second))
+
+
+def test_a_run_is_compared_as_soon_as_the_one_before_has_its_model(lab: CoachLab) -> None:
+    slow, attempt = lab.begin(GOOD)
+    lab.change(lambda config: replace(config, augmentation=PRESETS["light"]))
+    second = lab.run(GOOD, y_pred=[1, 0, *[0, 1] * (PER_CLASS // 2 - 1)])
+    assert "It went well" in texts(lab.open("understand", run=second))
+    lab.finish(slow, attempt, len(GOOD))
     assert "No sure difference to Run 1" in texts(lab.open("understand", run=second))
 
 

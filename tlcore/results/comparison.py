@@ -172,7 +172,7 @@ def verdict(first: Evaluation, second: Evaluation, names: tuple[str, str], split
     conclusion = HARDLY_CHANCE if compared.p_value < UNLIKELY else "it may well be chance. More pictures would tell"
     return (
         f"Of {pictures} {better} got {more - fewer:,} more right than {worse}: {more:,} only {better}, {fewer:,} only "
-        f"{worse}. By chance alone such a difference comes in {_cases(compared.p_value)} cases (exact McNemar test, "
+        f"{worse}. By chance alone such a difference comes in {cases(compared.p_value)} cases (exact McNemar test, "
         f"p = {compared.p_value:.2g}): {conclusion}."
     )
 
@@ -189,7 +189,7 @@ def many_comparisons(verdicts: Sequence[str]) -> str:
     )
 
 
-def _cases(p_value: float) -> str:
+def cases(p_value: float) -> str:
     """Return a probability as a number of cases, such as `2 of 100`."""
     if p_value >= 0.01:
         return f"{round(100 * p_value)} of 100"

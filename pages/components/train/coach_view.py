@@ -24,6 +24,7 @@ from tlcore.storage.runs import Run, last_metric, read_metrics
 ICONS: Mapping[RemarkKind, str] = {
     "rate_too_high": ":material/speed:",
     "rate_too_low": ":material/hourglass_top:",
+    "nothing_learned": ":material/help:",
     "frozen_too_little": ":material/local_fire_department:",
     "overfitting": ":material/menu_book:",
     "frozen_too_much": ":material/ac_unit:",
@@ -52,8 +53,9 @@ def draw_coach(context: Context, model: Model) -> None:
     last = last_metric(context.engine, model.id)
     if last is None and not model.diverged:
         return
-    # Whatever the remarks on an ended run rest upon is there as soon as it has ended, and does not change any more.
-    found, praise = _remarks(model.id, last, model.job.state, context, model, dataset)
+    earlier = _earlier(context, model)
+    earlier_id = None if earlier is None else earlier.id
+    found, praise = _remarks(model.id, last, model.job.state, earlier_id, context, model, dataset, earlier)
     if not found and not praise:
         return
     with st.container(border=True, key=f"coach-{model.number}"):
@@ -92,25 +94,39 @@ def _draw_remark(context: Context, run: Run, remark: Remark) -> None:
 # Thirty people who watch one run see the same remarks: they are made once for each new point.
 @st.cache_resource(max_entries=64, show_spinner=False)
 def _remarks(
-    run_id: str, last: int | None, state: JobState, _context: Context, _run: Run, _dataset: Dataset
+    run_id: str,
+    last: int | None,
+    state: JobState,
+    earlier_id: str | None,
+    _context: Context,
+    _run: Run,
+    _dataset: Dataset,
+    _earlier: Run | None,
 ) -> tuple[tuple[Remark, ...], str]:
-    facts = _facts(_context, _run, _dataset)
+    facts = _facts(_context, _run, _dataset, _earlier)
     found = remarks(facts)
     return found, "" if found else went_well(facts)
 
 
-def _facts(context: Context, run: Run, dataset: Dataset) -> RunFacts:
+def _earlier(context: Context, run: Run) -> Run | None:
+    """Return the run before this one to compare it with; `None` where there is none, or it was the same."""
+    before = next((one for one in context.runs if one.has_model and one.number < run.number), None)
+    if before is None or not run.has_model or (before.config, before.version) == (run.config, run.version):
+        return None
+    return before
+
+
+def _facts(context: Context, run: Run, dataset: Dataset, before: Run | None) -> RunFacts:
     counts, config = dataset.counts(), run.config
     validation = earlier = None
     if run.has_model:
         with suppress(TransferLabError):  # damaged answers, which are said where they are shown
             validation = validation_answers(context, run)
-        before = next((one for one in context.runs if one.has_model and one.number < run.number), None)
-        if validation is not None and before is not None and (before.config, before.version) != (config, run.version):
-            with suppress(TransferLabError):
-                others = validation_answers(context, before)
-                if others is not None:
-                    earlier = (short_name(before), compare_answers(validation, others))
+    if validation is not None and before is not None:
+        with suppress(TransferLabError):
+            others = validation_answers(context, before)
+            if others is not None:
+                earlier = (short_name(before), compare_answers(validation, others))
     return RunFacts(
         history=History.of_points(read_metrics(context.engine, run.id)),
         config=config,

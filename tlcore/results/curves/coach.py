@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from tlcore.results.curves.evidence import class_never_predicted, too_little_data, validation_above
+from tlcore.results.curves.evidence import HARDLY_LEARNED, class_never_predicted, too_little_data, validation_above
 from tlcore.results.curves.fitting import frozen_too_little, frozen_too_much, overfitting
 from tlcore.results.curves.going_on import epochs_alike, runs_alike, still_improving
 from tlcore.results.curves.history import RunFacts, loss_words
-from tlcore.results.curves.learning_rate import rate_too_high, rate_too_low
+from tlcore.results.curves.learning_rate import nothing_learned, rate_too_high, rate_too_low
 from tlcore.results.curves.remark import Remark, RemarkKind
 
 MOST = 3
@@ -20,6 +20,7 @@ Rule = Callable[[RunFacts], Remark | None]
 RULES: tuple[tuple[RemarkKind, Rule], ...] = (
     ("rate_too_high", rate_too_high),
     ("rate_too_low", rate_too_low),
+    ("nothing_learned", nothing_learned),
     ("frozen_too_little", frozen_too_little),
     ("overfitting", overfitting),
     ("frozen_too_much", frozen_too_much),
@@ -32,8 +33,15 @@ RULES: tuple[tuple[RemarkKind, Rule], ...] = (
 """The most useful first."""
 
 SAYS_IT_ALL: Mapping[RemarkKind, tuple[RemarkKind, ...]] = {
-    "rate_too_high": ("frozen_too_much", "overfitting", "class_never_predicted", "still_improving"),
-    "rate_too_low": ("frozen_too_much", "class_never_predicted", "still_improving", "validation_above"),
+    "rate_too_high": ("nothing_learned", "frozen_too_much", "overfitting", "class_never_predicted", "still_improving"),
+    "rate_too_low": (
+        "nothing_learned",
+        "frozen_too_much",
+        "class_never_predicted",
+        "still_improving",
+        "validation_above",
+    ),
+    "nothing_learned": ("overfitting", "frozen_too_much", "class_never_predicted", "validation_above", "no_difference"),
     "frozen_too_little": ("overfitting", "frozen_too_much", "class_never_predicted"),
     "frozen_too_much": ("class_never_predicted",),
     "too_little_data": ("still_improving",),
@@ -67,13 +75,21 @@ def remarks(facts: RunFacts) -> tuple[Remark, ...]:
 
 
 def went_well(facts: RunFacts) -> str:
-    """Say that there is nothing to change about a run without remarks; nothing while it works or when it was short."""
+    """Say that there is nothing to change about a run without remarks that learned something.
+
+    Returns:
+        Nothing while it works, when it was short, and when its loss has hardly left that of guessing.
+    """
     losses = facts.history.judged
     if facts.is_active or len(losses) < EARLIEST:
         return ""
     lowest = min(losses)
-    kind = "validation loss" if facts.history.val_loss else "loss"
+    if lowest > HARDLY_LEARNED * facts.guessing:
+        return ""
+    kind, epoch = "validation loss" if facts.history.val_loss else "loss", losses.index(lowest) + 1
+    first, last = loss_words(losses[0]), loss_words(lowest)
+    seen = f"was {last} in epoch {epoch}" if first == last else f"fell from {first} to {last} in epoch {epoch}"
     return (
-        f"It went well: the {kind} fell from {loss_words(losses[0])} to {loss_words(lowest)} in epoch "
-        f"{losses.index(lowest) + 1}, and nothing in the curves asks for another setting."
+        f"It went well: the {kind} {seen}, where mere guessing has {loss_words(facts.guessing)}, and nothing in the "
+        "curves asks for another setting."
     )

@@ -31,6 +31,8 @@ LOW = 0.85
 """Below this accuracy there is something left to learn."""
 FEW_TRAINING = 10
 """Pictures of a class; fewer are learned by heart."""
+ENOUGH_TO_THAW = 100
+"""Pictures of a class; from so many, blocks of a backbone learn more than those pictures."""
 MORE_DROPOUT = 0.5
 GENTLE_RATE = 1e-4
 """For blocks of a backbone that learned before; those that did not take a larger one."""
@@ -137,6 +139,8 @@ def frozen_too_little(facts: RunFacts) -> Remark | None:
         stays, guessing = loss_words(facts.first_phase.loss[-1]), loss_words(facts.guessing)
         seen = f"The training loss stays at {stays}, where mere guessing has {guessing}"
     else:
+        if mean(facts.train) >= ENOUGH_TO_THAW:
+            return None
         found = learns_by_heart(facts)
         # What the head did alone, before the second phase, is no fault of the blocks that thawed later.
         by_head = config.training.fine_tuning is not None and learns_by_heart(replace(facts, history=facts.first_phase))
@@ -154,8 +158,8 @@ def frozen_too_little(facts: RunFacts) -> Remark | None:
     return Remark(
         "frozen_too_little",
         "Frozen too little.",
-        f"{seen}. With {which} it has very many weights to learn from {sum(facts.train):,} pictures, and forgets what "
-        "the backbone knew. Freeze more, and only the rest learns.",
+        f"{seen}. With {which} it has very many weights to learn from {sum(facts.train):,} pictures, and may forget "
+        "what the backbone knew. Freeze more, and only the rest learns.",
         NextStep(text, changed),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tlcore.results.comparison import UNLIKELY
+from tlcore.results.comparison import UNLIKELY, cases
 from tlcore.results.curves.history import RunFacts, loss_words, percent
 from tlcore.results.curves.remark import NextStep, Remark
 from tlcore.results.evaluation import accuracy_interval
@@ -32,7 +32,7 @@ def still_improving(facts: RunFacts) -> Remark | None:
         return None
     back = max(2, len(losses) // 4)
     before, last = losses[-1 - back], losses[-1]
-    if before - last < STILL_FALLS * before or min(losses) < min(losses[-2:]) or last < WORTH_IT * facts.guessing:
+    if not _falls(before, last, facts) or min(losses) < min(losses[-2:]):
         return None
     if min(facts.history.accuracy[-1 - back :], default=0.0) >= ALL_RIGHT:
         return None
@@ -55,16 +55,22 @@ def still_improving(facts: RunFacts) -> Remark | None:
     )
 
 
+def _falls(before: float, last: float, facts: RunFacts) -> bool:
+    return before - last >= STILL_FALLS * before and last >= WORTH_IT * facts.guessing
+
+
 def epochs_alike(facts: RunFacts) -> Remark | None:
-    """Remark on epochs whose validation accuracies differ by less than chance would make them."""
-    accuracies, training = facts.history.val_accuracy, facts.config.training
-    total = facts.validation_pictures
-    if facts.is_active or training.patience is not None or len(accuracies) < LEAST_EPOCHS or not total:
+    """Remark on epochs whose accuracies differ by less than the interval of one of them, while no loss still falls."""
+    accuracies, losses = facts.history.val_accuracy, facts.history.judged
+    total, training = facts.validation_pictures, facts.config.training
+    if facts.is_active or training.patience is not None or not total:
+        return None
+    if min(len(accuracies), len(losses)) < LEAST_EPOCHS:
         return None
     low, high = accuracy_interval(round(accuracies[-1] * total), total)
     alike = 0
-    for accuracy in reversed(accuracies):
-        if not low <= accuracy <= high:
+    for accuracy, loss in zip(reversed(accuracies), reversed(losses), strict=True):
+        if not low <= accuracy <= high or _falls(loss, losses[-1], facts):
             break
         alike += 1
     if alike < ALIKE * len(accuracies):
@@ -77,7 +83,8 @@ def epochs_alike(facts: RunFacts) -> Remark | None:
         f"No difference since epoch {first}.",
         f"From then on the validation accuracy stayed {seen}. With "
         f"{count(total, 'validation picture')} a single value is only sure to lie between {percent(low)} and "
-        f"{percent(high)} (95 % interval), so these epochs do not differ. Stop early, and save the time.",
+        f"{percent(high)} (95 % interval): too few to tell these epochs apart, and the loss has stopped falling too. "
+        "Stop early, and save the time.",
         NextStep("Try with early stopping", replace(facts.config, training=replace(training, patience=PATIENCE))),
     )
 
@@ -94,7 +101,7 @@ def runs_alike(facts: RunFacts) -> Remark | None:
         "no_difference",
         f"No sure difference to {name}.",
         f"Of {count(compared.total, 'validation picture')} {compared.only_first:,} only this run named right, and "
-        f"{compared.only_second:,} only {name}. Chance alone makes such a difference easily, so neither is better for "
-        "sure. More validation pictures would tell.",
+        f"{compared.only_second:,} only {name}. By chance alone such a difference comes in {cases(compared.p_value)} "
+        "cases (exact McNemar test), so neither is better for sure. More validation pictures would tell.",
         NextStep("Bring more pictures"),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 
-from tlcore.config import RunConfig
+from tlcore.config import RunConfig, TrainingConfig
 from tlcore.results.curves.history import RunFacts, loss_words, mean
 from tlcore.results.curves.remark import NextStep, Remark
 from tlcore.settings.words import count, decimal
@@ -41,6 +41,8 @@ BEGINNING = 1.25
 """Above so many times the loss of guessing, even small steps mend a bad start quickly; what counts comes after."""
 LEAST_EPOCHS = 5
 """A first epoch or two in which little happens are usual."""
+NOTHING = 0.97
+"""No loss is below this part of that of guessing: nothing has been learned."""
 
 
 def rate_too_high(facts: RunFacts) -> Remark | None:
@@ -150,6 +152,24 @@ def rate_too_low(facts: RunFacts) -> Remark | None:
         f"In {count(len(losses), 'epoch')} the {kind} fell only from {loss_words(losses[0])} to "
         f"{loss_words(losses[-1])}, in small steps of the same size; mere guessing has {loss_words(facts.guessing)}. "
         f"Steps that are {'ten' if factor == 10 else 'three'} times as large get there sooner.",
+        NextStep(f"Try learning rate {decimal(config.training.learning_rate)}", config),
+    )
+
+
+def nothing_learned(facts: RunFacts) -> Remark | None:
+    """Remark on a training that ended where it could as well have begun: at the loss of guessing."""
+    learned, judged = facts.history.loss, facts.history.judged
+    if facts.is_active or not judged or min(*judged, *learned) < NOTHING * facts.guessing:
+        return None
+    rate = facts.config.training.learning_rate
+    factor = 10 if rate < TrainingConfig().learning_rate else 0.1
+    config = with_rate(facts.config, rate * factor)
+    return Remark(
+        "nothing_learned",
+        "Nothing learned.",
+        f"After {count(len(judged), 'epoch')} the loss is {loss_words(judged[-1])}, and mere guessing has "
+        f"{loss_words(facts.guessing)}. Either its steps are too {'small' if factor > 1 else 'large'}, or these "
+        "pictures do not show what tells the classes apart: could you tell them yourself?",
         NextStep(f"Try learning rate {decimal(config.training.learning_rate)}", config),
     )
 

@@ -10,6 +10,7 @@ from tlcore.config import RunConfig
 RemarkKind = Literal[
     "rate_too_high",
     "rate_too_low",
+    "nothing_learned",
     "frozen_too_little",
     "overfitting",
     "frozen_too_much",
