@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -232,6 +233,16 @@ def test_a_model_whose_file_has_gone_is_still_covered(prepared_home: DataRoot, t
     picture = resize_image(draw_scene(np.random.default_rng(0), 0), 64, "crop")
     assert prefix.before_average(picture) is None
     assert prefix(picture).shape == plan.prefix.shape
+
+
+def test_the_features_of_each_place_are_read_without_a_warning_and_without_touching_those_of_other_threads(
+    prepared_home: DataRoot, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    monkeypatch.setattr(warnings, "catch_warnings", lambda: pytest.fail("it is one for all threads"))
+    prefix = CompiledModel(compiled_prefix_path(plan_model(MODEL).prefix, prepared_home))
+    assert prefix.before_average(resize_image(draw_scene(np.random.default_rng(0), 0), 64, "crop")) is not None
+    warnings.warn("something else", UserWarning, stacklevel=1)
+    assert [str(one.message) for one in recwarn] == ["something else"]
 
 
 def test_a_large_model_is_not_in_memory_twice(patched: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
