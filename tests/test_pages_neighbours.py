@@ -107,7 +107,7 @@ def test_predict_shows_the_five_nearest_at_a_tap_and_reads_nothing_before(
     said = texts(open_nearest(app))
     assert f"The five {NEAREST}" in said
     assert "Their classes: 5 × " in said
-    assert "Compared by the features of the frozen backbone" in said
+    assert "Compared by the features of the frozen backbone; 100 %: the same pattern of features" in said
 
 
 def test_a_brought_picture_has_its_nearest_below_the_answer(project: Trained, colours: Dataset) -> None:

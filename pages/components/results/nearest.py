@@ -74,7 +74,7 @@ def show_nearest(context: Context, model: Model, picture: NDArray[np.uint8] | st
             pixels = decode_image(context.images.read(picture)) if isinstance(picture, str) else picture
             vector = alike.frozen.vector(pixels)
     except TransferLabError as error:
-        st.info(str(error), icon=":material/info:")
+        st.info(label(str(error)), icon=":material/info:")
         return
     found = alike.neighbours.nearest(vector, without=picture if isinstance(picture, str) else None)
     if not found:
@@ -104,7 +104,7 @@ def _comparison_words(alike: Alike, model: Model) -> str:
     whose = (
         f" of Run {member.number}, one of the group" if isinstance(model, Ensemble) and isinstance(member, Run) else ""
     )
-    words = [f"Compared by {what}{whose}; 100 % would be the same features (**cosine similarity**)."]
+    words = [f"Compared by {what}{whose}; 100 %: the same pattern of features (**cosine similarity**)."]
     if isinstance(member, Run) and (member.config.model.first_trainable or member.config.training.fine_tuning):
         words.append("What the thawed blocks learned is not in it.")
     elif isinstance(member, Run) and member.config.model.head.dense_units:
