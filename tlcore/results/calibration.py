@@ -27,9 +27,6 @@ SMALLEST_PROBABILITY = 1e-12
 FEWEST_ANSWERS = 3
 """Wrong ones, and right ones, that a temperature needs: on 33 brain scans one of them alone led it far astray."""
 
-BISECTIONS = 30
-"""Halvings of the range of temperatures; so many leave nothing that a person could see."""
-
 DRAWS = 400
 CHANCE_QUANTILE = 0.95
 
@@ -192,36 +189,28 @@ def fit_temperature(validation: Evaluation) -> float | None:
     rows = np.arange(validation.total)
     right = float(logs[rows, validation.y_true].mean())
 
-    def is_too_hot(temperature: float) -> bool:
-        # The slope of the log loss in one over the temperature.
-        weights = np.exp(_scaled_logs(logs, temperature))
-        return float((weights * logs).sum(axis=1).mean()) < right
+    def slope(log_temperature: float) -> float:
+        # Of the log loss in one over the temperature; below 0 where it is too hot.
+        weights = np.exp(_scaled_logs(logs, math.exp(log_temperature)))
+        return float((weights * logs).sum(axis=1).mean()) - right
+
+    from scipy.optimize import brentq  # not with the page
 
     low, high = math.log(MIN_TEMPERATURE), math.log(MAX_TEMPERATURE)
-    if is_too_hot(MIN_TEMPERATURE) or not is_too_hot(MAX_TEMPERATURE):
+    if slope(low) < 0 or slope(high) >= 0:
         return None
-    for _ in range(BISECTIONS):
-        middle = (low + high) / 2
-        if is_too_hot(math.exp(middle)):
-            high = middle
-        else:
-            low = middle
-    return math.exp((low + high) / 2)
+    return math.exp(brentq(slope, low, high))
 
 
-def calibration_bins(evaluation: Evaluation, num_bins: int = NUM_BINS) -> tuple[CalibrationBin, ...]:
+def calibration_bins(evaluation: Evaluation) -> tuple[CalibrationBin, ...]:
     """Return the answers sorted into ranges of equal width by the probability of the most probable class.
 
-    Args:
-        evaluation: The answers.
-        num_bins: Into how many ranges `[0, 1]` is cut.
-
     Returns:
-        The ranges that have pictures, the smallest probability first.
+        Those of the `NUM_BINS` ranges that have pictures, the smallest probability first.
     """
-    edges = np.linspace(0, 1, num_bins + 1)
+    edges = _bin_edges()
     confidences, right = _confidences(evaluation), _is_right(evaluation)
-    of = np.searchsorted(edges[1:-1], confidences, side="left")
+    of = _bins_of(confidences)
     return tuple(
         CalibrationBin(
             low=float(edges[number]),
@@ -234,7 +223,7 @@ def calibration_bins(evaluation: Evaluation, num_bins: int = NUM_BINS) -> tuple[
     )
 
 
-def expected_calibration_error(evaluation: Evaluation, num_bins: int = NUM_BINS) -> float | None:
+def expected_calibration_error(evaluation: Evaluation) -> float | None:
     """Return how far probability and share of right answers are apart, on average over the answers.
 
     Returns:
@@ -247,12 +236,11 @@ def expected_calibration_error(evaluation: Evaluation, num_bins: int = NUM_BINS)
     if not evaluation.total:
         return None
     return sum(
-        one.total / evaluation.total * abs(one.accuracy - one.confidence)
-        for one in calibration_bins(evaluation, num_bins)
+        one.total / evaluation.total * abs(one.accuracy - one.confidence) for one in calibration_bins(evaluation)
     )
 
 
-def error_by_chance(evaluation: Evaluation, num_bins: int = NUM_BINS) -> float | None:
+def error_by_chance(evaluation: Evaluation) -> float | None:
     """Return what calibration error luck alone can show: 95 of 100 models with exactly right probabilities stay below.
 
     The error is never 0, since a range of few pictures never has exactly its share of right ones. So the answers are
@@ -268,11 +256,11 @@ def error_by_chance(evaluation: Evaluation, num_bins: int = NUM_BINS) -> float |
     if not evaluation.total:
         return None
     confidences = _confidences(evaluation)
-    of = np.searchsorted(np.linspace(0, 1, num_bins + 1)[1:-1], confidences, side="left")
+    of = _bins_of(confidences)
     random = np.random.default_rng(0)
-    claimed = np.bincount(of, confidences, num_bins)
+    claimed = np.bincount(of, confidences, NUM_BINS)
     errors = [
-        np.abs(np.bincount(of, random.random(evaluation.total) < confidences, num_bins) - claimed).sum()
+        np.abs(np.bincount(of, random.random(evaluation.total) < confidences, NUM_BINS) - claimed).sum()
         for _ in range(DRAWS)
     ]
     return float(np.quantile(errors, CHANCE_QUANTILE)) / evaluation.total
@@ -299,6 +287,15 @@ def coverage_curve(evaluation: Evaluation, thresholds: Sequence[float]) -> tuple
         )
         for threshold, first in zip(thresholds, firsts, strict=True)
     )
+
+
+def _bin_edges() -> NDArray[np.float64]:
+    return np.linspace(0, 1, NUM_BINS + 1)
+
+
+def _bins_of(confidences: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return in which range each probability lies; one at an edge belongs to the range below."""
+    return np.asarray(np.searchsorted(_bin_edges()[1:-1], confidences, side="left"), np.intp)
 
 
 def _confidences(evaluation: Evaluation) -> NDArray[np.float64]:
