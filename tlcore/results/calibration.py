@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tlcore.results.evaluation import Evaluation, accuracy_interval
 
 if TYPE_CHECKING:
-    from tlcore.results.prediction import PlaceAnswers, Predictor
+    from tlcore.results.prediction import Predictor
 
 NUM_BINS = 15
 """As in Guo et al. 2017 and in most papers since; a different number gives a different error."""
@@ -96,7 +96,7 @@ def calibrated_probabilities(probabilities: NDArray[np.float32], temperature: fl
     """Return probabilities after temperature scaling: the order of the classes stays.
 
     They are raised to one over the temperature and add up to 1 again, which is the softmax of the logits divided by
-    the temperature.
+    the temperature. Classes below `SMALLEST_PROBABILITY` become equally probable.
 
     Args:
         probabilities: float32 of shape `(images, classes)`; each row adds up to 1.
@@ -132,29 +132,20 @@ def _scaled_logs(logs: NDArray[np.float64], temperature: float) -> NDArray[np.fl
 def calibrated(predictor: Predictor, temperature: float) -> Predictor:
     """Return a predictor whose probabilities are scaled with a temperature; the same one when that is 1.
 
-    The answers without each place are scaled too: a heat map mixes them with the answers to the covered picture.
+    The finer answers, of which heat maps are made, and those without each place stay as they are: a temperature
+    changes how sure a model is, not where it looks.
     """
     if temperature == 1:
         return predictor
 
-    def scaled(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
-        rows = probabilities.reshape(-1, probabilities.shape[-1])
-        return calibrated_probabilities(rows, temperature).reshape(probabilities.shape)
-
-    def places(image: NDArray[np.uint8]) -> tuple[PlaceAnswers, ...]:
-        return tuple(
-            replace(one, whole=scaled(one.whole), without=scaled(one.without)) for one in predictor.places(image)
-        )
-
-    answering = replace(predictor, predict=lambda images: scaled(predictor.predict(images)), places=places)
-    if (finely := predictor.predict_finely) is None:
-        return answering
+    def predict(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        return calibrated_probabilities(predictor.predict(images), temperature)
 
     def predict_finely(images: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        answers, finer = finely(images)
-        return scaled(answers), scaled(finer)
+        answers, finer = predictor.ask_finely(images)
+        return calibrated_probabilities(answers, temperature), finer
 
-    return replace(answering, predict_finely=predict_finely)
+    return replace(predictor, predict=predict, predict_finely=predict_finely)
 
 
 def calibrated_evaluation(evaluation: Evaluation, temperature: float) -> Evaluation:
