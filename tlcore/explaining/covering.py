@@ -64,6 +64,15 @@ class Coverings:
     places: NDArray[np.float32] | None = None
     finer: NDArray[np.float32] | None = None
 
+    def middle_of(self, part: int) -> tuple[float, float]:
+        """Return where the middle of a covered part lies, in parts of the picture's width and height from top left."""
+        share = self.shares[part]
+        x, y = (
+            float(np.average((np.arange(len(along)) + 0.5) / len(along), weights=along))
+            for along in (share.sum(axis=0), share.sum(axis=1))
+        )
+        return x, y
+
     def heat_map(self, class_index: int) -> HeatMap:
         """Return what speaks for a class: in each cell the mean fall of its score when the cell is covered.
 
