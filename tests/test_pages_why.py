@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from pages.components.cover.component import read_box
 from pages.components.figures.heat import heat_layer, heat_picture
+from pages.components.results.answers import SHOWN_SIDE
 from pages.components.results.why_panel import cover_words, map_words, warmest_words, why_words
 from tests.finished_runs import Finished, open_step
 from tests.page_tests import check, texts
@@ -65,6 +66,28 @@ def test_an_answer_is_explained_only_when_somebody_asks(make_finished, corner) -
     [why] = shown_why(page)
     assert "the top left covered, green rises **from" in why
     assert "spoke against it" in why
+
+
+@pytest.mark.parametrize(("kept", "said"), [(24, "red"), (0, "green")], ids=["kept", "only a small copy"])
+def test_the_picture_itself_is_explained_while_it_is_kept(
+    make_finished, monkeypatch: pytest.MonkeyPatch, kept: int, said: str
+) -> None:
+    def by_width(images: Sequence[np.ndarray]) -> np.ndarray:
+        return np.array([[0.9, 0.1] if image.shape[1] > SHOWN_SIDE else [0.1, 0.9] for image in images], np.float32)
+
+    wide = Predictor(("red", "green"), (0, 1), 600, by_width)
+    monkeypatch.setattr("tlcore.results.prediction.load_predictor", lambda _folder, _home=None: wide)
+    monkeypatch.setattr("pages.components.results.bring_pictures.MAX_KEPT", kept)
+    finished: Finished = make_finished()
+    finished.add_run()
+    page = open_step("predict", finished.project_id)
+    buffer = BytesIO()
+    Image.new("RGB", (800, 600)).save(buffer, "PNG")
+    page.file_uploader[0].upload("wide.png", buffer.getvalue()).run()
+    [ask] = [toggle for toggle in page.toggle if toggle.label == "Why this answer?"]
+    check(ask.set_value(True).run())
+    assert f"The model gives {said} **90 %**" in texts(page)
+    assert ("Only a small copy" in texts(page)) == (not kept)
 
 
 def test_a_mistake_opens_its_why_with_the_right_class_to_choose(make_finished, corner) -> None:

@@ -138,8 +138,38 @@ class Strangeness:
     judged_by: int
 
 
-def strangeness_of(context: Context, model: Model) -> Callable[[Answer], Strangeness | None]:
-    """Return what says whether a brought picture looks like none of the classes; `None` where nothing can say so.
+@dataclass(frozen=True, slots=True, eq=False)
+class Judge:
+    """Says whether a picture looks like none of a model's classes.
+
+    Attributes:
+        told: Returns what tells it, looked for once; `None` where nothing can say so.
+    """
+
+    told: Callable[[], tuple[Alike, Strangers] | None]
+
+    def is_strange(self, pixels: NDArray[np.uint8]) -> bool | None:
+        """Say it of pixels, uint8 RGB of shape `(height, width, 3)`."""
+        found = self.told()
+        if found is None:
+            return None
+        alike, strangers = found
+        return strangers.is_strange(alike.frozen.vector(pixels))
+
+    def of_answer(self, answer: Answer) -> Strangeness | None:
+        """Say it of a brought picture: from its file, or as it was told when it came if that is not kept."""
+        found = self.told()
+        if found is None:
+            return None
+        alike, strangers = found
+        is_strange = (
+            _picture_is_strange(answer.data, alike.key, alike.frozen, strangers) if answer.data else answer.is_strange
+        )
+        return None if is_strange is None else Strangeness(is_strange, strangers.judged_by)
+
+
+def judge_of(context: Context, model: Model) -> Judge:
+    """Return what says whether a picture looks like none of the classes of a model.
 
     Nothing is read before it is asked for the first time, and the features are looked for once, found or not.
     """
@@ -153,15 +183,7 @@ def strangeness_of(context: Context, model: Model) -> Callable[[Answer], Strange
             return None if strangers is None else (alike, strangers)
         return None
 
-    def strangeness(answer: Answer) -> Strangeness | None:
-        found = told()
-        if found is None:
-            return None
-        alike, strangers = found
-        is_strange = _picture_is_strange(answer.picture, alike.key, alike.frozen, strangers)
-        return Strangeness(is_strange, strangers.judged_by)
-
-    return strangeness
+    return Judge(told)
 
 
 def warn_of_stranger(found: Strangeness | None) -> None:
@@ -238,7 +260,7 @@ def _load_strangers(
 def _picture_is_strange(
     picture: bytes, key: tuple[str, int, Comparison], _frozen: FrozenPart, _strangers: Strangers
 ) -> bool:
-    """Return whether a small JPEG picture is a stranger to what `key` names."""
+    """Return whether the picture of a file is a stranger to what `key` names."""
     from tlcore.images.resizing import decode_image
 
     return _strangers.is_strange(_frozen.vector(decode_image(picture)))

@@ -12,7 +12,7 @@ import streamlit as st
 from pages.components.amounts import chance
 from pages.components.errors import show_error
 from pages.components.figures.heat import heat_picture
-from pages.components.results.answers import Answer
+from pages.components.results.answers import Answer, pixels_to_ask
 from pages.components.results.nearest import show_nearest
 from pages.components.results.trained_models import Model, predictor_of
 from pages.components.state import Context
@@ -241,9 +241,7 @@ def why_of_answers(model: Model, predictor: Predictor) -> Callable[[Answer], Non
     def draw(answer: Answer) -> None:
         key = f"why-{hashlib.sha256(answer.picture).hexdigest()[:16]}"
         if st.toggle("Why this answer?", key=key, help="Shows which parts of the picture speak for it."):
-            from tlcore.images.resizing import decode_image
-
-            show_why(model, predictor, decode_image(answer.picture), key, truth=answer.truth)
+            show_why(model, predictor, pixels_to_ask(answer), key, truth=answer.truth)
 
     return draw
 
