@@ -8,11 +8,11 @@ from pages.components.camera.asking import ask_camera
 from pages.components.errors import show_error
 from pages.components.frame import next_step, open_page
 from pages.components.results.answer_views import show_all_answers, show_answer
-from pages.components.results.answers import Answer, ask_pixels, keep_answers, kept_answers, sample_item
+from pages.components.results.answers import Answer, ask_pixels, keep_answers, kept_answers, pixels_to_ask, sample_item
 from pages.components.results.bring_pictures import bring_pictures, pictures_at_hand
 from pages.components.results.correction import correction_of, draw_corrected
 from pages.components.results.many_pictures import many_pictures
-from pages.components.results.nearest import draw_nearest, strangeness_of, stranger_sign, warn_of_stranger
+from pages.components.results.nearest import draw_nearest, judge_of, stranger_sign, warn_of_stranger
 from pages.components.results.prediction_table import prediction_csv
 from pages.components.results.prediction_view import show_prediction
 from pages.components.results.run_choice import choose_model
@@ -33,8 +33,9 @@ except RunError as error:
 rival = choose_rival(context, model)
 next_step("Next: Export", "export", run=model.id)
 
-bring_pictures(predictor, model.id)
-pictures_at_hand(context, predictor, model.id)
+judge = judge_of(context, model)
+bring_pictures(predictor, model.id, judge.is_strange)
+pictures_at_hand(context, predictor, model.id, judge.is_strange)
 prediction = many_pictures(context, model)
 with st.container(horizontal=True, vertical_alignment="center"):
     camera = st.toggle("Use the camera", key="camera", help="The browser asks you first; no photo is kept.")
@@ -56,27 +57,28 @@ if prediction is not None:
     st.stop()
 
 why, correct = why_of_answers(model, predictor), correction_of(context, predictor, model)
-strangeness = strangeness_of(context, model)
 
 
 def below(answer: Answer) -> None:
     """Draw what is said of a picture that was brought, besides the answer."""
-    warn_of_stranger(strangeness(answer))
+    warn_of_stranger(judge.of_answer(answer))
     if correct is not None:
         correct(answer)
+    if not answer.data:
+        st.caption("Only a small copy of this picture is kept: what follows is told from it, and may differ a little.")
     why(answer)
-    draw_nearest(context, model, decode_image(answer.picture))
+    draw_nearest(context, model, pixels_to_ask(answer))
 
 
 def is_strange(answer: Answer) -> bool | None:
     """Tell it to the table that can be taken away."""
-    found = strangeness(answer)
+    found = judge.of_answer(answer)
     return None if found is None else found.is_strange
 
 
 answers = kept_answers(model.id, "files")
 if show_all_answers(
-    answers, predictor, below=below, sign=lambda answer: stranger_sign(strangeness(answer)), rival=rival
+    answers, predictor, below=below, sign=lambda answer: stranger_sign(judge.of_answer(answer)), rival=rival
 ):
     draw_corrected(context, model, answers)
     with st.container(horizontal=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -175,29 +176,30 @@ def test_a_head_that_sees_every_place_is_asked_without_blocks_of_them() -> None:
     assert build_predictor(earlier, cast(CompiledModel, lambda _square: grid), suffix).places(pixels) == ()
 
 
-def test_the_places_of_a_calibrated_model_are_told_with_its_temperature(prepared_home: DataRoot) -> None:
-    rng = np.random.default_rng(0)
-    plan = plan_model(MODEL)
-    prefix = CompiledModel(compiled_prefix_path(plan.prefix, prepared_home))
-    head = LinearHead(rng.normal(0, 0.1, (plan.prefix.shape[-1], 3)).astype(np.float32), np.zeros(3, np.float32), False)
-    predictor = simple_head_predictor(PredictorSpec(plan.prefix, "crop", ("a", "b", "c"), (0, 1, 2)), prefix, head)
-    pixels = draw_scene(rng, 0)
-    [answers] = predictor.places(pixels)
-    [scaled] = calibrated(predictor, 2.5).places(pixels)
-    assert scaled.without.shape == answers.without.shape
-    np.testing.assert_allclose(scaled.whole, calibrated(predictor, 2.5).predict([pixels])[0], atol=1e-6)
-    # The softmax of the logits divided by the temperature, place by place.
-    powers = np.exp(np.log(answers.without.astype(np.float64)) / 2.5)
-    np.testing.assert_allclose(scaled.without, powers / powers.sum(axis=-1, keepdims=True), atol=1e-6)
-    assert calibrated(replace(predictor, places=no_places), 2.5).places(pixels) == ()
+def test_a_temperature_changes_what_is_told_but_not_where_a_model_looks() -> None:
+    """Also of a model so sure that no cover shakes it: its probabilities are far below those that a fit tells apart."""
+
+    def predict(images: Sequence[np.ndarray]) -> np.ndarray:
+        bright = np.array([image[10:20, 30:40].mean() / 255 for image in images])
+        other = 10 ** (-14 - 6 * bright)
+        return np.stack([1 - other, other], axis=1).astype(np.float32)
+
+    sure, picture = Predictor(("light", "dark"), (0, 1), 60, predict), bright_at(30, 10, 10)
+    before, after = (cover_all(one, picture, detail=1) for one in (sure, calibrated(sure, 3)))
+    assert before.heat_map(0).values.max() > 1
+    np.testing.assert_array_equal(after.heat_map(0).values, before.heat_map(0).values)
+    small = shrunk(picture, 60)
+    first = cover(small, boxes_of(1)[0], filling(small))
+    np.testing.assert_array_equal([after.whole, after.covered[0]], calibrated(sure, 3).predict([small, first]))
+    assert after.heat_map(1).probability == after.whole[1] > before.whole[1]
 
 
-def test_a_temperature_leaves_the_map_of_two_classes_as_it_is(patched: Predictor) -> None:
+def test_a_temperature_leaves_the_map_with_places_as_it_is(patched: Predictor) -> None:
     picture = with_patch(draw_scene(np.random.default_rng(3), 0, 1), np.random.default_rng(3))[0]
-    before, after = (
-        cover_all(one, picture, detail=0.3).heat_map(0).values for one in (patched, calibrated(patched, 2))
-    )
-    np.testing.assert_allclose(after, before / 2, atol=1e-3)
+    before, after = (cover_all(one, picture, detail=0.3) for one in (patched, calibrated(patched, 2)))
+    assert after.places is not None
+    np.testing.assert_array_equal(after.heat_map(0).values, before.heat_map(0).values)
+    assert not np.allclose(after.covered, before.covered)
 
 
 def test_the_members_of_a_group_count_as_much_as_their_answers_do(patched: Predictor) -> None:
@@ -232,6 +234,16 @@ def test_a_model_whose_file_has_gone_is_still_covered(prepared_home: DataRoot, t
     picture = resize_image(draw_scene(np.random.default_rng(0), 0), 64, "crop")
     assert prefix.before_average(picture) is None
     assert prefix(picture).shape == plan.prefix.shape
+
+
+def test_the_features_of_each_place_are_read_without_a_warning_and_without_touching_those_of_other_threads(
+    prepared_home: DataRoot, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    monkeypatch.setattr(warnings, "catch_warnings", lambda: pytest.fail("it is one for all threads"))
+    prefix = CompiledModel(compiled_prefix_path(plan_model(MODEL).prefix, prepared_home))
+    assert prefix.before_average(resize_image(draw_scene(np.random.default_rng(0), 0), 64, "crop")) is not None
+    warnings.warn("something else", UserWarning, stacklevel=1)
+    assert [str(one.message) for one in recwarn] == ["something else"]
 
 
 def test_a_large_model_is_not_in_memory_twice(patched: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,15 +293,13 @@ def test_finer_answers_make_the_map_and_the_answers_stay_what_is_told(patched_ne
     assert not np.allclose(made.heat_map(0).values, coarse.values)
 
 
-def test_finer_answers_are_calibrated_too(patched_neighbours: Predictor) -> None:
+def test_finer_answers_stay_and_the_answers_beside_them_are_calibrated(patched_neighbours: Predictor) -> None:
     picture = draw_scene(np.random.default_rng(3), 0, 1)
     cooler = calibrated(patched_neighbours, 2)
-    assert cooler.predict_finely is not None
-    assert patched_neighbours.predict_finely is not None
-    answers, finer = cooler.predict_finely([picture])
+    answers, finer = cooler.ask_finely([picture])
     np.testing.assert_allclose(answers, cooler.predict([picture]))
-    before = log_odds(patched_neighbours.predict_finely([picture])[1], 0)
-    np.testing.assert_allclose(log_odds(finer, 0), before / 2, atol=1e-3)
+    np.testing.assert_array_equal(finer, patched_neighbours.ask_finely([picture])[1])
+    assert not np.allclose(answers, patched_neighbours.predict([picture]))
 
 
 def _patched(home: DataRoot, train: Callable[[np.ndarray, np.ndarray, int], SimpleHead]) -> Predictor:

@@ -20,7 +20,7 @@ from tlcore.dataset import Dataset
 from tlcore.errors import RunError
 from tlcore.home import DataRoot
 from tlcore.results.evaluation import VALIDATION_FILE_NAME, Evaluation, save_evaluation
-from tlcore.results.neighbours import NOT_CACHED
+from tlcore.results.neighbours import NOT_CACHED, FrozenPart
 from tlcore.results.prediction import Predictor
 from tlcore.storage.database import writing
 from tlcore.storage.ensembles import EnsembleConfig, create_ensemble
@@ -107,7 +107,7 @@ def test_predict_shows_the_five_nearest_at_a_tap_and_reads_nothing_before(
     said = texts(open_nearest(app))
     assert f"The five {NEAREST}" in said
     assert "Their classes: 5 × " in said
-    assert "Compared by the features of the frozen backbone" in said
+    assert "Compared by the features of the frozen backbone; 100 %: the same pattern of features" in said
 
 
 def test_a_brought_picture_has_its_nearest_below_the_answer(project: Trained, colours: Dataset) -> None:
@@ -128,6 +128,27 @@ def test_a_stranger_is_told_after_its_answer_and_marked_among_many(project: Trai
     app = bring(project.open("predict"), picture("green", 999), noise(), picture("red", 999))
     assert not app.warning
     assert [SIGN in one.value for one in app.caption].count(True) == 1
+
+
+@pytest.mark.parametrize("kept", [24, 0], ids=["from its file", "when it comes"])
+def test_a_stranger_is_told_from_the_picture_itself_and_not_from_its_small_copy(
+    project: Trained, colours: Dataset, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    cache_features(colours, CONFIG, project.home)
+    project.add_run(colours)
+    monkeypatch.setattr("pages.components.results.bring_pictures.MAX_KEPT", kept)
+    app, seen, vector = project.open("predict"), [], FrozenPart.vector
+
+    def look(self: FrozenPart, pixels: np.ndarray) -> np.ndarray:
+        seen.append(pixels.shape)
+        return vector(self, pixels)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(FrozenPart, "vector", look)
+        large = np.random.default_rng(kept).integers(0, 256, (600, 800, 3), np.uint8)
+        app = bring(app, large)
+    assert STRANGER in app.warning[0].value
+    assert seen == [(384, 512, 3)], "as a data set would store it"
 
 
 def test_the_why_of_a_mistake_shows_its_nearest(project: Trained, colours: Dataset) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -12,10 +13,11 @@ from streamlit.testing.v1 import AppTest
 
 from pages.components.cover.component import read_box
 from pages.components.figures.heat import heat_layer, heat_picture
-from pages.components.results.why_panel import cover_words, where_words, why_words
+from pages.components.results.answers import SHOWN_SIDE
+from pages.components.results.why_panel import cover_words, map_words, warmest_words, why_words
 from tests.finished_runs import Finished, open_step
 from tests.page_tests import check, texts
-from tlcore.explaining.covering import Coverings
+from tlcore.explaining.covering import Coverings, boxes_of, cover_all
 from tlcore.results.prediction import Predictor
 
 
@@ -42,7 +44,7 @@ def corner_picture() -> bytes:
 
 
 def shown_why(page: AppTest) -> list[str]:
-    return [text.value for text in page.markdown if "most telling part" in text.value]
+    return [text.value for text in page.markdown if "**from " in text.value]
 
 
 def test_an_answer_is_explained_only_when_somebody_asks(make_finished, corner) -> None:
@@ -56,11 +58,36 @@ def test_an_answer_is_explained_only_when_somebody_asks(make_finished, corner) -
     [why] = shown_why(page)
     assert "the top left" in why
     assert "red falls **from 9" in why
+    assert "spoke for it" in why
     assert "speaks for red" in texts(page)
     [classes] = [group for group in page.button_group if group.label == "What speaks for"]
     check(classes.set_value(1).run())
     assert "speaks for green" in texts(page)
-    assert "no single part decides" in texts(page)
+    [why] = shown_why(page)
+    assert "the top left covered, green rises **from" in why
+    assert "spoke against it" in why
+
+
+@pytest.mark.parametrize(("kept", "said"), [(24, "red"), (0, "green")], ids=["kept", "only a small copy"])
+def test_the_picture_itself_is_explained_while_it_is_kept(
+    make_finished, monkeypatch: pytest.MonkeyPatch, kept: int, said: str
+) -> None:
+    def by_width(images: Sequence[np.ndarray]) -> np.ndarray:
+        return np.array([[0.9, 0.1] if image.shape[1] > SHOWN_SIDE else [0.1, 0.9] for image in images], np.float32)
+
+    wide = Predictor(("red", "green"), (0, 1), 600, by_width)
+    monkeypatch.setattr("tlcore.results.prediction.load_predictor", lambda _folder, _home=None: wide)
+    monkeypatch.setattr("pages.components.results.bring_pictures.MAX_KEPT", kept)
+    finished: Finished = make_finished()
+    finished.add_run()
+    page = open_step("predict", finished.project_id)
+    buffer = BytesIO()
+    Image.new("RGB", (800, 600)).save(buffer, "PNG")
+    page.file_uploader[0].upload("wide.png", buffer.getvalue()).run()
+    [ask] = [toggle for toggle in page.toggle if toggle.label == "Why this answer?"]
+    check(ask.set_value(True).run())
+    assert f"The model gives {said} **90 %**" in texts(page)
+    assert ("Only a small copy" in texts(page)) == (not kept)
 
 
 def test_a_mistake_opens_its_why_with_the_right_class_to_choose(make_finished, corner) -> None:
@@ -83,18 +110,50 @@ def test_a_model_that_is_gone_is_explained_in_the_dialog(make_finished) -> None:
     assert "Train again" in page.error[0].value
 
 
-def coverings(before: float, after: float) -> Coverings:
+def coverings(before: float, *covered: float) -> Coverings:
+    """Return answers of two classes; the first cover lies at the top right, then bottom left, then in the middle."""
     whole = np.array([before, 1 - before], np.float32)
-    covered = np.array([[after, 1 - after], [before, 1 - before]], np.float32)
-    shares = np.zeros((2, 3, 3), np.float32)
-    shares[0, 0, 2] = shares[1, 2, 0] = 1
-    return Coverings(whole, covered, shares)
+    rows = np.array([[after, 1 - after] for after in covered], np.float32)
+    shares = np.zeros((len(covered), 3, 3), np.float32)
+    for share, place in zip(shares, ((0, 2), (2, 0), (1, 1)), strict=False):
+        share[place] = 1
+    return Coverings(whole, rows, shares)
 
 
 def test_the_words_say_what_the_most_telling_part_does() -> None:
-    assert "the top right" in why_words("tulip", coverings(0.97, 0.41), 0)
-    assert "**from 97 % to 41 %**" in why_words("tulip", coverings(0.97, 0.41), 0)
-    assert "no single part decides" in why_words("tulip", coverings(0.97, 0.96), 0)
+    words = why_words("tulip", coverings(0.97, 0.41, 0.97), 0)
+    assert words == "With the top right covered, tulip falls **from 97 % to 41 %**: that part spoke for it."
+    assert "no single part decides" in why_words("tulip", coverings(0.97, 0.96, 0.97), 0)
+
+
+def test_a_part_that_speaks_against_an_unlikely_class_is_named() -> None:
+    unlikely = coverings(0.03, 0.02, 0.6)
+    words = why_words("cat", unlikely, 0)
+    assert words == "With the bottom left covered, cat rises **from 3 % to 60 %**: that part spoke against it."
+    assert "no single part decides" in why_words("cat", coverings(0.03, 0.01, 0.04), 0)
+    assert "falls **from 97 % to 40 %**" in why_words("dog", unlikely, 1)
+
+
+def test_of_two_parts_the_one_that_changes_more_comes_first() -> None:
+    words = why_words("cat", coverings(0.3, 0.2, 0.9), 0)
+    assert words.index("rises **from 30 % to 90 %**") < words.index("falls **from 30 % to 20 %**")
+
+
+def test_the_place_and_the_fall_are_of_the_same_cover() -> None:
+    places = np.zeros((3, 3, 2), np.float32)
+    places[0, 2, 0] = 50  # what the features say makes it warmest at the top right
+    corner = replace(coverings(0.97, 0.6, 0.41), places=places)
+    assert corner.heat_map(0).values.argmax() == 2
+    assert "With the bottom left covered, tulip falls **from 97 % to 41 %**" in why_words("tulip", corner, 0)
+    assert map_words("tulip", corner, 0) == "Heat map of what speaks for tulip, warmest at the top right"
+    assert map_words("tulip", coverings(0.97, 0.96, 0.97), 0) == "Heat map of what speaks for tulip"
+
+
+def test_a_cover_has_its_place_in_the_picture() -> None:
+    made = cover_all(LOOKS_AT_THE_CORNER, np.zeros((60, 80, 3), np.uint8), detail=1)
+    for part, box in enumerate(boxes_of(1)):
+        middle = box.left + box.width / 2, box.top + box.height / 2
+        assert made.middle_of(part) == pytest.approx(middle, abs=0.01)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +169,7 @@ def test_the_words_say_what_the_most_telling_part_does() -> None:
 def test_a_place_in_words(row: int, column: int, words: str) -> None:
     values = np.zeros((9, 9), np.float32)
     values[row, column] = 1
-    assert where_words(values) == words
+    assert warmest_words(values) == words
 
 
 def test_the_map_colours_its_place_and_leaves_the_rest_of_the_picture() -> None:

@@ -95,7 +95,7 @@ def test_an_answer_shows_its_heat_map_and_what_a_cover_does_to_it(
 ) -> None:
     page.goto(f"{app.address}/predict?project={project.id}&run={project.run_id}")
     page.get_by_text("Why this answer?").click()
-    page.get_by_role("img", name=re.compile("of the picture speaks most for (red|blue)")).wait_for()
+    page.get_by_role("img", name=re.compile("Heat map of what speaks for (red|blue)")).wait_for()
     page.get_by_text("Strength of the map").wait_for()
     wait_until_still(page)
     assert violations(page) == []
@@ -130,7 +130,7 @@ def test_a_mistake_opens_its_heat_map(app: AppServer, page: Page, project: Ready
     page.goto(f"{app.address}/understand?project={project.id}&run={project.run_id}")
     page.get_by_role("button", name="Why?").first.click()
     dialog = page.get_by_role("dialog")
-    dialog.get_by_role("img", name=re.compile("of the picture speaks most for (red|blue)")).wait_for()
+    dialog.get_by_role("img", name=re.compile("Heat map of what speaks for (red|blue)")).wait_for()
     wait_until_still(page)
     assert violations(page) == []
     stage = open_picture_to_cover(page)

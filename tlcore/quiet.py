@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
@@ -27,6 +28,15 @@ def silence_tensorflow() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if "tensorflow" not in sys.modules and not any(isinstance(finder, _QuietFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _QuietFinder())
+
+
+def allow_keeping_all() -> None:
+    """Keep the warning of the memory that LiteRT takes to keep all that it computes off the terminal, from now on.
+
+    Whoever asks for that knows it. This one filter stays, and is the same when it is set again:
+    `warnings.catch_warnings` would change those of the whole process, under the hands of its other threads.
+    """
+    warnings.filterwarnings("ignore", ".*experimental_preserve_all_tensors", UserWarning)
 
 
 @contextmanager

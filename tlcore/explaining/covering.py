@@ -6,7 +6,6 @@ This needs nothing of a model but its answers, so it is the same for every backb
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -65,6 +64,15 @@ class Coverings:
     places: NDArray[np.float32] | None = None
     finer: NDArray[np.float32] | None = None
 
+    def middle_of(self, part: int) -> tuple[float, float]:
+        """Return where the middle of a covered part lies, in parts of the picture's width and height from top left."""
+        share = self.shares[part]
+        x, y = (
+            float(np.average((np.arange(len(along)) + 0.5) / len(along), weights=along))
+            for along in (share.sum(axis=0), share.sum(axis=1))
+        )
+        return x, y
+
     def heat_map(self, class_index: int) -> HeatMap:
         """Return what speaks for a class: in each cell the mean fall of its score when the cell is covered.
 
@@ -98,25 +106,17 @@ def cover_all(predictor: Predictor, pixels: NDArray[np.uint8], *, detail: float 
     """
     small = shrunk(pixels, predictor.image_size)
     started = time.perf_counter()
-    whole = _ask(predictor, [small])
+    whole = predictor.ask_finely([small])
     if detail is None:
         detail = affordable_detail(time.perf_counter() - started)
     boxes = boxes_of(detail)
     fill = filling(small)
-    covered = _ask(predictor, [cover(small, box, fill) for box in boxes])
+    covered = predictor.ask_finely([cover(small, box, fill) for box in boxes])
     shares = np.stack([_share_of_cells(box) for box in boxes])
     height, width = small.shape[:2]
     places = falls_of_places(predictor.places(small), width / height, CELLS)
     finer = None if predictor.predict_finely is None else np.concatenate([whole[1], covered[1]])
     return Coverings(whole[0][0], covered[0], shares, places, finer)
-
-
-def _ask(predictor: Predictor, images: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return a model's answers and the finer ones, which are the same where it has none."""
-    if predictor.predict_finely is not None:
-        return predictor.predict_finely(images)
-    answers = predictor.predict(images)
-    return answers, answers
 
 
 def affordable_detail(seconds: float) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
@@ -13,7 +12,7 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from tlcore.errors import RunError
-from tlcore.quiet import without_notes
+from tlcore.quiet import allow_keeping_all, without_notes
 
 DIGEST_BYTES = 32
 NOTHING_AVERAGED = -1
@@ -64,9 +63,9 @@ class CompiledModel:
             content = _unseal(self._path.read_bytes())
             if content is None:
                 raise ValueError("`path` must be a whole file")
-            with without_notes(), warnings.catch_warnings():
-                # It warns of the memory that keeping everything takes, which `LARGEST_TWICE_BYTES` keeps small.
-                warnings.simplefilter("ignore", UserWarning)
+            if keep_all:
+                allow_keeping_all()
+            with without_notes():
                 interpreter = Interpreter(
                     model_content=content, num_threads=self._num_threads, experimental_preserve_all_tensors=keep_all
                 )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tlcore.results.evaluation import Evaluation, accuracy_interval
 
 if TYPE_CHECKING:
-    from tlcore.results.prediction import PlaceAnswers, Predictor
+    from tlcore.results.prediction import Predictor
 
 NUM_BINS = 15
 """As in Guo et al. 2017 and in most papers since; a different number gives a different error."""
@@ -26,9 +26,6 @@ SMALLEST_PROBABILITY = 1e-12
 
 FEWEST_ANSWERS = 3
 """Wrong ones, and right ones, that a temperature needs: on 33 brain scans one of them alone led it far astray."""
-
-BISECTIONS = 30
-"""Halvings of the range of temperatures; so many leave nothing that a person could see."""
 
 DRAWS = 400
 CHANCE_QUANTILE = 0.95
@@ -99,7 +96,7 @@ def calibrated_probabilities(probabilities: NDArray[np.float32], temperature: fl
     """Return probabilities after temperature scaling: the order of the classes stays.
 
     They are raised to one over the temperature and add up to 1 again, which is the softmax of the logits divided by
-    the temperature.
+    the temperature. Classes below `SMALLEST_PROBABILITY` become equally probable.
 
     Args:
         probabilities: float32 of shape `(images, classes)`; each row adds up to 1.
@@ -135,29 +132,20 @@ def _scaled_logs(logs: NDArray[np.float64], temperature: float) -> NDArray[np.fl
 def calibrated(predictor: Predictor, temperature: float) -> Predictor:
     """Return a predictor whose probabilities are scaled with a temperature; the same one when that is 1.
 
-    The answers without each place are scaled too: a heat map mixes them with the answers to the covered picture.
+    The finer answers, of which heat maps are made, and those without each place stay as they are: a temperature
+    changes how sure a model is, not where it looks.
     """
     if temperature == 1:
         return predictor
 
-    def scaled(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
-        rows = probabilities.reshape(-1, probabilities.shape[-1])
-        return calibrated_probabilities(rows, temperature).reshape(probabilities.shape)
-
-    def places(image: NDArray[np.uint8]) -> tuple[PlaceAnswers, ...]:
-        return tuple(
-            replace(one, whole=scaled(one.whole), without=scaled(one.without)) for one in predictor.places(image)
-        )
-
-    answering = replace(predictor, predict=lambda images: scaled(predictor.predict(images)), places=places)
-    if (finely := predictor.predict_finely) is None:
-        return answering
+    def predict(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        return calibrated_probabilities(predictor.predict(images), temperature)
 
     def predict_finely(images: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        answers, finer = finely(images)
-        return scaled(answers), scaled(finer)
+        answers, finer = predictor.ask_finely(images)
+        return calibrated_probabilities(answers, temperature), finer
 
-    return replace(answering, predict_finely=predict_finely)
+    return replace(predictor, predict=predict, predict_finely=predict_finely)
 
 
 def calibrated_evaluation(evaluation: Evaluation, temperature: float) -> Evaluation:
@@ -192,36 +180,28 @@ def fit_temperature(validation: Evaluation) -> float | None:
     rows = np.arange(validation.total)
     right = float(logs[rows, validation.y_true].mean())
 
-    def is_too_hot(temperature: float) -> bool:
-        # The slope of the log loss in one over the temperature.
-        weights = np.exp(_scaled_logs(logs, temperature))
-        return float((weights * logs).sum(axis=1).mean()) < right
+    def slope(log_temperature: float) -> float:
+        # Of the log loss in one over the temperature; below 0 where it is too hot.
+        weights = np.exp(_scaled_logs(logs, math.exp(log_temperature)))
+        return float((weights * logs).sum(axis=1).mean()) - right
+
+    from scipy.optimize import brentq  # not with the page
 
     low, high = math.log(MIN_TEMPERATURE), math.log(MAX_TEMPERATURE)
-    if is_too_hot(MIN_TEMPERATURE) or not is_too_hot(MAX_TEMPERATURE):
+    if slope(low) < 0 or slope(high) >= 0:
         return None
-    for _ in range(BISECTIONS):
-        middle = (low + high) / 2
-        if is_too_hot(math.exp(middle)):
-            high = middle
-        else:
-            low = middle
-    return math.exp((low + high) / 2)
+    return math.exp(brentq(slope, low, high))
 
 
-def calibration_bins(evaluation: Evaluation, num_bins: int = NUM_BINS) -> tuple[CalibrationBin, ...]:
+def calibration_bins(evaluation: Evaluation) -> tuple[CalibrationBin, ...]:
     """Return the answers sorted into ranges of equal width by the probability of the most probable class.
 
-    Args:
-        evaluation: The answers.
-        num_bins: Into how many ranges `[0, 1]` is cut.
-
     Returns:
-        The ranges that have pictures, the smallest probability first.
+        Those of the `NUM_BINS` ranges that have pictures, the smallest probability first.
     """
-    edges = np.linspace(0, 1, num_bins + 1)
+    edges = _bin_edges()
     confidences, right = _confidences(evaluation), _is_right(evaluation)
-    of = np.searchsorted(edges[1:-1], confidences, side="left")
+    of = _bins_of(confidences)
     return tuple(
         CalibrationBin(
             low=float(edges[number]),
@@ -234,7 +214,7 @@ def calibration_bins(evaluation: Evaluation, num_bins: int = NUM_BINS) -> tuple[
     )
 
 
-def expected_calibration_error(evaluation: Evaluation, num_bins: int = NUM_BINS) -> float | None:
+def expected_calibration_error(evaluation: Evaluation) -> float | None:
     """Return how far probability and share of right answers are apart, on average over the answers.
 
     Returns:
@@ -247,12 +227,11 @@ def expected_calibration_error(evaluation: Evaluation, num_bins: int = NUM_BINS)
     if not evaluation.total:
         return None
     return sum(
-        one.total / evaluation.total * abs(one.accuracy - one.confidence)
-        for one in calibration_bins(evaluation, num_bins)
+        one.total / evaluation.total * abs(one.accuracy - one.confidence) for one in calibration_bins(evaluation)
     )
 
 
-def error_by_chance(evaluation: Evaluation, num_bins: int = NUM_BINS) -> float | None:
+def error_by_chance(evaluation: Evaluation) -> float | None:
     """Return what calibration error luck alone can show: 95 of 100 models with exactly right probabilities stay below.
 
     The error is never 0, since a range of few pictures never has exactly its share of right ones. So the answers are
@@ -268,11 +247,11 @@ def error_by_chance(evaluation: Evaluation, num_bins: int = NUM_BINS) -> float |
     if not evaluation.total:
         return None
     confidences = _confidences(evaluation)
-    of = np.searchsorted(np.linspace(0, 1, num_bins + 1)[1:-1], confidences, side="left")
+    of = _bins_of(confidences)
     random = np.random.default_rng(0)
-    claimed = np.bincount(of, confidences, num_bins)
+    claimed = np.bincount(of, confidences, NUM_BINS)
     errors = [
-        np.abs(np.bincount(of, random.random(evaluation.total) < confidences, num_bins) - claimed).sum()
+        np.abs(np.bincount(of, random.random(evaluation.total) < confidences, NUM_BINS) - claimed).sum()
         for _ in range(DRAWS)
     ]
     return float(np.quantile(errors, CHANCE_QUANTILE)) / evaluation.total
@@ -299,6 +278,15 @@ def coverage_curve(evaluation: Evaluation, thresholds: Sequence[float]) -> tuple
         )
         for threshold, first in zip(thresholds, firsts, strict=True)
     )
+
+
+def _bin_edges() -> NDArray[np.float64]:
+    return np.linspace(0, 1, NUM_BINS + 1)
+
+
+def _bins_of(confidences: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return in which range each probability lies; one at an edge belongs to the range below."""
+    return np.asarray(np.searchsorted(_bin_edges()[1:-1], confidences, side="left"), np.intp)
 
 
 def _confidences(evaluation: Evaluation) -> NDArray[np.float64]:

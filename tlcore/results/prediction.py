@@ -102,7 +102,8 @@ class Predictor:
             features, of each member of a group that has such; nothing where that is not possible or takes long.
         threshold: Least probability of an answer, in `[0, 1]`; below it the model does not know. 0: always answers.
         predict_finely: Takes pictures as `predict` does; returns the same answers, and probabilities that change with
-            every change of a picture, of the same shape. `None` of a model whose answers change so themselves.
+            every change of a picture and of which no temperature took anything, of the same shape. `None` of a model
+            whose answers are so themselves.
     """
 
     class_names: tuple[str, ...]
@@ -113,6 +114,13 @@ class Predictor:
     places: Callable[[NDArray[np.uint8]], tuple[PlaceAnswers, ...]] = no_places
     threshold: float = 0.0
     predict_finely: FinePredict | None = None
+
+    def ask_finely(self, images: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the answers and the finer ones, which are the same where there are no others."""
+        if self.predict_finely is not None:
+            return self.predict_finely(images)
+        answers = self.predict(images)
+        return answers, answers
 
 
 def build_predictor(

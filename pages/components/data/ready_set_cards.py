@@ -9,7 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from pages.components.amounts import file_size
-from pages.components.text import count
+from pages.components.text import count, label
 from tlcore.downloading import is_reachable
 from tlcore.errors import TransferLabError
 from tlcore.home import DataRoot
@@ -117,7 +117,7 @@ def _draw_pictures(spec: ReadySetSpec, home: DataRoot) -> None:
     try:
         strip = load_strip(spec, home) if spec.files else _embedded_strip(spec.name)
     except TransferLabError as error:
-        st.caption(str(error))
+        st.caption(label(str(error)))
         return
     grid = st.grid(NUM_PICTURES, min_column_width=36, gap="xsmall")
     if strip is not None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import streamlit as st
 
@@ -29,6 +29,9 @@ DO_NOT_KNOW = "I don't know"
 
 Source = Literal["files", "camera"]
 
+JudgePixels: TypeAlias = "Callable[[NDArray[np.uint8]], bool | None]"
+"""Says whether pixels look like none of a model's classes; `None` where nothing can say so."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -42,8 +45,9 @@ class Answer:
         reason: Why the picture was refused; empty when it was not.
         truth: What it really shows, where that is known and one of the model's classes.
         clean: The picture as a data set would store it, so that it can be added to one; `None` where it is not kept.
-        data: The picture as a file, no larger than a model sees it, so that another model can be asked; empty where it
+        data: The picture as a file, as a data set would store it, so that more can be asked about it; empty where it
             is not kept.
+        is_strange: Whether it looks like none of the classes, where that was told because no file is kept.
     """
 
     name: str
@@ -54,6 +58,7 @@ class Answer:
     truth: str | None = None
     clean: CleanImage | None = None
     data: bytes = b""
+    is_strange: bool | None = None
 
     @property
     def best(self) -> int:
@@ -69,6 +74,7 @@ def ask(
     *,
     keep_picture: bool = False,
     keep_file: bool = False,
+    judge: JudgePixels | None = None,
 ) -> Answer:
     """Return the answer to a picture file from anywhere; a file that cannot be used gets its reason.
 
@@ -79,6 +85,7 @@ def ask(
         truth: What it really shows, where that is known.
         keep_picture: Whether the answer keeps the picture as a data set would store it, some 100 kB.
         keep_file: Whether the answer keeps the file, which is as small already.
+        judge: Says whether pixels look like none of the classes; asked at once where nothing is kept to ask it later.
     """
     from tlcore.intake.pictures.decoding import pixels_of, read_with_pixels
 
@@ -91,7 +98,9 @@ def ask(
     except ImageError as error:
         return Answer(name, reason=str(error))
     kept = clean.data if clean is not None else data if keep_file else b""
-    return replace(answer, truth=truth if truth in predictor.class_names else None, clean=clean, data=kept)
+    is_strange = None if kept or judge is None else judge(pixels)
+    known = truth if truth in predictor.class_names else None
+    return replace(answer, truth=known, clean=clean, data=kept, is_strange=is_strange)
 
 
 def ask_pixels(predictor: Predictor, name: str, pixels: NDArray[np.uint8]) -> Answer:
@@ -105,6 +114,13 @@ def ask_pixels(predictor: Predictor, name: str, pixels: NDArray[np.uint8]) -> An
     shown.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
     shown.save(buffer, "JPEG", quality=88)
     return Answer(name, buffer.getvalue(), tuple(float(value) for value in probabilities), milliseconds)
+
+
+def pixels_to_ask(answer: Answer) -> NDArray[np.uint8]:
+    """Return the pixels to ask more about: of the picture itself, or of the small copy where nothing else is kept."""
+    from tlcore.images.resizing import decode_image
+
+    return decode_image(answer.data or answer.picture)
 
 
 def is_unknown(probabilities: Sequence[float], predictor: Predictor) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.components.results.answers import Answer, ask, keep_answers
+from pages.components.results.answers import Answer, JudgePixels, ask, keep_answers
 from pages.components.results.many_pictures import show_next
 from pages.components.results.ready_pictures import choose_ready_pictures
 from pages.components.state import Context
@@ -26,8 +26,14 @@ MAX_KEPT = 24
 """Of how many pictures a copy is kept, for corrections and for another model: some 3 MB for each visitor."""
 
 
-def bring_pictures(predictor: Predictor, model_id: str) -> None:
-    """Let the person drop pictures; keep the answers, free the files and draw the page anew."""
+def bring_pictures(predictor: Predictor, model_id: str, judge: JudgePixels | None = None) -> None:
+    """Let the person drop pictures; keep the answers, free the files and draw the page anew.
+
+    Args:
+        predictor: The model.
+        model_id: Tells its answers from those of others.
+        judge: Says of the pictures of which no file is kept whether they look like none of the classes.
+    """
     # Another key makes the widget empty again.
     generation = st.session_state.setdefault("pictures-generation", 0)
     files = st.file_uploader(
@@ -39,7 +45,7 @@ def bring_pictures(predictor: Predictor, model_id: str) -> None:
     )
     if files:
         questions = [
-            partial(ask, predictor, file.name, file.getvalue(), keep_picture=number < MAX_KEPT)
+            partial(ask, predictor, file.name, file.getvalue(), keep_picture=number < MAX_KEPT, judge=judge)
             for number, file in enumerate(files)
         ]
         _ask_all(model_id, questions)
@@ -50,21 +56,21 @@ def bring_pictures(predictor: Predictor, model_id: str) -> None:
         st.rerun()
 
 
-def pictures_at_hand(context: Context, predictor: Predictor, model_id: str) -> None:
+def pictures_at_hand(context: Context, predictor: Predictor, model_id: str, judge: JudgePixels | None) -> None:
     """Offer pictures that are here already: those without a class, and those of ready sets."""
-    _unlabelled_button(context, predictor, model_id)
+    _unlabelled_button(context, predictor, model_id, judge)
     with st.expander("Ask about pictures of a ready set", icon=":material/auto_awesome_mosaic:"):
         tapped = choose_ready_pictures(context.home)
     if tapped:
         questions = [
-            partial(ask, predictor, name, one.image, one.class_name, keep_file=number < MAX_KEPT)
+            partial(ask, predictor, name, one.image, one.class_name, keep_file=number < MAX_KEPT, judge=judge)
             for number, (name, one) in enumerate(tapped)
         ]
         _ask_all(model_id, questions)
         st.rerun()
 
 
-def _unlabelled_button(context: Context, predictor: Predictor, model_id: str) -> None:
+def _unlabelled_button(context: Context, predictor: Predictor, model_id: str, judge: JudgePixels | None) -> None:
     """Offer the pictures of the data set that came without a class, such as a competition's test pictures."""
     try:
         unlabelled = context.dataset.unlabelled
@@ -77,16 +83,19 @@ def _unlabelled_button(context: Context, predictor: Predictor, model_id: str) ->
         icon=":material/help_center:",
     ):
         questions = [
-            partial(_ask_stored, context, predictor, one, keep_file=number < MAX_KEPT)
+            partial(_ask_stored, context, predictor, one, judge, keep_file=number < MAX_KEPT)
             for number, one in enumerate(unlabelled)
         ]
         _ask_all(model_id, questions)
         st.rerun()
 
 
-def _ask_stored(context: Context, predictor: Predictor, one: Unlabelled, *, keep_file: bool) -> Answer:
+def _ask_stored(
+    context: Context, predictor: Predictor, one: Unlabelled, judge: JudgePixels | None, *, keep_file: bool
+) -> Answer:
     try:
-        return ask(predictor, one.name, context.images.read(one.image), keep_file=keep_file)
+        data = context.images.read(one.image)
+        return ask(predictor, one.name, data, keep_file=keep_file, judge=judge)
     except ImageError as error:
         return Answer(one.name, reason=str(error))
 

@@ -74,7 +74,7 @@ def show_nearest(context: Context, model: Model, picture: NDArray[np.uint8] | st
             pixels = decode_image(context.images.read(picture)) if isinstance(picture, str) else picture
             vector = alike.frozen.vector(pixels)
     except TransferLabError as error:
-        st.info(str(error), icon=":material/info:")
+        st.info(label(str(error)), icon=":material/info:")
         return
     found = alike.neighbours.nearest(vector, without=picture if isinstance(picture, str) else None)
     if not found:
@@ -104,7 +104,7 @@ def _comparison_words(alike: Alike, model: Model) -> str:
     whose = (
         f" of Run {member.number}, one of the group" if isinstance(model, Ensemble) and isinstance(member, Run) else ""
     )
-    words = [f"Compared by {what}{whose}; 100 % would be the same features (**cosine similarity**)."]
+    words = [f"Compared by {what}{whose}; 100 %: the same pattern of features (**cosine similarity**)."]
     if isinstance(member, Run) and (member.config.model.first_trainable or member.config.training.fine_tuning):
         words.append("What the thawed blocks learned is not in it.")
     elif isinstance(member, Run) and member.config.model.head.dense_units:
@@ -138,8 +138,38 @@ class Strangeness:
     judged_by: int
 
 
-def strangeness_of(context: Context, model: Model) -> Callable[[Answer], Strangeness | None]:
-    """Return what says whether a brought picture looks like none of the classes; `None` where nothing can say so.
+@dataclass(frozen=True, slots=True, eq=False)
+class Judge:
+    """Says whether a picture looks like none of a model's classes.
+
+    Attributes:
+        told: Returns what tells it, looked for once; `None` where nothing can say so.
+    """
+
+    told: Callable[[], tuple[Alike, Strangers] | None]
+
+    def is_strange(self, pixels: NDArray[np.uint8]) -> bool | None:
+        """Say it of pixels, uint8 RGB of shape `(height, width, 3)`."""
+        found = self.told()
+        if found is None:
+            return None
+        alike, strangers = found
+        return strangers.is_strange(alike.frozen.vector(pixels))
+
+    def of_answer(self, answer: Answer) -> Strangeness | None:
+        """Say it of a brought picture: from its file, or as it was told when it came if that is not kept."""
+        found = self.told()
+        if found is None:
+            return None
+        alike, strangers = found
+        is_strange = (
+            _picture_is_strange(answer.data, alike.key, alike.frozen, strangers) if answer.data else answer.is_strange
+        )
+        return None if is_strange is None else Strangeness(is_strange, strangers.judged_by)
+
+
+def judge_of(context: Context, model: Model) -> Judge:
+    """Return what says whether a picture looks like none of the classes of a model.
 
     Nothing is read before it is asked for the first time, and the features are looked for once, found or not.
     """
@@ -153,15 +183,7 @@ def strangeness_of(context: Context, model: Model) -> Callable[[Answer], Strange
             return None if strangers is None else (alike, strangers)
         return None
 
-    def strangeness(answer: Answer) -> Strangeness | None:
-        found = told()
-        if found is None:
-            return None
-        alike, strangers = found
-        is_strange = _picture_is_strange(answer.picture, alike.key, alike.frozen, strangers)
-        return Strangeness(is_strange, strangers.judged_by)
-
-    return strangeness
+    return Judge(told)
 
 
 def warn_of_stranger(found: Strangeness | None) -> None:
@@ -238,7 +260,7 @@ def _load_strangers(
 def _picture_is_strange(
     picture: bytes, key: tuple[str, int, Comparison], _frozen: FrozenPart, _strangers: Strangers
 ) -> bool:
-    """Return whether a small JPEG picture is a stranger to what `key` names."""
+    """Return whether the picture of a file is a stranger to what `key` names."""
     from tlcore.images.resizing import decode_image
 
     return _strangers.is_strange(_frozen.vector(decode_image(picture)))

@@ -12,7 +12,7 @@ import streamlit as st
 from pages.components.amounts import chance
 from pages.components.errors import show_error
 from pages.components.figures.heat import heat_picture
-from pages.components.results.answers import Answer
+from pages.components.results.answers import Answer, pixels_to_ask
 from pages.components.results.nearest import show_nearest
 from pages.components.results.trained_models import Model, predictor_of
 from pages.components.state import Context
@@ -119,7 +119,7 @@ def _draw_map(
         st.image(
             heat_picture(pixels, heat.values, opacity / 100),
             width="stretch",
-            alt=f"{where_words(heat.values).capitalize()} of the picture speaks most for {plain(name)}",
+            alt=map_words(name, coverings, chosen),
         )
 
 
@@ -175,26 +175,49 @@ def _choose_class(names: Sequence[str], probabilities: NDArray[np.float32], key:
 
 
 def why_words(name: str, coverings: Coverings, class_index: int) -> str:
-    """Say in a sentence what covering the most telling part does to the probability of a class."""
-    before, after = float(coverings.whole[class_index]), float(coverings.covered[:, class_index].min())
-    if before - after < LITTLE:
-        return (
-            f"The model gives {label(name)} **{chance(before)}**, whichever part is covered: no single part decides. "
-            "The colours show small differences."
+    """Say in a sentence or two what the covers that change the probability of a class most do to it."""
+    before, covered = float(coverings.whole[class_index]), coverings.covered[:, class_index]
+    changes = []
+    for part, verb, side in (
+        (int(covered.argmin()), "falls", "for"),
+        (int(covered.argmax()), "rises", "against"),
+    ):
+        after = float(covered[part])
+        change = before - after if side == "for" else after - before
+        where = place_words(*coverings.middle_of(part))
+        words = (
+            f"With {where} covered, {label(name)} {verb} **from {chance(before)} to {chance(after)}**: "
+            f"that part spoke {side} it."
         )
-    where = where_words(coverings.heat_map(class_index).values)
+        changes.append((change, words))
+    large = [words for change, words in sorted(changes, reverse=True) if change >= LITTLE]
+    if large:
+        return " ".join(large)
     return (
-        f"Most of all {where}: with the most telling part covered, {label(name)} falls "
-        f"**from {chance(before)} to {chance(after)}**."
+        f"The model gives {label(name)} **{chance(before)}**, whichever part is covered: no single part decides. "
+        "The colours show small differences."
     )
 
 
-def where_words(values: NDArray[np.float32]) -> str:
+def map_words(name: str, coverings: Coverings, class_index: int) -> str:
+    """Say what a heat map shows, to who does not see it; where it is warmest only if that part changes something."""
+    words = f"Heat map of what speaks for {plain(name)}"
+    if float(coverings.whole[class_index] - coverings.covered[:, class_index].min()) < LITTLE:
+        return words
+    return f"{words}, warmest at {warmest_words(coverings.heat_map(class_index).values)}"
+
+
+def warmest_words(values: NDArray[np.float32]) -> str:
     """Say where a map is warmest, such as `the top left`."""
     rows, columns = values.shape
     row, column = np.unravel_index(int(values.argmax()), values.shape)
-    vertical = ("top", "middle", "bottom")[min(2, int(3 * (row + 0.5) / rows))]
-    horizontal = ("left", "middle", "right")[min(2, int(3 * (column + 0.5) / columns))]
+    return place_words((column + 0.5) / columns, (row + 0.5) / rows)
+
+
+def place_words(x: float, y: float) -> str:
+    """Say where a point lies in a picture, in parts of its width and height from the top left corner."""
+    vertical = ("top", "middle", "bottom")[min(2, int(3 * y))]
+    horizontal = ("left", "middle", "right")[min(2, int(3 * x))]
     if vertical == horizontal:
         return "the middle"
     return f"the {' '.join(part for part in (vertical, horizontal) if part != 'middle')}"
@@ -218,9 +241,7 @@ def why_of_answers(model: Model, predictor: Predictor) -> Callable[[Answer], Non
     def draw(answer: Answer) -> None:
         key = f"why-{hashlib.sha256(answer.picture).hexdigest()[:16]}"
         if st.toggle("Why this answer?", key=key, help="Shows which parts of the picture speak for it."):
-            from tlcore.images.resizing import decode_image
-
-            show_why(model, predictor, decode_image(answer.picture), key, truth=answer.truth)
+            show_why(model, predictor, pixels_to_ask(answer), key, truth=answer.truth)
 
     return draw
 
