@@ -149,7 +149,12 @@ def calibrated(predictor: Predictor, temperature: float) -> Predictor:
             replace(one, whole=scaled(one.whole), without=scaled(one.without)) for one in predictor.places(image)
         )
 
-    answering = replace(predictor, predict=lambda images: scaled(predictor.predict(images)), places=places)
+    answering = replace(
+        predictor,
+        predict=lambda images: scaled(predictor.predict(images)),
+        places=places,
+        temperature=temperature * predictor.temperature,
+    )
     if (finely := predictor.predict_finely) is None:
         return answering
 

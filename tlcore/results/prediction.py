@@ -103,6 +103,7 @@ class Predictor:
         threshold: Least probability of an answer, in `[0, 1]`; below it the model does not know. 0: always answers.
         predict_finely: Takes pictures as `predict` does; returns the same answers, and probabilities that change with
             every change of a picture, of the same shape. `None` of a model whose answers change so themselves.
+        temperature: By which its probabilities are scaled, see `tlcore.results.calibration`; 1: not at all.
     """
 
     class_names: tuple[str, ...]
@@ -113,6 +114,7 @@ class Predictor:
     places: Callable[[NDArray[np.uint8]], tuple[PlaceAnswers, ...]] = no_places
     threshold: float = 0.0
     predict_finely: FinePredict | None = None
+    temperature: float = 1.0
 
 
 def build_predictor(
