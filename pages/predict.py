@@ -76,7 +76,7 @@ def is_strange(answer: Answer) -> bool | None:
     return None if found is None else found.is_strange
 
 
-answers = kept_answers(model.id, "files")
+answers = kept_answers(model.id, predictor)
 if show_all_answers(
     answers, predictor, below=below, sign=lambda answer: stranger_sign(judge.of_answer(answer)), rival=rival
 ):
@@ -93,7 +93,7 @@ if show_all_answers(
                 help="For a spreadsheet. A name that would act as a formula gets an apostrophe in front.",
             )
         if st.button("Clear", icon=":material/delete_sweep:", key="clear"):
-            keep_answers(model.id, "files", [])
+            keep_answers(model.id, predictor, [])
             st.rerun()
     st.stop()
 

@@ -21,6 +21,7 @@ from tlcore.results.prediction import Predictor
 from tlcore.storage.datasets import commit_version, current_dataset
 from tlcore.storage.ensembles import EnsembleConfig, create_ensemble
 from tlcore.storage.images import ImageStore
+from tlcore.storage.model_settings import change_model_settings
 
 
 def test_predict_shows_a_validation_picture_and_its_answer_before_any_was_brought(make_finished, predictor) -> None:
@@ -170,6 +171,36 @@ def test_another_model_answers_the_same_picture_beside_this_one(make_finished, t
     assert "Both say **green**" in all_text(page)
     page.selectbox(key="rival").set_value(None).run()
     assert len(page.get("plotly_chart")) == 1
+
+
+def test_a_calibrated_model_is_asked_anew_and_others_keep_their_answers(make_finished, two_models) -> None:
+    finished = make_finished()
+    first, second = finished.add_run(), finished.add_run()
+    two_models(first)
+
+    def calibrate(model_id: str, temperature: float) -> None:
+        place = finished.engine, finished.project_id, model_id
+        change_model_settings(*place, lambda before: replace(before, temperature=temperature))
+        page.run()
+        assert not page.exception
+
+    def said() -> list[str]:
+        return [str(chart.proto.alt) for chart in page.get("plotly_chart")]
+
+    page = open_step("predict", finished.project_id, second)
+    page.selectbox(key="rival").set_value(first).run()
+    bring(page, ("mine.png", picture(COLORS[0])))
+    own, other = said()
+    assert ("95 %" in own, "80 %" in other) == (True, True)
+    calibrate(first, 2.0)  # in another tab
+    assert said()[0] == own  # what was brought is still there
+    assert "67 %" in said()[1]  # 0.8 and 0.2 to the power of one half
+    calibrate(first, 1.0)
+    assert said() == [own, other]
+    calibrate(second, 2.0)
+    assert "A picture of your own" in all_text(page)  # the kept answers have other probabilities
+    calibrate(second, 1.0)
+    assert said() == [own, other]
 
 
 def test_where_two_models_differ_is_counted_marked_and_can_be_all_that_is_shown(

@@ -145,7 +145,8 @@ def calibrated(predictor: Predictor, temperature: float) -> Predictor:
         answers, finer = predictor.ask_finely(images)
         return calibrated_probabilities(answers, temperature), finer
 
-    return replace(predictor, predict=predict, predict_finely=predict_finely)
+    scale = temperature * predictor.temperature
+    return replace(predictor, predict=predict, predict_finely=predict_finely, temperature=scale)
 
 
 def calibrated_evaluation(evaluation: Evaluation, temperature: float) -> Evaluation:

@@ -104,6 +104,7 @@ class Predictor:
         predict_finely: Takes pictures as `predict` does; returns the same answers, and probabilities that change with
             every change of a picture and of which no temperature took anything, of the same shape. `None` of a model
             whose answers are so themselves.
+        temperature: By which its probabilities are scaled, see `tlcore.results.calibration`; 1: not at all.
     """
 
     class_names: tuple[str, ...]
@@ -114,6 +115,7 @@ class Predictor:
     places: Callable[[NDArray[np.uint8]], tuple[PlaceAnswers, ...]] = no_places
     threshold: float = 0.0
     predict_finely: FinePredict | None = None
+    temperature: float = 1.0
 
     def ask_finely(self, images: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the answers and the finer ones, which are the same where there are no others."""

@@ -125,7 +125,7 @@ def _draw_answers(dataset: Dataset, classifier: InstantClassifier, fingerprint: 
         ask_camera(classifier.predictor, model_id, "")
     else:
         bring_pictures(classifier.predictor, model_id)
-        show_all_answers(kept_answers(model_id, "files"), classifier.predictor)
+        show_all_answers(kept_answers(model_id, classifier.predictor), classifier.predictor)
 
 
 def quality_words(classifier: InstantClassifier) -> str:

@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import streamlit as st
 
@@ -27,7 +27,7 @@ SHOWN_SIDE = 360
 
 DO_NOT_KNOW = "I don't know"
 
-Source = Literal["files", "camera"]
+_KEPT = "answers-files"
 
 JudgePixels: TypeAlias = "Callable[[NDArray[np.uint8]], bool | None]"
 """Says whether pixels look like none of a model's classes; `None` where nothing can say so."""
@@ -133,15 +133,15 @@ def best_guess(name: str, probability: float) -> str:
     return f"the model's best guess is {name} at {chance(probability)}"
 
 
-def keep_answers(model_id: str, source: Source, answers: Sequence[Answer]) -> None:
-    """Keep answers until the page is closed; they replace those before."""
-    st.session_state[f"answers-{source}"] = (model_id, tuple(answers))
+def keep_answers(model_id: str, predictor: Predictor, answers: Sequence[Answer]) -> None:
+    """Keep the answers of a model until the page is closed; they replace those before."""
+    st.session_state[_KEPT] = (model_id, predictor.temperature, tuple(answers))
 
 
-def kept_answers(model_id: str, source: Source) -> tuple[Answer, ...]:
-    """Return the answers of this model that were kept last; none of another model."""
-    kept_id, answers = st.session_state.get(f"answers-{source}", ("", ()))
-    return answers if kept_id == model_id else ()
+def kept_answers(model_id: str, predictor: Predictor) -> tuple[Answer, ...]:
+    """Return the answers of this model that were kept last; none of another one, or with another temperature."""
+    *kept_by, answers = st.session_state.get(_KEPT, ("", 1.0, ()))
+    return answers if kept_by == [model_id, predictor.temperature] else ()
 
 
 def sample_item(dataset: Dataset, model_id: str, number: int) -> Item | None:

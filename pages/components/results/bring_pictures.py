@@ -48,7 +48,7 @@ def bring_pictures(predictor: Predictor, model_id: str, judge: JudgePixels | Non
             partial(ask, predictor, file.name, file.getvalue(), keep_picture=number < MAX_KEPT, judge=judge)
             for number, file in enumerate(files)
         ]
-        _ask_all(model_id, questions)
+        _ask_all(predictor, model_id, questions)
         remove_uploaded(files)
         if len(files) > MAX_PICTURES:
             st.toast(f"Only the first {MAX_PICTURES} of {len(files)} pictures were looked at.")
@@ -66,7 +66,7 @@ def pictures_at_hand(context: Context, predictor: Predictor, model_id: str, judg
             partial(ask, predictor, name, one.image, one.class_name, keep_file=number < MAX_KEPT, judge=judge)
             for number, (name, one) in enumerate(tapped)
         ]
-        _ask_all(model_id, questions)
+        _ask_all(predictor, model_id, questions)
         st.rerun()
 
 
@@ -86,7 +86,7 @@ def _unlabelled_button(context: Context, predictor: Predictor, model_id: str, ju
             partial(_ask_stored, context, predictor, one, judge, keep_file=number < MAX_KEPT)
             for number, one in enumerate(unlabelled)
         ]
-        _ask_all(model_id, questions)
+        _ask_all(predictor, model_id, questions)
         st.rerun()
 
 
@@ -100,13 +100,13 @@ def _ask_stored(
         return Answer(one.name, reason=str(error))
 
 
-def _ask_all(model_id: str, questions: Sequence[Callable[[], Answer]]) -> None:
+def _ask_all(predictor: Predictor, model_id: str, questions: Sequence[Callable[[], Answer]]) -> None:
     """Ask about the first `MAX_PICTURES` pictures, with a bar, and keep the answers."""
     progress = st.progress(0.0, "Looking at your pictures")
     answers, total = [], min(len(questions), MAX_PICTURES)
     for number, question in enumerate(questions[:total], start=1):
         answers.append(question())
         progress.progress(number / total, f"Picture {number} of {total}")
-    keep_answers(model_id, "files", answers)
+    keep_answers(model_id, predictor, answers)
     st.session_state["camera"] = False
     show_next(None)

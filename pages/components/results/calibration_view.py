@@ -16,7 +16,6 @@ from pages.components.figures.calibration import (
     calibration_figure,
     coverage_figure,
 )
-from pages.components.results.answers import keep_answers
 from pages.components.results.trained_models import Model, settings_of, validation_answers
 from pages.components.state import Context
 from pages.components.text import count
@@ -193,7 +192,6 @@ def _draw_switch(context: Context, model: Model, used: float, scaled: float) -> 
         temperature = scaled if used == 1 else 1.0
         with errors_shown():
             _change(context, model, temperature=temperature)
-            keep_answers(model.id, "files", [])  # those on Predict had the other probabilities
             st.rerun()
 
 

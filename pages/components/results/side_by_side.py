@@ -46,14 +46,15 @@ class Rival:
         """Return what it says to a picture; asked once. `None` where no copy of the picture is kept."""
         if not answer.data:
             return None
+        asked = self.id, self.predictor.temperature  # its threshold changes none of its probabilities
         answers: dict[str, Answer]
-        asked_id, answers = st.session_state.get(_ASKED, ("", {}))
-        if asked_id != self.id or len(answers) > MAX_ASKED:
+        kept_by, answers = st.session_state.get(_ASKED, (None, {}))
+        if kept_by != asked or len(answers) > MAX_ASKED:
             answers = {}
         key = hashlib.sha256(answer.data).hexdigest()
         if key not in answers:
             answers[key] = ask_pixels(self.predictor, answer.name, decode_image(answer.data))
-        st.session_state[_ASKED] = self.id, answers
+        st.session_state[_ASKED] = asked, answers
         return replace(answers[key], name=answer.name)  # the same picture may come under another name
 
 
