@@ -74,7 +74,7 @@ else:
     show_classes(evaluation, split, context.images, below=asked_and_done("cell"))
     draw_calibration(context, model, original, split)
     draw_threshold(context, model, evaluation, split)
-draw_map(context, model, None if shown is None else (split, evaluation))
+draw_map(context, model)
 
 st.subheader("More models from the same pictures", anchor=False)
 with st.expander("Let several runs answer together (ensemble)", icon=":material/groups:"):
