@@ -64,7 +64,7 @@ def test_many_mistakes_are_paged_and_one_kind_can_be_chosen(make_finished) -> No
     assert sum("  \nmodel said" in m.value for m in page.markdown) == 12
     page.get("pagination")[0].set_value(3).run()
     assert sum("  \nmodel said" in m.value for m in page.markdown) == 7
-    kinds = page.button_group(key="mistakes-pair")
+    kinds = next(group for group in page.button_group if group.label == "Most frequent mix-ups")
     assert list(kinds.options) == ["red → green: 16", "green → red: 15"]
     kinds.set_value((0, 1)).run()
     assert sum("said **green**" in m.value for m in page.markdown) == 12

@@ -295,10 +295,10 @@ def _draw_points(context: Context, model: Model, points: Sequence[MapPoint], key
         and (class_id is None or point.class_id == class_id)
         and (not only_wrong or point.said is not None)
     ]
-    _draw_chosen(context, dataset, chosen)
+    _draw_chosen(context, dataset, chosen, f"map-pictures-{context.version}-{model.id}")
 
 
-def _draw_chosen(context: Context, dataset: Dataset, chosen: Sequence[MapPoint]) -> None:
+def _draw_chosen(context: Context, dataset: Dataset, chosen: Sequence[MapPoint], key: str) -> None:
     """Draw pictures of the map, and what can be done with them."""
     if not chosen:
         st.caption("None of the pictures is like that.")
@@ -313,7 +313,7 @@ def _draw_chosen(context: Context, dataset: Dataset, chosen: Sequence[MapPoint])
     ticked = gallery(
         context,
         items,
-        key=f"map-pictures-{context.project.version}",
+        key=key,
         caption=lambda item: names[item.class_id] if said[item.image] is None else f"said {said[item.image]}",
         can_choose=True,
     )
