@@ -58,6 +58,7 @@ if shown is None:
     draw_delete(context, model)
 else:
     split, original = shown
+    key = f"{model.id}-{split}"  # what is chosen among these answers is not chosen among others
     evaluation = as_answered(context, model, original)
     show_accuracy(evaluation, split, model)
     with suppress(TransferLabError):  # a damaged list of pictures, which is said above
@@ -68,13 +69,13 @@ else:
     draw_scores(context, model)
     if isinstance(model, Ensemble):
         show_group(context, model, evaluation, split)
-    show_mistakes(evaluation, split, context.images, below=asked_and_done("mistake"))
+    show_mistakes(evaluation, split, context.images, key=key, below=asked_and_done("mistake"))
     draw_waiting(context, model)
     draw_brought(context, model, split)
-    show_classes(evaluation, split, context.images, below=asked_and_done("cell"))
+    show_classes(evaluation, split, context.images, key=key, below=asked_and_done("cell"))
     draw_calibration(context, model, original, split)
     draw_threshold(context, model, evaluation, split)
-draw_map(context, model, None if shown is None else (split, evaluation))
+draw_map(context, model)
 
 st.subheader("More models from the same pictures", anchor=False)
 with st.expander("Let several runs answer together (ensemble)", icon=":material/groups:"):

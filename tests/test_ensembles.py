@@ -15,9 +15,8 @@ from tlcore.results.ensembles import (
     ensemble_predictor,
     equal_weights,
     fit_weights,
-    load_validations,
 )
-from tlcore.results.evaluation import VALIDATION_FILE_NAME, Evaluation, save_evaluation
+from tlcore.results.evaluation import Evaluation
 from tlcore.storage.database import open_database
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.ensembles import EnsembleConfig, create_ensemble, delete_ensemble, list_ensembles
@@ -121,16 +120,10 @@ def test_a_member_that_only_guesses_gets_no_weight() -> None:
     assert fit_weights([good, wrong]) == (1.0, 0.0)
 
 
-def test_without_validation_pictures_no_weights_are_fitted(home: DataRoot) -> None:
+def test_without_validation_pictures_no_weights_are_fitted() -> None:
     empty = Evaluation(NAMES, (), np.zeros(0, np.int64), np.zeros((0, 3), np.float32))
     with pytest.raises(RunError, match="no validation pictures"):
         fit_weights([empty, empty])
-    save_evaluation(answers(1, 1), home.run_dir("a"), VALIDATION_FILE_NAME)
-    assert load_validations(["a", "b"], home) is None
-    save_evaluation(empty, home.run_dir("b"), VALIDATION_FILE_NAME)
-    assert load_validations(["a", "b"], home) is None
-    save_evaluation(answers(1, 2), home.run_dir("b"), VALIDATION_FILE_NAME)
-    assert [one.total for one in load_validations(["a", "b"], home) or []] == [300, 300]
 
 
 def test_the_predictor_of_a_group_averages_and_skips_who_counts_nothing() -> None:

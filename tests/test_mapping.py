@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections import Counter
 from dataclasses import replace
 
@@ -17,6 +19,7 @@ from tlcore.config import RANDOM, HeadConfig, ModelConfig
 from tlcore.dataset import ClassLabel, Dataset, Item
 from tlcore.home import DataRoot
 from tlcore.jobs.control import start_job
+from tlcore.mapping import maps
 from tlcore.mapping.maps import backbone_of_map, make_map, map_at_once, read_map
 from tlcore.mapping.projection import ITERATIONS, neighbour_embedding, principal_components
 from tlcore.mapping.sample import map_sample
@@ -150,6 +153,26 @@ def test_a_damaged_map_is_none(ready_home: DataRoot) -> None:
     path.write_bytes(path.read_bytes()[:-9])
     assert read_map(map_sample(dataset), BACKBONE, ready_home) is None
     assert make_map(dataset, BACKBONE, RecordingProgress(), ready_home) == made
+
+
+def test_the_oldest_maps_are_deleted_and_the_new_one_stays(
+    ready_home: DataRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, folder = coloured_dataset(ready_home, per_class=3), ready_home.maps_dir
+    folder.mkdir(parents=True)
+    for age in range(1, 5):
+        path = folder / f"{age}.json"
+        path.write_bytes(b"x" * 1000)
+        long_ago = time.time() - 1000 * age
+        os.utime(path, (long_ago, long_ago))
+    (folder / ".writing-1.json").write_bytes(b"x" * 1000)
+    make_map(dataset, BACKBONE, RecordingProgress(), ready_home)
+    assert len(list(folder.iterdir())) == 6
+    [made] = {path.name for path in folder.iterdir()} - {f"{age}.json" for age in range(1, 5)} - {".writing-1.json"}
+    (folder / made).unlink()
+    monkeypatch.setattr(maps, "MAX_KEPT_BYTES", 2900)
+    make_map(dataset, BACKBONE, RecordingProgress(), ready_home)
+    assert {path.name for path in folder.iterdir()} == {made, ".writing-1.json", "1.json", "2.json"}
 
 
 @pytest.mark.slow

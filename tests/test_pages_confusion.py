@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from sklearn import metrics
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Selectbox
 
 from pages.components.amounts import interval_range
 from pages.components.figures.confusion import confusion_figure
 from pages.components.figures.live_plot import Figure
-from tests.finished_runs import Finished
+from tests.finished_runs import Finished, switch
 from tests.page_tests import check, open_app, texts
 from tests.test_evaluation import answers
 from tlcore.results.evaluation import (
@@ -23,8 +24,7 @@ from tlcore.results.evaluation import (
     load_evaluation,
     save_evaluation,
 )
-
-CELL = "confusion-cell"
+from tlcore.storage.exams import open_exam
 
 
 def layers(figure: Figure, name: str) -> list[list[object]]:
@@ -95,38 +95,43 @@ def pictures_of(page: AppTest) -> int:
     return sum("  \nmodel said" in element.value for element in page.markdown)
 
 
+def cells(page: AppTest) -> Selectbox:
+    """Return the list of the cells."""
+    return next(box for box in page.selectbox if box.label == "See the pictures of a cell")
+
+
 def test_the_cells_are_a_list_too_that_shows_their_pictures(make_finished: Callable[..., Finished]) -> None:
     finished = make_finished()
     page = open_understand(finished, finished.add_run(wrong=(0, 2, 3)))
-    assert list(page.selectbox(key=CELL).options) == [
+    assert list(cells(page).options) == [
         "red → green: 2",
         "green → red: 1",
         "red right: 18",
         "green right: 19",
     ]
     before = pictures_of(page)
-    check(page.selectbox(key=CELL).select_index(0).run())
+    check(cells(page).select_index(0).run())
     assert "##### 2 pictures of red that the model called green" in texts(page)
     assert pictures_of(page) == before + 2
     assert [button.label for button in page.button].count("It is green") == 4  # below the mistakes and below the cell
-    check(page.selectbox(key=CELL).select_index(3).run())
+    check(cells(page).select_index(3).run())
     assert "##### 19 pictures of green that the model called green" in texts(page)
     assert pictures_of(page) == before + 12
     assert "These are right" in texts(page)
     check(page.button(key="confusion-clear").click().run())
-    assert page.selectbox(key=CELL).value is None
+    assert cells(page).value is None
     assert pictures_of(page) == before
 
 
 def test_a_picture_is_corrected_below_its_cell(make_finished: Callable[..., Finished]) -> None:
     finished = make_finished()
     page = open_understand(finished, finished.add_run(wrong=(0,)))
-    check(page.selectbox(key=CELL).select_index(0).run())
+    check(cells(page).select_index(0).run())
     relabel = next(button for button in page.button if str(button.key).startswith("cell-relabel"))
     check(relabel.click().run())
     assert "**1 change waits for the next run**: 1 moved to another class." in texts(page)
     assert texts(page).count("now green") == 2
-    check(page.selectbox(key=CELL).select_index(1).run())
+    check(cells(page).select_index(1).run())
     keys = [str(button.key) for button in page.button]
     assert sum(key.startswith("cell-remove") for key in keys) == 12
     assert not any(key.startswith(("cell-keep", "cell-relabel")) for key in keys)  # nothing to correct in a right one
@@ -136,13 +141,42 @@ def test_the_cell_is_forgotten_where_it_has_no_pictures(make_finished: Callable[
     finished = make_finished()
     run_id = finished.add_run(wrong=(0,))
     page = open_understand(finished, run_id)
-    check(page.selectbox(key=CELL).select_index(0).run())
+    check(cells(page).select_index(0).run())
     folder = finished.home.run_dir(run_id)
     now = load_evaluation(folder, VALIDATION_FILE_NAME)
     right = np.eye(2, dtype=np.float32)[now.y_true]
     save_evaluation(Evaluation(now.class_names, now.images, now.y_true, right), folder, VALIDATION_FILE_NAME)
     check(page.run())
-    assert page.selectbox(key=CELL).value is None
+    assert cells(page).value is None
+
+
+def test_what_was_chosen_among_the_answers_of_one_model_is_not_chosen_among_others(
+    make_finished: Callable[..., Finished],
+) -> None:
+    finished = make_finished()
+    first, second = finished.add_run(wrong=range(31), wrong_in_exam=range(31)), finished.add_run(wrong=range(31))
+    open_exam(finished.engine, finished.project_id, first, finished.version)
+    page = open_understand(finished, first)
+
+    def choose() -> None:
+        check(cells(page).select_index(0).run())
+        pair = next(group for group in page.button_group if group.label == "Most frequent mix-ups")
+        check(pair.set_value((0, 1)).run())
+        check(page.get("pagination")[0].set_value(2).run())
+        assert cells(page).value == (0, 1)
+
+    def nothing_is_chosen() -> bool:
+        pair = next(group for group in page.button_group if group.label == "Most frequent mix-ups")
+        return (cells(page).value, pair.value, page.get("pagination")[0].value) == (None, None, 1)
+
+    choose()
+    check(switch(page).set_value("test").run())
+    assert nothing_is_chosen()
+    check(switch(page).set_value("validation").run())
+    choose()
+    check(page.selectbox[0].select(second).run())
+    assert page.query_params["run"] in (second, [second])
+    assert nothing_is_chosen()
 
 
 @pytest.fixture
@@ -164,7 +198,7 @@ def test_a_hundred_classes_are_ordered_at_a_tap_and_looked_at(hundred: AppTest) 
     check(hundred.toggle(key="confusion-alike").set_value(True).run())
     names = figure_of(hundred)["data"][0]["x"]
     assert names == [f"kind {index}" for first in range(50) for index in (first, first + 50)]
-    check(hundred.selectbox(key=CELL).select("kind 7 → kind 57: 1").run())
+    check(cells(hundred).select("kind 7 → kind 57: 1").run())
     assert "##### 1 picture of kind 7 that the model called kind 57" in texts(hundred)
     frame = figure_of(hundred)["layout"]["shapes"][0]
     assert (frame["x0"], frame["y0"]) == (14.5, 13.5)

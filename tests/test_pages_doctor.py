@@ -19,7 +19,7 @@ from tlcore.doctor.findings import BackgroundFinding, DoctorReport, Finding, Sus
 from tlcore.home import DataRoot
 from tlcore.jobs import control
 from tlcore.storage.database import writing
-from tlcore.storage.datasets import commit_version, current_dataset
+from tlcore.storage.datasets import commit_version, current_dataset, undo_version
 from tlcore.storage.exams import open_exam
 from tlcore.storage.jobs import claim_job, create_job, end_job, last_job, write_result
 from tlcore.storage.requests import DoctorRequest
@@ -242,6 +242,23 @@ def test_mistakes_are_corrected_where_they_are_seen(make_finished: Callable[...,
     assert not {"Remove", "Keep"} & set(labels(app))
     tap(app, "Undo: kept 1 picture as right")
     assert "Keep" in labels(app)
+
+
+def test_pictures_from_before_what_the_model_learned_from_wait_too_and_are_not_undone_further(
+    make_finished: Callable[..., Finished],
+) -> None:
+    finished = make_finished()
+    edited = replace(finished.dataset, items=finished.dataset.items[1:])
+    parent = {"parent": finished.version, "home": finished.home}
+    version = commit_version(finished.engine, finished.project_id, edited, "removed 1 picture", **parent)
+    run_id = replace(finished, dataset=edited, version=version).add_run()
+    app = open_app("understand", project=finished.project_id, run=run_id)
+    assert "for the next run" not in texts(app)
+    undo_version(finished.engine, finished.project_id, current=version)
+    check(app.run())
+    assert "**1 change waits for the next run**: 1 added." in texts(app)
+    assert "Train again" in texts(app) or "Train again" in labels(app)
+    assert not [name for name in labels(app) if name.startswith("Undo")]
 
 
 def test_what_corrections_brought_is_said_once_they_were_learned(make_finished: Callable[..., Finished]) -> None:

@@ -36,6 +36,7 @@ from tlcore.storage.ensembles import EnsembleConfig, create_ensemble, list_ensem
 from tlcore.storage.exams import open_exam
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import claim_job, end_job, last_job, read_request
+from tlcore.storage.model_settings import change_model_settings
 from tlcore.storage.projects import create_project
 from tlcore.storage.requests import MapRequest
 from tlcore.storage.runs import list_runs
@@ -121,6 +122,18 @@ def test_the_map_is_there_at_once_with_a_ring_around_each_mistake(make_finished:
     # Mistakes in the exam are ringed once it is open, and not before.
     open_exam(finished.engine, finished.project_id, run_id, finished.version)
     assert "3 with a ring" in plot(open_map(finished, run_id))["description"]
+
+
+def test_calibrated_probabilities_stand_at_the_mistakes_of_every_part(make_finished: Make) -> None:
+    finished = make_finished()
+    run_id = finished.add_run(wrong=(0,), wrong_in_exam=(0,))  # each said with 60 %
+    cache_features(finished.home, finished.dataset)
+    open_exam(finished.engine, finished.project_id, run_id, finished.version)
+    change_model_settings(finished.engine, finished.project_id, run_id, lambda now: replace(now, temperature=3.0))
+    traces = plot(open_map(finished, run_id))["figure"]["data"]
+    said = [text for trace in traces for text in trace["text"] if text]
+    # The roots of 60 and 40 are to each other as 53 to 47.
+    assert [text.split()[-2:] for text in said] == [["53", "%"]] * 2
 
 
 def test_what_was_drawn_around_is_moved_and_removed_and_brought_back(make_finished: Make) -> None:

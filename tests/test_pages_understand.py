@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from tests.finished_runs import (
 )
 from tests.page_tests import modules_after
 from tlcore.dataset import Dataset, Split
-from tlcore.results.evaluation import FILE_NAME, VALIDATION_FILE_NAME
+from tlcore.results.evaluation import FILE_NAME, VALIDATION_FILE_NAME, Evaluation, load_evaluation, save_evaluation
 from tlcore.storage.datasets import commit_version
 from tlcore.storage.ensembles import delete_ensemble
 
@@ -63,7 +64,7 @@ def test_many_mistakes_are_paged_and_one_kind_can_be_chosen(make_finished) -> No
     assert sum("  \nmodel said" in m.value for m in page.markdown) == 12
     page.get("pagination")[0].set_value(3).run()
     assert sum("  \nmodel said" in m.value for m in page.markdown) == 7
-    kinds = page.button_group(key="mistakes-pair")
+    kinds = next(group for group in page.button_group if group.label == "Most frequent mix-ups")
     assert list(kinds.options) == ["red → green: 16", "green → red: 15"]
     kinds.set_value((0, 1)).run()
     assert sum("said **green**" in m.value for m in page.markdown) == 12
@@ -138,6 +139,10 @@ def test_the_test_result_is_nowhere_before_the_exam_is_opened(make_finished, pre
     def pages(*run_ids: str) -> str:
         opened = [open_home(), open_step("train", finished.project_id)]
         opened += [open_step(step, finished.project_id, one) for one in run_ids for step in ALL_STEPS]
+        for one in opened:
+            if any(box.label == "Each class in every part" for box in one.expander):
+                one.session_state["class-scores"] = True  # as after a click on it
+                one.run()
         tables = [str(table.value) for one in opened for table in (*one.table, *one.dataframe)]
         options = [str(box.options) for one in opened for box in one.selectbox]
         return "\n".join([*map(all_text, opened), *tables, *options])
@@ -148,6 +153,28 @@ def test_the_test_result_is_nowhere_before_the_exam_is_opened(make_finished, pre
     press(page, "open-exam")
     assert re.search(r"32 %|33 %", pages(shown[2]))
     assert not re.search(r"3[23] %|13 of 40", pages(*shown[:2])), "that of the group opens none of its members"
+
+
+def test_a_tap_reads_no_answers_again_and_changed_ones_are_shown(make_finished, monkeypatch) -> None:
+    finished = make_finished()
+    runs = [finished.add_run(wrong=(3, 8)), finished.add_run()]
+    page = open_step("understand", finished.project_id, runs[0])
+    make_group(finished, page)
+    read: list[str] = []
+
+    def noted(folder: Path, file_name: str) -> Evaluation:
+        read.append(file_name)
+        return load_evaluation(folder, file_name)
+
+    monkeypatch.setattr("tlcore.results.evaluation.load_evaluation", noted)
+    page.run()
+    assert read == []
+    page = open_step("understand", finished.project_id, runs[0])
+    assert read == [], "another person reads them from memory"
+    save_evaluation(finished.answers("validation", (3, 8, 9, 10)), finished.home.run_dir(runs[0]), VALIDATION_FILE_NAME)
+    page.run()
+    assert read == [VALIDATION_FILE_NAME]
+    assert accuracy_of(page).startswith("Validation accuracy 90 %")
 
 
 def test_an_exam_is_opened_by_a_button_counted_and_one_tap_away_from_validation(make_finished) -> None:

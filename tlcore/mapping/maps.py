@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,9 @@ from tlcore.storage.simple_heads import frozen_backbone
 
 # Raise it when the same pictures would get other places; earlier maps are then left alone and made anew.
 FORMAT = 1
+
+MAX_KEPT_BYTES = 64_000_000
+"""Of all maps together, a few hundred large ones. The oldest beyond that are deleted: they can be made again."""
 
 Places = tuple[tuple[float, float], ...]
 """Where each picture lies: across and up, both in `[-1, 1]`, with one scale."""
@@ -116,6 +120,7 @@ def make_map(dataset: Dataset, backbone: ModelConfig, progress: Progress, home: 
     found = PictureMap(first.pca, first.explained, _scaled(places))
     path = _path(items, backbone, home)
     write_atomically(path, lambda temporary: temporary.write_text(write_document(found), "utf-8"))
+    _delete_oldest(home.maps_dir)
     return found
 
 
@@ -126,6 +131,22 @@ def read_map(items: Sequence[Item], backbone: ModelConfig, home: DataRoot) -> Pi
     except (OSError, ValueError):
         return None
     return found if len(found.pca) == len(found.tsne) == len(items) else None
+
+
+def _delete_oldest(folder: Path) -> None:
+    """Delete the oldest maps where there are more than are kept; the newest one always stays."""
+    sizes: dict[Path, tuple[int, int]] = {}
+    for path in folder.glob("[!.]*.json"):  # those with a dot are being written
+        with suppress(OSError):  # somebody else deleted it
+            status = path.stat()
+            sizes[path] = (status.st_mtime_ns, status.st_size)
+    newest, *others = sorted(sizes, key=lambda path: sizes[path], reverse=True)
+    kept = sizes[newest][1]
+    for path in others:
+        kept += sizes[path][1]
+        if kept > MAX_KEPT_BYTES:
+            with suppress(OSError):
+                path.unlink()
 
 
 def _path(items: Sequence[Item], backbone: ModelConfig, home: DataRoot) -> Path:

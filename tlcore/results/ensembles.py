@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlcore.errors import RunError
-from tlcore.home import DataRoot
-from tlcore.results.evaluation import VALIDATION_FILE_NAME, Evaluation, load_evaluation
+from tlcore.results.evaluation import Evaluation
 from tlcore.results.prediction import PlaceAnswers, Predictor
 
 # A member that counts less than this would cost its time in every answer and change next to none.
@@ -95,21 +94,6 @@ def fit_weights(validations: Sequence[Evaluation]) -> tuple[float, ...]:
             break
     weights[weights < SMALLEST_WEIGHT] = 0
     return tuple((weights / weights.sum()).tolist())
-
-
-def load_validations(run_ids: Sequence[str], home: DataRoot) -> list[Evaluation] | None:
-    """Return the answers of some runs to the validation pictures.
-
-    `None` when one of them kept none: it is from an earlier version, or there were no such pictures.
-
-    Raises:
-        RunError: If a file is damaged.
-    """
-    folders = [home.run_dir(run_id) for run_id in run_ids]
-    if not all((folder / VALIDATION_FILE_NAME).is_file() for folder in folders):
-        return None
-    validations = [load_evaluation(folder, VALIDATION_FILE_NAME) for folder in folders]
-    return validations if all(one.total for one in validations) else None
 
 
 def _check_same_pictures(evaluations: Sequence[Evaluation]) -> None:

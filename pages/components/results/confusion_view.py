@@ -28,7 +28,6 @@ Unit = Literal["pictures", "percent"]
 UNITS: dict[Unit, str] = {"pictures": "Pictures", "percent": "Percent of the row"}
 
 MATRIX_KEY = "confusion"
-CELL_KEY = "confusion-cell"
 
 
 @st.fragment
@@ -37,6 +36,7 @@ def show_confusion(
     split: Split,
     images: ImageStore,
     *,
+    key: str,
     below: Callable[[Answered], object] | None = None,
     beside: Callable[[], object] | None = None,
 ) -> None:
@@ -46,29 +46,33 @@ def show_confusion(
         evaluation: Answers to pictures.
         split: Which ones.
         images: Where the pictures are.
+        key: Of these answers alone; with another one no cell is chosen.
         below: Draws more below each picture of a cell, right or wrong.
         beside: Draws what stands beside a small matrix, and below a large one.
     """
     cells = {(cell.y_true, cell.y_pred): cell for cell in confusion_cells(confusion_matrix(evaluation))}
-    if st.session_state.get(CELL_KEY) not in cells:  # of another model, or of other pictures
-        st.session_state[CELL_KEY] = None
+    cell_key = f"confusion-cell-{key}"
+    if st.session_state.get(cell_key) not in cells:  # none yet, or one without pictures
+        st.session_state[cell_key] = None
     is_small = len(evaluation.class_names) <= FEW_CLASSES
     if is_small and beside is not None:
         matrix, table = st.columns(2, gap="large")
         with matrix:
-            _draw_matrix(evaluation, split, cells)
+            _draw_matrix(evaluation, split, cells, cell_key)
         with table:
             beside()
     else:
-        _draw_matrix(evaluation, split, cells)
-    chosen = st.session_state[CELL_KEY]
+        _draw_matrix(evaluation, split, cells, cell_key)
+    chosen = st.session_state[cell_key]
     if chosen is not None:
-        _show_cell(evaluation, cells[chosen], images, below)
+        _show_cell(evaluation, cells[chosen], images, key, below)
     if not is_small and beside is not None:
         beside()
 
 
-def _draw_matrix(evaluation: Evaluation, split: Split, cells: dict[tuple[int, int], ConfusionCell]) -> None:
+def _draw_matrix(
+    evaluation: Evaluation, split: Split, cells: dict[tuple[int, int], ConfusionCell], cell_key: str
+) -> None:
     names, matrix = evaluation.class_names, confusion_matrix(evaluation)
     st.subheader(
         "What is taken for what",
@@ -102,7 +106,7 @@ def _draw_matrix(evaluation: Evaluation, split: Split, cells: dict[tuple[int, in
     def take_tapped() -> None:
         place = st.session_state[MATRIX_KEY].clicked
         if isinstance(place, int):  # a finger's tap may come twice, so the second one must not take it back
-            st.session_state[CELL_KEY] = divmod(place, len(names))
+            st.session_state[cell_key] = divmod(place, len(names))
 
     live_plot(
         confusion_figure(
@@ -110,7 +114,7 @@ def _draw_matrix(evaluation: Evaluation, split: Split, cells: dict[tuple[int, in
             names,
             order,
             in_percent=unit == "percent",
-            chosen=st.session_state[CELL_KEY],
+            chosen=st.session_state[cell_key],
             dark=is_dark(),
         ),
         key=MATRIX_KEY,
@@ -126,7 +130,7 @@ def _draw_matrix(evaluation: Evaluation, split: Split, cells: dict[tuple[int, in
         format_func=lambda place: _cell_words(cells[place], names),
         index=None,
         placeholder="What it is → what the model said",
-        key=CELL_KEY,
+        key=cell_key,
     )
 
 
@@ -148,7 +152,11 @@ def _cell_words(cell: ConfusionCell, class_names: tuple[str, ...]) -> str:
 
 
 def _show_cell(
-    evaluation: Evaluation, cell: ConfusionCell, images: ImageStore, below: Callable[[Answered], object] | None
+    evaluation: Evaluation,
+    cell: ConfusionCell,
+    images: ImageStore,
+    key: str,
+    below: Callable[[Answered], object] | None,
 ) -> None:
     """Show the pictures of a cell."""
     names = evaluation.class_names
@@ -156,7 +164,7 @@ def _show_cell(
     is_right = cell.y_true == cell.y_pred
 
     def clear() -> None:
-        st.session_state[CELL_KEY] = None
+        st.session_state[f"confusion-cell-{key}"] = None
 
     with st.container(key="confusion-pictures"):
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -171,6 +179,6 @@ def _show_cell(
             answered_in(evaluation, cell.y_true, cell.y_pred),
             names,
             images,
-            key=f"confusion-page-{cell.y_true}-{cell.y_pred}",
+            key=f"confusion-page-{key}-{cell.y_true}-{cell.y_pred}",
             below=below,
         )

@@ -61,11 +61,12 @@ def draw_group_form(context: Context, shown: Model) -> None:
 
 def _choose_weights(context: Context, members: Sequence[Run]) -> tuple[Weighting, tuple[float, ...]]:
     """Let the person choose how the weights come about, and return them."""
-    from tlcore.results.ensembles import equal_weights, fit_weights, load_validations
+    from tlcore.results.ensembles import equal_weights, fit_weights
 
     equal = equal_weights(len(members))
-    validations = load_validations([run.id for run in members], context.home)
-    if validations is None:
+    answers = [validation_answers(context, run) for run in members]
+    validations = [one for one in answers if one is not None and one.total]
+    if len(validations) < len(members):
         st.caption(
             "All count the same. Weights could be fitted only on answers to validation pictures, and not all of these "
             "runs kept such answers: they had none, or were trained with an earlier version."

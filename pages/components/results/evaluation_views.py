@@ -131,9 +131,18 @@ def show_mistakes(
     split: Split,
     images: ImageStore,
     *,
+    key: str,
     below: Callable[[Answered], object] | None = None,
 ) -> None:
-    """Show the pictures with a wrong answer, the surest wrong answer first; `below` draws more below each."""
+    """Show the pictures with a wrong answer, the surest wrong answer first.
+
+    Args:
+        evaluation: Answers to pictures.
+        split: Which ones.
+        images: Where the pictures are.
+        key: Of these answers alone; with another one no kind of mistake is chosen.
+        below: Draws more below each.
+    """
     st.subheader("The mistakes", anchor=False)
     wrong = mistakes(evaluation)
     if not wrong:
@@ -144,24 +153,26 @@ def show_mistakes(
         )
         return
     st.caption("The model was most sure of the first ones. What could have misled it?")
-    wrong = _chosen_pair(evaluation, wrong)
-    show_answered(wrong, evaluation.class_names, images, key="mistakes-page", below=below)
+    pair = _choose_pair(evaluation, wrong, f"mistakes-pair-{key}")
+    if pair is not None:
+        wrong = tuple(one for one in wrong if (one.y_true, one.y_pred) == pair)
+    show_answered(wrong, evaluation.class_names, images, key=f"mistakes-page-{key}-{pair}", below=below)
 
 
-def _chosen_pair(evaluation: Evaluation, wrong: tuple[Answered, ...]) -> tuple[Answered, ...]:
-    """Let the person look at one kind of mistake, and return the mistakes of that kind."""
+def _choose_pair(evaluation: Evaluation, wrong: tuple[Answered, ...], key: str) -> tuple[int, int] | None:
+    """Let the person look at one kind of mistake: what the pictures are, and what the model said."""
     pairs = Counter((mistake.y_true, mistake.y_pred) for mistake in wrong).most_common(COMMON_PAIRS)
     if len(pairs) < 2:
-        return wrong
+        return None
     names = evaluation.class_names
     chosen = st.pills(
         "Most frequent mix-ups",
         [pair for pair, _ in pairs],
         format_func=lambda pair: f"{label(names[pair[0]])} → {label(names[pair[1]])}: {dict(pairs)[pair]}",
-        key="mistakes-pair",
+        key=key,
         help="What it is → what the model said: how many. Tap one to see only these, tap again for all.",
     )
-    return wrong if chosen is None else tuple(m for m in wrong if (m.y_true, m.y_pred) == tuple(chosen))
+    return None if chosen is None else (chosen[0], chosen[1])
 
 
 def show_classes(
@@ -169,10 +180,11 @@ def show_classes(
     split: Split,
     images: ImageStore,
     *,
+    key: str,
     below: Callable[[Answered], object] | None = None,
 ) -> None:
     """Show which class is taken for which with the pictures of a cell, and the scores of each class."""
-    show_confusion(evaluation, split, images, below=below, beside=partial(_show_scores, evaluation, split))
+    show_confusion(evaluation, split, images, key=key, below=below, beside=partial(_show_scores, evaluation, split))
 
 
 def _show_scores(evaluation: Evaluation, split: Split) -> None:

@@ -23,16 +23,21 @@ from tlcore.storage.runs import Run
 
 
 def draw_waiting(context: Context, model: Model) -> None:
-    """Say what was changed in the pictures since a model learned from them, with a way back and a way on."""
-    changes = None
-    with suppress(TransferLabError):  # a damaged list of pictures, which is said above
+    """Say what the next run would learn from that a model did not, with a way back and a way on.
+
+    Where the person went back behind the pictures that the model learned from, there is only the way on.
+    """
+    if context.version == model.version:
+        return
+    try:
         changes = changes_between(context.dataset_of(context.project, model.version), context.dataset)
-    if changes is None or context.version <= model.version:
+    except TransferLabError:  # a damaged list of pictures, which is said above
         return
     with st.container(horizontal=True, vertical_alignment="center", key="waiting-changes"):
         if changes.total:
             st.markdown(waiting_words(changes), width="content")
-        undo_button(context)  # of pictures that were kept as right too, which no run learns from
+        if context.version > model.version:
+            undo_button(context)  # of pictures that were kept as right too, which no run learns from
         if changes.total:
             step_link("train", "Train again", ":material/model_training:", context.project.id)
 

@@ -17,6 +17,7 @@ from pages.components.figures.live_plot import live_plot
 from pages.components.figures.picture_map import MapPoint, map_figure, map_words
 from pages.components.gallery import gallery
 from pages.components.job_view import watch_job
+from pages.components.results.calibration_view import as_answered
 from pages.components.results.exam import opened_models
 from pages.components.results.trained_models import Model, answers_of, short_name, validation_answers
 from pages.components.state import Context
@@ -24,7 +25,7 @@ from pages.components.text import count, first_of, label, plain
 from pages.server.thumbnails import thumbnail_address
 from tlcore.backbones.registry import get_backbone
 from tlcore.config import ModelConfig
-from tlcore.dataset import Dataset, Item, Split
+from tlcore.dataset import Dataset, Item
 from tlcore.doctor.findings import Suspect, relabel, remove
 from tlcore.errors import RunError
 from tlcore.home import DataRoot
@@ -48,21 +49,15 @@ Answers = Mapping[str, tuple[str, float]]
 """By the key of a picture: the id of the class that the model takes it for, and how sure it is."""
 
 
-def draw_map(context: Context, model: Model, shown: tuple[Split, Evaluation] | None) -> None:
-    """Draw the map of the pictures that a model learned from and was asked about, once somebody opens it.
-
-    Args:
-        context: What the page works on.
-        model: The model.
-        shown: The answers that the page shows, which need not be read again.
-    """
+def draw_map(context: Context, model: Model) -> None:
+    """Draw the map of the pictures that a model learned from and was asked about, once somebody opens it."""
     with st.expander("Map of the pictures", icon=":material/scatter_plot:", key="map", on_change="rerun") as panel:
         if panel.open:
             with errors_shown():
-                _draw(context, model, shown)
+                _draw(context, model)
 
 
-def _draw(context: Context, model: Model, shown: tuple[Split, Evaluation] | None) -> None:
+def _draw(context: Context, model: Model) -> None:
     from tlcore.mapping.maps import backbone_of_map, map_key
 
     learned = context.dataset_of(context.project, model.version)
@@ -103,7 +98,7 @@ def _draw(context: Context, model: Model, shown: tuple[Split, Evaluation] | None
     )
     if len(items) < total:
         st.markdown(f"A sample of {len(items):,} of {total:,} pictures, in which every class has its share.")
-    answers = _answers(context, model, learned, shown)
+    answers = _answers(context, model, learned)
     if answers:
         st.caption(
             f"A ring: {short_name(model)} is wrong about this picture. It was asked about {len(answers):,} of "
@@ -199,22 +194,19 @@ def _meaning(arrangement: Arrangement, found: PictureMap) -> str:
     )
 
 
-def _answers(
-    context: Context, model: Model, learned: Dataset, shown: tuple[Split, Evaluation] | None
-) -> dict[str, tuple[str, float]]:
+def _answers(context: Context, model: Model, learned: Dataset) -> dict[str, tuple[str, float]]:
     """Return what a model answered to the validation pictures, and to the test pictures once its exam is open."""
-    found: list[Evaluation] = [] if shown is None else [shown[1]]
-    split = None if shown is None else shown[0]
+    found: list[Evaluation] = []
     with suppress(RunError):  # missing or damaged, which is said above
-        if split != "validation":
-            validation = validation_answers(context, model)
-            found += [] if validation is None else [validation]
-        if split != "test" and model.id in opened_models(context):
+        validation = validation_answers(context, model)
+        found += [] if validation is None else [validation]
+    with suppress(RunError):
+        if model.id in opened_models(context):
             found.append(answers_of(context, model, "test"))
     ids = [one.id for one in learned.classes]
     return {
         image: (ids[said], float(probability))
-        for evaluation in found
+        for evaluation in (as_answered(context, model, one) for one in found)
         if len(evaluation.class_names) == len(ids)
         for image, said, probability in zip(
             evaluation.images, evaluation.y_pred.tolist(), evaluation.probabilities.max(axis=1, initial=0), strict=True
@@ -303,10 +295,10 @@ def _draw_points(context: Context, model: Model, points: Sequence[MapPoint], key
         and (class_id is None or point.class_id == class_id)
         and (not only_wrong or point.said is not None)
     ]
-    _draw_chosen(context, dataset, chosen)
+    _draw_chosen(context, dataset, chosen, f"map-pictures-{context.version}-{model.id}")
 
 
-def _draw_chosen(context: Context, dataset: Dataset, chosen: Sequence[MapPoint]) -> None:
+def _draw_chosen(context: Context, dataset: Dataset, chosen: Sequence[MapPoint], key: str) -> None:
     """Draw pictures of the map, and what can be done with them."""
     if not chosen:
         st.caption("None of the pictures is like that.")
@@ -321,7 +313,7 @@ def _draw_chosen(context: Context, dataset: Dataset, chosen: Sequence[MapPoint])
     ticked = gallery(
         context,
         items,
-        key=f"map-pictures-{context.project.version}",
+        key=key,
         caption=lambda item: names[item.class_id] if said[item.image] is None else f"said {said[item.image]}",
         can_choose=True,
     )

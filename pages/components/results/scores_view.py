@@ -76,8 +76,11 @@ def draw_scores(context: Context, model: Model) -> None:
         table[f"Right class among the first {k} (top-{k})"] = [rows[split][2] for split in PARTS]
     st.table(table, hide_index=True, border="horizontal")
     st.caption(train_words(context, model, train, curve))
-    with st.expander("Each class in every part", icon=":material/table_rows:", key="class-scores"):
-        _draw_classes(found, names)
+    with st.expander(
+        "Each class in every part", icon=":material/table_rows:", key="class-scores", on_change="rerun"
+    ) as panel:
+        if panel.open:
+            _draw_classes(found, names)
 
 
 def _answers(context: Context, model: Model) -> dict[Split, Evaluation | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -161,9 +162,21 @@ def _kept_answers(context: Context, model: Model | EnsembleConfig, split: Split)
 
 
 def _load_answers(folder: Path, split: Split) -> Evaluation:
+    path, changed = folder / _file_name(split), None
+    with suppress(OSError):  # what is missing, or cannot be read, is said by who reads it
+        changed = path.stat().st_mtime_ns
+    return _read_answers(folder, path.name, changed)
+
+
+# A page asks for the same answers many times at every tap, and so does everybody who looks at the same model.
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _read_answers(folder: Path, file_name: str, changed: int | None) -> Evaluation:
     from tlcore.results.evaluation import load_evaluation
 
-    return load_evaluation(folder, _file_name(split))
+    found = load_evaluation(folder, file_name)
+    for array in (found.y_true, found.probabilities):
+        array.setflags(write=False)  # all who ask get the same ones
+    return found
 
 
 def _file_name(split: Split) -> str:

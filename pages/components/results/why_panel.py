@@ -87,7 +87,8 @@ def _show_why(model_id: str, predictor: Predictor, pixels: NDArray[np.uint8], ke
         st.caption(COVER_HINT)
     place, words = st.columns([2, 3], gap="medium")
     with words:
-        chosen = _choose_class(predictor.class_names, answer, key, truth)
+        # The classes are numbered, and another model may have others.
+        chosen = _choose_class(predictor.class_names, answer, f"{key}-{model_id}", truth)
     if way == "cover":
         with place:
             _draw_cover(predictor, pixels, answer, chosen, f"{key}-cover")
