@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -14,7 +15,9 @@ from tests.finished_runs import Finished
 from tests.lab import Lab
 from tests.page_tests import check, modules_after, open_app, texts
 from tlcore.dataset import Dataset
+from tlcore.doctor import edges
 from tlcore.doctor.changes import Changes
+from tlcore.doctor.edges import only_edges
 from tlcore.doctor.findings import BackgroundFinding, DoctorReport, Finding, Suspect, relabel
 from tlcore.home import DataRoot
 from tlcore.jobs import control
@@ -172,6 +175,29 @@ def test_a_class_that_its_background_gives_away_is_shown_by_its_edges_and_kept(h
     tap(app, "Undo: kept the background of green")
     assert current(lab) == before
     assert "The background belongs to it: keep" in labels(app)
+
+
+def test_edges_are_made_only_where_they_are_seen_and_only_once(home: DataRoot, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at = []
+
+    def looking(picture: np.ndarray) -> np.ndarray:
+        looked_at.append(picture)
+        return only_edges(picture)
+
+    monkeypatch.setattr(edges, "only_edges", looking)
+    lab = Lab.make(home, coloured_dataset(home))
+    classes = current(lab).classes
+    app = answered(lab, Finding("dark", suspects(lab)), backgrounds=(BackgroundFinding((classes[1].id,), 0.99, 0.9),))
+    assert "Told by its edges alone: green" in [expander.label for expander in app.expander]
+    assert not looked_at
+    assert "The background belongs to it: keep" not in labels(app)
+    app.session_state["doctor-background"] = True  # as after a click on it
+    check(app.run())
+    assert sum(image.proto.imgs[0].alt.startswith("Edges of") for image in app.get("image")) == 10
+    assert len(looked_at) == 10
+    check(app.run())
+    assert "The background belongs to it: keep" in labels(app)
+    assert len(looked_at) == 10
 
 
 def test_pictures_on_other_backgrounds_are_brought_at_a_tap(home: DataRoot) -> None:
