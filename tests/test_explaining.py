@@ -27,7 +27,7 @@ from tlcore.images.resizing import resize_image
 from tlcore.model.cut import Prefix, plan_model
 from tlcore.results.calibration import calibrated
 from tlcore.results.ensembles import ensemble_predictor
-from tlcore.results.prediction import Predictor, PredictorSpec, build_predictor, no_places
+from tlcore.results.prediction import PlaceAnswers, Predictor, PredictorSpec, build_predictor, no_places
 from tlcore.simple_heads.heads import LinearHead, SimpleHead, softmax
 from tlcore.simple_heads.prediction import simple_head_predictor
 from tlcore.simple_heads.training import train_logistic_regression, train_nearest_neighbours
@@ -117,14 +117,65 @@ def test_a_cover_leaves_the_rest_and_the_picture_itself_as_they_are() -> None:
 
 
 def test_a_slow_model_is_asked_about_fewer_places() -> None:
-    most = len(boxes_of(1))
-    assert affordable_detail(0.001) == 1
+    most, budget = len(boxes_of(1)), covering.BUDGET_SECONDS
+    assert affordable_detail(0.001, budget) == 1
     assert most == sum(places**2 for _, places in covering.COVERS)
-    slow = 2 * covering.BUDGET_SECONDS / most
-    assert len(boxes_of(affordable_detail(slow))) == pytest.approx(most / 2, rel=0.2)
-    slower = 8 * covering.BUDGET_SECONDS / most
-    assert most / 8 * 0.7 <= len(boxes_of(affordable_detail(slower))) <= most / 8
-    assert len(boxes_of(affordable_detail(10))) == covering.LEAST_PER_SIDE**2
+    assert len(boxes_of(affordable_detail(2 * budget / most, budget))) == pytest.approx(most / 2, rel=0.2)
+    assert most / 8 * 0.7 <= len(boxes_of(affordable_detail(8 * budget / most, budget))) <= most / 8
+    assert len(boxes_of(affordable_detail(10, budget))) == covering.LEAST_PER_SIDE**2
+
+
+class SlowModel:
+    """A model on a clock that a test moves: its first answers take so long, and each later one as long as the last.
+
+    Args:
+        seconds: Of the first answers.
+        places_seconds: That the answers without each place take.
+    """
+
+    def __init__(self, *seconds: float, places_seconds: float = 0.0) -> None:
+        self.now, self.asked, self.seconds, self.places_seconds = 100.0, 0, seconds, places_seconds
+
+    def predict(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        for _ in images:
+            self.now += self.seconds[min(self.asked, len(self.seconds) - 1)]
+            self.asked += 1
+        return np.full((len(images), 2), 0.5, np.float32)
+
+    def places(self, _image: np.ndarray) -> tuple[PlaceAnswers, ...]:
+        self.now += self.places_seconds
+        return ()
+
+    def cover_all(self, monkeypatch: pytest.MonkeyPatch, at_most: float = 1.0) -> tuple[int, float]:
+        """Return how many parts were covered, and how long all took."""
+        predictor = Predictor(("a", "b"), (0, 1), 60, self.predict, places=self.places)
+        monkeypatch.setattr("tlcore.explaining.covering.time.perf_counter", lambda: self.now)
+        started = self.now
+        covered = len(cover_all(predictor, np.zeros((60, 60, 3), np.uint8), at_most=at_most).covered)
+        return covered, self.now - started
+
+
+def test_one_slow_answer_does_not_make_the_map_coarse(monkeypatch: pytest.MonkeyPatch) -> None:
+    covered, seconds = SlowModel(0.05, 0.005).cover_all(monkeypatch)
+    assert covered == len(boxes_of(1))
+    assert seconds < covering.BUDGET_SECONDS
+    covered, seconds = SlowModel(0.015).cover_all(monkeypatch)
+    assert len(boxes_of(0.3)) < covered < len(boxes_of(0.5))
+    assert seconds == pytest.approx(covering.BUDGET_SECONDS, rel=0.15)
+    assert SlowModel(1.0).cover_all(monkeypatch) == (9, 10)
+
+
+def test_what_the_places_take_is_taken_off_the_time_for_covers(monkeypatch: pytest.MonkeyPatch) -> None:
+    covered, seconds = SlowModel(0.005, places_seconds=0.4).cover_all(monkeypatch)
+    assert covered < 0.65 * len(boxes_of(1))
+    assert seconds <= covering.BUDGET_SECONDS * 1.02
+    # Not all of it: covers tell more than places.
+    covered, _ = SlowModel(0.005, places_seconds=4).cover_all(monkeypatch)
+    assert len(boxes_of(0.5)) <= covered < 0.65 * len(boxes_of(1))
+
+
+def test_the_map_of_a_camera_has_fewer_places_also_when_there_is_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert SlowModel(0.001).cover_all(monkeypatch, at_most=0.3)[0] == len(boxes_of(0.3))
 
 
 def test_a_large_picture_is_covered_in_the_size_in_which_the_model_sees_it() -> None:

@@ -14,10 +14,10 @@ from streamlit.testing.v1 import AppTest
 from pages.components.cover.component import read_box
 from pages.components.figures.heat import heat_layer, heat_picture
 from pages.components.results.answers import SHOWN_SIDE
-from pages.components.results.why_panel import cover_words, map_words, warmest_words, why_words
+from pages.components.results.why_panel import box_words, cover_words, map_words, warmest_words, why_words
 from tests.finished_runs import Finished, open_step
 from tests.page_tests import check, texts
-from tlcore.explaining.covering import Coverings, boxes_of, cover_all
+from tlcore.explaining.covering import Box, Coverings, boxes_of, cover_all
 from tlcore.results.prediction import Predictor
 
 
@@ -224,6 +224,11 @@ def test_the_words_say_what_a_cover_changes() -> None:
     assert said(0.41) == "tulip: 97 % becomes 41 %. Now the model says rose."
     assert said(0.8) == "tulip: 97 % becomes 80 %."
     assert said(0.97) == "tulip stays at 97 %."
+
+
+def test_the_words_say_where_a_cover_lies_and_how_large_it_is() -> None:
+    assert box_words(Box(0.05, 0.1, 0.25, 0.25)) == "Cover at the top left, 25 % wide and 25 % high."
+    assert box_words(Box(0.6, 0.3, 0.4, 0.35)) == "Cover at the right, 40 % wide and 35 % high."
 
 
 def test_a_part_can_be_covered_by_hand(make_finished, corner) -> None:

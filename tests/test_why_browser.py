@@ -55,7 +55,7 @@ def page(request: pytest.FixtureRequest, browser: Browser, app: AppServer) -> It
 
 def open_picture_to_cover(page: Page) -> Locator:
     page.get_by_text("Cover a part yourself").click()
-    stage = page.get_by_role("group", name="Cover a part")
+    stage = page.get_by_role("application", name="Cover a part")
     stage.wait_for()
     wait_until_still(page)
     stage.evaluate("stage => stage.scrollIntoView({ block: 'center' })")
@@ -104,6 +104,7 @@ def test_an_answer_shows_its_heat_map_and_what_a_cover_does_to_it(
     cover_with_a_hand(page, stage)
     said = page.get_by_role("status").filter(has_text=SAID)
     said.wait_for()
+    assert re.match(r"Cover at the top left, \d+ % wide and \d+ % high\. (red|blue)", said.inner_text())
     place = cover_of(stage)
     if page.evaluate("navigator.maxTouchPoints > 0"):
         assert place == pytest.approx({"left": 0.125, "top": 0.125, "width": 0.25, "height": 0.25}, abs=0.02)

@@ -246,8 +246,12 @@ def load_predictor(run_dir: Path, home: DataRoot, load: Loader = CompiledModel) 
         spec = read_document((run_dir / SPEC_FILE).read_bytes(), PredictorSpec)
     except (OSError, ValueError) as error:
         raise RunError("The model of this run is missing or damaged. Train again to make a new one.") from error
-    threads = min(2, os.cpu_count() or 1)
     prefix = None
     if spec.prefix.cut != PIXELS:
-        prefix = load(compiled_prefix_path(spec.prefix, home), threads)
-    return build_predictor(spec, prefix, CompiledModel(run_dir / SUFFIX_FILE, threads))
+        prefix = load(compiled_prefix_path(spec.prefix, home), answering_threads())
+    return build_predictor(spec, prefix, CompiledModel(run_dir / SUFFIX_FILE, answering_threads()))
+
+
+def answering_threads() -> int:
+    """Return how many threads one answer may use: others want theirs at the same time."""
+    return min(2, os.cpu_count() or 1)

@@ -14,7 +14,7 @@ from tlcore.errors import RunError
 from tlcore.features.engines import compiled_prefix_path
 from tlcore.features.litert import CompiledModel, Loader
 from tlcore.home import DataRoot
-from tlcore.results.prediction import SPEC_FILE, Predictor, PredictorSpec, build_predictor
+from tlcore.results.prediction import SPEC_FILE, Predictor, PredictorSpec, answering_threads, build_predictor
 from tlcore.simple_heads.heads import NeighboursHead, SimpleHead, load_simple_head
 
 
@@ -58,5 +58,5 @@ def load_simple_head_predictor(folder: Path, home: DataRoot, load: Loader = Comp
         spec = read_document((folder / SPEC_FILE).read_bytes(), PredictorSpec)
     except (OSError, ValueError) as error:
         raise RunError("The files of this simple head are missing or damaged. Train it again.") from error
-    prefix = load(compiled_prefix_path(spec.prefix, home), 1)
+    prefix = load(compiled_prefix_path(spec.prefix, home), answering_threads())
     return simple_head_predictor(spec, prefix, head)

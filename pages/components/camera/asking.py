@@ -74,14 +74,13 @@ def with_heat(view: View, before: View, message: Message, predictor: Predictor) 
 def _heat(picture: bytes, predictor: Predictor) -> tuple[str, str]:
     """Return the heat map of the likeliest class as the address of a picture, and what it shows."""
     from pages.components.figures.heat import heat_layer
-    from tlcore.explaining.covering import affordable_detail, cover_all, shrunk
+    from tlcore.explaining.covering import cover_all
     from tlcore.intake.pictures.decoding import pixels_of
 
-    pixels = shrunk(pixels_of(picture), predictor.image_size)
-    started = time.monotonic()
-    best = int(predictor.predict([pixels])[0].argmax())
-    detail = min(HEAT_DETAIL, affordable_detail(time.monotonic() - started))
-    heat = cover_all(predictor, pixels, detail=detail).heat_map(best)
+    pixels = pixels_of(picture)
+    coverings = cover_all(predictor, pixels, at_most=HEAT_DETAIL)
+    best = int(coverings.whole.argmax())
+    heat = coverings.heat_map(best)
     layer = base64.b64encode(heat_layer(heat.values, pixels.shape[1], pixels.shape[0])).decode()
     return f"data:image/png;base64,{layer}", f"Warm parts speak for {plain(predictor.class_names[best], 40)}."
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from streamlit.delta_generator import DeltaGenerator
 
-    from tlcore.explaining.covering import Coverings
+    from tlcore.explaining.covering import Box, Coverings
     from tlcore.results.prediction import Predictor
 
 FEW_CLASSES = 4
@@ -136,8 +136,14 @@ def _draw_cover(
     said = ""
     if box is not None:
         [after] = predictor.predict([cover(small, box, fill)])
-        said = cover_words(predictor.class_names, answer, after, chosen)
+        said = f"{box_words(box)} {cover_words(predictor.class_names, answer, after, chosen)}"
     draw_cover(key, pixels, fill, said)
+
+
+def box_words(box: Box) -> str:
+    """Say where a cover lies and how large it is, to who does not see it."""
+    where = place_words(box.left + box.width / 2, box.top + box.height / 2)
+    return f"Cover at {where}, {round(100 * box.width)} % wide and {round(100 * box.height)} % high."
 
 
 def cover_words(names: Sequence[str], before: NDArray[np.float32], after: NDArray[np.float32], class_index: int) -> str:
