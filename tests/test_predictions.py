@@ -29,15 +29,16 @@ from tlcore.intake.archives.archive import Refusal
 from tlcore.jobs import control, prediction_task
 from tlcore.jobs.control import start_job
 from tlcore.jobs.prediction_task import answer_pictures, find_predictor, find_strangers
+from tlcore.jobs.runner import Runner
 from tlcore.jobs.worker import WorkerContext
 from tlcore.progress import TerminalProgress
 from tlcore.results.prediction import Predictor
 from tlcore.storage.answers import AnswerFilter, all_answers, count_answers, read_answers
-from tlcore.storage.database import open_database
+from tlcore.storage.database import open_database, writing
 from tlcore.storage.datasets import commit_version, content_path, get_version
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.ensembles import EnsembleConfig, create_ensemble
-from tlcore.storage.jobs import claim_job, create_job, end_job, get_job, has_job
+from tlcore.storage.jobs import claim_job, create_job, end_job, get_job, has_job, write_job
 from tlcore.storage.predictions import answers_path, delete_prediction, read_predictions
 from tlcore.storage.projects import create_project
 from tlcore.storage.requests import PredictionRequest, PredictionSummary, StagedFile
@@ -296,6 +297,42 @@ def test_a_picture_goes_through_the_frozen_part_once(ready_home: DataRoot, monke
     assert len(asked) == len(pictures)
     np.testing.assert_array_equal([probabilities for probabilities, _ in found], expected)
     assert [is_strange for _, is_strange in found] == [alone.is_strange(one) for one in pictures]
+
+
+def test_a_killed_worker_leaves_no_files(real_lab: Lab) -> None:
+    lab, data = real_lab, png(picture("red", 1))
+    request = lab.request(archive=zipped([(f"{n}.png", data) for n in range(6000)]))
+    job_id = start_job(lab.engine, lab.home, "prediction", lab.project_id, request)
+    deadline = time.monotonic() + 60
+    while (job := get_job(lab.engine, job_id)).done < 1:
+        assert time.monotonic() < deadline, job
+        assert job.is_active, job
+        time.sleep(0.02)
+    assert any(lab.home.predictions_dir.glob(f"{job_id}/*"))
+    psutil.Process(job.pid).kill()  # as when the memory runs out
+    deadline = time.monotonic() + 10
+    while not lab.is_clean:
+        assert time.monotonic() < deadline, get_job(lab.engine, job_id)
+        time.sleep(0.02)
+    assert get_job(lab.engine, job_id).state == "failed"
+    assert not read_predictions(lab.engine, lab.project_id)[0]
+
+
+@pytest.mark.parametrize("is_answered", [False, True])
+def test_what_the_runner_ends_keeps_its_answers_only_with_their_summary(lab: Lab, *, is_answered: bool) -> None:
+    context = lab.context(lab.request(files=[("1.png", png(picture("red", 1)))]))
+    path = answers_path(context.job_id, lab.home)
+    if is_answered:
+        answer_pictures(context)
+    else:
+        path.parent.mkdir(parents=True)
+        (path.parent / ".writing-1.sqlite").write_bytes(b"half an answer")
+    with writing(lab.engine) as connection:  # it was claimed by a runner that died, long ago
+        write_job(connection, context.job_id, context.attempt, pid=2**30, pid_started=1.0)
+    Runner(lab.engine, lab.home).step()
+    assert get_job(lab.engine, context.job_id).state == "failed"
+    assert path.is_file() == path.parent.exists() == is_answered
+    assert not any(lab.home.imports_dir.glob("*"))
 
 
 def test_a_real_worker_answers_without_tensorflow_stops_when_asked_and_says_that_a_model_is_gone(real_lab: Lab) -> None:
