@@ -14,14 +14,17 @@ from streamlit.testing.v1 import AppTest
 
 from pages.components.pace import Pace
 from pages.components.results.prediction_table import Columns, answers_csv
+from pages.components.results.trained_models import Model, list_models
+from pages.components.state import Context
 from pages.server.downloads import answers_url
 from tests.finished_runs import COLORS, NAMES, OWNER, Finished, bring, open_step, picture, press
 from tests.page_tests import texts
 from tlcore.home import write_atomically
 from tlcore.storage.answers import StoredAnswer, writing_answers
 from tlcore.storage.database import jobs, writing
+from tlcore.storage.ensembles import EnsembleConfig, create_ensemble, delete_ensemble
 from tlcore.storage.jobs import claim_job, create_job, end_job, get_job, has_job, write_job, write_result
-from tlcore.storage.predictions import answers_path
+from tlcore.storage.predictions import answers_path, delete_prediction
 from tlcore.storage.requests import PredictionRequest, PredictionSummary
 
 SMALL = picture(COLORS[0], "JPEG")
@@ -233,6 +236,82 @@ def test_answers_are_deleted_and_those_that_are_damaged_can_be(make_finished, pr
     assert not has_job(finished.engine, job_id)
     assert not page.error
     assert "A picture of your own" in texts(page)
+
+
+def test_answers_that_another_tab_deletes_are_gone_here_too_without_a_fault(make_finished, predictor) -> None:
+    finished = make_finished()
+    finished.add_run()
+    first, second = add_answers(finished), add_answers(finished)
+    page, other = open_answers(finished, first), open_answers(finished, first)
+    press(other, f"delete-{first}")
+    press(page, f"delete-{first}")  # the button that still stands there, or a second click
+    assert not page.error
+    assert "A picture of your own" in texts(page)
+    assert len(page.selectbox(key="many-chosen").options) == 1
+    assert has_job(finished.engine, second)
+    assert table(open_answers(finished, second))["File"]
+    page = open_answers(finished, second)
+    delete_prediction(finished.engine, finished.project_id, second, finished.home)
+    page.selectbox(key=f"many-order-{second}").set_value("surest").run()
+    assert not page.exception
+    assert "A picture of your own" in texts(page)
+    assert not [one for one in page.selectbox if one.key == "many-chosen"]
+
+
+def test_a_failure_that_another_tab_has_put_away_can_be_put_away_here_too(make_finished, predictor) -> None:
+    finished = make_finished()
+    finished.add_run()
+    job_id, attempt = begin(finished, PredictionRequest("gone"))
+    end_job(finished.engine, job_id, attempt, "failed", "This model is not here any more.")
+    page, other = (open_step("predict", finished.project_id) for _ in range(2))
+    press(other, f"put-away-{job_id}")
+    press(page, f"put-away-{job_id}")
+    assert not page.error
+
+
+def test_answers_that_were_whole_when_their_worker_died_are_no_failure_to_put_away(make_finished, predictor) -> None:
+    finished = make_finished()
+    finished.add_run()
+    job_id = add_answers(finished)
+    with writing(finished.engine) as connection:
+        ended = {"state": "failed", "message": "The prediction program was ended from outside."}
+        connection.execute(jobs.update().where(jobs.c.id == job_id).values(ended))
+    page = open_answers(finished, job_id)
+    assert not page.error
+    assert "was ended from outside" in texts(page)
+    assert table(page)["File"]
+
+
+def test_answers_stay_readable_when_the_group_that_gave_them_is_deleted_meanwhile(make_finished, predictor) -> None:
+    finished = make_finished()
+    config = EnsembleConfig((finished.add_run(), finished.add_run()), (0.5, 0.5))
+    place = finished.engine, finished.project_id
+    group = create_ensemble(*place, "Both", finished.version, config, test_correct=1, test_total=1)
+    page = open_answers(finished, add_answers(finished, model_id=group))
+    assert "by the group" in page.subheader[0].value
+    delete_ensemble(finished.engine, group)
+    page.run()
+    assert not page.exception
+    assert "by a model that is gone" in page.subheader[0].value
+    assert table(page)["File"]
+
+
+def test_models_are_listed_once_for_all_answers_to_choose_from(
+    make_finished, predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished = make_finished()
+    finished.add_run()
+    asked: list[None] = []
+
+    def listed(context: Context) -> list[Model]:
+        asked.append(None)
+        return list_models(context)
+
+    monkeypatch.setattr("pages.components.results.many_pictures.list_models", listed)
+    for _ in range(5):
+        add_answers(finished)
+    open_step("predict", finished.project_id)
+    assert len(asked) == 1
 
 
 def test_what_another_version_stored_is_said_and_hides_nothing_else(make_finished, predictor) -> None:

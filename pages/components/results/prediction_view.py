@@ -11,7 +11,7 @@ from pages.components.amounts import accuracy_with_interval
 from pages.components.errors import errors_kept, errors_shown
 from pages.components.gallery import page_of
 from pages.components.results.answers import DO_NOT_KNOW
-from pages.components.results.many_pictures import prediction_title, show_next
+from pages.components.results.many_pictures import prediction_titles, show_next
 from pages.components.results.nearest import UNUSUAL, rough_words
 from pages.components.results.prediction_table import STRANGE, yes_or_no
 from pages.components.state import Context
@@ -38,7 +38,8 @@ ANY = -1
 def show_prediction(context: Context, prediction: Prediction) -> None:
     """Show the answers to many pictures, a page at a time."""
     summary, path = prediction.summary, answers_path(prediction.job_id, context.home)
-    st.subheader(label(prediction_title(context, prediction)), anchor=False)
+    [title] = prediction_titles(context, [prediction])
+    st.subheader(label(title), anchor=False)
     if prediction.message:
         st.caption(label(prediction.message))
     if summary.known:
