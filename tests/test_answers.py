@@ -98,17 +98,6 @@ def test_filters_leave_what_passes_all_of_them(path: Path, which: AnswerFilter, 
     assert count_answers(path, which) == len(expected)
 
 
-def test_answers_that_were_kept_before_pictures_were_compared_say_nothing_about_it(path: Path) -> None:
-    with sqlite3.connect(path) as connection:
-        connection.execute("ALTER TABLE answers DROP COLUMN strange")
-    connection.close()
-    assert [answer.strange for answer in all_answers(path)] == [None] * len(ANSWERS)
-    assert names(path, AnswerFilter(only_wrong=True), "least sure") == ["d4", "c2"]
-    assert count_answers(path, AnswerFilter(only_strange=True)) == 0
-    assert [answer.reason for answer in read_refused(path, 5)] == ["It is damaged."]
-    assert [one.name for one in path.parent.iterdir()] == [path.name]
-
-
 def test_a_full_disk_leaves_nothing_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     open_new = answers._open_new
 

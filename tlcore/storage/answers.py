@@ -205,10 +205,6 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
         # Immutable: no lock and no other file beside it. A download reads on in whatever thread is free.
         address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
         with closing(sqlite3.connect(address, uri=True, check_same_thread=False)) as connection:
-            if not any(column[1] == "strange" for column in connection.execute("PRAGMA table_info(answers)")):
-                # Kept before pictures were compared. In memory: beside the file nothing may be written.
-                connection.execute("PRAGMA temp_store = MEMORY")
-                connection.execute("CREATE TEMP VIEW answers AS SELECT *, NULL AS strange FROM main.answers")
             yield connection
     except sqlite3.Error as error:
         raise UnreadableError(_DAMAGED) from error
