@@ -91,6 +91,13 @@ def test_answers_are_sorted_before_they_are_paged(path: Path, order: Order, expe
         (AnswerFilter(said=0, below=0.7, only_wrong=True), ["d4"]),
         (AnswerFilter(only_strange=True), ["c2"]),
         (AnswerFilter(said=0, only_strange=True), []),
+        (AnswerFilter(threshold=0.7), ["c1", "c2", "33", "d4"]),
+        (AnswerFilter(said=0, threshold=0.7), ["c1"]),
+        (AnswerFilter(only_wrong=True, threshold=0.7), ["c2"]),
+        (AnswerFilter(only_wrong=True, threshold=0.75), ["c2"]),
+        (AnswerFilter(only_wrong=True, threshold=0.76), []),
+        (AnswerFilter(only_unknown=True, threshold=0.7), ["33", "d4"]),
+        (AnswerFilter(below=0.6, only_unknown=True, threshold=0.7), ["d4"]),
     ],
 )
 def test_filters_leave_what_passes_all_of_them(path: Path, which: AnswerFilter, expected: list[str]) -> None:
