@@ -185,7 +185,10 @@ def test_below_the_threshold_the_table_says_i_do_not_know(make_finished, predict
         "It answered **2** of the 4 pictures whose folder is called like a class and was right in "
         "**50 % (9 to 91 %)** of those." in texts(page)
     )
-    assert "calibrated probabilities (temperature 1.70), and it said \u201cI don't know\u201d below 65 %" in texts(page)
+    assert (
+        "Its probabilities are calibrated (temperature 1.70), and it said \u201cI don't know\u201d below 65 %"
+        in texts(page)
+    )
     page.toggle(key=f"many-wrong-{job_id}").set_value(True).run()
     assert table(page)["File"] == ["red/2.jpg"]
     page.toggle(key=f"many-wrong-{job_id}").set_value(False).run()

@@ -88,9 +88,7 @@ def right_words(summary: PredictionSummary) -> str:
 def settings_words(settings: ModelSettings) -> str:
     """Say how the model answered, for what was chosen for it may be something else by now."""
     is_calibrated = settings.temperature != 1
-    kind = (
-        f"calibrated probabilities (temperature {settings.temperature:.2f})" if is_calibrated else "the original ones"
-    )
+    kind = f"calibrated (temperature {settings.temperature:.2f})" if is_calibrated else "the original ones"
     words = f"Its probabilities are {kind}"
     if not settings.threshold:
         return f"{words}, and it always answered."
