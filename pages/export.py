@@ -2,9 +2,10 @@
 
 import streamlit as st
 
-from pages.components.amounts import file_size
+from pages.components.amounts import file_size, percent
 from pages.components.errors import errors_shown
 from pages.components.frame import next_step, open_page
+from pages.components.results.answers import DO_NOT_KNOW
 from pages.components.results.run_choice import choose_run
 from pages.components.results.trained_models import settings_of
 from pages.components.train.run_settings import run_settings
@@ -66,6 +67,12 @@ with left:
         st.caption(
             "Predict uses calibrated probabilities of this model, the files give the original ones. To calibrate them "
             f"too: `p ** (1 / {settings.temperature:.3f})`, divided by the sum over the classes."
+        )
+    if settings.threshold:
+        st.caption(
+            f"Predict says \u201c{DO_NOT_KNOW}\u201d below {percent(settings.threshold)}, the files always answer. In "
+            "your own program, leave out answers whose largest "
+            f"{'calibrated ' if settings.temperature != 1 else ''}probability is below {settings.threshold:g}."
         )
 with right:
     st.subheader("How it was made", anchor=False)

@@ -91,22 +91,18 @@ def test_answers_are_sorted_before_they_are_paged(path: Path, order: Order, expe
         (AnswerFilter(said=0, below=0.7, only_wrong=True), ["d4"]),
         (AnswerFilter(only_strange=True), ["c2"]),
         (AnswerFilter(said=0, only_strange=True), []),
+        (AnswerFilter(threshold=0.7), ["c1", "c2", "33", "d4"]),
+        (AnswerFilter(said=0, threshold=0.7), ["c1"]),
+        (AnswerFilter(only_wrong=True, threshold=0.7), ["c2"]),
+        (AnswerFilter(only_wrong=True, threshold=0.75), ["c2"]),
+        (AnswerFilter(only_wrong=True, threshold=0.76), []),
+        (AnswerFilter(only_unknown=True, threshold=0.7), ["33", "d4"]),
+        (AnswerFilter(below=0.6, only_unknown=True, threshold=0.7), ["d4"]),
     ],
 )
 def test_filters_leave_what_passes_all_of_them(path: Path, which: AnswerFilter, expected: list[str]) -> None:
     assert names(path, which) == expected
     assert count_answers(path, which) == len(expected)
-
-
-def test_answers_that_were_kept_before_pictures_were_compared_say_nothing_about_it(path: Path) -> None:
-    with sqlite3.connect(path) as connection:
-        connection.execute("ALTER TABLE answers DROP COLUMN strange")
-    connection.close()
-    assert [answer.strange for answer in all_answers(path)] == [None] * len(ANSWERS)
-    assert names(path, AnswerFilter(only_wrong=True), "least sure") == ["d4", "c2"]
-    assert count_answers(path, AnswerFilter(only_strange=True)) == 0
-    assert [answer.reason for answer in read_refused(path, 5)] == ["It is damaged."]
-    assert [one.name for one in path.parent.iterdir()] == [path.name]
 
 
 def test_a_full_disk_leaves_nothing_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

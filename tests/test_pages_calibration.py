@@ -284,7 +284,20 @@ def test_export_says_that_its_files_give_the_original_probabilities(make_finishe
     run_id = finished.add_run()
     assert "calibrated" not in all_text(open_step("export", finished.project_id, run_id))
     choose(finished, run_id, temperature=1.5)
-    assert "the files give the original ones" in all_text(open_step("export", finished.project_id, run_id))
+    calibrated = all_text(open_step("export", finished.project_id, run_id))
+    assert "the files give the original ones" in calibrated
+    assert DO_NOT_KNOW not in calibrated
+
+
+def test_export_says_that_its_files_always_answer(make_finished) -> None:
+    finished = make_finished()
+    run_id = finished.add_run()
+    choose(finished, run_id, threshold=0.9)
+    text = all_text(open_step("export", finished.project_id, run_id))
+    assert "Predict says \u201cI don't know\u201d below 90 %, the files always answer." in text
+    assert "whose largest probability is below 0.9." in text
+    choose(finished, run_id, temperature=1.5)
+    assert "largest calibrated probability" in all_text(open_step("export", finished.project_id, run_id))
 
 
 def test_the_coverage_figure_has_its_dot_at_the_chosen_place_and_none_where_nothing_is_answered() -> None:

@@ -14,16 +14,22 @@ from streamlit.testing.v1 import AppTest
 
 from pages.components.pace import Pace
 from pages.components.results.prediction_table import Columns, answers_csv
+from pages.components.results.prediction_view import UNKNOWN
+from pages.components.results.trained_models import Model, list_models
+from pages.components.state import Context
 from pages.server.downloads import answers_url
 from tests.finished_runs import COLORS, NAMES, OWNER, Finished, bring, open_step, picture, press
 from tests.page_tests import texts
 from tlcore.home import write_atomically
 from tlcore.storage.answers import StoredAnswer, writing_answers
 from tlcore.storage.database import jobs, writing
+from tlcore.storage.ensembles import EnsembleConfig, create_ensemble, delete_ensemble
 from tlcore.storage.jobs import claim_job, create_job, end_job, get_job, has_job, write_job, write_result
-from tlcore.storage.predictions import answers_path
+from tlcore.storage.model_settings import ModelSettings
+from tlcore.storage.predictions import answers_path, delete_prediction
 from tlcore.storage.requests import PredictionRequest, PredictionSummary
 
+DEFAULTS = ModelSettings()
 SMALL = picture(COLORS[0], "JPEG")
 ANSWERS = (
     StoredAnswer("red/1.jpg", (0.9, 0.1), 0, SMALL),
@@ -45,25 +51,26 @@ def add_answers(
     finished: Finished,
     answers: Sequence[StoredAnswer] = ANSWERS,
     *,
-    threshold: float = 0.0,
-    model_id: str = "",
+    settings: ModelSettings = DEFAULTS,
+    model_id: str = "gone",
     judged_by: int = 0,
 ) -> str:
     """Keep answers as the worker of a job does; return its id."""
-    job_id, attempt = begin(finished, PredictionRequest(model_id, "import-x"))
+    job_id, attempt = begin(finished, PredictionRequest(model_id, "import-x", settings=settings))
     known = [one for one in answers if one.truth is not None]
+    sure = [one for one in known if one.is_sure(settings.threshold)]
     refused = sum(bool(one.reason) for one in answers)
-    correct = sum(one.truth == one.said for one in known)
     summary = PredictionSummary(
         NAMES,
         (0, 1),
         len(answers) - refused,
         refused,
         len(known),
-        correct,
+        len(sure),
+        sum(one.truth == one.said for one in sure),
         aside=2,
         model_id=model_id,
-        threshold=threshold,
+        settings=settings,
         brought="my *pets*.zip",
         strange=sum(bool(one.strange) for one in answers) if judged_by else None,
         judged_by=judged_by,
@@ -101,6 +108,8 @@ def test_answers_are_chosen_shown_filtered_and_sorted(make_finished, predictor) 
     assert title.startswith("my *pets*.zip: 3 pictures, by Run 1, ")
     page = open_answers(finished, job_id)
     assert "**50 % (9 to 91 %) right** of the 2 pictures" in texts(page)
+    assert "Its probabilities are the original ones, and it always answered." in texts(page)
+    assert page.selectbox(key=f"many-said-{job_id}").options == ["Anything", "red", "green"]
     shown = table(page)
     assert shown["File"] == ["red/1.jpg", "red/2.jpg", "=1+1.jpg"]
     assert shown["Answer"] == ["red", "green", "green"]
@@ -167,8 +176,36 @@ def test_where_no_picture_is_like_none_of_the_classes_there_is_nothing_to_filter
 def test_below_the_threshold_the_table_says_i_do_not_know(make_finished, predictor) -> None:
     finished = make_finished()
     finished.add_run()
-    page = open_answers(finished, add_answers(finished, threshold=0.65))
-    assert table(page)["Answer"] == ["red", "green", "I don't know (perhaps green)"]
+    answers = [ANSWERS[0], ANSWERS[1], replace(ANSWERS[2], truth=0), StoredAnswer("red/4.jpg", (0.6, 0.4), 0, SMALL)]
+    job_id = add_answers(finished, answers, settings=ModelSettings(1.7, 0.65))
+    page = open_answers(finished, job_id)
+    assert table(page)["Answer"] == ["red", "green", "I don't know (perhaps green)", "I don't know (perhaps red)"]
+    assert table(page)["Right"] == ["yes", "no", "", ""]
+    assert (
+        "It answered **2** of the 4 pictures whose folder is called like a class and was right in "
+        "**50 % (9 to 91 %)** of those." in texts(page)
+    )
+    assert (
+        "Its probabilities are calibrated (temperature 1.70), and it said \u201cI don't know\u201d below 65 %"
+        in texts(page)
+    )
+    page.toggle(key=f"many-wrong-{job_id}").set_value(True).run()
+    assert table(page)["File"] == ["red/2.jpg"]
+    page.toggle(key=f"many-wrong-{job_id}").set_value(False).run()
+    said = page.selectbox(key=f"many-said-{job_id}")
+    assert said.options == ["Anything", "I don't know", "red", "green"]
+    said.set_value(UNKNOWN).run()
+    assert table(page)["File"] == ["=1+1.jpg", "red/4.jpg"]
+    page.selectbox(key=f"many-said-{job_id}").set_value(0).run()
+    assert table(page)["File"] == ["red/1.jpg"]
+
+
+def test_a_threshold_that_lets_nothing_through_is_said(make_finished, predictor) -> None:
+    finished = make_finished()
+    finished.add_run()
+    page = open_answers(finished, add_answers(finished, settings=ModelSettings(threshold=0.99)))
+    assert "It answered **none** of the 2 pictures whose folder is called like a class" in texts(page)
+    assert table(page)["Right"] == ["", "", ""]
 
 
 def test_twenty_thousand_answers_are_paged(make_finished, predictor) -> None:
@@ -235,6 +272,82 @@ def test_answers_are_deleted_and_those_that_are_damaged_can_be(make_finished, pr
     assert "A picture of your own" in texts(page)
 
 
+def test_answers_that_another_tab_deletes_are_gone_here_too_without_a_fault(make_finished, predictor) -> None:
+    finished = make_finished()
+    finished.add_run()
+    first, second = add_answers(finished), add_answers(finished)
+    page, other = open_answers(finished, first), open_answers(finished, first)
+    press(other, f"delete-{first}")
+    press(page, f"delete-{first}")  # the button that still stands there, or a second click
+    assert not page.error
+    assert "A picture of your own" in texts(page)
+    assert len(page.selectbox(key="many-chosen").options) == 1
+    assert has_job(finished.engine, second)
+    assert table(open_answers(finished, second))["File"]
+    page = open_answers(finished, second)
+    delete_prediction(finished.engine, finished.project_id, second, finished.home)
+    page.selectbox(key=f"many-order-{second}").set_value("surest").run()
+    assert not page.exception
+    assert "A picture of your own" in texts(page)
+    assert not [one for one in page.selectbox if one.key == "many-chosen"]
+
+
+def test_a_failure_that_another_tab_has_put_away_can_be_put_away_here_too(make_finished, predictor) -> None:
+    finished = make_finished()
+    finished.add_run()
+    job_id, attempt = begin(finished, PredictionRequest("gone"))
+    end_job(finished.engine, job_id, attempt, "failed", "This model is not here any more.")
+    page, other = (open_step("predict", finished.project_id) for _ in range(2))
+    press(other, f"put-away-{job_id}")
+    press(page, f"put-away-{job_id}")
+    assert not page.error
+
+
+def test_answers_that_were_whole_when_their_worker_died_are_no_failure_to_put_away(make_finished, predictor) -> None:
+    finished = make_finished()
+    finished.add_run()
+    job_id = add_answers(finished)
+    with writing(finished.engine) as connection:
+        ended = {"state": "failed", "message": "The prediction program was ended from outside."}
+        connection.execute(jobs.update().where(jobs.c.id == job_id).values(ended))
+    page = open_answers(finished, job_id)
+    assert not page.error
+    assert "was ended from outside" in texts(page)
+    assert table(page)["File"]
+
+
+def test_answers_stay_readable_when_the_group_that_gave_them_is_deleted_meanwhile(make_finished, predictor) -> None:
+    finished = make_finished()
+    config = EnsembleConfig((finished.add_run(), finished.add_run()), (0.5, 0.5))
+    place = finished.engine, finished.project_id
+    group = create_ensemble(*place, "Both", finished.version, config, test_correct=1, test_total=1)
+    page = open_answers(finished, add_answers(finished, model_id=group))
+    assert "by the group" in page.subheader[0].value
+    delete_ensemble(finished.engine, group)
+    page.run()
+    assert not page.exception
+    assert "by a model that is gone" in page.subheader[0].value
+    assert table(page)["File"]
+
+
+def test_models_are_listed_once_for_all_answers_to_choose_from(
+    make_finished, predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished = make_finished()
+    finished.add_run()
+    asked: list[None] = []
+
+    def listed(context: Context) -> list[Model]:
+        asked.append(None)
+        return list_models(context)
+
+    monkeypatch.setattr("pages.components.results.many_pictures.list_models", listed)
+    for _ in range(5):
+        add_answers(finished)
+    open_step("predict", finished.project_id)
+    assert len(asked) == 1
+
+
 def test_what_another_version_stored_is_said_and_hides_nothing_else(make_finished, predictor) -> None:
     finished = make_finished()
     finished.add_run()
@@ -258,7 +371,7 @@ def test_newly_brought_pictures_come_before_chosen_answers(make_finished, predic
 
 def test_the_table_as_a_file_is_safe_whole_and_for_its_owner_alone(make_finished, get) -> None:
     finished = make_finished(OWNER)
-    job_id = add_answers(finished, threshold=0.65)
+    job_id = add_answers(finished, settings=ModelSettings(threshold=0.65))
     answer = get(answers_url(job_id))
     assert (answer.status, answer.disposition) == (200, 'attachment; filename="answers.csv"')
     rows = list(csv.reader(io.StringIO(answer.content.decode("utf-8-sig"))))

@@ -29,15 +29,17 @@ from tlcore.intake.archives.archive import Refusal
 from tlcore.jobs import control, prediction_task
 from tlcore.jobs.control import start_job
 from tlcore.jobs.prediction_task import answer_pictures, find_predictor, find_strangers
+from tlcore.jobs.runner import Runner
 from tlcore.jobs.worker import WorkerContext
 from tlcore.progress import TerminalProgress
 from tlcore.results.prediction import Predictor
 from tlcore.storage.answers import AnswerFilter, all_answers, count_answers, read_answers
-from tlcore.storage.database import open_database
+from tlcore.storage.database import open_database, writing
 from tlcore.storage.datasets import commit_version, content_path, get_version
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.ensembles import EnsembleConfig, create_ensemble
-from tlcore.storage.jobs import claim_job, create_job, end_job, get_job, has_job
+from tlcore.storage.jobs import claim_job, create_job, end_job, get_job, has_job, write_job
+from tlcore.storage.model_settings import ModelSettings
 from tlcore.storage.predictions import answers_path, delete_prediction, read_predictions
 from tlcore.storage.projects import create_project
 from tlcore.storage.requests import PredictionRequest, PredictionSummary, StagedFile
@@ -119,14 +121,29 @@ def test_a_zip_is_answered_with_truth_refusals_and_thumbnails(lab: Lab) -> None:
         ("labels.csv", b"file,label\n"),
     ]
     refused = (Refusal("far.png", "It is too large."),)
-    request = replace(lab.request(archive=zipped(files)), refused=refused, threshold=0.25)
+    request = replace(lab.request(archive=zipped(files)), refused=refused, settings=ModelSettings(2.0, 0.36))
     job_id, state, message = lab.run(request)
     assert (state, message) == ("finished", "")
     [prediction], unreadable = read_predictions(lab.engine, lab.project_id)
     assert (prediction.job_id, unreadable) == (job_id, [])
-    assert prediction.summary == PredictionSummary(tuple(COLOURS), (0, 1, 2), 11, 2, 10, 9, 2, "model", 0.25, "red.zip")
     path = answers_path(job_id, lab.home)
     found = {answer.name: answer for answer in all_answers(path)}
+    sure = [one for one in found.values() if one.truth is not None and max(one.probabilities) >= 0.36]
+    assert prediction.summary == PredictionSummary(
+        class_names=tuple(COLOURS),
+        class_colors=(0, 1, 2),
+        answered=11,
+        refused=2,
+        known=10,
+        sure=len(sure),
+        correct=sum(one.truth == one.said for one in sure),
+        aside=2,
+        model_id="model",
+        settings=ModelSettings(2.0, 0.36),
+        brought="red.zip",
+        strange=None,
+        judged_by=0,
+    )
     assert found["test/Blue/0.png"].truth == found["test/Blue/0.png"].said == 0
     assert (found["test/green/wrong.png"].truth, found["test/green/wrong.png"].said) == (1, 2)
     assert found["loose.png"].truth is None  # the ZIP file is called red.zip, which is no folder
@@ -147,7 +164,7 @@ def test_a_dropped_folder_says_the_class_too(lab: Lab) -> None:
 def test_a_temperature_changes_how_sure_answers_are_and_none_of_them(lab: Lab) -> None:
     files = [(f"{n}.png", png(picture("red", n))) for n in range(3)]
     plain, *_ = lab.run(lab.request(files=files))
-    softer, *_ = lab.run(replace(lab.request(files=files), temperature=4.0))
+    softer, *_ = lab.run(replace(lab.request(files=files), settings=ModelSettings(temperature=4.0)))
     for one, other in zip(
         all_answers(answers_path(plain, lab.home)), all_answers(answers_path(softer, lab.home)), strict=True
     ):
@@ -210,10 +227,18 @@ def test_answers_are_in_a_backup_for_they_cannot_be_made_again(lab: Lab, tmp_pat
     assert [answer.said for answer in all_answers(answers_path(job_id, restored))] == [2]
 
 
-def test_a_request_from_a_browser_is_checked() -> None:
-    for temperature, threshold in ((0.0, 0.0), (float("inf"), 0.0), (1.0, 1.5), (1.0, -0.1)):
-        with pytest.raises(ValueError, match=r"must be"):
-            PredictionRequest("model", temperature=temperature, threshold=threshold)
+@pytest.mark.parametrize(("threshold", "sure", "correct"), [(0.0, 4, 3), (0.6, 3, 2), (0.75, 1, 1), (1.0, 0, 0)])
+def test_below_the_threshold_an_answer_is_neither_right_nor_wrong(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, threshold: float, sure: int, correct: int
+) -> None:
+    probabilities = iter(([0.75, 0.25], [0.5, 0.5], [0.375, 0.625], [0.625, 0.375]))  # exact in 32 bits
+    predictor = Predictor(("a", "b"), (0, 1), 8, lambda _images: np.array([next(probabilities)], np.float32))
+    monkeypatch.setattr(prediction_task, "find_predictor", lambda *_: predictor)
+    files = [(f"a/{n}.png", png(picture("red", n))) for n in range(4)]
+    lab.run(replace(lab.request(files=files), settings=ModelSettings(threshold=threshold)))
+    [prediction], _ = read_predictions(lab.engine, lab.project_id)
+    summary = prediction.summary
+    assert (summary.known, summary.sure, summary.correct) == (4, sure, correct)
 
 
 def test_runs_groups_and_heads_of_the_own_project_are_found(home: DataRoot, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,6 +321,42 @@ def test_a_picture_goes_through_the_frozen_part_once(ready_home: DataRoot, monke
     assert len(asked) == len(pictures)
     np.testing.assert_array_equal([probabilities for probabilities, _ in found], expected)
     assert [is_strange for _, is_strange in found] == [alone.is_strange(one) for one in pictures]
+
+
+def test_a_killed_worker_leaves_no_files(real_lab: Lab) -> None:
+    lab, data = real_lab, png(picture("red", 1))
+    request = lab.request(archive=zipped([(f"{n}.png", data) for n in range(6000)]))
+    job_id = start_job(lab.engine, lab.home, "prediction", lab.project_id, request)
+    deadline = time.monotonic() + 60
+    while (job := get_job(lab.engine, job_id)).done < 1:
+        assert time.monotonic() < deadline, job
+        assert job.is_active, job
+        time.sleep(0.02)
+    assert any(lab.home.predictions_dir.glob(f"{job_id}/*"))
+    psutil.Process(job.pid).kill()  # as when the memory runs out
+    deadline = time.monotonic() + 10
+    while not lab.is_clean:
+        assert time.monotonic() < deadline, get_job(lab.engine, job_id)
+        time.sleep(0.02)
+    assert get_job(lab.engine, job_id).state == "failed"
+    assert not read_predictions(lab.engine, lab.project_id)[0]
+
+
+@pytest.mark.parametrize("is_answered", [False, True])
+def test_what_the_runner_ends_keeps_its_answers_only_with_their_summary(lab: Lab, *, is_answered: bool) -> None:
+    context = lab.context(lab.request(files=[("1.png", png(picture("red", 1)))]))
+    path = answers_path(context.job_id, lab.home)
+    if is_answered:
+        answer_pictures(context)
+    else:
+        path.parent.mkdir(parents=True)
+        (path.parent / ".writing-1.sqlite").write_bytes(b"half an answer")
+    with writing(lab.engine) as connection:  # it was claimed by a runner that died, long ago
+        write_job(connection, context.job_id, context.attempt, pid=2**30, pid_started=1.0)
+    Runner(lab.engine, lab.home).step()
+    assert get_job(lab.engine, context.job_id).state == "failed"
+    assert path.is_file() == path.parent.exists() == is_answered
+    assert not any(lab.home.imports_dir.glob("*"))
 
 
 def test_a_real_worker_answers_without_tensorflow_stops_when_asked_and_says_that_a_model_is_gone(real_lab: Lab) -> None:

@@ -302,7 +302,7 @@ def test_the_end_of_an_upload_that_names_a_model_begins_a_prediction(
     [job] = list_jobs(engine, states=ACTIVE_STATES, project_id=project)
     assert (job.id, job.kind) == (told["job"], "prediction")
     found = read_request(engine, job.id, PredictionRequest)
-    assert (found.model_id, found.temperature, found.threshold) == ("group.a", 1.5, 0.25)
+    assert (found.model_id, found.settings) == ("group.a", ModelSettings(1.5, 0.25))
     assert found.staging == begun["folder"]
     assert [file.name for file in found.files] == ["cat/1.jpg"]
     assert [refusal.name for refusal in found.refused] == ["pets.rar"]

@@ -74,7 +74,9 @@ def answers_route(owner_of: Callable[[Headers], str | None]) -> Route:
             return _not_found()
         path = answers_path(found.job_id, DataRoot.configured())
         summary = found.summary
-        columns = Columns(summary.class_names, summary.threshold, summary.strange is not None, bool(summary.known))
+        columns = Columns(
+            summary.class_names, summary.settings.threshold, summary.strange is not None, bool(summary.known)
+        )
         lines = answers_csv(columns, all_answers(path))
         try:
             count_answers(path, AnswerFilter())  # a damaged file is said now, not in the middle of the table

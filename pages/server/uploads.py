@@ -164,9 +164,14 @@ def _start(engine: sa.Engine, home: DataRoot, project_id: str, brought: ImportRe
     model_id = asked.get("model")
     if model_id is None:
         return start_job(engine, home, "import", project_id, brought)
-    chosen = read_model_settings(engine, project_id, model_id)
-    files = brought.staging, brought.archives, brought.files, brought.refused
-    request = PredictionRequest(model_id, *files, chosen.temperature, chosen.threshold)
+    request = PredictionRequest(
+        model_id,
+        staging=brought.staging,
+        archives=brought.archives,
+        files=brought.files,
+        refused=brought.refused,
+        settings=read_model_settings(engine, project_id, model_id),
+    )
     return start_job(engine, home, "prediction", project_id, request)
 
 

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -60,7 +60,7 @@ def answer_pictures(context: WorkerContext) -> tuple[JobState, str]:
     try:
         context.progress.phase("opening", subject="the model")
         load = sharing_loader()
-        predictor = calibrated(find_predictor(context, request.model_id, load), request.temperature)
+        predictor = calibrated(find_predictor(context, request.model_id, load), request.settings.temperature)
         strangers = find_strangers(context, request.model_id, load)
         with ExitStack() as stack:
             listing = Listing(refused=list(request.refused))
@@ -72,10 +72,9 @@ def answer_pictures(context: WorkerContext) -> tuple[JobState, str]:
                 folders += [found.path_parts[outermost:-1] for found in listing.found[len(folders) :]]
             if not listing.found and not listing.refused:
                 raise DatasetError("No pictures were found. Bring JPEG or PNG files, or a ZIP file with some inside.")
-            asking = _Asking(context, predictor, listing, folders, strangers)
+            asking = _Asking(context, request, predictor, listing, folders, strangers)
             write_atomically(path, asking.write)
-        summary = replace(asking.summary, model_id=request.model_id, threshold=request.threshold)
-        context.answer(replace(summary, brought=_brought(request)))
+        context.answer(asking.summary)
     except BaseException:
         shutil.rmtree(path.parent, ignore_errors=True)
         raise
@@ -159,6 +158,7 @@ class _Asking:
 
     Args:
         context: Whose progress is told.
+        request: What for.
         predictor: Who is asked.
         listing: What was brought.
         folders: Those around each file that was found.
@@ -168,27 +168,37 @@ class _Asking:
     def __init__(
         self,
         context: WorkerContext,
+        request: PredictionRequest,
         predictor: Predictor,
         listing: Listing,
         folders: Sequence[tuple[str, ...]],
         strangers: FoundStrangers | None,
     ) -> None:
         self._progress, self._predictor, self._listing = context.progress, predictor, listing
-        self._folders, self._strangers = folders, strangers
+        self._request, self._folders, self._strangers = request, folders, strangers
         self._truths = {similarity_key(name): index for index, name in enumerate(predictor.class_names)}
-        self._answered = self._refused = self._known = self._correct = self._strange = 0
+        self._answered = self._refused = self._known = self._sure = self._correct = self._strange = 0
         self.was_stopped = False
 
     @property
     def summary(self) -> PredictionSummary:
         """What was written."""
-        predictor = self._predictor
-        counts = self._answered, self._refused, self._known, self._correct
-        aside = len(self._listing.aside) + len(self._listing.label_files)
-        summary = PredictionSummary(predictor.class_names, predictor.class_colors, *counts, aside)
-        if self._strangers is None:
-            return summary
-        return replace(summary, strange=self._strange, judged_by=self._strangers.strangers.judged_by)
+        strangers = None if self._strangers is None else self._strangers.strangers
+        return PredictionSummary(
+            class_names=self._predictor.class_names,
+            class_colors=self._predictor.class_colors,
+            answered=self._answered,
+            refused=self._refused,
+            known=self._known,
+            sure=self._sure,
+            correct=self._correct,
+            aside=len(self._listing.aside) + len(self._listing.label_files),
+            model_id=self._request.model_id,
+            settings=self._request.settings,
+            brought=_brought(self._request),
+            strange=None if strangers is None else self._strange,
+            judged_by=0 if strangers is None else strangers.judged_by,
+        )
 
     def write(self, path: Path) -> None:
         """Write the answers to a new file; a wish to stop ends it early."""
@@ -210,8 +220,10 @@ class _Asking:
         writer.add(answer)
         self._refused += bool(answer.reason)
         self._answered += not answer.reason
+        is_sure = answer.truth is not None and answer.is_sure(self._request.settings.threshold)
         self._known += answer.truth is not None
-        self._correct += answer.truth is not None and answer.truth == answer.said
+        self._sure += is_sure
+        self._correct += is_sure and answer.truth == answer.said
         self._strange += bool(answer.strange)
 
     def _answers(self) -> Generator[StoredAnswer, None, None]:

@@ -14,6 +14,8 @@ from typing import IO, Any
 import psutil
 
 ROOT_DIR = Path(__file__).resolve().parents[2]
+KILL_SECONDS = 3.0
+"""How long to wait for the end of a process that is killed; it takes a moment."""
 
 
 def start_module(
@@ -61,7 +63,7 @@ def is_alive(pid: int | None, started: float | None) -> bool:
 
 
 def kill(pid: int, started: float) -> None:
-    """End exactly that process and its children at once."""
+    """End exactly that process and its children at once; it writes nothing any more after this."""
     if not is_alive(pid, started):
         return
     try:
@@ -69,7 +71,8 @@ def kill(pid: int, started: float) -> None:
         for child in process.children(recursive=True):
             child.kill()
         process.kill()
-    except psutil.Error:
+        process.wait(KILL_SECONDS)
+    except psutil.Error:  # it was gone already, or hangs in the system
         return
 
 

@@ -16,6 +16,7 @@ from tlcore.jobs.processes import is_alive, kill, process_start_time, start_modu
 from tlcore.jobs.specs import JOBS, JobSpec
 from tlcore.progress import CLOSING_PHASES
 from tlcore.storage.database import open_database, writing
+from tlcore.storage.deletion import remove_job_files
 from tlcore.storage.jobs import (
     ACTIVE_STATES,
     JobKind,
@@ -24,6 +25,7 @@ from tlcore.storage.jobs import (
     LostJobError,
     claim_job,
     end_job,
+    has_result,
     list_jobs,
     request_stop,
     requeue_job,
@@ -144,8 +146,11 @@ class Runner:
 
     def _end(self, job: JobStatus, state: JobState, message: str) -> None:
         """End a job whose worker cannot do it any more, and clean up in its place."""
-        end_job(self._engine, job.id, job.attempt, state, message)
+        is_ours = end_job(self._engine, job.id, job.attempt, state, message)
         remove_staged(self._engine, job.id, self._home)
+        # What it was writing is listed nowhere; an answer that came before the end keeps its files.
+        if is_ours and JOBS[job.kind].keeps_files and not has_result(self._engine, job.id):
+            remove_job_files(job.id, self._home)
 
 
 def _must_wait(kind: JobKind, active: list[JobStatus], working: list[JobStatus]) -> bool:

@@ -30,6 +30,7 @@ class JobSpec:
         remedy: What a person can do when it was ended from outside, for want of memory.
         death_notice: What its death means, where that is more than the end of a program.
         max_seconds: After which it is ended by force.
+        keeps_files: Whether it keeps files of its own that are of no use without its result.
     """
 
     kind: JobKind
@@ -39,6 +40,7 @@ class JobSpec:
     remedy: str = "choose a smaller batch or backbone"
     death_notice: str = ""
     max_seconds: float = math.inf
+    keeps_files: bool = False
 
     def gives_way_to(self, kind: JobKind) -> bool:
         """Whether a job of this kind ends when one of another comes."""
@@ -62,7 +64,7 @@ JOBS: Mapping[JobKind, JobSpec] = {
         ),
         JobSpec("search", "tlcore.jobs.tasks:search_rates", program="searching"),
         JobSpec("measure", "tlcore.jobs.tasks:measure_speeds", "runs", program="measuring"),
-        JobSpec("simple_heads", "tlcore.jobs.tasks:train_heads", program="simple heads"),
+        JobSpec("simple_heads", "tlcore.jobs.tasks:train_heads", program="simple heads", keeps_files=True),
         JobSpec("cross_validation", "tlcore.jobs.tasks:train_on_other_splits", program="cross-validation"),
         JobSpec(
             "doctor",
@@ -76,6 +78,7 @@ JOBS: Mapping[JobKind, JobSpec] = {
             "tlcore.jobs.prediction_task:answer_pictures",
             program="prediction",
             remedy="bring fewer pictures at a time",
+            keeps_files=True,
         ),
         # All backbones take minutes, a price a few seconds: so this one gives way to prices too.
         JobSpec("backbones", "tlcore.jobs.tasks:measure_all_backbones", "all", program="measuring"),

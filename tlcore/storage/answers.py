@@ -57,6 +57,10 @@ class StoredAnswer:
         """Index of the most probable class; `None` when refused."""
         return int(np.argmax(self.probabilities)) if self.probabilities else None
 
+    def is_sure(self, threshold: float) -> bool:
+        """Whether it counts with a threshold; a less probable one is "I don't know", neither right nor wrong."""
+        return bool(self.probabilities) and max(self.probabilities) >= threshold
+
 
 @dataclass(frozen=True, slots=True)
 class AnswerFilter:
@@ -65,14 +69,18 @@ class AnswerFilter:
     Attributes:
         said: Index of the class that the model said.
         below: Only answers whose probability is less than this, in `[0, 1]`.
-        only_wrong: Only those whose folder names another class.
+        only_wrong: Only those whose folder names another class than the model said.
         only_strange: Only those that look like none of the classes.
+        only_unknown: Only those to which the model said "I don't know".
+        threshold: Least probability of an answer; with a lower one the model said "I don't know", and no class.
     """
 
     said: int | None = None
     below: float | None = None
     only_wrong: bool = False
     only_strange: bool = False
+    only_unknown: bool = False
+    threshold: float = 0.0
 
     def where(self) -> tuple[str, list[float]]:
         """Return the condition in SQL, and its values."""
@@ -85,6 +93,12 @@ class AnswerFilter:
             values.append(self.below)
         if self.only_wrong:
             conditions.append("truth <> said")
+        if self.threshold and (self.only_wrong or self.said is not None):
+            conditions.append("probability >= ?")
+            values.append(self.threshold)
+        if self.only_unknown:
+            conditions.append("probability < ?")
+            values.append(self.threshold)
         if self.only_strange:
             conditions.append("strange")
         return " AND ".join(conditions), values
@@ -205,10 +219,6 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
         # Immutable: no lock and no other file beside it. A download reads on in whatever thread is free.
         address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
         with closing(sqlite3.connect(address, uri=True, check_same_thread=False)) as connection:
-            if not any(column[1] == "strange" for column in connection.execute("PRAGMA table_info(answers)")):
-                # Kept before pictures were compared. In memory: beside the file nothing may be written.
-                connection.execute("PRAGMA temp_store = MEMORY")
-                connection.execute("CREATE TEMP VIEW answers AS SELECT *, NULL AS strange FROM main.answers")
             yield connection
     except sqlite3.Error as error:
         raise UnreadableError(_DAMAGED) from error

@@ -187,6 +187,11 @@ def has_job(engine: sa.Engine, job_id: str) -> bool:
     return read_value(engine, sa.select(jobs.c.id).where(jobs.c.id == job_id)) is not None
 
 
+def has_result(engine: sa.Engine, job_id: str) -> bool:
+    """Whether a job has written what came of it."""
+    return read_value(engine, sa.select(jobs.c.result).where(jobs.c.id == job_id)) is not None
+
+
 def list_jobs(engine: sa.Engine, *, states: tuple[JobState, ...], project_id: str | None = None) -> list[JobStatus]:
     """Return the jobs in some states, oldest first."""
     query = sa.select(*STATUS_COLUMNS).where(jobs.c.state.in_(states)).order_by(jobs.c.created, jobs.c.id)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from tlcore.config import ModelConfig, RunConfig
 from tlcore.intake.archives.archive import Refusal
 from tlcore.intake.meaning.readings import Folder
+from tlcore.storage.model_settings import ModelSettings
 
 SimpleHeadKind = Literal["logistic_regression", "nearest_neighbours", "linear_svm"]
 
@@ -129,8 +129,7 @@ class PredictionRequest:
         archives: ZIP and TAR files.
         files: Pictures.
         refused: Files that were refused when they were brought; they are not in the staging folder.
-        temperature: By what the logarithms of the probabilities are divided; 1 leaves them as they are.
-        threshold: Below this probability an answer counts as "I don't know"; 0 for none.
+        settings: How the model answers.
     """
 
     model_id: str
@@ -138,14 +137,7 @@ class PredictionRequest:
     archives: tuple[StagedFile, ...] = ()
     files: tuple[StagedFile, ...] = ()
     refused: tuple[Refusal, ...] = ()
-    temperature: float = 1.0
-    threshold: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.temperature < math.inf:
-            raise ValueError(f"`temperature` must be above 0 and finite. Received: temperature={self.temperature}")
-        if not 0 <= self.threshold <= 1:
-            raise ValueError(f"`threshold` must be in [0, 1]. Received: threshold={self.threshold}")
+    settings: ModelSettings = field(default_factory=ModelSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +150,11 @@ class PredictionSummary:
         answered: Pictures that were answered.
         refused: Files that could not be used.
         known: Answered pictures whose folder names one of the classes.
-        correct: Those of them that were answered right.
+        sure: Those of them to which the model did not say that it does not know.
+        correct: Those of these that were answered right.
         aside: Files that are no pictures to ask about, such as thumbnails and tables.
         model_id: Who was asked.
-        threshold: As of the request.
+        settings: As of the request.
         brought: The names of the archives and folders that came, in a few words; empty when there were none.
         strange: Answered pictures that look like none of the classes; `None` where nothing could say so.
         judged_by: How many validation pictures told what is still usual; 0 where nothing could.
@@ -172,13 +165,14 @@ class PredictionSummary:
     answered: int
     refused: int
     known: int
+    sure: int
     correct: int
-    aside: int = 0
-    model_id: str = ""
-    threshold: float = 0.0
-    brought: str = ""
-    strange: int | None = None
-    judged_by: int = 0
+    aside: int
+    model_id: str
+    settings: ModelSettings
+    brought: str
+    strange: int | None
+    judged_by: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 
 import streamlit as st
 
-from pages.components.errors import show_error
+from pages.components.errors import errors_kept, show_error
 from pages.components.job_view import watch_job
 from pages.components.results.trained_models import Model, list_models, short_name
 from pages.components.state import Context
@@ -40,8 +41,11 @@ def many_pictures(context: Context, model: Model) -> Prediction | None:
     for job in context.active_jobs("prediction"):
         hint = "What was answered until then is kept."
         watch_job(context, job.id, hint=hint, on_end=partial(show_next, job.id))
-    _draw_failure(context)
-    return _choose(context)
+    found, unreadable = read_predictions(context.engine, context.project.id)
+    _draw_failure(context, found)
+    if unreadable:
+        st.caption(f"{count(len(unreadable), 'earlier answer file')} cannot be read. {label(unreadable[0].reason)}")
+    return _choose(context, found)
 
 
 def show_next(job_id: str | None) -> None:
@@ -49,20 +53,21 @@ def show_next(job_id: str | None) -> None:
     st.session_state[_NEXT] = job_id
 
 
-def prediction_title(context: Context, prediction: Prediction) -> str:
-    """Return answers in a few words, such as `flowers.zip, 500 pictures, by Run 3, 28 Nov 14:05`."""
-    summary = prediction.summary
-    brought = plain(summary.brought, 60) or "Your files"
-    models = {model.id: model for model in list_models(context)}
-    by = short_name(models[summary.model_id]) if summary.model_id in models else "a model that is gone"
-    when = datetime.fromtimestamp(prediction.created)
-    return f"{brought}: {count(summary.answered, 'picture')}, by {by}, {when:%d %b %H:%M}"
+def prediction_titles(context: Context, predictions: Sequence[Prediction]) -> list[str]:
+    """Return answers in a few words, such as `flowers.zip: 500 pictures, by Run 3, 28 Nov 14:05`."""
+    names = {model.id: short_name(model) for model in list_models(context)}
+
+    def title(prediction: Prediction) -> str:
+        summary = prediction.summary
+        brought = plain(summary.brought, 60) or "Your files"
+        by = names.get(summary.model_id, "a model that is gone")
+        when = datetime.fromtimestamp(prediction.created)
+        return f"{brought}: {count(summary.answered, 'picture')}, by {by}, {when:%d %b %H:%M}"
+
+    return [title(one) for one in predictions]
 
 
-def _choose(context: Context) -> Prediction | None:
-    found, unreadable = read_predictions(context.engine, context.project.id)
-    if unreadable:
-        st.caption(f"{count(len(unreadable), 'earlier answer file')} cannot be read. {label(unreadable[0].reason)}")
+def _choose(context: Context, found: Sequence[Prediction]) -> Prediction | None:
     by_id = {one.job_id: one for one in found}
     if _NEXT in st.session_state:
         st.session_state[_CHOSEN] = st.session_state.pop(_NEXT)
@@ -70,11 +75,12 @@ def _choose(context: Context) -> Prediction | None:
         st.session_state[_CHOSEN] = None
     if not by_id:
         return None
+    titles = dict(zip(by_id, prediction_titles(context, found), strict=True))
     chosen = st.selectbox(
         "Answers to many pictures",
         list(by_id),
         index=None,
-        format_func=lambda job_id: prediction_title(context, by_id[job_id]),
+        format_func=titles.__getitem__,
         placeholder="Choose answers to look at",
         key=_CHOSEN,
         width=560,
@@ -82,12 +88,13 @@ def _choose(context: Context) -> Prediction | None:
     return None if chosen is None else by_id[chosen]
 
 
-def _draw_failure(context: Context) -> None:
-    """Say why the last job failed until it is put away."""
+def _draw_failure(context: Context, found: Sequence[Prediction]) -> None:
+    """Say why the last job failed until it is put away; of one that left answers these say it."""
     job = last_job(context.engine, context.project.id, "prediction")
-    if job is None or job.state != "failed":
+    if job is None or job.state != "failed" or job.id in {one.job_id for one in found}:
         return
     show_error(job.message or "The pictures could not be answered. Bring them again.")
     if st.button("I have read it", key=f"put-away-{job.id}"):
-        delete_prediction(context.engine, context.project.id, job.id, context.home)
+        with errors_kept():
+            delete_prediction(context.engine, context.project.id, job.id, context.home)
         st.rerun()

@@ -62,10 +62,9 @@ class Columns:
             return [answer.name, *[""] * (len(self.header()) - 2), answer.reason]
         numbers = [f"{value:.6f}" for value in answer.probabilities]
         best = self.class_names[said]
-        is_known = answer.probabilities[said] >= self.threshold
         return [
             answer.name,
-            best if is_known else DO_NOT_KNOW,
+            best if answer.is_sure(self.threshold) else DO_NOT_KNOW,
             *([best] if self.threshold else []),
             numbers[said],
             *([yes_or_no(answer.strange)] if self.strange else []),
