@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,10 +30,24 @@ PLACES = """chart => chart.data.flatMap(trace => trace.x.map((x, index) => {
   return [trace.customdata[index], area.x + layout.xaxis.d2p(x), area.y + layout.yaxis.d2p(trace.y[index])];
 }))"""
 
+COUNTING = """() => {
+  window.contexts = new Set();
+  const getContext = HTMLCanvasElement.prototype.getContext;
+  HTMLCanvasElement.prototype.getContext = function (kind, ...more) {
+    const context = getContext.call(this, kind, ...more);
+    if (context && kind === 'webgl') window.contexts.add(context);
+    return context;
+  };
+}"""
+"""Lets a page remember the WebGL contexts that were made on it."""
+CHART_CONTEXTS = 2
+"""Plotly has one for all marks and one for those that are drawn around."""
+LIVE_CONTEXTS = "() => [...window.contexts].filter(context => !context.isContextLost()).length"
+
 MARKED = """number => {
   const chart = document.querySelector('.st-key-map .js-plotly-plot');
-  const marked = chart.data.flatMap(trace => (trace.selectedpoints ?? []).map(index => trace.customdata[index]));
-  return marked.includes(number) && !chart.layout.selections?.length;
+  const marked = chart?.data.flatMap(trace => (trace.selectedpoints ?? []).map(index => trace.customdata[index]));
+  return marked?.includes(number) && !chart.layout.selections?.length;
 }"""
 
 
@@ -59,19 +72,6 @@ def draw_around(page: Page, x: float, y: float) -> None:
     page.mouse.up()
 
 
-def draw_until_marked(page: Page, x: float, y: float) -> None:
-    """Draw around a place, and again where the chart was just being drawn anew, until its pictures are below."""
-    from playwright.sync_api import TimeoutError as NothingMarked
-
-    pictures = page.locator(".st-key-map").get_by_role("button", name="Remove them", exact=True)
-    for _ in range(4):
-        draw_around(page, x, y)
-        with suppress(NothingMarked):
-            pictures.wait_for(timeout=15_000)
-            return
-    draw_around(page, x, y)
-
-
 def test_a_point_is_looked_at_drawn_around_removed_and_brought_back(
     browser: Browser,
     make_finished: Callable[..., Finished],
@@ -92,6 +92,7 @@ def test_a_point_is_looked_at_drawn_around_removed_and_brought_back(
         context = open_context(browser)
         sign_in(context, app.address, OWNER)
         watch, page = PageWatch(context, app.address), context.new_page()
+        page.add_init_script(f"({COUNTING})()")
         page.goto(f"{app.address}/understand?project={finished.project_id}&run={run_id}")
         page.get_by_text("Map of the pictures").click()
         panel: Any = page.locator(".st-key-map")
@@ -108,14 +109,14 @@ def test_a_point_is_looked_at_drawn_around_removed_and_brought_back(
         class_name = finished.dataset.find_class(finished.dataset.items[lonely].class_id).name
         assert class_name in picture.inner_text()
         page.wait_for_function("() => document.querySelector('.st-key-map .live-plot-picture img').naturalWidth > 0")
-        draw_until_marked(page, x, y)
+        draw_around(page, x, y)
         panel.get_by_text("1 picture: ").wait_for()
         panel.get_by_role("button", name="Remove them", exact=True).click()
         undo = panel.get_by_role("button", name="Undo: removed 1 picture", exact=True)
         undo.wait_for()
         assert images() == {item.image for item in finished.dataset.items} - {image}
         page.wait_for_function(
-            "number => !document.querySelector('.st-key-map .js-plotly-plot').data"
+            "number => !document.querySelector('.st-key-map .js-plotly-plot')?.data"
             ".some(trace => trace.customdata.includes(number) || trace.selectedpoints?.length)",
             arg=lonely,
         )
@@ -123,14 +124,14 @@ def test_a_point_is_looked_at_drawn_around_removed_and_brought_back(
         undo.wait_for(state="detached")
         assert image in images()
         page.wait_for_function(
-            "number => document.querySelector('.st-key-map .js-plotly-plot').data"
+            "number => document.querySelector('.st-key-map .js-plotly-plot')?.data"
             ".some(trace => trace.customdata.includes(number))",
             arg=lonely,
         )
         watch.check()
         # What is drawn around in one arrangement is marked in the other, where it lies then.
         x, y = places(page)[lonely]
-        draw_until_marked(page, x, y)
+        draw_around(page, x, y)
         panel.get_by_role("button", name="Remove them", exact=True).wait_for()
         panel.get_by_text("Widest spread (PCA)").click()
         panel.get_by_text("These two directions hold").wait_for()
@@ -138,7 +139,13 @@ def test_a_point_is_looked_at_drawn_around_removed_and_brought_back(
         panel.get_by_role("button", name="Clear the selection").click()
         panel.get_by_text("Draw around points").wait_for()
         page.wait_for_function(
-            "() => document.querySelector('.st-key-map .js-plotly-plot').data.every(trace => !trace.selectedpoints)"
+            "() => document.querySelector('.st-key-map .js-plotly-plot')?.data.every(trace => !trace.selectedpoints)"
         )
+        # One chart was changed all the time, and made anew by no edit; beside it the browser was asked once.
+        assert page.evaluate("() => window.contexts.size") == CHART_CONTEXTS + 1
+        assert page.evaluate(LIVE_CONTEXTS) == CHART_CONTEXTS
+        page.get_by_text("Map of the pictures").click()
+        panel.locator(".js-plotly-plot").wait_for(state="detached")
+        page.wait_for_function(f"() => ({LIVE_CONTEXTS})() === 0")
         watch.check()
         context.close()

@@ -16,7 +16,15 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 from tests.coloured_pictures import COLOURS, RecordingProgress, coloured_dataset, picture
-from tlcore.config import RESIZE_MODES, HeadConfig, ModelConfig, ResizeMode, RunConfig, TrainingConfig
+from tlcore.config import (
+    RESIZE_MODES,
+    AugmentationConfig,
+    HeadConfig,
+    ModelConfig,
+    ResizeMode,
+    RunConfig,
+    TrainingConfig,
+)
 from tlcore.dataset import Dataset
 from tlcore.documents import read_document, to_json
 from tlcore.errors import DatasetError, ImageError, RunError, WeightsError
@@ -99,6 +107,16 @@ def test_a_run_says_what_it_reached(trained: Trained) -> None:
     assert summary.trainable_parameters == described.trainable_parameters
     assert summary.frozen_parameters == described.frozen_parameters
     assert summary.seconds > 0
+
+
+def test_a_run_with_augmentation_keeps_no_training_answers_whatever_is_cached(trained: Trained, tmp_path: Path) -> None:
+    # The training pictures as they are were seen by the run before it, so that what it would need is there.
+    turned = replace(CONFIG, augmentation=AugmentationConfig(rotation_range=20))
+    turned = replace(turned, training=replace(turned.training, epochs=1))
+    result = train_classifier(trained.dataset, turned, tmp_path / "run", RecordingProgress(), trained.home)
+    assert result.summary is not None
+    assert (tmp_path / "run" / VALIDATION_FILE_NAME).is_file()
+    assert not (tmp_path / "run" / TRAIN_FILE_NAME).exists()
 
 
 def test_a_run_goes_through_its_phases_in_order(trained: Trained) -> None:

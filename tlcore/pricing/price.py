@@ -13,7 +13,7 @@ from tlcore.home import DataRoot
 from tlcore.images.views import ViewRequest, view_of_epoch
 from tlcore.model.cut import plan_model
 from tlcore.pricing.speeds import PassSpeed, Speeds
-from tlcore.training.split_features import asked_of_training
+from tlcore.training.split_features import asked_of_training, keeps_training_answers
 
 # Of more records than this a part is looked up in the cache, and the rest is taken to be alike.
 MAX_LOOKED_UP = 10_000
@@ -131,7 +131,7 @@ def price_of_missing(config: RunConfig, dataset: Dataset, speeds: Speeds, missin
     epoch_seconds = pace.epoch_seconds + steps * pace.step_seconds + validation_seconds
     # At the end the test and validation pictures are answered once more, and training pictures that it saw as they are.
     answered = len(dataset.subset("test")) + len(dataset.subset("validation"))
-    answered += len(asked_of_training(dataset)) if config.augmentation.is_identity else 0
+    answered += len(asked_of_training(dataset)) if keeps_training_answers(config.augmentation) else 0
     finish_seconds = training.finish_seconds + answered / pace.answers_per_second
     startup += pace.first_epoch_seconds
     features_seconds = first_pass + later_passes + test_pass

@@ -22,7 +22,7 @@ FILE_NAME = "evaluation.npz"
 VALIDATION_FILE_NAME = "validation.npz"
 """Answers to the validation pictures, in the same form: what people choose by, and what the weights of a group fit."""
 TRAIN_FILE_NAME = "train.npz"
-"""Answers to training pictures, in the same form; of many to some, and none where they would have cost time."""
+"""Answers to training pictures, in the same form; of many to some. Runs with augmentation keep none."""
 
 _CONTENTS = {
     FILE_NAME: "test results",

@@ -18,7 +18,7 @@ from tlcore.results.export import save_export
 from tlcore.results.prediction import SUFFIX_FILE, PredictorSpec, save_predictor_spec
 from tlcore.storage.runs import RunSummary
 from tlcore.training.loop import TrainingResult, predict_features
-from tlcore.training.split_features import SplitFeatures, asked_of_training
+from tlcore.training.split_features import SplitFeatures
 
 
 def finish_run(
@@ -53,9 +53,8 @@ def finish_run(
     progress = _Unstoppable(progress)
     evaluation = evaluate(dataset, "test", classifier, features, progress)
     validation = evaluate(dataset, "validation", classifier, features, progress)
-    asked = asked_of_training(dataset)
-    # With augmentation it has seen other views of them; a pass for these answers alone would take too long.
-    train = _answers(dataset, asked, classifier, features, progress) if features.is_cached(asked) else None
+    asked = features.asked_of_training()
+    train = _answers(dataset, asked, classifier, features, progress) if asked else None
     progress.phase("saving")
     save_evaluation(evaluation, run_dir)
     save_evaluation(validation, run_dir, VALIDATION_FILE_NAME)

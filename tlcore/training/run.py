@@ -22,7 +22,7 @@ from tlcore.progress import Phase, Progress, StopRequested, background, wait_for
 from tlcore.results.evaluation import Evaluation
 from tlcore.storage.runs import RunSummary
 from tlcore.training.rate_search import RateSearch
-from tlcore.training.split_features import SplitFeatures, asked_of_training
+from tlcore.training.split_features import SplitFeatures
 from tlcore.training.stopwatch import RunTimings, TrainingPace
 
 if TYPE_CHECKING:
@@ -256,8 +256,7 @@ class _TrainingRun:
         elif trained is not None and pace is not None:
             known = sum(one.ended - one.started for one in passes if one.started >= trained)
             answered = len(self._dataset.subset("test")) + len(self._dataset.subset("validation"))
-            asked = asked_of_training(self._dataset)
-            answered += len(asked) if self.features.is_cached(asked) else 0
+            answered += len(self.features.asked_of_training())
             known += answered / pace.answers_per_second
             finish_seconds = max(0.0, time.monotonic() - trained - known)
         return RunTimings(prepare_seconds, passes, self._startup, self._imported, pace, finish_seconds)

@@ -25,6 +25,15 @@ def asked_of_training(dataset: Dataset) -> tuple[Item, ...]:
     return tuple(sorted(dataset.subset("train"), key=lambda item: item.image)[:MAX_TRAIN_ANSWERS])
 
 
+def keeps_training_answers(augmentation: AugmentationConfig) -> bool:
+    """Whether a run keeps answers to training pictures.
+
+    With augmentation it has seen other views of them; a pass for these answers alone would take too long. What happens
+    to be cached does not count: the same run keeps the same on every computer.
+    """
+    return augmentation.is_identity
+
+
 class SplitFeatures:
     """The features of a data set through the frozen part of one model; computed when asked for, and cached.
 
@@ -57,9 +66,9 @@ class SplitFeatures:
         """Return the features of pictures as they are."""
         return self._labelled(items, [ViewRequest(item.image) for item in items], progress, phase)
 
-    def is_cached(self, items: Sequence[Item]) -> bool:
-        """Whether the features of pictures as they are need no computing."""
-        return not self._extractor.count_missing([ViewRequest(item.image) for item in items])
+    def asked_of_training(self) -> tuple[Item, ...]:
+        """Return the training pictures to which the run keeps answers: none where `keeps_training_answers` says no."""
+        return asked_of_training(self._dataset) if keeps_training_answers(self._augmentation) else ()
 
     def _labelled(
         self, items: Sequence[Item], requests: Sequence[ViewRequest], progress: Progress, phase: Phase

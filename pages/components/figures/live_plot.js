@@ -50,11 +50,33 @@ function themed(layout, element, height) {
   };
 }
 
+// A browser keeps some sixteen WebGL contexts and takes the oldest away, so none is left to whoever collects rubbish.
+function release(context) {
+  context.getExtension("WEBGL_lose_context")?.loseContext();
+}
+
+let webgl = null; // whether the browser draws it; not known before the first chart that asks
+function drawsWebgl() {
+  if (webgl === null) {
+    const context = document.createElement("canvas").getContext("webgl");
+    webgl = context !== null;
+    if (context) release(context);
+  }
+  return webgl;
+}
+
 // Where the browser draws no WebGL, as on some locked computers, its marks are drawn the slow way.
 function drawable(traces) {
-  if (!traces.some((trace) => trace.type === "scattergl")) return traces;
-  if (document.createElement("canvas").getContext("webgl")) return traces;
+  if (!traces.some((trace) => trace.type === "scattergl") || drawsWebgl()) return traces;
   return traces.map((trace) => (trace.type === "scattergl" ? { ...trace, type: "scatter" } : trace));
+}
+
+// Takes the drawing away; Plotly itself leaves the contexts of its canvases behind.
+function purge(element) {
+  const contexts = [];
+  element._fullLayout?._glcanvas?.each((canvas) => canvas.regl && contexts.push(canvas.regl._gl));
+  window.Plotly?.purge(element);
+  contexts.forEach(release);
 }
 
 // Shows the picture of a point beside the pointer, once the pointer rests: on its way it passes over many.
@@ -167,6 +189,6 @@ export default function (component) {
   return () => {
     latest.set(element, update + 1);
     pictures.hide();
-    if (window.Plotly) window.Plotly.purge(element);
+    purge(element);
   };
 }

@@ -27,13 +27,14 @@ def draw_waiting(context: Context, model: Model) -> None:
 
     Where the person went back behind the pictures that the model learned from, there is only the way on.
     """
-    if context.version == model.version:
-        return
-    try:
-        changes = changes_between(context.dataset_of(context.project, model.version), context.dataset)
-    except TransferLabError:  # a damaged list of pictures, which is said above
-        return
+    # Its place is there from the start: the charts below would be made anew when something comes in before them.
     with st.container(horizontal=True, vertical_alignment="center", key="waiting-changes"):
+        if context.version == model.version:
+            return
+        try:
+            changes = changes_between(context.dataset_of(context.project, model.version), context.dataset)
+        except TransferLabError:  # a damaged list of pictures, which is said above
+            return
         if changes.total:
             st.markdown(waiting_words(changes), width="content")
         if context.version > model.version:
