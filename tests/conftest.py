@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +32,20 @@ SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest tests, so that no process still has one of them when the others are done."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Put what its servers said last beside a failed test: a page only names an error, the log has the traceback."""
+    report = yield
+    if report.failed and "tests.server" in sys.modules:
+        from tests.server import AppServer
+
+        for name, server in getattr(item, "funcargs", {}).items():
+            if isinstance(server, AppServer):
+                with contextlib.suppress(OSError):
+                    report.sections.append((f"Log of the server `{name}`", server.last_words))
+    return report
 
 
 @pytest.fixture

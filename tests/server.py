@@ -24,6 +24,9 @@ PREPARED_VARIABLE = "TRANSFER_LAB_PREPARED"
 PROBE = "/made-of"
 """Where `tests/app_with_a_probe.py` tells what its server is made of."""
 
+LOG_TAIL = 8000
+"""So many characters of a server's log are told beside a failed test: its last tracebacks."""
+
 START_SECONDS = 90
 PREPARE_SECONDS = 300
 JOB_MODULES = "tlcore.jobs."
@@ -54,6 +57,11 @@ class AppServer:
         """What all servers of this data root have said so far."""
         return (self.home.path / "server.log").read_text(encoding="utf-8", errors="replace")
 
+    @property
+    def last_words(self) -> str:
+        """The end of the log, where the traceback stands of an error that a page only names."""
+        return self.log[-LOG_TAIL:]
+
     def start(self) -> None:
         """Start the server and wait until it is well."""
         self.home.path.mkdir(parents=True, exist_ok=True)
@@ -70,7 +78,7 @@ class AppServer:
         deadline = time.monotonic() + START_SECONDS
         while not _is_healthy(self.address):
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise AssertionError(f"The server did not start:\n{self.log[-3000:]}")
+                raise AssertionError(f"The server did not start:\n{self.last_words}")
             time.sleep(0.1)
 
     def kill(self) -> None:
@@ -102,6 +110,10 @@ def serving(home: DataRoot, script: str = "app.py", *, prepared: DataRoot | None
     try:
         server.start()
         yield server
+    except Exception as error:  # a test that serves by itself; of fixtures `conftest.py` tells it
+        with contextlib.suppress(OSError):
+            error.add_note(f"The server said:\n{server.last_words}")
+        raise
     finally:
         server.clean_up()
 

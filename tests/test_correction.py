@@ -11,6 +11,7 @@ from tests.drawn_scenes import draw_scene, frames_of, jpeg
 from tlcore.dataset import ClassLabel, Dataset, Item, Split, Unlabelled
 from tlcore.errors import DatasetError
 from tlcore.home import DataRoot
+from tlcore.intake import correction
 from tlcore.intake.correction import with_picture
 from tlcore.intake.pictures.decoding import pixels_of, read_image, read_with_pixels
 from tlcore.storage.images import ImageStore
@@ -63,6 +64,37 @@ def test_a_near_copy_goes_where_the_picture_is_that_it_shows_again(scenes: Scene
     assert held[again[number]].scene == held[dataset.items[number].image].scene != ""
     apart = with_picture(replace(dataset, scenes_together=False), again[number], "again.jpg", "cat", store.thumbnail)
     assert {item.image: item for item in apart.items}[again[number]].split == "train"
+
+
+def test_a_near_copy_of_a_tested_picture_is_tested_whatever_class_it_is_given(scenes: Scenes) -> None:
+    dataset, again, store = scenes
+    assert dataset.items[4].split == "test"
+    for class_name in ("dog", "fox"):
+        after = with_picture(dataset, again[4], "again.jpg", class_name, store.thumbnail)
+        held = {item.image: item for item in after.items}
+        assert held[again[4]].split == "test"
+        assert held[again[4]].scene == held[dataset.items[4].image].scene != ""
+
+
+def test_a_near_copy_of_a_tested_picture_is_found_before_many_newer_ones(
+    scenes: Scenes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, again, store = scenes
+    monkeypatch.setattr(correction, "MAX_COMPARED", 3)
+    tested = with_picture(dataset, again[4], "again.jpg", "cat", store.thumbnail)
+    assert {item.image: item for item in tested.items}[again[4]].split == "test"
+    learned = with_picture(dataset, again[0], "again.jpg", "cat", store.thumbnail)
+    assert added(dataset, learned).scene == ""  # one of the older training pictures, which harms no exam
+
+
+def test_what_belongs_to_a_near_copy_belongs_to_the_new_one(scenes: Scenes) -> None:
+    dataset, again, store = scenes
+    items = list(dataset.items)
+    items[4], items[10] = (replace(items[place], scene="one", split="test") for place in (4, 10))
+    known = replace(dataset, items=tuple(items))
+    after = with_picture(known, again[4], "again.jpg", "cat", store.thumbnail)
+    assert added(known, after).scene == "one"
+    assert [item.scene for item in after.items].count("one") == 3
 
 
 def test_a_picture_that_is_there_already_moves_and_keeps_its_part(scenes: Scenes) -> None:
