@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 import cv2
 import numpy as np
+from skimage import data
 
 from tests.drawn_scenes import jpeg
 from tlcore.dataset import Dataset, Item
@@ -99,10 +100,16 @@ def spoil(
 
 
 Ground = Literal["colour", "snow", "grass"]
+"""What the limits of the check were chosen with: frames of 6 to 12 hundredths of the side."""
 GROUNDS: tuple[Ground, ...] = get_args(Ground)
+OtherGround = Literal["brick photo", "gravel photo", "gradient", "dark stripes", "violet", "thin white", "wide sepia"]
+"""What they were not chosen with: photographed surfaces, other colours, other widths."""
+OTHER_GROUNDS: tuple[OtherGround, ...] = get_args(OtherGround)
+_USUAL_WIDTHS = (0.06, 0.12)
+_WIDTHS: dict[str, tuple[float, float]] = {"thin white": (0.03, 0.05), "wide sepia": (0.13, 0.2)}
 
 
-def on_ground(dataset: Dataset, home: DataRoot, seed: int, class_id: str, ground: Ground) -> Dataset:
+def on_ground(dataset: Dataset, home: DataRoot, seed: int, class_id: str, ground: Ground | OtherGround) -> Dataset:
     """Put the pictures of a class on a ground of one kind, each a little otherwise: a frame around the middle.
 
     Args:
@@ -121,20 +128,38 @@ def on_ground(dataset: Dataset, home: DataRoot, seed: int, class_id: str, ground
     return replace(dataset, items=tuple(items))
 
 
-def _framed(pixels: np.ndarray, ground: Ground, rng: np.random.Generator) -> np.ndarray:
-    """Return the middle square of a picture with a frame of 6 to 12 hundredths of its side."""
+def _framed(pixels: np.ndarray, ground: Ground | OtherGround, rng: np.random.Generator) -> np.ndarray:
+    """Return the middle square of a picture with a frame around it."""
     framed = resize_image(pixels, min(pixels.shape[:2]), "crop").copy()
     side = len(framed)
     grain = rng.normal(0, 1, (side, side)).astype(np.float32)
-    looks = {
+    looks: dict[Ground | OtherGround, Callable[[], np.ndarray]] = {
         "colour": lambda: np.array([40, 90, 200]) + rng.normal(0, 15, 3) + 5 * grain[..., None],
         "snow": lambda: np.array([225, 228, 232]) + 15 * grain[..., None],
         "grass": lambda: np.array([70, 130, 50]) + np.array([12, 30, 9]) * _blurred(grain)[..., None],
+        "brick photo": lambda: _surface("brick", side, rng),
+        "gravel photo": lambda: _surface("gravel", side, rng),
+        "gradient": lambda: np.linspace([250, 180, 90], [60, 60, 140], side)[:, None] + 6 * grain[..., None],
+        "dark stripes": lambda: (
+            35 + 25 * np.sin(np.arange(side) / side * rng.uniform(60, 90))[None, :, None] + 0 * framed
+        ),
+        "violet": lambda: np.array([120, 60, 130]) + rng.normal(0, 25, 3) + 10 * grain[..., None],
+        "thin white": lambda: np.full((side, side, 3), 250) + 2 * grain[..., None],
+        "wide sepia": lambda: np.array([150, 115, 80]) + rng.normal(0, 12, 3) + 12 * _blurred(grain)[..., None],
     }
-    width = round(side * rng.uniform(0.06, 0.12))
+    width = max(1, round(side * rng.uniform(*_WIDTHS.get(ground, _USUAL_WIDTHS))))
     around = np.clip(looks[ground](), 0, 255).astype(np.uint8)
     around[width:-width, width:-width] = framed[width:-width, width:-width]
     return around
+
+
+def _surface(name: str, side: int, rng: np.random.Generator) -> np.ndarray:
+    """Return another part of a photographed surface each time, a little lighter or darker."""
+    photo = np.repeat(getattr(data, name)()[..., None], 3, axis=2)  # these two are grey
+    size = int(rng.integers(128, 257))
+    top, left = rng.integers(0, np.array(photo.shape[:2]) - size + 1)
+    part = cv2.resize(photo[top : top + size, left : left + size], (side, side), interpolation=cv2.INTER_AREA)
+    return part * rng.uniform(0.85, 1.15)
 
 
 def _blurred(grain: np.ndarray) -> np.ndarray:
@@ -153,6 +178,6 @@ def _altered(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.clip(resized * rng.uniform(0.85, 1.15), 0, 255).astype(np.uint8)
 
 
-def _stored(data: bytes, store: ImageStore) -> str:
-    clean = read_image(data)
+def _stored(picture: bytes, store: ImageStore) -> str:
+    clean = read_image(picture)
     return store.add(clean.data, clean.thumbnail)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -13,17 +12,13 @@ from numpy.typing import NDArray
 
 from tests.bench.accuracy import read
 from tests.bench.figures import Line, figure
-from tests.planted_faults import GROUNDS, Planted, on_ground, plant, spoil
+from tests.planted_faults import Planted, plant, spoil
 from tlcore.config import ModelConfig
 from tlcore.dataset import Dataset
-from tlcore.doctor.background import find_backgrounds
 from tlcore.doctor.examination import examine
 from tlcore.doctor.findings import DoctorReport, FindingKind
-from tlcore.features.compiled import ensure_compiled
 from tlcore.home import DataRoot
-from tlcore.model.cut import plan_model
 from tlcore.progress import TerminalProgress
-from tlcore.storage.simple_heads import frozen_backbone
 
 SEEDS = range(5)
 LEAST_FOUND = 0.8
@@ -32,8 +27,6 @@ SPEED_PICTURES = 4000
 MAX_SECONDS = 60.0
 SETS = ("cats_dogs", "flowers17", "brain_mri", "mnist", "cifar10")
 SPOILT = 0.03
-BACKGROUND_SEEDS = range(2)
-BACKGROUND_PICTURES = 80
 
 
 def measure() -> Iterator[Line]:
@@ -41,7 +34,6 @@ def measure() -> Iterator[Line]:
     yield from planted_faults()
     yield from swapped_labels()
     yield from spoilt_pictures()
-    yield from backgrounds()
     yield from seconds()
 
 
@@ -90,34 +82,6 @@ def blurred(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.GaussianBlur(pixels, (0, 0), min(pixels.shape[:2]) / 56), np.uint8)
 
 
-def backgrounds() -> Iterator[Line]:
-    """Put one class of each set on a ground of its own, which must be found; nothing else may be."""
-    home, found, falsely, planted = DataRoot.configured(), 0, 0, 0
-    for name in SETS:
-        dataset = _thinned(read(name))
-        how = f"{name}: {dataset.num_classes} classes, {len(dataset.items)} pictures, nothing planted"
-        yield figure("doctor: real classes told by their background", len(_given_away(dataset)), how, at_most=0)
-        for seed, ground in itertools.product(BACKGROUND_SEEDS, GROUNDS):
-            chosen = dataset.classes[seed * 7 % dataset.num_classes].id
-            named = _given_away(on_ground(dataset, home, seed, chosen, ground))
-            planted += 1
-            found += chosen in named
-            falsely += len(named - {chosen}) if dataset.num_classes > 2 else 0
-    how = f"{len(SETS)} sets, {len(BACKGROUND_SEEDS)} classes of each, {len(GROUNDS)} grounds: {planted} planted"
-    yield figure("doctor: share of planted grounds found", found / planted, how, at_least=LEAST_FOUND)
-    yield figure("doctor: other classes named beside the planted ones", falsely, how, at_most=0)
-
-
-def _given_away(dataset: Dataset) -> set[str]:
-    """Return the classes that are told by their background."""
-    home, progress = DataRoot.configured(), TerminalProgress()
-    plan = plan_model(frozen_backbone(ModelConfig()))
-    ensure_compiled(plan, progress, home)
-    found = find_backgrounds(dataset, dataset.items, plan, progress, home)
-    progress.close()
-    return {one for finding in found for one in finding.class_ids}
-
-
 def seconds() -> Iterator[Line]:
     """Time the examination of 4,000 pictures whose features are there."""
     dataset = read("cifar10")
@@ -131,12 +95,6 @@ def seconds() -> Iterator[Line]:
         f"{SPEED_PICTURES} pictures of cifar10, near-copies looked for too",
         at_most=MAX_SECONDS,
     )
-
-
-def _thinned(dataset: Dataset) -> Dataset:
-    """Return a data set with fewer pictures of each class, still more than the classes' backgrounds are judged by."""
-    classes = (dataset.of_class(label.id)[:BACKGROUND_PICTURES] for label in dataset.classes)
-    return replace(dataset, items=tuple(item for items in classes for item in items))
 
 
 def _found(
