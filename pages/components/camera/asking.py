@@ -19,7 +19,7 @@ from tlcore.intake.camera import MAX_PICTURE_BYTES
 if TYPE_CHECKING:
     from tlcore.results.prediction import Predictor
 
-HEAT_DETAIL = 0.3
+HEAT_DETAIL = 0.6
 """In so many of the places of a heat map of a still picture: answers go on several times a second meanwhile."""
 
 HEAT_HELP = (
