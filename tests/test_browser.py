@@ -282,7 +282,7 @@ def test_a_killed_worker_is_explained_in_words(
     page.goto(f"{app.address}/train?project={trained.id}&run={run_id}")
     button(page, "Stop and keep the best").wait_for()
     job = wait_for_phase(engine, run_id, "training")
-    kill(job.pid or 0, job.pid_started or 0.0)
+    kill(job.pid or 0, job.process)
     explanation = page.get_by_text("ended from outside")
     assert within("a killed worker is explained", 10, lambda: explanation.wait_for()) < 10
     assert "start again" in explanation.inner_text()

@@ -23,7 +23,7 @@ from tlcore.errors import StorageError
 from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot
 from tlcore.jobs import control, reporting, tasks, worker
 from tlcore.jobs.control import start_job, stop_job
-from tlcore.jobs.processes import ROOT_DIR, process_start_time
+from tlcore.jobs.processes import ROOT_DIR, identity_of
 from tlcore.jobs.reporting import JobProgress
 from tlcore.results.prediction import load_predictor
 from tlcore.storage.database import jobs, open_database, writing
@@ -216,10 +216,10 @@ def test_a_worker_says_itself_which_process_it_is(home: DataRoot, engine: sa.Eng
     assert job is not None
     command = [sys.executable, "-m", "tlcore.jobs.worker", job.id, str(job.attempt)]
     process = subprocess.Popen(command, cwd=ROOT_DIR)
-    started = process_start_time(process.pid)
+    started = identity_of(process.pid)
     assert process.wait(30) == 0
     ended = get_job(engine, job.id)
-    assert (ended.state, ended.pid, ended.pid_started) == ("finished", process.pid, started)
+    assert (ended.state, ended.pid, ended.process) == ("finished", process.pid, started)
 
 
 def test_the_heart_goes_on_beating_after_a_full_disk(
