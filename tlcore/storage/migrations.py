@@ -150,10 +150,7 @@ def _exams_are_opened(connection: sa.Connection, _home: DataRoot) -> None:
 
 
 def _jobs_know_their_processes(connection: sa.Connection, _home: DataRoot) -> None:
-    """A process is known by a clock that nobody sets; why workers died is kept.
-
-    When a process began by the clock on the wall stays in the old rows, where nobody reads it.
-    """
+    """A process is known by a clock that nobody sets, no longer by the one on the wall; why workers died is kept."""
     for column in (
         "process VARCHAR",
         "deaths VARCHAR NOT NULL DEFAULT ''",
@@ -161,6 +158,7 @@ def _jobs_know_their_processes(connection: sa.Connection, _home: DataRoot) -> No
         "silent BOOLEAN NOT NULL DEFAULT FALSE",
     ):
         connection.exec_driver_sql(f"ALTER TABLE jobs ADD COLUMN {column}")
+    connection.exec_driver_sql("ALTER TABLE jobs DROP COLUMN pid_started")
 
 
 MIGRATIONS: tuple[Migration, ...] = (_jobs_carry_requests, _exams_are_opened, _jobs_know_their_processes)
