@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 import sqlalchemy as sa
 
@@ -275,18 +276,25 @@ def test_another_browser_learns_nothing_about_a_project(
 
 
 @pytest.mark.usefixtures("as_owner")
-def test_a_killed_worker_is_explained_in_words(
+def test_a_killed_run_goes_on_and_a_paused_one_is_shown(
     app: AppServer, engine: sa.Engine, page: Page, watch: PageWatch, trained: ReadyProject
 ) -> None:
     run_id = begin_run(engine, app.home, trained, LONG_TRAINING)
     page.goto(f"{app.address}/train?project={trained.id}&run={run_id}")
     button(page, "Stop and keep the best").wait_for()
     job = wait_for_phase(engine, run_id, "training")
-    kill(job.pid or 0, job.pid_started or 0.0)
+    kill(job.pid or 0, job.process)
     explanation = page.get_by_text("ended from outside")
     assert within("a killed worker is explained", 10, lambda: explanation.wait_for()) < 10
-    assert "start again" in explanation.inner_text()
-    button(page, "Back to the settings").wait_for()
+    page.get_by_text("attempt 2 of 3").wait_for()
+    job = wait_for_phase(engine, run_id, "training")
+    psutil.Process(job.pid).suspend()
+    silence = page.get_by_text("Not answering")
+    assert within("a paused worker is shown", 15, lambda: silence.wait_for()) < 15
+    psutil.Process(job.pid).resume()
+    silence.wait_for(state="detached")
+    button(page, "Stop and keep the best").click()
+    assert wait_for_end(engine, run_id).state == "stopped"
     watch.check()
 
 

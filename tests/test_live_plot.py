@@ -20,7 +20,7 @@ from tests.queued_run import create_run
 from tlcore.config import RunConfig
 from tlcore.dataset import ClassLabel, Dataset, Item
 from tlcore.home import DataRoot
-from tlcore.jobs.processes import process_start_time
+from tlcore.jobs.processes import identity_of
 from tlcore.storage.database import open_database, writing
 from tlcore.storage.datasets import commit_version
 from tlcore.storage.jobs import claim_job, write_job
@@ -93,7 +93,7 @@ def test_curves_grow_in_the_same_drawing_and_keep_the_zoom(server: str, page: An
     def learn(epoch: int) -> None:
         with writing(engine) as connection:
             # This process plays the worker, so that the runner finds it alive.
-            worker = {"pid": os.getpid(), "pid_started": process_start_time(os.getpid())}
+            worker = {"pid": os.getpid(), "process": identity_of(os.getpid())}
             write_job(
                 connection, run_id, job.attempt, **worker, state="running", phase="training", done=epoch, total=20
             )

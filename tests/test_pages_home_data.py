@@ -29,10 +29,22 @@ from tlcore.dataset import ClassLabel, Dataset, Import, Item
 from tlcore.home import DataRoot
 from tlcore.intake.archives.archive import Refusal
 from tlcore.intake.pictures.decoding import clean_pixels
-from tlcore.storage.database import open_database, writing
+from tlcore.storage.database import jobs, open_database, writing
 from tlcore.storage.datasets import commit_version, get_version, load_dataset
 from tlcore.storage.images import ImageStore
-from tlcore.storage.jobs import ACTIVE_STATES, claim_job, create_job, end_job, list_jobs, read_request, write_result
+from tlcore.storage.jobs import (
+    ACTIVE_STATES,
+    claim_job,
+    create_job,
+    end_job,
+    list_jobs,
+    note_silence,
+    read_request,
+    request_stop,
+    requeue_job,
+    write_job,
+    write_result,
+)
 from tlcore.storage.projects import create_project, get_project, read_projects
 from tlcore.storage.requests import ImportRequest, ImportSummary
 from tlcore.storage.runs import list_runs
@@ -420,6 +432,24 @@ def test_a_failed_import_says_why(engine: sa.Engine) -> None:
     job = claim_job(engine, "import")
     end_job(engine, job.id, job.attempt, "failed", "The ZIP is cut off. Download it again.")
     assert "The ZIP is cut off" in texts(check(app.run()))
+
+
+def test_an_import_that_does_not_answer_or_was_killed_says_what_happens_next(engine: sa.Engine) -> None:
+    app = check(open_app().button(key="try").click().run())
+    job = claim_job(engine, "import")
+    with writing(engine) as connection:
+        write_job(connection, job.id, job.attempt, state="running", phase="looking", done=2, total=9)
+    note_silence(engine, job.id, job.attempt, silent=True)
+    app.run()
+    assert "is not answering" in app.get("progress")[0].proto.text
+    assert "The import program does not answer: it was paused" in texts(app)
+    request_stop(engine, job.id)
+    assert "it is ended by force" in texts(app.run())
+    with writing(engine) as connection:
+        connection.execute(sa.update(jobs).values(stop_requested=None))
+    requeue_job(engine, job.id, job.attempt, "memory", "")
+    words = "The computer's memory ran out, so the system ended the import program. It goes on by itself"
+    assert words in texts(check(app.run()))
 
 
 @pytest.mark.parametrize(

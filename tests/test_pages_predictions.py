@@ -233,7 +233,7 @@ def test_the_job_is_watched_on_this_page_and_on_others_and_can_be_stopped(
     page = open_step("predict", finished.project_id)
     [bar] = page.get("progress")
     assert bar.proto.text.replace("\\", "") == "Asking the model, 20 of 300"
-    page.session_state[f"pace-{job_id}-answering"] = Pace(time.time() - 60, 5)
+    page.session_state[f"pace-{job_id}-answering"] = Pace(time.monotonic() - 60, 5)
     page.run()
     assert page.get("progress")[0].proto.text.replace("\\", "") == "Asking the model, 20 of 300, 19 min left"
     press(page, f"stop-{job_id}")

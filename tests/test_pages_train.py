@@ -35,7 +35,7 @@ from tlcore.settings.augmentation_controls import CONTROLS, PRESETS
 from tlcore.storage.database import writing
 from tlcore.storage.datasets import commit_version, current_dataset, get_version, load_dataset
 from tlcore.storage.images import ImageStore
-from tlcore.storage.jobs import claim_job, end_job, write_job
+from tlcore.storage.jobs import claim_job, end_job, note_silence, requeue_job, write_job
 from tlcore.storage.projects import create_project, get_project
 from tlcore.storage.runs import MetricPoint, RunSummary, get_run, list_runs, write_metrics, write_summary
 
@@ -319,6 +319,25 @@ def test_a_killed_worker_is_explained_and_the_settings_are_one_press_away(lab: L
     page.button(key="primary").click().run()
     assert page.button(key="start").label == "Start training"
     assert page.query_params["run"] in (NEXT_RUN, [NEXT_RUN])
+
+
+def test_a_run_whose_worker_died_or_does_not_answer_says_so(lab: TrainLab) -> None:
+    run_id, attempt = lab.begin_run()
+    lab.work(run_id, attempt, state="running", phase="training", done=3, total=20)
+    note_silence(lab.engine, run_id, attempt, silent=True)
+    page = lab.open("train")
+    assert "**Not answering**" in progress_text(page)
+    assert "it was paused, or the computer is very busy" in texts(page)
+    assert "Training is not answering" in " ".join(bar.proto.text for bar in lab.open("data").get("progress"))
+    reason = "The computer was started anew while the training program worked."
+    requeue_job(lab.engine, run_id, attempt, "restart", reason)
+    page.run()
+    assert f"{reason} It goes on by itself when its turn comes." in texts(page)
+    assert "Not answering" not in progress_text(page)
+    claim_job(lab.engine, "run")
+    page.run()
+    assert f"{reason} It works again: attempt 2 of 3." in texts(page)
+    assert not page.button(key="stop").disabled
 
 
 def test_earlier_runs_are_listed_newest_first_with_their_intervals(lab: Lab) -> None:

@@ -23,12 +23,24 @@ from tlcore.errors import StorageError
 from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot
 from tlcore.jobs import control, reporting, tasks, worker
 from tlcore.jobs.control import start_job, stop_job
-from tlcore.jobs.processes import ROOT_DIR, process_start_time
+from tlcore.jobs.deaths import UNWRITTEN_EXIT_CODE
+from tlcore.jobs.processes import ROOT_DIR, identity_of
 from tlcore.jobs.reporting import JobProgress
 from tlcore.results.prediction import load_predictor
 from tlcore.storage.database import jobs, open_database, writing
 from tlcore.storage.datasets import commit_version, current_dataset
-from tlcore.storage.jobs import JobStatus, claim_job, create_job, end_job, get_job, read_result
+from tlcore.storage.jobs import (
+    JobStatus,
+    claim_job,
+    create_job,
+    end_job,
+    get_job,
+    read_result,
+    request_stop,
+    requeue_job,
+    retake_job,
+    write_result,
+)
 from tlcore.storage.projects import create_project
 from tlcore.storage.requests import ImportRequest, ImportSummary, StagedFile
 from tlcore.storage.runs import RunSummary, get_run, read_metrics
@@ -172,15 +184,28 @@ def test_a_run_with_another_learning_rate_computes_no_features_and_is_stopped_wi
     assert sorted((lab.home.path / "features").rglob("*.features")) == before
 
 
-def test_a_killed_worker_is_noticed_within_ten_seconds_and_explained(lab: Lab) -> None:
+def test_a_killed_worker_is_noticed_within_ten_seconds_and_its_run_goes_on(lab: Lab) -> None:
     run_id = lab.start(ENDLESS)
     job = wait_for(lab.engine, run_id, lambda job: job.state == "running")
     assert job.pid is not None
     psutil.Process(job.pid).kill()
-    job = wait_for_end(lab.engine, run_id, seconds=10)
-    assert job.state == "failed"
+    job = wait_for(lab.engine, run_id, lambda job: job.causes, seconds=10)
     assert "ended from outside" in job.message
-    assert "start again" in job.message
+    wait_for(lab.engine, run_id, lambda job: job.state == "running" and job.attempt == 2)
+    stop_job(lab.engine, job, lab.home)
+    assert wait_for_end(lab.engine, run_id).state == "stopped"
+
+
+def test_a_killed_import_goes_on_and_brings_all_its_pictures(lab: Lab) -> None:
+    project_id = create_project(lab.engine, "ann", "Again").id
+    job_id = start_job(lab.engine, lab.home, "import", project_id, staged_zip(lab.home))
+    job = wait_for(lab.engine, job_id, lambda job: job.state == "running")
+    assert job.pid is not None
+    psutil.Process(job.pid).kill()
+    ended = wait_for_end(lab.engine, job_id)
+    assert (ended.state, ended.attempt, ended.causes) == ("finished", 2, ("killed",))
+    number, dataset = current_dataset(lab.engine, project_id, lab.home)
+    assert (number, len(dataset.items)) == (1, 24)
 
 
 def test_a_data_set_that_allows_no_training_fails_with_what_to_do(lab: Lab) -> None:
@@ -216,10 +241,10 @@ def test_a_worker_says_itself_which_process_it_is(home: DataRoot, engine: sa.Eng
     assert job is not None
     command = [sys.executable, "-m", "tlcore.jobs.worker", job.id, str(job.attempt)]
     process = subprocess.Popen(command, cwd=ROOT_DIR)
-    started = process_start_time(process.pid)
+    started = identity_of(process.pid)
     assert process.wait(30) == 0
     ended = get_job(engine, job.id)
-    assert (ended.state, ended.pid, ended.pid_started) == ("finished", process.pid, started)
+    assert (ended.state, ended.pid, ended.process) == ("finished", process.pid, started)
 
 
 def test_the_heart_goes_on_beating_after_a_full_disk(
@@ -242,7 +267,7 @@ def test_the_heart_goes_on_beating_after_a_full_disk(
     end_job(engine, progress._job_id, claimed.attempt, "finished")
 
 
-@pytest.mark.parametrize(("failures", "code", "state"), [(2, 0, "failed"), (99, 1, "running")])
+@pytest.mark.parametrize(("failures", "code", "state"), [(2, 0, "failed"), (99, UNWRITTEN_EXIT_CODE, "running")])
 def test_the_last_words_wait_for_space_on_the_disk(
     engine: sa.Engine,
     claimed: JobStatus,
@@ -268,6 +293,51 @@ def test_the_last_words_wait_for_space_on_the_disk(
     job = get_job(engine, claimed.id)
     assert job.state == state
     assert job.message == ("The disk is full." if code == 0 else "")
+
+
+@pytest.mark.parametrize("asked", ["before it went on", "while it worked"])
+def test_a_rescue_cannot_be_stopped_and_knows_why_it_is_one(
+    engine: sa.Engine, claimed: JobStatus, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    reason = "The training program did not answer in time, so it was ended by force."
+    request_stop(engine, claimed.id)
+    if asked == "while it worked":
+        assert retake_job(engine, claimed.id, 1, "forced", reason) is not None
+    else:
+        assert requeue_job(engine, claimed.id, 1, "forced", reason)
+        assert claim_job(engine, "run") is not None
+    contexts: list[worker.WorkerContext] = []
+
+    def task(context: worker.WorkerContext) -> tuple[str, str]:
+        contexts.append(context)
+        monkeypatch.setattr(reporting, "WRITE_SECONDS", 0.0)
+        context.progress.phase("testing")
+        context.progress.check()
+        assert get_job(engine, claimed.id).rescue
+        return "stopped", f"{context.reason} Kept."
+
+    monkeypatch.setattr(worker, "lower_priority", lambda: None)
+    assert worker.work(claimed.id, 2, task) == 0  # type: ignore[arg-type]
+    (context,) = contexts
+    assert (context.is_rescue, context.was_stopped, context.attempt) == (True, True, 2)
+    job = get_job(engine, claimed.id)
+    assert (job.state, job.message) == ("stopped", f"{reason} Kept.")
+
+
+def test_an_import_that_died_after_its_work_is_not_done_twice(home: DataRoot, engine: sa.Engine) -> None:
+    project_id = create_project(engine, "ann", "Colours").id
+    request = staged_zip(home)
+    job_id = create_job(engine, "import", project_id, request)
+    job = claim_job(engine, "import")
+    assert job is not None
+    summary = ImportSummary(24, 0, (), ())
+    with writing(engine) as connection:
+        write_result(connection, job_id, 1, summary)
+    assert subprocess.run([sys.executable, "-m", "tlcore.jobs.worker", job_id, "1"], cwd=ROOT_DIR).returncode == 0
+    assert get_job(engine, job_id).state == "finished"
+    assert read_result(engine, job_id, ImportSummary) == summary
+    assert not (home.imports_dir / (request.staging or "")).exists()
+    assert current_dataset(engine, project_id, home)[0] is None
 
 
 def test_something_unexpected_ends_with_words(

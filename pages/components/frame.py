@@ -283,6 +283,8 @@ def job_progress(context: Context, job: JobStatus) -> tuple[str, float]:
         return (f"{name} waits in line, {ahead} ahead" if ahead else f"{name} is about to start"), 0.0
     if job.stop_requested is not None:
         return f"{name} is stopping", 0.0
+    if job.silent:
+        return f"{name} is not answering", 0.0
     if not job.phase:
         return f"{name} is starting", 0.0
     text = phase_words(job.phase, job.subject)

@@ -12,6 +12,7 @@ import streamlit as st
 from pages.components.amounts import duration
 from pages.components.errors import errors_shown
 from pages.components.frame import job_progress
+from pages.components.job_words import trouble_words
 from pages.components.pace import pace_of, seconds_left
 from pages.components.state import Context
 from pages.components.text import label
@@ -69,6 +70,9 @@ def draw_job(context: Context, job: JobStatus, *, key: str = "", hint: str = "")
         control.ensure_runner(context.home)  # it may have died with the computer
         text, fraction = job_progress(context, job)
         st.progress(fraction, text=label(text + _time_left(job)))
+        trouble = trouble_words(job)
+        if trouble:
+            st.caption(trouble)
         stopping = job.stop_requested is not None
         key = key or f"stop-{job.id}"
         if st.button("Stop", key=key, icon=":material/stop_circle:", disabled=stopping, help=hint or None):
@@ -78,7 +82,8 @@ def draw_job(context: Context, job: JobStatus, *, key: str = "", hint: str = "")
 
 def _time_left(job: JobStatus) -> str:
     """Say how long the present phase will still take; nothing where that is not known, or no longer of interest."""
-    if not job.phase or job.total <= 0 or job.stop_requested is not None or job.state == "queued":
+    is_moving = job.stop_requested is None and not job.silent and job.state != "queued"
+    if not job.phase or job.total <= 0 or not is_moving:
         return ""
-    left = seconds_left(pace_of(job, job.done), job.done, job.total, time.time())
+    left = seconds_left(pace_of(job, job.done), job.done, job.total, time.monotonic())
     return "" if left is None else f", {duration(left)} left"

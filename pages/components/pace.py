@@ -12,7 +12,7 @@ from tlcore.storage.jobs import JobStatus
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """When this browser first saw a phase, and how far it was then."""
+    """When this browser first saw a phase, by `time.monotonic`, and how far it was then."""
 
     since: float
     done: float
@@ -23,7 +23,7 @@ def pace_of(job: JobStatus, done: float) -> Pace:
     key = f"pace-{job.id}-{job.phase}"
     pace: Pace | None = st.session_state.get(key)
     if pace is None or done < pace.done:
-        pace = Pace(time.time(), done)
+        pace = Pace(time.monotonic(), done)
         st.session_state[key] = pace
     return pace
 

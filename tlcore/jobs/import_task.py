@@ -24,6 +24,7 @@ from tlcore.storage.brought import save_brought
 from tlcore.storage.datasets import commit_version, current_dataset
 from tlcore.storage.deletion import remove_unused_pictures
 from tlcore.storage.images import ImageStore
+from tlcore.storage.jobs import read_result
 from tlcore.storage.requests import ImportRequest, ImportSummary
 from tlcore.storage.staging import remove_staging_dir
 
@@ -48,20 +49,29 @@ class _NotingStore(ImageStore):
 def import_pictures(context: WorkerContext) -> None:
     """Bring in what the job's row asks for, as the project's next data set version."""
     request = context.request(ImportRequest)
+    if read_result(context.engine, context.job_id, ImportSummary) is not None:
+        remove_staging_dir(request.staging, context.home)
+        return  # an earlier worker died after its work and before it could say so
     images = _NotingStore(context.home)
     try:
         with ExitStack() as stack:
             report = _commit(context, _sources(context, request, stack), _note(request), images)
+        # Before what was brought is gone: whoever begins again needs one or the other.
+        context.answer(_summary(request, report))
     except BaseException:
         if images.added:  # nothing comes in, so nothing stays: a full disk would stay full
             remove_unused_pictures(context.engine, images.added, context.home, import_id=context.job_id)
         raise
     finally:
         remove_staging_dir(request.staging, context.home)
+
+
+def _summary(request: ImportRequest, report: ImportReport) -> ImportSummary:
+    """Return what the page says about an import."""
     summary = ImportSummary(report.added, report.already_there, (*request.refused, *report.refused), report.notes)
     if request.sample is None:
         summary = replace(summary, reading=report.reading.title, folders=report.reading.folders)
-    context.answer(summary)
+    return summary
 
 
 def _commit(context: WorkerContext, sources: list[Source], note: str | None, images: ImageStore) -> ImportReport:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,6 +17,9 @@ import psutil
 ROOT_DIR = Path(__file__).resolve().parents[2]
 KILL_SECONDS = 3.0
 """How long to wait for the end of a process that is killed; it takes a moment."""
+
+# Fields of /proc/PID/stat after the name of the program, which may hold spaces and brackets itself.
+STATE_FIELD, START_FIELD = 0, 19
 
 
 def start_module(
@@ -40,31 +44,80 @@ def start_module(
     )
 
 
-def process_start_time(pid: int) -> float | None:
-    """Return when a process started, `None` when it is gone or has ended but was not collected yet."""
+@cache
+def this_boot() -> str:
+    """Return what tells one start of the computer from the next; empty where the system does not say.
+
+    It is not the time of the start: that is computed from the clock, and moves when somebody sets the clock.
+    """
+    with suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    return ""
+
+
+def identity_of(pid: int) -> str | None:
+    """Return what tells a process from all others that had or will have its id, on a clock that nobody sets.
+
+    On Linux that is the start of the computer and the clock ticks from there to the start of the process. Elsewhere it
+    is when the process began, which these systems write down once and do not change when the clock is set.
+
+    Returns:
+        `None` when the process is gone or has ended but was not collected yet.
+    """
+    if sys.platform == "linux":
+        fields = _stat_fields(pid)
+        is_there = fields is not None and fields[STATE_FIELD] not in ("Z", "X", "x")
+        return f"{this_boot()}:{fields[START_FIELD]}" if fields is not None and is_there else None
     try:
         process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else float(process.create_time())
+        return None if process.status() == psutil.STATUS_ZOMBIE else f":{process.create_time()!r}"
     except psutil.Error:
         return None
 
 
+def _stat_fields(pid: int) -> list[str] | None:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
+    except OSError:
+        return None
+    return text.rpartition(")")[2].split()
+
+
+def is_of_another_boot(identity: str) -> bool:
+    """Whether the computer was started anew since that process began; `False` where the system does not say."""
+    boot, separator, _ = identity.partition(":")
+    return bool(separator and boot and this_boot()) and boot != this_boot()
+
+
+def is_alive(pid: int | None, identity: str | None) -> bool:
+    """Whether exactly that process still runs; another one that got its id has another identity."""
+    return pid is not None and identity is not None and identity_of(pid) == identity
+
+
+def is_paused(pid: int) -> bool:
+    """Whether somebody paused a process, as `kill -STOP` does."""
+    if sys.platform == "linux":
+        fields = _stat_fields(pid)
+        return fields is not None and fields[STATE_FIELD] == "T"
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+    except psutil.Error:
+        return False
+
+
 def seconds_since_start() -> float:
     """Return how long ago this process was started."""
+    if sys.platform == "linux":
+        fields = _stat_fields(os.getpid())
+        if fields is not None:
+            started = int(fields[START_FIELD]) / os.sysconf("SC_CLK_TCK")
+            return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - started)
     return max(0.0, time.time() - float(psutil.Process().create_time()))
 
 
-def is_alive(pid: int | None, started: float | None) -> bool:
-    """Whether exactly that process still runs; a reused process id has another start time."""
-    if pid is None or started is None:
-        return False
-    found = process_start_time(pid)
-    return found is not None and abs(found - started) < 1.0
-
-
-def kill(pid: int, started: float) -> None:
+def kill(pid: int, identity: str | None) -> None:
     """End exactly that process and its children at once; it writes nothing any more after this."""
-    if not is_alive(pid, started):
+    if not is_alive(pid, identity):
         return
     try:
         process = psutil.Process(pid)

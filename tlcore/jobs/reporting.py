@@ -12,9 +12,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from tlcore.errors import StorageError
-from tlcore.jobs.processes import process_start_time
+from tlcore.jobs.processes import identity_of
 from tlcore.progress import Phase, StopRequested
-from tlcore.storage.database import jobs, read_value, writing
+from tlcore.storage.database import jobs, now, read_value, writing
 from tlcore.storage.jobs import write_job
 from tlcore.storage.runs import write_metrics
 
@@ -26,18 +26,25 @@ class JobProgress:
     """Progress of one attempt at a job. A daemon thread keeps the heartbeat while long calls work.
 
     Raises `LostJobError` from any call once the job was ended from outside or claimed again.
+
+    Args:
+        engine: The database.
+        job_id: The job.
+        attempt: The claim that this process works for.
+        is_rescue: Whether it only keeps what there is; a wish to stop is fulfilled by just that.
     """
 
-    def __init__(self, engine: sa.Engine, job_id: str, attempt: int) -> None:
+    def __init__(self, engine: sa.Engine, job_id: str, attempt: int, *, is_rescue: bool = False) -> None:
         self._engine = engine
         self._job_id = job_id
         self._attempt = attempt
+        self._is_rescue = is_rescue
         self._phase: tuple[str, str] = "", ""
         self._last_write = 0.0
         self._last_check = 0.0
         self._points: list[tuple[float, Mapping[str, float]]] = []
         # The runner writes these too, but it may have died after starting this process.
-        self._write(state="running", pid=os.getpid(), pid_started=process_start_time(os.getpid()))
+        self._write(state="running", pid=os.getpid(), process=identity_of(os.getpid()), rescue=is_rescue)
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
     def phase(self, name: Phase, done: int = 0, total: int = 0, subject: str = "") -> None:
@@ -62,7 +69,7 @@ class JobProgress:
 
     def check(self) -> None:
         """Raise `StopRequested` if the person asked to stop; looks a few times a second."""
-        if time.monotonic() - self._last_check < WRITE_SECONDS:
+        if self._is_rescue or time.monotonic() - self._last_check < WRITE_SECONDS:
             return
         self._last_check = time.monotonic()
         if read_value(self._engine, sa.select(jobs.c.stop_requested).where(jobs.c.id == self._job_id)) is not None:
@@ -85,4 +92,4 @@ class JobProgress:
             time.sleep(HEARTBEAT_SECONDS)
             # A full disk or a busy database: the work itself finds out, and there may be space again.
             with contextlib.suppress(StorageError), writing(self._engine) as connection:
-                connection.execute(statement.values(heartbeat=time.time()))
+                connection.execute(statement.values(heartbeat=now()))

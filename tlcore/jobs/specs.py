@@ -13,6 +13,9 @@ from tlcore.storage.jobs import JobKind, JobState
 if TYPE_CHECKING:
     from tlcore.jobs.worker import WorkerContext
 
+MAX_ATTEMPTS = 3
+"""How often a job's work is begun, at most; whatever kills a worker three times would kill a fourth."""
+
 Task = Callable[["WorkerContext"], tuple[JobState, str] | None]
 """Does the work; returns how the job ended, with words for the person, where there is more to say than `finished`."""
 
@@ -31,6 +34,8 @@ class JobSpec:
         death_notice: What its death means, where that is more than the end of a program.
         max_seconds: After which it is ended by force.
         keeps_files: Whether it keeps files of its own that are of no use without its result.
+        resumes: Whether it goes on, or begins again without harm, when its worker died.
+        rescues: Whether something of it is kept when it is given up: a last worker does only that.
     """
 
     kind: JobKind
@@ -41,6 +46,8 @@ class JobSpec:
     death_notice: str = ""
     max_seconds: float = math.inf
     keeps_files: bool = False
+    resumes: bool = False
+    rescues: bool = False
 
     def gives_way_to(self, kind: JobKind) -> bool:
         """Whether a job of this kind ends when one of another comes."""
@@ -55,34 +62,48 @@ class JobSpec:
 JOBS: Mapping[JobKind, JobSpec] = {
     spec.kind: spec
     for spec in (
-        JobSpec("run", "tlcore.jobs.tasks:train"),
+        JobSpec("run", "tlcore.jobs.tasks:train", resumes=True, rescues=True),
         JobSpec(
             "import",
             "tlcore.jobs.import_task:import_pictures",
             program="import",
             remedy="bring fewer pictures at a time",
+            # Pictures are stored under the names of their contents, so the ones that were stored stay.
+            resumes=True,
         ),
-        JobSpec("search", "tlcore.jobs.tasks:search_rates", program="searching"),
+        JobSpec("search", "tlcore.jobs.tasks:search_rates", program="searching", resumes=True),
         JobSpec("measure", "tlcore.jobs.tasks:measure_speeds", "runs", program="measuring"),
-        JobSpec("simple_heads", "tlcore.jobs.tasks:train_heads", program="simple heads", keeps_files=True),
-        JobSpec("cross_validation", "tlcore.jobs.tasks:train_on_other_splits", program="cross-validation"),
+        JobSpec(
+            "simple_heads", "tlcore.jobs.tasks:train_heads", program="simple heads", resumes=True, keeps_files=True
+        ),
+        JobSpec(
+            "cross_validation", "tlcore.jobs.tasks:train_on_other_splits", program="cross-validation", resumes=True
+        ),
         JobSpec(
             "doctor",
             "tlcore.jobs.tasks:examine_pictures",
             program="picture check",
             remedy="choose a smaller backbone",
+            resumes=True,
         ),
-        JobSpec("map", "tlcore.jobs.tasks:arrange_pictures", program="map", remedy="choose a smaller backbone"),
+        JobSpec(
+            "map",
+            "tlcore.jobs.tasks:arrange_pictures",
+            program="map",
+            remedy="choose a smaller backbone",
+            resumes=True,
+        ),
         JobSpec(
             "prediction",
             "tlcore.jobs.prediction_task:answer_pictures",
             program="prediction",
             remedy="bring fewer pictures at a time",
             keeps_files=True,
+            resumes=True,
         ),
         # All backbones take minutes, a price a few seconds: so this one gives way to prices too.
         JobSpec("backbones", "tlcore.jobs.tasks:measure_all_backbones", "all", program="measuring"),
-        JobSpec("weights_download", "tlcore.jobs.weights_tasks:download", program="download"),
+        JobSpec("weights_download", "tlcore.jobs.weights_tasks:download", program="download", resumes=True),
         JobSpec(
             "weights_check",
             "tlcore.jobs.weights_tasks:check",

@@ -32,6 +32,8 @@ from tlcore.training.run import search_learning_rate, train_classifier
 
 def train(context: WorkerContext) -> tuple[JobState, str]:
     """Train what the run's row asks for and write its summary."""
+    if context.is_rescue:
+        return "stopped" if context.was_stopped else "failed", f"{context.reason} There is no model. Start again."
     run = get_run(context.engine, context.job_id)
     dataset = _dataset(context, run.version)
     directory = context.home.run_dir(run.id)

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from tlcore.errors import StorageError, TransferLabError
 from tlcore.home import DataRoot
+from tlcore.jobs.deaths import UNWRITTEN_EXIT_CODE, account
 from tlcore.jobs.processes import lower_priority
 from tlcore.jobs.reporting import JobProgress
 from tlcore.jobs.specs import JOBS, Task
@@ -31,13 +32,35 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class WorkerContext:
-    """What a worker's task gets."""
+    """What a worker's task gets.
+
+    Attributes:
+        engine: The database.
+        home: The data root.
+        job_id: The job.
+        attempt: The claim that this process works for, counted from 1; more than 1 when earlier workers died.
+        progress: Told what happens.
+        is_rescue: Whether the job was given up: the task only keeps what earlier workers left, and returns how the job
+            ended, with the words of `reason`. Nobody can stop it.
+    """
 
     engine: sa.Engine
     home: DataRoot
     job_id: str
     attempt: int
     progress: JobProgress
+    is_rescue: bool = False
+
+    @property
+    def was_stopped(self) -> bool:
+        """Whether a person wished that the job ends."""
+        return get_job(self.engine, self.job_id).stop_requested is not None
+
+    @property
+    def reason(self) -> str:
+        """Why earlier workers of the job ended, in whole sentences; empty for the first one."""
+        job = get_job(self.engine, self.job_id)
+        return account(job.causes, JOBS[job.kind])
 
     @property
     def project_id(self) -> str:
@@ -71,10 +94,16 @@ def work(job_id: str, attempt: int, task: Task | None = None) -> int:
 
 def _work(engine: sa.Engine, home: DataRoot, job_id: str, attempt: int, task: Task | None) -> int:
     try:
-        progress = JobProgress(engine, job_id, attempt)
+        job = get_job(engine, job_id)
+        spec = JOBS[job.kind]
+        # A person may wish to stop while it waits to go on: then it does not go on, and its best epoch is kept.
+        gave_up = attempt > 1 and spec.rescues and job.stop_requested is not None
+        is_rescue = job.rescue or gave_up
+        progress = JobProgress(engine, job_id, attempt, is_rescue=is_rescue)
         try:
-            task = task or JOBS[get_job(engine, job_id).kind].load_task()
-            state, message = task(WorkerContext(engine, home, job_id, attempt, progress)) or ("finished", "")
+            task = task or spec.load_task()
+            context = WorkerContext(engine, home, job_id, attempt, progress, is_rescue)
+            state, message = task(context) or ("finished", "")
         finally:
             progress.flush()
     except StopRequested:
@@ -92,7 +121,7 @@ def _work(engine: sa.Engine, home: DataRoot, job_id: str, attempt: int, task: Ta
             f"Something unexpected happened ({type(error).__name__}). Start again; if it happens again, send the "
             f"file worker.log of this job ({job_id}) to whoever looks after Transfer Lab."
         )
-    return 0 if _end(engine, job_id, attempt, state, message) else 1
+    return 0 if _end(engine, job_id, attempt, state, message) else UNWRITTEN_EXIT_CODE
 
 
 def _end(engine: sa.Engine, job_id: str, attempt: int, state: JobState, message: str) -> bool:

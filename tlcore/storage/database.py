@@ -60,7 +60,6 @@ jobs = sa.Table(
     sa.Column("message", sa.Text, nullable=False, default=""),
     sa.Column("attempt", sa.Integer, nullable=False, default=0),
     sa.Column("pid", sa.Integer),
-    sa.Column("pid_started", sa.Float),
     sa.Column("heartbeat", sa.Float),
     sa.Column("stop_requested", sa.Float),
     sa.Column("created", sa.Float, nullable=False),
@@ -70,6 +69,10 @@ jobs = sa.Table(
     sa.Column("key", sa.String, index=True),
     sa.Column("request", sa.Text),
     sa.Column("result", sa.Text),
+    sa.Column("process", sa.String),
+    sa.Column("deaths", sa.String, nullable=False, default="", server_default=""),
+    sa.Column("rescue", sa.Boolean, nullable=False, default=False, server_default=sa.false()),
+    sa.Column("silent", sa.Boolean, nullable=False, default=False, server_default=sa.false()),
 )
 
 runs = sa.Table(

@@ -54,12 +54,16 @@ class JobStatus:
         message: Why it ended the way it did, in words.
         attempt: Counts the claims; a worker of an older attempt may not write.
         pid: Process id of its worker.
-        pid_started: When that process started; together they name one process for good.
-        heartbeat: When the worker last wrote.
+        process: What tells that process from others of the same id, of `tlcore.jobs.processes`; `None` also in jobs
+            that an earlier version began.
+        heartbeat: Changes whenever the worker writes, every few seconds at least.
         stop_requested: When the person asked to stop it.
         created: When it was put in line.
         started: When it was claimed.
         ended: When it ended.
+        deaths: Why its workers died so far: causes of `tlcore.jobs.deaths`, with spaces between them.
+        rescue: Whether it was given up, and its worker only keeps what there is.
+        silent: Whether its worker does not answer: it is paused, or has not written for some seconds.
     """
 
     id: str
@@ -73,17 +77,25 @@ class JobStatus:
     message: str
     attempt: int
     pid: int | None
-    pid_started: float | None
+    process: str | None
     heartbeat: float | None
     stop_requested: float | None
     created: float
     started: float | None
     ended: float | None
+    deaths: str = ""
+    rescue: bool = False
+    silent: bool = False
 
     @property
     def is_active(self) -> bool:
         """Whether it waits, starts or works."""
         return self.state in ACTIVE_STATES
+
+    @property
+    def causes(self) -> tuple[str, ...]:
+        """Why its workers died so far."""
+        return tuple(self.deaths.split())
 
 
 class LostJobError(RunError):
@@ -238,11 +250,57 @@ def claim_job(engine: sa.Engine, kind: JobKind) -> JobStatus | None:
     return None if row is None else _status(row)
 
 
-def requeue_job(engine: sa.Engine, job_id: str, attempt: int) -> bool:
-    """Put a job back in line whose worker never began; return whether it was still that attempt's."""
-    statement = sa.update(jobs).where(jobs.c.id == job_id, jobs.c.attempt == attempt, jobs.c.state == "starting")
+def requeue_job(engine: sa.Engine, job_id: str, attempt: int, cause: str = "", reason: str = "") -> bool:
+    """Put a job back in line whose worker never began or died; return whether it was still that attempt's.
+
+    Args:
+        engine: The database.
+        job_id: The job.
+        attempt: The one that came to nothing; the next claim counts on.
+        cause: Why the worker died; empty when it never began.
+        reason: The same in words, for the message of the job until it ends.
+    """
     with writing(engine) as connection:
-        return bool(connection.execute(statement.values(state="queued", started=None)).rowcount)
+        change = _give_up(job_id, attempt, cause, reason).values(state="queued", started=None)
+        return bool(connection.execute(change).rowcount)
+
+
+def retake_job(engine: sa.Engine, job_id: str, attempt: int, cause: str, reason: str) -> JobStatus | None:
+    """Claim a job again at once whose worker died, to keep what there is of it; it is given up otherwise.
+
+    Arguments as of `requeue_job`.
+
+    Returns:
+        The job, under its next attempt; `None` when it was not that attempt's any more.
+    """
+    change = _give_up(job_id, attempt, cause, reason)
+    change = change.values(state="starting", attempt=attempt + 1, rescue=True, started=now(), heartbeat=now())
+    with writing(engine) as connection:
+        row = connection.execute(change.returning(*STATUS_COLUMNS)).one_or_none()
+    return None if row is None else _status(row)
+
+
+def _give_up(job_id: str, attempt: int, cause: str, reason: str) -> sa.Update:
+    """Return a change that takes a claimed job from its worker, which can write no more then."""
+    statement = sa.update(jobs).where(jobs.c.id == job_id, jobs.c.attempt == attempt, jobs.c.state.in_(CLAIMED_STATES))
+    where_it_was = {"phase": "", "subject": "", "done": 0, "total": 0, "silent": False}
+    if cause:
+        deaths = sa.func.trim(jobs.c.deaths.concat(f" {cause}"))
+        statement = statement.values(deaths=deaths, message=reason)
+    return statement.values(pid=None, process=None, **where_it_was)
+
+
+def note_silence(engine: sa.Engine, job_id: str, attempt: int, *, silent: bool) -> None:
+    """Write down whether a worker answers; that is no heartbeat of it."""
+    statement = sa.update(jobs).where(jobs.c.id == job_id, jobs.c.attempt == attempt, jobs.c.state.in_(CLAIMED_STATES))
+    with writing(engine) as connection:
+        connection.execute(statement.values(silent=silent))
+
+
+def list_last_ended(engine: sa.Engine, number: int) -> list[JobStatus]:
+    """Return the jobs with a worker that ended last, the newest first."""
+    query = sa.select(*STATUS_COLUMNS).where(jobs.c.state.in_(ENDED_STATES), jobs.c.process.is_not(None))
+    return [_status(row) for row in read_rows(engine, query.order_by(jobs.c.ended.desc(), jobs.c.id).limit(number))]
 
 
 def write_job(connection: sa.Connection, job_id: str, attempt: int, **values: object) -> None:
@@ -264,11 +322,14 @@ def end_job(engine: sa.Engine, job_id: str, attempt: int, state: JobState, messa
 
 
 def request_stop(engine: sa.Engine, job_id: str) -> None:
-    """Ask a job to stop; one that still waits is stopped at once."""
+    """Ask a job to stop; one that still waits is stopped at once, unless a run has learned something already."""
+    asked = jobs.c.stop_requested.is_(None)
+    waits = jobs.c.state == "queued"
+    # Its worker died, and there may be an epoch to keep: it is claimed once more for that.
+    may_keep = sa.and_(waits, jobs.c.kind == "run", jobs.c.attempt > 0)
     with writing(engine) as connection:
-        waiting = sa.update(jobs).where(jobs.c.id == job_id, jobs.c.state == "queued")
+        waiting = sa.update(jobs).where(jobs.c.id == job_id, waits, sa.not_(may_keep))
         connection.execute(waiting.values(state="stopped", message="Stopped before it began.", ended=now()))
-        working = sa.update(jobs).where(
-            jobs.c.id == job_id, jobs.c.state.in_(CLAIMED_STATES), jobs.c.stop_requested.is_(None)
-        )
+        works = jobs.c.state.in_(CLAIMED_STATES)
+        working = sa.update(jobs).where(jobs.c.id == job_id, sa.or_(works, may_keep), asked)
         connection.execute(working.values(stop_requested=now()))

@@ -149,7 +149,19 @@ def _exams_are_opened(connection: sa.Connection, _home: DataRoot) -> None:
                 connection.execute(statement, values)
 
 
-MIGRATIONS: tuple[Migration, ...] = (_jobs_carry_requests, _exams_are_opened)
+def _jobs_know_their_processes(connection: sa.Connection, _home: DataRoot) -> None:
+    """A process is known by a clock that nobody sets, no longer by the one on the wall; why workers died is kept."""
+    for column in (
+        "process VARCHAR",
+        "deaths VARCHAR NOT NULL DEFAULT ''",
+        "rescue BOOLEAN NOT NULL DEFAULT FALSE",
+        "silent BOOLEAN NOT NULL DEFAULT FALSE",
+    ):
+        connection.exec_driver_sql(f"ALTER TABLE jobs ADD COLUMN {column}")
+    connection.exec_driver_sql("ALTER TABLE jobs DROP COLUMN pid_started")
+
+
+MIGRATIONS: tuple[Migration, ...] = (_jobs_carry_requests, _exams_are_opened, _jobs_know_their_processes)
 """The first lifts version 1 of the tables to version 2, and so on; what has been released is never changed.
 
 A step works with plain SQL, never with the tables of `tlcore.storage.database`, which are those of today. It makes the

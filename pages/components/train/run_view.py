@@ -13,6 +13,7 @@ from pages.components.errors import errors_shown, show_error
 from pages.components.figures.curves import CURVE_HEIGHT, curve_figure, curve_words
 from pages.components.figures.live_plot import Figure, live_plot
 from pages.components.frame import step_link
+from pages.components.job_words import trouble_words
 from pages.components.pace import pace_of, seconds_left
 from pages.components.results.exam import opened_models
 from pages.components.results.trained_models import validation_counts, validation_words
@@ -76,6 +77,8 @@ def progress_of(context: Context, run: Run, epoch: float) -> tuple[float, str]:
         return 0.0, f"**Waiting in line**, {count(ahead, 'training')} ahead" if ahead else "**About to start**"
     if job.stop_requested is not None:
         return 1.0, "**Stopping**"
+    if job.silent:
+        return min(1.0, epoch / epochs_asked_for(run.config)), "**Not answering**"
     if not job.phase:
         return 0.0, "**Starting**"
     words = label(phase_words(job.phase, job.subject))
@@ -91,7 +94,7 @@ def progress_of(context: Context, run: Run, epoch: float) -> tuple[float, str]:
         return 0.0, f"**{words}**"
     # The curve knows parts of an epoch, the job counts whole ones.
     done = max(epoch, job.done) if trains else float(job.done)
-    left = seconds_left(pace_of(run.job, done), done, job.total, time.time())
+    left = seconds_left(pace_of(run.job, done), done, job.total, time.monotonic())
     if trains:
         where = f"epoch {min(int(done) + 1, job.total)} of {job.total}"
         remaining = f", at most {duration(left)} left" if left is not None else ""
@@ -107,6 +110,9 @@ def epochs_asked_for(config: RunConfig) -> int:
 
 
 def _phase_sentence(job: JobStatus, *, has_learned: bool) -> str:
+    trouble = trouble_words(job)
+    if trouble:
+        return trouble
     if job.stop_requested is not None:
         return "The best epoch is tested and kept." if has_learned else "No epoch has ended yet, so nothing is kept."
     if job.state == "queued":
