@@ -31,13 +31,23 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class WorkerContext:
-    """What a worker's task gets."""
+    """What a worker's task gets.
+
+    Attributes:
+        engine: The database.
+        home: The data root.
+        job_id: The job.
+        attempt: Counts the workers that it has had.
+        progress: Told what happens; may ask to stop.
+        is_rescue: Whether enough of them were ended from outside: the task shall only keep what was reached.
+    """
 
     engine: sa.Engine
     home: DataRoot
     job_id: str
     attempt: int
     progress: JobProgress
+    is_rescue: bool = False
 
     @property
     def project_id(self) -> str:
