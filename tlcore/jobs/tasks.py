@@ -25,20 +25,40 @@ from tlcore.storage.requests import (
     SettingsRequest,
     SimpleHeadsRequest,
 )
-from tlcore.storage.runs import INFINITE_LOSS, get_run, write_summary
+from tlcore.storage.runs import (
+    INFINITE_LOSS,
+    Run,
+    RunSummary,
+    failed_twins,
+    get_run,
+    go_back_to_epoch,
+    write_summary,
+)
+from tlcore.training.checkpoint import CHECKPOINT_FILE, Checkpoint, Checkpoints, UnfitCheckpointError, say
 from tlcore.training.cross_validation import cross_validate
-from tlcore.training.run import search_learning_rate, train_classifier
+from tlcore.training.run import RunResult, search_learning_rate, train_classifier
 
 
 def train(context: WorkerContext) -> tuple[JobState, str]:
-    """Train what the run's row asks for and write its summary."""
-    if context.is_rescue:
-        return "stopped" if context.was_stopped else "failed", f"{context.reason} There is no model. Start again."
+    """Train what the run's row asks for and write its summary; go on where an earlier worker was ended."""
     run = get_run(context.engine, context.job_id)
     dataset = _dataset(context, run.version)
     directory = context.home.run_dir(run.id)
     launch_seconds = seconds_since_start()
-    result = train_classifier(dataset, run.config, directory, context.progress, context.home)
+    if not context.is_rescue:
+        _take_over(context, run)
+    checkpoints = Checkpoints(directory / CHECKPOINT_FILE, run.config, dataset)
+    if run.has_model and checkpoints.found is None:  # ended between its last two words
+        return ("finished", "") if run.job.stop_requested is None else ("stopped", "Stopped.")
+    if context.is_rescue and checkpoints.found is None:
+        state: JobState = "stopped" if context.was_stopped else "failed"
+        return state, f"{context.reason} No epoch was kept before that, so there is no model. Start the run again."
+    try:
+        result = _train(context, run, dataset, checkpoints)
+    except UnfitCheckpointError:
+        say("The checkpoint cannot be used: it belongs to another network. The training begins anew.")
+        checkpoints.remove()
+        result = _train(context, run, dataset, checkpoints)
     if result.timings is not None:
         # The next price tag is of use; without it the run is as good.
         with contextlib.suppress(StorageError):
@@ -47,7 +67,11 @@ def train(context: WorkerContext) -> tuple[JobState, str]:
         return "stopped", "Stopped before the first epoch was finished, so there is no model."
     with writing(context.engine) as connection:
         write_summary(connection, run.id, context.attempt, result.summary)
-    if result.stopped:
+    checkpoint = checkpoints.found
+    checkpoints.remove()
+    if context.is_rescue and checkpoint is not None and not result.diverged:
+        return _rescued(context, run, result.summary, checkpoint)
+    if result.stopped and not result.diverged:
         return "stopped", f"Stopped. The model is the one of epoch {result.summary.best_epoch}, the best so far."
     if result.diverged:
         return "finished", (
@@ -55,6 +79,55 @@ def train(context: WorkerContext) -> tuple[JobState, str]:
             f"{result.summary.best_epoch}, the best before that. Choose a smaller learning rate for the next run."
         )
     return "finished", ""
+
+
+def _train(context: WorkerContext, run: Run, dataset: Dataset, checkpoints: Checkpoints) -> RunResult:
+    """Train, or only keep what an earlier worker has left; with words for a disk that is full at the end."""
+    found = checkpoints.found
+    with writing(context.engine) as connection:
+        go_back_to_epoch(connection, run.id, context.attempt, () if found is None else found.curve)
+    if found is not None:
+        say(f"Going on after epoch {found.epochs}, with the checkpoint of an earlier worker.")
+    directory = context.home.run_dir(run.id)
+    try:
+        return train_classifier(
+            dataset,
+            run.config,
+            directory,
+            context.progress,
+            context.home,
+            checkpoints=checkpoints,
+            only_keep=context.is_rescue,
+        )
+    except StorageError as error:
+        kept = Checkpoints(directory / CHECKPOINT_FILE, run.config, dataset).found
+        if kept is None:
+            raise
+        raise StorageError(
+            f"{error} What was learned up to epoch {kept.epochs} is kept: when there is space, start a run with the "
+            "same settings, and it goes on from there."
+        ) from error
+
+
+def _take_over(context: WorkerContext, run: Run) -> None:
+    """Take the checkpoint of a run that failed with the same settings on the same pictures: the person tries again."""
+    own = context.home.run_dir(run.id) / CHECKPOINT_FILE
+    for run_id in failed_twins(context.engine, run):
+        if own.exists():
+            return
+        with contextlib.suppress(OSError):
+            own.parent.mkdir(parents=True, exist_ok=True)
+            (context.home.run_dir(run_id) / CHECKPOINT_FILE).replace(own)
+
+
+def _rescued(context: WorkerContext, run: Run, summary: RunSummary, checkpoint: Checkpoint) -> tuple[JobState, str]:
+    """Say what was kept of a run that was ended from outside."""
+    model = f"{context.reason} The model is the one of epoch {summary.best_epoch}"
+    nothing_left = checkpoint.present.ending == "complete" and len(checkpoint.phases) == len(run.config.phases)
+    if nothing_left and not context.was_stopped:
+        return "finished", f"{model}, the best one: all its training was done before that."
+    planned = sum(phase.training.epochs for phase in run.config.phases)
+    return "stopped", f"{model}, the best of {summary.epochs} out of {planned}."
 
 
 def search_rates(context: WorkerContext) -> None:

@@ -211,6 +211,40 @@ def write_metrics(
         connection.execute(sa.insert(metrics), rows)
 
 
+def go_back_to_epoch(
+    connection: sa.Connection, run_id: str, attempt: int, curve: Sequence[Mapping[str, float]]
+) -> None:
+    """Let a run's curves end with an epoch from which it goes on, as the worker of that attempt.
+
+    Points that were written after it go; those that were lost with the process come back.
+
+    Args:
+        connection: Of a transaction that writes.
+        run_id: The run.
+        attempt: Whose worker this is.
+        curve: The values at the end of each epoch so far; without any the curves become empty.
+    """
+    write_job(connection, run_id, attempt)
+    own = metrics.c.job_id == run_id
+    connection.execute(sa.delete(metrics).where(own, metrics.c.epoch > len(curve)))
+    if not curve:
+        connection.execute(sa.delete(metrics).where(own))
+    there = connection.execute(sa.select(metrics.c.epoch, metrics.c.name).where(own))
+    known = {(row.epoch, row.name) for row in there}
+    for epoch, values in enumerate(curve, start=1):
+        lost = {name: value for name, value in values.items() if (float(epoch), name) not in known}
+        if lost:
+            write_metrics(connection, run_id, attempt, float(epoch), lost)
+
+
+def failed_twins(engine: sa.Engine, run: Run) -> list[str]:
+    """Return the ids of runs that failed at the same task, newest first: same settings on the same pictures."""
+    query = sa.select(jobs.c.id).join(runs, runs.c.job_id == jobs.c.id).where(jobs.c.project_id == run.job.project_id)
+    same = query.where(jobs.c.state == "failed", runs.c.summary.is_(None), runs.c.version == run.version)
+    rows = read_rows(engine, same.where(runs.c.config == write_document(run.config)).order_by(runs.c.number.desc()))
+    return [str(row.id) for row in rows]
+
+
 def last_metric(engine: sa.Engine, run_id: str) -> int | None:
     """Return what changes whenever a point is added to a run's curves; `None` while there is none."""
     last: int | None = read_value(engine, sa.select(sa.func.max(metrics.c.id)).where(metrics.c.job_id == run_id))

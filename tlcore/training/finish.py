@@ -50,7 +50,7 @@ def finish_run(
         StorageError: If the disk is full.
     """
     started = time.monotonic()
-    progress = _Unstoppable(progress)
+    progress = unstoppable(progress)
     evaluation = evaluate(dataset, "test", classifier, features, progress)
     validation = evaluate(dataset, "validation", classifier, features, progress)
     asked = features.asked_of_training()
@@ -91,6 +91,11 @@ def _answers(
     found = features.plain(items, progress, "testing")
     probabilities = predict_features(classifier.suffix, found.table)
     return Evaluation(dataset.class_names, tuple(item.image for item in items), found.labels, probabilities)
+
+
+def unstoppable(progress: Progress) -> Progress:
+    """Return a progress for work that must be done, whatever the person has asked."""
+    return _Unstoppable(progress)
 
 
 class _Unstoppable:

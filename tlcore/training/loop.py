@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
 import keras
@@ -19,9 +19,10 @@ from tlcore.features.store import FeatureTable, LabelledFeatures
 from tlcore.progress import Progress, StopRequested
 from tlcore.storage.runs import INFINITE_LOSS
 from tlcore.training.batches import Batches, chunks
+from tlcore.training.checkpoint import Checkpoints, Ending, TrainingState
 from tlcore.training.rate_search import RateSearch
 from tlcore.training.schedules import learning_rate_at
-from tlcore.training.steps import Steps, build_optimizer, class_weights
+from tlcore.training.steps import Steps, assign, build_optimizer, class_weights
 from tlcore.training.stopwatch import Stopwatch, TrainingPace
 
 REPORT_SECONDS = 0.3
@@ -47,6 +48,7 @@ class TrainingResult:
         diverged: Whether it ended because the loss became infinite; the best epoch was before that.
         best_value: What chose the best epoch: its validation loss, or its training loss without validation.
         pace: How fast it was; `None` when it was too short to tell.
+        state: The same as a checkpoint has it, without arrays.
     """
 
     best_epoch: int
@@ -56,6 +58,7 @@ class TrainingResult:
     diverged: bool = False
     best_value: float = field(default=math.inf, compare=False)
     pace: TrainingPace | None = field(default=None, compare=False)
+    state: TrainingState | None = field(default=None, compare=False)
 
 
 def train_suffix(
@@ -65,6 +68,9 @@ def train_suffix(
     config: TrainingConfig,
     progress: Progress,
     best_value: float = math.inf,
+    *,
+    begun: TrainingState | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> TrainingResult:
     """Train the trainable part of a classifier and leave it with the weights of its best epoch.
 
@@ -77,31 +83,61 @@ def train_suffix(
         progress: Gets the curve: `loss`, `accuracy`, `val_loss`, `val_accuracy`.
         best_value: What an epoch must be better than, as `TrainingResult.best_value` of an earlier phase says;
             the suffix keeps the weights that it came with when none is.
+        begun: The same training after some of its epochs: it goes on from there, as if it had never ended.
+        checkpoints: Gets the state after epochs, so that a training whose process is ended can go on.
 
     Raises:
         RunError: If the loss became infinite before there was any epoch to keep.
+        UnfitCheckpointError: If `begun` belongs to another network.
     """
-    training = _Training(suffix, train, validation, config, progress, best_value)
-    stopped = diverged = False
+    training = _Training(suffix, train, validation, config, progress, best_value, begun)
+    ending: Ending = "complete"
     try:
-        for epoch in range(config.epochs):
-            training.run_epoch(epoch)
-            if training.best.is_long_ago(config.patience):
-                break
+        while training.best.epochs < config.epochs and not training.best.is_long_ago(config.patience):
+            training.run_epoch(training.best.epochs)
+            if checkpoints is not None:
+                checkpoints.after_epoch(training.num_bytes, training.state)
     except StopRequested:
-        stopped = True
+        ending = "stopped"
     except _InfiniteLossError as error:
         if math.isinf(training.best.value):
             raise RunError(
                 f"{INFINITE_LOSS} before the first epoch ended, so there is no model. "
                 "Choose a smaller learning rate, then start again."
             ) from error
-        diverged = True
-    best = training.best
-    best.restore()
-    accuracy = best.values.get("val_accuracy")
-    pace = training.stopwatch.pace()
-    return TrainingResult(best.epoch, best.epochs, accuracy, stopped, diverged, best.value, pace)
+        ending = "diverged"
+    training.best.restore()
+    state = training.ended(ending)
+    if checkpoints is not None and state.curve:
+        checkpoints.write(state)
+    return result_of(state, training.stopwatch.pace())
+
+
+def keep_best(suffix: keras.Model, state: TrainingState) -> TrainingResult:
+    """Give a suffix the weights of the best epoch of a training that goes on no more.
+
+    Raises:
+        UnfitCheckpointError: If the state belongs to another network.
+    """
+    if state.best_weights:
+        assign(suffix.weights, state.best_weights)
+    else:  # the last epoch is the best one
+        assign(suffix.variables, state.variables[: len(suffix.variables)])
+    return result_of(state)
+
+
+def result_of(state: TrainingState, pace: TrainingPace | None = None) -> TrainingResult:
+    """Return what a training has reached."""
+    return TrainingResult(
+        best_epoch=state.best_epoch,
+        epochs=len(state.curve),
+        validation_accuracy=state.best_values.get("val_accuracy"),
+        stopped=state.ending == "stopped",
+        diverged=state.ending == "diverged",
+        best_value=state.best_value,
+        pace=pace,
+        state=state.without_arrays(),
+    )
 
 
 def search_rates(
@@ -177,25 +213,48 @@ class _Training:
         config: TrainingConfig,
         progress: Progress,
         best_value: float,
+        begun: TrainingState | None,
     ) -> None:
         keras.utils.set_random_seed(config.seed)
         num_classes = suffix.output.shape[-1]
-        first = train(0)
+        self._first_epoch = 0 if begun is None else len(begun.curve)
+        first = train(min(self._first_epoch, config.epochs - 1))
         weights = class_weights(first.labels, num_classes) if config.balance == "weights" else np.ones(num_classes)
         self._steps = Steps(suffix, build_optimizer(config), weights, config.label_smoothing)
         self._config = config
         self._progress = progress
-        generator = np.random.default_rng(config.seed)
+        self._generator = np.random.default_rng(config.seed)
         self._train = train
-        self._batches = Batches(first, config.batch_size, generator, balanced=config.balance == "sampling")
+        self._batches = Batches(first, config.batch_size, self._generator, balanced=config.balance == "sampling")
         self._validation = None if validation is None else Batches(validation, _answers_at_once(suffix))
         self._reported = time.monotonic()
-        self.best = _Best(suffix, "loss" if validation is None else "val_loss", best_value)
+        if begun is not None:
+            self._steps.set_variables(begun.variables)
+            self._generator.bit_generator.state = begun.generator
+        self.best = _Best(suffix, "loss" if validation is None else "val_loss", best_value, begun)
         self.stopwatch = Stopwatch(config.batch_size, 0 if validation is None else len(validation.labels))
+
+    @property
+    def num_bytes(self) -> int:
+        """How large the arrays of a state are, about."""
+        return 4 * sum(int(np.prod(variable.shape)) for variable in self._steps.variables) + self.best.num_bytes
+
+    def state(self) -> TrainingState:
+        """Return the state after the last finished epoch; right between epochs only."""
+        # The other generators of Keras and TensorFlow are not asked for: layers draw from states among the variables.
+        return replace(
+            self.best.state(),
+            generator=self._generator.bit_generator.state,
+            variables=tuple(variable.numpy() for variable in self._steps.variables),
+        )
+
+    def ended(self, ending: Ending) -> TrainingState:
+        """Return the state of a training that goes on no more."""
+        return replace(self.best.state(always=True), ending=ending)
 
     def run_epoch(self, epoch: int) -> None:
         """Train on every record of an epoch, counted from 0, then look at the validation pictures."""
-        if epoch:
+        if epoch > self._first_epoch:
             self._batches.features = self._train(epoch)
         self._progress.phase("training", epoch, self._config.epochs)
         self.stopwatch.begin_epoch()
@@ -254,22 +313,39 @@ class _Averages:
 class _Best:
     """The best epoch so far and its weights; those from before the training as long as no epoch is better."""
 
-    def __init__(self, suffix: keras.Model, monitor: str, value: float) -> None:
+    def __init__(self, suffix: keras.Model, monitor: str, value: float, begun: TrainingState | None) -> None:
         self._variables = suffix.weights  # with the statistics of batch normalization, where it learns
         self._monitor = monitor
-        self._weights = self._present_weights()
+        self._weights: Sequence[NDArray[np.generic]] = self._present_weights()
+        self._curve: list[Mapping[str, float]] = []
         self.value = value
         self.epoch = 0
-        self.epochs = 0
-        self.values: dict[str, float] = {}
+        if begun is not None:
+            self._curve, self.value, self.epoch = list(begun.curve), begun.best_value, begun.best_epoch
+            self._weights = begun.best_weights or self._weights
+
+    @property
+    def epochs(self) -> int:
+        """Epochs that are finished."""
+        return len(self._curve)
+
+    @property
+    def num_bytes(self) -> int:
+        """How large its weights are."""
+        return sum(weights.nbytes for weights in self._weights)
+
+    def state(self, *, always: bool = False) -> TrainingState:
+        """Return the curve and the best epoch; its weights `always`, or where they are not the present ones."""
+        weights = tuple(self._weights) if always or self.epoch < self.epochs else ()
+        return TrainingState(tuple(self._curve), self.epoch, self.value, best_weights=weights)
 
     def compare(self, epoch: int, values: dict[str, float]) -> None:
         """Remember an epoch, counted from 1, when it is the best one."""
         if not math.isfinite(values[self._monitor]):
             raise _InfiniteLossError
-        self.epochs = epoch
+        self._curve.append(values)
         if values[self._monitor] < self.value:
-            self.value, self.epoch, self.values = values[self._monitor], epoch, values
+            self.value, self.epoch = values[self._monitor], epoch
             self._weights = self._present_weights()
 
     def _present_weights(self) -> list[NDArray[np.float32]]:

@@ -21,6 +21,7 @@ from tlcore.model.cut import ModelPlan, plan_model
 from tlcore.progress import Phase, Progress, StopRequested, background, wait_for
 from tlcore.results.evaluation import Evaluation
 from tlcore.storage.runs import RunSummary
+from tlcore.training.checkpoint import Checkpoints, TrainingState
 from tlcore.training.rate_search import RateSearch
 from tlcore.training.split_features import SplitFeatures
 from tlcore.training.stopwatch import RunTimings, TrainingPace
@@ -48,7 +49,14 @@ class RunResult:
 
 
 def train_classifier(
-    dataset: Dataset, config: RunConfig, run_dir: Path, progress: Progress, home: DataRoot
+    dataset: Dataset,
+    config: RunConfig,
+    run_dir: Path,
+    progress: Progress,
+    home: DataRoot,
+    *,
+    checkpoints: Checkpoints | None = None,
+    only_keep: bool = False,
 ) -> RunResult:
     """Train a classifier and leave its files in `run_dir`.
 
@@ -60,33 +68,52 @@ def train_classifier(
         run_dir: Where model, labels, evaluation and the compiled suffix go.
         progress: Told what happens; may ask to stop.
         home: The data root.
+        checkpoints: Where the run leaves what it needs to go on, should its process be ended, and finds what an earlier
+            process has left. It goes on from there as if it had never ended.
+        only_keep: Train no more; make the best epoch of the checkpoint that was found a model.
 
     Raises:
         DatasetError: If the data set allows no training.
         WeightsError: If the backbone's weights are not on this computer.
         RunError: If the phases contradict each other, or the loss became infinite before the first epoch ended.
+        UnfitCheckpointError: If the checkpoint that was found belongs to another network.
         StorageError: If the disk is full.
     """
     started = time.monotonic()
     check_phases(config)
+    found = None if checkpoints is None else checkpoints.found
+    if only_keep and found is None:
+        return RunResult(None, stopped=True)
+    stopped = only_keep
     try:
         progress.phase("preparing")
     except StopRequested:
-        return RunResult(None, stopped=True)
-    run = _TrainingRun(dataset, config, progress, home)
+        if found is None:
+            return RunResult(None, stopped=True)
+        stopped = True
+    run = _TrainingRun(dataset, config, progress, home, checkpoints)
     prepare_seconds = time.monotonic() - started
+    result = None
     try:
-        result = run.train()
+        if not stopped:
+            result = run.train()
     except StopRequested:
-        return RunResult(None, stopped=True, timings=run.timings(prepare_seconds))
+        if found is None:
+            return RunResult(None, stopped=True, timings=run.timings(prepare_seconds))
+    if result is None:  # what was reached before is kept
+        result = replace(run.keep_best(), stopped=True)
     if not result.best_epoch:
         return RunResult(None, stopped=True, timings=run.timings(prepare_seconds, result.pace))
     trained = time.monotonic()
     from tlcore.training.finish import finish_run
 
     summary = finish_run(dataset, run.plan, run.classifier, run.features, result, run_dir, progress)
-    summary = replace(summary, seconds=time.monotonic() - started)
-    return RunResult(summary, result.stopped, result.diverged, run.timings(prepare_seconds, result.pace, trained))
+    seconds = time.monotonic() - started
+    if found is not None and checkpoints is not None:  # such a run took other parts, which say nothing about the next
+        summary = replace(summary, seconds=seconds + checkpoints.seconds_before)
+        return RunResult(summary, result.stopped, result.diverged)
+    timings = run.timings(prepare_seconds, result.pace, trained)
+    return RunResult(replace(summary, seconds=seconds), result.stopped, result.diverged, timings)
 
 
 def search_learning_rate(dataset: Dataset, config: RunConfig, progress: Progress, home: DataRoot) -> RateSearch:
@@ -145,13 +172,21 @@ class _TrainingRun:
 
     classifier: Classifier
 
-    def __init__(self, dataset: Dataset, config: RunConfig, progress: Progress, home: DataRoot) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        config: RunConfig,
+        progress: Progress,
+        home: DataRoot,
+        checkpoints: Checkpoints | None = None,
+    ) -> None:
         configure_tensorflow()
         check_trainable(dataset)
         self._dataset = dataset
         self._first, *self._later = config.phases
         self._progress = progress
         self._home = home
+        self._checkpoints = checkpoints
         self._startup: tuple[float, float] | None = None
         self._imported = False
         self._first_passes: tuple[FeaturePass, ...] | None = None
@@ -165,21 +200,65 @@ class _TrainingRun:
 
     def train(self) -> TrainingResult:
         """Train the head or from the freeze line on, then go on with a thawed backbone when that was chosen."""
-        validation = self._make_ready()
+        found = None if self._checkpoints is None else self._checkpoints.found
+        if found is None:
+            result = self._train_first(None)
+        elif found.present.ending:
+            result = self.keep_best()
+        elif len(found.phases) == 1:
+            result = self._train_first(found.present)
+        else:
+            from tlcore.training.loop import result_of
+
+            self.classifier = self._build_classifier()
+            result = self._go_on(self._later[0], result_of(found.phases[0]), found.present)
+        for config in self._later[len(found.phases) - 1 if found else 0 :]:
+            if not result.stopped and not result.diverged:
+                result = self._go_on_or_stop(config, result)
+        return result
+
+    def keep_best(self) -> TrainingResult:
+        """Give the model the weights of the best epoch of the checkpoint that was found; a wish to stop waits.
+
+        Raises:
+            ValueError: If none was found.
+        """
+        found = None if self._checkpoints is None else self._checkpoints.found
+        if found is None:
+            raise ValueError("`checkpoints` must have found one. Received: none")
+        from tlcore.model.classifier import cut_model
+        from tlcore.training.finish import unstoppable
+        from tlcore.training.loop import keep_best, result_of
+
+        self._use(self._first)
+        self.classifier = self._build_classifier()
+        for config in self._later[: len(found.phases) - 1]:
+            self._use(config)
+            self.classifier = cut_model(self.classifier.model, self.plan)
+        ensure_compiled(self.plan, unstoppable(self._progress), self._home)
+        result = keep_best(self.classifier.suffix, found.present)
+        for phase in reversed(found.phases[:-1]):
+            result = _joined(result_of(phase), result)
+        return result
+
+    def _train_first(self, begun: TrainingState | None) -> TrainingResult:
+        """Train the first phase, from its beginning or from a checkpoint on."""
+        epoch = 0 if begun is None else min(len(begun.curve), self._first.training.epochs - 1)
+        validation = self._make_ready(epoch)
         from tlcore.training.loop import train_suffix
 
         training = self._first.training
-        result = train_suffix(
+        if self._checkpoints is not None:
+            self._checkpoints.begin_phase(())
+        return train_suffix(
             self.classifier.suffix,
             lambda epoch: self.features.views(epoch, training, self._progress),
             validation,
             training,
             self._progress,
+            begun=begun,
+            checkpoints=self._checkpoints,
         )
-        for config in self._later:
-            if not result.stopped and not result.diverged:
-                result = self._go_on_or_stop(config, result)
-        return result
 
     def search_rates(self) -> RateSearch:
         """Try learning rates on the features of the first epoch."""
@@ -190,14 +269,14 @@ class _TrainingRun:
         features = self.features.views(0, training, self._progress)
         return search_rates(self.classifier.suffix, features, training, self._progress)
 
-    def _make_ready(self) -> LabelledFeatures | None:
-        """Compute what the first epoch needs while Keras gets ready; return the validation features."""
+    def _make_ready(self, epoch: int = 0) -> LabelledFeatures | None:
+        """Compute what an epoch needs while Keras gets ready; return the validation features."""
         ensure_compiled(self.plan, self._progress, self._home)
         # When the prefix was compiled for this run, TensorFlow is here already.
         self._imported = "keras" not in sys.modules
         with background() as pool:
             classifier = pool.submit(self._build_classifier)
-            self.features.views(0, self._first.training, self._progress)
+            self.features.views(epoch, self._first.training, self._progress)
             validation = self._validation()
             self.classifier = wait_for(classifier, self._progress, "loading")
         return validation
@@ -218,8 +297,14 @@ class _TrainingRun:
             self.classifier = cut_model(self.classifier.model, plan)
             return replace(before, stopped=True)
 
-    def _go_on(self, config: RunConfig, before: TrainingResult) -> TrainingResult:
-        """Thaw blocks and train on from the best epoch so far, which is kept if nothing better comes."""
+    def _go_on(self, config: RunConfig, before: TrainingResult, begun: TrainingState | None = None) -> TrainingResult:
+        """Thaw blocks and train on from the best epoch so far, which is kept if nothing better comes.
+
+        Args:
+            config: The phase.
+            before: What the phase before it reached.
+            begun: This phase after some of its epochs, from a checkpoint.
+        """
         from tlcore.model.classifier import cut_model
         from tlcore.training.loop import train_suffix
 
@@ -227,6 +312,8 @@ class _TrainingRun:
         self._use(config)
         ensure_compiled(self.plan, self._progress, self._home)
         self.classifier = cut_model(self.classifier.model, self.plan)
+        if self._checkpoints is not None:
+            self._checkpoints.begin_phase([] if before.state is None else [before.state])
         result = train_suffix(
             self.classifier.suffix,
             lambda epoch: self.features.views(before.epochs + epoch, config.training, self._progress),
@@ -234,11 +321,10 @@ class _TrainingRun:
             config.training,
             _LaterPhase(self._progress, before.epochs),
             before.best_value,
+            begun=begun,
+            checkpoints=self._checkpoints,
         )
-        epochs = before.epochs + result.epochs
-        if not result.best_epoch:
-            return replace(before, epochs=epochs, stopped=result.stopped, diverged=result.diverged)
-        return replace(result, best_epoch=before.epochs + result.best_epoch, epochs=epochs, pace=before.pace)
+        return _joined(before, result)
 
     def timings(
         self, prepare_seconds: float, pace: TrainingPace | None = None, trained: float | None = None
@@ -269,6 +355,14 @@ class _TrainingRun:
         classifier = build_classifier(self.plan, self._dataset.num_classes, self._home, seed=seed)
         self._startup = (started, time.monotonic())
         return classifier
+
+
+def _joined(before: TrainingResult, result: TrainingResult) -> TrainingResult:
+    """Return what two phases have reached together, with their epochs counted through."""
+    epochs = before.epochs + result.epochs
+    if not result.best_epoch:
+        return replace(before, epochs=epochs, stopped=result.stopped, diverged=result.diverged)
+    return replace(result, best_epoch=before.epochs + result.best_epoch, epochs=epochs, pace=before.pace)
 
 
 class _LaterPhase:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -10,6 +10,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tlcore.config import TrainingConfig
+from tlcore.training.checkpoint import UnfitCheckpointError
 
 
 def build_optimizer(config: TrainingConfig) -> keras.optimizers.Optimizer:
@@ -33,6 +34,18 @@ def class_weights(labels: NDArray[np.int64], num_classes: int) -> NDArray[np.flo
     counts = np.bincount(labels, minlength=num_classes)
     weights = len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))
     return np.where(counts > 0, weights, 0.0)
+
+
+def assign(variables: Sequence[keras.Variable], values: Sequence[NDArray[np.generic]]) -> None:
+    """Give variables the values that a checkpoint has for them.
+
+    Raises:
+        UnfitCheckpointError: If they are of another number or shape.
+    """
+    if [tuple(variable.shape) for variable in variables] != [value.shape for value in values]:
+        raise UnfitCheckpointError("The checkpoint of this run belongs to another network. Start the run again.")
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
 
 
 class Steps:
@@ -64,6 +77,20 @@ class Steps:
         optimizer.build(suffix.trainable_variables)
         self.learn = tf.function(self._learn, reduce_retracing=True)
         self.answer = tf.function(self._answer, reduce_retracing=True)
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """All that steps change: the suffix with the random states of its layers, then the optimizer."""
+        return [*self._suffix.variables, *self._optimizer.variables]
+
+    def set_variables(self, values: Sequence[NDArray[np.generic]]) -> None:
+        """Go on from other values of `variables`.
+
+        Raises:
+            UnfitCheckpointError: If they are not of this network and optimizer.
+        """
+        assign(self.variables, values)
+        self._learning_rate = float(self._optimizer.learning_rate.numpy())
 
     def set_learning_rate(self, rate: float) -> None:
         """Take steps of another size from now on."""
