@@ -24,11 +24,14 @@ def start(arguments: "list[str]") -> int:
     parser = argparse.ArgumentParser(
         prog="app.py",
         description="Prepare Transfer Lab and open it in the browser.",
-        epilog="Other options go to Streamlit, such as --server.address 0.0.0.0 for a whole classroom.",
+        epilog="Other options go to Streamlit, such as --server.address 0.0.0.0 for a network without encryption.",
         allow_abbrev=False,
     )
     parser.add_argument("--port", type=int, help="port of the web server (default: 8501, or the next free one)")
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
+    parser.add_argument(
+        "--host", metavar="NAME", action="append", default=[], help="a name or address more by which others call it"
+    )
     parser.add_argument("--backup", metavar="FILE", help="save all projects in one file, also while the app runs")
     parser.add_argument("--restore", metavar="FILE", help="bring back what such a file holds, and do not start")
     parser.add_argument("--installed", action="store_true", help="use the environment of this Python as it is")
@@ -41,6 +44,8 @@ def start(arguments: "list[str]") -> int:
             command = [python, "-m", "tlcore.backup", action, str(Path(file).resolve())]
             return subprocess.run(command, env=variables, cwd=str(ROOT)).returncode
     os.chdir(str(settings_folder()))
+    if options.host:
+        variables["TRANSFER_LAB_HOSTS"] = " ".join([variables.get("TRANSFER_LAB_HOSTS", ""), *options.host]).strip()
     if "--server.address" in {name.split("=")[0] for name in rest}:
         # Others will watch too: one core stays free for the pages, or they would wait for every training.
         variables.setdefault("TRANSFER_LAB_THREADS", str(max(1, (os.cpu_count() or 1) - 1)))
@@ -80,10 +85,6 @@ def server_command(python: str, port: "int | None", no_browser: bool, rest: "lis
         command += ["--server.port", str(port)]
     if no_browser:
         command += ["--server.headless", "true"]
-    asked = {name.split("=")[0] for name in rest}
-    if "--server.address" in asked and "--server.allowedHosts" not in asked:
-        # Whoever opens the app to a network cannot know the names by which the others call this machine.
-        command += ["--server.allowedHosts", "*"]
     return command + rest
 
 

@@ -21,7 +21,11 @@ def request(
     query: bytes = b"",
     goes_away: bool = False,
 ) -> tuple[int, Headers, bytes]:
-    """Send one request and return status, headers and body of the answer; or go away before it comes."""
+    """Send one request and return status, headers and body of the answer; or go away before it comes.
+
+    As every browser does, it says whom it calls: `localhost`, unless the headers say another one.
+    """
+    called = [] if any(name == b"host" for name, _ in headers) else [(b"host", b"localhost:8501")]
     sent: list[Message] = []
     told: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
     if goes_away:
@@ -39,7 +43,7 @@ def request(
         "path": path,
         "raw_path": path.encode(),
         "query_string": query,
-        "headers": list(headers),
+        "headers": [*called, *headers],
         "scheme": scheme,
         "server": ("testserver", 80),
     }

@@ -10,11 +10,12 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
 
+from tests.watched_streamlit import OUTGOING_VARIABLE
 from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot
 from tlcore.jobs.processes import ROOT_DIR
 
@@ -26,18 +27,24 @@ PROBE = "/made-of"
 
 LOG_TAIL = 8000
 """So many characters of a server's log are told beside a failed test: its last tracebacks."""
-
+OUTGOING = "outgoing.txt"
 START_SECONDS = 90
 PREPARE_SECONDS = 300
 JOB_MODULES = "tlcore.jobs."
 
 
 class AppServer:
-    """`streamlit run app.py` on a free port of this machine, or the app with what a test adds to it."""
+    """`streamlit run app.py` on a free port of this machine, or the app with what a test adds to it.
 
-    def __init__(self, home: DataRoot, script: str = "app.py") -> None:
+    Attributes:
+        home: Its data root.
+        options: Options of Streamlit.
+    """
+
+    def __init__(self, home: DataRoot, script: str = "app.py", options: Sequence[str] = ()) -> None:
         self.home = home
         self.script = script
+        self.options = options
         self.port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -62,15 +69,21 @@ class AppServer:
         """The end of the log, where the traceback stands of an error that a page only names."""
         return self.log[-LOG_TAIL:]
 
+    @property
+    def outgoing(self) -> list[str]:
+        """Which other machines the servers of this data root have called so far."""
+        path = self.home.path / OUTGOING
+        return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
     def start(self) -> None:
         """Start the server and wait until it is well."""
         self.home.path.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "streamlit", "run", self.script, "--server.headless", "true"]
+        command = [sys.executable, "-m", "tests.watched_streamlit", "run", self.script, "--server.headless", "true"]
         with (self.home.path / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [*command, "--server.port", str(self.port)],
+                [*command, "--server.port", str(self.port), *self.options],
                 cwd=ROOT_DIR,
-                env=_environment(self.home),
+                env={**_environment(self.home), OUTGOING_VARIABLE: str(self.home.path / OUTGOING)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -102,11 +115,13 @@ class AppServer:
 
 
 @contextlib.contextmanager
-def serving(home: DataRoot, script: str = "app.py", *, prepared: DataRoot | None = None) -> Iterator[AppServer]:
+def serving(
+    home: DataRoot, script: str = "app.py", *, prepared: DataRoot | None = None, options: Sequence[str] = ()
+) -> Iterator[AppServer]:
     """Serve a data root, with the backbone that another one has ready if that is given, and clean up afterwards."""
     if prepared is not None:
         shutil.copytree(prepared.compiled_dir, home.compiled_dir)
-    server = AppServer(home, script)
+    server = AppServer(home, script, options)
     try:
         server.start()
         yield server

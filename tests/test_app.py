@@ -1,11 +1,13 @@
 """The start of the app: what is handed to Streamlit, and that Streamlit finds the app in `app.py`."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from streamlit.web.server.app_discovery import discover_asgi_app
 
 import app
+from tlcore.network import HOSTS_VARIABLE
 
 SERVE = ["python", "-m", "streamlit", "run", str(app.ROOT / "app.py")]
 
@@ -25,11 +27,29 @@ def test_port_browser_and_other_options_reach_streamlit() -> None:
     assert command == [*SERVE, "--server.port", "8599", "--server.headless", "true", "--logger.level=debug"]
 
 
-@pytest.mark.parametrize("asked", [["--server.address", "0.0.0.0"], ["--server.address=0.0.0.0"]])
-def test_a_start_for_a_whole_network_accepts_its_names(asked: list[str]) -> None:
-    assert app.server_command("python", None, False, asked) == [*SERVE, "--server.allowedHosts", "*", *asked]
-
-
-def test_names_that_a_person_chose_are_kept() -> None:
-    asked = ["--server.address=0.0.0.0", "--server.allowedHosts", "lab.local"]
+@pytest.mark.parametrize(
+    "asked", [["--server.address", "0.0.0.0"], ["--server.address=0.0.0.0", "--server.allowedHosts", "lab.local"]]
+)
+def test_a_start_for_a_whole_network_keeps_the_check_of_names(asked: list[str]) -> None:
     assert app.server_command("python", None, False, asked) == [*SERVE, *asked]
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], dict[str, str]]]:
+    """What the start would turn into, with its variables; nothing is made or served."""
+    into: list[tuple[list[str], dict[str, str]]] = []
+    monkeypatch.setattr(app.os, "execve", lambda _python, command, variables: into.append((command, variables)))
+    monkeypatch.setattr(app.os, "chdir", lambda _folder: None)
+    monkeypatch.setattr(app.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=0, stdout="made.pem\n"))
+    monkeypatch.setattr(app.sys, "platform", "linux")
+    monkeypatch.delenv(HOSTS_VARIABLE, raising=False)
+    return into
+
+
+def test_names_that_a_teacher_adds_reach_the_server(
+    started: list[tuple[list[str], dict[str, str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app.start(["--installed", "--host", "lab.local", "--host", "10.0.0.7"])
+    monkeypatch.setenv(HOSTS_VARIABLE, "other.local")
+    app.start(["--installed", "--host", "lab.local"])
+    assert [variables[HOSTS_VARIABLE] for _, variables in started] == ["lab.local 10.0.0.7", "other.local lab.local"]

@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from pages.components import state
 from pages.server import private_asyncio
-from pages.server.asgi import USER_COOKIE, is_user, middleware
+from pages.server.asgi import USER_COOKIE, content_policy, is_user, middleware
 from tests.asgi_request import request
 from tests.page_tests import ROOT_DIR
 from tlcore.errors import NotFoundError
@@ -85,6 +85,22 @@ def test_every_answer_carries_safe_headers(path: str) -> None:
     assert headers["x-content-type-options"] == "nosniff"
     assert "camera=(self)" in headers["permissions-policy"]
     assert headers["referrer-policy"] == "same-origin"
+    assert headers["x-frame-options"] == "SAMEORIGIN"
+    assert headers["cross-origin-resource-policy"] == "same-origin"
+
+
+def test_a_page_may_load_from_and_talk_to_this_server_alone() -> None:
+    rules = dict(rule.split(" ", 1) for rule in ask("/page")["content-security-policy"].split("; "))
+    assert rules["frame-ancestors"] == rules["default-src"] == "'self'"
+    assert rules["object-src"] == "'none'"
+    assert "'unsafe-" not in rules["script-src"]
+    places = {place for sources in rules.values() for place in sources.split() if not place.startswith("'")}
+    assert places <= {"data:", "blob:", "ws://localhost:8501", "wss://localhost:8501"}
+
+
+def test_no_host_can_write_into_the_rules() -> None:
+    rules = ask("/page", [(b"host", b"localhost; script-src *")])["content-security-policy"]
+    assert rules == content_policy("")
 
 
 def test_small_answers_do_not_wait_for_more() -> None:

@@ -18,6 +18,37 @@ def test_a_text_that_acts_as_a_formula_is_defused(text: str) -> None:
     assert defused(text) == f"'{text}"
 
 
+@pytest.mark.parametrize(
+    ("text", "safe"),
+    [
+        ("\nx", "'\nx"),
+        ("\n=x", "'\n'=x"),
+        ("cat;=1+1", "cat;'=1+1"),
+        ("cat; =1+1;@x", "cat;' =1+1;'@x"),
+        ('cat;"=1+1"', 'cat;\'"=1+1"'),
+        ("cat\t-1", "cat\t'-1"),
+        ("cat|+1", "cat|'+1"),
+        ("two\r\n=1", "two\r\n'=1"),
+        ("\uff1d1", "'\uff1d1"),
+        ("cat;\uff0b1", "cat;'\uff0b1"),
+        ("\uff0d1", "'\uff0d1"),
+        ("\uff20x", "'\uff20x"),
+        ("\ufeff=1", "'\ufeff=1"),
+        ('"=1', "'\"=1"),
+        ("\u22121", "'\u22121"),
+    ],
+)
+def test_what_some_program_may_take_for_a_formula_is_defused_where_it_begins(text: str, safe: str) -> None:
+    assert defused(text) == safe
+
+
+@pytest.mark.parametrize(
+    "text", ["a-b", "a=b", "mail@school.example", "1;2", "a; b", "cat (1)", "", "'=x", "a;'=x", " x"]
+)
+def test_a_harmless_text_stays_as_it_is(text: str) -> None:
+    assert defused(text) == text
+
+
 def test_the_table_has_one_line_per_picture_and_refused_ones_their_reason() -> None:
     text = prediction_csv(
         ["=cat", "dog"], [Answer("a.png", probabilities=(0.25, 0.75)), Answer("-b.png", reason="It is empty.")]

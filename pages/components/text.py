@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from tlcore.settings.words import count as count
 
 _MARKDOWN = re.compile(r"([!-/:-@\[-`{-~])")
-_LINK = re.compile(r"(?i)(?<=http)(?=s?:)|(?<=www)(?=\.)")
+_LINK = re.compile(r"(?i)(?<=http)(?=s?:)|(?<=www)(?=\.)|(?=@)")
 _WORD_JOINER = "\u2060"
 
 
@@ -19,7 +19,7 @@ def label(text: str) -> str:
 
     A class called `![x](http://...)` would load a picture from elsewhere, in a button as much as in
     a heading. Every punctuation mark is escaped, invisible and direction-changing characters
-    become a visible replacement, and bare addresses are broken so that they do not become links.
+    become a visible replacement, and addresses of pages and of mail are broken so that they do not become links.
     """
     return _MARKDOWN.sub(r"\\\1", _LINK.sub(_WORD_JOINER, plain(text)))
 

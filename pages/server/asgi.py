@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import importlib
 import pkgutil
 import re
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -17,9 +21,11 @@ from starlette.middleware import Middleware
 from starlette.requests import cookie_parser
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from streamlit import file_util
 
 import pages.components
 from pages.server import private_asyncio, private_streamlit
+from pages.server.door import Door, Hosts, said_addresses
 from pages.server.downloads import answers_route, download_route
 from pages.server.frontend_files import FrontendFiles
 from pages.server.plotly_script import plotly_route
@@ -27,6 +33,7 @@ from pages.server.thumbnails import thumbnail_route
 from pages.server.uploads import upload_routes
 from tlcore.home import DataRoot
 from tlcore.jobs.control import ensure_runner
+from tlcore.network import host_of
 from tlcore.storage.database import open_database
 from tlcore.storage.jobs import ACTIVE_STATES, list_jobs
 from tlcore.storage.staging import remove_abandoned
@@ -70,9 +77,9 @@ class UserCookie:
 
 
 class SafeHeaders:
-    """Tell browsers to trust declared types only, to keep addresses to themselves, and who may use the camera.
+    """Tell browsers what pages may load and do, who may show them, and to keep addresses, which hold project ids.
 
-    Addresses hold project ids. The camera is lent to this app's own pages only.
+    The camera is lent to this app's own pages only.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -84,12 +91,52 @@ class SafeHeaders:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
+                headers.setdefault("Content-Security-Policy", content_policy(Headers(scope=scope).get("host", "")))
                 headers.setdefault("X-Content-Type-Options", "nosniff")
+                headers.setdefault("X-Frame-Options", "SAMEORIGIN")
+                headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
                 headers.setdefault("Referrer-Policy", "same-origin")
                 headers.setdefault("Permissions-Policy", "camera=(self), microphone=(), geolocation=()")
             await send(message)
 
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+
+
+@lru_cache(maxsize=64)
+def content_policy(host: str) -> str:
+    """Return what a page may load and whom it may talk to: nobody but this server.
+
+    Args:
+        host: What the browser calls this server. Older Safaris do not count WebSockets as the page's own otherwise.
+    """
+    sockets = f" ws://{host} wss://{host}" if host_of(host) else ""
+    rules = {
+        "default-src": "'self'",
+        # Components of ours come as blobs.
+        "script-src": " ".join(["'self' blob:", *inline_scripts()]),
+        "style-src": "'self' 'unsafe-inline'",  # Streamlit and Plotly make their styles as they go
+        "img-src": "'self' data: blob:",
+        "font-src": "'self' data:",
+        "media-src": "'self' data: blob:",
+        "connect-src": f"'self' data: blob:{sockets}",
+        "worker-src": "'self' blob:",
+        "frame-src": "'self'",
+        "frame-ancestors": "'self'",
+        "object-src": "'none'",
+        "base-uri": "'self'",
+        "form-action": "'self'",
+    }
+    return "; ".join(f"{name} {sources}" for name, sources in rules.items())
+
+
+@lru_cache(maxsize=1)
+def inline_scripts() -> tuple[str, ...]:
+    """Return the hashes of the scripts that stand in Streamlit's page itself."""
+    page = Path(file_util.get_static_dir(), "index.html").read_text(encoding="utf-8")
+    scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    return tuple(
+        f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts
+    )
 
 
 def is_user(value: str) -> bool:
@@ -118,7 +165,9 @@ def routes() -> Sequence[BaseRoute]:
 
 def middleware() -> Sequence[Middleware]:
     """Return what every request passes through, outermost first."""
-    return [Middleware(SafeHeaders), Middleware(UserCookie), Middleware(FrontendFiles)]
+    # The hosts of now: once the server runs, Streamlit itself answers by every name.
+    door = Middleware(Door, Hosts.configured())
+    return [Middleware(SafeHeaders), door, Middleware(UserCookie), Middleware(FrontendFiles)]
 
 
 def warm_up() -> None:
@@ -129,6 +178,22 @@ def warm_up() -> None:
     for module in pkgutil.walk_packages(pages.components.__path__, "pages.components."):
         importlib.import_module(module.name)
     Image.preinit()  # Pillow would look for its file formats at the first picture
+
+
+def welcome() -> str:
+    """Return what a person reads when the app has started: where it is, and who may call it what."""
+    here, *others = said_addresses()
+    lines = ["", f"  Transfer Lab is open: {here}"]
+    if others:
+        lines += ["  On the other computers, tablets and telephones:", *(f"    {address}" for address in others)]
+        lines += ["  By another name or address: start it with --host NAME."]
+    if Hosts.configured().are_all:
+        lines += [
+            "  It answers by whatever name it is called, so a foreign website can take its place in the browsers of "
+            "your class.",
+            "  Name the right ones instead: --host NAME.",
+        ]
+    return "\n".join([*lines, "  Ctrl+C stops it.", ""])
 
 
 @asynccontextmanager
@@ -143,4 +208,6 @@ async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any] | None]:
         ensure_runner(home)
     remove_abandoned(engine, home)
     engine.dispose()
+    print(welcome(), flush=True)
+    private_streamlit.leave_hosts_to_the_door()
     yield None

@@ -5,6 +5,7 @@
 | `MemoryMediaFileStorage` replaced | pictures of an interrupted run would be gone for the browser | `check` at start |
 | `ForwardMsgQueue` replaced | charts of a fragment vanish when it runs right after the page | `check` at start |
 | `uploaded_file_mgr.remove_file` | uploads stay in memory until the session ends | `check` at start |
+| `config.set_option("server.allowedHosts")` | addresses change while the app runs; `Door` decides | a browser test |
 
 `check` is asked when the server starts, so that a newer Streamlit that takes another way is noticed at once and not by
 a person whose pictures are broken. A test asks a running server the same about its sessions.
@@ -18,6 +19,7 @@ from collections.abc import Iterable
 from inspect import isfunction, signature
 from typing import Any
 
+from streamlit import config
 from streamlit.runtime import Runtime, app_session, get_instance, memory_media_file_storage
 from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 from streamlit.runtime.media_file_storage import MediaFileKind
@@ -130,6 +132,11 @@ def _overrides(ours: type) -> bool:
         for name, method in vars(ours).items()
         if isfunction(method)
     )
+
+
+def leave_hosts_to_the_door() -> None:
+    """Let Streamlit answer by every name: `Door` stands before it and knows this machine's addresses of this moment."""
+    config.set_option("server.allowedHosts", ["*"])
 
 
 def check() -> None:

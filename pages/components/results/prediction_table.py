@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,14 +17,34 @@ if TYPE_CHECKING:
 
 STRANGE = "Like none of your classes"
 """The head of the column, on the page and in the file."""
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-"""A spreadsheet program takes a text that begins like this for a formula and runs it."""
+
+_WIDE_SIGNS = frozenset("＝＋－＠﹦﹢﹣﹫")
+_BEGINNING = r"""[\s\x00-\x1f\xa0\ufeff\u200b-\u200f\u2060"]*"""
+"""What programs skip, or take for a quote, before they look whether a cell is a formula."""
+
+_ENDS = r";\t|\r\n\v\f\x85\u2028\u2029"
+"""What some programs take for the end of a cell or a line."""
+
+_FORMULA = re.compile(
+    # A space alone is harmless; a tab or an end of line at the beginning makes some programs look at what comes next.
+    rf"^(?=[\t\r\n]|{_BEGINNING}[=+\-@\u2212])"
+    # Where commas are decimal marks, programs cut lines at semicolons.
+    rf"|(?<=[{_ENDS}])(?![{_ENDS}])(?={_BEGINNING}[=+\-@\u2212])"
+)
 
 
 def defused(text: str) -> str:
-    """Return a text that a spreadsheet program shows instead of running it; an apostrophe in front does that."""
-    risky = text.startswith(FORMULA_STARTS) or text.strip(" \xa0").startswith(FORMULA_STARTS)
-    return f"'{text}" if risky else text
+    """Return a text that a spreadsheet program shows instead of running it.
+
+    An apostrophe stands before every place where a program may see the beginning of a formula: at the beginning, and
+    after what some programs take for the end of a cell. Full-width signs, as Japanese and Chinese keyboards write them,
+    count as their usual forms.
+    """
+    # As long as the text, so that places are the same: a sign that has no usual form of one letter is none of those.
+    usual = "".join(unicodedata.normalize("NFKC", letter) if letter in _WIDE_SIGNS else letter for letter in text)
+    places = dict.fromkeys(found.start() for found in _FORMULA.finditer(usual))
+    parts = [text[start:end] for start, end in zip([0, *places], [*places, len(text)], strict=True)]
+    return "'".join(parts)
 
 
 @dataclass(frozen=True, slots=True)
