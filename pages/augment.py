@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from pages.components.errors import show_error
 from pages.components.forms import SettingsForm, options, show_stored
 from pages.components.frame import next_step, open_page
+from pages.components.settings_conflict import draw_conflict
+from pages.components.shown_settings import look_at_settings
 from pages.components.state import Context, read_context
 from pages.components.text import label
 from tlcore.config import RunConfig
 from tlcore.dataset import Item
-from tlcore.errors import NotFoundError, TransferLabError
+from tlcore.errors import TransferLabError
 from tlcore.images.views import ViewRequest, square_pixels, view_pixels
 from tlcore.settings.augmentation_controls import CONTROLS, PRESET_SPECS, AugmentationSpec
 from tlcore.settings.words import CHOICES
@@ -191,9 +193,11 @@ def bank_sentence(config: RunConfig, pictures: int) -> str:
 def draw_playground(context: Context) -> None:
     """Pictures and controls; only this part runs again when a slider is let go."""
     try:
-        context = read_context(context.project.id)
-    except NotFoundError:
-        st.rerun()  # the whole page says what happened
+        screen = look_at_settings(read_context(context.project.id), "augment")
+    except TransferLabError:
+        st.rerun(scope="app")  # the whole page says what happened
+    draw_conflict(screen)
+    context = screen.context
     config, form = context.project.config, SettingsForm(context, "augmentation")
     draw_preset(form, config)
     pictures, controls = st.columns([2, 1], gap="medium")

@@ -12,6 +12,7 @@ import streamlit as st
 from pages.components.errors import errors_shown, show_error
 from pages.components.frame import go_to, step_link
 from pages.components.results.trained_models import validation_words
+from pages.components.shown_settings import leave_settings
 from pages.components.state import Visit, read_visit
 from pages.components.text import count, label
 from tlcore.errors import TransferLabError
@@ -139,6 +140,7 @@ def unreadable_card(visit: Visit, project: Unreadable) -> None:
             confirm_delete(visit, project.id, project.title)
 
 
+leave_settings()
 try:
     visit = read_visit()
     projects, unreadable = read_projects(visit.engine, visit.owner)

@@ -15,6 +15,8 @@ from pages.components.model.large_head import warn_of_large_head
 from pages.components.model.offline_panel import draw_offline_panel
 from pages.components.model.size_advice import size_sentence
 from pages.components.model.weights_form import draw_start
+from pages.components.settings_conflict import draw_conflict
+from pages.components.shown_settings import look_at_settings
 from pages.components.state import Context
 from tlcore.backbones.registry import BackboneSpec, get_backbone
 from tlcore.config import ModelConfig
@@ -176,7 +178,9 @@ def _draw_scaling(form: SettingsForm, spec: BackboneSpec, config: ModelConfig) -
     st.caption(sentence if config.pixel_scaling == "backbone" else f"{sentence} {SCALING_MEASURED}")
 
 
-context = open_page("model")
+screen = look_at_settings(open_page("model"), "model")
+draw_conflict(screen)
+context = screen.context
 config = context.project.config
 form = SettingsForm(context, "model")
 choices, drawing = st.columns([2, 3], gap="large")

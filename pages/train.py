@@ -1,11 +1,15 @@
 """Train page: choose how it learns, start a run, watch it."""
 
+from functools import partial
+
 import streamlit as st
 
 from pages.components.errors import errors_shown
-from pages.components.frame import go_to, open_page, primary_action
+from pages.components.frame import Step, go_to, open_page, primary_action
 from pages.components.results.comparison_view import draw_comparison
 from pages.components.results.trained_models import is_run_id
+from pages.components.settings_conflict import CHOOSE_FIRST, draw_conflict
+from pages.components.shown_settings import Screen, leave_settings, look_at_settings, shown_settings
 from pages.components.state import NEXT_RUN, Context
 from pages.components.text import count
 from pages.components.train.recipe_cards import draw_recipes
@@ -18,6 +22,10 @@ from pages.components.train.starting import find_obstacle, find_run_obstacle, st
 from pages.components.train.training_form import draw_summary, draw_training_form
 from tlcore.jobs.control import ensure_runner, stop_job
 from tlcore.storage.runs import Run, get_run
+
+PAGE: Step = "train"
+NOTHING_STARTED = "Nothing was started."
+OTHER_PICTURES = "The pictures of this project have changed; the page shows them now. Press it again to train on these."
 
 
 def selected_run(context: Context) -> Run | None:
@@ -32,22 +40,49 @@ def selected_run(context: Context) -> Run | None:
                 return run
             st.info("The run in this address belongs to another project. Here are the runs of this one.")
         del st.query_params["run"]
-    # Of several in line the one that works, or will first.
+    # Of several in line the one that works, or will first. Whoever has settings on the screen keeps them there.
     active = next((run for run in reversed(context.runs) if run.job.is_active), None)
-    if active is not None:
+    shown = shown_settings(context.project.id)
+    if active is not None and (shown is None or shown.page != PAGE):
         st.query_params["run"] = active.id
-    return active
+        return active
+    return None
 
 
-def prepare(context: Context) -> None:
+def why_not_started(screen: Screen) -> str:
+    """Return why what would be trained is not what was on the screen, and what to do; empty when it is."""
+    was_pressed = bool(st.session_state.get("start"))
+    if screen.is_undecided:
+        return f"{NOTHING_STARTED} {CHOOSE_FIRST}" if was_pressed else CHOOSE_FIRST
+    return f"{NOTHING_STARTED} {OTHER_PICTURES}" if screen.has_other_pictures and was_pressed else ""
+
+
+def say_why_not(reason: str) -> None:
+    """Draw why nothing is started, beside the button and so always in sight."""
+    st.markdown(f":material/block: {reason}")
+
+
+def prepare(screen: Screen) -> None:
     """Choose the settings and start."""
+    context = screen.context
     # While the person looks, the runner gets ready; the first progress then comes a second earlier.
     ensure_runner(context.home)
-    obstacle = find_run_obstacle(context)
+    obstacle, stale = find_run_obstacle(context), why_not_started(screen)
     # The button stands at the bottom wherever it is called; first, so that a press is answered at once.
-    if primary_action("Start training", key="start", icon=":material/play_arrow:", disabled=obstacle is not None):
+    if (
+        primary_action(
+            "Start training",
+            key="start",
+            icon=":material/play_arrow:",
+            disabled=obstacle is not None or screen.is_undecided,
+            beside=partial(say_why_not, stale) if stale else None,
+        )
+        and obstacle is None
+        and not stale
+    ):
         st.query_params["run"] = start_training(context)
         st.rerun()
+    draw_conflict(screen)
     ahead = sum(run.job.is_active for run in context.runs)
     if ahead:
         st.info(
@@ -97,11 +132,14 @@ def watch(context: Context, run: Run) -> None:
         st.rerun()
 
 
-context = open_page("train")
+context = open_page(PAGE)
 run = selected_run(context)
 if run is None:
-    prepare(context)
+    screen = look_at_settings(context, PAGE)
+    context = screen.context
+    prepare(screen)
 else:
+    leave_settings()
     watch(context, run)
 draw_earlier_runs(context, run)
 draw_comparison(context, run)

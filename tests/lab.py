@@ -15,7 +15,7 @@ from tlcore.dataset import Dataset
 from tlcore.home import DataRoot
 from tlcore.storage.database import open_database
 from tlcore.storage.datasets import commit_version
-from tlcore.storage.projects import create_project, get_project, update_config
+from tlcore.storage.projects import Project, create_project, get_project, update_config
 
 T = TypeVar("T", bound="Lab")
 
@@ -38,9 +38,14 @@ class Lab:
         return cls(engine, home, project.id, version)
 
     @property
+    def project(self) -> Project:
+        """The project as it is stored."""
+        return get_project(self.engine, self.project_id, OWNER)
+
+    @property
     def config(self) -> RunConfig:
         """The settings of the next run."""
-        return get_project(self.engine, self.project_id, OWNER).config
+        return self.project.config
 
     def change(self, change: Callable[[RunConfig], RunConfig]) -> None:
         """Store other settings."""

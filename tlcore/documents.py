@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -62,6 +62,23 @@ def read_document(text: str | bytes, kind: type[T]) -> T:
     except (msgspec.MsgspecError, ValueError, KeyError, TypeError) as error:
         raise UnreadableError(f"This version of Transfer Lab cannot read it: {error}.") from error
     return value
+
+
+def read_fields(fields: Mapping[str, Any], kind: type[T]) -> T:
+    """Make a dataclass of the columns of a stored row: SQLite keeps in a column whatever a fault has put there.
+
+    Args:
+        fields: By the names of the fields; dataclasses inside are there already.
+        kind: What to make.
+
+    Raises:
+        UnreadableError: If a value is not of the type of its field, or a constructor refuses it.
+    """
+    try:
+        # Names of columns are a kind of text of their own, which msgspec does not take.
+        return msgspec.convert({str(name): value for name, value in fields.items()}, kind)
+    except (msgspec.MsgspecError, ValueError, TypeError) as error:
+        raise UnreadableError(f"Its row in the database is damaged: {error}.") from error
 
 
 def format_of(kind: type) -> int:

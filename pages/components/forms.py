@@ -9,6 +9,7 @@ from typing import Any, Literal
 import streamlit as st
 
 from pages.components.errors import errors_kept
+from pages.components.shown_settings import SettingsChangedError, checked, note_settings, shown_settings
 from pages.components.state import Context
 from tlcore.config import AugmentationConfig, HeadConfig, ModelConfig, RunConfig, TrainingConfig
 from tlcore.model.architecture import without_contradictions
@@ -56,8 +57,9 @@ class SettingsForm:
     """Binds widgets to one part of a project's settings.
 
     The database holds the truth: every run of a page puts the stored value into the widget, and the widget's
-    callback, which comes first, stores what the person chose. So a reload, a second tab and another project
-    always show what the next run will use.
+    callback, which comes first, stores what the person chose. So a reload and another project always show what the
+    next run will use. A choice on a page that another tab has made stale is kept in this tab alone until the person
+    has chosen whose settings count, see `shown_settings`.
     """
 
     def __init__(self, context: Context, section: Section) -> None:
@@ -97,10 +99,18 @@ class SettingsForm:
             change: Gets the part as it is stored and returns it as it shall be. What it makes meaningless elsewhere
                 goes, see `without_contradictions`.
         """
-        section = self._section
+        section, project_id = self._section, self._context.project.id
 
         def apply(config: RunConfig) -> RunConfig:
+            config = without_contradictions(config)
             return without_contradictions(with_section(config, section, change(section_of(config, section))))
 
         with errors_kept():  # a callback comes before the page, which then says so
-            update_config(self._context.engine, self._context.project.id, apply)
+            try:
+                stored = update_config(self._context.engine, project_id, checked(project_id, apply))
+            except SettingsChangedError:
+                shown = shown_settings(project_id)
+                if shown is not None:  # the choice is kept in this tab; the page asks whose settings count
+                    note_settings(project_id, apply(shown.config), is_undecided=True)
+            else:
+                note_settings(project_id, stored)

@@ -11,10 +11,11 @@ import streamlit as st
 
 from pages.components.errors import errors_kept, show_error, show_kept_error
 from pages.components.forms import show_stored
+from pages.components.shown_settings import leave_settings
 from pages.components.state import Context, link_params, read_context
 from pages.components.text import label
 from pages.components.unreadable import draw_unreadable, unreadable_models
-from tlcore.errors import NotFoundError, TransferLabError
+from tlcore.errors import ConflictError, NotFoundError, TransferLabError
 from tlcore.progress import phase_words
 from tlcore.storage.jobs import ACTIVE_STATES, JobKind, JobStatus, list_jobs, queue_position, read_request
 from tlcore.storage.projects import MAX_NAME_LENGTH, mark_visited, rename_project
@@ -28,6 +29,7 @@ Need = Literal["nothing", "data", "model"]
 PAGES_DIR = Path(__file__).resolve().parents[1]
 HOME_PAGE = PAGES_DIR / "home.py"
 POLL_SECONDS = 2.0
+TYPED_NAME = "typed-project-name"
 
 JOB_NAMES: dict[JobKind, str] = {
     "run": "Training",
@@ -126,6 +128,7 @@ def open_page(step: Step) -> Context:
         has_data = bool(context.dataset.items)
     except TransferLabError as error:  # pages of trained models stay open, and Data with its way back
         has_data, damage = False, error
+    leave_settings(project_id, step)
     spec = find_step(step)
     has: dict[Need, bool] = {"nothing": True, "data": has_data, "model": has_model}
     _draw_top(context, spec, has)
@@ -135,6 +138,7 @@ def open_page(step: Step) -> Context:
     st.title(spec.title, anchor=False)
     st.markdown(spec.sentence)
     show_kept_error()
+    _draw_typed_name(context)
     if damage is not None:
         show_error(damage)
         if spec.needs == "data":
@@ -236,12 +240,39 @@ def _draw_name(context: Context) -> None:
     project = context.project
 
     def rename() -> None:
+        typed = st.session_state["project-name"]
         with errors_kept():
-            rename_project(context.engine, project.id, st.session_state["project-name"])
+            try:
+                rename_project(context.engine, project.id, typed, before=project.name)
+            except ConflictError:  # what was typed is kept, and the page asks which name counts
+                st.session_state[TYPED_NAME] = (project.id, typed)
 
     with st.popover(f"**{label(project.name)}**", type="tertiary", icon=":material/edit:", key="frame-name"):
         show_stored("project-name", project.name)
         st.text_input("Name of the project", max_chars=MAX_NAME_LENGTH, key="project-name", on_change=rename)
+
+
+def _draw_typed_name(context: Context) -> None:
+    """Let the person choose where another tab renamed the project while a name was typed here."""
+    project = context.project
+    of_project, typed = st.session_state.get(TYPED_NAME, ("", ""))
+    if of_project != project.id or typed == project.name:
+        st.session_state.pop(TYPED_NAME, None)
+        return
+
+    def choose(name: str) -> None:
+        with errors_kept():
+            rename_project(context.engine, project.id, name)
+            st.session_state.pop(TYPED_NAME, None)
+
+    with st.container(border=True, key="name-conflict"):
+        st.markdown(
+            f":material/tab_duplicate: Another tab has named this project **{label(project.name)}** while you typed "
+            f"**{label(typed)}**. Which name shall it have?"
+        )
+        with st.container(horizontal=True):
+            st.button("Mine", key="name-mine", icon=":material/check:", on_click=choose, args=(typed,))
+            st.button("Theirs", key="name-theirs", icon=":material/sync:", on_click=choose, args=(project.name,))
 
 
 def _done_steps(visited: set[str], has: Mapping[Need, bool]) -> set[Step]:

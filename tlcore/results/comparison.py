@@ -66,11 +66,14 @@ def config_changes(before: RunConfig, after: RunConfig) -> list[str]:
     ]
 
 
+def difference_name(difference: Difference) -> str:
+    """Return how the field of a difference is called, with the phase to which it belongs."""
+    name = field_name(difference.path.rpartition(".")[2])
+    return f"second phase: {name}" if difference.path.startswith("training.fine_tuning.") else name
+
+
 def _words(difference: Difference) -> str:
-    field = difference.path.rpartition(".")[2]
-    name = field_name(field)
-    if difference.path.startswith("training.fine_tuning."):
-        name = f"second phase: {name}"
+    field, name = difference.path.rpartition(".")[2], difference_name(difference)
     if isinstance(difference.after, bool):
         return f"{name} {field_value(field, difference.after)}"
     return f"{name} {field_value(field, difference.before)} to {field_value(field, difference.after)}"

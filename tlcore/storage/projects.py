@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from tlcore.config import RunConfig
-from tlcore.documents import write_document
+from tlcore.documents import read_fields, write_document
+from tlcore.errors import ConflictError
 from tlcore.storage.configs import Unreadable, read_all, read_config
 from tlcore.storage.database import now, project_version, projects, read_row, writing
 
@@ -43,7 +44,7 @@ def _project(row: sa.Row[tuple[object, ...]]) -> Project:
     fields = dict(row._mapping)
     fields["config"] = read_config(fields["config"], is_final=False)
     fields["visited"] = tuple(filter(None, fields["visited"].split(",")))
-    return Project(**fields)
+    return read_fields(fields, Project)
 
 
 def create_project(engine: sa.Engine, owner: str, name: str) -> Project:
@@ -93,12 +94,27 @@ def read_projects(engine: sa.Engine, owner: str) -> tuple[list[Project], list[Un
     return read_all(engine, query, _project, lambda row: row.name)
 
 
-def rename_project(engine: sa.Engine, project_id: str, name: str) -> None:
-    """Give a project another name; an empty one changes nothing."""
+def rename_project(engine: sa.Engine, project_id: str, name: str, *, before: str | None = None) -> None:
+    """Give a project another name; an empty one changes nothing.
+
+    Args:
+        engine: The database.
+        project_id: The project.
+        name: The new name.
+        before: The name that the person saw; any when not given.
+
+    Raises:
+        ConflictError: If the project is not called so any more, because another tab renamed it.
+    """
     name = printable_line(name, MAX_NAME_LENGTH)
-    if name:
-        with writing(engine) as connection:
-            connection.execute(sa.update(projects).where(projects.c.id == project_id).values(name=name))
+    if not name:
+        return
+    with writing(engine) as connection:
+        statement = sa.update(projects).where(projects.c.id == project_id)
+        if before is not None:
+            statement = statement.where(projects.c.name.in_((before, name)))
+        if connection.execute(statement.values(name=name)).rowcount != 1:
+            raise ConflictError("The project was given another name, or deleted, in another tab meanwhile.")
 
 
 def reset_config(engine: sa.Engine, project_id: str) -> None:

@@ -9,6 +9,7 @@ from pages.components.errors import errors_shown, show_error
 from pages.components.forms import SettingsForm, options, show_stored
 from pages.components.job_view import watch_job
 from pages.components.model.backbone_choice import with_backbone
+from pages.components.shown_settings import forget_settings
 from pages.components.staging import staging_dir
 from pages.components.state import Context
 from pages.components.text import label
@@ -97,11 +98,17 @@ def _draw_file(context: Context, form: SettingsForm, spec: BackboneSpec, model: 
     )
     job = last_job(context.engine, context.project.id, "weights_check")
     if job is not None and job.is_active:
-        watch_job(context, job.id, on_end=lambda: st.session_state.pop("begins_with", None))
+        watch_job(context, job.id, on_end=lambda: _take_checked(context))
     elif file is not None:
         _start_check(context, spec, file)
     elif job is not None and job.state == "failed":
         show_error(job.message)
+
+
+def _take_checked(context: Context) -> None:
+    """Show what the check has stored: the project begins with the file now, which is no change of another tab."""
+    st.session_state.pop("begins_with", None)
+    forget_settings(context.project.id)
 
 
 def _start_check(context: Context, spec: BackboneSpec, file: UploadedFile) -> None:
