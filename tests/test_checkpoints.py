@@ -42,10 +42,10 @@ from tlcore.jobs.worker import WorkerContext
 from tlcore.progress import Phase, StopRequested
 from tlcore.results.evaluation import VALIDATION_FILE_NAME, load_evaluation
 from tlcore.results.prediction_code import MODEL_FILE
-from tlcore.storage.database import jobs, open_database
+from tlcore.storage.database import open_database
 from tlcore.storage.database import writing as writing_to
 from tlcore.storage.datasets import commit_version
-from tlcore.storage.jobs import JobStatus, claim_job, end_job
+from tlcore.storage.jobs import JobStatus, claim_job, end_job, requeue_job
 from tlcore.storage.projects import create_project
 from tlcore.storage.runs import RunSummary, get_run, go_back_to_epoch, read_metrics, write_metrics
 from tlcore.training import checkpoint, finish, loop
@@ -596,8 +596,7 @@ class Line:
 
     def claim_again(self, job: JobStatus) -> JobStatus:
         """Do what the runner does with a run whose worker died."""
-        with writing_to(self.engine) as connection:
-            connection.execute(sa.update(jobs).where(jobs.c.id == job.id).values(state="queued"))
+        assert requeue_job(self.engine, job.id, job.attempt, "killed")
         return self.claim()
 
     def work(self, job: JobStatus, *, is_rescue: bool = False) -> tuple[str, str]:
