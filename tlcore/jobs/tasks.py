@@ -50,8 +50,6 @@ def train(context: WorkerContext) -> tuple[JobState, str]:
     checkpoints = Checkpoints(directory / CHECKPOINT_FILE, run.config, dataset)
     if run.has_model and checkpoints.found is None:  # ended between its last two words
         return ("finished", "") if run.job.stop_requested is None else ("stopped", "Stopped.")
-    if context.is_rescue and checkpoints.found is None:
-        return "failed", f"{_reason(run)} No epoch was kept before that, so there is no model. Start the run again."
     try:
         result = _train(context, run, dataset, checkpoints)
     except UnfitCheckpointError:
@@ -62,6 +60,9 @@ def train(context: WorkerContext) -> tuple[JobState, str]:
         # The next price tag is of use; without it the run is as good.
         with contextlib.suppress(StorageError):
             learn_speeds(run.config, dataset, result.timings, launch_seconds, context.home)
+    if result.summary is None and context.is_rescue:
+        message = f"{_reason(run)} No epoch was kept before that, so there is no model. Start the run again."
+        return "failed" if run.job.stop_requested is None else "stopped", message
     if result.summary is None:
         return "stopped", "Stopped before the first epoch was finished, so there is no model."
     with writing(context.engine) as connection:
@@ -120,9 +121,7 @@ def _take_over(context: WorkerContext, run: Run) -> None:
 
 
 def _reason(run: Run) -> str:
-    """Say why a run that was ended from outside is not begun again."""
-    if run.job.stop_requested is not None:
-        return "Stopped by force; it did not answer in time."
+    """Say why a run was ended from outside: whoever put it back in line has written it down, if it was known."""
     return run.job.message or "The training program was ended from outside several times."
 
 
