@@ -39,13 +39,13 @@ from tlcore.jobs import tasks
 from tlcore.jobs.processes import ROOT_DIR
 from tlcore.jobs.reporting import JobProgress
 from tlcore.jobs.worker import WorkerContext
-from tlcore.progress import Phase, StopRequested
+from tlcore.progress import StopRequested
 from tlcore.results.evaluation import VALIDATION_FILE_NAME, load_evaluation
 from tlcore.results.prediction_code import MODEL_FILE
 from tlcore.storage.database import open_database
 from tlcore.storage.database import writing as writing_to
 from tlcore.storage.datasets import commit_version
-from tlcore.storage.jobs import JobStatus, claim_job, end_job, requeue_job
+from tlcore.storage.jobs import JobStatus, claim_job, end_job, request_stop, requeue_job
 from tlcore.storage.projects import create_project
 from tlcore.storage.runs import RunSummary, get_run, go_back_to_epoch, read_metrics, write_metrics
 from tlcore.training import checkpoint, finish, loop
@@ -247,18 +247,18 @@ def writing(place: Path, monkeypatch: pytest.MonkeyPatch) -> Writing:
 
 
 @pytest.mark.parametrize(("cost", "epoch"), [(0.004, 0.05), (0.01, 0.1), (0.1, 1.0), (0.5, 2.0)])
-def test_writing_takes_at_most_two_hundredths_of_the_time(writing: Writing, cost: float, epoch: float) -> None:
+def test_writing_takes_a_small_and_fixed_share_of_the_time(writing: Writing, cost: float, epoch: float) -> None:
     writing.cost = cost
     began = writing.clock.now
     writing.train(600, epoch, num_bytes=1000)
     share = cost * len(writing.written) / (writing.clock.now - began)
-    assert 0.018 < share <= 0.02
+    assert 0.9 * checkpoint.COST_SHARE < share <= checkpoint.COST_SHARE
 
 
 def test_after_long_epochs_there_is_always_one(writing: Writing) -> None:
-    writing.cost = 0.4
-    writing.train(600, epoch=20, num_bytes=30_000_000)
-    assert len(writing.written) == 30
+    writing.cost = 0.15
+    writing.train(600, epoch=20, num_bytes=10_000_000)
+    assert {round(after - before) for before, after in itertools.pairwise(writing.written)} == {20}
 
 
 def test_on_a_slow_disk_there_is_one_a_minute(writing: Writing) -> None:
@@ -268,7 +268,7 @@ def test_on_a_slow_disk_there_is_one_a_minute(writing: Writing) -> None:
 
 
 def test_a_large_first_one_waits_until_it_may_be_paid_for(writing: Writing) -> None:
-    writing.train(14, epoch=1, num_bytes=30_000_000)
+    writing.train(30, epoch=1, num_bytes=30_000_000)
     assert not writing.written
     writing.train(3, epoch=1, num_bytes=30_000_000)
     assert len(writing.written) == 1
@@ -407,13 +407,15 @@ def test_what_a_killed_process_was_writing_goes(place: Path) -> None:
 
 HEAD = ModelConfig(image_size=64, head=HeadConfig(dropout=0.3))
 TRAINING = TrainingConfig(epochs=4, batch_size=6, learning_rate=0.01, patience=None)
-THAWED = replace(TRAINING, epochs=3, learning_rate=1e-3)
 CASES: Mapping[str, tuple[RunConfig, tuple[int, ...]]] = {
-    "new views in every epoch": (
-        RunConfig(AugmentationConfig(rotation_range=20), HEAD, replace(TRAINING, new_views_every_epoch=True)),
+    "thawed block, new views in every epoch": (
+        RunConfig(
+            AugmentationConfig(rotation_range=20),
+            replace(HEAD, first_trainable="block7a"),
+            replace(TRAINING, epochs=3, learning_rate=1e-3, new_views_every_epoch=True),
+        ),
         (3,),
     ),
-    "thawed block": (RunConfig(model=replace(HEAD, first_trainable="block7a"), training=THAWED), (2,)),
     "second phase": (
         RunConfig(
             model=ModelConfig("small_cnn-8-16", 32, head=HeadConfig(dropout=0.3)),
@@ -547,25 +549,6 @@ def test_the_best_epoch_of_a_run_becomes_its_model_without_more_training(
     assert loss == pytest.approx(min(losses), rel=0.01)
 
 
-@pytest.mark.usefixtures("at_every_epoch")
-def test_a_run_that_is_ended_while_it_is_saved_trains_no_more(lab_runs: Runs) -> None:
-    config, _ = CASES["small network"]
-
-    class DyingAtItsEnd(Dying):
-        def phase(self, name: Phase, done: int = 0, total: int = 0, subject: str = "") -> None:
-            super().phase(name, done, total, subject)
-            if name == "saving":
-                raise Killed
-
-    killed, last = DyingAtItsEnd(), Dying()
-    with pytest.raises(Killed):
-        lab_runs.train("saved", config, killed)
-    result = lab_runs.train("saved", config, last)
-    assert (len(killed.epochs), len(last.epochs), result.stopped) == (4, 0, False)
-    assert result.summary is not None
-    assert result.summary.epochs == 4
-
-
 def test_without_a_checkpoint_there_is_nothing_to_keep(lab_runs: Runs) -> None:
     assert lab_runs.train("nothing", TUNED, Dying(), only_keep=True) == RunResult(None, stopped=True)
 
@@ -596,7 +579,7 @@ class Line:
 
     def claim_again(self, job: JobStatus) -> JobStatus:
         """Do what the runner does with a run whose worker died."""
-        assert requeue_job(self.engine, job.id, job.attempt, "killed")
+        assert requeue_job(self.engine, job.id, job.attempt, "memory")
         return self.claim()
 
     def work(self, job: JobStatus, *, is_rescue: bool = False) -> tuple[str, str]:
@@ -680,14 +663,20 @@ def test_a_run_that_dies_again_and_again_leaves_its_best_epoch(line: Line, kille
     assert run.summary is not None
     assert (state, run.summary.epochs) == ("stopped", 2)
     assert f"The model is the one of epoch {run.summary.best_epoch}, the best of 2 out of 4." in message
-    assert "ended from outside" in message
+    assert message.startswith("The computer's memory ran out")
     assert {epoch for epoch, _, _ in line.curve(killed.id)} == {1, 2}
     assert not line.checkpoint(killed.id).exists()
 
 
-def test_a_run_that_dies_before_its_first_epoch_again_and_again_has_no_model(line: Line) -> None:
-    state, message = line.work(line.start(), is_rescue=True)
-    assert state == "failed"
+@pytest.mark.parametrize(("stopped", "state"), [(False, "failed"), (True, "stopped")])
+def test_a_run_that_dies_before_its_first_epoch_again_and_again_has_no_model(
+    line: Line, stopped: bool, state: str
+) -> None:
+    job = line.start()
+    if stopped:
+        request_stop(line.engine, job.id)
+    ended, message = line.work(job, is_rescue=True)
+    assert ended == state
     assert "no model" in message
 
 

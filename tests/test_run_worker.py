@@ -19,6 +19,7 @@ from tests.coloured_pictures import COLOURS, picture, png
 from tests.queued_run import create_run
 from tests.ready_projects import start_run
 from tlcore.config import HeadConfig, ModelConfig, RunConfig, TrainingConfig
+from tlcore.dataset import Dataset
 from tlcore.errors import StorageError
 from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot
 from tlcore.jobs import control, reporting, tasks, worker
@@ -371,8 +372,8 @@ def test_a_run_ends_with_words_for_the_way_it_ended(
     words: str,
 ) -> None:
     monkeypatch.setattr(tasks, "get_version", lambda *_: SimpleNamespace(content=""))
-    monkeypatch.setattr(tasks, "load_dataset", lambda *_: None)
-    monkeypatch.setattr(tasks, "train_classifier", lambda *_: result)
+    monkeypatch.setattr(tasks, "load_dataset", lambda *_: Dataset())
+    monkeypatch.setattr(tasks, "train_classifier", lambda *_, **_options: result)
     progress = JobProgress(engine, claimed.id, claimed.attempt)
     ended, message = tasks.train(worker.WorkerContext(engine, home, claimed.id, claimed.attempt, progress))
     assert ended == state

@@ -1,4 +1,4 @@
-"""`python3 -m tests.bench accuracy`, `speed` or `understand`: make the environment, then measure inside it."""
+"""`python3 -m tests.bench accuracy`, `resume`, `speed` or `understand`: make the environment, then measure in it."""
 
 import argparse
 import os
@@ -9,6 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = {
     "accuracy": "requirements-dev.lock",
+    "resume": "requirements-dev.lock",
     "speed": "requirements-bench.lock",
     "understand": "requirements-dev.lock",
 }

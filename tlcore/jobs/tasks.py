@@ -50,9 +50,6 @@ def train(context: WorkerContext) -> tuple[JobState, str]:
     checkpoints = Checkpoints(directory / CHECKPOINT_FILE, run.config, dataset)
     if run.has_model and checkpoints.found is None:  # ended between its last two words
         return ("finished", "") if run.job.stop_requested is None else ("stopped", "Stopped.")
-    if context.is_rescue and checkpoints.found is None:
-        state: JobState = "stopped" if context.was_stopped else "failed"
-        return state, f"{context.reason} No epoch was kept before that, so there is no model. Start the run again."
     try:
         result = _train(context, run, dataset, checkpoints)
     except UnfitCheckpointError:
@@ -63,6 +60,9 @@ def train(context: WorkerContext) -> tuple[JobState, str]:
         # The next price tag is of use; without it the run is as good.
         with contextlib.suppress(StorageError):
             learn_speeds(run.config, dataset, result.timings, launch_seconds, context.home)
+    if result.summary is None and context.is_rescue:
+        message = f"{context.reason} No epoch was kept before that, so there is no model. Start the run again."
+        return "stopped" if context.was_stopped else "failed", message
     if result.summary is None:
         return "stopped", "Stopped before the first epoch was finished, so there is no model."
     with writing(context.engine) as connection:

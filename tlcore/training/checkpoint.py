@@ -26,8 +26,11 @@ from tlcore.home import write_atomically
 CHECKPOINT_FILE = "checkpoint.npz"
 FORMAT = 1
 
-COST_SHARE = 0.02
-"""Writing may take so much of the time that a training takes. Where epochs are short, not each has its checkpoint."""
+COST_SHARE = 0.01
+"""So much of the time of a training writing is planned to take. Where epochs are short, not each has its checkpoint.
+
+Half of what is allowed, which is two hundredths: on a busy disk some take much longer than those before.
+"""
 LONGEST_SECONDS = 60.0
 """After so long one is written whatever it costs: a slow disk must not cost more work than a person forgives."""
 RETRY_SECONDS = 30.0
