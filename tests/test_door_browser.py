@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
+from urllib.parse import urljoin
 
 import pytest
 import sqlalchemy as sa
@@ -16,6 +17,7 @@ from websockets.sync.client import connect
 
 from tests.browser import PageWatch, open_context, sign_in
 from tests.server import AppServer, serving
+from tests.signing import cookie_of
 from tlcore.home import DataRoot
 from tlcore.storage.projects import create_project
 
@@ -108,6 +110,11 @@ def test_pages_keep_to_their_rules_and_call_nobody(app: AppServer, engine: sa.En
     page.get_by_role("link", name="Open").first.click()
     page.get_by_role("heading", name="Data").first.wait_for()
     watch.check()
+    icon = page.locator("link[rel*='icon']").get_attribute("href") or ""
+    assert "/media/" in icon
+    assert page.request.get(urljoin(app.address, icon)).status == 200
+    assert status_of(urljoin(app.address, icon))[0] == 404
+    assert status_of(urljoin(app.address, icon), Cookie=cookie_of("p" * 24, app.home))[0] == 404
     # What a page might be talked into all the same is stopped by the browser.
     assert page.evaluate("fetch('http://192.0.2.1/').catch(() => 'stopped')") == "stopped"
     assert (
