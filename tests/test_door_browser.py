@@ -16,9 +16,11 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from tests.browser import PageWatch, open_context, sign_in
+from tests.coloured_pictures import coloured_dataset
 from tests.server import AppServer, serving
 from tests.signing import cookie_of
 from tlcore.home import DataRoot
+from tlcore.storage.datasets import commit_version
 from tlcore.storage.projects import create_project
 
 if TYPE_CHECKING:
@@ -125,4 +127,19 @@ def test_pages_keep_to_their_rules_and_call_nobody(app: AppServer, engine: sa.En
         == "stopped"
     )
     assert app.outgoing == []
+    context.close()
+
+
+def test_tables_cannot_be_saved_as_streamlit_writes_them(app: AppServer, engine: sa.Engine, browser: Browser) -> None:
+    project = create_project(engine, OWNER, "Tables")
+    dataset = coloured_dataset(app.home, per_class=4)
+    commit_version(engine, project.id, dataset, "made", parent=None, home=app.home)
+    context = open_context(browser)
+    sign_in(context, app.address, OWNER)
+    page = context.new_page()
+    page.goto(f"{app.address}/model?project={project.id}")
+    page.get_by_text("Compare all").click()
+    page.locator('[data-testid="stDataFrame"]').hover()
+    page.get_by_role("button", name="Fullscreen: All backbones").wait_for()
+    assert page.get_by_role("button", name="Download as CSV").count() == 0
     context.close()
