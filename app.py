@@ -32,6 +32,7 @@ def start(arguments: "list[str]") -> int:
     parser.add_argument(
         "--host", metavar="NAME", action="append", default=[], help="a name or address more by which others call it"
     )
+    parser.add_argument("--https", action="store_true", help="open it to the network, encrypted, as cameras need it")
     parser.add_argument("--backup", metavar="FILE", help="save all projects in one file, also while the app runs")
     parser.add_argument("--restore", metavar="FILE", help="bring back what such a file holds, and do not start")
     parser.add_argument("--installed", action="store_true", help="use the environment of this Python as it is")
@@ -46,6 +47,12 @@ def start(arguments: "list[str]") -> int:
     os.chdir(str(settings_folder()))
     if options.host:
         variables["TRANSFER_LAB_HOSTS"] = " ".join([variables.get("TRANSFER_LAB_HOSTS", ""), *options.host]).strip()
+    if options.https:
+        made = subprocess.run([python, "-m", "tlcore.certificate"], env=variables, stdout=subprocess.PIPE, text=True)
+        if made.returncode != 0:
+            print("No certificate for HTTPS could be made, so Transfer Lab does not start; the reason stands above.")
+            return made.returncode
+        rest = encrypted(rest, made.stdout.strip())
     if "--server.address" in {name.split("=")[0] for name in rest}:
         # Others will watch too: one core stays free for the pages, or they would wait for every training.
         variables.setdefault("TRANSFER_LAB_THREADS", str(max(1, (os.cpu_count() or 1) - 1)))
@@ -69,6 +76,17 @@ def settings_folder() -> Path:
 
     found = [Path(str(file.locate())) for file in files("transfer-lab") or () if file.name == "config.toml"]
     return found[0].parents[1]  # never without them: they keep the app on this machine
+
+
+def encrypted(rest: "list[str]", certificate: str) -> "list[str]":
+    """Return options for Streamlit that serve the app over HTTPS, to the whole network unless they say to whom.
+
+    Args:
+        rest: Options that a person gave.
+        certificate: The file with the certificate and its key.
+    """
+    to_all = [] if "--server.address" in {name.split("=")[0] for name in rest} else ["--server.address", "0.0.0.0"]
+    return [*to_all, "--server.sslCertFile", certificate, "--server.sslKeyFile", certificate, *rest]
 
 
 def server_command(python: str, port: "int | None", no_browser: bool, rest: "list[str]") -> "list[str]":

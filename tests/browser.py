@@ -79,9 +79,10 @@ def see_live_answers(page: Page) -> int:
 
 def sign_in(context: BrowserContext, address: str, owner: str) -> None:
     """Make a browser profile the one to which the projects of an owner belong."""
-    from pages.server.asgi import USER_COOKIE  # with the whole web server, which most tests do not need
+    from tests.server import home_at
+    from tests.signing import COOKIE, signed
 
-    context.add_cookies([{"name": USER_COOKIE, "value": owner, "url": address}])
+    context.add_cookies([{"name": COOKIE, "value": signed(owner, home_at(address)), "url": address}])
 
 
 class PageWatch:

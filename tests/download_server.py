@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import uvicorn
 from starlette.applications import Starlette
 
-from pages.server.asgi import owner_of
 from pages.server.downloads import answers_route, download_route
+from pages.server.identity import owner_of
 from tests.finished_runs import OWNER
+from tests.signing import cookie_of
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ def asking() -> Iterator[Get]:
         time.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
 
-    def get(address: str, cookie: str | None = f"lab_user={OWNER}") -> Answered:
+    def get(address: str, cookie: str | None = "") -> Answered:
+        cookie = cookie_of(OWNER) if cookie == "" else cookie
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         connection.request("GET", address, headers={"Cookie": cookie} if cookie else {})
         answer = connection.getresponse()

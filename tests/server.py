@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -33,6 +34,14 @@ PREPARE_SECONDS = 300
 JOB_MODULES = "tlcore.jobs."
 
 
+_HOMES: dict[str, DataRoot] = {}
+
+
+def home_at(address: str) -> DataRoot:
+    """Return the data root of the server at an address, the configured one where a test has another server."""
+    return _HOMES.get(address, DataRoot.configured())
+
+
 class AppServer:
     """`streamlit run app.py` on a free port of this machine, or the app with what a test adds to it.
 
@@ -51,7 +60,13 @@ class AppServer:
     @property
     def address(self) -> str:
         """Where the app is, without a slash at the end."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.certificate else 'http'}://127.0.0.1:{self.port}"
+
+    @property
+    def certificate(self) -> str | None:
+        """The file with its certificate, where it is served over HTTPS."""
+        name = "--server.sslCertFile"
+        return self.options[self.options.index(name) + 1] if name in self.options else None
 
     @property
     def pid(self) -> int:
@@ -78,6 +93,7 @@ class AppServer:
     def start(self) -> None:
         """Start the server and wait until it is well."""
         self.home.path.mkdir(parents=True, exist_ok=True)
+        _HOMES[self.address] = self.home
         command = [sys.executable, "-m", "tests.watched_streamlit", "run", self.script, "--server.headless", "true"]
         with (self.home.path / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -89,7 +105,7 @@ class AppServer:
                 stderr=subprocess.STDOUT,
             )
         deadline = time.monotonic() + START_SECONDS
-        while not _is_healthy(self.address):
+        while not _is_healthy(self.address, self.certificate):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(f"The server did not start:\n{self.last_words}")
             time.sleep(0.1)
@@ -155,9 +171,10 @@ def _free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def _is_healthy(address: str) -> bool:
+def _is_healthy(address: str, certificate: str | None) -> bool:
+    trust = ssl.create_default_context(cafile=certificate) if certificate else None
     try:
-        with urllib.request.urlopen(f"{address}/_stcore/health", timeout=2) as answer:
+        with urllib.request.urlopen(f"{address}/_stcore/health", timeout=2, context=trust) as answer:
             return answer.status == 200
     except OSError:
         return False

@@ -46,6 +46,17 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], dict[str, 
     return into
 
 
+def test_one_option_opens_it_to_the_class_encrypted(started: list[tuple[list[str], dict[str, str]]]) -> None:
+    app.start(["--installed", "--https"])
+    app.start(["--installed", "--https", "--server.address", "10.0.0.7"])
+    encrypted = ["--server.sslCertFile", "made.pem", "--server.sslKeyFile", "made.pem"]
+    assert [command[5:] for command, _ in started] == [
+        ["--server.address", "0.0.0.0", *encrypted],
+        [*encrypted, "--server.address", "10.0.0.7"],
+    ]
+    assert all("TRANSFER_LAB_THREADS" in variables for _, variables in started)
+
+
 def test_names_that_a_teacher_adds_reach_the_server(
     started: list[tuple[list[str], dict[str, str]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -188,6 +188,7 @@ def test_a_person_walks_from_a_zip_file_to_right_answers(
     assert (parameter(page, "project"), parameter(page, "run")) == (project_id, run_id)
     watch.check()
     assert "Traceback" not in app.log
+    assert app.outgoing == []
 
 
 def test_the_first_answer_is_at_most_six_clicks_away(app: AppServer, page: Page, watch: PageWatch) -> None:

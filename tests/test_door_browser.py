@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
+from urllib.parse import urljoin
 
 import pytest
 import sqlalchemy as sa
@@ -15,8 +16,11 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from tests.browser import PageWatch, open_context, sign_in
+from tests.coloured_pictures import coloured_dataset
 from tests.server import AppServer, serving
+from tests.signing import cookie_of
 from tlcore.home import DataRoot
+from tlcore.storage.datasets import commit_version
 from tlcore.storage.projects import create_project
 
 if TYPE_CHECKING:
@@ -108,6 +112,11 @@ def test_pages_keep_to_their_rules_and_call_nobody(app: AppServer, engine: sa.En
     page.get_by_role("link", name="Open").first.click()
     page.get_by_role("heading", name="Data").first.wait_for()
     watch.check()
+    icon = page.locator("link[rel*='icon']").get_attribute("href") or ""
+    assert "/media/" in icon
+    assert page.request.get(urljoin(app.address, icon)).status == 200
+    assert status_of(urljoin(app.address, icon))[0] == 404
+    assert status_of(urljoin(app.address, icon), Cookie=cookie_of("p" * 24, app.home))[0] == 404
     # What a page might be talked into all the same is stopped by the browser.
     assert page.evaluate("fetch('http://192.0.2.1/').catch(() => 'stopped')") == "stopped"
     assert (
@@ -118,4 +127,19 @@ def test_pages_keep_to_their_rules_and_call_nobody(app: AppServer, engine: sa.En
         == "stopped"
     )
     assert app.outgoing == []
+    context.close()
+
+
+def test_tables_cannot_be_saved_as_streamlit_writes_them(app: AppServer, engine: sa.Engine, browser: Browser) -> None:
+    project = create_project(engine, OWNER, "Tables")
+    dataset = coloured_dataset(app.home, per_class=4)
+    commit_version(engine, project.id, dataset, "made", parent=None, home=app.home)
+    context = open_context(browser)
+    sign_in(context, app.address, OWNER)
+    page = context.new_page()
+    page.goto(f"{app.address}/model?project={project.id}")
+    page.get_by_text("Compare all").click()
+    page.locator('[data-testid="stDataFrame"]').hover()
+    page.get_by_role("button", name="Fullscreen: All backbones").wait_for()
+    assert page.get_by_role("button", name="Download as CSV").count() == 0
     context.close()

@@ -12,6 +12,7 @@ from pages.components.state import LOCAL_OWNER
 from pages.server.downloads import download_url
 from tests.download_server import Answered, Get
 from tests.finished_runs import OWNER, all_text, open_step
+from tests.signing import cookie_of
 from tlcore.config import ModelConfig
 from tlcore.results.prediction_code import OLDEST_KERAS, prediction_code
 from tlcore.storage.datasets import commit_version
@@ -75,7 +76,7 @@ def test_another_owner_gets_the_same_answer_as_for_a_run_that_is_not_there(make_
     run_id = make_finished(OWNER).add_run()
     missing = get(download_url("nothing", "model.keras"))
     assert missing.status == 404
-    for cookie in (f"lab_user={'x' * 24}", "lab_user=", f"lab_user={LOCAL_OWNER}", "other=1", None):
+    for cookie in (cookie_of("x" * 24), "lab_user=", f"lab_user={LOCAL_OWNER}", "other=1", None):
         for file in ("model.keras", "model.zip"):
             assert get(download_url(run_id, file), cookie) == missing
 

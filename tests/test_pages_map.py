@@ -15,13 +15,14 @@ from starlette.datastructures import Headers
 from streamlit.testing.v1 import AppTest
 
 from pages.components.figures.picture_map import SHAPED_POINTS, MapPoint, map_figure, map_words
-from pages.server.asgi import USER_COOKIE, owner_of
+from pages.server.identity import owner_of
 from pages.server.thumbnails import thumbnail_address, thumbnail_route
 from tests.asgi_request import request
 from tests.coloured_pictures import RecordingProgress
 from tests.finished_runs import Finished
 from tests.old_data_root import unpack_old_data_root
 from tests.page_tests import check, modules_after, open_app, texts
+from tests.signing import cookie_of
 from tlcore.config import ModelConfig
 from tlcore.dataset import ClassLabel, Dataset
 from tlcore.features.store import FeatureStore, record_key
@@ -317,7 +318,7 @@ def test_a_thumbnail_goes_to_the_browser_that_owns_the_project(make_finished: Ma
 
     def ask(number: int, who: str = owner, version: int = finished.version) -> tuple[int, Headers, bytes]:
         path = thumbnail_address(finished.project_id, version, number)
-        return request(app, path, [(b"cookie", f"{USER_COOKIE}={who}".encode())])
+        return request(app, path, [(b"cookie", cookie_of(who).encode())])
 
     status, headers, picture = ask(7)
     item = finished.dataset.items[7]

@@ -20,6 +20,7 @@ from pages.components.state import Context
 from pages.server.downloads import answers_url
 from tests.finished_runs import COLORS, NAMES, OWNER, Finished, bring, open_step, picture, press
 from tests.page_tests import texts
+from tests.signing import cookie_of
 from tlcore.home import write_atomically
 from tlcore.storage.answers import StoredAnswer, writing_answers
 from tlcore.storage.database import jobs, writing
@@ -389,7 +390,7 @@ def test_the_table_as_a_file_is_safe_whole_and_for_its_owner_alone(make_finished
         ["'=1+1.jpg", "green", "0.600000", "yes", "0.400000", "0.600000", ""],
         ["red/broken.jpg", "", "", "", "", "", "It is damaged."],
     ]
-    other = "lab_user=" + "p" * 24
+    other = cookie_of("p" * 24)
     unknown = get(answers_url("nothing"))
     assert unknown.status == 404
     for cookie in (other, None):

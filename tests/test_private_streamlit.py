@@ -14,7 +14,13 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 
 import app
 from pages.server import private_streamlit
-from pages.server.private_streamlit import LINGER_SECONDS, CompleteMessages, LingeringMediaStorage, lost_effects
+from pages.server.private_streamlit import (
+    LINGER_SECONDS,
+    CompleteMessages,
+    LingeringMediaStorage,
+    lost_effects,
+    may_see,
+)
 
 
 @pytest.fixture
@@ -60,6 +66,26 @@ def test_a_picture_that_is_drawn_again_stays(storage: LingeringMediaStorage, wai
     wait(LINGER_SECONDS)
     storage.delete_file(dog)
     assert storage.get_file(f"{cat}.jpg").content == b"cat"
+
+
+def test_a_picture_is_seen_by_the_browsers_for_which_it_was_drawn(
+    storage: LingeringMediaStorage, monkeypatch: pytest.MonkeyPatch, wait: Callable[[float], None]
+) -> None:
+    drawing = iter(["a", "b", None])
+    monkeypatch.setattr(private_streamlit, "_session_owner", lambda: next(drawing))
+    monkeypatch.setattr(private_streamlit, "exists", lambda: True)
+    monkeypatch.setattr(private_streamlit, "get_instance", lambda: runtime(storage, None))
+    cat = add(storage, b"cat")
+    assert [may_see(f"{cat}.jpg", who) for who in ("a", "b", None)] == [True, False, False]
+    assert add(storage, b"cat") == cat
+    assert [may_see(f"{cat}.jpg", who) for who in ("a", "b", None)] == [True, True, False]
+    storage.delete_file(cat)
+    wait(LINGER_SECONDS)
+    storage.delete_file("another")
+    storage.delete_file(cat)
+    assert not may_see(f"{cat}.jpg", "a")
+    icon = add(storage, b"icon")  # for a browser that keeps no cookies, which sees nobody's pictures
+    assert may_see(f"{icon}.png", None)
 
 
 FRAGMENT = "curves"

@@ -22,9 +22,10 @@ import sqlalchemy as sa
 from starlette.applications import Starlette
 
 from pages.server import uploads as routes
-from pages.server.asgi import USER_COOKIE, owner_of
+from pages.server.identity import owner_of
 from pages.server.uploads import KEY_HEADER, upload_address, upload_key, upload_routes
 from tests.asgi_request import request
+from tests.signing import cookie_of
 from tlcore.errors import DatasetError, NotFoundError, StorageError
 from tlcore.home import DataRoot
 from tlcore.intake.limits import UPLOAD_GB
@@ -257,7 +258,7 @@ class Browser:
 
     def ask(self, method: str, folder: str, key: str, body: bytes = b"", query: bytes = b"") -> tuple[int, Any]:
         headers = {"host": "lab.example", "origin": self.origin, KEY_HEADER.lower(): key}
-        headers |= {"cookie": f"{USER_COOKIE}={self.owner}"} if self.owner else {}
+        headers |= {"cookie": cookie_of(self.owner)} if self.owner else {}
         app = Starlette(routes=upload_routes(owner_of))
         pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
         address = upload_address(self.project_id, folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -72,6 +73,12 @@ class DataRoot:
     """Where pictures lie on the maps of their data sets; made again when missing."""
     ready_sets_dir = _Below("ready_sets")
     """Small pictures of downloaded ready data sets, for their cards."""
+    secret_path = _Below("secret.key")
+    """Signs the identities of browsers. Without it every one of them is taken over once more."""
+    earlier_owners_path = _Below("earlier_owners.json")
+    """Whose browsers come from before that secret."""
+    certificate_path = _Below("certificate.pem")
+    """For HTTPS: the certificate that this machine made for itself, with its key; made again when missing."""
     logs_dir = _Below("logs")
     """What workers said, by the kind of their jobs; that of a run lies with the run."""
     runner_lock_path = _Below("runner.lock")
@@ -148,11 +155,28 @@ def holding(lock_path: Path, while_waiting: Callable[[], object] = lambda: None)
 
 
 def storage_error(error: OSError, path: Path) -> StorageError:
-    """Put an operating system's error into words."""
+    """Put an operating system's error into words.
+
+    Where the data root lies is nobody's business but of those who start the app: they know it, or look it up in
+    `TRANSFER_LAB_HOME`. A place outside is one that they named themselves.
+    """
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageError(
-            f"The disk is full. Free some space in {DataRoot.configured().path} or delete old projects, then try again."
+            "The disk is full. Free some space on the computer that runs Transfer Lab or delete old projects, then try "
+            "again."
         )
+    is_inside = path.is_relative_to(DataRoot.configured().path)
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return StorageError(f"{path.parent} cannot be written. Set {ENVIRONMENT_VARIABLE} to a folder of your own.")
-    return StorageError(f"{path} could not be written ({error.strerror}). Check the disk, then try again.")
+        folder = "The folder of all data" if is_inside else str(path.parent)
+        return StorageError(f"{folder} cannot be written. Set {ENVIRONMENT_VARIABLE} to a folder of your own.")
+    file = "A file in the folder of all data" if is_inside else str(path)
+    return StorageError(f"{file} could not be written ({error.strerror}). Check the disk, then try again.")
+
+
+def without_places(text: str) -> str:
+    """Return a text that a library wrote for people, without where this program and its data lie on the computer."""
+    # From the inside outwards: an environment lies in the program's folder, both often in somebody's own.
+    for place in (DataRoot.configured().path, Path(sys.prefix), Path(__file__).resolve().parents[1], Path.home()):
+        if place != Path(place.anchor):
+            text = text.replace(str(place), "...")
+    return text

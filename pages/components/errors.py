@@ -9,13 +9,14 @@ import streamlit as st
 
 from pages.components.text import label
 from tlcore.errors import TransferLabError
+from tlcore.home import without_places
 
 _KEPT = "kept-error"
 
 
 def show_error(error: TransferLabError | str) -> None:
     """Show what happened and what to do next."""
-    st.error(label(str(error)), icon=":material/error:")
+    st.error(label(without_places(str(error))), icon=":material/error:")
 
 
 @contextmanager

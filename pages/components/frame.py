@@ -68,7 +68,7 @@ CONTRAST_STYLE = """<style>
 .stButtonGroup button[data-selected]:not([data-disabled]), [data-testid="stSliderThumbValue"],
 button[kind="tertiary"]:not(:disabled):is(:hover, :focus-visible, :active, [aria-expanded="true"]) { color: inherit; }
 .stApp :is(a, button, summary):focus-visible { outline: 0.125rem solid currentColor; outline-offset: 0.125rem; }
-[data-testid="stElementToolbarButtonContainer"]:has([aria-label="Download as CSV"]) { display: none; }
+button[aria-label^="Download as CSV"] { display: none; }
 </style>"""
 """Streamlit's own download of tables is taken away: it writes names as they are, also those that act as formulas."""
 

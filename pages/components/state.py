@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 import sqlalchemy as sa
 import streamlit as st
 
-from pages.server.asgi import USER_COOKIE, is_user
+from pages.server.private_streamlit import USER_COOKIE
 from tlcore.dataset import Dataset
 from tlcore.errors import NotFoundError
 from tlcore.home import DataRoot
 from tlcore.model.architecture import ModelSummary, describe_model, without_contradictions
 from tlcore.storage.database import open_database
 from tlcore.storage.datasets import get_version, load_dataset
+from tlcore.storage.identities import read_identities
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import ACTIVE_STATES, JobKind, JobStatus, list_jobs
 from tlcore.storage.projects import Project, get_project
@@ -105,8 +106,9 @@ def read_owner() -> str:
         NotFoundError: If the browser keeps no cookies: all such browsers would be one and the same person.
     """
     cookie = st.context.cookies.get(USER_COOKIE)
-    if isinstance(cookie, str) and is_user(cookie):
-        return cookie
+    owner = read_identities(DataRoot.configured()).owner_of(cookie) if isinstance(cookie, str) else None
+    if owner is not None:
+        return owner
     if st.context.headers:  # which a program that runs a page without a browser, such as a test, does not send
         raise NotFoundError(
             "Your browser keeps no cookie of this page, so it cannot know your projects again. Allow cookies for this "

@@ -8,7 +8,6 @@ import hashlib
 import importlib
 import pkgutil
 import re
-import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
@@ -18,16 +17,16 @@ from typing import Any
 from PIL import Image
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
-from starlette.requests import cookie_parser
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from streamlit import file_util
+from streamlit import config, file_util
 
 import pages.components
 from pages.server import private_asyncio, private_streamlit
 from pages.server.door import Door, Hosts, said_addresses
 from pages.server.downloads import answers_route, download_route
 from pages.server.frontend_files import FrontendFiles
+from pages.server.identity import OwnMedia, UserCookie, owner_of
 from pages.server.plotly_script import plotly_route
 from pages.server.thumbnails import thumbnail_route
 from pages.server.uploads import upload_routes
@@ -35,45 +34,9 @@ from tlcore.home import DataRoot
 from tlcore.jobs.control import ensure_runner
 from tlcore.network import host_of
 from tlcore.storage.database import open_database
+from tlcore.storage.identities import read_identities
 from tlcore.storage.jobs import ACTIVE_STATES, list_jobs
 from tlcore.storage.staging import remove_abandoned
-
-USER_COOKIE = "lab_user"
-USER_BYTES = 18
-"""Random bytes of an identity: 144 bits, 24 characters in the cookie."""
-
-COOKIE_SECONDS = 365 * 24 * 3600
-
-
-class UserCookie:
-    """Give every browser an anonymous identity: one random cookie that scripts cannot read.
-
-    Only answers that are web pages set it, so that the first pictures and scripts of a page do not race for it.
-    Pages read it with `st.context.cookies`.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on and set the cookie on the page that answers it."""
-        if scope["type"] != "http" or owner_of(Headers(scope=scope)):
-            await self._app(scope, receive, send)
-            return
-
-        async def send_with_cookie(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                if headers.get("content-type", "").startswith("text/html"):
-                    secure = "; Secure" if scope["scheme"] == "https" else ""
-                    headers.append(
-                        "set-cookie",
-                        f"{USER_COOKIE}={secrets.token_urlsafe(USER_BYTES)}; Path=/; Max-Age={COOKIE_SECONDS}; "
-                        f"HttpOnly; SameSite=Lax{secure}",
-                    )
-            await send(message)
-
-        await self._app(without_conditions(scope), receive, send_with_cookie)
 
 
 class SafeHeaders:
@@ -139,24 +102,6 @@ def inline_scripts() -> tuple[str, ...]:
     )
 
 
-def is_user(value: str) -> bool:
-    """Whether a cookie's value has the shape of an identity that this server gave out."""
-    return re.fullmatch(r"[A-Za-z0-9_-]{24}", value) is not None
-
-
-def owner_of(headers: Headers) -> str | None:
-    """Return the browser that asks, `None` when it carries no identity of ours."""
-    # Not Python's own parser: it drops everything after one cookie of another program that it does not understand.
-    value = cookie_parser(headers.get("cookie", "")).get(USER_COOKIE, "")
-    return value if is_user(value) else None
-
-
-def without_conditions(scope: Scope) -> Scope:
-    """Return the request without its "only if changed", since an unchanged page is answered without a type."""
-    conditions = (b"if-none-match", b"if-modified-since")
-    return {**scope, "headers": [pair for pair in scope["headers"] if pair[0].lower() not in conditions]}
-
-
 def routes() -> Sequence[BaseRoute]:
     """Return the addresses that are answered without a page."""
     answered_by_files = [plotly_route(), download_route(owner_of), answers_route(owner_of), thumbnail_route(owner_of)]
@@ -167,7 +112,7 @@ def middleware() -> Sequence[Middleware]:
     """Return what every request passes through, outermost first."""
     # The hosts of now: once the server runs, Streamlit itself answers by every name.
     door = Middleware(Door, Hosts.configured())
-    return [Middleware(SafeHeaders), door, Middleware(UserCookie), Middleware(FrontendFiles)]
+    return [Middleware(SafeHeaders), door, Middleware(UserCookie), Middleware(OwnMedia), Middleware(FrontendFiles)]
 
 
 def warm_up() -> None:
@@ -193,7 +138,29 @@ def welcome() -> str:
             "your class.",
             "  Name the right ones instead: --host NAME.",
         ]
+    certificate = config.get_option("server.sslCertFile")
+    if certificate and Path(certificate) == DataRoot.configured().certificate_path:
+        from tlcore.certificate import fingerprint  # with cryptography, which only this start needs
+
+        lines += ["", *(f"  {line}" for line in certificate_words(fingerprint(Path(certificate))))]
     return "\n".join([*lines, "  Ctrl+C stops it.", ""])
+
+
+def certificate_words(mark: str) -> list[str]:
+    """Return what to tell a class about the warning of its browsers, line by line.
+
+    Args:
+        mark: The fingerprint of the certificate.
+    """
+    return [
+        'Browsers will warn once: "Your connection is not private" (Chrome, Edge), "Potential Security Risk Ahead"',
+        '(Firefox), "This Connection Is Not Private" (Safari). The connection is encrypted all the same. They warn',
+        "because this computer made its certificate itself, and nobody outside vouches for an address in a classroom.",
+        "Go on with Advanced, then Proceed or Accept the Risk; in Safari with Show Details, then visit this website.",
+        "Do so only here, and only where the certificate that the browser shows has this SHA-256 fingerprint:",
+        mark[:47],
+        mark[48:],
+    ]
 
 
 @asynccontextmanager
@@ -208,6 +175,7 @@ async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any] | None]:
         ensure_runner(home)
     remove_abandoned(engine, home)
     engine.dispose()
+    read_identities(home)
     print(welcome(), flush=True)
     private_streamlit.leave_hosts_to_the_door()
     yield None

@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from inspect import isfunction, signature
 from typing import Any
 
+import streamlit as st
 from streamlit import config
-from streamlit.runtime import Runtime, app_session, get_instance, memory_media_file_storage
+from streamlit.runtime import Runtime, app_session, exists, get_instance, memory_media_file_storage
 from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 from streamlit.runtime.media_file_storage import MediaFileKind
 from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
@@ -28,6 +29,13 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.scriptrunner_utils.script_run_context import ScriptRunContext
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 from streamlit.typing import UploadedFile
+
+from tlcore.home import DataRoot
+from tlcore.storage.identities import read_identities
+
+USER_COOKIE = "lab_user"
+OWN_METHODS = ("owners_of",)
+"""Methods of our classes that Streamlit never calls."""
 
 LINGER_SECONDS = 60
 """How long a browser may take to ask for a picture; a page that is drawn again and again needs it no longer."""
@@ -39,11 +47,14 @@ class LingeringMediaStorage(MemoryMediaFileStorage):
     Streamlit lets go of all pictures that an interrupted run of a page has not drawn yet, though the next run draws
     the same ones a moment later. A browser that asks in between would show a broken picture from then on, since the
     address stays the same (Streamlit issue 1294).
+
+    It also knows for whose browsers each was drawn; Streamlit gives it to whoever has its address.
     """
 
     def __init__(self, media_endpoint: str) -> None:
         super().__init__(media_endpoint)
         self._unused_since: dict[str, float] = {}
+        self._owners: dict[str, set[str | None]] = {}
         self._lock = threading.Lock()
 
     def load_and_get_id(
@@ -53,7 +64,12 @@ class LingeringMediaStorage(MemoryMediaFileStorage):
         with self._lock:
             file_id = super().load_and_get_id(path_or_data, mimetype, kind, filename)
             self._unused_since.pop(file_id, None)
+            self._owners.setdefault(file_id, set()).add(_session_owner())
         return file_id
+
+    def owners_of(self, file_id: str) -> Set[str | None]:
+        """Return for whose browsers a picture was drawn."""
+        return self._owners.get(file_id, frozenset())
 
     def delete_file(self, file_id: str) -> None:
         """Note that a picture is unused, and delete those that have been so for `LINGER_SECONDS`."""
@@ -62,6 +78,7 @@ class LingeringMediaStorage(MemoryMediaFileStorage):
             self._unused_since.setdefault(file_id, now)
             for old in [x for x, since in self._unused_since.items() if now - since >= LINGER_SECONDS]:
                 del self._unused_since[old]
+                self._owners.pop(old, None)
                 super().delete_file(old)
 
 
@@ -81,6 +98,29 @@ class CompleteMessages(ForwardMsgQueue):
             # From here on, a message follows an older one about the same place instead of replacing it: what comes
             # before the message that a run begins counts as drawn by the run before.
             self._delta_index_map = {}
+
+
+def _session_owner() -> str | None:
+    """Return whose browser the page is drawn for that runs in this thread."""
+    if get_script_run_ctx(suppress_warning=True) is None:
+        return None
+    value = st.context.cookies.get(USER_COOKIE)
+    return read_identities(DataRoot.configured()).owner_of(value) if isinstance(value, str) else None
+
+
+def may_see(name: str, owner: str | None) -> bool:
+    """Whether a browser may have a file of Streamlit's store, named as in its address.
+
+    Args:
+        name: The last part of the address.
+        owner: Who asks, `None` without an identity.
+
+    Returns:
+        Whether the file was drawn for this browser, or for one without an identity, which sees nobody's pictures.
+    """
+    storage = getattr(getattr(get_instance(), "_media_file_mgr", None), "_storage", None) if exists() else None
+    owners = storage.owners_of(name.partition(".")[0]) if isinstance(storage, LingeringMediaStorage) else {None}
+    return owner in owners or None in owners
 
 
 def patch() -> None:
@@ -130,7 +170,7 @@ def _overrides(ours: type) -> bool:
     return all(
         hasattr(theirs, name) and [*signature(method).parameters] == [*signature(getattr(theirs, name)).parameters]
         for name, method in vars(ours).items()
-        if isfunction(method)
+        if isfunction(method) and name not in OWN_METHODS
     )
 
 

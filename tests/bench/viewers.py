@@ -14,11 +14,11 @@ import websockets
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
-from pages.server.asgi import USER_COOKIE
 from tests.bench.material import PHOTOS, Sizes
 from tests.bench.measures import Measurement, percentile, rounded
 from tests.ready_projects import LONG_TRAINING, ReadyProject, begin_run, make_project, wait_for_phase
-from tests.server import AppServer, prepare_home
+from tests.server import AppServer, home_at, prepare_home
+from tests.signing import cookie_of
 from tlcore.config import ModelConfig
 from tlcore.features.engines import THREADS_VARIABLE
 from tlcore.home import DataRoot
@@ -140,7 +140,7 @@ async def watch(port: int, query: str, sizes: Sizes) -> Load:
     async def one(number: int) -> None:
         address = f"ws://127.0.0.1:{port}/_stcore/stream"
         origin = websockets.Origin(f"http://127.0.0.1:{port}")
-        cookie = {"Cookie": f"{USER_COOKIE}={OWNER}"}
+        cookie = {"Cookie": cookie_of(OWNER, home_at(f"http://127.0.0.1:{port}"))}
         subprotocol = websockets.Subprotocol("streamlit")
         async with websockets.connect(
             address, subprotocols=[subprotocol], max_size=None, origin=origin, proxy=None, additional_headers=cookie

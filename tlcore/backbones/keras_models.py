@@ -18,7 +18,7 @@ from tlcore.backbones.spec import BackboneSpec, PreprocessingSpec, output_shape
 from tlcore.backbones.weights.status import RANDOM_SEED, is_random, require_weights
 from tlcore.config import IMAGENET
 from tlcore.errors import WeightsError
-from tlcore.home import DataRoot
+from tlcore.home import DataRoot, without_places
 from tlcore.private_keras import fixed_draws, name_like_fresh_session, run_through
 
 INPUT_NAME = "pixels"
@@ -254,5 +254,6 @@ def _load_weights(model: keras.Model, path: Path, spec: BackboneSpec) -> None:
         model.load_weights(path)
     except (OSError, ValueError, KeyError) as error:
         raise WeightsError(
-            f"{path} does not hold the weights of {spec.title}: {error}. Delete it and try again."
+            f"{path.name} does not hold the weights of {spec.title}: {without_places(str(error))}. "
+            "Delete this file and try again."
         ) from error

@@ -11,7 +11,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from tlcore.errors import StorageError, TransferLabError
-from tlcore.home import DataRoot
+from tlcore.home import DataRoot, without_places
 from tlcore.jobs.deaths import UNWRITTEN_EXIT_CODE, account
 from tlcore.jobs.processes import lower_priority
 from tlcore.jobs.reporting import JobProgress
@@ -111,7 +111,7 @@ def _work(engine: sa.Engine, home: DataRoot, job_id: str, attempt: int, task: Ta
     except LostJobError:
         return 0
     except TransferLabError as error:
-        state, message = "failed", str(error)
+        state, message = "failed", without_places(str(error))
     except MemoryError:
         state, message = "failed", "The computer's memory is full. Close other programs, then start again."
     except Exception as error:  # noqa: BLE001 - the last line of defence: nothing may end without words

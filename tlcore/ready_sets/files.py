@@ -46,7 +46,8 @@ def damage_in_words(path: Path) -> Iterator[None]:
     try:
         yield
     except (ArchiveError, *DAMAGE_ERRORS) as error:
+        said = str(error).replace(str(path), path.name).rstrip(".")
         raise DatasetError(
-            f"The file {path} is not what it should be: {str(error).rstrip('.')}. "
+            f"The file {path.name} is not what it should be: {said}. "
             "Delete it and take the data set again; then it is downloaded anew."
         ) from error

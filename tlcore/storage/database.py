@@ -199,8 +199,8 @@ def open_database(home: DataRoot, url: str | sa.URL | None = None) -> sa.Engine:
         raise storage_error(error, file) from error
     except (sa.exc.DatabaseError, sqlite3.DatabaseError) as error:
         raise StorageError(
-            f"The database in {home} cannot be opened ({getattr(error, 'orig', error)}). "
-            "Check that the folder can be written and the disk is not full."
+            f"The database of this Transfer Lab cannot be opened ({getattr(error, 'orig', error)}). "
+            "Check that the folder of all data (TRANSFER_LAB_HOME) can be written and the disk is not full."
         ) from error
     return engine
 

@@ -53,8 +53,8 @@ def migrate(engine: sa.Engine, home: DataRoot) -> None:
                 _take_step(engine, number, home)
     except filelock.Timeout as error:
         raise StorageError(
-            f"An earlier Transfer Lab still works in {home}. Let its trainings end or stop them, close it, wait two "
-            "minutes, and start again."
+            "An earlier Transfer Lab still works on the same data. Let its trainings end or stop them, close it, wait "
+            "two minutes, and start again."
         ) from error
 
 

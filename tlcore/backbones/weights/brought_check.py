@@ -17,7 +17,7 @@ from tlcore.backbones.weights.keras_file import ADVICE, LayerWeights, WeightsLay
 from tlcore.documents import write_document
 from tlcore.downloading import hash_of
 from tlcore.errors import WeightsError
-from tlcore.home import DataRoot, storage_error, write_atomically
+from tlcore.home import DataRoot, storage_error, without_places, write_atomically
 
 # A file may hold more than the weights themselves: double precision, or the optimizer's memory of each weight.
 MAX_BYTES_PER_PARAMETER = 16
@@ -121,7 +121,7 @@ def _load(network: Any, file: Path, workspace: Path, filename: str, *, is_legacy
     try:
         network.load_weights(named)
     except (ValueError, KeyError) as error:
-        raise WeightsError(f"{filename} could not be loaded ({error}). {ADVICE}") from error
+        raise WeightsError(f"{filename} could not be loaded ({without_places(str(error))}). {ADVICE}") from error
     finally:
         named.unlink()
     if not all(np.isfinite(values).all() for values in network.get_weights()):
