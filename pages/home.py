@@ -128,9 +128,9 @@ def project_card(visit: Visit, project: Project, working: set[str]) -> None:
 
 
 def unreadable_card(visit: Visit, project: Unreadable) -> None:
-    """Draw a project whose settings this version cannot read, with the ways on."""
+    """Draw a project whose settings or row this version cannot read, with the ways on."""
     st.markdown(f"**{label(project.title)}**")
-    st.warning(f"Its settings cannot be read. {label(project.reason)}", icon=":material/warning:")
+    st.warning(f"It cannot be opened. {label(project.reason)}", icon=":material/warning:")
     st.caption("Its pictures, runs and results are still here.")
     with st.container(horizontal=True, horizontal_alignment="distribute"):
         if st.button("Begin with new settings", key=f"reset-{project.id}", icon=":material/restart_alt:"):

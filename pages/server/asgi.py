@@ -7,6 +7,7 @@ import importlib
 import pkgutil
 import re
 import secrets
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -25,6 +26,7 @@ from pages.server.frontend_files import FrontendFiles
 from pages.server.plotly_script import plotly_route
 from pages.server.thumbnails import thumbnail_route
 from pages.server.uploads import upload_routes
+from tlcore.errors import StorageError
 from tlcore.home import DataRoot
 from tlcore.jobs.control import ensure_runner
 from tlcore.storage.database import open_database
@@ -138,9 +140,12 @@ async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any] | None]:
     warm_up()
     private_asyncio.patch(asyncio.get_running_loop())
     home = DataRoot.configured()
-    engine = open_database(home)
-    if list_jobs(engine, states=ACTIVE_STATES):
-        ensure_runner(home)
-    remove_abandoned(engine, home)
-    engine.dispose()
+    try:
+        engine = open_database(home)
+        if list_jobs(engine, states=ACTIVE_STATES):
+            ensure_runner(home)
+        remove_abandoned(engine, home)
+        engine.dispose()
+    except StorageError as error:  # every page says the same, and works as soon as it is mended
+        print(error, file=sys.stderr, flush=True)
     yield None

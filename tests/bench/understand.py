@@ -11,7 +11,7 @@ import tempfile
 from tests.bench.figures import Line
 from tlcore.home import ENVIRONMENT_VARIABLE
 
-PARTS = ("doctor", "coach", "figures", "confusion", "neighbours", "map", "why", "predict")
+PARTS = ("doctor", "coach", "figures", "confusion", "neighbours", "map", "why", "predict", "damage")
 """Each is a module `tests.bench.understand_NAME` whose `measure()` yields lines."""
 
 
