@@ -122,7 +122,8 @@ def test_what_is_chosen_while_undecided_is_kept_on_the_other_pages_too(lab: Lab)
     set_epochs(two, 9)
     check(two.selectbox(key="optimizer").select("sgd").run())
     go(two, "data", lab)
-    assert not is_asked(two)  # where no settings are shown, nobody is asked
+    assert not is_asked(two)  # where no settings are shown, nobody is asked, but it is said
+    assert "choose on Train" in two.info[0].value
     go(two, "model", lab)
     assert compared(two) == [["Epochs at most", "9", "7"], ["Optimizer", "SGD with momentum 0.9", "Adam"]]
     check(two.slider(key="dropout").set_value(0.6).run())

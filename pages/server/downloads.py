@@ -14,7 +14,7 @@ from starlette.responses import FileResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 from pages.components.results.prediction_table import Columns, answers_csv
-from tlcore.errors import NotFoundError, UnreadableError
+from tlcore.errors import TransferLabError, UnreadableError
 from tlcore.home import DataRoot
 from tlcore.results.model_file import is_whole_model
 from tlcore.results.prediction_code import LABELS_FILE, MODEL_FILE, PIXELS_FILE, README_FILE
@@ -94,7 +94,7 @@ def _owned_prediction(job_id: str, owner: str) -> Prediction | None:
     try:
         project = get_project(engine, get_job(engine, job_id).project_id, owner)
         return next((one for one in read_predictions(engine, project.id)[0] if one.job_id == job_id), None)
-    except (NotFoundError, UnreadableError):
+    except TransferLabError:
         return None
     finally:
         engine.dispose()
@@ -119,7 +119,7 @@ def _owned_run_dir(run_id: str, owner: str) -> Path | None:
     try:
         run = get_run(engine, run_id)
         get_project(engine, run.job.project_id, owner)
-    except (NotFoundError, UnreadableError):
+    except TransferLabError:
         return None
     finally:
         engine.dispose()
