@@ -9,7 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.components.errors import errors_shown, show_error
+from pages.components.errors import errors_shown, one_part, show_error
 from pages.components.frame import go_to, step_link
 from pages.components.results.trained_models import validation_words
 from pages.components.shown_settings import leave_settings
@@ -183,8 +183,8 @@ else:
     st.subheader("Your projects", anchor=False)
     grid = st.grid(min_column_width=290, border=True, key="projects")
     for project in projects:
-        with grid.cell():
+        with grid.cell(), one_part():
             project_card(visit, project, working)
     for one in unreadable:
-        with grid.cell():
+        with grid.cell(), one_part():
             unreadable_card(visit, one)

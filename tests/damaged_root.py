@@ -9,13 +9,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 import streamlit as st
 from streamlit import config
 from streamlit.testing.v1 import AppTest
 
+from pages.components.errors import UNFORESEEN
 from pages.components.frame import STEPS
 from tests.old_data_root import unpack_old_data_root
 from tests.page_tests import OWNER, PAGES_DIR
@@ -114,12 +114,9 @@ class DamagedRoot:
         backbone = frozen_backbone(ModelConfig())
         cross = CrossValidationRequest(self.run_id, 5)
         summary = PredictionSummary(CLASSES, (0, 1, 2), 1, 0, 0, 0, model_id=self.run_id)
-        for kind, request in (
-            ("doctor", DoctorRequest(4, backbone)),
-            ("map", MapRequest(4, backbone)),
-            ("backbones", None),
-        ):
-            self._add_job(kind, request)
+        self._add_job("doctor", DoctorRequest(4, backbone))
+        self._add_job("map", MapRequest(4, backbone))
+        self._add_job("backbones", None)
         self._add_job("cross_validation", cross, key=cross.key)
         self._add_job("weights_download", WeightsDownloadRequest(("vgg16",)), state="failed")
         self._add_job("weights_check", WeightsCheckRequest("vgg16", "gone", "mine.h5"), state="failed")
@@ -240,8 +237,9 @@ def _open(page: str, query: Mapping[str, str]) -> AppTest:
     """Open a page as a server does that has just started."""
     st.cache_resource.clear()
     config.set_option("client.showErrorDetails", "full")
-    app: Any = AppTest.from_file(str(PAGES_DIR / "router.py"), default_timeout=60)
-    app.query_params.update(query)
+    app = AppTest.from_file(str(PAGES_DIR / "router.py"), default_timeout=60)
+    for name, value in query.items():
+        app.query_params[name] = value
     if page != "home":
         app.switch_page(str(PAGES_DIR / f"{page}.py"))
     return app.run()
@@ -253,4 +251,4 @@ def _exceptions(app: AppTest) -> list[str]:
     for error in app.exception:
         ours = [line.strip() for line in error.stack_trace if "tlcore" in line or "pages" in line]
         found.append(f"{error.message} {ours[-1:]}")
-    return found
+    return found + [error.value for error in app.error if UNFORESEEN[:30] in error.value]

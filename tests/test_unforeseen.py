@@ -9,18 +9,20 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from streamlit.testing.v1 import AppTest
 
 from tests.coloured_pictures import coloured_dataset
 from tests.lab import Lab
-from tests.page_tests import open_app, texts
+from tests.page_tests import OWNER, open_app, texts
 from tlcore.config import RunConfig
 from tlcore.errors import FrozenPartError, ImageError, StorageError
 from tlcore.home import DataRoot
+from tlcore.storage import runs
 from tlcore.storage.database import open_database
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import claim_job, end_job, last_job, read_request
-from tlcore.storage.projects import read_projects
+from tlcore.storage.projects import create_project, read_projects
 from tlcore.storage.requests import SettingsRequest
 
 
@@ -48,6 +50,23 @@ def test_an_unforeseen_error_is_said_with_a_number_under_which_the_log_has_it(
     assert record.exc_info is not None
     assert isinstance(record.exc_info[1], KeyError)
     assert "teacher" not in said.value
+
+
+def test_a_project_that_fails_as_nobody_foresaw_closes_no_other(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    create_project(lab.engine, OWNER, "Birds")
+    list_runs = runs.list_runs
+
+    def fail(engine: sa.Engine, project_id: str) -> list[runs.Run]:
+        if project_id == lab.project_id:
+            raise KeyError("nobody foresaw this")
+        return list_runs(engine, project_id)
+
+    monkeypatch.setattr(runs, "list_runs", fail)
+    home = open_app()
+    assert "did not expect" in home.error[0].value
+    assert {"**Pets**", "**Birds**"} <= {line.value for line in home.markdown}
+    assert "Not trained yet" in texts(home)
+    assert next(button for button in home.button if button.key == "try")
 
 
 # What can be made again

@@ -65,3 +65,14 @@ def show_unforeseen(error: Exception) -> bool:
     _LOG.error("Unforeseen error, number %s", number, exc_info=error)
     st.error(UNFORESEEN.format(number), icon=":material/error:")
     return True
+
+
+@contextmanager
+def one_part() -> Iterator[None]:
+    """Let what is drawn inside fail alone: even an error that nobody foresaw leaves the rest of the page as it is."""
+    try:
+        yield
+    except TransferLabError as error:
+        show_error(error)
+    except Exception as error:  # noqa: BLE001 - it is logged with its traceback
+        show_unforeseen(error)
