@@ -14,10 +14,12 @@ from streamlit.testing.v1 import AppTest
 
 from tests.coloured_pictures import coloured_dataset
 from tests.lab import Lab
+from tests.old_data_root import unpack_old_data_root
 from tests.page_tests import OWNER, open_app, texts
 from tlcore.config import RunConfig
 from tlcore.errors import FrozenPartError, ImageError, StorageError
 from tlcore.home import DataRoot
+from tlcore.model.cut import PIXELS, plan_model
 from tlcore.storage import runs
 from tlcore.storage.database import open_database
 from tlcore.storage.images import ImageStore
@@ -148,6 +150,22 @@ def test_a_damaged_database_is_said(lab: Lab) -> None:
 
 
 # The frozen part of a model
+
+
+def test_a_cut_frozen_part_is_told_from_a_cut_model(home: DataRoot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tlcore.jobs.control.start_module", lambda *_args, **_kwargs: None)
+    engine = open_database(unpack_old_data_root(home))
+    project = read_projects(engine, OWNER)[0][-1]
+    models = [run for run in runs.list_runs(engine, project.id) if run.has_model]
+    for path in home.compiled_dir.glob("*.tflite"):
+        path.write_bytes(path.read_bytes()[:100])
+    told = {run.number: texts(open_app("predict", project=project.id, run=run.id)) for run in models}
+    frozen = {run.number for run in models if plan_model(run.config.model).prefix.cut != PIXELS}
+    assert {number for number, text in told.items() if "is being made again" in text} == frozen != set()
+    cut = next(run for run in models if run.number in frozen)
+    (home.run_dir(cut.id) / "predictor.json").write_bytes(b"cut")
+    page = open_app("predict", project=project.id, run=cut.id)
+    assert "Train again to make a new one" in page.error[0].value
 
 
 def test_predict_makes_a_damaged_frozen_part_again(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
