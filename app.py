@@ -127,8 +127,15 @@ else:
     # Streamlit finds the literal `app = st.App(...)` by reading this file, then imports it.
     import streamlit as st
 
+    from pages.components.errors import show_unforeseen
     from pages.server.asgi import lifespan, middleware, routes
     from pages.server.private_streamlit import patch
 
     patch()
-    app = st.App(ROOT / "pages" / "router.py", routes=routes(), middleware=middleware(), lifespan=lifespan)
+    app = st.App(
+        ROOT / "pages" / "router.py",
+        routes=routes(),
+        middleware=middleware(),
+        lifespan=lifespan,
+        on_script_error=show_unforeseen,
+    )

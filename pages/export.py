@@ -11,6 +11,7 @@ from pages.components.results.trained_models import settings_of
 from pages.components.train.run_settings import run_settings
 from pages.server.downloads import ARCHIVE_NAME, RUN_FILES, download_url
 from tlcore.documents import to_json
+from tlcore.results.model_file import is_whole_model
 from tlcore.results.prediction_code import (
     LABELS_FILE,
     MODEL_FILE,
@@ -40,8 +41,13 @@ if not any(run.has_model for run in context.runs):
 run = choose_run(context)
 folder = context.home.run_dir(run.id)
 paths = {name: folder / name for name in RUN_FILES if (folder / name).is_file()}
-if MODEL_FILE not in paths:
-    st.error("The files of this run were deleted. Train again to make them anew.", icon=":material/error:")
+if not is_whole_model(folder / MODEL_FILE):
+    why = "is damaged, so it is not offered" if MODEL_FILE in paths else "was deleted"
+    st.error(
+        f"The model's file of run {run.number} {why}. Train again to make it anew: the same settings and pictures make "
+        "the same model.",
+        icon=":material/error:",
+    )
     next_step("Train again", "train")
     st.stop()
 sizes = {name: path.stat().st_size for name, path in paths.items()}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.components.errors import errors_shown, show_error
+from pages.components.errors import errors_shown, one_part, show_error
 from pages.components.frame import go_to, step_link
 from pages.components.results.trained_models import validation_words
 from pages.components.shown_settings import leave_settings
@@ -128,9 +128,9 @@ def project_card(visit: Visit, project: Project, working: set[str]) -> None:
 
 
 def unreadable_card(visit: Visit, project: Unreadable) -> None:
-    """Draw a project whose settings this version cannot read, with the ways on."""
+    """Draw a project whose settings or row this version cannot read, with the ways on."""
     st.markdown(f"**{label(project.title)}**")
-    st.warning(f"Its settings cannot be read. {label(project.reason)}", icon=":material/warning:")
+    st.warning(f"It cannot be opened. {label(project.reason)}", icon=":material/warning:")
     st.caption("Its pictures, runs and results are still here.")
     with st.container(horizontal=True, horizontal_alignment="distribute"):
         if st.button("Begin with new settings", key=f"reset-{project.id}", icon=":material/restart_alt:"):
@@ -183,8 +183,8 @@ else:
     st.subheader("Your projects", anchor=False)
     grid = st.grid(min_column_width=290, border=True, key="projects")
     for project in projects:
-        with grid.cell():
+        with grid.cell(), one_part():
             project_card(visit, project, working)
     for one in unreadable:
-        with grid.cell():
+        with grid.cell(), one_part():
             unreadable_card(visit, one)

@@ -11,6 +11,7 @@ from pages.components.results.answer_views import show_all_answers, show_answer
 from pages.components.results.answers import Answer, ask_pixels, keep_answers, kept_answers, pixels_to_ask, sample_item
 from pages.components.results.bring_pictures import bring_pictures, pictures_at_hand
 from pages.components.results.correction import correction_of, draw_corrected
+from pages.components.results.frozen_part import make_frozen_part_again
 from pages.components.results.many_pictures import many_pictures
 from pages.components.results.nearest import draw_nearest, judge_of, stranger_sign, warn_of_stranger
 from pages.components.results.prediction_table import prediction_csv
@@ -19,13 +20,16 @@ from pages.components.results.run_choice import choose_model
 from pages.components.results.side_by_side import choose_rival
 from pages.components.results.trained_models import predictor_of, short_name
 from pages.components.results.why_panel import why_of_answers
-from tlcore.errors import RunError, TransferLabError
+from tlcore.errors import FrozenPartError, RunError, TransferLabError
 from tlcore.images.resizing import decode_image
 
 context = open_page("predict")
 model = choose_model(context)
 try:
     predictor = predictor_of(context, model)
+except FrozenPartError as error:
+    make_frozen_part_again(context, model, error)
+    st.stop()
 except RunError as error:
     show_error(error)
     next_step("Train again", "train")

@@ -107,7 +107,7 @@ def test_a_picture_never_seems_older_than_the_import_that_brings_it(home: DataRo
     images = ImageStore(home)
     for number in [*range(20), *range(20)]:
         began = now()
-        key = images.add(b"picture %d" % number, b"thumbnail")
+        key = images.add(b"picture %d" % number, b"\xff\xd8 a thumbnail \xff\xd9")
         images.remove(key, brought_before=began)
         assert images.read(key)
         assert images.thumbnail(key)

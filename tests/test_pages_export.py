@@ -11,7 +11,7 @@ import pytest
 from pages.components.state import LOCAL_OWNER
 from pages.server.downloads import download_url
 from tests.download_server import Answered, Get
-from tests.finished_runs import OWNER, all_text, open_step
+from tests.finished_runs import MODEL_BYTES, OWNER, all_text, open_step
 from tests.signing import cookie_of
 from tlcore.config import ModelConfig
 from tlcore.results.prediction_code import OLDEST_KERAS, prediction_code
@@ -55,10 +55,28 @@ def test_export_says_so_when_the_files_are_gone(make_finished) -> None:
     assert "Train again" in open_step("export", finished.project_id).error[0].value
 
 
+@pytest.mark.parametrize("kept", [0, 1, 2_999_000])
+def test_a_cut_model_is_not_offered(make_finished, get: Get, kept: int) -> None:
+    finished = make_finished(OWNER)
+    run_id = finished.add_run()
+    (finished.home.run_dir(run_id) / "model.keras").write_bytes(MODEL_BYTES[:kept])
+    for file in ("model.keras", "model.zip"):
+        assert get(download_url(run_id, file)).status == 404
+    assert get(download_url(run_id, "labels.txt")).status == 200
+
+
+def test_the_page_says_that_a_model_is_cut_and_how_to_get_another(make_finished) -> None:
+    finished = make_finished()
+    (finished.home.run_dir(finished.add_run()) / "model.keras").write_bytes(MODEL_BYTES[:-10])
+    page = open_step("export", finished.project_id)
+    assert "is damaged, so it is not offered. Train again" in page.error[0].value
+    assert not page.get("link_button")
+
+
 def test_the_owner_gets_the_files_as_attachments(make_finished, get: Get) -> None:
     run_id = make_finished(OWNER).add_run()
     answer = get(download_url(run_id, "model.keras"))
-    assert answer == Answered(200, b"K" * 3_000_000, 'attachment; filename="model.keras"')
+    assert answer == Answered(200, MODEL_BYTES, 'attachment; filename="model.keras"')
     assert get(download_url(run_id, "labels.txt")).content == b"red\ngreen\n"
 
 
@@ -69,7 +87,7 @@ def test_the_zip_holds_all_files(make_finished, get: Get) -> None:
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         assert archive.testzip() is None
         assert archive.namelist() == ["model.keras", "labels.txt", "pixels.py", "README.txt"]
-        assert archive.read("model.keras") == b"K" * 3_000_000
+        assert archive.read("model.keras") == MODEL_BYTES
 
 
 def test_another_owner_gets_the_same_answer_as_for_a_run_that_is_not_there(make_finished, get: Get) -> None:

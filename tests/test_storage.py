@@ -376,11 +376,12 @@ def test_a_version_of_another_project_is_not_found(engine: sa.Engine, project: P
 
 def test_the_same_picture_is_kept_once(home: DataRoot) -> None:
     store = ImageStore(home)
-    key = store.add(b"picture", b"thumbnail")
+    thumbnail = b"\xff\xd8 a thumbnail \xff\xd9"
+    key = store.add(b"picture", thumbnail)
     assert store.add(b"picture", b"another thumbnail") == key
-    assert store.add(b"other", b"thumbnail") != key
+    assert store.add(b"other", thumbnail) != key
     assert store.read(key) == b"picture"
-    assert store.thumbnail(key) == b"thumbnail"
+    assert store.thumbnail(key) == thumbnail
     assert len([path for path in (home.path / "images").rglob("*") if path.is_file()]) == 2
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from streamlit.testing.v1 import AppTest
 
 from tests.coloured_pictures import coloured_dataset
 from tests.lab import Lab
 from tests.page_tests import check, texts
 from tlcore.config import TrainingConfig
+from tlcore.dataset import delete_images
 from tlcore.home import DataRoot
-from tlcore.storage.datasets import commit_version
+from tlcore.storage.datasets import commit_version, current_dataset
 from tlcore.storage.projects import update_config
 from tlcore.storage.runs import list_runs
 
@@ -119,7 +122,8 @@ def test_what_is_chosen_while_undecided_is_kept_on_the_other_pages_too(lab: Lab)
     set_epochs(two, 9)
     check(two.selectbox(key="optimizer").select("sgd").run())
     go(two, "data", lab)
-    assert not is_asked(two)  # where no settings are shown, nobody is asked
+    assert not is_asked(two)  # where no settings are shown, nobody is asked, but it is said
+    assert "choose on Train" in two.info[0].value
     go(two, "model", lab)
     assert compared(two) == [["Epochs at most", "9", "7"], ["Optimizer", "SGD with momentum 0.9", "Adam"]]
     check(two.slider(key="dropout").set_value(0.6).run())
@@ -201,3 +205,23 @@ def test_update_config_still_keeps_edits_of_programs(lab: Lab) -> None:
             lambda config: replace(config, training=replace(config.training, epochs=config.training.epochs + 1)),
         )
         assert epochs(lab) == TrainingConfig().epochs + number + 1
+
+
+def test_a_typed_class_name_outlives_an_edit_of_another_tab(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    tab = lab.open("data")
+    _, dataset = current_dataset(lab.engine, lab.project_id, lab.home)
+    chosen = dataset.classes[0]
+    edited = delete_images(dataset, chosen.id, [dataset.of_class(chosen.id)[0].image])
+
+    def after_another(engine: sa.Engine, project_id: str, *args: Any, **options: Any) -> int:
+        """Let another tab come first, between the press and the change."""
+        commit_version(engine, project_id, edited, "one less", parent=lab.version, home=lab.home)
+        return commit_version(engine, project_id, *args, **options)
+
+    monkeypatch.setattr("pages.components.data.edits.commit_version", after_another)
+    tab.text_input(key=f"rename-name-{lab.version}-{chosen.id}").set_value("Dark blue")
+    check(next(button for button in tab.button if button.label == "Rename").click().run())
+    assert "changed in another tab meanwhile" in texts(tab)
+    version = lab.project.version
+    assert version == lab.version + 1
+    assert tab.text_input(key=f"rename-name-{version}-{chosen.id}").value == "Dark blue"

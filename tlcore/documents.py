@@ -64,7 +64,7 @@ def read_document(text: str | bytes, kind: type[T]) -> T:
     return value
 
 
-def read_fields(fields: Mapping[str, Any], kind: type[T]) -> T:
+def read_fields(fields: Mapping[Any, Any], kind: type[T]) -> T:
     """Make a dataclass of the columns of a stored row: SQLite keeps in a column whatever a fault has put there.
 
     Args:

@@ -29,6 +29,10 @@ class RunError(TransferLabError):
     """A training run cannot start or go on."""
 
 
+class FrozenPartError(RunError):
+    """The compiled frozen part of a model is missing or damaged; it can be made again from the backbone's weights."""
+
+
 class StorageError(TransferLabError):
     """The data root cannot be used (full, read-only, from a newer version)."""
 

@@ -11,7 +11,7 @@ import streamlit as st
 
 from pages.components.errors import errors_kept, show_error, show_kept_error
 from pages.components.forms import show_stored
-from pages.components.shown_settings import leave_settings
+from pages.components.shown_settings import is_undecided, leave_settings
 from pages.components.state import Context, link_params, read_context
 from pages.components.text import label
 from pages.components.unreadable import draw_unreadable, unreadable_models
@@ -29,6 +29,9 @@ Need = Literal["nothing", "data", "model"]
 PAGES_DIR = Path(__file__).resolve().parents[1]
 HOME_PAGE = PAGES_DIR / "home.py"
 POLL_SECONDS = 2.0
+SETTINGS_STEPS: tuple[Step, ...] = ("augment", "model", "train")
+"""On whose pages settings are chosen, and a person is asked whose count."""
+
 TYPED_NAME = "typed-project-name"
 
 JOB_NAMES: dict[JobKind, str] = {
@@ -139,6 +142,12 @@ def open_page(step: Step) -> Context:
     st.markdown(spec.sentence)
     show_kept_error()
     _draw_typed_name(context)
+    if step not in SETTINGS_STEPS and is_undecided(project_id):
+        st.info(
+            "Another tab has changed the settings of this project, and it is not chosen yet whose count. Until you "
+            "choose on Train, what you change stays in this tab.",
+            icon=":material/tab_duplicate:",
+        )
     if damage is not None:
         show_error(damage)
         if spec.needs == "data":

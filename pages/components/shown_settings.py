@@ -72,6 +72,12 @@ def shown_settings(project_id: str) -> ShownSettings | None:
     return _records().get(project_id)
 
 
+def is_undecided(project_id: str) -> bool:
+    """Whether the person has still to choose in this tab whose settings of a project count."""
+    shown = shown_settings(project_id)
+    return shown is not None and shown.is_undecided
+
+
 def look_at_settings(context: Context, page: str) -> Screen:
     """Return what a page shall show: the settings as stored, or the tab's own while it is not decided whose count.
 

@@ -8,6 +8,7 @@ import hashlib
 import importlib
 import pkgutil
 import re
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
@@ -30,6 +31,7 @@ from pages.server.identity import OwnMedia, UserCookie, owner_of
 from pages.server.plotly_script import plotly_route
 from pages.server.thumbnails import thumbnail_route
 from pages.server.uploads import upload_routes
+from tlcore.errors import StorageError
 from tlcore.home import DataRoot
 from tlcore.jobs.control import ensure_runner
 from tlcore.network import host_of
@@ -170,12 +172,15 @@ async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any] | None]:
     warm_up()
     private_asyncio.patch(asyncio.get_running_loop())
     home = DataRoot.configured()
-    engine = open_database(home)
-    if list_jobs(engine, states=ACTIVE_STATES):
-        ensure_runner(home)
-    remove_abandoned(engine, home)
-    engine.dispose()
-    read_identities(home)
+    try:
+        engine = open_database(home)
+        if list_jobs(engine, states=ACTIVE_STATES):
+            ensure_runner(home)
+        remove_abandoned(engine, home)
+        engine.dispose()
+        read_identities(home)
+    except StorageError as error:  # every page says the same, and works as soon as it is mended
+        print(error, file=sys.stderr, flush=True)
     print(welcome(), flush=True)
     private_streamlit.leave_hosts_to_the_door()
     yield None

@@ -14,8 +14,9 @@ from starlette.responses import FileResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 from pages.components.results.prediction_table import Columns, answers_csv
-from tlcore.errors import NotFoundError, UnreadableError
+from tlcore.errors import TransferLabError, UnreadableError
 from tlcore.home import DataRoot
+from tlcore.results.model_file import is_whole_model
 from tlcore.results.prediction_code import LABELS_FILE, MODEL_FILE, PIXELS_FILE, README_FILE
 from tlcore.storage.answers import AnswerFilter, all_answers, count_answers
 from tlcore.storage.database import open_database
@@ -95,14 +96,16 @@ def _owned_prediction(job_id: str, owner: str) -> Prediction | None:
     try:
         project = get_project(engine, get_job(engine, job_id).project_id, owner)
         return next((one for one in read_predictions(engine, project.id)[0] if one.job_id == job_id), None)
-    except (NotFoundError, UnreadableError):
+    except TransferLabError:
         return None
     finally:
         engine.dispose()
 
 
 def _file_answer(folder: Path, file: str) -> Response:
-    if file == ARCHIVE_NAME and (folder / MODEL_FILE).is_file():
+    if file in (ARCHIVE_NAME, MODEL_FILE) and not is_whole_model(folder / MODEL_FILE):
+        return _not_found()
+    if file == ARCHIVE_NAME:
         paths = [folder / name for name in RUN_FILES if (folder / name).is_file()]
         disposition = {"Content-Disposition": f'attachment; filename="{ARCHIVE_NAME}"'}
         return StreamingResponse(zip_blocks(paths), media_type="application/zip", headers=disposition)
@@ -118,7 +121,7 @@ def _owned_run_dir(run_id: str, owner: str) -> Path | None:
     try:
         run = get_run(engine, run_id)
         get_project(engine, run.job.project_id, owner)
-    except (NotFoundError, UnreadableError):
+    except TransferLabError:
         return None
     finally:
         engine.dispose()

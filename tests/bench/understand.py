@@ -11,7 +11,19 @@ import tempfile
 from tests.bench.figures import Line
 from tlcore.home import ENVIRONMENT_VARIABLE
 
-PARTS = ("doctor", "backgrounds", "coach", "figures", "confusion", "neighbours", "map", "why", "reruns", "predict")
+PARTS = (
+    "doctor",
+    "backgrounds",
+    "coach",
+    "figures",
+    "confusion",
+    "neighbours",
+    "map",
+    "why",
+    "reruns",
+    "predict",
+    "damage",
+)
 """Each is a module `tests.bench.understand_NAME` whose `measure()` yields lines."""
 
 

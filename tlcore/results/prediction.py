@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tlcore.config import ResizeMode
 from tlcore.dataset import Dataset
 from tlcore.documents import read_document, write_document
-from tlcore.errors import RunError
+from tlcore.errors import FrozenPartError, RunError
 from tlcore.features.engines import compiled_prefix_path
 from tlcore.features.litert import CompiledModel, Loader
 from tlcore.home import DataRoot, write_atomically
@@ -240,7 +240,8 @@ def load_predictor(run_dir: Path, home: DataRoot, load: Loader = CompiledModel) 
         load: Loads the frozen part.
 
     Raises:
-        RunError: If its files are missing or damaged.
+        FrozenPartError: If the compiled frozen part is missing or damaged.
+        RunError: If its own files are.
     """
     try:
         spec = read_document((run_dir / SPEC_FILE).read_bytes(), PredictorSpec)
@@ -248,10 +249,30 @@ def load_predictor(run_dir: Path, home: DataRoot, load: Loader = CompiledModel) 
         raise RunError("The model of this run is missing or damaged. Train again to make a new one.") from error
     prefix = None
     if spec.prefix.cut != PIXELS:
-        prefix = load(compiled_prefix_path(spec.prefix, home), answering_threads())
+        prefix = load_frozen_part(spec.prefix, home, load)
     return build_predictor(spec, prefix, CompiledModel(run_dir / SUFFIX_FILE, answering_threads()))
 
 
 def answering_threads() -> int:
     """Return how many threads one answer may use: others want theirs at the same time."""
     return min(2, os.cpu_count() or 1)
+
+
+def load_frozen_part(prefix: Prefix, home: DataRoot, load: Loader = CompiledModel) -> CompiledModel:
+    """Return the compiled frozen part of a model, which all models with the same one share.
+
+    Args:
+        prefix: Which one.
+        home: The data root.
+        load: Loads it.
+
+    Raises:
+        FrozenPartError: If it is missing or damaged.
+    """
+    try:
+        return load(compiled_prefix_path(prefix, home), answering_threads())
+    except RunError as error:
+        raise FrozenPartError(
+            "The compiled frozen part of this model is missing or damaged on this computer. Open Predict: it is made "
+            "again there."
+        ) from error

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from tlcore.documents import read_document
 from tlcore.errors import RunError
-from tlcore.features.engines import compiled_prefix_path
 from tlcore.features.litert import CompiledModel, Loader
 from tlcore.home import DataRoot
-from tlcore.results.prediction import SPEC_FILE, Predictor, PredictorSpec, answering_threads, build_predictor
+from tlcore.results.prediction import SPEC_FILE, Predictor, PredictorSpec, build_predictor, load_frozen_part
 from tlcore.simple_heads.heads import NeighboursHead, SimpleHead, load_simple_head
 
 
@@ -51,12 +50,13 @@ def load_simple_head_predictor(folder: Path, home: DataRoot, load: Loader = Comp
         load: Loads the frozen part.
 
     Raises:
-        RunError: If its files are missing or damaged.
+        FrozenPartError: If the compiled frozen part is missing or damaged.
+        RunError: If its own files are.
     """
     head = load_simple_head(folder)
     try:
         spec = read_document((folder / SPEC_FILE).read_bytes(), PredictorSpec)
     except (OSError, ValueError) as error:
         raise RunError("The files of this simple head are missing or damaged. Train it again.") from error
-    prefix = load(compiled_prefix_path(spec.prefix, home), answering_threads())
+    prefix = load_frozen_part(spec.prefix, home, load)
     return simple_head_predictor(spec, prefix, head)

@@ -20,6 +20,9 @@ SCHEMA_VERSION = len(MIGRATIONS) + 1
 BUSY_SECONDS = 30
 """How long a connection waits for another that writes."""
 
+LAST_TIME = 1e11
+"""In the year 5138."""
+
 metadata = sa.MetaData()
 
 schema_version = sa.Table("schema_version", metadata, sa.Column("version", sa.Integer, primary_key=True))
@@ -180,6 +183,8 @@ def open_database(home: DataRoot, url: str | sa.URL | None = None) -> sa.Engine:
         home.path.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(f"{file}.lock"):
             if url is None:
+                _check_not_lost(home)
+            if url is None:
                 # The file remembers its journal mode, so one switch is enough. Two at the same time would fail at
                 # once whatever the busy timeout: SQLite does not wait where each could wait for the other.
                 with closing(sqlite3.connect(file, timeout=BUSY_SECONDS)) as connection:
@@ -205,6 +210,26 @@ def open_database(home: DataRoot, url: str | sa.URL | None = None) -> sa.Engine:
     return engine
 
 
+def _check_not_lost(home: DataRoot) -> None:
+    """Check that the database is there where people have brought pictures: a new one would hide that all are gone.
+
+    Raises:
+        StorageError: If it is not.
+    """
+    file = home.database_path
+    if file.is_file() and file.stat().st_size:
+        return
+    # Only a project that is in the database writes this.
+    if next(home.versions_dir.glob("*.json"), None) is not None:
+        copies = ", ".join(path.name for path in sorted(home.path.glob("lab.format-*.sqlite")))
+        beside = f"Copies of earlier versions lie beside it ({copies}). " if copies else ""
+        raise StorageError(
+            f"The database {file.name} is missing from the data folder, or empty, though pictures of projects are "
+            f"there. Nothing was changed. Put the file back. {beside}Or bring back a backup with "
+            "python3 app.py --restore FILE. To begin anew, move the data folder away first."
+        )
+
+
 @contextmanager
 def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
     """Open a transaction that takes the write lock at once, for a `with` statement.
@@ -222,9 +247,28 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
         ) from error
 
 
+@contextmanager
+def _reading(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """Open a transaction that only reads, for a `with` statement.
+
+    Raises:
+        StorageError: If the database is damaged, has gone, or cannot be read.
+    """
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except sa.exc.DatabaseError as error:
+        if type(error) not in (sa.exc.DatabaseError, sa.exc.OperationalError):
+            raise  # the question was wrong, not the database
+        raise StorageError(
+            f"The database of the data folder cannot be read ({error.orig}). Check the disk and the folder; a damaged "
+            "database can be replaced by a backup with python3 app.py --restore FILE."
+        ) from error
+
+
 def read_rows(engine: sa.Engine, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
     """Return what a query finds, in a transaction of its own."""
-    with engine.begin() as connection:
+    with _reading(engine) as connection:
         return connection.execute(query).all()
 
 
@@ -241,7 +285,7 @@ def read_row(engine: sa.Engine, query: sa.Select[Any], gone: str) -> sa.Row[Any]
 
 def read_value(engine: sa.Engine, query: sa.Select[Any]) -> Any:
     """Return the first value of the first row that a query finds; `None` when it finds none."""
-    with engine.begin() as connection:
+    with _reading(engine) as connection:
         return connection.execute(query).scalar()
 
 
@@ -261,3 +305,8 @@ def project_version(connection: sa.Connection, project_id: str) -> int | None:
 def now() -> float:
     """Return the time as stored: seconds since 1970, UTC."""
     return time.time()
+
+
+def is_time(value: object) -> bool:
+    """Whether a stored value can be a time that a calendar has: a fault may put any number there."""
+    return isinstance(value, int | float) and 0 <= value < LAST_TIME

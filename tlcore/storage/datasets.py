@@ -9,7 +9,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from tlcore.dataset import Dataset
-from tlcore.documents import read_document, write_document
+from tlcore.documents import read_document, read_fields, write_document
 from tlcore.errors import ConflictError, StorageError
 from tlcore.home import DataRoot, write_atomically
 from tlcore.storage.database import dataset_versions, now, project_version, projects, read_row, writing
@@ -78,12 +78,13 @@ def get_version(engine: sa.Engine, project_id: str, number: int) -> Version:
 
     Raises:
         NotFoundError: If there is none.
+        UnreadableError: If its row is damaged.
     """
     table = dataset_versions.c
     query = sa.select(table.number, table.parent, table.note, table.content, table.created)
     query = query.where(table.project_id == project_id, table.number == number)
     row = read_row(engine, query, "This version of the data set is not here. Reload the page.")
-    return Version(**row._mapping)
+    return read_fields(row._mapping, Version)
 
 
 def load_dataset(content: str, home: DataRoot) -> Dataset:
@@ -95,7 +96,7 @@ def load_dataset(content: str, home: DataRoot) -> Dataset:
     path = content_path(content, home)
     try:
         data = path.read_bytes()
-    except FileNotFoundError:
+    except OSError:
         data = b""
     if hashlib.sha256(data).hexdigest() != content:
         raise StorageError(

@@ -9,7 +9,7 @@ from typing import Literal
 
 import sqlalchemy as sa
 
-from tlcore.documents import read_document, write_document
+from tlcore.documents import read_document, read_fields, write_document
 from tlcore.storage.configs import Unreadable, read_all
 from tlcore.storage.database import ensembles, model_settings, now, project_version, writing
 from tlcore.storage.projects import clean_name
@@ -131,7 +131,7 @@ def read_ensembles(engine: sa.Engine, project_id: str) -> tuple[list[Ensemble], 
 
 def _ensemble(row: sa.Row[tuple[object, ...]]) -> Ensemble:
     fields = dict(row._mapping)
-    return Ensemble(**{**fields, "config": read_document(fields["config"], EnsembleConfig)})
+    return read_fields({**fields, "config": read_document(fields["config"], EnsembleConfig)}, Ensemble)
 
 
 def delete_ensemble(engine: sa.Engine, ensemble_id: str) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from tlcore.documents import read_fields
+from tlcore.errors import UnreadableError
 from tlcore.storage.database import exams, now, project_version, read_rows, writing
 
 
@@ -40,9 +43,13 @@ def open_exam(engine: sa.Engine, project_id: str, model_id: str, version: int) -
 
 
 def list_exams(engine: sa.Engine, project_id: str) -> list[Exam]:
-    """Return the opened exams of a project, the first one first."""
+    """Return the opened exams of a project, the first one first, without those whose rows are damaged."""
     query = sa.select(exams.c.model_id, exams.c.version, exams.c.opened).where(exams.c.project_id == project_id)
-    return [Exam(**row._mapping) for row in read_rows(engine, query.order_by(exams.c.opened, exams.c.model_id))]
+    found = []
+    for row in read_rows(engine, query.order_by(exams.c.opened, exams.c.model_id)):
+        with suppress(UnreadableError):
+            found.append(read_fields(row._mapping, Exam))
+    return found
 
 
 def exams_on_same_pictures(

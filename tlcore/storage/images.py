@@ -8,8 +8,10 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from tlcore.errors import ImageError
+from tlcore.errors import ImageError, StorageError
 from tlcore.home import DataRoot, storage_error, write_atomically
+
+_JPEG_BEGINS, _JPEG_ENDS = b"\xff\xd8", b"\xff\xd9"
 
 
 class ImageStore:
@@ -57,12 +59,25 @@ class ImageStore:
         return self._read(self.path(key))
 
     def thumbnail(self, key: str) -> bytes:
-        """Return the JPEG thumbnail of a picture.
+        """Return the JPEG thumbnail of a picture; one that is missing or cut is made again from the picture.
 
         Raises:
-            ImageError: If it is not there.
+            ImageError: If the picture is missing or damaged too.
         """
-        return self._read(self._thumbnail_path(key))
+        path = self._thumbnail_path(key)
+        with suppress(OSError):
+            data = path.read_bytes()
+            if data.startswith(_JPEG_BEGINS) and data.endswith(_JPEG_ENDS):
+                return data
+        return self._make_thumbnail_again(key)
+
+    def _make_thumbnail_again(self, key: str) -> bytes:
+        from tlcore.intake.pictures.decoding import read_image  # with what decodes pictures, which few callers need
+
+        thumbnail = read_image(self.read(key)).thumbnail
+        with suppress(StorageError):  # on a full disk it is made once more the next time
+            write_atomically(self._thumbnail_path(key), lambda temporary: _write(temporary, thumbnail))
+        return thumbnail
 
     def _thumbnail_path(self, key: str) -> Path:
         return self._thumbnails_dir / key[:2] / key
@@ -71,10 +86,10 @@ class ImageStore:
     def _read(path: Path) -> bytes:
         try:
             return path.read_bytes()
-        except FileNotFoundError as error:
+        except OSError as error:
             raise ImageError(
-                "A stored picture is missing. Delete it from its class, or bring it again: "
-                f"its file {path.name[:12]}… is not in the data folder."
+                "A stored picture is missing or cannot be read. Delete it from its class, or bring it again: "
+                f"its file {path.name[:12]}… is not as it should be in the data folder."
             ) from error
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Literal, TypeVar
 
 import sqlalchemy as sa
 
-from tlcore.documents import read_document, write_document
-from tlcore.errors import RunError
+from tlcore.documents import read_document, read_fields, write_document
+from tlcore.errors import RunError, UnreadableError
 from tlcore.progress import Phase
 from tlcore.storage.database import jobs, now, project_version, read_row, read_rows, read_value, writing
 
@@ -107,7 +109,14 @@ STATUS_COLUMNS = tuple(jobs.c[field.name] for field in fields(JobStatus))
 
 
 def _status(row: sa.Row[tuple[object, ...]]) -> JobStatus:
-    return JobStatus(**row._mapping)
+    return read_fields(row._mapping, JobStatus)
+
+
+def _readable(rows: Iterable[sa.Row[tuple[object, ...]]]) -> Iterator[JobStatus]:
+    """Yield the jobs of those rows that can be read: one damaged row hides no other job."""
+    for row in rows:
+        with suppress(UnreadableError):
+            yield _status(row)
 
 
 def create_job(
@@ -190,6 +199,7 @@ def get_job(engine: sa.Engine, job_id: str) -> JobStatus:
 
     Raises:
         NotFoundError: If there is none.
+        UnreadableError: If its row is damaged.
     """
     return _status(read_row(engine, sa.select(*STATUS_COLUMNS).where(jobs.c.id == job_id), GONE))
 
@@ -205,11 +215,11 @@ def has_result(engine: sa.Engine, job_id: str) -> bool:
 
 
 def list_jobs(engine: sa.Engine, *, states: tuple[JobState, ...], project_id: str | None = None) -> list[JobStatus]:
-    """Return the jobs in some states, oldest first."""
+    """Return the jobs in some states, oldest first, without those whose rows are damaged."""
     query = sa.select(*STATUS_COLUMNS).where(jobs.c.state.in_(states)).order_by(jobs.c.created, jobs.c.id)
     if project_id is not None:
         query = query.where(jobs.c.project_id == project_id)
-    return [_status(row) for row in read_rows(engine, query)]
+    return list(_readable(read_rows(engine, query)))
 
 
 def last_job(engine: sa.Engine, project_id: str, kind: JobKind, key: str | None = None) -> JobStatus | None:
@@ -218,7 +228,7 @@ def last_job(engine: sa.Engine, project_id: str, kind: JobKind, key: str | None 
     if key is not None:
         known = sa.and_(jobs.c.key == key, sa.or_(known, jobs.c.state.in_(ACTIVE_STATES)))
     query = sa.select(*STATUS_COLUMNS).where(jobs.c.kind == kind, known).order_by(jobs.c.created.desc(), jobs.c.id)
-    return next(map(_status, read_rows(engine, query.limit(1))), None)
+    return next(_readable(read_rows(engine, query.limit(1))), None)
 
 
 def queue_position(engine: sa.Engine, job: JobStatus) -> int:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from tlcore.documents import read_fields
+from tlcore.errors import UnreadableError
 from tlcore.storage.database import model_settings, project_version, read_rows, writing
 
 
@@ -32,9 +35,7 @@ class ModelSettings:
 
 def read_model_settings(engine: sa.Engine, project_id: str, model_id: str) -> ModelSettings:
     """Return the settings of a run, a group or a simple head; the defaults when nobody chose any."""
-    for row in read_rows(engine, _query(project_id, model_id)):
-        return ModelSettings(**row._mapping)
-    return ModelSettings()
+    return _settings(next(iter(read_rows(engine, _query(project_id, model_id))), None))
 
 
 def change_model_settings(
@@ -54,7 +55,7 @@ def change_model_settings(
     with writing(engine) as connection:
         project_version(connection, project_id)  # raises when it is gone
         row = connection.execute(_query(project_id, model_id)).first()
-        settings = change(ModelSettings() if row is None else ModelSettings(**row._mapping))
+        settings = change(_settings(row))
         values = {"temperature": settings.temperature, "threshold": settings.threshold}
         of_model = (model_settings.c.project_id == project_id, model_settings.c.model_id == model_id)
         if row is None:
@@ -62,6 +63,14 @@ def change_model_settings(
         else:
             connection.execute(sa.update(model_settings).where(*of_model).values(**values))
     return settings
+
+
+def _settings(row: sa.Row[tuple[float, float]] | None) -> ModelSettings:
+    """Return what a row holds; the defaults when there is none, or a damaged one, which the next choice replaces."""
+    if row is not None:
+        with suppress(UnreadableError):
+            return read_fields(row._mapping, ModelSettings)
+    return ModelSettings()
 
 
 def _query(project_id: str, model_id: str) -> sa.Select[tuple[float, float]]:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from tlcore.documents import read_document
+from tlcore.documents import read_document, read_fields
 from tlcore.home import DataRoot
 from tlcore.storage.configs import Unreadable, read_all
-from tlcore.storage.database import jobs, writing
+from tlcore.storage.database import is_time, jobs, writing
 from tlcore.storage.deletion import remove_job_files
 from tlcore.storage.jobs import ENDED_STATES
 from tlcore.storage.requests import PredictionSummary
@@ -34,6 +34,10 @@ class Prediction:
     message: str
     summary: PredictionSummary
 
+    def __post_init__(self) -> None:
+        if not is_time(self.created):
+            raise ValueError(f"`created` must be seconds since 1970. Received: created={self.created}")
+
 
 def answers_path(job_id: str, home: DataRoot) -> Path:
     """Return where the answers of a job lie."""
@@ -53,7 +57,8 @@ def read_predictions(engine: sa.Engine, project_id: str) -> tuple[list[Predictio
 
 def _prediction(row: sa.Row[tuple[str, float, str, str]]) -> Prediction:
     # Not what was asked for, which names every file.
-    return Prediction(row.id, row.created, row.message, read_document(row.result, PredictionSummary))
+    fields = {"job_id": row.id, "created": row.created, "message": row.message}
+    return read_fields({**fields, "summary": read_document(row.result, PredictionSummary)}, Prediction)
 
 
 def delete_prediction(engine: sa.Engine, project_id: str, job_id: str, home: DataRoot) -> None:

@@ -12,7 +12,7 @@ from tlcore.config import RunConfig
 from tlcore.documents import read_fields, write_document
 from tlcore.errors import ConflictError
 from tlcore.storage.configs import Unreadable, read_all, read_config
-from tlcore.storage.database import now, project_version, projects, read_row, writing
+from tlcore.storage.database import dataset_versions, is_time, now, project_version, projects, read_row, writing
 
 MAX_NAME_LENGTH = 80
 
@@ -38,6 +38,10 @@ class Project:
     version: int | None
     config: RunConfig
     visited: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not is_time(self.created):
+            raise ValueError(f"`created` must be seconds since 1970. Received: created={self.created}")
 
 
 def _project(row: sa.Row[tuple[object, ...]]) -> Project:
@@ -118,10 +122,19 @@ def rename_project(engine: sa.Engine, project_id: str, name: str, *, before: str
 
 
 def reset_config(engine: sa.Engine, project_id: str) -> None:
-    """Give a project the settings of a new one; its pictures, runs and results stay."""
+    """Give a project the settings of a new one, and mend the rest of its row; its pictures, runs and results stay."""
     with writing(engine) as connection:
-        statement = sa.update(projects).where(projects.c.id == project_id)
-        connection.execute(statement.values(config=write_document(RunConfig())))
+        of_project = projects.c.id == project_id
+        row = connection.execute(sa.select(projects).where(of_project)).one_or_none()
+        if row is None:
+            return
+        values: dict[str, object] = {"config": write_document(RunConfig())}
+        if not is_time(row.created):
+            values["created"] = now()
+        if not isinstance(row.version, int | None):
+            numbers = sa.select(sa.func.max(dataset_versions.c.number))
+            values["version"] = connection.execute(numbers.where(dataset_versions.c.project_id == project_id)).scalar()
+        connection.execute(sa.update(projects).where(of_project).values(**values))
 
 
 def update_config(engine: sa.Engine, project_id: str, change: Callable[[RunConfig], RunConfig]) -> RunConfig:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from tlcore.config import RunConfig
-from tlcore.documents import read_document, write_document
+from tlcore.documents import read_document, read_fields, write_document
+from tlcore.errors import UnreadableError
 from tlcore.storage.configs import Unreadable, read_all, read_config
 from tlcore.storage.database import jobs, metrics, read_row, read_rows, read_value, run_notes, runs, writing
 from tlcore.storage.jobs import ENDED_STATES, STATUS_COLUMNS, JobStatus, insert_job, write_job
@@ -156,14 +158,13 @@ def _insert_run(connection: sa.Connection, project_id: str, plan: RunPlan) -> st
 def _run(row: sa.Row[tuple[object, ...]]) -> Run:
     fields = dict(row._mapping)
     own = {name: fields.pop(name) for name in ("number", "version", "config", "summary", "note")}
-    return Run(
-        job=JobStatus(**fields),
-        number=own["number"],
-        version=own["version"],
-        config=read_config(own["config"]),
-        summary=None if own["summary"] is None else read_document(own["summary"], RunSummary),
-        note=own["note"] or "",
-    )
+    read = {
+        "job": read_fields(fields, JobStatus),
+        "config": read_config(own["config"]),
+        "summary": None if own["summary"] is None else read_document(own["summary"], RunSummary),
+        "note": own["note"] or "",
+    }
+    return read_fields({**own, **read}, Run)
 
 
 def _select_runs() -> sa.Select[tuple[object, ...]]:
@@ -254,7 +255,11 @@ def last_metric(engine: sa.Engine, run_id: str) -> int | None:
 def read_metrics(engine: sa.Engine, run_id: str) -> list[MetricPoint]:
     """Return all points of a run's curves, in the order in which they were written."""
     query = sa.select(metrics.c.epoch, metrics.c.name, metrics.c.value).where(metrics.c.job_id == run_id)
-    return [MetricPoint(**row._mapping) for row in read_rows(engine, query.order_by(metrics.c.id))]
+    points = []
+    for row in read_rows(engine, query.order_by(metrics.c.id)):
+        with suppress(UnreadableError):  # the curve goes on without a damaged point
+            points.append(read_fields(row._mapping, MetricPoint))
+    return points
 
 
 def write_summary(connection: sa.Connection, run_id: str, attempt: int, summary: RunSummary) -> None:

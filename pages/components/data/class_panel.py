@@ -24,6 +24,7 @@ from tlcore.dataset import (
 
 MAX_PILLS = 12
 _NAME_LENGTH = 40
+_TYPED = "typed-class-name"
 
 
 @st.fragment
@@ -86,12 +87,17 @@ def _choose_class(dataset: Dataset) -> ClassLabel:
 
 
 def _rename(context: Context, dataset: Dataset, chosen: ClassLabel) -> None:
+    # What was typed when another tab came first stands there again for the next try.
+    of_class, typed = st.session_state.pop(_TYPED, ("", ""))
     with (
         st.popover("Rename", icon=":material/edit:", key=_key("rename", context, chosen)),
         st.form(_key("rename-form", context, chosen), border=False),
     ):
-        name = st.text_input("New name", value=chosen.name, key=_key("rename-name", context, chosen))
+        name = st.text_input(
+            "New name", value=typed if of_class == chosen.id else chosen.name, key=_key("rename-name", context, chosen)
+        )
         if st.form_submit_button("Rename"):
+            st.session_state[_TYPED] = (chosen.id, name)
             with errors_shown():
                 save_edit(context, rename_class(dataset, chosen.id, name), f"renamed {chosen.name} to {name}")
 

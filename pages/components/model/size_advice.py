@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from contextlib import suppress
 
 import streamlit as st
 from PIL import Image
@@ -11,6 +12,7 @@ from pages.components.state import Context
 from tlcore.backbones.registry import get_backbone
 from tlcore.backbones.weights.status import is_random
 from tlcore.config import ModelConfig
+from tlcore.damage import DAMAGE_ERRORS
 from tlcore.storage.images import ImageStore
 
 LOOKED_AT = 16
@@ -50,8 +52,7 @@ def _typical_side(images: tuple[str, ...], _store: ImageStore) -> int | None:
     """Return the median of the shorter sides, in pixels; `None` when no picture can be read."""
     sides = []
     for image in images:
-        path = _store.path(image)
-        if path.exists():
-            with Image.open(path) as picture:
-                sides.append(min(picture.size))
+        # One that is missing or damaged is told where it is shown.
+        with suppress(*DAMAGE_ERRORS), Image.open(_store.path(image)) as picture:
+            sides.append(min(picture.size))
     return round(statistics.median(sides)) if sides else None

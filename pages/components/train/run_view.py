@@ -148,8 +148,10 @@ def read_curves(context: Context, run: Run) -> Curves | None:
 
 # Thirty people who watch one run see the same figures: they are made once for each new point.
 @st.cache_resource(max_entries=64, show_spinner=False)
-def _curves(run_id: str, last: int, epochs: int | None, best_epoch: int | None, _engine: sa.Engine) -> Curves:
+def _curves(run_id: str, last: int, epochs: int | None, best_epoch: int | None, _engine: sa.Engine) -> Curves | None:
     points = read_metrics(_engine, run_id)
+    if not points:  # all of them are damaged
+        return None
     figures = [curve_figure(points, name, epochs=epochs, best_epoch=best_epoch) for name in ("accuracy", "loss")]
     return Curves(max(point.epoch for point in points), *figures)
 

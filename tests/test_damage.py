@@ -1,0 +1,81 @@
+"""One damaged row or file closes one thing: it is named where it is, and all else stays open and usable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.damaged_root import DOCUMENTS, FAULTS, FILES, KEYS, DamagedRoot
+from tests.page_tests import OWNER, check, open_app
+from tlcore.config import RunConfig
+from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot
+from tlcore.storage.database import metadata
+from tlcore.storage.projects import get_project
+
+TABLES = [table for table in metadata.tables.values() if table.name != "schema_version"]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DamagedRoot]:
+    with pytest.MonkeyPatch.context() as patched:
+        home = DataRoot(tmp_path_factory.mktemp("damage") / "home")
+        patched.setenv(ENVIRONMENT_VARIABLE, str(home.path))
+        patched.setattr("tlcore.jobs.control.start_module", lambda *_args, **_kwargs: None)
+        root = DamagedRoot.make(home)
+        assert root.complaints() == []
+        yield root
+        root.shut_down()
+
+
+def others(table: str) -> list[str]:
+    """Return the columns of a table that neither name a row nor hold JSON."""
+    columns = metadata.tables[table].columns
+    return [one.name for one in columns if one.name not in (*KEYS, *DOCUMENTS.get(table, ())) and not one.primary_key]
+
+
+def test_every_table_and_every_column_is_damaged() -> None:
+    """A new table or column takes part by itself, and a new one of JSON is noted here."""
+    for table in TABLES:
+        rest = {column.name for column in table.columns} - set(others(table.name)) - KEYS
+        assert rest - {"id"} == set(DOCUMENTS.get(table.name, ())), table.name
+
+
+@pytest.mark.parametrize("tables", [["projects"], ["runs", "ensembles", "brought"], ["jobs"]], ids=" ".join)
+def test_a_damaged_document_closes_no_page(root: DamagedRoot, tables: list[str]) -> None:
+    with ExitStack() as damage:
+        for table in tables:
+            damage.enter_context(root.damaged_rows(table, DOCUMENTS[table], "garbage"))
+        assert root.complaints() == []
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [["projects"], ["dataset_versions"], ["runs", "ensembles"], ["jobs"], ["metrics", "exams", "model_settings"]],
+    ids=" ".join,
+)
+def test_damaged_columns_close_no_page(root: DamagedRoot, tables: list[str]) -> None:
+    with ExitStack() as damage:
+        for table in tables:
+            damage.enter_context(root.damaged_rows(table, others(table), "garbage"))
+        assert root.complaints() == []
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_damaged_files_close_no_page(root: DamagedRoot, fault: str) -> None:
+    with root.damaged_files(FILES.values(), FAULTS[fault]) as number:
+        assert number > 50
+        assert root.complaints() == []
+
+
+def test_a_project_with_a_damaged_row_is_mended_by_beginning_with_new_settings(root: DamagedRoot) -> None:
+    before = get_project(root.engine, root.project_id, OWNER)
+    with root.damaged_rows("projects", ["created", "version", "config"], "garbage"):
+        home = open_app()
+        assert "It cannot be opened" in home.warning[0].value
+        check(home.button(key=f"reset-{root.project_id}").click().run())
+        assert not home.warning
+        mended = get_project(root.engine, root.project_id, OWNER)
+        assert (mended.version, mended.config, mended.name) == (before.version, RunConfig(), before.name)
+        assert not open_app("data", project=root.project_id).error
