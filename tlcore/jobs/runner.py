@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 
@@ -13,6 +12,7 @@ from tlcore.errors import StorageError
 from tlcore.home import DataRoot, storage_error
 from tlcore.jobs.control import runner_lock
 from tlcore.jobs.processes import is_alive, kill, process_start_time, start_module
+from tlcore.jobs.slots import slots_of
 from tlcore.jobs.specs import JOBS, JobSpec
 from tlcore.progress import CLOSING_PHASES
 from tlcore.storage.database import open_database, writing
@@ -33,7 +33,6 @@ from tlcore.storage.jobs import (
 )
 from tlcore.storage.staging import remove_staged
 
-SLOTS_VARIABLE = "TRANSFER_LAB_SLOTS"
 POLL_SECONDS = 0.1
 LINGER_SECONDS = 120.0
 # One step of a large network takes many seconds on a busy computer.
@@ -53,8 +52,7 @@ class Runner:
     def __init__(self, engine: sa.Engine, home: DataRoot) -> None:
         self._engine = engine
         self._home = home
-        runs = int(os.environ.get(SLOTS_VARIABLE, "1"))
-        self._slots: dict[JobKind, int] = {kind: runs if kind == "run" else 1 for kind in JOBS}
+        self._slots: dict[JobKind, int] = {kind: slots_of(kind) for kind in JOBS}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def work(self, linger_seconds: float = LINGER_SECONDS) -> None:

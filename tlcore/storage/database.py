@@ -72,6 +72,15 @@ jobs = sa.Table(
     sa.Column("result", sa.Text),
 )
 
+turns = sa.Table(
+    "turns",
+    metadata,
+    sa.Column("kind", sa.String, primary_key=True),
+    sa.Column("owner", sa.String, primary_key=True),
+    sa.Column("turn", sa.Integer, nullable=False),
+)
+"""Who had the last turn in the line of each kind of job: a number that only grows, as a clock can be set back."""
+
 runs = sa.Table(
     "runs",
     metadata,
