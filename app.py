@@ -18,6 +18,7 @@ def start(arguments: "list[str]") -> int:
     Returns:
         The exit code, where this process does not turn into the server.
     """
+    from tlcore.jobs.slots import check_settings, shares
     from tlcore.setup.environment import ensure_environment
     from tlcore.setup.installing import clean_environment
 
@@ -38,6 +39,8 @@ def start(arguments: "list[str]") -> int:
     parser.add_argument("--installed", action="store_true", help="use the environment of this Python as it is")
     options, rest = parser.parse_known_args(arguments)
 
+    if not (options.backup or options.restore):
+        check_settings()  # before minutes go by with making the environment
     python = sys.executable if options.installed else str(ensure_environment(ROOT))
     variables = clean_environment()
     for action, file in (("save", options.backup), ("restore", options.restore)):
@@ -53,9 +56,7 @@ def start(arguments: "list[str]") -> int:
             print("No certificate for HTTPS could be made, so Transfer Lab does not start; the reason stands above.")
             return made.returncode
         rest = encrypted(rest, made.stdout.strip())
-    if "--server.address" in {name.split("=")[0] for name in rest}:
-        # Others will watch too: one core stays free for the pages, or they would wait for every training.
-        variables.setdefault("TRANSFER_LAB_THREADS", str(max(1, (os.cpu_count() or 1) - 1)))
+    variables.update(shares(is_shared="--server.address" in {name.split("=")[0] for name in rest}))
     prepared = subprocess.run([python, "-m", "tlcore.prepare"], env=variables)
     if prepared.returncode != 0:
         print("The embedded backbone could not be prepared, so Transfer Lab does not start; the reason stands above.")

@@ -268,7 +268,15 @@ def test_a_waiting_run_says_its_place(lab: Lab) -> None:
     )
     waiting = create_run(lab.engine, other.id, dataset_version, RunConfig())
     context = Context(lab.engine, lab.home, OWNER, None)
-    assert "1 training ahead" in progress_of(context, get_run(lab.engine, waiting), 0)[1]
+    words = "**Waiting**: you are 2nd in line; 1 run of yours goes first"
+    assert progress_of(context, get_run(lab.engine, waiting), 0)[1] == words
+    someone = create_project(lab.engine, "someone", "Third")
+    theirs = create_run(lab.engine, someone.id, 1, RunConfig())  # their first goes before our second
+    words = "**Waiting**: you are 3rd in line; 2 runs, 1 of them of others, go first"
+    assert progress_of(context, get_run(lab.engine, waiting), 0)[1] == words
+    words = "**Waiting**: you are 2nd in line; 1 run of others goes first"
+    as_someone = Context(lab.engine, lab.home, "someone", someone)
+    assert progress_of(as_someone, get_run(lab.engine, theirs), 0)[1] == words
 
 
 def test_a_working_run_shows_phase_progress_curves_and_stop(lab: Lab) -> None:

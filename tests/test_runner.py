@@ -18,7 +18,7 @@ from tests.ready_projects import start_run
 from tlcore.config import RunConfig
 from tlcore.errors import StorageError
 from tlcore.home import DataRoot
-from tlcore.jobs import control, deaths, reporting, runner
+from tlcore.jobs import control, deaths, reporting, runner, slots
 from tlcore.jobs.control import ensure_runner, runner_lock, stop_job
 from tlcore.jobs.deaths import MemoryWatch, account, cause_of, death_notice
 from tlcore.jobs.processes import ROOT_DIR, identity_of, is_alive, kill, this_boot
@@ -120,7 +120,7 @@ def test_runs_work_one_after_the_other_and_see_their_place(
 def test_more_slots_let_more_runs_work_at_once(
     engine: sa.Engine, home: DataRoot, new_run: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(runner.SLOTS_VARIABLE, "2")
+    monkeypatch.setenv(slots.SLOTS_VARIABLE, "2")
     ids = [new_run() for _ in range(3)]
     working = Runner(engine, home)
     step_until(working, lambda: [get_job(engine, run_id).state for run_id in ids] == ["running", "running", "queued"])

@@ -11,13 +11,14 @@ import streamlit as st
 
 from pages.components.errors import errors_kept, show_error, show_kept_error
 from pages.components.forms import show_stored
+from pages.components.line_words import line_words
 from pages.components.shown_settings import is_undecided, leave_settings
 from pages.components.state import Context, link_params, read_context
 from pages.components.text import label
 from pages.components.unreadable import draw_unreadable, unreadable_models
 from tlcore.errors import ConflictError, NotFoundError, TransferLabError
 from tlcore.progress import phase_words
-from tlcore.storage.jobs import ACTIVE_STATES, JobKind, JobStatus, list_jobs, queue_position, read_request
+from tlcore.storage.jobs import ACTIVE_STATES, JobKind, JobStatus, list_jobs, read_request
 from tlcore.storage.projects import MAX_NAME_LENGTH, mark_visited, rename_project
 from tlcore.storage.requests import CrossValidationRequest
 from tlcore.storage.simple_heads import list_simple_heads
@@ -321,8 +322,8 @@ def job_progress(context: Context, job: JobStatus) -> tuple[str, float]:
     """Return what a job is doing, in words, and the fraction of its present phase that is done."""
     name = JOB_NAMES[job.kind]
     if job.state == "queued":
-        ahead = queue_position(context.engine, job)
-        return (f"{name} waits in line, {ahead} ahead" if ahead else f"{name} is about to start"), 0.0
+        place = line_words(context, job)
+        return (f"{name} waits: {place}" if place else f"{name} is about to start"), 0.0
     if job.stop_requested is not None:
         return f"{name} is stopping", 0.0
     if job.silent:

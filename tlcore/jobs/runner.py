@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from collections.abc import Collection
@@ -16,6 +15,7 @@ from tlcore.home import DataRoot, storage_error
 from tlcore.jobs.control import runner_lock
 from tlcore.jobs.deaths import MemoryWatch, account, cause_of, death_notice, sentence_of
 from tlcore.jobs.processes import identity_of, is_alive, is_paused, kill, start_module
+from tlcore.jobs.slots import slots_of
 from tlcore.jobs.specs import JOBS, MAX_ATTEMPTS
 from tlcore.progress import CLOSING_PHASES
 from tlcore.storage.database import open_database, writing
@@ -39,7 +39,6 @@ from tlcore.storage.jobs import (
 )
 from tlcore.storage.staging import remove_staged
 
-SLOTS_VARIABLE = "TRANSFER_LAB_SLOTS"
 POLL_SECONDS = 0.1
 LINGER_SECONDS = 120.0
 # One step of a large network takes many seconds on a busy computer.
@@ -82,8 +81,7 @@ class Runner:
     def __init__(self, engine: sa.Engine, home: DataRoot) -> None:
         self._engine = engine
         self._home = home
-        runs = int(os.environ.get(SLOTS_VARIABLE, "1"))
-        self._slots: dict[JobKind, int] = {kind: runs if kind == "run" else 1 for kind in JOBS}
+        self._slots: dict[JobKind, int] = {kind: slots_of(kind) for kind in JOBS}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._forced: set[str] = set()
         self._patience = Patience()

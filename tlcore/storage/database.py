@@ -78,6 +78,15 @@ jobs = sa.Table(
     sa.Column("silent", sa.Boolean, nullable=False, default=False, server_default=sa.false()),
 )
 
+turns = sa.Table(
+    "turns",
+    metadata,
+    sa.Column("kind", sa.String, primary_key=True),
+    sa.Column("owner", sa.String, primary_key=True),
+    sa.Column("turn", sa.Integer, nullable=False),
+)
+"""Who had the last turn in the line of each kind of job: a number that only grows, as a clock can be set back."""
+
 runs = sa.Table(
     "runs",
     metadata,

@@ -13,7 +13,17 @@ import sqlalchemy as sa
 from tlcore.documents import read_document, read_fields, write_document
 from tlcore.errors import RunError, UnreadableError
 from tlcore.progress import Phase
-from tlcore.storage.database import jobs, now, project_version, read_row, read_rows, read_value, writing
+from tlcore.storage.database import (
+    jobs,
+    now,
+    project_version,
+    projects,
+    read_row,
+    read_rows,
+    read_value,
+    turns,
+    writing,
+)
 
 JobKind = Literal[
     "run",
@@ -231,33 +241,110 @@ def last_job(engine: sa.Engine, project_id: str, kind: JobKind, key: str | None 
     return next(_readable(read_rows(engine, query.limit(1))), None)
 
 
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """A job that goes before a waiting one.
+
+    Attributes:
+        owner: Whose it is.
+        works: Whether it works already; otherwise it waits too.
+        started: When it was claimed, in seconds since 1970; `None` while it waits.
+    """
+
+    owner: str
+    works: bool
+    started: float | None
+
+
+def _line(kind: JobKind) -> sa.Select[tuple[str, str]]:
+    """Select the id and the owner of the waiting jobs of a kind, in the order in which their turns come.
+
+    People take turns: first the oldest job of everybody, then the second one of everybody. Who has waited longest
+    since the last turn goes first in every round, and who never had one before them all. A job whose worker ended too
+    early has had its turn, so it goes on before the others. Of two jobs of one time, as by a coarse clock, the id
+    decides.
+    """
+    began = jobs.c.attempt > 0
+
+    def own(function: sa.FunctionElement[T]) -> sa.Over[T]:
+        """Ask among the jobs of the same owner, in the order in which they came."""
+        return function.over(partition_by=(projects.c.owner, began), order_by=(jobs.c.created, jobs.c.id))
+
+    waiting = (
+        sa.select(
+            jobs.c.id,
+            projects.c.owner,
+            began.label("began"),
+            own(sa.func.row_number()).label("round"),
+            sa.func.coalesce(turns.c.turn, 0).label("turn"),
+            own(sa.func.first_value(jobs.c.created)).label("since"),
+            own(sa.func.first_value(jobs.c.id)).label("first"),
+        )
+        .join(projects, projects.c.id == jobs.c.project_id)
+        .outerjoin(turns, sa.and_(turns.c.kind == jobs.c.kind, turns.c.owner == projects.c.owner))
+        .where(jobs.c.kind == kind, jobs.c.state == "queued")
+        .subquery()
+    )
+    columns = waiting.c
+    ranks = (columns.began.desc(), columns.round, columns.turn, columns.since, columns.first)
+    return sa.select(columns.id, columns.owner).order_by(*ranks)
+
+
+def jobs_ahead(engine: sa.Engine, job: JobStatus) -> list[Ahead]:
+    """Return the jobs of the same kind that go before a waiting one: those that work, then those whose turn is sooner.
+
+    Who comes later may still go first: the next job of somebody who has none in line goes before a second one.
+    """
+    works = sa.select(projects.c.owner, jobs.c.started).join(projects, projects.c.id == jobs.c.project_id)
+    works = works.where(jobs.c.kind == job.kind, jobs.c.id != job.id, jobs.c.state.in_(CLAIMED_STATES))
+    with engine.begin() as connection:
+        ahead = [Ahead(row.owner, True, row.started) for row in connection.execute(works)]
+        for row in connection.execute(_line(job.kind)):
+            if row.id == job.id:
+                break
+            ahead.append(Ahead(row.owner, False, None))
+    return ahead
+
+
 def queue_position(engine: sa.Engine, job: JobStatus) -> int:
     """Return how many jobs of the same kind are ahead of a waiting one, working ones included."""
-    # The order of `claim_job`: a coarse clock gives two jobs the same time.
-    earlier = sa.or_(jobs.c.created < job.created, sa.and_(jobs.c.created == job.created, jobs.c.id < job.id))
-    ahead = sa.or_(jobs.c.state.in_(CLAIMED_STATES), sa.and_(jobs.c.state == "queued", earlier))
-    query = sa.select(sa.func.count()).select_from(jobs).where(jobs.c.kind == job.kind, jobs.c.id != job.id, ahead)
-    return int(read_value(engine, query))
+    return len(jobs_ahead(engine, job))
+
+
+def last_durations(engine: sa.Engine, kind: JobKind, number: int) -> list[float]:
+    """Return how many seconds the jobs of a kind took that finished last, the newest first."""
+    took = sa.select(jobs.c.ended - jobs.c.started).where(jobs.c.kind == kind, jobs.c.state == "finished")
+    took = took.where(jobs.c.ended >= jobs.c.started).order_by(jobs.c.ended.desc())
+    return [float(row[0]) for row in read_rows(engine, took.limit(number))]
 
 
 def claim_job(engine: sa.Engine, kind: JobKind) -> JobStatus | None:
-    """Take the oldest waiting job of a kind; no two callers ever get the same one."""
-    oldest = (
-        sa.select(jobs.c.id)
-        .where(jobs.c.kind == kind, jobs.c.state == "queued")
-        .order_by(jobs.c.created, jobs.c.id)
-        .limit(1)
-        .scalar_subquery()
-    )
+    """Take the waiting job of a kind whose turn it is; no two callers ever get the same one."""
+    first = sa.select(_line(kind).limit(1).subquery().c.id).scalar_subquery()
     statement = (
         sa.update(jobs)
-        .where(jobs.c.id == oldest, jobs.c.state == "queued")
+        .where(jobs.c.id == first, jobs.c.state == "queued")
         .values(state="starting", attempt=jobs.c.attempt + 1, started=now(), heartbeat=now(), pid=None)
         .returning(*STATUS_COLUMNS)
     )
     with writing(engine) as connection:
         row = connection.execute(statement).one_or_none()
-    return None if row is None else _status(row)
+        if row is None:
+            return None
+        job = _status(row)
+        if job.attempt == 1:  # a later attempt belongs to the turn of the first
+            _take_turn(connection, job)
+    return job
+
+
+def _take_turn(connection: sa.Connection, job: JobStatus) -> None:
+    """Send the owner of a job to the end of the line of its kind."""
+    owner = connection.execute(sa.select(projects.c.owner).where(projects.c.id == job.project_id)).scalar_one()
+    its_line = turns.c.kind == job.kind
+    last = connection.execute(sa.select(sa.func.max(turns.c.turn)).where(its_line)).scalar() or 0
+    taken = sa.update(turns).where(its_line, turns.c.owner == owner).values(turn=last + 1)
+    if not connection.execute(taken).rowcount:
+        connection.execute(sa.insert(turns).values(kind=job.kind, owner=owner, turn=last + 1))
 
 
 def requeue_job(engine: sa.Engine, job_id: str, attempt: int, cause: str = "", reason: str = "") -> bool:

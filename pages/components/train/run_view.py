@@ -14,6 +14,7 @@ from pages.components.figures.curves import CURVE_HEIGHT, curve_figure, curve_wo
 from pages.components.figures.live_plot import Figure, live_plot
 from pages.components.frame import step_link
 from pages.components.job_words import trouble_words
+from pages.components.line_words import line_sentence, line_words
 from pages.components.pace import pace_of, seconds_left
 from pages.components.results.exam import opened_models
 from pages.components.results.trained_models import validation_counts, validation_words
@@ -25,7 +26,7 @@ from tlcore.config import RunConfig
 from tlcore.errors import TransferLabError
 from tlcore.jobs.control import ensure_runner
 from tlcore.progress import TRAINING_PHASES, Phase, phase_words
-from tlcore.storage.jobs import JobStatus, queue_position
+from tlcore.storage.jobs import JobStatus
 from tlcore.storage.runs import Run, RunSummary, get_run, last_metric, read_metrics
 
 POLL_SECONDS = 1.0
@@ -73,8 +74,8 @@ def progress_of(context: Context, run: Run, epoch: float) -> tuple[float, str]:
     """Return how much of the present phase is done, in `[0, 1]`, and the same in words with the time left."""
     job = run.job
     if job.state == "queued":
-        ahead = queue_position(context.engine, job)
-        return 0.0, f"**Waiting in line**, {count(ahead, 'training')} ahead" if ahead else "**About to start**"
+        place = line_words(context, job)
+        return 0.0, f"**Waiting**: {place}" if place else "**About to start**"
     if job.stop_requested is not None:
         return 1.0, "**Stopping**"
     if job.silent:
@@ -116,7 +117,7 @@ def _phase_sentence(job: JobStatus, *, has_learned: bool) -> str:
     if job.stop_requested is not None:
         return "The best epoch is tested and kept." if has_learned else "No epoch has ended yet, so nothing is kept."
     if job.state == "queued":
-        return "One training works at a time. You can close this page; it starts by itself when its turn comes."
+        return line_sentence(job.kind)
     usual = "You can close this page; the training goes on."
     return PHASE_SENTENCES.get(job.phase, usual) if job.phase else usual
 
