@@ -12,6 +12,7 @@ from tlcore.home import DataRoot
 from tlcore.intake.brought import Brought
 from tlcore.intake.collection import ImportReport, gather
 from tlcore.intake.near_copies import find_scenes
+from tlcore.intake.pictures import decoders
 from tlcore.intake.sources import ReadySource, Source
 from tlcore.jobs.staged import staged_sources
 from tlcore.jobs.worker import WorkerContext
@@ -48,6 +49,7 @@ class _NotingStore(ImageStore):
 def import_pictures(context: WorkerContext) -> None:
     """Bring in what the job's row asks for, as the project's next data set version."""
     request = context.request(ImportRequest)
+    decoders.warm()  # while the archive is opened and its list is read
     images = _NotingStore(context.home)
     try:
         with ExitStack() as stack:
