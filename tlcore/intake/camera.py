@@ -12,7 +12,7 @@ from tlcore.dataset import Dataset, Item, Split, unique_items, with_class
 from tlcore.errors import ImageError
 from tlcore.intake.collection import PictureStore
 from tlcore.intake.near_copies import find_scenes
-from tlcore.intake.pictures.decoding import read_image
+from tlcore.intake.pictures.decoders import read_image
 from tlcore.intake.splitting import TEST_FRACTION, VALIDATION_FRACTION
 
 MAX_PICTURE_BYTES = 500_000

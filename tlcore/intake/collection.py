@@ -22,7 +22,7 @@ from tlcore.intake.meaning.class_names import similar_names
 from tlcore.intake.meaning.readings import Label, Reading, Readings
 from tlcore.intake.meaning.tree import read_tree
 from tlcore.intake.names import printable, some
-from tlcore.intake.pictures.decoding import measure_grey
+from tlcore.intake.pictures.decoders import measure_grey
 from tlcore.intake.pictures.grey import GreyRange, GreyStatistics, find_grey_range
 from tlcore.intake.sources import Found, Listing, Source, list_source
 from tlcore.intake.splitting import TEST_FRACTION, VALIDATION_FRACTION
@@ -198,7 +198,8 @@ def _measured(listing: Listing, pool: ThreadPoolExecutor) -> list[GreyStatistics
 
     def measure(found: Found) -> GreyStatistics | None:
         try:
-            return None if found.read is None else measure_grey(found.read())
+            with found.in_turn():
+                return None if found.read is None else measure_grey(found.read())
         except ImageError:
             return None  # said when it is decoded
 
@@ -224,7 +225,8 @@ def _sorted_out(
 
 def _bring(image_store: PictureStore, grey_range: GreyRange | None, found: Found) -> _Stored | Refusal:
     try:
-        clean = found.clean(grey_range)
+        with found.in_turn():
+            clean = found.clean(grey_range)
     except ImageError as error:
         return Refusal(found.name, str(error))
     return _Stored(found, image_store.add(clean.data, clean.thumbnail), clean.note)

@@ -65,6 +65,14 @@ FILE_MB: Final = Limit("TRANSFER_LAB_MAX_FILE_MB", 128, "megabytes of one file")
 MEGAPIXELS: Final = Limit(
     "TRANSFER_LAB_MAX_MEGAPIXELS", 40, "megapixels of a picture (at most 170; plain JPEG may have more)", highest=170
 )
+# A program in which pictures are decoded has some 50 MB before the first one.
+DECODING_MB: Final = Limit(
+    "TRANSFER_LAB_MAX_DECODING_MB", 400, "megabytes of memory that a program may take to decode one picture"
+)
+# Of a processor and not of a clock: a busy computer refuses no picture.
+DECODING_SECONDS: Final = Limit(
+    "TRANSFER_LAB_MAX_DECODING_SECONDS", 4, "seconds of a processor that decoding one picture may take"
+)
 # A plain picture without noise shrinks a thousand times and is honest; a bomb needs both, ratio and size.
 RATIO: Final = Limit("TRANSFER_LAB_MAX_RATIO", 200, "how often larger than packed a file of more than 8 MB may become")
 DEPTH: Final = Limit("TRANSFER_LAB_MAX_DEPTH", 32, "folders inside each other")
@@ -84,6 +92,8 @@ LIMITS: Final = (
     ARCHIVE_GB,
     FILE_MB,
     MEGAPIXELS,
+    DECODING_MB,
+    DECODING_SECONDS,
     RATIO,
     DEPTH,
     LABEL_MB,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePath
@@ -19,11 +20,15 @@ from tlcore.intake.limits import DEPTH, why_too_large
 from tlcore.intake.meaning.aside import Aside, why_aside
 from tlcore.intake.meaning.readings import Label
 from tlcore.intake.names import PICTURE_SUFFIXES, printable, split_path
-from tlcore.intake.pictures.decoding import CleanImage, read_image
+from tlcore.intake.pictures.decoders import read_image
+from tlcore.intake.pictures.decoding import CleanImage
 from tlcore.intake.pictures.grey import GreyRange
 
 # Links to folders could lead from one to the next in more ways than there are files.
 _MAX_FOLDER_LINKS = 10_000
+# Of larger files only one is read at a time.
+_LARGE_FILE_BYTES = 16_000_000
+_large_files = threading.Lock()
 
 AsideList = list[tuple[tuple[str, ...], Aside]]
 """What is left aside because of its place or name: its parts, and why."""
@@ -99,6 +104,7 @@ class Found:
         clean: Reads and cleans it, given the range of pictures with more than 8 bits; raises `ImageError`.
         read: Reads it as it is; `None` where there is no file. Raises `ImageError`.
         label: Where it belongs, if that is known without its folders.
+        num_bytes: Returns how long it is, before it is read.
     """
 
     path_parts: tuple[str, ...]
@@ -106,6 +112,16 @@ class Found:
     clean: Callable[[GreyRange | None], CleanImage]
     read: Callable[[], bytes] | None = None
     label: Label | None = None
+    num_bytes: Callable[[], int] = int
+
+    @contextmanager
+    def in_turn(self) -> Iterator[None]:
+        """Wait until no other large file is read and decoded: each is in memory twice, here and in its decoder."""
+        if self.num_bytes() <= _LARGE_FILE_BYTES:
+            yield
+        else:
+            with _large_files:
+                yield
 
     @property
     def looks_like_picture(self) -> bool:
@@ -132,12 +148,19 @@ class Listing:
     refused: list[Refusal] = field(default_factory=list)
     empty_folders: list[tuple[str, ...]] = field(default_factory=list)
 
-    def add(self, path: tuple[str, ...], name: str, read: Callable[[], bytes], label: Label | None = None) -> None:
+    def add(
+        self,
+        path: tuple[str, ...],
+        name: str,
+        read: Callable[[], bytes],
+        num_bytes: Callable[[], int],
+        label: Label | None = None,
+    ) -> None:
         """Add a file by its path, the name of what was brought first, and its path as a person knows it."""
         if is_label_file(path):
             self.label_files.append((path, read))
         else:
-            self.found.append(Found(path, printable(name), partial(read_clean, read), read, label))
+            self.found.append(Found(path, printable(name), partial(read_clean, read), read, label, num_bytes))
 
 
 def list_source(source: Source, listing: Listing, stack: ExitStack) -> None:
@@ -167,10 +190,12 @@ def list_source(source: Source, listing: Listing, stack: ExitStack) -> None:
         listing.aside += [((root, *parts), why) for parts, why in archive.aside]
         listing.empty_folders += [(root, *folder) for folder in archive.empty_folders]
         for entry in archive.entries:
-            listing.add((root, *entry.path_parts), entry.name, partial(archive.read, entry))
+            listing.add(
+                (root, *entry.path_parts), entry.name, partial(archive.read, entry), partial(int, entry.member.size)
+            )
     elif isinstance(source, FolderSource):
         for parts, path in _walk(source.path, listing.refused, listing.aside):
-            listing.add(parts, "/".join(parts), partial(_read_file, path))
+            listing.add(parts, "/".join(parts), partial(_read_file, path), partial(_length, path))
     else:
         for name, place in source.files:
             # Only text: a path that climbs out cannot do harm, so its last part is kept.
@@ -183,7 +208,7 @@ def list_source(source: Source, listing: Listing, stack: ExitStack) -> None:
                 listing.refused.append(Refusal(printable("/".join(parts)), IN_PARTS))
             else:
                 known = Label(source.class_name) if source.class_name is not None and is_loose else None
-                listing.add(whole, "/".join(parts), partial(_read_file, place), known)
+                listing.add(whole, "/".join(parts), partial(_read_file, place), partial(_length, place), known)
 
 
 def _walk(folder: Path, refused: list[Refusal], aside: AsideList) -> Iterator[tuple[tuple[str, ...], Path]]:
@@ -241,6 +266,13 @@ def _why_not_followed(link: Path, root: Path, around: frozenset[Path]) -> str | 
     if not target.is_relative_to(root):
         return "This is a link to a place outside of the folder. Put the file itself there."
     return None
+
+
+def _length(place: Path | bytes) -> int:
+    try:
+        return 0 if isinstance(place, bytes) else place.stat().st_size
+    except OSError:  # said when it is read
+        return 0
 
 
 def _read_file(place: Path | bytes) -> bytes:

@@ -12,6 +12,7 @@ from tlcore.home import DataRoot
 from tlcore.intake.brought import Brought
 from tlcore.intake.collection import ImportReport, gather
 from tlcore.intake.near_copies import find_scenes
+from tlcore.intake.pictures import decoders
 from tlcore.intake.sources import ReadySource, Source
 from tlcore.jobs.staged import staged_sources
 from tlcore.jobs.worker import WorkerContext
@@ -52,6 +53,7 @@ def import_pictures(context: WorkerContext) -> None:
     if read_result(context.engine, context.job_id, ImportSummary) is not None:
         remove_staging_dir(request.staging, context.home)
         return  # an earlier worker died after its work and before it could say so
+    decoders.warm()  # while the archive is opened and its list is read
     images = _NotingStore(context.home)
     try:
         with ExitStack() as stack:

@@ -22,7 +22,7 @@ from tlcore.features.litert import CompiledModel, Loader, sharing_loader
 from tlcore.home import write_atomically
 from tlcore.intake.archives.archive import Refusal
 from tlcore.intake.names import similarity_key, some
-from tlcore.intake.pictures.decoding import pixels_of
+from tlcore.intake.pictures.decoders import pixels_of
 from tlcore.intake.pictures.grey import GreyRange
 from tlcore.intake.sources import ArchiveSource, Found, Listing, list_source
 from tlcore.jobs.staged import staged_sources
@@ -258,7 +258,8 @@ def truth_of(folders: Sequence[str], truths: Mapping[str, int]) -> int | None:
 def _decoded(grey_range: GreyRange | None, found: Found) -> NDArray[np.uint8] | Refusal:
     try:
         assert found.read is not None
-        return pixels_of(found.read(), grey_range)
+        with found.in_turn():
+            return pixels_of(found.read(), grey_range)
     except ImageError as error:
         return Refusal(found.name, str(error))
 

@@ -37,6 +37,9 @@ def ask_camera(predictor: Predictor, model_id: str, note: str) -> None:
         model_id: Tells it from others.
         note: Who answers, in a sentence.
     """
+    from tlcore.intake.pictures import decoders
+
+    decoders.warm()  # while the person gets the camera ready
     key = f"camera-asks-{model_id}"
     view: View = st.session_state.get(f"{key}-view", View(asks=True))
     wanted = f"{key}-heat"
@@ -75,7 +78,7 @@ def _heat(picture: bytes, predictor: Predictor) -> tuple[str, str]:
     """Return the heat map of the likeliest class as the address of a picture, and what it shows."""
     from pages.components.figures.heat import heat_layer
     from tlcore.explaining.covering import cover_all
-    from tlcore.intake.pictures.decoding import pixels_of
+    from tlcore.intake.pictures.decoders import pixels_of
 
     pixels = pixels_of(picture)
     coverings = cover_all(predictor, pixels, at_most=HEAT_DETAIL)
@@ -87,7 +90,7 @@ def _heat(picture: bytes, predictor: Predictor) -> tuple[str, str]:
 
 def answered(view: View, message: Message, predictor: Predictor, note: str) -> View:
     """Return the view with the model's answer to a question, or why the picture cannot be used."""
-    from tlcore.intake.pictures.decoding import pixels_of
+    from tlcore.intake.pictures.decoders import pixels_of
 
     view = replace(view, answered=message.number, bars=(), note="", unknown="")
     if message.kind != "question" or not message.pictures:

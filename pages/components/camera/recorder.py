@@ -70,6 +70,9 @@ def _train_button(context: Context) -> None:
 
 @st.fragment
 def _recorder(context: Context, run: Run | None) -> None:
+    from tlcore.intake.pictures import decoders
+
+    decoders.warm()  # while the person gets the camera ready
     key = f"camera-{context.project.id}"
     kept = f"{key}-recording"
 

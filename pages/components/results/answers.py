@@ -87,7 +87,7 @@ def ask(
         keep_file: Whether the answer keeps the file, which is as small already.
         judge: Says whether pixels look like none of the classes; asked at once where nothing is kept to ask it later.
     """
-    from tlcore.intake.pictures.decoding import pixels_of, read_with_pixels
+    from tlcore.intake.pictures.decoders import pixels_of, read_with_pixels
 
     try:
         if keep_picture:

@@ -34,6 +34,9 @@ def bring_pictures(predictor: Predictor, model_id: str, judge: JudgePixels | Non
         model_id: Tells its answers from those of others.
         judge: Says of the pictures of which no file is kept whether they look like none of the classes.
     """
+    from tlcore.intake.pictures import decoders
+
+    decoders.warm()  # while the person looks for pictures
     # Another key makes the widget empty again.
     generation = st.session_state.setdefault("pictures-generation", 0)
     files = st.file_uploader(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -40,15 +40,29 @@ class GreyStatistics:
     high: float
 
 
-def grey_statistics(values: NDArray[np.number]) -> GreyStatistics:
-    """Return how far the values of a picture reach, whole or floating-point numbers of any shape."""
-    is_float = values.dtype.kind == "f"
-    finite = values[np.isfinite(values)] if is_float else values.ravel()
-    if not finite.size:
+def grey_statistics(strips: Callable[[], Iterable[NDArray[np.number]]]) -> GreyStatistics:
+    """Return how far the values of a picture reach.
+
+    Args:
+        strips: Gives the values some rows at a time, whole or floating-point numbers of any shape, at least one; asked
+            twice, so that a large picture is in memory only once.
+    """
+    count, beyond, is_float = 0, np.zeros(0, int), False
+    for strip in strips():
+        is_float = strip.dtype.kind == "f"
+        finite = _finite(strip)
+        count += finite.size
+        above = np.array([np.count_nonzero(finite > top) for top in _tops(is_float)])
+        beyond = above if not beyond.size else beyond + above
+    if not count:
         return GreyStatistics(is_float, 0, (0,) * len(_tops(is_float)), 0.0, 0.0)
-    beyond = tuple(int(np.count_nonzero(finite > top)) for top in _tops(is_float))
-    low, high = np.percentile(finite[:: max(1, finite.size // _SAMPLED)], _PERCENTILES, method="nearest")
-    return GreyStatistics(is_float, int(finite.size), beyond, float(low), float(high))
+    step, first, sampled = max(1, count // _SAMPLED), 0, []
+    for strip in strips():
+        finite = _finite(strip)
+        sampled.append(finite[first::step])
+        first = (first - finite.size) % step
+    low, high = np.percentile(np.concatenate(sampled), _PERCENTILES, method="nearest")
+    return GreyStatistics(is_float, count, tuple(int(number) for number in beyond), float(low), float(high))
 
 
 def find_grey_range(pictures: Sequence[GreyStatistics]) -> GreyRange | None:
@@ -74,6 +88,10 @@ def find_grey_range(pictures: Sequence[GreyStatistics]) -> GreyRange | None:
             if sum(picture.beyond[number] for picture in seen) <= allowed:
                 return 0.0, float(top)
     return low, high
+
+
+def _finite(values: NDArray[np.number]) -> NDArray[np.number]:
+    return values[np.isfinite(values)] if values.dtype.kind == "f" else values.ravel()
 
 
 def _tops(is_float: bool) -> tuple[int, ...]:

@@ -7,11 +7,12 @@ Pillow and OpenCV, tifffile for a TIFF with many bands, and nothing else of this
 from __future__ import annotations
 
 import io
+import math
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import (
@@ -34,19 +35,26 @@ _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "PPM")  # an MP
 # Pillow loads these plugins only when asked for any format; importing them makes them known to `Image.open`.
 _PLUGINS = (AvifImagePlugin, PpmImagePlugin, TiffImagePlugin, WebPImagePlugin)
 NUM_BANDS = "num_bands"
+GROUND = "ground"
 _DEEP_BANDS = "deep_bands"
 # What is read here and not by Pillow may have so many bytes when it is unpacked.
-_MAX_BYTES = 200_000_000
+_MAX_BYTES = 100_000_000
+# So many pixels are worked on at once: a large picture is in memory once, and never a second time in another form.
+_STRIP_PIXELS = 1 << 18
+_REDUCING_GAP = 3.0
 # Deflate shrinks a thousand times at most, so that a packed strip of this size stays below a gigabyte.
 _MAX_PACKED_STRIP_BYTES = 1_000_000
 _UNPACKED, _DEFLATES = 1, (8, 32946)
 RAW = "This is a raw camera file. Export it as JPEG in a photo program: the small preview in it is not used."
 _UNREAD_TIFF = (
-    "This TIFF has {}, stored in a way that cannot be read. Save it without compression and smaller than 200 MB, or "
+    "This TIFF has {}, stored in a way that cannot be read. Save it without compression and smaller than 100 MB, or "
     "export what can be seen as PNG."
 )
 # Less than this part of what can be seen differs clearly from white: on white it would be a blank picture.
 _CLEAR_PART, _CLEAR_DIFFERENCE = 0.02, 24
+
+
+Number = TypeVar("Number", bound=np.generic)
 
 
 class UnusableKindError(UnidentifiedImageError):
@@ -114,88 +122,150 @@ def upright_rgb(image: Image.Image, grey_range: tuple[float, float] | None = Non
     """
     box = (MAX_SIDE, MAX_SIDE)
     if image.mode in ("RGB", "L", "CMYK") and not image.has_transparency_data:
-        image.thumbnail(box, Image.Resampling.LANCZOS, reducing_gap=3.0)
+        image.thumbnail(box, Image.Resampling.LANCZOS, reducing_gap=_REDUCING_GAP)
     image.load()
     orientation = 1
     with suppress(Exception):  # broken EXIF data, whatever Pillow raises over it, says nothing about the pixels
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    rgb = _rgb(image, grey_range)
-    rgb.thumbnail(box, Image.Resampling.LANCZOS, reducing_gap=3.0)
+    rgb = _small_rgb(image, grey_range)
     rgb.info = {}  # comments and colour profiles found here would be written into a new file
     rgb.getexif()[ExifTags.Base.Orientation] = orientation
     ImageOps.exif_transpose(rgb, in_place=True)
     return rgb
 
 
-def deep_values(image: Image.Image) -> NDArray[np.number] | None:
-    """Return the values of a picture with more than 8 bits, `None` of any other.
+def is_deep(image: Image.Image) -> bool:
+    """Whether a picture has more than 8 bits."""
+    return isinstance(image.info.get(_DEEP_BANDS), np.ndarray) or image.mode in ("F", "I") or image.mode[:2] == "I;"
 
-    Returns:
-        Whole or floating-point numbers of shape `(height, width)`, or `(height, width, 3)` of a TIFF with many bands.
+
+def deep_strips(image: Image.Image) -> Iterator[NDArray[np.number]]:
+    """Yield the values of a picture with more than 8 bits, some rows at a time.
+
+    Args:
+        image: From `open_picture`; `is_deep` of it must be true.
+
+    Yields:
+        Whole or floating-point numbers of shape `(rows, width)`, or `(rows, width, 3)` of a TIFF with many bands.
     """
+    for top, bottom in _strips(image, 1):
+        yield _deep_rows(image, top, bottom)
+
+
+def _strips(image: Image.Image, step: int) -> list[tuple[int, int]]:
+    """Return the first row of each strip and the one behind its last; strips begin at a multiple of `step` rows."""
+    rows = max(1, _STRIP_PIXELS // image.width // step) * step
+    return [(top, min(top + rows, image.height)) for top in range(0, image.height, rows)]
+
+
+def _deep_rows(image: Image.Image, top: int, bottom: int) -> NDArray[np.number]:
     bands = image.info.get(_DEEP_BANDS)
     if isinstance(bands, np.ndarray):
-        return bands
-    if image.mode in ("F", "I") or image.mode.startswith("I;"):
-        return np.asarray(image)
-    return None
+        return bands[top:bottom]
+    return np.asarray(image.crop((0, top, image.width, bottom)))
 
 
-def ground(rgba: Image.Image) -> tuple[int, int, int]:
+def _small_rgb(image: Image.Image, grey_range: tuple[float, float] | None) -> Image.Image:
+    """Return a new picture in RGB, no side longer than 512 pixels, with nothing transparent.
+
+    Made strip by strip, and the same as if all of it were converted and then made smaller: it is first reduced by a
+    whole number, which Pillow does too when it is told of a gap.
+    """
+    size = _fitted(image.size)
+    step_x, step_y = (max(1, int(whole / part / _REDUCING_GAP)) for whole, part in zip(image.size, size, strict=True))
+    strips = _strips(image, step_y)
+    own_range = _own_range(image) if is_deep(image) and grey_range is None else grey_range
+    colour = _ground(image, strips, own_range) if _is_transparent(image) else WHITE
+    small = Image.new("RGB", (-(-image.width // step_x), -(-image.height // step_y)))
+    for top, bottom in strips:
+        part = _converted(image, top, bottom, own_range, is_given=grey_range is not None)
+        if part.mode == "RGBA":
+            part = Image.alpha_composite(Image.new("RGBA", part.size, colour), part).convert("RGB")
+        small.paste(part.reduce((step_x, step_y)), (0, top // step_y))
+    if small.size == size:
+        return small
+    return small.resize(size, Image.Resampling.LANCZOS, (0, 0, image.width / step_x, image.height / step_y))
+
+
+def _fitted(size: tuple[int, int]) -> tuple[int, int]:
+    """Return the size whose longer side is 512 pixels at most, as near to the proportions as whole pixels allow."""
+    width, height = size
+    if max(size) <= MAX_SIDE:
+        return size
+    proportion, exact = width / height, min(size) * MAX_SIDE / max(size)
+    near = sorted({max(1, math.floor(exact)), max(1, math.ceil(exact))})
+    if width >= height:
+        return MAX_SIDE, min(near, key=lambda short: abs(proportion - MAX_SIDE / short))
+    return min(near, key=lambda short: abs(proportion - short / MAX_SIDE)), MAX_SIDE
+
+
+def _is_transparent(image: Image.Image) -> bool:
+    if is_deep(image):
+        return isinstance(image.info.get("transparency"), int)
+    return bool(image.has_transparency_data)
+
+
+def _converted(
+    image: Image.Image, top: int, bottom: int, grey_range: tuple[float, float] | None, *, is_given: bool
+) -> Image.Image:
+    """Return some rows in RGB, or in RGBA where a picture has transparent parts."""
+    if is_deep(image):
+        values = _deep_rows(image, top, bottom)
+        eight_bit = Image.fromarray(_eight_bit(values, image, grey_range or (0.0, 1.0), is_given)).convert("RGB")
+        transparent = image.info.get("transparency")
+        if isinstance(transparent, int):
+            eight_bit.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
+        return eight_bit
+    return image.crop((0, top, image.width, bottom)).convert("RGBA" if image.has_transparency_data else "RGB")
+
+
+def _ground(
+    image: Image.Image, strips: list[tuple[int, int]], grey_range: tuple[float, float] | None
+) -> tuple[int, int, int]:
     """Return what a transparent picture is laid on: white, or grey where white would leave it blank.
 
-    Colours count by how much of them can be seen, so those hidden behind full transparency do not.
+    Colours count by how much of them can be seen, so those hidden behind full transparency do not. What was found
+    is also kept in the picture, for a note: the colour, or `None` where nothing at all can be seen.
     """
-    pixels = np.asarray(rgba)
-    alpha = pixels[..., 3]
-    clear = alpha[255 - pixels[..., :3].min(axis=2) > _CLEAR_DIFFERENCE].sum(dtype=np.float64)
-    return GREY if clear < _CLEAR_PART * alpha.sum(dtype=np.float64) else WHITE
-
-
-def _rgb(image: Image.Image, grey_range: tuple[float, float] | None) -> Image.Image:
-    values = deep_values(image)
-    if values is not None:
-        eight_bit = Image.fromarray(_eight_bit(values, image, grey_range)).convert("RGB")
-        transparent = image.info.get("transparency")
-        if not isinstance(transparent, int):
-            return eight_bit
-        eight_bit.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
-        return _on_ground(eight_bit)
-    if image.has_transparency_data:
-        return _on_ground(image.convert("RGBA"))
-    # Always a new picture: the one given may carry private data.
-    return image.convert("RGB") if image.mode != "RGB" else image.copy()
-
-
-def _on_ground(rgba: Image.Image) -> Image.Image:
-    return Image.alpha_composite(Image.new("RGBA", rgba.size, ground(rgba)), rgba).convert("RGB")
+    clear = seen = 0.0
+    for top, bottom in strips:
+        pixels = np.asarray(_converted(image, top, bottom, grey_range, is_given=False))
+        alpha = pixels[..., 3]
+        darkest = np.minimum(np.minimum(pixels[..., 0], pixels[..., 1]), pixels[..., 2])
+        clear += alpha[255 - darkest > _CLEAR_DIFFERENCE].sum(dtype=np.float64)
+        seen += alpha.sum(dtype=np.float64)
+    colour = GREY if clear < _CLEAR_PART * seen else WHITE
+    image.info[GROUND] = colour if seen else None
+    return colour
 
 
 def _eight_bit(
-    values: NDArray[np.number], image: Image.Image, grey_range: tuple[float, float] | None
+    values: NDArray[np.number], image: Image.Image, grey_range: tuple[float, float], is_given: bool
 ) -> NDArray[np.uint8]:
     """Scale values of more than 8 bits to `[0, 255]`, where a plain conversion would clip them."""
     numbers = values.astype(np.float32)
     finite = np.isfinite(numbers)
     numbers = np.where(finite, numbers, 0)
-    darkest, brightest = grey_range or _own_range(numbers, image)
-    if (
-        grey_range is not None and getattr(image, "tag_v2", {}).get(262) == 0
-    ):  # a TIFF in which 0 is white, as of X-rays
+    darkest, brightest = grey_range
+    if is_given and getattr(image, "tag_v2", {}).get(262) == 0:  # a TIFF in which 0 is white, as of X-rays
         darkest, brightest = brightest, darkest
     scaled = (numbers - np.float32(darkest)) * np.float32(255.0 / ((brightest - darkest) or 1e-12))
     scaled[~finite] = 0
     return np.clip(np.round(scaled), 0, 255).astype(np.uint8)
 
 
-def _own_range(values: NDArray[np.float32], image: Image.Image) -> tuple[float, float]:
+def _own_range(image: Image.Image) -> tuple[float, float]:
     """Return what is black and white in one picture, of which the data set says nothing.
 
     PNG says that its 16 bits are all used. A TIFF of a microscope or scanner often holds 10 or 12 bits in
     16, so the smallest usual range that holds the brightest pixel is taken. Numbers that fit no range
     (below zero, or huge) are stretched from the smallest to the largest.
     """
-    low, high = float(values.min()), float(values.max())
+    low, high = float("inf"), float("-inf")
+    for strip in deep_strips(image):
+        values = strip.astype(np.float32)
+        values = np.where(np.isfinite(values), values, 0)
+        low, high = min(low, float(values.min())), max(high, float(values.max()))
     ranges = [65535] if image.format == "PNG" else [1, 255] if image.mode == "F" else [255, 1023, 4095, 65535]
     fitting = next((top for top in ranges if low >= 0 and high <= top), None)
     return (low, high) if fitting is None else (0.0, float(fitting))
@@ -244,12 +314,22 @@ def _open_pam(data: bytes) -> Image.Image | None:
     if not (found and fits and count * kind.itemsize <= _MAX_BYTES):
         return None
     values = np.frombuffer(data, kind, count, len(head) + len(found)).reshape(height, width, depth)
+    every = np.arange(65536 if top > 255 else 256)
     if top > 255 and depth == 1:
-        return Image.fromarray((values[..., 0].astype(np.uint32) * 65535 // top).astype(np.uint16))
+        return Image.fromarray(_looked_up((every * 65535 // top).astype(np.uint16), values[..., 0]))
     eight_bit = values
     if top != 255:
-        eight_bit = np.minimum(np.round(values.astype(np.float32) * np.float32(255 / top)), 255).astype(np.uint8)
+        scaled = np.minimum(np.round(every.astype(np.float32) * np.float32(255 / top)), 255).astype(np.uint8)
+        eight_bit = _looked_up(scaled, values)
     return Image.fromarray(eight_bit[..., 0] if depth == 1 else eight_bit)
+
+
+def _looked_up(table: NDArray[Number], values: NDArray[np.generic]) -> NDArray[Number]:
+    """Return what stands in a table for each value; row by row, since looking up takes eight bytes for each."""
+    found = np.empty(values.shape, table.dtype)
+    for row, of_row in zip(found, values, strict=True):
+        row[...] = table[of_row]
+    return found
 
 
 def _open_other_tiff(data: bytes) -> Image.Image | None:
@@ -275,13 +355,14 @@ def _open_other_tiff(data: bytes) -> Image.Image | None:
     bands = np.moveaxis(values, 0, -1) if page.planarconfig == 2 else values
     if bands.ndim != 3 or bands.dtype.kind not in "uif":
         return None
-    first = np.ascontiguousarray(bands[..., :3])
+    num_bands, first = bands.shape[2], np.ascontiguousarray(bands[..., :3])
+    del values, bands  # before the pixels are there once more
     if first.dtype == np.uint8:
         image = Image.fromarray(first)
     else:
         image = Image.new("F" if first.dtype.kind == "f" else "I", (first.shape[1], first.shape[0]))
         image.info[_DEEP_BANDS] = first
-    image.info[NUM_BANDS] = bands.shape[2]
+    image.info[NUM_BANDS] = num_bands
     return image
 
 
@@ -322,6 +403,8 @@ def _scale(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint
     `INTER_AREA` averages only when neither side grows, so a picture that shrinks on one side and grows on
     the other takes two steps.
     """
+    import cv2  # only a model needs it: what decodes pictures starts sooner and stays smaller without
+
     shrunk_height, shrunk_width = min(height, image.shape[0]), min(width, image.shape[1])
     if (shrunk_height, shrunk_width) != image.shape[:2]:
         image = np.asarray(
