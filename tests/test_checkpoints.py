@@ -268,7 +268,7 @@ def test_on_a_slow_disk_there_is_one_a_minute(writing: Writing) -> None:
 
 
 def test_a_large_first_one_waits_until_it_may_be_paid_for(writing: Writing) -> None:
-    writing.train(30, epoch=1, num_bytes=30_000_000)
+    writing.train(16, epoch=1, num_bytes=30_000_000)
     assert not writing.written
     writing.train(3, epoch=1, num_bytes=30_000_000)
     assert len(writing.written) == 1
