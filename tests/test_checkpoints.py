@@ -664,7 +664,10 @@ def test_a_run_that_dies_again_and_again_leaves_its_best_epoch(line: Line, kille
     run = get_run(line.engine, killed.id)
     assert run.summary is not None
     assert (state, run.summary.epochs) == ("stopped", 2)
-    assert f"The model is the one of epoch {run.summary.best_epoch}, the best of 2 out of 4." in message
+    assert (
+        f"The model is the one of epoch {run.summary.best_epoch}, the best so far; 2 of 4 epochs were trained."
+        in message
+    )
     assert message.startswith("The memory ran out. ")
     assert {epoch for epoch, _, _ in line.curve(killed.id)} == {1, 2}
     assert not line.checkpoint(killed.id).exists()
