@@ -66,7 +66,7 @@ def test_a_stale_page_asks_and_starts_nothing_until_it_is_answered(
     drawn.nth(1).wait_for()
     rows = drawn.all_inner_texts()
     usual = TrainingConfig()
-    assert [row.split("\t") for row in rows] == [
+    assert [[cell.strip() for cell in row.split("\t")] for row in rows] == [
         ["Epochs at most", "9", str(usual.epochs)],
         ["Early stopping", f"after {usual.patience} epochs", "off"],
     ]
