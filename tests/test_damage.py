@@ -62,7 +62,7 @@ def test_damaged_columns_close_no_page(root: DamagedRoot, tables: list[str]) -> 
         assert root.complaints() == []
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", ["cut", "missing"])  # the others in `tests.bench understand damage`
 def test_damaged_files_close_no_page(root: DamagedRoot, fault: str) -> None:
     with root.damaged_files(FILES.values(), FAULTS[fault]) as number:
         assert number > 50
