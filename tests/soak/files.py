@@ -35,6 +35,7 @@ from tlcore.storage.images import ImageStore
 MOST_MB, MOST_MB_OF_ARCHIVE, MOST_SECONDS = 400.0, 600.0, 5.0
 PATIENCE_SECONDS = 60.0
 MOST_WEIGHTS_BYTES = 100_000_000
+WAY = "each in a new process, its decoders counted"
 CANARY = "BADFILES_CANARY"
 UNFORESEEN = "unforeseen: "
 
@@ -63,7 +64,7 @@ def measure(home: DataRoot) -> Iterator[Line]:
         others.setdefault(file.kind, []).append(walked)
     for kind, walked_files in others.items():
         most_mb = MOST_MB_OF_ARCHIVE if kind in ("archives", "datasets") else MOST_MB
-        yield from _figures(kind, walked_files, most_mb, "each in a new process, its decoders counted")
+        yield from _figures(kind, walked_files, most_mb, WAY)
     found = sum(1 for _ in Path(os.environ[CANARY]).rglob("*"))
     yield figure("files: programs inside them that ran", found, "files that their payloads would make", at_most=0)
 

@@ -21,8 +21,11 @@ from tlcore.jobs.processes import ROOT_DIR
 
 PROMISES = {
     "line": 150,
-    "clock": 150,
+    "tabs": 60,
+    "clock": 120,
     "files": 150,
+    "viewers": 200,
+    "memory": 420,
     "kills": 540,
 }
 """How many seconds each may take; it is a module of this folder whose `measure(home)` yields lines."""
