@@ -57,12 +57,16 @@ class School:
         self._said.touch()
         self.confirmed = Confirmed(self.engine, home, self.project_id, self._said)
         self._person: subprocess.Popen[bytes] | None = None
+        self.troubles: list[str] = []
         self.runs: list[str] = []
         self.imports: dict[str, str] = {}
 
     def keep_busy(self) -> None:
         """See that there is a person, a run, and now and then an import."""
-        if self._person is None or self._person.poll() is not None:
+        if self._person is not None and self._person.poll() is not None:
+            self.troubles.append(f"the person's program ended by itself with code {self._person.returncode}")
+            self._person = None
+        if self._person is None:
             command = [sys.executable, "-m", "tests.soak.person", self.project_id, str(self.confirmed.last_step())]
             with self._said.open("ab") as said:
                 self._person = subprocess.Popen(command, cwd=ROOT_DIR, stdout=said)
@@ -80,7 +84,11 @@ class School:
         return [job for job in list_jobs(self.engine, states=ACTIVE_STATES) if job.kind == kind]
 
     def kill(self, victim: str, chance: random.Random) -> str:
-        """Kill a victim as `kill -9` does, and bring back what does not come by itself; return who it was."""
+        """Kill a victim as `kill -9` does, and bring back what does not come by itself.
+
+        Returns:
+            Who it was, another one where there is no such victim just now; empty when nobody was there.
+        """
         if victim == "worker":
             # A job goes on twice; a third death is given up on purpose, which is not what is tried here.
             jobs = [job for job in list_jobs(self.engine, states=ACTIVE_STATES) if len(job.causes) < MAX_ATTEMPTS - 1]
@@ -92,12 +100,11 @@ class School:
                 _kill(job.pid)
                 return f"worker of {job.kind}"
         if victim in ("person", "everything") and self._person is not None:
-            _kill(self._person.pid)
-            self._person.wait()
+            self.end_person()
         if victim in ("server", "everything"):
             self.server.kill()
-        if victim in ("runner", "everything"):
-            kill_runners(self.home)
+        if victim in ("runner", "everything") and not kill_runners(self.home) and victim == "runner":
+            victim = ""
         if victim == "everything":
             for job in list_jobs(self.engine, states=ACTIVE_STATES):
                 if is_alive(job.pid, job.process) and len(job.causes) < MAX_ATTEMPTS - 1:
@@ -113,6 +120,7 @@ class School:
         if self._person is not None:
             self._person.kill()
             self._person.wait()
+            self._person = None
 
 
 def measure(home: DataRoot) -> Iterator[Line]:
@@ -126,15 +134,16 @@ def measure(home: DataRoot) -> Iterator[Line]:
     while sum(victims.values()) < KILLS and time.monotonic() < until:
         school.keep_busy()
         time.sleep(chance.uniform(0, LONGEST_WAIT))
-        victims[school.kill(chance.choice(VICTIMS), chance)] += 1
+        victim = school.kill(chance.choice(VICTIMS), chance)
+        victims[victim] += bool(victim)
         lost += school.confirmed.lost()
     school.end_person()
     ensure_runner(home)
     while list_jobs(school.engine, states=ACTIVE_STATES):
         time.sleep(0.2)
-    lost += school.confirmed.lost_at_last()
+    lost += school.confirmed.lost_at_last() + school.troubles
     how = f"seed {SEED}, up to {LONGEST_WAIT:g} s after one another, while a person edits, a run trains and ZIPs come"
-    yield figure("kills: kill -9 at random moments", sum(victims.values()), how, at_least=KILLS, more=dict(victims))
+    yield figure("kills: kill -9 at random moments", sum(victims.values()), how, at_least=KILLS, more=+victims)
     more: dict[str, object] = {"confirmed steps": len(school.confirmed.read()), "lost": lost[:5]}
     yield figure("kills: confirmed steps of a person that were lost", len(lost), how, at_most=0, more=more)
     yield from _of_runs(school, how)

@@ -25,7 +25,7 @@ PAGES = ("", "data", "augment", "model", "train", "understand", "predict", "expo
 VISITS = 120
 """Each opens all pages: together what thirty people open in an hour who stay on a page for four minutes."""
 AT_ONCE = 2
-MOST_SECONDS = 330.0
+MOST_SECONDS = 240.0
 SESSION_SECONDS = 10
 """So long the server keeps what a browser left behind; as the hour is short, this is too (usually two minutes)."""
 MOST_GROWTH_MB = 20.0
