@@ -39,7 +39,7 @@ LONGEST_WAIT = 4.0
 VICTIMS = ("worker", "worker", "worker", "runner", "server", "person", "everything")
 """Worker more often: it has the most moments at which it can be killed."""
 EPOCHS = 20
-KILL_SECONDS = 300.0
+KILL_SECONDS = 270.0
 """So long kills go on; how many there were is a figure."""
 
 

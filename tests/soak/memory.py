@@ -5,41 +5,25 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from collections.abc import Iterator
-from urllib.parse import urlencode
+from collections.abc import Iterator, Mapping
 
 import psutil
-import websockets
-from streamlit.proto.BackMsg_pb2 import BackMsg
 
 from tests.bench.figures import Line, figure
-from tests.bench.viewers import OWNER, PATIENCE_SECONDS, Load, Viewer
 from tests.ready_projects import ReadyProject, begin_run, make_project, wait_for_end
-from tests.server import AppServer, home_at, prepare_home
-from tests.signing import cookie_of
+from tests.server import AppServer, prepare_home
 from tests.soak.small_runs import SMALL
+from tests.soak.visitor import OWNER, PAGES, see_pages
 from tlcore.home import DataRoot
 from tlcore.storage.database import open_database
 
-PAGES = ("", "data", "augment", "model", "train", "understand", "predict", "export")
 VISITS = 120
 """Each opens all pages: together what thirty people open in an hour who stay on a page for four minutes."""
 AT_ONCE = 2
-MOST_SECONDS = 240.0
+MOST_SECONDS = 190.0
 SESSION_SECONDS = 10
 """So long the server keeps what a browser left behind; as the hour is short, this is too (usually two minutes)."""
 MOST_GROWTH_MB = 20.0
-
-
-class Visitor(Viewer):
-    """A browser that goes from page to page, without the browser."""
-
-    async def see(self, page: str) -> float:
-        """Open a page and wait until it is drawn; return its seconds."""
-        message = BackMsg()
-        message.rerun_script.query_string = self._query if page else ""
-        message.rerun_script.page_name = page
-        return await self._ask(message)
 
 
 def measure(home: DataRoot) -> Iterator[Line]:
@@ -52,7 +36,7 @@ def measure(home: DataRoot) -> Iterator[Line]:
         project = make_project(engine, home, OWNER, "Visited", sample="digits")
         run_id = begin_run(engine, home, ReadyProject(project.id, OWNER, None), SMALL.training)
         wait_for_end(engine, run_id)
-        query = urlencode({"project": project.id, "run": run_id})
+        query = {"project": project.id, "run": run_id}
         megabytes = asyncio.run(_visit(server, query))
     finally:
         server.clean_up()
@@ -70,29 +54,17 @@ def measure(home: DataRoot) -> Iterator[Line]:
     yield figure("memory: megabytes by which the server grew", growth, how, at_most=MOST_GROWTH_MB, more=more)
 
 
-async def _visit(server: AppServer, query: str) -> list[float]:
+async def _visit(server: AppServer, query: Mapping[str, str]) -> list[float]:
     """Return the megabytes of the server after each visit."""
     megabytes: list[float] = []
     process, deadline = psutil.Process(server.pid), time.monotonic() + MOST_SECONDS
     left = iter(range(VISITS))
-    address = f"http://127.0.0.1:{server.port}"
 
     async def come_and_go() -> None:
         for _ in left:
             if time.monotonic() > deadline:
                 return
-            async with websockets.connect(
-                f"ws://127.0.0.1:{server.port}/_stcore/stream",
-                subprotocols=[websockets.Subprotocol("streamlit")],
-                max_size=None,
-                origin=websockets.Origin(address),
-                proxy=None,
-                additional_headers={"Cookie": cookie_of(OWNER, home_at(address))},
-            ) as connection:
-                visitor = Visitor(connection, query, Load())
-                async with asyncio.timeout(PATIENCE_SECONDS):
-                    for page in PAGES:
-                        await visitor.see(page)
+            await see_pages(server, query)
             megabytes.append(process.memory_info().rss / 1e6)
 
     async with asyncio.TaskGroup() as group:

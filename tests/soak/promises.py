@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,13 +27,17 @@ PROMISES = {
     "clock": 80,
     "files": 90,
     "viewers": 140,
-    "memory": 300,
-    "kills": 420,
+    "memory": 240,
+    "kills": 330,
+    "disk": 120,
 }
 """How many seconds each may take, and what those before it left over; it is a module of this folder whose
 `measure(home)` yields lines."""
 
 PART = "--part"
+
+OWN_DISKS = ("unshare", "--map-root-user", "--mount")
+"""The disk is tried where this process and its children may mount one that nobody else sees."""
 
 
 def main(names: list[str]) -> int:
@@ -61,8 +66,9 @@ def main(names: list[str]) -> int:
 
 def _try(name: str, home: DataRoot, seconds: float) -> bool:
     """Try a promise for some seconds at most; return whether all that is asked of it was reached."""
+    around = OWN_DISKS if name == "disk" and shutil.which(OWN_DISKS[0]) else ()
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.soak.promises", PART, name],
+        [*around, sys.executable, "-m", "tests.soak.promises", PART, name],
         cwd=ROOT_DIR,
         env={**os.environ, ENVIRONMENT_VARIABLE: str(home.path)},
         stdout=subprocess.PIPE,
