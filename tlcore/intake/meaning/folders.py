@@ -239,8 +239,11 @@ def _pass_holder_of_parts(tree: Tree) -> bool:
     """
     weights = tree.weights()
     holders = []
+    inside_of = defaultdict[str | None, list[Branch]](list)
+    for branch in tree.live:
+        inside_of[branch.name(0)].append(branch)
     for name in weights if len(weights) > 1 else ():
-        inside = [b for b in tree.live if b.name(0) == name]
+        inside = inside_of[name]
         level = next((at for at in range(1, 4) if len(tree.weights(at, inside)) > 1), 1)
         below = tree.weights(level, inside)
         parts = parts_among(below)
