@@ -25,19 +25,20 @@ from tests.soak.small_runs import ENDLESS, SMALL
 from tests.soak.visitor import OWNER, PAGES, see_pages
 from tlcore.errors import TransferLabError
 from tlcore.home import DataRoot
-from tlcore.jobs.control import start_job
+from tlcore.jobs.control import start_job, stop_job
 from tlcore.storage.database import open_database
 from tlcore.storage.datasets import commit_version, current_dataset
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.jobs import JobStatus, get_job
 from tlcore.storage.projects import create_project, get_project
 from tlcore.storage.requests import ImportRequest, StagedFile
-from tlcore.storage.runs import get_run, last_metric
+from tlcore.storage.runs import get_run
 from tlcore.storage.staging import make_staging_dir
+from tlcore.training.checkpoint import CHECKPOINT_FILE
 
 LEFT_BYTES = 24_000_000
 SIZE_BYTES = 1_000_000_000
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 15.0
 
 
 def measure(home: DataRoot) -> Iterator[Line]:
@@ -87,7 +88,8 @@ def _upload(engine: sa.Engine, home: DataRoot) -> Line:
 def _train(engine: sa.Engine, home: DataRoot, project_id: str, version: int) -> Iterator[Line]:
     """Take all the room away under a training, and give it back when the training has said so."""
     run_id = start_run(engine, project_id, version, replace(ENDLESS, training=replace(ENDLESS.training, seed=1)), home)
-    while last_metric(engine, run_id) is None and get_job(engine, run_id).is_active:
+    checkpoint = home.run_dir(run_id) / CHECKPOINT_FILE
+    while get_job(engine, run_id).is_active and not checkpoint.exists():
         time.sleep(0.1)
     _leave(home, 0)
     deadline = time.monotonic() + PATIENCE_SECONDS
@@ -95,9 +97,11 @@ def _train(engine: sa.Engine, home: DataRoot, project_id: str, version: int) -> 
         time.sleep(0.1)
     said = get_job(engine, run_id)
     _leave(home, LEFT_BYTES)
+    if said.phase == "training" and said.is_active:  # it goes on as if nothing were
+        stop_job(engine, said, home)
     job = _end_of(engine, run_id)
     run = get_run(engine, run_id)
-    how = "all room taken away during an epoch, given back when the run had said so or after a minute"
+    how = "all room taken away when there is a checkpoint, given back when the run had left it or after 15 s"
     more = {"state": job.state, "message": job.message, "while it was full": (said.state, said.phase, said.message)}
     yield figure(
         "disk: a run that meets a full disk names it", "disk" in job.message.lower(), how, at_least=1, more=more
@@ -118,7 +122,7 @@ def _save(engine: sa.Engine, home: DataRoot, project_id: str, version: int) -> L
     job, run = _end_of(engine, run_id), get_run(engine, run_id)
     good = run.has_model or "disk" in job.message.lower()
     more = {"state": job.state, "message": job.message, "has a model": run.has_model}
-    how = "all room taken away at the last epochs, given back after a minute at most"
+    how = "all room taken away at the last epochs, given back after 15 s at most"
     return figure("disk: a run that cannot save its model keeps it or names the disk", good, how, at_least=1, more=more)
 
 
