@@ -268,7 +268,7 @@ def test_on_a_slow_disk_there_is_one_a_minute(writing: Writing) -> None:
 
 
 def test_a_large_first_one_waits_until_it_may_be_paid_for(writing: Writing) -> None:
-    writing.train(30, epoch=1, num_bytes=30_000_000)
+    writing.train(16, epoch=1, num_bytes=30_000_000)
     assert not writing.written
     writing.train(3, epoch=1, num_bytes=30_000_000)
     assert len(writing.written) == 1
@@ -662,7 +662,10 @@ def test_a_run_that_dies_again_and_again_leaves_its_best_epoch(line: Line, kille
     run = get_run(line.engine, killed.id)
     assert run.summary is not None
     assert (state, run.summary.epochs) == ("stopped", 2)
-    assert f"The model is the one of epoch {run.summary.best_epoch}, the best of 2 out of 4." in message
+    assert (
+        f"The model is the one of epoch {run.summary.best_epoch}, the best so far; 2 of 4 epochs were trained."
+        in message
+    )
     assert message.startswith("The computer's memory ran out")
     assert {epoch for epoch, _, _ in line.curve(killed.id)} == {1, 2}
     assert not line.checkpoint(killed.id).exists()

@@ -52,6 +52,7 @@ def small_files() -> dict[str, bytes]:
     return {
         "photo": file_of(Image.fromarray(noise(300, 700, 3)), "JPEG"),
         "transparent": file_of(Image.fromarray(noise(30, 50, 4)), "PNG"),
+        "deep.png": file_of(Image.fromarray(deep), "PNG"),
         "deep": file_of(Image.fromarray(deep), "TIFF"),
     }
 
@@ -64,7 +65,7 @@ def one():
     made.close()
 
 
-@pytest.mark.parametrize("name", ["photo", "transparent", "deep"])
+@pytest.mark.parametrize("name", ["photo", "transparent", "deep", "deep.png"])
 @pytest.mark.parametrize("grey_range", [None, (0.0, 4095.0)])
 def test_outside_a_picture_becomes_what_it_becomes_inside(name: str, grey_range: tuple[float, float] | None):
     data = small_files()[name]
@@ -74,7 +75,7 @@ def test_outside_a_picture_becomes_what_it_becomes_inside(name: str, grey_range:
     assert clean == decoding.read_image(data, grey_range)
     np.testing.assert_array_equal(pixels, decoding.pixels_of(data, grey_range))
     assert decoders.measure_grey(data) == decoding.measure_grey(data)
-    assert (decoders.measure_grey(data) is not None) == (name == "deep")
+    assert (decoders.measure_grey(data) is not None) == name.startswith("deep")
 
 
 @pytest.mark.parametrize("data", [b"", b"no picture", small_files()["photo"][:3000]])
@@ -97,12 +98,12 @@ def test_nothing_awkward_takes_much_memory_or_time(shared_data: Path):
 
 
 def test_pictures_made_to_take_much_are_refused_or_take_little():
-    names = {"38 bytes.webp", "see-through.png", "one strip.tif", "separate scans.jpg"}
+    names = {"38 bytes.webp", "one strip.tif", "separate scans.jpg"}
     walked = walk({name: make() for name, make in made().items() if name in names})
     assert max(one.peak_mb for one in walked) < MOST_MB, table(walked)
     assert max(one.seconds for one in walked) < MOST_SECONDS, table(walked)
     outcomes = {one.name: one.outcome for one in walked}
-    assert outcomes["see-through.png"] == outcomes["one strip.tif"] == ""
+    assert outcomes["one strip.tif"] == ""
     assert "MB of memory; the limit is 400 MB" in outcomes["38 bytes.webp"]
     assert "MB of memory; the limit is 400 MB" in outcomes["separate scans.jpg"]
 
@@ -213,6 +214,7 @@ class EqualChances:
     """Stands for a model: its answers do not matter here."""
 
     class_names = ("cat", "dog")
+    class_colors = (0, 1)
     grey_range = None
     threshold = 0.0
 

@@ -106,7 +106,7 @@ def test_pages_keep_to_their_rules_and_call_nobody(app: AppServer, engine: sa.En
     assert answer is not None
     policy = answer.headers["content-security-policy"]
     assert "frame-ancestors 'self'" in policy
-    assert "unsafe-eval" not in policy
+    assert "script-src 'self'" in policy
     page.get_by_text("teacher").nth(1).wait_for()
     assert page.locator('a[href*="evil"], a[href^="mailto"], a[href^="xmpp"]').count() == 0
     page.get_by_role("link", name="Open").first.click()

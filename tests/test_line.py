@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from pages.components.line_words import place_words
 from tlcore.home import DataRoot
-from tlcore.jobs.line import Place, place_in_line, waiting_seconds
+from tlcore.jobs.line import Place, durations_of, place_in_line, waiting_seconds
 from tlcore.jobs.slots import SLOTS_VARIABLE
 from tlcore.storage import jobs as storage_jobs
 from tlcore.storage.database import jobs, open_database, turns, writing
@@ -235,14 +235,20 @@ def test_nobody_gets_two_turns_while_another_waits_for_one(lab: SchoolClass, see
 # Place and time
 
 
+def place_of(engine: sa.Engine, job_id: str, owner: str) -> Place:
+    """Return the place of a job as its page asks for it."""
+    job = get_job(engine, job_id)
+    return place_in_line(engine, job, owner, durations_of(engine, job.kind))
+
+
 def test_the_place_counts_those_of_others_too(lab: SchoolClass, engine: sa.Engine) -> None:
     lab.put("ann", 3)
     (theirs,) = lab.put("ben")
-    assert place_in_line(engine, get_job(engine, theirs), "ben") == Place(1, 1, None)
+    assert place_of(engine, theirs, "ben") == Place(1, 1, None)
     lab.take()
     second = get_job(engine, lab.line()[1])
     assert lab.owner_of(second) == "ann"
-    assert place_in_line(engine, second, "ann") == Place(2, 1, None)
+    assert place_of(engine, second.id, "ann") == Place(2, 1, None)
     assert [(one.owner, one.works) for one in jobs_ahead(engine, second)] == [("ann", True), ("ben", False)]
 
 
@@ -257,11 +263,11 @@ def test_how_long_it_takes_follows_the_runs_that_finished_last(
         with writing(engine) as connection:
             ended = sa.update(jobs).where(jobs.c.id == job.id)
             connection.execute(ended.values(started=jobs.c.ended - seconds))
-    place = place_in_line(engine, get_job(engine, last), "ann")
+    place = place_of(engine, last, "ann")
     assert place.ahead == 3
     assert place.seconds == pytest.approx(3 * 90, abs=0.01)
     monkeypatch.setenv(SLOTS_VARIABLE, "3")
-    place = place_in_line(engine, get_job(engine, last), "ann")
+    place = place_of(engine, last, "ann")
     assert place.seconds == pytest.approx(90, abs=0.01)
 
 
@@ -296,7 +302,7 @@ def test_without_a_finished_run_nobody_knows() -> None:
 def test_what_gives_way_promises_no_time(lab: SchoolClass, engine: sa.Engine) -> None:
     lab.put("ann", 3, "measure")
     lab.serve(1, "measure")
-    assert place_in_line(engine, get_job(engine, lab.line("measure")[1]), "ann") == Place(1, 0, None)
+    assert place_of(engine, lab.line("measure")[1], "ann") == Place(1, 0, None)
 
 
 @pytest.mark.parametrize(

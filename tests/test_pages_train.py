@@ -344,7 +344,7 @@ def test_a_run_whose_worker_died_or_does_not_answer_says_so(lab: TrainLab) -> No
     assert "Not answering" not in progress_text(page)
     claim_job(lab.engine, "run")
     page.run()
-    assert f"{reason} It works again: attempt 2 of 3." in texts(page)
+    assert f"{reason} The work goes on: attempt 2 of 3." in texts(page)
     assert not page.button(key="stop").disabled
 
 

@@ -88,6 +88,12 @@ def test_a_picture_is_seen_by_the_browsers_for_which_it_was_drawn(
     assert may_see(f"{icon}.png", None)
 
 
+def test_a_page_that_is_drawn_while_its_browser_is_away_is_nobodys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(private_streamlit, "get_script_run_ctx", lambda suppress_warning: object())
+    monkeypatch.setattr(private_streamlit, "st", SimpleNamespace(context=SimpleNamespace(headers={}, cookies={})))
+    assert private_streamlit._session_owner() == private_streamlit.GONE
+
+
 FRAGMENT = "curves"
 
 

@@ -1,4 +1,4 @@
-"""A data root of an earlier version in the real app: Home and every page open in a browser without an error."""
+"""A data root of an earlier version in the real app: Home and every page open in a browser of before."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pages.components.frame import STEPS
-from tests.browser import PageWatch, open_context, sign_in
+from tests.browser import PageWatch, open_context
 from tests.old_data_root import unpack_old_data_root
 from tests.server import AppServer, serving
+from tests.signing import COOKIE, signed
 from tlcore.home import DataRoot
 from tlcore.storage.database import open_database, projects
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 OWNER = "o" * 24
+UNSIGNED = {"name": COOKIE, "value": OWNER}
+"""What a browser kept from an earlier version."""
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +38,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
 
 def test_home_and_every_page_open(app: AppServer, browser: Browser) -> None:
     context = open_context(browser)
-    sign_in(context, app.address, OWNER)
+    context.add_cookies([UNSIGNED | {"url": app.address}])
     watch, page = PageWatch(context, app.address), context.new_page()
     page.goto(app.address)
     page.get_by_text("35 pictures in 3 classes").wait_for()
@@ -48,4 +51,14 @@ def test_home_and_every_page_open(app: AppServer, browser: Browser) -> None:
         watch.check()
         assert page.get_by_role("alert").filter(has_text=re.compile("cannot be read|damaged|missing")).count() == 0
     page.get_by_text("How it was made").wait_for()
+    assert [cookie["value"] for cookie in context.cookies() if cookie["name"] == COOKIE] == [signed(OWNER, app.home)]
+    context.close()
+    # Whoever brings the cookie of before from now on is somebody else.
+    context = open_context(browser)
+    context.add_cookies([UNSIGNED | {"url": app.address}])
+    page = context.new_page()
+    page.goto(app.address)
+    page.get_by_role("button", name="Try it now").wait_for()
+    page.locator('[data-testid="stStatusWidget"]').wait_for(state="detached")
+    assert page.get_by_text("35 pictures in 3 classes").count() == 0
     context.close()

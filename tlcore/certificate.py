@@ -52,7 +52,8 @@ def ensure_certificate(home: DataRoot) -> Path:
     earlier, key = _read(path)
     named = _hosts_of(earlier) if earlier is not None else ()
     if earlier is not None and set(hosts) <= set(named) and _days_left(earlier) > RENEWED_DAYS:
-        path.chmod(0o600)  # however it was brought here
+        with suppress(OSError):  # a disk that cannot be written
+            path.chmod(0o600)  # however it was brought here
         return path
     key = ec.generate_private_key(ec.SECP256R1()) if key is None else key
     made = make_certificate(key, list(dict.fromkeys([*hosts, *named]))[:MAX_HOSTS])

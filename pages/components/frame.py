@@ -182,7 +182,7 @@ def primary_action(
 
     Call it once per page and outside of fragments. `beside` draws what stands to the left of it.
     """
-    with st.bottom, st.container(horizontal=True, horizontal_alignment="right"):
+    with st.bottom, st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
         if beside is not None:
             beside()
         return st.button(

@@ -24,4 +24,4 @@ def trouble_words(job: JobStatus) -> str:
         return f"{account(job.causes, spec)}{kept}"
     if job.state == "queued":
         return f"{sentence_of(job.causes[-1], spec)} It goes on by itself when its turn comes."
-    return f"{sentence_of(job.causes[-1], spec)} It works again: attempt {job.attempt} of {MAX_ATTEMPTS}."
+    return f"{sentence_of(job.causes[-1], spec)} The work goes on: attempt {job.attempt} of {MAX_ATTEMPTS}."

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import sqlalchemy as sa
+import streamlit as st
+
 from pages.components.amounts import duration, ordinal
 from pages.components.state import Visit
 from pages.components.text import count
-from tlcore.jobs.line import Place, place_in_line
+from tlcore.home import DataRoot
+from tlcore.jobs.line import Place, durations_of, place_in_line
 from tlcore.jobs.slots import slots_of
 from tlcore.storage.jobs import JobKind, JobStatus
+
+REMEMBER_SECONDS = 20.0
 
 NOUNS: dict[JobKind, str] = {
     "run": "run",
@@ -24,8 +30,14 @@ NOUNS: dict[JobKind, str] = {
 
 def line_words(visit: Visit, job: JobStatus) -> str:
     """Say where a waiting job stands in its line; empty when none goes before it."""
-    place = place_in_line(visit.engine, job, visit.owner)
+    place = place_in_line(visit.engine, job, visit.owner, _durations(visit.engine, visit.home, job.kind))
     return place_words(place, NOUNS.get(job.kind, "task"))
+
+
+# Among all jobs of a term the last ones are found slowly, and thirty pages ask about once a second.
+@st.cache_data(ttl=REMEMBER_SECONDS, max_entries=64, show_spinner=False)
+def _durations(_engine: sa.Engine, home: DataRoot, kind: JobKind) -> list[float]:
+    return durations_of(_engine, kind)
 
 
 def place_words(place: Place, noun: str) -> str:

@@ -77,8 +77,8 @@ def content_policy(host: str) -> str:
     sockets = f" ws://{host} wss://{host}" if host_of(host) else ""
     rules = {
         "default-src": "'self'",
-        # Components of ours come as blobs.
-        "script-src": " ".join(["'self' blob:", *inline_scripts()]),
+        # Components of ours come as blobs; Plotly compiles what it draws by WebGL, such as the map of the pictures.
+        "script-src": " ".join(["'self' blob: 'unsafe-eval'", *inline_scripts()]),
         "style-src": "'self' 'unsafe-inline'",  # Streamlit and Plotly make their styles as they go
         "img-src": "'self' data: blob:",
         "font-src": "'self' data:",

@@ -74,16 +74,13 @@ class OwnMedia:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer as if nothing were there."""
-        if scope["type"] == "http":
-            path, owner = scope["path"], owner_of(Headers(scope=scope))
-            _, is_media, file = path.rpartition("/media/")
-            if is_media and "/static/" not in path and not may_see(file, owner):
-                await PlainTextResponse("This file is not here.", 404)(scope, receive, send)
-                return
-            if "/_stcore/upload_file/" in path and owner is None:
-                await PlainTextResponse("Reload the page and try again.", 403)(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+        _, is_media, file = scope["path"].rpartition("/media/") if scope["type"] == "http" else ("", "", "")
+        if is_media and "/static/" not in scope["path"] and not may_see(file, owner_of(Headers(scope=scope))):
+            await PlainTextResponse("This file is not here.", 404)(scope, receive, send)
+        elif _brings_file(scope) and owner_of(Headers(scope=scope)) is None:
+            await PlainTextResponse("Reload the page and try again.", 403)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
 
 def cookie_of(headers: Headers) -> str:
@@ -101,6 +98,10 @@ def without_conditions(scope: Scope) -> Scope:
     """Return the request without its "only if changed", since an unchanged page is answered without a type."""
     conditions = (b"if-none-match", b"if-modified-since")
     return {**scope, "headers": [pair for pair in scope["headers"] if pair[0].lower() not in conditions]}
+
+
+def _brings_file(scope: Scope) -> bool:
+    return scope["type"] == "http" and "/_stcore/upload_file/" in scope["path"]
 
 
 def _with_cookie(scope: Scope, value: str) -> Scope:

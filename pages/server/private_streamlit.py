@@ -34,6 +34,9 @@ from tlcore.home import DataRoot
 from tlcore.storage.identities import read_identities
 
 USER_COOKIE = "lab_user"
+GONE = ""
+"""A browser whose connection is lost; it gets the page drawn anew when it comes back."""
+
 OWN_METHODS = ("owners_of",)
 """Methods of our classes that Streamlit never calls."""
 
@@ -101,9 +104,11 @@ class CompleteMessages(ForwardMsgQueue):
 
 
 def _session_owner() -> str | None:
-    """Return whose browser the page is drawn for that runs in this thread."""
+    """Return whose browser the page is drawn for that runs in this thread; `GONE` where it is not there just now."""
     if get_script_run_ctx(suppress_warning=True) is None:
         return None
+    if not st.context.headers:
+        return GONE
     value = st.context.cookies.get(USER_COOKIE)
     return read_identities(DataRoot.configured()).owner_of(value) if isinstance(value, str) else None
 

@@ -70,7 +70,7 @@ def _of_archive(files: dict[str, bytes]) -> Iterator[Line]:
     yield figure(
         "import: most megabytes that a ZIP file of awkward pictures takes, decoders included",
         peak / MEGABYTE,
-        "12 files of nearly 40 megapixels, each twice; what this process had before counts as the 130 MB of a worker",
+        "12 files of nearly 40 megapixels, each twice; what this process had before counts as the 105 MB of a worker",
         at_most=MOST_MB_OF_ARCHIVE,
         more={"seconds": round(seconds, 1)},
     )
@@ -82,7 +82,7 @@ def _watched(work: Callable[[], object], before: int) -> tuple[float, float]:
     thread.start()
     process = psutil.Process()
     while thread.is_alive():
-        total = 130_000_000 + process.memory_info().rss - before
+        total = 105_000_000 + process.memory_info().rss - before
         for child in process.children():
             try:
                 total += child.memory_info().rss

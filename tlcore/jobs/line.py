@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from tlcore.jobs.slots import slots_of
 from tlcore.jobs.specs import JOBS
-from tlcore.storage.jobs import Ahead, JobStatus, jobs_ahead, last_durations
+from tlcore.storage.jobs import Ahead, JobKind, JobStatus, jobs_ahead, last_durations
 
 LAST_JOBS = 20
 """From how many jobs that finished last it is guessed how long one takes."""
@@ -33,22 +33,27 @@ class Place:
     seconds: float | None
 
 
-def place_in_line(engine: sa.Engine, job: JobStatus, owner: str) -> Place:
+def place_in_line(engine: sa.Engine, job: JobStatus, owner: str, durations: Sequence[float]) -> Place:
     """Return the place of a waiting job.
 
     Args:
         engine: The database.
         job: The job.
         owner: Who asks.
+        durations: As of `durations_of`; a page that looks again and again remembers them for a while.
     """
     ahead = jobs_ahead(engine, job)
     of_others = sum(one.owner != owner for one in ahead)
     seconds = None
     # What gives way waits for other kinds too, and nobody knows which of them will come.
     if ahead and JOBS[job.kind].gives_way == "nothing":
-        durations = last_durations(engine, job.kind, LAST_JOBS)
         seconds = waiting_seconds(ahead, durations, slots_of(job.kind), time.time())
     return Place(len(ahead), of_others, seconds)
+
+
+def durations_of(engine: sa.Engine, kind: JobKind) -> list[float]:
+    """Return how many seconds the jobs of a kind took that finished last, a few of them."""
+    return last_durations(engine, kind, LAST_JOBS)
 
 
 def waiting_seconds(ahead: Sequence[Ahead], durations: Sequence[float], slots: int, now: float) -> float | None:

@@ -127,7 +127,7 @@ def _rescued(context: WorkerContext, run: Run, summary: RunSummary, checkpoint: 
     if nothing_left and not context.was_stopped:
         return "finished", f"{model}, the best one: all its training was done before that."
     planned = sum(phase.training.epochs for phase in run.config.phases)
-    return "stopped", f"{model}, the best of {summary.epochs} out of {planned}."
+    return "stopped", f"{model}, the best so far; {summary.epochs} of {planned} epochs were trained."
 
 
 def search_rates(context: WorkerContext) -> None:

@@ -126,7 +126,8 @@ def _stored(home: DataRoot) -> Identities:
     secret = home.secret_path.read_bytes()
     if len(secret) != SECRET_BYTES:
         raise OSError("cut")
-    home.secret_path.chmod(0o600)  # however it was brought here
+    with suppress(OSError):  # a disk that cannot be written
+        home.secret_path.chmod(0o600)  # however it was brought here
     try:
         earlier = read_document(home.earlier_owners_path.read_bytes(), EarlierOwners)
     except (OSError, UnreadableError):

@@ -98,6 +98,10 @@ class MetricPoint:
     name: str
     value: float
 
+    def __post_init__(self) -> None:
+        if self.name.endswith("accuracy") and not 0 <= self.value <= 1:
+            raise ValueError(f"`value` of an accuracy must be in [0, 1]. Received: value={self.value}")
+
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:

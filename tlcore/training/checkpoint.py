@@ -37,7 +37,7 @@ RETRY_SECONDS = 30.0
 """After a failure, such as a full disk, the next one is tried so much later."""
 # What the first one costs is not known. Guessed high: those after it come when they may.
 GUESSED_SECONDS = 0.02
-GUESSED_BYTES_PER_SECOND = 100e6
+GUESSED_BYTES_PER_SECOND = 200e6
 
 Array = NDArray[np.generic]
 Ending = Literal["", "complete", "stopped", "diverged"]

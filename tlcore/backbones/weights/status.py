@@ -136,5 +136,5 @@ def require_weights(spec: BackboneSpec, home: DataRoot, weights: str = IMAGENET)
         )
     if not (published_weights(spec).is_sound(path) if weights == IMAGENET else has_hash(path, weights)):
         way_on = "download it again" if weights == IMAGENET else "bring it again on the Model page"
-        raise WeightsError(f"The weights of {spec.title} are damaged. Delete the file {path.name} and {way_on}.")
+        raise WeightsError(f"The weights of {spec.title} ({path.name}) are damaged. Delete this file and {way_on}.")
     return path

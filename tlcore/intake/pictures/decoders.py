@@ -31,8 +31,13 @@ from tlcore.intake.pictures.memory import EMPTY_PROGRAM_BYTES
 from tlcore.intake.pictures.pixels import MAX_SIDE
 
 MAX_DECODERS = 8
+# glibc keeps freed memory in the end; so it gives back at once what a large picture took. Others do not know these.
+_GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": str(1 << 22), "MALLOC_TRIM_THRESHOLD_": str(1 << 24)}
+# A file of this size is not even sent before all the memory is free: it would wait in its decoder.
+_LARGE_FILE_BYTES = 16_000_000
 _ROOT_DIR = Path(__file__).resolve().parents[3]
 _MODULE = "tlcore.intake.pictures.decoder"
+_PNG, _DEPTH_OF_PNG, _DEEP = b"\x89PNG\r\n\x1a\n", slice(24, 25), b"\x10"
 # A clean picture, its thumbnail and its pixels have less than 3 MB; an answer is never believed to be longer.
 _MAX_ANSWER_BYTES = 8_000_000
 _LOOK_SECONDS = 0.1
@@ -65,6 +70,8 @@ def read_with_pixels(data: bytes, grey_range: GreyRange | None = None) -> tuple[
 
 def measure_grey(data: bytes) -> GreyStatistics | None:
     """Return what `decoding.measure_grey` does, decoded in a program of its own; arguments as there."""
+    if data[:8] == _PNG and data[_DEPTH_OF_PNG] != _DEEP:
+        return None  # most pictures of a set of PNG files, and nothing has to be decoded to see it
     try:
         answer, _ = decoders().ask("grey", data, None)
     except ImageError:
@@ -94,7 +101,7 @@ class Decoder:
             [sys.executable, "-m", _MODULE],
             cwd=_ROOT_DIR,
             # One thread: several would each take memory, and the decoders share the processors already.
-            env={**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", **_GIVE_BACK},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -244,12 +251,17 @@ class Decoders:
         """Return what one decoder answers; raise `ImageError` if it had to be ended, `_BrokenError` if it broke."""
         with self._turns, self._decoder() as decoder, ExitStack() as stack:
             try:
+                if is_large := len(data) > _LARGE_FILE_BYTES:
+                    self._rest(decoder)
+                    stack.enter_context(self._memory.taken(int(DECODING_MB.value * 1e6)))
+                    self._watch(decoder)
                 decoder.send(head, (data,))
                 answer, parts = decoder.receive()
                 if "needs" in answer:
-                    self._rest(decoder)
-                    stack.enter_context(self._memory.taken(int(answer["needs"])))
-                    self._watch(decoder)
+                    if not is_large:
+                        self._rest(decoder)
+                        stack.enter_context(self._memory.taken(int(answer["needs"])))
+                        self._watch(decoder)
                     decoder.send({})
                     answer, parts = decoder.receive()
             except (EOFError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
