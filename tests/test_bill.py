@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from tests.page_tests import ROOT_DIR
 from tests.test_requirements import locked, pin, requirements
@@ -75,6 +77,13 @@ def test_the_command_lists_every_locked_package_once_and_needs_none_of_them() ->
     ours = {pin(line) for line in requirements(ROOT_DIR / "requirements.txt")}
     (direct,) = bill["dependencies"]
     assert {url.removeprefix("pkg:pypi/").replace("@", "==") for url in direct["dependsOn"]} == ours
+
+
+def test_the_bill_keeps_to_its_published_schema() -> None:
+    validator = JsonStrictValidator(SchemaVersion.V1_6)
+    assert validator.validate_str(json.dumps(bill_of_materials())) is None
+    wrong = bill_of_materials() | {"components": [{"name": "no type"}]}
+    assert validator.validate_str(json.dumps(wrong)) is not None
 
 
 def test_where_there_is_no_lock_it_says_what_to_do(tmp_path: Path) -> None:
