@@ -1,0 +1,1 @@
+"""The promises of Transfer Lab, each tried for minutes: `python3 -m tests.soak`."""
