@@ -23,6 +23,7 @@ MAX_WORKERS = 4
 
 def run_everything(pytest_arguments: "list[str]") -> int:
     """Run the checks, then the tests, and return an exit code that is zero only when all passed."""
+    from tests.audit import audit
     from tests.chromium import ENVIRONMENT_VARIABLE, ensure_chromium
     from tlcore.setup.environment import ensure_environment
     from tlcore.setup.installing import clean_environment
@@ -46,6 +47,7 @@ def run_everything(pytest_arguments: "list[str]") -> int:
             "{}: {} ({:.1f} s)".format(name, "passed" if passed else "FAILED", time.monotonic() - started), flush=True
         )
         failed += [] if passed else [name]
+    print(audit(python, ROOT / "requirements.lock", variables), flush=True)
     if failed:
         print("Before the tests: {} failed, see above.".format(", ".join(failed)), flush=True)
     workers = ("-n", str(min(os.cpu_count() or 1, MAX_WORKERS)), "--dist", "worksteal")

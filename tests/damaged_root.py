@@ -28,6 +28,7 @@ from tlcore.storage.answers import StoredAnswer, writing_answers
 from tlcore.storage.brought import save_brought
 from tlcore.storage.database import metadata, open_database, read_rows, writing
 from tlcore.storage.jobs import JobKind, JobState
+from tlcore.storage.model_settings import ModelSettings
 from tlcore.storage.predictions import answers_path
 from tlcore.storage.projects import read_projects
 from tlcore.storage.requests import (
@@ -113,7 +114,21 @@ class DamagedRoot:
         """Put in what earlier versions did not have yet."""
         backbone = frozen_backbone(ModelConfig())
         cross = CrossValidationRequest(self.run_id, 5)
-        summary = PredictionSummary(CLASSES, (0, 1, 2), 1, 0, 0, 0, model_id=self.run_id)
+        summary = PredictionSummary(
+            CLASSES,
+            (0, 1, 2),
+            answered=1,
+            refused=0,
+            known=0,
+            sure=0,
+            correct=0,
+            aside=0,
+            model_id=self.run_id,
+            settings=ModelSettings(),
+            brought="",
+            strange=None,
+            judged_by=0,
+        )
         self._add_job("doctor", DoctorRequest(4, backbone))
         self._add_job("map", MapRequest(4, backbone))
         self._add_job("backbones", None)

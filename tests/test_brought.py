@@ -21,7 +21,7 @@ from tlcore.backbones.keras_models import build_backbone
 from tlcore.backbones.registry import get_backbone
 from tlcore.backbones.weights.brought import brought_path, find_brought
 from tlcore.backbones.weights.brought_check import IMAGENET_MEANS, bake_scaling, keep_brought
-from tlcore.backbones.weights.keras_file import read_layout
+from tlcore.backbones.weights.keras_file import MAX_NAMES, read_brought, read_layout
 from tlcore.backbones.weights.status import require_weights, weights_status
 from tlcore.config import IMAGENET, RANDOM, ModelConfig
 from tlcore.errors import WeightsError
@@ -243,11 +243,48 @@ def test_a_file_with_more_than_plain_numbers_is_not_read(put: Callable[[h5py.Gro
         read_layout(tmp_path / "x.h5", "x", LIMIT)
 
 
-def test_a_huge_array_that_takes_no_room_in_the_file_is_refused_by_its_shape(tmp_path: Path, home: DataRoot) -> None:
+@pytest.mark.parametrize("chunks", [None, (1000, 100)])
+def test_a_huge_array_that_takes_no_room_in_the_file_is_not_read(
+    chunks: tuple[int, int] | None, tmp_path: Path, home: DataRoot
+) -> None:
     with h5py.File(tmp_path / "x.h5", "w") as file:
-        write_layer(file).create_dataset("0", (10**6, 10**6), "f4", chunks=(1000, 1000))
-    with pytest.raises(WeightsError, match="does not fit"):
+        write_layer(file).create_dataset("0", (10**6, 800), "f4", chunks=chunks)
+    with pytest.raises(WeightsError, match="an array without its values, which weights do not need"):
         keep_brought(SPEC, tmp_path / "x.h5", "x", home)
+
+
+def test_an_array_that_says_it_is_larger_than_its_file_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        write_layer(file).create_dataset("0", data=np.zeros((1234, 10), "f4"))
+    # The same bytes under many names: each fits into the file, all together do not.
+    with h5py.File(path, "a") as file:
+        for number in range(1, 50):
+            file["layers/conv2d/vars"][str(number)] = file["layers/conv2d/vars/0"]
+    with pytest.raises(WeightsError, match="arrays that are larger than the file itself"):
+        read_layout(path, "x", LIMIT)
+
+
+@pytest.mark.parametrize("name", ["layer_names", "weight_names"])
+def test_a_list_of_names_that_has_no_end_is_not_read(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w", libver="latest") as file:
+        file.attrs["layer_names"] = [b"dense"]
+        layer = file.create_group("dense")
+        layer.attrs["weight_names"] = [b"kernel"]
+        layer.create_dataset("kernel", data=np.zeros(4, "f4"))
+        (file if name == "layer_names" else layer).attrs[name] = np.zeros(MAX_NAMES + 1, "S9")
+    with pytest.raises(WeightsError, match="damaged or incomplete"):
+        read_layout(path, "x", LIMIT)
+
+
+def test_a_far_too_small_network_is_refused_without_keras(tmp_path: Path) -> None:
+    network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(10)])
+    for path in (tmp_path / "x.weights.h5", tmp_path / "x.h5"):
+        network.save_weights(path) if path.name == "x.weights.h5" else network.save(path)
+        words = rf"x does not fit MobileNetV2 0\.35: it holds 50 numbers and the backbone has {SPEC.parameters:,}"
+        with pytest.raises(WeightsError, match=words):
+            read_brought(SPEC, path, "x")
 
 
 @pytest.fixture

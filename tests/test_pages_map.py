@@ -328,4 +328,7 @@ def test_a_thumbnail_goes_to_the_browser_that_owns_the_project(make_finished: Ma
     assert [ask(7, "")[0], ask(7, other)[0], ask(80)[0], ask(7, version=9)[0]] == [404] * 4
     assert request(app, thumbnail_address("x", 1, 0))[0] == 404
     (finished.home.thumbnails_dir / item.image[:2] / item.image).unlink()
+    assert ask(7)[0] == 200  # it is made again
+    for folder in (finished.home.thumbnails_dir, finished.home.images_dir):
+        (folder / item.image[:2] / item.image).unlink()
     assert ask(7)[0] == 404

@@ -30,15 +30,16 @@ from tlcore.jobs import control, prediction_task
 from tlcore.jobs.control import start_job
 from tlcore.jobs.prediction_task import answer_pictures, find_predictor, find_strangers
 from tlcore.jobs.runner import Runner
+from tlcore.jobs.specs import MAX_ATTEMPTS
 from tlcore.jobs.worker import WorkerContext
 from tlcore.progress import TerminalProgress
 from tlcore.results.prediction import Predictor
 from tlcore.storage.answers import AnswerFilter, all_answers, count_answers, read_answers
-from tlcore.storage.database import open_database, writing
+from tlcore.storage.database import jobs, open_database, writing
 from tlcore.storage.datasets import commit_version, content_path, get_version
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.ensembles import EnsembleConfig, create_ensemble
-from tlcore.storage.jobs import claim_job, create_job, end_job, get_job, has_job, write_job
+from tlcore.storage.jobs import claim_job, create_job, end_job, get_job, has_job
 from tlcore.storage.model_settings import ModelSettings
 from tlcore.storage.predictions import answers_path, delete_prediction, read_predictions
 from tlcore.storage.projects import create_project
@@ -323,40 +324,55 @@ def test_a_picture_goes_through_the_frozen_part_once(ready_home: DataRoot, monke
     assert [is_strange for _, is_strange in found] == [alone.is_strange(one) for one in pictures]
 
 
-def test_a_killed_worker_leaves_no_files(real_lab: Lab) -> None:
+def test_a_killed_worker_is_followed_by_another_and_leaves_no_files_of_its_own(real_lab: Lab) -> None:
     lab, data = real_lab, png(picture("red", 1))
-    request = lab.request(archive=zipped([(f"{n}.png", data) for n in range(6000)]))
+    request = lab.request(archive=zipped([(f"{n}.png", data) for n in range(900)]))
     job_id = start_job(lab.engine, lab.home, "prediction", lab.project_id, request)
     deadline = time.monotonic() + 60
     while (job := get_job(lab.engine, job_id)).done < 1:
         assert time.monotonic() < deadline, job
         assert job.is_active, job
         time.sleep(0.02)
-    assert any(lab.home.predictions_dir.glob(f"{job_id}/*"))
+    folder = answers_path(job_id, lab.home).parent
+    assert any(folder.iterdir())
     psutil.Process(job.pid).kill()  # as when the memory runs out
-    deadline = time.monotonic() + 10
-    while not lab.is_clean:
-        assert time.monotonic() < deadline, get_job(lab.engine, job_id)
-        time.sleep(0.02)
-    assert get_job(lab.engine, job_id).state == "failed"
-    assert not read_predictions(lab.engine, lab.project_id)[0]
+    ended = wait_for_end(lab.engine, job_id)
+    assert (ended.state, ended.attempt) == ("finished", 2)
+    assert [path.name for path in folder.iterdir()] == [answers_path(job_id, lab.home).name]
+    assert not any(lab.home.imports_dir.glob("*"))
+    (found,), _ = read_predictions(lab.engine, lab.project_id)
+    assert found.summary.answered == 900
 
 
-@pytest.mark.parametrize("is_answered", [False, True])
-def test_what_the_runner_ends_keeps_its_answers_only_with_their_summary(lab: Lab, *, is_answered: bool) -> None:
+def of_a_runner_that_died(lab: Lab, context: WorkerContext, attempt: int) -> None:
+    """Let a job be one that a runner claimed which died long ago, as the worker did."""
+    of_job = sa.update(jobs).where(jobs.c.id == context.job_id)
+    with writing(lab.engine) as connection:
+        connection.execute(of_job.values(attempt=attempt, pid=2**30, process="another start:1"))
+
+
+def test_what_the_runner_gives_up_leaves_no_files(lab: Lab) -> None:
     context = lab.context(lab.request(files=[("1.png", png(picture("red", 1)))]))
     path = answers_path(context.job_id, lab.home)
-    if is_answered:
-        answer_pictures(context)
-    else:
-        path.parent.mkdir(parents=True)
-        (path.parent / ".writing-1.sqlite").write_bytes(b"half an answer")
-    with writing(lab.engine) as connection:  # it was claimed by a runner that died, long ago
-        write_job(connection, context.job_id, context.attempt, pid=2**30, pid_started=1.0)
+    path.parent.mkdir(parents=True)
+    (path.parent / ".writing-1.sqlite").write_bytes(b"half an answer")
+    of_a_runner_that_died(lab, context, MAX_ATTEMPTS)
     Runner(lab.engine, lab.home).step()
     assert get_job(lab.engine, context.job_id).state == "failed"
-    assert path.is_file() == path.parent.exists() == is_answered
+    assert not path.parent.exists()
     assert not any(lab.home.imports_dir.glob("*"))
+
+
+def test_answers_that_came_before_their_worker_died_are_kept(lab: Lab) -> None:
+    context = lab.context(lab.request(files=[("1.png", png(picture("red", 1)))]))
+    answer_pictures(context)
+    of_a_runner_that_died(lab, context, MAX_ATTEMPTS)
+    Runner(lab.engine, lab.home).step()
+    assert get_job(lab.engine, context.job_id).state == "failed"
+    assert answers_path(context.job_id, lab.home).is_file()
+    before = answers_path(context.job_id, lab.home).stat().st_mtime_ns
+    assert answer_pictures(context) == ("finished", "")  # asked again, it is done already
+    assert answers_path(context.job_id, lab.home).stat().st_mtime_ns == before
 
 
 def test_a_real_worker_answers_without_tensorflow_stops_when_asked_and_says_that_a_model_is_gone(real_lab: Lab) -> None:

@@ -415,7 +415,7 @@ def test_a_step_of_the_clock_changes_nothing(
 ) -> None:
     monkeypatch.setenv("SLEEPER", "deaf")
     stopping_id, waiting_id = new_run(), new_run()
-    monkeypatch.setenv(runner.SLOTS_VARIABLE, "2")
+    monkeypatch.setenv(slots.SLOTS_VARIABLE, "2")
     working = Runner(engine, home)
     jobs_before = [running(working, engine, run_id) for run_id in (stopping_id, waiting_id)]
     request_stop(engine, stopping_id)

@@ -15,15 +15,19 @@ from streamlit.testing.v1 import AppTest
 
 import tests.keras_saving  # noqa: F401
 from pages.components.text import label
+from tests.bench.understand_weights import hostile_models, shape_bomb
 from tests.coloured_pictures import coloured_dataset
 from tests.lab import Lab
 from tests.page_tests import ROOT_DIR, check, texts
+from tests.weights_checks import check_weights
 from tlcore.backbones.weights.brought import find_brought
 from tlcore.config import IMAGENET, ModelConfig
 from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot
 from tlcore.jobs import control, runner
 from tlcore.jobs.runner import Runner
+from tlcore.jobs.slots import slots_of
 from tlcore.jobs.specs import JOBS
+from tlcore.storage.database import open_database
 from tlcore.storage.jobs import JobStatus, claim_job, get_job, last_job
 
 BACKBONE = "mobilenet_v2_035"
@@ -133,3 +137,47 @@ def test_a_checking_program_that_gives_up_is_a_refusal(
     while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+MOST_SECONDS = 2.0
+MOST_MB = 150.0
+
+
+def refused(home: DataRoot, content: bytes, filename: str, words: str) -> None:
+    """See that a file is refused in these words, quickly, with little memory, and without TensorFlow."""
+    ended = check_weights(open_database(home), home, BACKBONE, content, filename)
+    assert ended.state == "failed"
+    assert words in ended.message
+    assert ended.message.startswith(filename)
+    assert ended.loaded == ()
+    if ended.peak_mb is not None:
+        assert ended.peak_mb < MOST_MB
+    # Beside other tests a process waits for a core; `tests.bench understand weights` measures the whole time.
+    assert ended.processor_seconds < MOST_SECONDS
+
+
+def test_a_shape_bomb_is_refused_before_tensorflow_is_there(home: DataRoot) -> None:
+    refused(home, shape_bomb(), "bomb.weights.h5", "an array without its values")
+
+
+def test_a_web_page_is_refused_before_tensorflow_is_there(home: DataRoot) -> None:
+    refused(home, b"<html><p>Please log in", "pets.h5", "is a web page")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("m09_h5_external_link.h5", "a link to something else"),
+        ("m17_pickle_renamed.keras", "pickle"),
+        ("m07_h5_external_dataset.weights.h5", "kept in another file"),
+        ("m11_h5_shape_bomb_3GiB.weights.h5", "which weights do not need"),
+    ],
+)
+def test_hostile_files_are_refused_before_tensorflow_is_there(
+    name: str, words: str, home: DataRoot, shared_data: Path
+) -> None:
+    refused(home, dict(hostile_models())[name], name, words)
+
+
+def test_files_are_checked_one_after_the_other() -> None:
+    assert slots_of("weights_check") == 1

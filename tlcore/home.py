@@ -45,6 +45,8 @@ class DataRoot:
 
     database_path = _Below("lab.sqlite")
     """Projects, versions, jobs, runs and their curves."""
+    reserve_path = _Below("reserve")
+    """Holds disk space that is given up first when the disk is full; made again when missing."""
     images_dir = _Below("images")
     """Pictures, named by their content."""
     thumbnails_dir = _Below("thumbnails")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -16,7 +17,7 @@ from pages.components.shown_settings import is_undecided, leave_settings
 from pages.components.state import Context, link_params, read_context
 from pages.components.text import label
 from pages.components.unreadable import draw_unreadable, unreadable_models
-from tlcore.errors import ConflictError, NotFoundError, TransferLabError
+from tlcore.errors import ConflictError, NotFoundError, StorageError, TransferLabError
 from tlcore.progress import phase_words
 from tlcore.storage.jobs import ACTIVE_STATES, JobKind, JobStatus, list_jobs, read_request
 from tlcore.storage.projects import MAX_NAME_LENGTH, mark_visited, rename_project
@@ -119,7 +120,8 @@ def open_page(step: Step) -> Context:
         _dead_end("This address names no project. Open one from Home.")
     try:
         context = read_context(project_id)
-        mark_visited(context.engine, context.project, step)
+        with suppress(StorageError):  # on a full disk the page opens all the same; it is noted the next time
+            mark_visited(context.engine, context.project, step)
         has_model = any(run.has_model for run in context.runs) or bool(list_simple_heads(context.engine, project_id))
         jobs = list_jobs(context.engine, states=ACTIVE_STATES, project_id=project_id)
     except NotFoundError as error:

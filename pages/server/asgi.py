@@ -38,6 +38,7 @@ from tlcore.network import host_of
 from tlcore.storage.database import open_database
 from tlcore.storage.identities import read_identities
 from tlcore.storage.jobs import ACTIVE_STATES, list_jobs
+from tlcore.storage.reserve import keep_reserve
 from tlcore.storage.staging import remove_abandoned
 
 
@@ -179,6 +180,7 @@ async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any] | None]:
         remove_abandoned(engine, home)
         engine.dispose()
         read_identities(home)
+        keep_reserve(home)
     except StorageError as error:  # every page says the same, and works as soon as it is mended
         print(error, file=sys.stderr, flush=True)
     print(welcome(), flush=True)

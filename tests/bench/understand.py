@@ -23,6 +23,7 @@ PARTS = (
     "reruns",
     "predict",
     "damage",
+    "weights",
 )
 """Each is a module `tests.bench.understand_NAME` whose `measure()` yields lines."""
 

@@ -38,7 +38,7 @@ from tlcore.simple_heads.prediction import load_simple_head_predictor
 from tlcore.storage.answers import AnswerWriter, StoredAnswer, writing_answers
 from tlcore.storage.datasets import get_version, load_dataset
 from tlcore.storage.ensembles import Ensemble
-from tlcore.storage.jobs import JobState
+from tlcore.storage.jobs import JobState, read_result
 from tlcore.storage.models import Model, find_model, members_of
 from tlcore.storage.predictions import answers_path
 from tlcore.storage.requests import PredictionRequest, PredictionSummary
@@ -57,7 +57,11 @@ def answer_pictures(context: WorkerContext) -> tuple[JobState, str]:
     """Ask the model of the request about everything that was brought, and keep its answers."""
     request = context.request(PredictionRequest)
     path = answers_path(context.job_id, context.home)
+    if read_result(context.engine, context.job_id, PredictionSummary) is not None:
+        remove_staging_dir(request.staging, context.home)
+        return "finished", ""  # an earlier worker died after its work and before it could say so
     try:
+        shutil.rmtree(path.parent, ignore_errors=True)  # what an earlier worker was writing
         context.progress.phase("opening", subject="the model")
         load = sharing_loader()
         predictor = calibrated(find_predictor(context, request.model_id, load), request.settings.temperature)

@@ -41,13 +41,17 @@ def _report(context: WorkerContext, spec: BackboneSpec) -> Callable[[int, int], 
 
 def check(context: WorkerContext) -> None:
     """Check a person's file against its backbone, keep it, and let the project begin with it."""
-    from tlcore.backbones.weights.brought_check import keep_brought
+    from tlcore.backbones.weights.keras_file import read_brought
 
     request = context.request(WeightsCheckRequest)
     context.progress.phase("checking_weights", subject=request.filename)
-    file = context.home.imports_dir / request.staging / "weights"
+    file, spec = context.home.imports_dir / request.staging / "weights", get_backbone(request.backbone)
     try:
-        key = keep_brought(get_backbone(request.backbone), file, request.filename, context.home)
+        read_brought(spec, file, request.filename)
+        # TensorFlow comes with this import: several seconds and hundreds of megabytes, for a file that is worth it.
+        from tlcore.backbones.weights.brought_check import keep_brought
+
+        key = keep_brought(spec, file, request.filename, context.home)
     finally:
         remove_staging_dir(request.staging, context.home)
     context.answer(WeightsCheckResult(key))

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from tlcore.errors import NotFoundError, StorageError
 from tlcore.home import DataRoot, storage_error
 from tlcore.storage.migrations import MIGRATIONS, migrate
+from tlcore.storage.reserve import with_reserve
 
 SCHEMA_VERSION = len(MIGRATIONS) + 1
 
@@ -180,6 +181,8 @@ def _begin_immediately(connection: sa.Connection) -> None:
 def open_database(home: DataRoot, url: str | sa.URL | None = None) -> sa.Engine:
     """Open the database of a data root: its tables are made when it is new, lifted when it is an earlier one.
 
+    Even opening takes some space on the disk. Where there is none, it comes out of the reserve.
+
     Args:
         home: The data root.
         url: An SQLAlchemy address instead of the SQLite file, such as one of PostgreSQL.
@@ -187,6 +190,19 @@ def open_database(home: DataRoot, url: str | sa.URL | None = None) -> sa.Engine:
     Raises:
         StorageError: If the data root cannot be written or is from a newer version.
     """
+    try:
+        return _open(home, url)
+    except StorageError as error:
+        # SQLite says in many ways that it has no space, such as "disk I/O error" and "unable to open database file".
+        cause = error.__cause__
+        may_be_full = isinstance(cause, sa.exc.OperationalError | sqlite3.OperationalError)
+        if not (may_be_full and "locked" not in str(cause) and home.reserve_path.exists()):
+            raise
+    with with_reserve(home):
+        return _open(home, url)
+
+
+def _open(home: DataRoot, url: str | sa.URL | None) -> sa.Engine:
     file = home.database_path
     try:
         home.path.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ from tlcore.storage.database import dataset_versions, jobs, now, projects, writi
 from tlcore.storage.datasets import content_path
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import ACTIVE_STATES
+from tlcore.storage.reserve import with_reserve
 from tlcore.storage.staging import remove_staging_dir, staging_of
 
 _IMAGE_KEY = re.compile(rb'"([0-9a-f]{64})"')
@@ -32,6 +33,11 @@ def delete_project(engine: sa.Engine, project_id: str, home: DataRoot) -> None:
     Raises:
         StorageError: If the database cannot be written; nothing is deleted then.
     """
+    with with_reserve(home):
+        _delete_project(engine, project_id, home)
+
+
+def _delete_project(engine: sa.Engine, project_id: str, home: DataRoot) -> None:
     versions = sa.select(dataset_versions.c.content).distinct()
     of_project = sa.select(jobs.c.id).where(jobs.c.project_id == project_id)
     requests = sa.select(jobs.c.request).where(jobs.c.project_id == project_id, jobs.c.request.is_not(None))

@@ -10,9 +10,11 @@ from typing import Literal
 import sqlalchemy as sa
 
 from tlcore.documents import read_document, read_fields, write_document
+from tlcore.home import DataRoot
 from tlcore.storage.configs import Unreadable, read_all
 from tlcore.storage.database import ensembles, model_settings, now, project_version, writing
 from tlcore.storage.projects import clean_name
+from tlcore.storage.reserve import with_reserve
 
 Weighting = Literal["equal", "validation"]
 
@@ -136,6 +138,6 @@ def _ensemble(row: sa.Row[tuple[object, ...]]) -> Ensemble:
 
 def delete_ensemble(engine: sa.Engine, ensemble_id: str) -> None:
     """Remove a group; its runs stay."""
-    with writing(engine) as connection:
+    with with_reserve(DataRoot.configured()), writing(engine) as connection:
         connection.execute(sa.delete(ensembles).where(ensembles.c.id == ensemble_id))
         connection.execute(sa.delete(model_settings).where(model_settings.c.model_id == ensemble_id))

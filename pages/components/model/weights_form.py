@@ -98,7 +98,12 @@ def _draw_file(context: Context, form: SettingsForm, spec: BackboneSpec, model: 
     )
     job = last_job(context.engine, context.project.id, "weights_check")
     if job is not None and job.is_active:
+        st.session_state["watched_check"] = job.id
         watch_job(context, job.id, on_end=lambda: _take_checked(context))
+    elif job is not None and job.state == "finished" and job.id == st.session_state.get("watched_check"):
+        # It ended between two drawings of the page, so nobody was there to see the end.
+        _take_checked(context)
+        st.rerun()
     elif file is not None:
         _start_check(context, spec, file)
     elif job is not None and job.state == "failed":
@@ -108,6 +113,7 @@ def _draw_file(context: Context, form: SettingsForm, spec: BackboneSpec, model: 
 def _take_checked(context: Context) -> None:
     """Show what the check has stored: the project begins with the file now, which is no change of another tab."""
     st.session_state.pop("begins_with", None)
+    st.session_state.pop("watched_check", None)
     forget_settings(context.project.id)
 
 

@@ -13,15 +13,18 @@ import numpy as np
 from tlcore.backbones.keras_models import build_network, pixel_means, scale_pixel_variances
 from tlcore.backbones.spec import BackboneSpec
 from tlcore.backbones.weights.brought import BroughtWeights, brought_path, description_path
-from tlcore.backbones.weights.keras_file import ADVICE, LayerWeights, WeightsLayout, read_layout, shape_words
+from tlcore.backbones.weights.keras_file import (
+    ADVICE,
+    LayerWeights,
+    WeightsLayout,
+    read_brought,
+    read_layout,
+    shape_words,
+)
 from tlcore.documents import write_document
 from tlcore.downloading import hash_of
 from tlcore.errors import WeightsError
 from tlcore.home import DataRoot, storage_error, without_places, write_atomically
-
-# A file may hold more than the weights themselves: double precision, or the optimizer's memory of each weight.
-MAX_BYTES_PER_PARAMETER = 16
-MAX_BYTES_BESIDES = 64_000_000
 
 # Source: the mean of ImageNet's pixels that `preprocess_input` of keras.applications uses.
 IMAGENET_MEANS = (0.485, 0.456, 0.406)
@@ -43,7 +46,7 @@ def keep_brought(spec: BackboneSpec, file: Path, filename: str, home: DataRoot) 
         WeightsError: If the file is refused; the text says what differs.
         StorageError: If the file cannot be kept.
     """
-    layout = read_layout(file, filename, spec.parameters * MAX_BYTES_PER_PARAMETER + MAX_BYTES_BESIDES)
+    layout = read_brought(spec, file, filename)
     network = build_network(spec, spec.minimum_size)
     folder = brought_path("0" * 64, home).parent
     try:

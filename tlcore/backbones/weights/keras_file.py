@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from tlcore.backbones.spec import HDF5_SIGNATURE
+from tlcore.backbones.spec import HDF5_SIGNATURE, BackboneSpec
 from tlcore.downloading import megabytes, size_of
 from tlcore.errors import WeightsError
 
 MAX_OBJECTS = 50_000
 MAX_DEPTH = 16
 MAX_DIMENSIONS = 6
+MAX_NAMES = 100_000
+"""Names in one list of layers or of weights."""
+MAX_NAME_BYTES = 1_000
+
+# A file may hold more than the weights themselves: double precision, or the optimizer's memory of each weight.
+MAX_BYTES_PER_PARAMETER = 16
+MAX_BYTES_BESIDES = 64_000_000
 
 # How other files begin, and what to call them.
 BEGINNINGS = (
@@ -55,6 +63,31 @@ class WeightsLayout:
     layers: tuple[LayerWeights, ...]
 
 
+def read_brought(spec: BackboneSpec, path: Path, filename: str) -> WeightsLayout:
+    """Return the layers of a file that could be weights of a backbone; errors as in `read_layout`.
+
+    Whether they fit layer by layer only Keras can tell. Its start takes many times the memory and the time of all that
+    is done here, so what is plainly no such file never gets that far.
+
+    Args:
+        spec: The backbone.
+        path: The file.
+        filename: What messages call it.
+
+    Raises:
+        WeightsError: If the file is refused, also when it holds far fewer numbers than the backbone needs.
+    """
+    layout = read_layout(path, filename, spec.parameters * MAX_BYTES_PER_PARAMETER + MAX_BYTES_BESIDES)
+    numbers = sum(math.prod(shape) for layer in layout.layers for shape in layer.shapes)
+    # Where only a few layers differ, the first of them says more than two sums do.
+    if numbers < spec.parameters / 2:
+        raise WeightsError(
+            f"{filename} does not fit {spec.title}: it holds {numbers:,} numbers and the backbone has "
+            f"{spec.parameters:,}, so it belongs to a smaller network or is a part of one. {ADVICE}"
+        )
+    return layout
+
+
 def read_layout(path: Path, filename: str, max_bytes: int) -> WeightsLayout:
     """Return the layers of a file of weights and their shapes; no values are read, and nothing is executed.
 
@@ -65,13 +98,14 @@ def read_layout(path: Path, filename: str, max_bytes: int) -> WeightsLayout:
 
     Raises:
         WeightsError: If it is no such file, is damaged, or holds anything that weights do not need: links,
-            values kept in other files, compressed values, or things that are no numbers.
+            values kept in other files, compressed values, arrays larger than the file, or things that are no
+            numbers.
     """
     _check_beginning(path, filename, max_bytes)
     try:
         with h5py.File(path, "r") as file:
-            return _layout(file, _arrays(file, filename), filename)
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, UnicodeError) as error:
+            return _layout(file, _arrays(file, filename, size_of(path)), filename)
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, MemoryError) as error:
         # What h5py raises for a cut or damaged file.
         raise WeightsError(f"{filename} is damaged or incomplete. {ADVICE}") from error
 
@@ -98,9 +132,10 @@ def _check_beginning(path: Path, filename: str, max_bytes: int) -> None:
     raise WeightsError(f"{filename} is no file of Keras weights (HDF5). {ADVICE}")
 
 
-def _arrays(file: h5py.File, filename: str) -> dict[str, tuple[int, ...]]:
+def _arrays(file: h5py.File, filename: str, file_bytes: int) -> dict[str, tuple[int, ...]]:
     """Return the shape of each array by its path; refuse a file with anything that weights do not need."""
     shapes: dict[str, tuple[int, ...]] = {}
+    num_bytes = 0
     open_groups: list[tuple[h5py.Group, int]] = [(file, 0)]
     objects = 0
     while open_groups:
@@ -114,8 +149,12 @@ def _arrays(file: h5py.File, filename: str) -> dict[str, tuple[int, ...]]:
                 raise _suspicious(filename, "a link to something else")
             kind = group.get(name, getclass=True)
             if kind is h5py.Dataset:
-                _check_dataset(group[name], filename)
-                shapes[group[name].name.removeprefix("/")] = tuple(group[name].shape)
+                dataset = group[name]
+                num_bytes += _check_dataset(dataset, filename)
+                # A file of a few kilobytes can speak of arrays of any size, which Keras would make room for.
+                if num_bytes > file_bytes:
+                    raise _suspicious(filename, "arrays that are larger than the file itself")
+                shapes[dataset.name.removeprefix("/")] = tuple(dataset.shape)
             elif kind is h5py.Group:
                 open_groups.append((group[name], depth + 1))
             else:
@@ -123,13 +162,18 @@ def _arrays(file: h5py.File, filename: str) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _check_dataset(dataset: h5py.Dataset, filename: str) -> None:
+def _check_dataset(dataset: h5py.Dataset, filename: str) -> int:
+    """Return how many bytes its values take; refuse what weights do not need."""
     if dataset.external or dataset.is_virtual:
         raise _suspicious(filename, "values that are kept in another file")
     if dataset.id.get_create_plist().get_nfilters():
         raise _suspicious(filename, "compressed values")
     if dataset.dtype.kind not in "fiu" or dataset.shape is None or dataset.ndim > MAX_DIMENSIONS:
         raise _suspicious(filename, "a part that is no array of numbers")
+    num_bytes: int = math.prod(dataset.shape) * dataset.dtype.itemsize
+    if dataset.id.get_storage_size() < num_bytes:
+        raise _suspicious(filename, "an array without its values")
+    return num_bytes
 
 
 def _suspicious(filename: str, what: str) -> WeightsError:
@@ -159,13 +203,18 @@ def _legacy_layers(root: h5py.Group) -> tuple[LayerWeights, ...]:
 def _attribute(group: h5py.Group, name: str) -> list[str] | None:
     """Return a list of names; Keras divides a long one into numbered parts."""
     if name in group.attrs:
-        return _texts(group.attrs[name])
+        return _texts(group, name)
     parts = list(itertools.takewhile(group.attrs.__contains__, (f"{name}{number}" for number in itertools.count())))
-    return [text for part in parts for text in _texts(group.attrs[part])] if parts else None
+    return [text for part in parts for text in _texts(group, part)] if parts else None
 
 
-def _texts(values: object) -> list[str]:
-    return [value.decode() if isinstance(value, bytes) else str(value) for value in np.ravel(np.asarray(values))]
+def _texts(group: h5py.Group, name: str) -> list[str]:
+    # Looked at before it is read: h5py makes room for whatever size an attribute says it has.
+    description = group.attrs.get_id(name)
+    if math.prod(description.shape) > MAX_NAMES or description.dtype.itemsize > MAX_NAME_BYTES:
+        raise ValueError(f"The attribute `{name}` is far too large for a list of names.")
+    values = np.ravel(np.asarray(group.attrs[name]))
+    return [value.decode() if isinstance(value, bytes) else str(value) for value in values]
 
 
 def _layers(file: h5py.File, shapes: dict[str, tuple[int, ...]]) -> tuple[LayerWeights, ...]:
@@ -175,7 +224,7 @@ def _layers(file: h5py.File, shapes: dict[str, tuple[int, ...]]) -> tuple[LayerW
         arrays.setdefault(place, []).append((int(number), shape))
     layers = []
     for place, found in arrays.items():
-        name = file[place].attrs.get("name") if place else None
+        names = _texts(file[place], "name") if place and "name" in file[place].attrs else []
         in_order = tuple(shape for _, shape in sorted(found))
-        layers.append(LayerWeights(place, name if isinstance(name, str) else place, in_order))
+        layers.append(LayerWeights(place, names[0] if len(names) == 1 else place, in_order))
     return tuple(layers)
