@@ -51,6 +51,9 @@ def measure(home: DataRoot) -> Iterator[Line]:
         yield figure("disk: tried", 0, f"not here, where nobody may mount: {made.stderr.strip()}")
         return
     prepare_home(home)
+    server = AppServer(home)
+    server.start()  # once with room, as everywhere: it lays up a reserve
+    server.clean_up()
     engine = open_database(home)
     project = create_project(engine, OWNER, "Colours")
     version = commit_version(engine, project.id, coloured_dataset(home, 8), "made", parent=None, home=home)
