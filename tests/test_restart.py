@@ -60,3 +60,13 @@ def test_a_start_of_the_server_brings_back_what_was_killed(home: DataRoot) -> No
         ("finished", 1, ()),
     ]
     assert len(current_dataset(engine, project_id, home)[1].items) == 24
+
+
+def test_a_job_that_nobody_works_on_is_begun_without_a_page(home: DataRoot) -> None:
+    """As when the runner alone was killed."""
+    engine = open_database(home)
+    project_id = create_project(engine, "ann", "Colours").id
+    with serving(home):
+        job_id = create_job(engine, "import", project_id, staged_zip(home))
+        wait_until(lambda: not get_job(engine, job_id).is_active)
+    assert get_job(engine, job_id).state == "finished"

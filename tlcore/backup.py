@@ -22,7 +22,7 @@ import filelock
 from tlcore.documents import read_document, write_document
 from tlcore.errors import StorageError, TransferLabError, UnreadableError
 from tlcore.features.engines import compiled_prefix_path
-from tlcore.home import DataRoot, storage_error, write_atomically
+from tlcore.home import HALF_WRITTEN, DataRoot, storage_error, write_atomically
 from tlcore.model.cut import PIXELS
 from tlcore.progress import Progress, TerminalProgress
 from tlcore.results.prediction import SPEC_FILE, PredictorSpec
@@ -159,7 +159,7 @@ def _files(home: DataRoot, without: Set[str] = frozenset()) -> Iterator[tuple[st
     for folder in SAVED_FOLDERS:
         for path in sorted((home.path / folder).rglob("*")):
             name = path.relative_to(home.path)
-            is_begun = path.name.startswith(".writing-") or not without.isdisjoint(name.parts)
+            is_begun = path.name.startswith(HALF_WRITTEN) or not without.isdisjoint(name.parts)
             if path.is_file() and not is_begun and (folder != COMPILED or path in needed):
                 yield name.as_posix(), path
 

@@ -16,6 +16,9 @@ from filelock import FileLock, Timeout
 from tlcore.errors import StorageError
 
 ENVIRONMENT_VARIABLE = "TRANSFER_LAB_HOME"
+HALF_WRITTEN = ".writing-"
+"""How the name of a file begins that is not whole yet; whoever writes it gives it its own name in the end."""
+
 LOCK_POLL_SECONDS = 0.5
 
 
@@ -115,7 +118,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     temporary_path = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".writing-", suffix=path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=HALF_WRITTEN, suffix=path.suffix, dir=path.parent)
         os.close(handle)
         temporary_path = Path(name)
         write(temporary_path)

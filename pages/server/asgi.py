@@ -28,18 +28,15 @@ from pages.server.door import Door, Hosts, said_addresses
 from pages.server.downloads import answers_route, download_route
 from pages.server.frontend_files import FrontendFiles
 from pages.server.identity import OwnMedia, UserCookie, owner_of
+from pages.server.keeper import keep, see_to_waiting_jobs
 from pages.server.plotly_script import plotly_route
 from pages.server.thumbnails import thumbnail_route
 from pages.server.uploads import upload_routes
 from tlcore.errors import StorageError
 from tlcore.home import DataRoot
-from tlcore.jobs.control import ensure_runner
 from tlcore.network import host_of
-from tlcore.storage.database import open_database
 from tlcore.storage.identities import read_identities
-from tlcore.storage.jobs import ACTIVE_STATES, list_jobs
 from tlcore.storage.reserve import keep_reserve
-from tlcore.storage.staging import remove_abandoned
 
 
 class SafeHeaders:
@@ -174,15 +171,13 @@ async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any] | None]:
     private_asyncio.patch(asyncio.get_running_loop())
     home = DataRoot.configured()
     try:
-        engine = open_database(home)
-        if list_jobs(engine, states=ACTIVE_STATES):
-            ensure_runner(home)
-        remove_abandoned(engine, home)
-        engine.dispose()
+        see_to_waiting_jobs(home)
         read_identities(home)
         keep_reserve(home)
     except StorageError as error:  # every page says the same, and works as soon as it is mended
         print(error, file=sys.stderr, flush=True)
     print(welcome(), flush=True)
     private_streamlit.leave_hosts_to_the_door()
+    keeper = asyncio.create_task(keep(home))
     yield None
+    keeper.cancel()

@@ -21,7 +21,7 @@ from tlcore.config import RunConfig
 from tlcore.dataset import Dataset
 from tlcore.documents import write_document
 from tlcore.errors import RunError, StorageError, UnreadableError
-from tlcore.home import write_atomically
+from tlcore.home import HALF_WRITTEN, write_atomically
 
 CHECKPOINT_FILE = "checkpoint.npz"
 FORMAT = 1
@@ -193,7 +193,7 @@ class Checkpoints:
 
     def _remove_unfinished(self) -> None:
         """Remove what a process was writing when it was ended; nobody else writes into this folder."""
-        for path in self._path.parent.glob(".writing-*"):
+        for path in self._path.parent.glob(f"{HALF_WRITTEN}*"):
             with suppress(OSError):
                 path.unlink(missing_ok=True)
 

@@ -1,0 +1,55 @@
+"""What the web server does by itself while it runs: somebody works on what waits, and leftovers go."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+
+import sqlalchemy as sa
+
+from tlcore.errors import StorageError
+from tlcore.home import DataRoot
+from tlcore.jobs.control import ensure_runner
+from tlcore.storage.database import open_database
+from tlcore.storage.jobs import ACTIVE_STATES, list_jobs
+from tlcore.storage.leftovers import remove_leftovers
+
+LOOK_SECONDS = 5.0
+"""How long a job waits, at most, when its runner was killed and nobody has a page open."""
+
+CLEAN_SECONDS = 24 * 3600.0
+
+
+def see_to_waiting_jobs(home: DataRoot) -> None:
+    """Start a runner where jobs wait or work and there is none.
+
+    Raises:
+        StorageError: If the database cannot be opened, or the disk is full.
+    """
+    engine = open_database(home)
+    try:
+        if list_jobs(engine, states=ACTIVE_STATES):
+            ensure_runner(home)
+    finally:
+        engine.dispose()
+
+
+async def keep(home: DataRoot) -> None:
+    """Look after a data root until cancelled; a full disk or a damaged database is waited for."""
+    cleaned = float("-inf")
+    while True:
+        with suppress(StorageError, sa.exc.SQLAlchemyError):
+            if time.monotonic() - cleaned >= CLEAN_SECONDS:
+                cleaned = time.monotonic()
+                await asyncio.to_thread(_clean, home)
+            await asyncio.to_thread(see_to_waiting_jobs, home)
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+def _clean(home: DataRoot) -> None:
+    engine = open_database(home)
+    try:
+        remove_leftovers(engine, home)
+    finally:
+        engine.dispose()
