@@ -109,7 +109,13 @@ def full_home(common_home: DataRoot, home: DataRoot) -> DataRoot:
 
 
 @pytest.fixture
-def make_finished(home: DataRoot) -> Callable[..., Finished]:
+def no_runner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no process take the jobs that pages in the process of this test start: the test plays their worker."""
+    monkeypatch.setattr("tlcore.jobs.control.start_module", lambda *_args, **_kwargs: None)
+
+
+@pytest.fixture
+def make_finished(home: DataRoot, no_runner: None) -> Callable[..., Finished]:
     """What makes a project of two colours, to which tests add finished runs: `tests.finished_runs.make_finished`."""
     from tests import finished_runs
 

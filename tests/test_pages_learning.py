@@ -224,6 +224,7 @@ def test_a_warm_up_longer_than_the_training_cannot_start(project: Lab) -> None:
         assert not page.button(key=key).disabled
 
 
+@pytest.mark.usefixtures("no_runner")
 def test_a_search_is_started_shown_and_its_suggestion_taken_with_one_tap(project: Lab) -> None:
     page = project.open("train")
     page.button(key="find_rate").click().run()
