@@ -31,10 +31,7 @@ from tlcore.storage.projects import create_project, get_project, read_projects
 from tlcore.storage.reserve import RESERVE_BYTES, STEP_BYTES, give_up_reserve, keep_reserve
 from tlcore.storage.runs import list_runs
 
-
-@pytest.fixture(autouse=True)
-def _no_programs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tlcore.jobs.control.start_module", lambda *_args, **_kwargs: None)
+pytestmark = pytest.mark.usefixtures("no_runner")
 
 
 @contextmanager

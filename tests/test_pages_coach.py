@@ -74,9 +74,7 @@ class CoachLab(Lab):
 
 
 @pytest.fixture
-def lab(home: DataRoot, monkeypatch: pytest.MonkeyPatch) -> CoachLab:
-    # No process of ours shall take the runs that these tests play themselves.
-    monkeypatch.setattr("tlcore.jobs.control.start_module", lambda *_args, **_kwargs: None)
+def lab(home: DataRoot, no_runner: None) -> CoachLab:
     images, random = ImageStore(home), np.random.default_rng(0)
     classes = (ClassLabel("a", "cat", 0), ClassLabel("b", "*dog*", 1))
     items = []

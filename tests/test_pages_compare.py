@@ -72,8 +72,7 @@ class ComparedLab(Lab):
 
 
 @pytest.fixture
-def lab(home: DataRoot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ComparedLab:
-    monkeypatch.setattr("tlcore.jobs.control.start_module", lambda *_args, **_kwargs: None)
+def lab(home: DataRoot, tmp_path: Path, no_runner: None, monkeypatch: pytest.MonkeyPatch) -> ComparedLab:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     return ComparedLab.make(home, coloured_dataset(home))
 

@@ -55,8 +55,7 @@ class PriceLab(Lab):
 
 
 @pytest.fixture
-def lab(home: DataRoot, monkeypatch: pytest.MonkeyPatch) -> PriceLab:
-    monkeypatch.setattr("tlcore.jobs.control.start_module", lambda *_args, **_kwargs: None)
+def lab(home: DataRoot, no_runner: None, monkeypatch: pytest.MonkeyPatch) -> PriceLab:
     monkeypatch.setattr(price, "REST_SECONDS", 0.0)
     return PriceLab.make(home, coloured_dataset(home))
 

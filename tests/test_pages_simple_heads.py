@@ -53,8 +53,7 @@ def test_a_simple_head_is_looked_at_and_compared_with_the_run(make_finished) -> 
     assert "Train it again" in page.error[0].value  # its files are not there
 
 
-def test_simple_heads_are_trained_by_a_job_that_is_watched(make_finished, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tlcore.jobs.control.ensure_runner", lambda home=None: None)
+def test_simple_heads_are_trained_by_a_job_that_is_watched(make_finished) -> None:
     finished = make_finished()
     finished.add_run()
     page = open_step("understand", finished.project_id)
@@ -71,7 +70,6 @@ def test_simple_heads_are_trained_by_a_job_that_is_watched(make_finished, monkey
 
 
 def test_simple_heads_need_no_network_to_be_trained_first(make_finished, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tlcore.jobs.control.ensure_runner", lambda home=None: None)
     monkeypatch.setattr("pages.components.train.starting.find_obstacle", lambda context: None)
     finished = make_finished()
     page = open_step("train", finished.project_id)

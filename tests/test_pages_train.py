@@ -71,9 +71,7 @@ class TrainLab(Lab):
 
 
 @pytest.fixture
-def lab(home: DataRoot, monkeypatch: pytest.MonkeyPatch) -> TrainLab:
-    # No process of ours shall take the runs that these tests play themselves.
-    monkeypatch.setattr("tlcore.jobs.control.start_module", lambda *_args, **_kwargs: None)
+def lab(home: DataRoot, no_runner: None) -> TrainLab:
     images, random = ImageStore(home), np.random.default_rng(0)
     classes = (ClassLabel("a", "cat", 0), ClassLabel("b", "dog", 1))
     items = []

@@ -21,8 +21,7 @@ from tlcore.storage.runs import list_runs
 
 
 @pytest.fixture
-def lab(home: DataRoot, monkeypatch: pytest.MonkeyPatch) -> Lab:
-    monkeypatch.setattr("tlcore.jobs.control.start_module", lambda *_args, **_kwargs: None)
+def lab(home: DataRoot, no_runner: None, monkeypatch: pytest.MonkeyPatch) -> Lab:
     monkeypatch.setattr("pages.components.train.starting.find_obstacle", lambda _context: None)
     return Lab.make(home, coloured_dataset(home))
 

@@ -59,8 +59,7 @@ CHANGES: tuple[tuple[Change, str], ...] = (
 
 
 @pytest.fixture
-def lab(home: DataRoot, monkeypatch: pytest.MonkeyPatch) -> Lab:
-    monkeypatch.setattr("tlcore.jobs.control.start_module", lambda *_args, **_kwargs: None)
+def lab(home: DataRoot, no_runner: None) -> Lab:
     return Lab.make(home, coloured_dataset(home))
 
 
