@@ -52,10 +52,11 @@ DOCUMENTS: Mapping[str, tuple[str, ...]] = {
     "runs": ("config", "summary"),
     "ensembles": ("config",),
     "brought": ("document",),
+    "class_settings": ("document",),
 }
 """The columns that hold JSON, by table."""
 
-KEYS = frozenset({"id", "owner", "project_id", "job_id", "model_id", "number", "kind", "state"})
+KEYS = frozenset({"id", "owner", "project_id", "job_id", "model_id", "number", "kind", "state", "code"})
 """Columns by which a row is found: with another value it is another row, or none, and nobody misses it."""
 
 FILES: Mapping[str, str] = {

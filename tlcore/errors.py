@@ -41,6 +41,10 @@ class NotFoundError(TransferLabError):
     """A project or run does not exist, or belongs to someone else."""
 
 
+class GuestError(TransferLabError):
+    """Somebody looks at a project that is not theirs, and tried to change it."""
+
+
 class ConflictError(TransferLabError):
     """Someone else, or another tab, changed the same thing first."""
 

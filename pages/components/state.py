@@ -12,7 +12,7 @@ from tlcore.dataset import Dataset
 from tlcore.errors import NotFoundError
 from tlcore.home import DataRoot
 from tlcore.model.architecture import ModelSummary, describe_model, without_contradictions
-from tlcore.storage.database import open_database
+from tlcore.storage.database import open_database, read_only
 from tlcore.storage.datasets import get_version, load_dataset
 from tlcore.storage.identities import read_identities
 from tlcore.storage.images import ImageStore
@@ -53,10 +53,15 @@ class Context(Visit):
     """What the page of a project works on, as it was when the page began.
 
     Attributes:
-        project: The project in the address.
+        project: The project in the address. Of a guest, who may only look, `engine` refuses to write.
     """
 
     project: Project
+
+    @property
+    def is_guest(self) -> bool:
+        """Whether the project belongs to somebody else, who lets this person look at it."""
+        return self.project.owner != self.owner
 
     @property
     def images(self) -> ImageStore:
@@ -129,17 +134,19 @@ def read_visit() -> Visit:
 
 
 def read_context(project_id: str) -> Context:
-    """Open the data root and a project; errors as of `read_visit`.
+    """Open the data root and a project, which may be one of somebody else who lets this person look at it.
 
     Raises:
-        NotFoundError: If the project does not exist or belongs to another browser.
+        NotFoundError: If the project does not exist or is not for this browser; also as of `read_visit`.
+        StorageError: As of `read_visit`.
         UnreadableError: If this version cannot read its settings.
     """
     visit = read_visit()
-    project = get_project(visit.engine, project_id, visit.owner)
+    project = get_project(visit.engine, project_id, visit.owner, as_guest=True)
     # A tab with an old page may have stored what does not fit the backbone of another one.
     project = replace(project, config=without_contradictions(project.config))
-    return Context(visit.engine, visit.home, visit.owner, project)
+    engine = visit.engine if project.owner == visit.owner else read_only(visit.engine)
+    return Context(engine, visit.home, visit.owner, project)
 
 
 def link_params(project_id: str, run_id: str | None = None) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Any
 import filelock
 import sqlalchemy as sa
 
-from tlcore.errors import NotFoundError, StorageError
+from tlcore.errors import GuestError, NotFoundError, StorageError
 from tlcore.home import DataRoot, storage_error
 from tlcore.storage.migrations import MIGRATIONS, migrate
 from tlcore.storage.reserve import with_reserve
@@ -38,7 +38,49 @@ projects = sa.Table(
     sa.Column("version", sa.Integer),
     sa.Column("config", sa.Text, nullable=False),
     sa.Column("visited", sa.Text, nullable=False),
+    sa.Column("touched", sa.Float),
 )
+
+people = sa.Table(
+    "people",
+    metadata,
+    sa.Column("owner", sa.String, primary_key=True),
+    sa.Column("name", sa.String, nullable=False, default="", server_default=""),
+    sa.Column("number", sa.Integer, nullable=False, unique=True),
+    sa.Column("seen", sa.Float, nullable=False),
+    sa.Column("admitted", sa.Boolean, nullable=False, default=False, server_default=sa.false()),
+    sa.Column("code", sa.String, unique=True),
+)
+"""Who has come: what they call themselves, the number by which they are called otherwise, and the fingerprint of the
+code with which another browser becomes them."""
+
+shares = sa.Table(
+    "shares",
+    metadata,
+    sa.Column("code", sa.String, primary_key=True),
+    sa.Column("project_id", sa.String, sa.ForeignKey("projects.id", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("for_all", sa.Boolean, nullable=False, default=False, server_default=sa.false()),
+    sa.Column("created", sa.Float, nullable=False),
+)
+"""Links that give others a project to look at, or a copy; those for all stand on everybody's Home."""
+
+guests = sa.Table(
+    "guests",
+    metadata,
+    sa.Column("project_id", sa.String, sa.ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("owner", sa.String, primary_key=True),
+    sa.Column("code", sa.String, sa.ForeignKey("shares.code", ondelete="CASCADE"), nullable=False, index=True),
+)
+"""Who has opened a link and may look at the project."""
+
+class_settings = sa.Table(
+    "class_settings",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("document", sa.Text, nullable=False),
+)
+"""What the teacher has set for everybody: one row."""
 
 dataset_versions = sa.Table(
     "dataset_versions",
@@ -260,8 +302,14 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
     """Open a transaction that takes the write lock at once, for a `with` statement.
 
     Raises:
+        GuestError: If the engine is one of `read_only`.
         StorageError: If the database cannot be written: the disk is full, or another program holds it.
     """
+    if engine.get_execution_options().get("read_only"):
+        raise GuestError(
+            "This project belongs to somebody else, and you may only look at it, so nothing was changed. Make a copy: "
+            "that one is yours."
+        )
     try:
         with engine.execution_options(write=True).begin() as connection:
             yield connection
@@ -270,6 +318,11 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
             f"Nothing was saved: the database in {DataRoot.configured()} cannot be written ({error.orig}). "
             "Free some space on the disk, check that the folder can be written, then try again."
         ) from error
+
+
+def read_only(engine: sa.Engine) -> sa.Engine:
+    """Return the same database for somebody who may only look: whatever writes raises a `GuestError`."""
+    return engine.execution_options(read_only=True)
 
 
 @contextmanager

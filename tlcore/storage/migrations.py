@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
@@ -161,7 +162,18 @@ def _jobs_know_their_processes(connection: sa.Connection, _home: DataRoot) -> No
     connection.exec_driver_sql("ALTER TABLE jobs DROP COLUMN pid_started")
 
 
-MIGRATIONS: tuple[Migration, ...] = (_jobs_carry_requests, _exams_are_opened, _jobs_know_their_processes)
+def _projects_know_when_they_were_opened(connection: sa.Connection, _home: DataRoot) -> None:
+    """When a project was last opened is kept; of those so far nobody knows, so they count from now on."""
+    connection.exec_driver_sql("ALTER TABLE projects ADD COLUMN touched FLOAT")
+    connection.execute(sa.text("UPDATE projects SET touched = :now"), {"now": time.time()})
+
+
+MIGRATIONS: tuple[Migration, ...] = (
+    _jobs_carry_requests,
+    _exams_are_opened,
+    _jobs_know_their_processes,
+    _projects_know_when_they_were_opened,
+)
 """The first lifts version 1 of the tables to version 2, and so on; what has been released is never changed.
 
 A step works with plain SQL, never with the tables of `tlcore.storage.database`, which are those of today. It makes the

@@ -12,7 +12,7 @@ from tlcore.config import RunConfig
 from tlcore.documents import read_fields, write_document
 from tlcore.errors import ConflictError
 from tlcore.storage.configs import Unreadable, read_all, read_config
-from tlcore.storage.database import dataset_versions, is_time, now, project_version, projects, read_row, writing
+from tlcore.storage.database import dataset_versions, guests, is_time, now, project_version, projects, read_row, writing
 
 MAX_NAME_LENGTH = 80
 
@@ -64,6 +64,7 @@ def create_project(engine: sa.Engine, owner: str, name: str) -> Project:
                 version=None,
                 config=write_document(RunConfig()),
                 visited="",
+                touched=now(),
             )
         )
     return get_project(engine, project_id, owner)
@@ -79,13 +80,23 @@ def printable_line(text: str, max_length: int) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:max_length]
 
 
-def get_project(engine: sa.Engine, project_id: str, owner: str) -> Project:
+def get_project(engine: sa.Engine, project_id: str, owner: str, *, as_guest: bool = False) -> Project:
     """Return a project of that owner.
+
+    Args:
+        engine: The database.
+        project_id: The project.
+        owner: Who asks.
+        as_guest: Whether a project of somebody else is returned too whose link this person has opened, to look at.
 
     Raises:
         NotFoundError: If there is none, or it belongs to someone else; the text is the same for both.
     """
-    query = sa.select(projects).where(projects.c.id == project_id, projects.c.owner == owner)
+    may_see = projects.c.owner == owner
+    if as_guest:
+        its_guest = sa.exists().where(guests.c.project_id == projects.c.id, guests.c.owner == owner)
+        may_see = sa.or_(may_see, its_guest)
+    query = sa.select(projects).where(projects.c.id == project_id, may_see)
     gone = (
         "This project is not here. It was deleted, or it was made in another browser. Go to Home to see your projects."
     )

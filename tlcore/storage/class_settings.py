@@ -1,0 +1,52 @@
+"""What the teacher has set for everybody on this server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from tlcore.documents import read_document, write_document
+from tlcore.storage.database import class_settings, read_value, writing
+
+_ONLY_ROW = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ClassSettings:
+    """What holds for everybody.
+
+    Attributes:
+        code: What a new browser must say before it comes in, as typed by the teacher; `None` lets everybody in.
+        locked: Names of the controls that only the teacher may move, rows of `tlcore.settings.locks`.
+    """
+
+    code: str | None = None
+    locked: tuple[str, ...] = ()
+
+
+def read_class_settings(engine: sa.Engine) -> ClassSettings:
+    """Return what the teacher has set; nothing at first.
+
+    Raises:
+        UnreadableError: If it is damaged, or of a newer version.
+    """
+    document = read_value(engine, sa.select(class_settings.c.document).where(class_settings.c.id == _ONLY_ROW))
+    return ClassSettings() if document is None else read_document(document, ClassSettings)
+
+
+def change_class_settings(engine: sa.Engine, change: Callable[[ClassSettings], ClassSettings]) -> ClassSettings:
+    """Change what holds for everybody in one transaction, and return it.
+
+    Raises:
+        StorageError: If the disk is full or cannot be written.
+    """
+    of_row = class_settings.c.id == _ONLY_ROW
+    with writing(engine) as connection:
+        stored = connection.execute(sa.select(class_settings.c.document).where(of_row)).scalar()
+        changed = change(ClassSettings() if stored is None else read_document(stored, ClassSettings))
+        document = write_document(changed)
+        if not connection.execute(sa.update(class_settings).where(of_row).values(document=document)).rowcount:
+            connection.execute(sa.insert(class_settings).values(id=_ONLY_ROW, document=document))
+    return changed
