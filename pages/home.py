@@ -10,7 +10,7 @@ from pathlib import Path
 import streamlit as st
 
 from pages.components.errors import errors_shown, one_part, show_error
-from pages.components.frame import go_to, step_link
+from pages.components.frame import OTHER_PAGES, PAGES_DIR, go_to, step_link
 from pages.components.results.trained_models import validation_words
 from pages.components.shown_settings import leave_settings
 from pages.components.state import Visit, read_visit
@@ -188,3 +188,8 @@ else:
     for one in unreadable:
         with grid.cell(), one_part():
             unreadable_card(visit, one)
+
+with st.container(horizontal=True, horizontal_alignment="right", key="other-pages"):
+    for name, title, icon in OTHER_PAGES:
+        if icon:
+            st.page_link(PAGES_DIR / f"{name}.py", label=title, icon=icon)

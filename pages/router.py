@@ -12,7 +12,7 @@ if str(PAGES_DIR.parent) not in sys.path:
     sys.path.insert(0, str(PAGES_DIR.parent))
 
 from pages.components.errors import errors_shown  # noqa: E402
-from pages.components.frame import CONTRAST_STYLE, HOME_PAGE, STEPS  # noqa: E402
+from pages.components.frame import CONTRAST_STYLE, HOME_PAGE, OTHER_PAGES, STEPS  # noqa: E402
 
 # A file of our own: the icon of a Material symbol would be fetched from outside.
 st.set_page_config(page_title="Transfer Lab", page_icon=str(PAGES_DIR / "components" / "icon.png"), layout="wide")
@@ -23,6 +23,7 @@ page = st.navigation(
     [
         st.Page(HOME_PAGE, title="Transfer Lab", default=True),
         *(st.Page(spec.path, title=f"{spec.title} · Transfer Lab") for spec in STEPS),
+        *(st.Page(PAGES_DIR / f"{name}.py", title=f"{title} · Transfer Lab") for name, title, _ in OTHER_PAGES),
     ],
     position="hidden",
 )

@@ -103,6 +103,10 @@ STEPS: tuple[StepSpec, ...] = (
     StepSpec("export", "Export", "Take the model with you.", "model"),
 )
 
+OTHER_PAGES: tuple[tuple[str, str, str], ...] = ()
+"""Pages beside the steps: the name of the file, the title, and the icon of the link at the foot of Home, which is empty
+where none leads there."""
+
 
 def find_step(step: Step) -> StepSpec:
     """Return the row of a step."""
