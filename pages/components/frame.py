@@ -103,7 +103,7 @@ STEPS: tuple[StepSpec, ...] = (
     StepSpec("export", "Export", "Take the model with you.", "model"),
 )
 
-OTHER_PAGES: tuple[tuple[str, str, str], ...] = ()
+OTHER_PAGES: tuple[tuple[str, str, str], ...] = (("storage", "Storage", ":material/hard_drive:"),)
 """Pages beside the steps: the name of the file, the title, and the icon of the link at the foot of Home, which is empty
 where none leads there."""
 

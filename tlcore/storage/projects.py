@@ -13,6 +13,7 @@ from tlcore.documents import read_fields, write_document
 from tlcore.errors import ConflictError
 from tlcore.storage.configs import Unreadable, read_all, read_config
 from tlcore.storage.database import dataset_versions, guests, is_time, now, project_version, projects, read_row, writing
+from tlcore.storage.room import check_projects
 
 MAX_NAME_LENGTH = 80
 
@@ -29,6 +30,7 @@ class Project:
         version: Number of the current data set version; `None` before the first pictures.
         config: Settings for the next run.
         visited: Names of the steps that were opened.
+        touched: When somebody opened it last, to the day, in seconds since 1970; `None` where that is not known.
     """
 
     id: str
@@ -38,6 +40,7 @@ class Project:
     version: int | None
     config: RunConfig
     visited: tuple[str, ...]
+    touched: float | None = None
 
     def __post_init__(self) -> None:
         if not is_time(self.created):
@@ -47,14 +50,20 @@ class Project:
 def _project(row: sa.Row[tuple[object, ...]]) -> Project:
     fields = dict(row._mapping)
     fields["config"] = read_config(fields["config"], is_final=False)
+    fields["touched"] = fields["touched"] if is_time(fields["touched"]) else None
     fields["visited"] = tuple(filter(None, fields["visited"].split(",")))
     return read_fields(fields, Project)
 
 
 def create_project(engine: sa.Engine, owner: str, name: str) -> Project:
-    """Make an empty project with the default settings."""
+    """Make an empty project with the default settings.
+
+    Raises:
+        QuotaError: If the person has as many as one may have.
+    """
     project_id = secrets.token_urlsafe(16)
     with writing(engine) as connection:
+        check_projects(connection, owner)
         connection.execute(
             sa.insert(projects).values(
                 id=project_id,
