@@ -15,8 +15,10 @@ from pages.components.results.trained_models import validation_words
 from pages.components.shown_settings import leave_settings
 from pages.components.state import Visit, read_visit
 from pages.components.text import count, label
+from pages.server.teacher import TEACHER_PAGE, has_login
 from tlcore.errors import TransferLabError
 from tlcore.jobs.control import start_job
+from tlcore.settings.locks import check_lock
 from tlcore.storage.configs import Unreadable
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.jobs import ACTIVE_STATES, list_jobs
@@ -166,6 +168,7 @@ with st.grid(3, min_column_width=260, border=True, key="ways") as ways:
 with st.container(horizontal=True, vertical_alignment="center"):
     st.markdown("No time to choose? Six kinds of surfaces are a first try, down to the first answer.", width="content")
     if st.button("Try it now", key="try", icon=":material/play_arrow:"):
+        check_lock(visit.engine, "ready_sets")  # before there is a project
         project = create_project(visit.engine, visit.owner, "Surfaces")
         start_job(visit.engine, visit.home, "import", project.id, ImportRequest(sample=TRY_SAMPLE))
         go_to("data", project=project.id)
@@ -191,5 +194,5 @@ else:
 
 with st.container(horizontal=True, horizontal_alignment="right", key="other-pages"):
     for name, title, icon in OTHER_PAGES:
-        if icon:
+        if icon and (name != TEACHER_PAGE or has_login()):
             st.page_link(PAGES_DIR / f"{name}.py", label=title, icon=icon)

@@ -14,7 +14,7 @@ from pages.components.errors import errors_kept, show_error, show_kept_error
 from pages.components.forms import show_stored
 from pages.components.line_words import line_words
 from pages.components.shown_settings import is_undecided, leave_settings
-from pages.components.state import Context, link_params, read_context
+from pages.components.state import Context, Visit, link_params, read_context
 from pages.components.text import label
 from pages.components.unreadable import draw_unreadable, unreadable_models
 from tlcore.errors import ConflictError, NotFoundError, StorageError, TransferLabError
@@ -103,7 +103,7 @@ STEPS: tuple[StepSpec, ...] = (
     StepSpec("export", "Export", "Take the model with you.", "model"),
 )
 
-OTHER_PAGES: tuple[tuple[str, str, str], ...] = ()
+OTHER_PAGES: tuple[tuple[str, str, str], ...] = (("teacher", "For teachers", ":material/school:"),)
 """Pages beside the steps: the name of the file, the title, and the icon of the link at the foot of Home, which is empty
 where none leads there."""
 
@@ -324,11 +324,11 @@ def _run_of(context: Context, job: JobStatus) -> str | None:
     return job.id if job.kind == "run" else None
 
 
-def job_progress(context: Context, job: JobStatus) -> tuple[str, float]:
+def job_progress(visit: Visit, job: JobStatus) -> tuple[str, float]:
     """Return what a job is doing, in words, and the fraction of its present phase that is done."""
     name = JOB_NAMES[job.kind]
     if job.state == "queued":
-        place = line_words(context, job)
+        place = line_words(visit, job)
         return (f"{name} waits: {place}" if place else f"{name} is about to start"), 0.0
     if job.stop_requested is not None:
         return f"{name} is stopping", 0.0

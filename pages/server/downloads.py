@@ -14,10 +14,12 @@ from starlette.responses import FileResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 from pages.components.results.prediction_table import Columns, answers_csv
+from pages.server.teacher import is_teacher
 from tlcore.errors import TransferLabError, UnreadableError
 from tlcore.home import DataRoot
 from tlcore.results.model_file import is_whole_model
 from tlcore.results.prediction_code import LABELS_FILE, MODEL_FILE, PIXELS_FILE, README_FILE
+from tlcore.settings.locks import check_lock, unlocked
 from tlcore.storage.answers import AnswerFilter, all_answers, count_answers
 from tlcore.storage.database import open_database
 from tlcore.storage.jobs import get_job
@@ -121,6 +123,7 @@ def _owned_run_dir(run_id: str, owner: str) -> Path | None:
     try:
         run = get_run(engine, run_id)
         get_project(engine, run.job.project_id, owner)
+        check_lock(unlocked(engine) if is_teacher(owner) else engine, "download")
     except TransferLabError:
         return None
     finally:

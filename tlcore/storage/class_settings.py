@@ -36,6 +36,16 @@ def read_class_settings(engine: sa.Engine) -> ClassSettings:
     return ClassSettings() if document is None else read_document(document, ClassSettings)
 
 
+def reset_class_settings(engine: sa.Engine) -> None:
+    """Begin anew with nothing set, where what is stored cannot be read.
+
+    Raises:
+        StorageError: If the disk is full or cannot be written.
+    """
+    with writing(engine) as connection:
+        connection.execute(sa.delete(class_settings))
+
+
 def change_class_settings(engine: sa.Engine, change: Callable[[ClassSettings], ClassSettings]) -> ClassSettings:
     """Change what holds for everybody in one transaction, and return it.
 

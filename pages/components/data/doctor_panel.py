@@ -132,9 +132,11 @@ def _draw_uneven(context: Context, dataset: Dataset) -> None:
                 "Let rare classes count more",
                 key="doctor-balance",
                 icon=":material/balance:",
-                help="Class weights, for all runs from now on. You can change it on Train too.",
                 on_click=form.change,
                 args=(lambda part: replace(part, balance="weights"),),
+                **form.state(
+                    "balance", help="Class weights, for all runs from now on. You can change it on Train too."
+                ),
             )
             return
         st.caption(f"Done for the next run: {CHOICES['balance'][balance].words}.")
@@ -144,6 +146,7 @@ def _draw_uneven(context: Context, dataset: Dataset) -> None:
             icon=":material/undo:",
             on_click=form.change,
             args=(lambda part: replace(part, balance="none"),),
+            **form.state("balance"),
         )
 
 

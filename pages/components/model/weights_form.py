@@ -6,7 +6,7 @@ import streamlit as st
 from streamlit.typing import UploadedFile
 
 from pages.components.errors import errors_shown, show_error
-from pages.components.forms import SettingsForm, options, show_stored
+from pages.components.forms import SettingsForm, control_state, options, show_stored
 from pages.components.job_view import watch_job
 from pages.components.model.backbone_choice import with_backbone
 from pages.components.shown_settings import forget_settings
@@ -74,6 +74,7 @@ def draw_start(context: Context) -> None:
         key="begins_with",
         on_change=choose,
         **options("weights"),
+        **control_state(context, "model", "weights"),
     )
     st.caption(CHOICES["weights"][st.session_state["begins_with"]].sentence)
     if st.session_state["begins_with"] == BROUGHT:

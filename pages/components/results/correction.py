@@ -18,6 +18,7 @@ from pages.components.state import Context
 from pages.components.text import label, plain
 from tlcore.dataset import Dataset, Item, Split
 from tlcore.errors import TransferLabError
+from tlcore.settings.locks import check_lock
 from tlcore.storage.images import image_key
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def _draw_correction(context: Context, dataset: Dataset, learned: Dataset, answe
 def _add(context: Context, dataset: Dataset, clean: CleanImage, name: str, class_name: str, *, moves: bool) -> None:
     from tlcore.intake.correction import with_picture  # OpenCV: not with the page
 
+    check_lock(context.engine, "pictures")
     image = context.images.add(clean.data, clean.thumbnail)
     edited = with_picture(dataset, image, plain(name), class_name, context.images.thumbnail)
     save_edit(context, edited, f"{'moved' if moves else 'added'} 1 picture to {class_name}")

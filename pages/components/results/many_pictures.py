@@ -14,6 +14,7 @@ from pages.components.results.trained_models import Model, list_models, short_na
 from pages.components.state import Context
 from pages.components.text import count, label, plain
 from pages.components.upload.file_drop import file_drop
+from tlcore.settings.locks import LOCKED
 from tlcore.storage.jobs import last_job
 from tlcore.storage.predictions import Prediction, delete_prediction, read_predictions
 
@@ -29,15 +30,19 @@ def many_pictures(context: Context, model: Model) -> Prediction | None:
         The answers to show; `None` when none are chosen.
     """
     with st.expander("Ask about a ZIP file or a whole folder", icon=":material/folder_zip:"):
-        file_drop(
-            context,
-            key="predict",
-            title="Drop a folder or ZIP files here",
-            hint="Thousands of pictures are fine. Call folders like your classes to see how often the model is right.",
-            on_begun=lambda _job_id: None,
-            folders=True,
-            asked={"model": model.id},
-        )
+        if "predictions" in context.locked:
+            st.info(LOCKED, icon=":material/lock:")
+        else:
+            file_drop(
+                context,
+                key="predict",
+                title="Drop a folder or ZIP files here",
+                hint="Thousands of pictures are fine. Call folders like your classes to see how often the model is "
+                "right.",
+                on_begun=lambda _job_id: None,
+                folders=True,
+                asked={"model": model.id},
+            )
     for job in context.active_jobs("prediction"):
         hint = "What was answered until then is kept."
         watch_job(context, job.id, hint=hint, on_end=partial(show_next, job.id))

@@ -87,6 +87,7 @@ def _draw_result(context: Context, request: SettingsRequest, found: RateSearch) 
         key="use_rate",
         icon=":material/check:",
         on_click=lambda: form.change(lambda part: replace(part, learning_rate=found.suggestion)),
+        **form.state("learning_rate"),
     )
 
 
