@@ -21,6 +21,7 @@ def start(arguments: "list[str]") -> int:
     from tlcore.jobs.slots import check_settings, shares
     from tlcore.setup.environment import ensure_environment
     from tlcore.setup.installing import clean_environment
+    from tlcore.storage.quotas import quotas_for
 
     parser = argparse.ArgumentParser(
         prog="app.py",
@@ -44,6 +45,7 @@ def start(arguments: "list[str]") -> int:
         return print_teacher_password()
     if not (options.backup or options.restore):
         check_settings()  # before minutes go by with making the environment
+        quotas_for(is_shared=False)
     python = sys.executable if options.installed else str(ensure_environment(ROOT))
     variables = clean_environment()
     for action, file in (("save", options.backup), ("restore", options.restore)):
@@ -59,7 +61,9 @@ def start(arguments: "list[str]") -> int:
             print("No certificate for HTTPS could be made, so Transfer Lab does not start; the reason stands above.")
             return made.returncode
         rest = encrypted(rest, made.stdout.strip())
-    variables.update(shares(is_shared="--server.address" in {name.split("=")[0] for name in rest}))
+    is_shared = "--server.address" in {name.split("=")[0] for name in rest}
+    variables.update(shares(is_shared=is_shared))
+    variables.update(quotas_for(is_shared=is_shared))
     prepared = subprocess.run([python, "-m", "tlcore.prepare"], env=variables)
     if prepared.returncode != 0:
         print("The embedded backbone could not be prepared, so Transfer Lab does not start; the reason stands above.")

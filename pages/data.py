@@ -14,6 +14,7 @@ from pages.components.data.last_import import show_import
 from pages.components.data.reading_panel import ask_reading, reading_choice
 from pages.components.data.split_panel import split_panel
 from pages.components.data.unlabelled_panel import unlabelled_panel
+from pages.components.errors import errors_shown
 from pages.components.frame import go_to, next_step, open_page
 from pages.components.job_view import watch_job
 from pages.components.text import count, label
@@ -99,7 +100,8 @@ def draw_train_now() -> None:
     """Offer to train at once, with the settings as they are."""
     reason = obstacle or "Trains with the settings as they are. Augment, Model and Train let you choose them."
     if st.button("Train now", key="train-now", icon=":material/bolt:", disabled=obstacle is not None, help=reason):
-        go_to("train", run=start_training(context))
+        with errors_shown():
+            go_to("train", run=start_training(context))
 
 
 next_step("Next: Augment", "augment", disabled=missing is not None, help=missing, beside=draw_train_now)

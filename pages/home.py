@@ -163,15 +163,17 @@ with st.grid(3, min_column_width=260, border=True, key="ways") as ways:
             st.markdown(f"##### {entry.icon} {entry.title}")
             st.markdown(entry.sentence)
             if st.button(entry.action, key=f"begin-{entry.way}", type="primary", width="stretch"):
-                st.session_state["way"] = entry.way
-                go_to("data", project=begin_project(visit, projects, working))
+                with errors_shown():
+                    st.session_state["way"] = entry.way
+                    go_to("data", project=begin_project(visit, projects, working))
 with st.container(horizontal=True, vertical_alignment="center"):
     st.markdown("No time to choose? Six kinds of surfaces are a first try, down to the first answer.", width="content")
     if st.button("Try it now", key="try", icon=":material/play_arrow:"):
-        check_lock(visit.engine, "ready_sets")  # before there is a project
-        project = create_project(visit.engine, visit.owner, "Surfaces")
-        start_job(visit.engine, visit.home, "import", project.id, ImportRequest(sample=TRY_SAMPLE))
-        go_to("data", project=project.id)
+        with errors_shown():
+            check_lock(visit.engine, "ready_sets")  # before there is a project
+            project = create_project(visit.engine, visit.owner, "Surfaces")
+            start_job(visit.engine, visit.home, "import", project.id, ImportRequest(sample=TRY_SAMPLE))
+            go_to("data", project=project.id)
 
 if not projects and not unreadable:
     st.subheader("How it goes", anchor=False)

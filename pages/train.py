@@ -80,8 +80,9 @@ def prepare(screen: Screen) -> None:
         and obstacle is None
         and not stale
     ):
-        st.query_params["run"] = start_training(context)
-        st.rerun()
+        with errors_shown():
+            st.query_params["run"] = start_training(context)
+            st.rerun()
     draw_conflict(screen)
     ahead = sum(run.job.is_active for run in context.runs)
     if ahead:

@@ -37,6 +37,10 @@ class StorageError(TransferLabError):
     """The data root cannot be used (full, read-only, from a newer version)."""
 
 
+class QuotaError(TransferLabError):
+    """A person has as much as one may have here."""
+
+
 class NotFoundError(TransferLabError):
     """A project or run does not exist, or belongs to someone else."""
 

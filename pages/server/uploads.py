@@ -26,6 +26,7 @@ from tlcore.storage.database import open_database
 from tlcore.storage.model_settings import read_model_settings
 from tlcore.storage.projects import get_project
 from tlcore.storage.requests import ImportRequest, PredictionRequest
+from tlcore.storage.room import check_coming
 from tlcore.storage.staging import remove_abandoned, remove_staging_dir
 from tlcore.storage.uploads import Announced, PieceWriter, begin_upload, finish_upload, give_up_upload
 
@@ -133,7 +134,7 @@ def _begin(listing: bytes, owner: str, project_id: str) -> Response:
     engine = open_database(home)
     try:
         remove_abandoned(engine, home)
-        folder, expected = begin_upload(files, home)
+        folder, expected = begin_upload(files, home, owner, lambda coming: check_coming(engine, owner, coming, home))
     except TransferLabError as error:
         return _message(507 if isinstance(error, StorageError) else 413, str(error))
     finally:

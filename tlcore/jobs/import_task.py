@@ -24,9 +24,10 @@ from tlcore.settings.words import count
 from tlcore.storage.brought import save_brought
 from tlcore.storage.datasets import commit_version, current_dataset
 from tlcore.storage.deletion import remove_unused_pictures
-from tlcore.storage.images import ImageStore
+from tlcore.storage.images import ImageStore, image_key
 from tlcore.storage.jobs import read_result
 from tlcore.storage.requests import ImportRequest, ImportSummary
+from tlcore.storage.room import Room
 from tlcore.storage.staging import remove_staging_dir
 
 TRIES = 100
@@ -34,14 +35,20 @@ TRIES = 100
 
 
 class _NotingStore(ImageStore):
-    """A store of pictures that knows what was added through it."""
+    """A store of pictures that knows what was added through it, and how much room its person has."""
 
-    def __init__(self, home: DataRoot) -> None:
+    def __init__(self, home: DataRoot, room: Room) -> None:
         super().__init__(home)
         self.added: set[str] = set()
+        self._room = room
 
     def add(self, data: bytes, thumbnail: bytes) -> str:
-        """Store a picture and note its key."""
+        """Store a picture and note its key.
+
+        Raises:
+            QuotaError: If the person has no room for it.
+        """
+        self._room.take(image_key(data), len(data) + len(thumbnail))
         key = super().add(data, thumbnail)
         self.added.add(key)
         return key
@@ -54,7 +61,7 @@ def import_pictures(context: WorkerContext) -> None:
         remove_staging_dir(request.staging, context.home)
         return  # an earlier worker died after its work and before it could say so
     decoders.warm()  # while the archive is opened and its list is read
-    images = _NotingStore(context.home)
+    images = _NotingStore(context.home, Room(context.engine, context.project_id, context.home))
     try:
         with ExitStack() as stack:
             report = _commit(context, _sources(context, request, stack), _note(request), images)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +16,8 @@ from tlcore.documents import read_document, read_fields, write_document
 from tlcore.errors import ConflictError, StorageError
 from tlcore.home import DataRoot, write_atomically
 from tlcore.storage.database import dataset_versions, now, project_version, projects, read_row, writing
+
+_IMAGE_KEY = re.compile(rb'"([0-9a-f]{64})"')
 
 CHANGED = "The data set was changed in another tab meanwhile. Look at it again and repeat your edit."
 
@@ -31,6 +36,21 @@ class Version:
 def content_path(content: str, home: DataRoot) -> Path:
     """Return where the list of pictures of a version lies."""
     return home.versions_dir / f"{content}.json"
+
+
+def image_keys(contents: Iterable[str], home: DataRoot) -> set[str]:
+    """Return the keys in the files of versions, not read as whole data sets: there may be thousands.
+
+    A file that is not there belongs to a version that was deleted just now or that nobody can open.
+
+    Raises:
+        OSError: If a file that is there cannot be read.
+    """
+    keys: set[str] = set()
+    for content in contents:
+        with suppress(FileNotFoundError):
+            keys.update(key.decode() for key in _IMAGE_KEY.findall(content_path(content, home).read_bytes()))
+    return keys
 
 
 def commit_version(

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Iterable
-from contextlib import suppress
 
 import sqlalchemy as sa
 
 from tlcore.home import DataRoot
 from tlcore.storage.database import dataset_versions, jobs, now, projects, writing
-from tlcore.storage.datasets import content_path
+from tlcore.storage.datasets import content_path, image_keys
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import ACTIVE_STATES
 from tlcore.storage.reserve import with_reserve
 from tlcore.storage.staging import remove_staging_dir, staging_of
-
-_IMAGE_KEY = re.compile(rb'"([0-9a-f]{64})"')
 
 
 def delete_project(engine: sa.Engine, project_id: str, home: DataRoot) -> None:
@@ -47,7 +43,7 @@ def _delete_project(engine: sa.Engine, project_id: str, home: DataRoot) -> None:
         staged = {staging_of(text) for text in connection.execute(requests).scalars()}
         connection.execute(sa.delete(projects).where(projects.c.id == project_id))
     try:
-        keys = _image_keys(contents, home)
+        keys = image_keys(contents, home)
     except OSError:
         keys = set()  # which pictures it had cannot be told, so they stay
     # Locked: another project that is about to use the same content waits, and then writes its file anew.
@@ -85,24 +81,9 @@ def remove_unused_pictures(
         earliest = connection.execute(importing.where(jobs.c.id != (import_id or ""))).scalar()
         contents = connection.execute(sa.select(dataset_versions.c.content).distinct()).scalars().all()
     try:
-        used = _image_keys(contents, home)
+        used = image_keys(contents, home)
     except OSError:
         return  # a version that cannot be read now may need any of them
     images = ImageStore(home)
     for key in set(keys) - used:
         images.remove(key, brought_before=since if earliest is None else min(since, earliest))
-
-
-def _image_keys(contents: Iterable[str], home: DataRoot) -> set[str]:
-    """Return the keys in the files of versions, not read as whole data sets: there may be thousands.
-
-    A file that is not there belongs to a version that was deleted just now or that nobody can open.
-
-    Raises:
-        OSError: If a file that is there cannot be read.
-    """
-    keys: set[str] = set()
-    for content in contents:
-        with suppress(FileNotFoundError):
-            keys.update(key.decode() for key in _IMAGE_KEY.findall(content_path(content, home).read_bytes()))
-    return keys

@@ -46,6 +46,14 @@ class ImageStore:
                 if path.stat().st_mtime < brought_before:
                     path.unlink()
 
+    def num_bytes(self, key: str) -> int:
+        """Return what a picture takes together with its thumbnail; 0 for what is not there."""
+        total = 0
+        for path in (self.path(key), self._thumbnail_path(key)):
+            with suppress(OSError):
+                total += path.stat().st_size
+        return total
+
     def path(self, key: str) -> Path:
         """Return where the picture of a key is."""
         return self._images_dir / key[:2] / key

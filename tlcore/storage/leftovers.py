@@ -16,7 +16,7 @@ from tlcore.storage.staging import ABANDONED_SECONDS, remove_abandoned
 
 
 def remove_leftovers(engine: sa.Engine, home: DataRoot) -> None:
-    """Remove what was brought for no job or has lost its job, and files that nobody finished, once untouched for a day."""
+    """Remove what was brought for no job or lost its job, and files that nobody finished, once untouched for a day."""
     remove_abandoned(engine, home)
     since = time.time() - ABANDONED_SECONDS
     for folder, _, names in os.walk(home.path):

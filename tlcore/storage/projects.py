@@ -13,6 +13,7 @@ from tlcore.documents import read_fields, write_document
 from tlcore.errors import ConflictError
 from tlcore.storage.configs import Unreadable, read_all, read_config
 from tlcore.storage.database import dataset_versions, guests, is_time, now, project_version, projects, read_row, writing
+from tlcore.storage.room import check_projects
 
 MAX_NAME_LENGTH = 80
 GONE = "This project was deleted. Go to Home to see your projects."
@@ -53,9 +54,14 @@ def _project(row: sa.Row[tuple[object, ...]]) -> Project:
 
 
 def create_project(engine: sa.Engine, owner: str, name: str) -> Project:
-    """Make an empty project with the default settings."""
+    """Make an empty project with the default settings.
+
+    Raises:
+        QuotaError: If the person has as many as one may have.
+    """
     project_id = secrets.token_urlsafe(16)
     with writing(engine) as connection:
+        check_projects(connection, owner)
         connection.execute(
             sa.insert(projects).values(
                 id=project_id,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,7 +15,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from tlcore.errors import DatasetError, NotFoundError
+from tlcore.errors import DatasetError, NotFoundError, TransferLabError
 from tlcore.home import DataRoot, storage_error
 from tlcore.intake.archives.archive import ARCHIVE_SUFFIXES, Refusal, is_part, unread_kind
 from tlcore.intake.archives.zip_files import IN_PARTS
@@ -34,8 +36,12 @@ HEAD_BYTES = 512
 
 MAX_PIECE_HEADER_BYTES = 1 << 17
 
+COMING_SECONDS = 120
+"""So long after its last piece an upload counts as one that comes in: browsers are closed without a word."""
+
 _INDEX = "index.json"
 _TAKEN = "taken.json"
+_OWNER = "owner.txt"
 _TAR_KINDS = ("a tar", "a gzip", "a bzip2", "an xz")
 _DOCUMENT_ENDINGS = (".docx", ".xlsx", ".pptx", ".odt", ".ods", ".odp", ".epub", ".jar", ".apk")
 """What is a ZIP file by its first bytes and no archive to a person."""
@@ -73,8 +79,32 @@ class Expected:
     refusal: str | None = None
 
 
-def begin_upload(files: Sequence[Announced], home: DataRoot) -> tuple[str, tuple[Expected, ...]]:
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """What a person's browsers are sending, or have sent for a job that has not ended.
+
+    Attributes:
+        uploads: How many uploads come in now.
+        num_bytes: Bytes of all that was announced, whether it is there already or not.
+    """
+
+    uploads: int
+    num_bytes: int
+
+
+def begin_upload(
+    files: Sequence[Announced],
+    home: DataRoot,
+    owner: str = "",
+    check: Callable[[Coming], None] = lambda _coming: None,
+) -> tuple[str, tuple[Expected, ...]]:
     """Make a staging folder for files that are going to come.
+
+    Args:
+        files: What the browser announces.
+        home: The data root.
+        owner: Whose files they are.
+        check: Gets what this person brings, these files included, and raises when it is too much.
 
     Returns:
         The folder's name, and the files in their order. What their beginnings and sizes say already is said now, before
@@ -82,6 +112,7 @@ def begin_upload(files: Sequence[Announced], home: DataRoot) -> tuple[str, tuple
 
     Raises:
         DatasetError: If they are too many or too large.
+        QuotaError: If `check` says that the person has too much.
         StorageError: If the disk has no room for them, or cannot be written.
     """
     if len(files) > FILES.value:
@@ -104,14 +135,36 @@ def begin_upload(files: Sequence[Announced], home: DataRoot) -> tuple[str, tuple
                 f"These files have {total / 1e9:,.1f} GB, and the disk of the computer that runs Transfer Lab has room "
                 f"for {max(free, 0) / 1e9:,.1f} GB. Free some space there, or bring fewer files."
             )
+        (folder / _OWNER).write_text(owner, "utf-8")
         (folder / _INDEX).write_bytes(msgspec.json.encode(expected))
+        # Of two that begin at the same moment each sees the other, so no more come in than may.
+        check(coming_of(owner, home))
     except OSError as error:
         remove_staging_dir(folder.name, home)
         raise storage_error(error, folder) from error
-    except DatasetError:
+    except TransferLabError:
         remove_staging_dir(folder.name, home)
         raise
     return folder.name, expected
+
+
+def coming_of(owner: str, home: DataRoot) -> Coming:
+    """Return what a person brings at this moment."""
+    uploads = num_bytes = 0
+    since = time.time() - COMING_SECONDS
+    for folder in home.imports_dir.glob(f"{PREFIX}*"):
+        with suppress(OSError, ValueError, msgspec.MsgspecError):  # it has just ended
+            if (folder / _OWNER).read_text("utf-8") != owner:
+                continue
+            index = folder / _INDEX
+            if index.exists():
+                if index.stat().st_mtime < since:
+                    continue
+                uploads += 1
+            else:
+                index = folder / _TAKEN
+            num_bytes += sum(file.num_bytes for file in _read_index(index) if file.refusal is None)
+    return Coming(uploads, num_bytes)
 
 
 def _expect(file: Announced) -> Expected:
@@ -204,6 +257,8 @@ class PieceWriter:
     def __init__(self, name: str, home: DataRoot) -> None:
         self._folder = _folder(name, home)
         self._expected = _cached_index(self._folder / _INDEX)
+        with suppress(OSError):
+            os.utime(self._folder / _INDEX)  # that it still comes in, for `coming_of`
         self._header: bytes | None = b""
         self._parts: deque[tuple[int, int, int]] = deque()
         self._file: BinaryIO | None = None
