@@ -103,7 +103,10 @@ STEPS: tuple[StepSpec, ...] = (
     StepSpec("export", "Export", "Take the model with you.", "model"),
 )
 
-OTHER_PAGES: tuple[tuple[str, str, str], ...] = (("teacher", "For teachers", ":material/school:"),)
+OTHER_PAGES: tuple[tuple[str, str, str], ...] = (
+    ("storage", "Storage", ":material/hard_drive:"),
+    ("teacher", "For teachers", ":material/school:"),
+)
 """Pages beside the steps: the name of the file, the title, and the icon of the link at the foot of Home, which is empty
 where none leads there."""
 
