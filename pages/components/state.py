@@ -12,6 +12,7 @@ from tlcore.dataset import Dataset
 from tlcore.errors import NotFoundError
 from tlcore.home import DataRoot
 from tlcore.model.architecture import ModelSummary, describe_model, without_contradictions
+from tlcore.storage.admission import note_admitted_visit
 from tlcore.storage.database import open_database, read_only
 from tlcore.storage.datasets import get_version, load_dataset
 from tlcore.storage.identities import read_identities
@@ -123,14 +124,16 @@ def read_owner() -> str:
 
 
 def read_visit() -> Visit:
-    """Open the data root.
+    """Open the data root, and note that this person is here.
 
     Raises:
         NotFoundError: If this browser keeps no cookies.
         StorageError: If the data root cannot be used.
     """
     home, owner = DataRoot.configured(), read_owner()
-    return Visit(_engine(home), home, owner)
+    visit = Visit(_engine(home), home, owner)
+    note_admitted_visit(visit.engine, owner)
+    return visit
 
 
 def read_context(project_id: str) -> Context:
