@@ -63,6 +63,8 @@ def control_state(
         help: What the control says about itself while it can be moved.
         disabled: Whether it cannot be moved anyway.
     """
+    if context.is_guest:
+        return {"disabled": True, "help": help}
     prefix = {"run": "", "head": "model.head."}.get(section, f"{section}.")
     if lock_of(f"{prefix}{field}", context.locked) is not None:
         return {"disabled": True, "help": LOCKED}
