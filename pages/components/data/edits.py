@@ -28,7 +28,7 @@ def save_edit(context: Context, dataset: Dataset, note: str) -> None:
 def undo_button(context: Context, *, key: str = "undo") -> None:
     """Draw the button that takes back the last change, and says which one that is; `key` tells two on a page apart."""
     project = context.project
-    if project.version is None:
+    if project.version is None or context.is_guest:
         return
     note = get_version(context.engine, project.id, project.version).note
     text = label(plain(note, 60)) or "last change"
