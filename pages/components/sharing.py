@@ -39,8 +39,8 @@ KIND_WORDS: Mapping[ShareKind, tuple[str, str]] = {
     ),
 }
 ONLY_HERE = (
-    "Only this computer can open it as the app runs now. For others, start the app with `--host`, then take the link "
-    "from here again."
+    "The app is open to this computer alone, so nobody else can open this link yet. For a class, start the app with "
+    "--https; then take the link from here again."
 )
 
 
