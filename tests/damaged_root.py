@@ -16,7 +16,7 @@ from streamlit import config
 from streamlit.testing.v1 import AppTest
 
 from pages.components.errors import UNFORESEEN
-from pages.components.frame import STEPS
+from pages.components.frame import OTHER_PAGES, STEPS
 from tests.old_data_root import unpack_old_data_root
 from tests.page_tests import OWNER, PAGES_DIR
 from tlcore.config import ModelConfig
@@ -238,6 +238,8 @@ class DamagedRoot:
             visits.append(("train", {**of_project, "run": "next"}))
         for page, query in visits:
             found += [f"{page} {sorted(query)}: {what}" for what in _exceptions(_open(page, query))]
+        for name, _, _ in OTHER_PAGES:
+            found += [f"{name}: {what}" for what in _exceptions(_open(name, {}))]
         home = _open("home", {})
         found += [f"home: {what}" for what in _exceptions(home)]
         if f"delete-{self.other_id}" not in {button.key for button in home.button}:

@@ -19,7 +19,7 @@ from pages.components.figures.confusion import confusion_words
 from pages.components.figures.curves import curve_figure, curve_words, overlaid_figure
 from pages.components.figures.network import network_words
 from pages.components.figures.results import probability_words
-from pages.components.frame import STEPS
+from pages.components.frame import OTHER_PAGES, STEPS
 from pages.components.train.rate_finder import rate_words
 from tests.browser import open_context, sign_in
 from tests.coloured_pictures import write_colours_with_mistakes
@@ -234,13 +234,14 @@ PAGES = {
     "export": "/export?project={id}&run={run_id}",
     "shared": "/shared?code={code}",
     "guest": "/understand?project={guest}",
+    "storage": "/storage",
     "nothing-here": "/data?project=none",
 }
 
 
 def test_every_page_is_looked_at() -> None:
     looked_at = {address.split("?")[0].removeprefix("/") for address in PAGES.values()}
-    assert {"", "shared", *(spec.step for spec in STEPS)} <= looked_at
+    assert {"", *(spec.step for spec in STEPS), *(name for name, _, _ in OTHER_PAGES)} == looked_at
 
 
 @pytest.mark.slow

@@ -117,8 +117,8 @@ def usage_of(engine: sa.Engine, owner: str, home: DataRoot) -> Usage:
         everything = _pictures_of(row.id, frozenset(contents.values()), home)
         current = contents.get(row.version)
         now_there = _bytes_of(everything, current, home)
-        lists = sum(_size(content_path(content, home)) for content in set(contents.values()))
-        own_list = 0 if current is None else _size(content_path(current, home))
+        lists = sum(file_bytes(content_path(content, home)) for content in set(contents.values()))
+        own_list = 0 if current is None else file_bytes(content_path(current, home))
         by_kind: dict[UsageKind, int] = {
             "pictures": now_there + own_list,
             "history": everything.total - now_there + lists - own_list,
@@ -136,6 +136,27 @@ def pictures_of(engine: sa.Engine, owner: str, home: DataRoot) -> Pictures:
     """Return the different pictures in all versions of a person's projects."""
     versions = _versions_of(engine, owner).items()
     return Pictures.union(_pictures_of(project_id, frozenset(found.values()), home) for project_id, found in versions)
+
+
+def bytes_of_versions(engine: sa.Engine, project_id: str, gone: Mapping[int, str], home: DataRoot) -> int:
+    """Return what some versions of a project take that the others do not have.
+
+    Args:
+        engine: The database.
+        project_id: The project.
+        gone: The content of each of those versions, by number.
+        home: The data root.
+    """
+    if not gone:
+        return 0
+    table = dataset_versions.c
+    rows = read_rows(engine, sa.select(table.number, table.content).where(table.project_id == project_id))
+    stay = {str(row.content) for row in rows if row.number not in gone}
+    everything = _pictures_of(project_id, frozenset(stay | set(gone.values())), home)
+    keys = [_keys_of(content, home) for content in stay]
+    only = ~np.isin(everything.keys, np.concatenate([_NONE.keys, *keys]))
+    lists = sum(file_bytes(content_path(content, home)) for content in set(gone.values()) - stay)
+    return int(everything.sizes[only].sum()) + lists
 
 
 def caches_of(home: DataRoot) -> dict[CacheKind, int]:
@@ -157,7 +178,15 @@ def cache_folders(home: DataRoot) -> dict[CacheKind, Path]:
 
 def folder_bytes(folder: Path) -> int:
     """Return what the files in a folder and below take; 0 where there is none."""
-    return sum(_size(Path(place, name)) for place, _, names in os.walk(folder) for name in names)
+    return sum(file_bytes(Path(place, name)) for place, _, names in os.walk(folder) for name in names)
+
+
+def file_bytes(path: Path) -> int:
+    """Return what a file takes; 0 where there is none."""
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return 0
 
 
 def _owned(owner: str) -> sa.ColumnElement[bool]:
@@ -233,10 +262,3 @@ def _bytes_of(pictures: Pictures, content: str | None, home: DataRoot) -> int:
 def _keys_of(content: str, home: DataRoot) -> NDArray[np.uint64]:
     names = image_keys([content], home)
     return np.unique(np.fromiter(map(short_key, names), np.uint64, len(names)))
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.lstat().st_size
-    except OSError:
-        return 0
