@@ -236,6 +236,7 @@ PAGES = {
     "guest": "/understand?project={guest}",
     "storage": "/storage",
     "nothing-here": "/data?project=none",
+    "you": "/you",
 }
 
 

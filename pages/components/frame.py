@@ -75,6 +75,8 @@ CONTRAST_STYLE = """<style>
 button[kind="tertiary"]:not(:disabled):is(:hover, :focus-visible, :active, [aria-expanded="true"]) { color: inherit; }
 .stApp :is(a, button, summary):focus-visible { outline: 0.125rem solid currentColor; outline-offset: 0.125rem; }
 button[aria-label^="Download as CSV"] { display: none; }
+.st-key-shown-code code { font-size: 2rem; letter-spacing: 0.06em; }
+.st-key-class-code-typed input { font-size: 1.6rem; height: 3.4rem; }
 </style>"""
 """Streamlit's own download of tables is taken away: it writes names as they are, also those that act as formulas."""
 
@@ -107,6 +109,7 @@ STEPS: tuple[StepSpec, ...] = (
 OTHER_PAGES: tuple[tuple[str, str, str], ...] = (
     ("teacher", "For teachers", ":material/school:"),
     ("shared", "A project for you", ""),
+    ("you", "You", ":material/account_circle:"),
     ("storage", "Storage", ":material/hard_drive:"),
 )
 """Pages beside the steps: the name of the file, the title, and the icon of the link at the foot of Home, which is empty

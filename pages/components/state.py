@@ -14,6 +14,7 @@ from tlcore.errors import NotFoundError
 from tlcore.home import DataRoot
 from tlcore.model.architecture import ModelSummary, describe_model, without_contradictions
 from tlcore.settings.locks import read_locks, unlocked
+from tlcore.storage.admission import note_admitted_visit
 from tlcore.storage.database import open_database, read_only
 from tlcore.storage.datasets import get_version, load_dataset
 from tlcore.storage.identities import read_identities
@@ -139,7 +140,7 @@ def read_owner() -> str:
 
 
 def read_visit() -> Visit:
-    """Open the data root; the engine of a teacher is held by no lock.
+    """Open the data root, and note that this person is here; the engine of a teacher is held by no lock.
 
     Raises:
         NotFoundError: If this browser keeps no cookies.
@@ -147,6 +148,7 @@ def read_visit() -> Visit:
     """
     home, owner = DataRoot.configured(), read_owner()
     engine = _engine(home)
+    note_admitted_visit(engine, owner)
     return Visit(unlocked(engine) if is_teacher(owner) else engine, home, owner)
 
 
