@@ -11,10 +11,11 @@ import streamlit as st
 
 from pages.components.errors import errors_shown, one_part, show_error
 from pages.components.frame import OTHER_PAGES, PAGES_DIR, go_to, step_link
-from pages.components.results.trained_models import validation_words
+from pages.components.project_words import data_summary, result_summary
+from pages.components.sharing import contents_words, giver_words, look, shares_for, take
 from pages.components.shown_settings import leave_settings
 from pages.components.state import Visit, read_visit
-from pages.components.text import count, label
+from pages.components.text import label
 from pages.server.teacher import TEACHER_PAGE, has_login
 from tlcore.errors import TransferLabError
 from tlcore.jobs.control import start_job
@@ -24,7 +25,7 @@ from tlcore.storage.deletion import delete_project
 from tlcore.storage.jobs import ACTIVE_STATES, list_jobs
 from tlcore.storage.projects import Project, create_project, read_projects, reset_config
 from tlcore.storage.requests import ImportRequest
-from tlcore.storage.runs import list_runs
+from tlcore.storage.sharing import Share
 
 TRY_SAMPLE = "surfaces"
 PICTURE_PATH = Path(__file__).resolve().parent / "components" / "welcome.png"
@@ -95,29 +96,6 @@ def confirm_delete(visit: Visit, project_id: str, name: str) -> None:
             st.rerun()
 
 
-def data_summary(visit: Visit, project: Project) -> str:
-    """Say in a few words what pictures a project has."""
-    try:
-        dataset = visit.dataset_of(project)
-    except TransferLabError as error:
-        return label(str(error))
-    if not dataset.items:
-        return "No pictures yet"
-    return f"{count(len(dataset.items), 'picture')} in {count(dataset.num_classes, 'class', 'classes')}"
-
-
-def result_summary(visit: Visit, project: Project, working: set[str]) -> str:
-    """Say in a few words what a project's last model reached, or what is going on."""
-    if project.id in working:
-        return "Working right now"
-    for run in list_runs(visit.engine, project.id):
-        if run.has_model:
-            words = validation_words(run)
-            right = "of the validation pictures right"
-            return f"Run {run.number}: {f'{words} {right}' if words.endswith('%') else f'trained, {words}'}"
-    return "Not trained yet"
-
-
 def project_card(visit: Visit, project: Project, working: set[str]) -> None:
     """Draw one project of the list."""
     st.markdown(f"**{label(project.name)}**")
@@ -140,6 +118,20 @@ def unreadable_card(visit: Visit, project: Unreadable) -> None:
             st.rerun()
         if st.button("Delete", key=f"delete-{project.id}", type="tertiary", icon=":material/delete:"):
             confirm_delete(visit, project.id, project.title)
+
+
+def handed_out_card(visit: Visit, share: Share) -> None:
+    """Draw what somebody has handed out to everybody, with what one may do with it."""
+    st.markdown(f"**{label(share.name)}**")
+    st.markdown(contents_words(visit, share))
+    st.caption(f"This is {giver_words(share)}.")
+    with st.container(horizontal=True):
+        if share.lets_copy and st.button("Take it", key=f"take-{share.code}", icon=":material/content_copy:"):
+            with errors_shown():
+                go_to("data", project=take(visit, share))
+        if share.lets_look and st.button("Look at it", key=f"look-{share.code}", icon=":material/visibility:"):
+            with errors_shown():
+                go_to("data", project=look(visit, share))
 
 
 leave_settings()
@@ -174,6 +166,14 @@ with st.container(horizontal=True, vertical_alignment="center"):
             project = create_project(visit.engine, visit.owner, "Surfaces")
             start_job(visit.engine, visit.home, "import", project.id, ImportRequest(sample=TRY_SAMPLE))
             go_to("data", project=project.id)
+
+handed_out = shares_for(visit)
+if handed_out:
+    st.subheader("From your teacher", anchor=False)
+    given = st.grid(min_column_width=290, border=True, key="handed-out")
+    for share in handed_out:
+        with given.cell(), one_part():
+            handed_out_card(visit, share)
 
 if not projects and not unreadable:
     st.subheader("How it goes", anchor=False)

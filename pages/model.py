@@ -209,5 +209,6 @@ with head:
 with picture:
     draw_picture(context, form, config.model)
 draw_backbone_overview(context)
-draw_offline_panel(context)
+if not context.is_guest:
+    draw_offline_panel(context)
 next_step("Next: Train", "train")

@@ -16,6 +16,8 @@ from tlcore.model.architecture import without_contradictions
 from tlcore.settings.locks import LOCKED, change_config, lock_of
 from tlcore.settings.words import CHOICES
 
+GUEST_CANNOT = "This project belongs to somebody else: you may look, but change and start nothing."
+
 Section = Literal["run", "augmentation", "model", "head", "training"]
 SectionConfig = RunConfig | AugmentationConfig | ModelConfig | HeadConfig | TrainingConfig
 
@@ -63,6 +65,8 @@ def control_state(
         help: What the control says about itself while it can be moved.
         disabled: Whether it cannot be moved anyway.
     """
+    if context.is_guest:
+        return {"disabled": True, "help": GUEST_CANNOT}
     prefix = {"run": "", "head": "model.head."}.get(section, f"{section}.")
     if lock_of(f"{prefix}{field}", context.locked) is not None:
         return {"disabled": True, "help": LOCKED}

@@ -148,9 +148,8 @@ def read_visit() -> Visit:
     """
     home, owner = DataRoot.configured(), read_owner()
     engine = _engine(home)
-    visit = Visit(unlocked(engine) if is_teacher(owner) else engine, home, owner)
-    note_admitted_visit(visit.engine, owner)
-    return visit
+    note_admitted_visit(engine, owner)
+    return Visit(unlocked(engine) if is_teacher(owner) else engine, home, owner)
 
 
 def read_context(project_id: str) -> Context:

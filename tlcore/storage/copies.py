@@ -32,6 +32,7 @@ from tlcore.storage.database import (
 from tlcore.storage.deletion import remove_job_files
 from tlcore.storage.jobs import ENDED_STATES, JobKind
 from tlcore.storage.projects import MAX_NAME_LENGTH, Project, get_project
+from tlcore.storage.room import check_projects
 
 COPIED_KINDS: tuple[JobKind, ...] = ("run", "simple_heads", "cross_validation", "doctor", "prediction")
 """What has come of these belongs to a project. Of the others nothing is left, or it is of the machine."""
@@ -58,6 +59,7 @@ def copy_project(engine: sa.Engine, project_id: str, owner: str, home: DataRoot,
 
     Raises:
         NotFoundError: If the project is not there any more; nothing is copied then.
+        QuotaError: If the person has as many projects as one may have.
         StorageError: If the disk is full or cannot be written; nothing is copied then.
     """
     query = sa.select(jobs.c.id).where(jobs.c.project_id == project_id, jobs.c.kind.in_(COPIED_KINDS))
@@ -106,6 +108,7 @@ def _copy_rows(
     row = connection.execute(sa.select(projects).where(projects.c.id == project_id)).one_or_none()
     if row is None:
         raise NotFoundError(GONE)
+    check_projects(connection, owner)
     copy_id = secrets.token_urlsafe(16)
     names = set(connection.execute(sa.select(projects.c.name).where(projects.c.owner == owner)).scalars())
     values = {

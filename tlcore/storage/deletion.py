@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import zlib
 from collections.abc import Iterable
 from contextlib import suppress
 
 import sqlalchemy as sa
 
+from tlcore.damage import DAMAGE_ERRORS
 from tlcore.home import DataRoot
 from tlcore.storage.database import (
+    brought,
     dataset_versions,
     ensembles,
     exams,
@@ -27,11 +31,16 @@ from tlcore.storage.jobs import ACTIVE_STATES, ENDED_STATES, JobKind
 from tlcore.storage.reserve import with_reserve
 from tlcore.storage.staging import remove_staging_dir, staging_of
 
+_QUOTED_KEY = re.compile(r'"([0-9a-f]{64})"')
+
 CHECKPOINT_FILES = ("checkpoint.npz",)
 """What a run needs only to go on."""
 
 MODEL_FILES = ("model.keras", "suffix.tflite", *CHECKPOINT_FILES)
 """What a run needs to answer, and by far the most of what it takes; what is left tells how good it was."""
+
+_ASK_ABOUT_VERSIONS: tuple[JobKind, ...] = ("simple_heads", "doctor", "map", "search", "measure")
+"""Kinds of jobs whose requests name a version."""
 
 
 def delete_project(engine: sa.Engine, project_id: str, home: DataRoot) -> None:
@@ -64,7 +73,7 @@ def _delete_project(engine: sa.Engine, project_id: str, home: DataRoot) -> None:
         keys = image_keys(contents, home)
     except OSError:
         keys = set()  # which pictures it had cannot be told, so they stay
-    _remove_lists(engine, contents, home)
+    remove_lists(engine, contents, home)
     for job_id in job_ids:
         remove_job_files(job_id, home)
     for name in staged:
@@ -72,7 +81,7 @@ def _delete_project(engine: sa.Engine, project_id: str, home: DataRoot) -> None:
     remove_unused_pictures(engine, keys, home)
 
 
-def _remove_lists(engine: sa.Engine, contents: Iterable[str], home: DataRoot) -> None:
+def remove_lists(engine: sa.Engine, contents: Iterable[str], home: DataRoot) -> None:
     """Remove those lists of pictures that no version of any project has."""
     versions = sa.select(dataset_versions.c.content).distinct()
     # Locked: another project that is about to use the same content waits, and then writes its file anew.
@@ -121,7 +130,8 @@ def unneeded_versions(connection: sa.Connection, project_id: str, undo_steps: in
 def _asked_versions(connection: sa.Connection, project_id: str) -> set[object]:
     """Return the versions that jobs were asked about whose answers are still shown, or that have not ended."""
     query = sa.select(jobs.c.kind, jobs.c.key, jobs.c.state, jobs.c.request)
-    query = query.where(jobs.c.project_id == project_id, jobs.c.request.is_not(None)).order_by(jobs.c.created.desc())
+    query = query.where(jobs.c.project_id == project_id, jobs.c.kind.in_(_ASK_ABOUT_VERSIONS))
+    query = query.where(jobs.c.request.is_not(None)).order_by(jobs.c.created.desc())
     found: set[object] = set()
     seen = set()
     for row in connection.execute(query):
@@ -159,7 +169,7 @@ def remove_versions(engine: sa.Engine, project_id: str, home: DataRoot, *, undo_
             keys = image_keys(gone.values(), home)
         except OSError:
             keys = set()  # they are found with the leftovers
-        _remove_lists(engine, gone.values(), home)
+        remove_lists(engine, gone.values(), home)
         remove_unused_pictures(engine, keys, home)
 
 
@@ -202,7 +212,12 @@ def remove_job_files(job_id: str, home: DataRoot) -> None:
 
 
 def remove_unused_pictures(
-    engine: sa.Engine, keys: Iterable[str], home: DataRoot, *, import_id: str | None = None
+    engine: sa.Engine,
+    keys: Iterable[str],
+    home: DataRoot,
+    *,
+    import_id: str | None = None,
+    brought_before: float = float("inf"),
 ) -> None:
     """Remove those of some pictures that are in no version of any project and that no import has just brought.
 
@@ -211,6 +226,7 @@ def remove_unused_pictures(
         keys: Keys of pictures.
         home: The data root.
         import_id: An import that gives up what it has brought.
+        brought_before: Pictures that somebody has brought since this time stay, in seconds since 1970.
     """
     importing = sa.select(sa.func.min(jobs.c.created)).where(jobs.c.kind == "import", jobs.c.state.in_(ACTIVE_STATES))
     since = now()
@@ -218,10 +234,25 @@ def remove_unused_pictures(
         # In this order: an import that ends between the two has its pictures in a version.
         earliest = connection.execute(importing.where(jobs.c.id != (import_id or ""))).scalar()
         contents = connection.execute(sa.select(dataset_versions.c.content).distinct()).scalars().all()
+        documents = connection.execute(sa.select(brought.c.document)).scalars().all()
+    unused = set(keys)
     try:
-        used = image_keys(contents, home)
+        for content in contents:  # one at a time: a class has a million entries in all of them
+            unused -= image_keys([content], home)
+            if not unused:
+                return
     except OSError:
         return  # a version that cannot be read now may need any of them
+    for document in documents:  # what can still be read in another way
+        unused -= _brought_keys(document)
     images = ImageStore(home)
-    for key in set(keys) - used:
-        images.remove(key, brought_before=since if earliest is None else min(since, earliest))
+    for key in unused:
+        images.remove(key, brought_before=min(brought_before, since if earliest is None else min(since, earliest)))
+
+
+def _brought_keys(document: bytes) -> set[str]:
+    """Return the keys of the pictures that an import brought, by what is kept of it; nothing where that is damaged."""
+    try:
+        return set(_QUOTED_KEY.findall(zlib.decompress(document).decode()))
+    except (*DAMAGE_ERRORS, ValueError, TypeError):
+        return set()

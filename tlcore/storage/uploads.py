@@ -41,7 +41,6 @@ COMING_SECONDS = 120
 
 _INDEX = "index.json"
 _TAKEN = "taken.json"
-_OWNER = "owner.txt"
 _TAR_KINDS = ("a tar", "a gzip", "a bzip2", "an xz")
 _DOCUMENT_ENDINGS = (".docx", ".xlsx", ".pptx", ".odt", ".ods", ".odp", ".epub", ".jar", ".apk")
 """What is a ZIP file by its first bytes and no archive to a person."""
@@ -77,6 +76,14 @@ class Expected:
     num_bytes: int
     is_archive: bool = False
     refusal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Index:
+    """What is written beside the files of an upload: whose they are, and which."""
+
+    owner: str
+    files: tuple[Expected, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +142,7 @@ def begin_upload(
                 f"These files have {total / 1e9:,.1f} GB, and the disk of the computer that runs Transfer Lab has room "
                 f"for {max(free, 0) / 1e9:,.1f} GB. Free some space there, or bring fewer files."
             )
-        (folder / _OWNER).write_text(owner, "utf-8")
-        (folder / _INDEX).write_bytes(msgspec.json.encode(expected))
+        (folder / _INDEX).write_bytes(msgspec.json.encode(_Index(owner, expected)))
         # Of two that begin at the same moment each sees the other, so no more come in than may.
         check(coming_of(owner, home))
     except OSError as error:
@@ -154,16 +160,14 @@ def coming_of(owner: str, home: DataRoot) -> Coming:
     since = time.time() - COMING_SECONDS
     for folder in home.imports_dir.glob(f"{PREFIX}*"):
         with suppress(OSError, ValueError, msgspec.MsgspecError):  # it has just ended
-            if (folder / _OWNER).read_text("utf-8") != owner:
+            path = folder / _INDEX
+            comes_in = path.exists()
+            if comes_in and path.stat().st_mtime < since:
                 continue
-            index = folder / _INDEX
-            if index.exists():
-                if index.stat().st_mtime < since:
-                    continue
-                uploads += 1
-            else:
-                index = folder / _TAKEN
-            num_bytes += sum(file.num_bytes for file in _read_index(index) if file.refusal is None)
+            index = _read_index(path if comes_in else folder / _TAKEN)
+            if index.owner == owner:
+                uploads += comes_in
+                num_bytes += sum(file.num_bytes for file in index.files if file.refusal is None)
     return Coming(uploads, num_bytes)
 
 
@@ -203,7 +207,7 @@ def finish_upload(name: str, home: DataRoot, class_name: str | None = None) -> I
         raise _gone() from None
     staged: dict[bool, list[StagedFile]] = {True: [], False: []}
     refused = []
-    for number, file in enumerate(_read_index(folder / _TAKEN)):
+    for number, file in enumerate(_read_index(folder / _TAKEN).files):
         path = folder / _file_name(number)
         reason = file.refusal
         if reason is None and not (path.is_file() and path.stat().st_size == file.num_bytes):
@@ -348,13 +352,13 @@ def _file_name(number: int) -> str:
     return f"{number:06d}"
 
 
-def _read_index(path: Path) -> tuple[Expected, ...]:
-    return msgspec.json.decode(path.read_bytes(), type=tuple[Expected, ...])
+def _read_index(path: Path) -> _Index:
+    return msgspec.json.decode(path.read_bytes(), type=_Index)
 
 
 @lru_cache(maxsize=8)
 def _index_of(path: Path) -> tuple[Expected, ...]:
-    return _read_index(path)
+    return _read_index(path).files
 
 
 def _cached_index(path: Path) -> tuple[Expected, ...]:

@@ -148,6 +148,7 @@ def offer_download(spec: BackboneSpec, context: Context) -> None:
         f"Download {megabytes(status.download_bytes)}",
         key="download",
         icon=":material/download:",
+        disabled=context.is_guest,
         on_click=start_download,
         args=(context, [spec]),
     )
@@ -162,7 +163,7 @@ def _draw_recommendation(context: Context, recommendation: Recommendation, *, is
                 "Chosen" if is_chosen else "Choose",
                 key=f"take-{recommendation.wish.lower()}",
                 icon=":material/check:" if is_chosen else None,
-                disabled=is_chosen,
+                disabled=is_chosen or context.is_guest,
                 on_click=take_backbone,
                 args=(context, spec.name),
             )

@@ -52,7 +52,7 @@ def draw_start(context: Context) -> None:
     form = SettingsForm(context, "run")
     filters = small_cnn_filters(config.model.backbone)
     if filters is not None:
-        _draw_small_network(form, filters)
+        _draw_small_network(context, form, filters)
         return
     wants_file = st.session_state.get("begins_with") == BROUGHT
     weights = config.model.weights
@@ -91,6 +91,8 @@ def _draw_file(context: Context, form: SettingsForm, spec: BackboneSpec, model: 
         st.caption(f"Until you bring one, nothing changes: {present}.")
     with st.popover("Where do I find one?", type="tertiary", icon=":material/help:"):
         st.markdown(WHERE_TO_FIND)
+    if context.is_guest:
+        return
     turn = st.session_state.setdefault("weights_turn", 0)
     file = st.file_uploader(
         f"Weights of {spec.title} without its classifier (.weights.h5 or .h5)",
@@ -129,7 +131,7 @@ def _start_check(context: Context, spec: BackboneSpec, file: UploadedFile) -> No
         st.rerun()
 
 
-def _draw_small_network(form: SettingsForm, filters: tuple[int, ...]) -> None:
+def _draw_small_network(context: Context, form: SettingsForm, filters: tuple[int, ...]) -> None:
     st.markdown(
         f"A small network of your own, from scratch: it knows nothing before it sees your pictures. {RANDOM_DRAWS}"
     )
@@ -143,8 +145,13 @@ def _draw_small_network(form: SettingsForm, filters: tuple[int, ...]) -> None:
         list(range(1, MAX_BLOCKS + 1)),
         required=True,
         key="cnn_blocks",
-        help="Each block looks for patterns in what the block before found, then halves the picture. More blocks see "
-        "larger patterns.",
+        **control_state(
+            context,
+            "model",
+            "backbone",
+            help="Each block looks for patterns in what the block before found, then halves the picture. More blocks "
+            "see larger patterns.",
+        ),
         on_change=lambda: build(resized(filters, st.session_state["cnn_blocks"])),
     )
     for index, number in enumerate(filters):
@@ -154,7 +161,9 @@ def _draw_small_network(form: SettingsForm, filters: tuple[int, ...]) -> None:
             f"Filters of block {index + 1}",
             sorted({*FILTERS, number}),
             key=key,
-            help="How many patterns this block looks for." if not index else None,
+            **control_state(
+                context, "model", "backbone", help="How many patterns this block looks for." if not index else None
+            ),
             on_change=lambda index=index, key=key: build(
                 (*filters[:index], st.session_state[key], *filters[index + 1 :])
             ),

@@ -31,8 +31,11 @@ HELD_BACK_FOR: dict[Split, str] = {"test": "testing", "validation": "validation"
 def correction_of(context: Context, predictor: Predictor, model: Model) -> Below | None:
     """Return what draws, below an answer to a brought picture, the way to correct it.
 
-    `None` where the data set cannot be read, or where it reads pictures of more than 8 bits otherwise than the model.
+    `None` for guests, where the data set cannot be read, or where it reads pictures of more than 8 bits otherwise than
+    the model.
     """
+    if context.is_guest:
+        return None
     with suppress(TransferLabError):  # said above
         dataset = context.dataset
         if dataset.grey_range == predictor.grey_range:

@@ -96,7 +96,7 @@ def draw_exam(context: Context, model: Model, shown: Split | None) -> None:
             f"**The exam** is {count(total, 'test picture')} that this model has never seen. Open it when you have "
             f"made your choice. {_so_far(len(opened))}"
         )
-        if st.button("Open the exam", key="open-exam", icon=":material/quiz:"):
+        if st.button("Open the exam", key="open-exam", icon=":material/quiz:", disabled=context.is_guest):
             with errors_shown():
                 answers_of(context, model, "test")  # what cannot be shown is not counted
                 check_lock(context.engine, "exam")

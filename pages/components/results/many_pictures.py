@@ -9,6 +9,7 @@ from functools import partial
 import streamlit as st
 
 from pages.components.errors import errors_kept, show_error
+from pages.components.forms import GUEST_CANNOT
 from pages.components.job_view import watch_job
 from pages.components.results.trained_models import Model, list_models, short_name
 from pages.components.state import Context
@@ -30,7 +31,9 @@ def many_pictures(context: Context, model: Model) -> Prediction | None:
         The answers to show; `None` when none are chosen.
     """
     with st.expander("Ask about a ZIP file or a whole folder", icon=":material/folder_zip:"):
-        if "predictions" in context.locked:
+        if context.is_guest:
+            st.info(GUEST_CANNOT, icon=":material/visibility:")
+        elif "predictions" in context.locked:
             st.info(LOCKED, icon=":material/lock:")
         else:
             file_drop(
@@ -99,7 +102,7 @@ def _draw_failure(context: Context, found: Sequence[Prediction]) -> None:
     if job is None or job.state != "failed" or job.id in {one.job_id for one in found}:
         return
     show_error(job.message or "The pictures could not be answered. Bring them again.")
-    if st.button("I have read it", key=f"put-away-{job.id}"):
+    if not context.is_guest and st.button("I have read it", key=f"put-away-{job.id}"):
         with errors_kept():
             delete_prediction(context.engine, context.project.id, job.id, context.home)
         st.rerun()

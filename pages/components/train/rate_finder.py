@@ -38,7 +38,11 @@ def draw_rate_finder(context: Context, *, is_ready: bool) -> None:
         watch_job(context, search.id)
         return
     if st.button(
-        "Find a learning rate", key="find_rate", icon=":material/troubleshoot:", disabled=not is_ready, help=WHY
+        "Find a learning rate",
+        key="find_rate",
+        icon=":material/troubleshoot:",
+        disabled=not is_ready or context.is_guest,
+        help=WHY,
     ):
         request = SettingsRequest(context.version, context.project.config)
         with errors_shown():
