@@ -11,19 +11,22 @@ import streamlit as st
 
 from pages.components.errors import errors_shown, one_part, show_error
 from pages.components.frame import OTHER_PAGES, PAGES_DIR, go_to, step_link
-from pages.components.results.trained_models import validation_words
+from pages.components.project_words import data_summary, result_summary
+from pages.components.sharing import contents_words, giver_words, look, shares_for, take
 from pages.components.shown_settings import leave_settings
 from pages.components.state import Visit, read_visit
 from pages.components.text import count, label
+from pages.server.teacher import TEACHER_PAGE, has_login
 from tlcore.errors import TransferLabError
 from tlcore.jobs.control import start_job
+from tlcore.settings.locks import check_lock
 from tlcore.storage.configs import Unreadable
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.jobs import ACTIVE_STATES, list_jobs
 from tlcore.storage.projects import Project, create_project, read_projects, reset_config
 from tlcore.storage.requests import ImportRequest
 from tlcore.storage.retention import leaving_soon
-from tlcore.storage.runs import list_runs
+from tlcore.storage.sharing import Share
 
 TRY_SAMPLE = "surfaces"
 PICTURE_PATH = Path(__file__).resolve().parent / "components" / "welcome.png"
@@ -94,29 +97,6 @@ def confirm_delete(visit: Visit, project_id: str, name: str) -> None:
             st.rerun()
 
 
-def data_summary(visit: Visit, project: Project) -> str:
-    """Say in a few words what pictures a project has."""
-    try:
-        dataset = visit.dataset_of(project)
-    except TransferLabError as error:
-        return label(str(error))
-    if not dataset.items:
-        return "No pictures yet"
-    return f"{count(len(dataset.items), 'picture')} in {count(dataset.num_classes, 'class', 'classes')}"
-
-
-def result_summary(visit: Visit, project: Project, working: set[str]) -> str:
-    """Say in a few words what a project's last model reached, or what is going on."""
-    if project.id in working:
-        return "Working right now"
-    for run in list_runs(visit.engine, project.id):
-        if run.has_model:
-            words = validation_words(run)
-            right = "of the validation pictures right"
-            return f"Run {run.number}: {f'{words} {right}' if words.endswith('%') else f'trained, {words}'}"
-    return "Not trained yet"
-
-
 def leaving_words(when: float) -> str:
     """Say when a project goes that nobody has opened for long."""
     return f"Nobody has opened it for long, so it is **deleted on {day_words(when)}**. Open it, and it stays."
@@ -154,6 +134,20 @@ def unreadable_card(visit: Visit, project: Unreadable) -> None:
             confirm_delete(visit, project.id, project.title)
 
 
+def handed_out_card(visit: Visit, share: Share) -> None:
+    """Draw what somebody has handed out to everybody, with what one may do with it."""
+    st.markdown(f"**{label(share.name)}**")
+    st.markdown(contents_words(visit, share))
+    st.caption(f"This is {giver_words(share)}.")
+    with st.container(horizontal=True):
+        if share.lets_copy and st.button("Take it", key=f"take-{share.code}", icon=":material/content_copy:"):
+            with errors_shown():
+                go_to("data", project=take(visit, share))
+        if share.lets_look and st.button("Look at it", key=f"look-{share.code}", icon=":material/visibility:"):
+            with errors_shown():
+                go_to("data", project=look(visit, share))
+
+
 leave_settings()
 try:
     visit = read_visit()
@@ -183,9 +177,18 @@ with st.container(horizontal=True, vertical_alignment="center"):
     st.markdown("No time to choose? Six kinds of surfaces are a first try, down to the first answer.", width="content")
     if st.button("Try it now", key="try", icon=":material/play_arrow:"):
         with errors_shown():
+            check_lock(visit.engine, "ready_sets")  # before there is a project
             project = create_project(visit.engine, visit.owner, "Surfaces")
             start_job(visit.engine, visit.home, "import", project.id, ImportRequest(sample=TRY_SAMPLE))
             go_to("data", project=project.id)
+
+handed_out = shares_for(visit)
+if handed_out:
+    st.subheader("From your teacher", anchor=False)
+    given = st.grid(min_column_width=290, border=True, key="handed-out")
+    for share in handed_out:
+        with given.cell(), one_part():
+            handed_out_card(visit, share)
 
 if not projects and not unreadable:
     st.subheader("How it goes", anchor=False)
@@ -215,5 +218,5 @@ else:
 
 with st.container(horizontal=True, horizontal_alignment="right", key="other-pages"):
     for name, title, icon in OTHER_PAGES:
-        if icon:
+        if icon and (name != TEACHER_PAGE or has_login()):
             st.page_link(PAGES_DIR / f"{name}.py", label=title, icon=icon)

@@ -43,6 +43,7 @@ from tlcore.storage.requests import (
     WeightsDownloadRequest,
 )
 from tlcore.storage.runs import list_runs
+from tlcore.storage.sharing import create_share
 from tlcore.storage.simple_heads import frozen_backbone
 
 CLASSES = ("circle", "cross", "square")
@@ -147,6 +148,8 @@ class DamagedRoot:
         pictures = tuple(Picture(f"{number:064x}", path) for number, path in enumerate(paths))
         readings = read_tree([("", *path.split("/")) for path in paths])
         save_brought(self.engine, imported, Brought(pictures, readings))
+        for kind in ("look", "pictures"):
+            create_share(self.engine, self.project_id, kind)
         tables = metadata.tables
         with writing(self.engine) as connection:
             settings = {"project_id": self.project_id, "model_id": self.run_id, "temperature": 1.2, "threshold": 0.3}

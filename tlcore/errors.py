@@ -49,6 +49,10 @@ class GuestError(TransferLabError):
     """Somebody looks at a project that is not theirs, and tried to change it."""
 
 
+class LockedError(TransferLabError):
+    """The teacher has locked what was to be changed or started."""
+
+
 class ConflictError(TransferLabError):
     """Someone else, or another tab, changed the same thing first."""
 

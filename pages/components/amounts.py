@@ -85,7 +85,7 @@ def file_size(num_bytes: int) -> str:
         return f"{num_bytes / 1_000_000:.1f} MB"
     if num_bytes < 1_000_000_000:
         return f"{num_bytes / 1_000_000:.0f} MB"
-    return f"{num_bytes / 1_000_000_000:.1f} GB"
+    return f"{num_bytes / 1_000_000_000:,.1f} GB"
 
 
 def duration(seconds: float) -> str:

@@ -16,6 +16,7 @@ from tlcore.storage.database import dataset_versions, guests, is_time, now, proj
 from tlcore.storage.room import check_projects
 
 MAX_NAME_LENGTH = 80
+GONE = "This project was deleted. Go to Home to see your projects."
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,9 @@ def printable_line(text: str, max_length: int) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:max_length]
 
 
-def get_project(engine: sa.Engine, project_id: str, owner: str, *, as_guest: bool = False) -> Project:
+def get_project(
+    engine: sa.Engine, project_id: str, owner: str, *, as_guest: bool = False, of_anyone: bool = False
+) -> Project:
     """Return a project of that owner.
 
     Args:
@@ -97,6 +100,7 @@ def get_project(engine: sa.Engine, project_id: str, owner: str, *, as_guest: boo
         project_id: The project.
         owner: Who asks.
         as_guest: Whether a project of somebody else is returned too whose link this person has opened, to look at.
+        of_anyone: Whether any project is, as for the teacher, who looks at what a student needs help with.
 
     Raises:
         NotFoundError: If there is none, or it belongs to someone else; the text is the same for both.
@@ -105,7 +109,7 @@ def get_project(engine: sa.Engine, project_id: str, owner: str, *, as_guest: boo
     if as_guest:
         its_guest = sa.exists().where(guests.c.project_id == projects.c.id, guests.c.owner == owner)
         may_see = sa.or_(may_see, its_guest)
-    query = sa.select(projects).where(projects.c.id == project_id, may_see)
+    query = sa.select(projects).where(projects.c.id == project_id, sa.true() if of_anyone else may_see)
     gone = (
         "This project is not here. It was deleted, or it was made in another browser. Go to Home to see your projects."
     )
@@ -155,6 +159,17 @@ def reset_config(engine: sa.Engine, project_id: str) -> None:
             numbers = sa.select(sa.func.max(dataset_versions.c.number))
             values["version"] = connection.execute(numbers.where(dataset_versions.c.project_id == project_id)).scalar()
         connection.execute(sa.update(projects).where(of_project).values(**values))
+
+
+def read_project_config(engine: sa.Engine, project_id: str) -> RunConfig:
+    """Return the settings of a project, whosever it is.
+
+    Raises:
+        NotFoundError: If the project was deleted.
+        UnreadableError: If this version cannot read them.
+    """
+    query = sa.select(projects.c.config).where(projects.c.id == project_id)
+    return read_config(read_row(engine, query, GONE).config, is_final=False)
 
 
 def update_config(engine: sa.Engine, project_id: str, change: Callable[[RunConfig], RunConfig]) -> RunConfig:

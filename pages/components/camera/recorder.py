@@ -21,6 +21,7 @@ from pages.components.train.starting import find_run_obstacle, start_training
 from tlcore.dataset import Dataset, rename_class
 from tlcore.errors import TransferLabError
 from tlcore.intake.camera import Session, add_pictures, with_session
+from tlcore.settings.locks import check_lock
 from tlcore.storage.datasets import commit_version
 from tlcore.storage.runs import Run
 
@@ -128,6 +129,7 @@ def _store(context: Context, session: Session) -> str:
     """Make the pictures of a session a version of the data set; say what became of them."""
     if not session.images:
         return f"No picture was taken. {session.refused}"
+    check_lock(context.engine, "pictures")
     now = read_context(context.project.id)  # another page may have changed the data set since this one was drawn
     dataset = with_session(now.dataset, session, datetime.now(), now.images.thumbnail)
     added = len(dataset.items) - len(now.dataset.items)

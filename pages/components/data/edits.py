@@ -28,7 +28,9 @@ def save_edit(context: Context, dataset: Dataset, note: str) -> None:
 def undo_button(context: Context, *, key: str = "undo") -> None:
     """Draw the button that takes back the last change, and says which one that is; `key` tells two on a page apart."""
     project = context.project
-    if project.version is None or not can_undo(context.engine, project.id, project.version):
+    if project.version is None or context.is_guest:
+        return
+    if not can_undo(context.engine, project.id, project.version):
         return
     note = get_version(context.engine, project.id, project.version).note
     text = label(plain(note, 60)) or "last change"

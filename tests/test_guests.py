@@ -1,0 +1,78 @@
+"""Guests of a project: they see every page, nothing is written by them, and nothing is left when the link is ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+import sqlalchemy as sa
+import streamlit as st
+
+from pages.components.frame import STEPS
+from tests.damaged_root import DamagedRoot
+from tests.page_tests import OWNER, check, open_app, texts
+from tlcore.home import DataRoot
+from tlcore.storage.database import metadata, projects, read_rows, writing
+from tlcore.storage.sharing import create_share, open_share
+
+ANN = "a" * 24
+"""Whose project it is; the tests' pages are looked at by `OWNER`."""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A project of Ann with something of everything, at which `OWNER` looks."""
+
+    root: DamagedRoot
+    code: str
+    started: list[str]
+
+    def stored(self) -> tuple[dict[str, list[tuple[object, ...]]], dict[str, bytes]]:
+        """Everything in the database, and all files beside it."""
+        tables = {name: [tuple(row) for row in read_rows(self.root.engine, sa.select(table))] for name, table in TABLES}
+        paths = [path for path in self.root.home.path.rglob("*") if path.is_file() and "lab.sqlite" not in path.name]
+        return tables, {str(path): path.read_bytes() for path in paths}
+
+
+TABLES = [(name, table) for name, table in metadata.tables.items() if name not in ("people", "turns")]
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[DamagedRoot, str]]:
+    with pytest.MonkeyPatch.context() as patch:
+        home = DataRoot(tmp_path_factory.mktemp("guests") / "home")
+        patch.setenv("TRANSFER_LAB_HOME", str(home.path))
+        root = DamagedRoot.make(home)
+        with writing(root.engine) as connection:
+            connection.execute(sa.update(projects).where(projects.c.id == root.project_id).values(owner=ANN))
+        code = create_share(root.engine, root.project_id, "look").code
+        open_share(root.engine, code, OWNER)
+        st.cache_resource.clear()
+        yield root, code
+        root.shut_down()
+
+
+@pytest.fixture
+def watched(prepared: tuple[DamagedRoot, str], monkeypatch: pytest.MonkeyPatch) -> Watched:
+    root, code = prepared
+    started: list[str] = []
+    monkeypatch.setenv("TRANSFER_LAB_HOME", str(root.home.path))
+    monkeypatch.setattr("tlcore.jobs.control.start_module", lambda module, *_, **__: started.append(module))
+    return Watched(root, code, started)
+
+
+VISITS = [*((step.step, False) for step in STEPS), ("understand", True), ("train", True)]
+
+
+@pytest.mark.parametrize(("step", "with_run"), VISITS)
+def test_a_guest_sees_every_page_and_writes_nothing(watched: Watched, step: str, with_run: bool) -> None:
+    before = watched.stored()
+    query = {"project": watched.root.project_id, **({"run": watched.root.run_id} if with_run else {})}
+    app = open_app(step, **query)
+    app.run()  # as a page does that looks about by itself
+    check(app)
+    assert [error.value for error in app.error] == []
+    assert "You look at a project of somebody else" in texts(app)
+    assert watched.stored() == before
+    assert watched.started == []
