@@ -53,7 +53,13 @@ def test_a_damaged_document_closes_no_page(root: DamagedRoot, tables: list[str])
 
 @pytest.mark.parametrize(
     "tables",
-    [["projects"], ["dataset_versions"], ["runs", "ensembles"], ["jobs"], ["metrics", "exams", "model_settings", "shares"]],
+    [
+        ["projects"],
+        ["dataset_versions"],
+        ["runs", "ensembles"],
+        ["jobs"],
+        ["metrics", "exams", "model_settings", "shares"],
+    ],
     ids=" ".join,
 )
 def test_damaged_columns_close_no_page(root: DamagedRoot, tables: list[str]) -> None:

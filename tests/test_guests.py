@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 import sqlalchemy as sa
 import streamlit as st
-from streamlit.testing.v1 import AppTest
 
 from pages.components.frame import STEPS
 from tests.damaged_root import DamagedRoot
 from tests.page_tests import OWNER, check, open_app, texts
 from tlcore.home import DataRoot
 from tlcore.storage.database import metadata, projects, read_rows, writing
-from tlcore.storage.sharing import create_share, end_share, open_share
+from tlcore.storage.sharing import create_share, open_share
 
 ANN = "a" * 24
 """Whose project it is; the tests' pages are looked at by `OWNER`."""
