@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 import sqlalchemy as sa
 import streamlit as st
+from streamlit.testing.v1 import AppTest
 
 from pages.components.frame import STEPS
 from tests.damaged_root import DamagedRoot
@@ -76,3 +77,26 @@ def test_a_guest_sees_every_page_and_writes_nothing(watched: Watched, step: str,
     assert "You look at a project of somebody else" in texts(app)
     assert watched.stored() == before
     assert watched.started == []
+    assert offered(app) <= HARMLESS[step]
+
+
+HARMLESS: dict[str, set[str]] = {
+    "data": {"shown-split", "shown-class"},
+    "augment": {"another", "again"},
+    "model": set(),
+    "train": {"compare", "train_again"},
+    "understand": {"mistake-why", "confusion-alike", "confusion-cell", "confusion-unit", "threshold", "answers"}
+    | {"certainty-splits", "mistakes-pair"},
+    "predict": {"another", "camera", "why", "rival", "ask-set", "many-chosen", "pictures"},
+    "export": set(),
+}
+"""Keys, or how they begin, of what a guest can press and move besides the choice of the model and the way on."""
+
+
+def offered(app: AppTest) -> set[str]:
+    """What of a page a guest could press or move, by the beginning of the keys."""
+    kinds = ("button", "button_group", "checkbox", "file_uploader", "multiselect", "number_input", "radio", "selectbox")
+    kinds += ("select_slider", "slider", "text_input", "toggle")
+    found = {str(one.key) for kind in kinds for one in app.get(kind) if one.key and not one.disabled} - {"primary"}
+    known = sorted({key for keys in HARMLESS.values() for key in keys}, key=len, reverse=True)
+    return {next((one for one in known if key.startswith(one)), key) for key in found}
