@@ -71,8 +71,11 @@ def test_a_link_from_hand_to_hand(app: AppServer, root: DamagedRoot, browser: Br
     assert f"project={copy.id}" in guest.url
     assert [run.has_model for run in list_runs(root.engine, copy.id)].count(True) == 3
 
+    guest.goto(f"{app.address}/train?project={root.project_id}")
+    guest.get_by_text("You look at a project of").wait_for()
     page.get_by_role("button", name="End it").last.click()
     page.get_by_role("button", name="Make a link").wait_for()
+    guest.get_by_text("This project is not here").wait_for()  # by itself
     guest.goto(f"{app.address}/data?project={root.project_id}")
     guest.get_by_text("This project is not here").wait_for()
     guest.goto(address)
