@@ -10,6 +10,7 @@ import streamlit as st
 from streamlit import config
 
 from pages.components.amounts import file_size
+from pages.components.cache_words import CACHE_NAMES
 from pages.components.colors import is_dark
 from pages.components.errors import errors_shown, one_part, show_error
 from pages.components.frame import HOME_PAGE, primary_action
@@ -25,15 +26,6 @@ from tlcore.storage.usage import CacheKind, ProjectUsage, Usage, caches_of, usag
 
 PROJECTS_ON_PAGE = 8
 ASKING = "asking-to-free"
-
-CACHE_NAMES: dict[CacheKind, str] = {
-    "features": "Features of pictures that the frozen parts have computed",
-    "compiled": "Compiled frozen parts; without them models answer only after half a minute more",
-    "maps": "Maps of the pictures",
-    "speeds": "How fast this computer is; time estimates are rough without",
-    "ready_sets": "Small pictures of the ready sets",
-    "weights": "Weights that people brought; they are kept",
-}
 
 HELP: dict[PieceKind, str] = {
     "history": "What you changed before can then not be undone any more. The pictures as they are now stay.",

@@ -237,12 +237,13 @@ PAGES = {
     "storage": "/storage",
     "nothing-here": "/data?project=none",
     "you": "/you",
+    "teacher": "/teacher",
 }
 
 
 def test_every_page_is_looked_at() -> None:
     looked_at = {address.split("?")[0].removeprefix("/") for address in PAGES.values()}
-    assert {"", *(spec.step for spec in STEPS), *(name for name, _, _ in OTHER_PAGES)} == looked_at
+    assert {"", *(spec.step for spec in STEPS), *(name for name, *_ in OTHER_PAGES)} == looked_at
 
 
 @pytest.mark.slow

@@ -8,9 +8,9 @@ from pages.components.errors import errors_shown
 from pages.components.frame import OTHER_PAGES, PAGES_DIR
 from pages.components.state import Visit
 from pages.server.guesses import CLASS_CODE_GUESSES
+from pages.server.teacher import TEACHER_PAGE
 from tlcore.storage.admission import is_readable, say_class_code
 
-TEACHER_PAGE = "teacher"
 MAX_TYPED = 80
 
 

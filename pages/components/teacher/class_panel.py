@@ -21,13 +21,11 @@ from tlcore.storage.class_settings import (
     read_class_settings,
     reset_class_settings,
 )
+from tlcore.storage.people import CODE_LETTERS
 from tlcore.storage.projects import printable_line
 
 MAX_CODE_LENGTH = 40
 MIN_CODE_LENGTH = 4
-CODE_LETTERS = "ABCDEFGHJKMNPQRSTVWXYZ23456789"
-"""Without those that look alike on a blackboard: 0 and O, 1 and I and L, U and V."""
-
 MADE_UP_LENGTH = 6
 
 
