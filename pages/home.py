@@ -15,7 +15,7 @@ from pages.components.project_words import data_summary, result_summary
 from pages.components.sharing import contents_words, giver_words, look, shares_for, take
 from pages.components.shown_settings import leave_settings
 from pages.components.state import Visit, read_visit
-from pages.components.text import label
+from pages.components.text import count, label
 from pages.server.teacher import TEACHER_PAGE, has_login
 from tlcore.errors import TransferLabError
 from tlcore.jobs.control import start_job
