@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from pages.components.project_words import data_summary, result_summary
 from pages.components.sharing import contents_words, giver_words, look, shares_for, take
 from pages.components.shown_settings import leave_settings
 from pages.components.state import Visit, read_visit
-from pages.components.text import label
+from pages.components.text import count, label
 from pages.server.teacher import TEACHER_PAGE, has_login
 from tlcore.errors import TransferLabError
 from tlcore.jobs.control import start_job
@@ -25,6 +25,7 @@ from tlcore.storage.deletion import delete_project
 from tlcore.storage.jobs import ACTIVE_STATES, list_jobs
 from tlcore.storage.projects import Project, create_project, read_projects, reset_config
 from tlcore.storage.requests import ImportRequest
+from tlcore.storage.retention import leaving_soon
 from tlcore.storage.sharing import Share
 
 TRY_SAMPLE = "surfaces"
@@ -96,11 +97,24 @@ def confirm_delete(visit: Visit, project_id: str, name: str) -> None:
             st.rerun()
 
 
-def project_card(visit: Visit, project: Project, working: set[str]) -> None:
-    """Draw one project of the list."""
+def leaving_words(when: float) -> str:
+    """Say when a project goes that nobody has opened for long."""
+    return f"Nobody has opened it for long, so it is **deleted on {day_words(when)}**. Open it, and it stays."
+
+
+def day_words(when: float) -> str:
+    """Return a day such as `3 December`."""
+    day = datetime.fromtimestamp(when)
+    return f"{day.day} {day:%B}"
+
+
+def project_card(visit: Visit, project: Project, working: set[str], leaving: Mapping[str, float]) -> None:
+    """Draw one project of the list; `leaving` says when those go that nobody has opened for long."""
     st.markdown(f"**{label(project.name)}**")
     st.markdown(f"{data_summary(visit, project)}  \n{result_summary(visit, project, working)}")
     st.caption(f"Made on {datetime.fromtimestamp(project.created):%d %B %Y}")
+    if project.id in leaving:
+        st.markdown(f":material/auto_delete: {leaving_words(leaving[project.id])}")
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         step_link("data", "Open", ":material/folder_open:", project.id, help=f"Go to {label(project.name)}.")
         if st.button("Delete", key=f"delete-{project.id}", type="tertiary", icon=":material/delete:"):
@@ -124,7 +138,7 @@ def handed_out_card(visit: Visit, share: Share) -> None:
     """Draw what somebody has handed out to everybody, with what one may do with it."""
     st.markdown(f"**{label(share.name)}**")
     st.markdown(contents_words(visit, share))
-    st.caption(f"This is {giver_words(share)}.")
+    st.caption(f"This is {giver_words(share.giver)}.")
     with st.container(horizontal=True):
         if share.lets_copy and st.button("Take it", key=f"take-{share.code}", icon=":material/content_copy:"):
             with errors_shown():
@@ -139,6 +153,7 @@ try:
     visit = read_visit()
     projects, unreadable = read_projects(visit.engine, visit.owner)
     working = {job.project_id for job in list_jobs(visit.engine, states=ACTIVE_STATES) if job.kind != "measure"}
+    leaving = leaving_soon(visit.engine, projects)
 except TransferLabError as error:
     show_error(error)
     st.stop()
@@ -186,10 +201,17 @@ if not projects and not unreadable:
     )
 else:
     st.subheader("Your projects", anchor=False)
+    if leaving:
+        st.warning(
+            f"{count(len(leaving), 'project')} that nobody has opened for long will be deleted, the first one on "
+            f"{day_words(min(leaving.values()))}. What you open stays. To keep a model for good, take it with you on "
+            "Export.",
+            icon=":material/auto_delete:",
+        )
     grid = st.grid(min_column_width=290, border=True, key="projects")
     for project in projects:
         with grid.cell(), one_part():
-            project_card(visit, project, working)
+            project_card(visit, project, working, leaving)
     for one in unreadable:
         with grid.cell(), one_part():
             unreadable_card(visit, one)

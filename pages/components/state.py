@@ -21,6 +21,7 @@ from tlcore.storage.identities import read_identities
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import ACTIVE_STATES, JobKind, JobStatus, list_jobs
 from tlcore.storage.projects import Project, get_project
+from tlcore.storage.retention import touch_project
 from tlcore.storage.runs import Run, list_runs
 
 LOCAL_OWNER = "local"
@@ -164,6 +165,7 @@ def read_context(project_id: str) -> Context:
     """
     visit = read_visit()
     project = get_project(visit.engine, project_id, visit.owner, as_guest=True, of_anyone=is_teacher(visit.owner))
+    touch_project(visit.engine, project)  # a guest's visit counts too
     # A tab with an old page may have stored what does not fit the backbone of another one.
     project = replace(project, config=without_contradictions(project.config))
     engine = visit.engine if project.owner == visit.owner else read_only(visit.engine)

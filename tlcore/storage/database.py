@@ -82,6 +82,13 @@ class_settings = sa.Table(
 )
 """What the teacher has set for everybody: one row."""
 
+server_days = sa.Table(
+    "server_days",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+)
+"""On which days the server ran, counted from the first of 1970."""
+
 dataset_versions = sa.Table(
     "dataset_versions",
     metadata,

@@ -31,6 +31,7 @@ class Project:
         version: Number of the current data set version; `None` before the first pictures.
         config: Settings for the next run.
         visited: Names of the steps that were opened.
+        touched: When somebody opened it last, to the day, in seconds since 1970; `None` where that is not known.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Project:
     version: int | None
     config: RunConfig
     visited: tuple[str, ...]
+    touched: float | None = None
 
     def __post_init__(self) -> None:
         if not is_time(self.created):
@@ -49,6 +51,7 @@ class Project:
 def _project(row: sa.Row[tuple[object, ...]]) -> Project:
     fields = dict(row._mapping)
     fields["config"] = read_config(fields["config"], is_final=False)
+    fields["touched"] = fields["touched"] if is_time(fields["touched"]) else None
     fields["visited"] = tuple(filter(None, fields["visited"].split(",")))
     return read_fields(fields, Project)
 

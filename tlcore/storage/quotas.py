@@ -51,6 +51,12 @@ PERSON_UPLOADS: Final = Quota(
 
 QUOTAS: Final = (PERSON_GB, PERSON_PICTURES, PERSON_PROJECTS, PERSON_RUNS, PERSON_UPLOADS)
 
+RETENTION_DAYS: Final = Limit(
+    "TRANSFER_LAB_RETENTION_DAYS",
+    UNLIMITED,
+    "after so many days on which the server ran and nobody opened it a project is deleted",
+)
+
 
 def quotas_for(*, is_shared: bool) -> dict[str, str]:
     """Return the quotas that hold, as variables of the environment; those that are set already are left as they are.
@@ -61,5 +67,6 @@ def quotas_for(*, is_shared: bool) -> dict[str, str]:
     Raises:
         DatasetError: If a setting is no number above 0.
     """
+    RETENTION_DAYS.value  # noqa: B018 - refused here, in words, and not in the night when projects shall go
     given = {quota.setting: f"{quota.shared:g}" for quota in QUOTAS if quota.value == UNLIMITED}
     return {name: value for name, value in given.items() if is_shared and not os.environ.get(name)}

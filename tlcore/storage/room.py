@@ -91,16 +91,23 @@ class Room:
         engine: The database.
         project_id: The project into which they come; its owner counts.
         home: The data root.
+        owner: Who counts instead, as where a copy of the project becomes somebody else's.
     """
 
-    def __init__(self, engine: sa.Engine, project_id: str, home: DataRoot) -> None:
+    def __init__(self, engine: sa.Engine, project_id: str, home: DataRoot, *, owner: str | None = None) -> None:
         self._lock = threading.Lock()
         self._known: set[int] | None = None
         self._bytes = 0
         if PERSON_PICTURES.is_set or PERSON_GB.is_set:
-            owner = read_value(engine, sa.select(projects.c.owner).where(projects.c.id == project_id))
+            if owner is None:
+                owner = str(read_value(engine, sa.select(projects.c.owner).where(projects.c.id == project_id)))
             self._known = set(pictures_of(engine, owner, home).keys.tolist())
             self._bytes = usage_of(engine, owner, home).total if PERSON_GB.is_set else 0
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is a limit at all."""
+        return self._known is not None
 
     def take(self, key: str, num_bytes: int) -> None:
         """Count a picture; one that the person has already takes nothing.
