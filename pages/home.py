@@ -138,7 +138,7 @@ def handed_out_card(visit: Visit, share: Share) -> None:
     """Draw what somebody has handed out to everybody, with what one may do with it."""
     st.markdown(f"**{label(share.name)}**")
     st.markdown(contents_words(visit, share))
-    st.caption(f"This is {giver_words(share)}.")
+    st.caption(f"This is {giver_words(share.giver)}.")
     with st.container(horizontal=True):
         if share.lets_copy and st.button("Take it", key=f"take-{share.code}", icon=":material/content_copy:"):
             with errors_shown():

@@ -67,7 +67,7 @@ if share.owner == visit.owner:
     if primary_action("Open it", icon=":material/folder_open:"):
         go_to("data", project=share.project_id)
     st.stop()
-st.markdown(f"{words}  \nThis is {giver_words(share)}.")
+st.markdown(f"{words}  \nThis is {giver_words(share.giver)}.")
 with errors_shown():
     draw_pictures(visit, share)
 st.markdown(ALLOWS[share.kind])

@@ -59,4 +59,3 @@ else:
     draw_disk(visit)
 if primary_action("Leave", key="teacher-leave", icon=":material/logout:"):
     leave(visit)
-    st.rerun()

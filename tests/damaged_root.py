@@ -177,7 +177,8 @@ class DamagedRoot:
     @contextmanager
     def damaged_rows(self, table: str, columns: Collection[str], value: object) -> Iterator[None]:
         """Overwrite columns in all rows of the first project, past all checks, and put them back afterwards."""
-        of_project = {"projects": "id = :project"}.get(table, "project_id = :project")
+        of_all = dict.fromkeys(("people", "class_settings"), ":project IS NOT NULL")
+        of_project = {"projects": "id = :project", **of_all}.get(table, "project_id = :project")
         if "job_id" in metadata.tables[table].columns:
             of_project = "job_id IN (SELECT id FROM jobs WHERE project_id = :project)"
         names = ", ".join(columns)

@@ -298,6 +298,12 @@ def test_axe_finds_nothing_in_what_opens_over_a_page(
     page.get_by_label("Name of the project").wait_for()
     wait_until_still(page)
     assert violations(page) == []
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Share").click()
+    page.get_by_role("button", name="Make a link").or_(page.locator("code", has_text="/shared")).first.click()
+    page.locator("code", has_text="/shared").first.wait_for()
+    wait_until_still(page)
+    assert violations(page) == []
 
 
 @pytest.mark.slow

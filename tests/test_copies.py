@@ -16,7 +16,7 @@ from tests.finished_runs import Finished
 from tests.page_tests import ROOT_DIR
 from tlcore.config import RunConfig
 from tlcore.documents import read_document
-from tlcore.errors import NotFoundError
+from tlcore.errors import NotFoundError, QuotaError
 from tlcore.home import DataRoot
 from tlcore.results.evaluation import load_evaluation
 from tlcore.storage import copies
@@ -30,7 +30,7 @@ from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import claim_job, create_job, end_job, last_job, write_result
 from tlcore.storage.leftovers import remove_leftovers
 from tlcore.storage.model_settings import ModelSettings, change_model_settings, read_model_settings
-from tlcore.storage.projects import get_project, read_projects, update_config
+from tlcore.storage.projects import create_project, get_project, read_projects, update_config
 from tlcore.storage.requests import CrossValidationRequest
 from tlcore.storage.runs import RunPlan, create_runs, list_runs, read_metrics
 from tlcore.storage.simple_heads import list_simple_heads, simple_head_dir
@@ -222,3 +222,35 @@ def test_a_copy_that_is_killed_is_not_there(
             folder = folder.parent
     remove_leftovers(finished.engine, home)
     assert files_of(home) == before
+
+
+@pytest.mark.parametrize(
+    ("quota", "with_runs", "fits"),
+    [
+        ("PICTURES=79", False, False),
+        ("PICTURES=80", False, True),
+        ("GB=0.003", True, False),
+        ("GB=0.003", False, True),
+        ("PROJECTS=1", True, False),
+    ],
+)
+def test_a_copy_counts_as_what_the_person_has(
+    whole: tuple[Finished, list[str], str, str],
+    home: DataRoot,
+    monkeypatch: pytest.MonkeyPatch,
+    quota: str,
+    with_runs: bool,
+    fits: bool,
+) -> None:
+    finished = whole[0]
+    create_project(finished.engine, BEN, "Own")
+    before = files_of(home)
+    name, _, value = quota.partition("=")
+    monkeypatch.setenv(f"TRANSFER_LAB_PERSON_{name}", value)
+    if fits:
+        copy_project(finished.engine, finished.project_id, BEN, home, with_runs=with_runs)
+        return
+    with pytest.raises(QuotaError):
+        copy_project(finished.engine, finished.project_id, BEN, home, with_runs=with_runs)
+    assert files_of(home) == before
+    assert len(read_projects(finished.engine, BEN)[0]) == 1

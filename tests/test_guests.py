@@ -11,9 +11,10 @@ import streamlit as st
 
 from pages.components.frame import STEPS
 from tests.damaged_root import DamagedRoot
+from tests.finished_runs import picture
 from tests.page_tests import OWNER, check, open_app, texts
 from tlcore.home import DataRoot
-from tlcore.storage.database import metadata, projects, read_rows, writing
+from tlcore.storage.database import guests, metadata, projects, read_rows, writing
 from tlcore.storage.sharing import create_share, open_share
 
 ANN = "a" * 24
@@ -73,6 +74,55 @@ def test_a_guest_sees_every_page_and_writes_nothing(watched: Watched, step: str,
     app.run()  # as a page does that looks about by itself
     check(app)
     assert [error.value for error in app.error] == []
-    assert "You look at a project of somebody else" in texts(app)
+    assert "You look at a project of" in texts(app)
     assert watched.stored() == before
     assert watched.started == []
+    assert offered(app) <= HARMLESS[step]
+
+
+def test_a_guest_asks_a_model_about_a_picture_and_sees_why(watched: Watched) -> None:
+    before = watched.stored()
+    app = open_app("predict", project=watched.root.project_id, run=watched.root.run_id)
+    app.file_uploader[0].upload("mine.png", picture((20, 120, 80)))
+    check(app.run())
+    why = next(one for one in app.toggle if str(one.key).startswith("why-"))
+    check(why.set_value(True).run())
+    assert [error.value for error in app.error] == []
+    assert "How is this found?" in str([popover.proto.popover.label for popover in app.get("popover")])  # with the map
+    assert watched.stored() == before
+
+
+def test_without_a_link_there_is_nothing(watched: Watched) -> None:
+    with writing(watched.root.engine) as connection:
+        kept = connection.execute(sa.select(guests)).all()
+        connection.execute(sa.delete(guests))
+    try:
+        for spec in STEPS:
+            app = open_app(spec.step, project=watched.root.project_id, run=watched.root.run_id)
+            assert app.title[0].value == "Nothing here"
+            assert len(app.button) == 1
+    finally:
+        with writing(watched.root.engine) as connection:
+            connection.execute(sa.insert(guests), [dict(row._mapping) for row in kept])
+
+
+HARMLESS: dict[str, set[str]] = {
+    "data": {"shown-split", "shown-class"},
+    "augment": {"another", "again"},
+    "model": set(),
+    "train": {"compare", "train_again"},
+    "understand": {"mistake-why", "confusion-alike", "confusion-cell", "confusion-unit", "threshold", "answers"}
+    | {"certainty-splits", "mistakes-pair"},
+    "predict": {"another", "camera", "why", "rival", "ask-set", "many-chosen", "pictures"},
+    "export": set(),
+}
+"""Keys, or how they begin, of what a guest can press and move besides the choice of the model and the way on."""
+
+
+def offered(app: AppTest) -> set[str]:
+    """What of a page a guest could press or move, by the beginning of the keys."""
+    kinds = ("button", "button_group", "checkbox", "file_uploader", "multiselect", "number_input", "radio", "selectbox")
+    kinds += ("select_slider", "slider", "text_input", "toggle")
+    found = {str(one.key) for kind in kinds for one in app.get(kind) if one.key and not one.disabled} - {"primary"}
+    known = sorted({key for keys in HARMLESS.values() for key in keys}, key=len, reverse=True)
+    return {next((one for one in known if key.startswith(one)), key) for key in found}

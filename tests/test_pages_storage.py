@@ -60,7 +60,7 @@ def test_what_takes_room_is_said_and_drawn(make_finished: Callable[..., Finished
     finished.add_run()
     app = open_app("storage")
     assert "Colours" in app.get("plotly_chart")[0].proto.alt
-    assert "training runs 3.0 MB" in app.get("plotly_chart")[0].proto.alt
+    assert ", runs 3.0 MB" in app.get("plotly_chart")[0].proto.alt
     assert [metric.label for metric in app.metric] == ["Your projects take", "Free on the disk"]
     assert app.button(key="primary").disabled
     assert any("Model of run 1: 3.0 MB" in text for text in boxes(app))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
 import pytest
 import sqlalchemy as sa
 from streamlit.testing.v1 import AppTest
 
 from pages.components.state import _locked
+from pages.components.teacher import disk
+from pages.components.teacher.people import seen_words
+from pages.components.teacher.room import _watch
 from pages.server import teacher
 from pages.server.teacher import TEACHERS_VARIABLE, Teachers
 from tests.page_tests import OWNER, check, open_app, texts
@@ -16,10 +20,14 @@ from tlcore.home import DataRoot
 from tlcore.settings.locks import LOCKED, LOCKS
 from tlcore.setup import passwords
 from tlcore.setup.passwords import TEACHER_VARIABLE, hash_password
+from tlcore.storage.admission import is_admitted
 from tlcore.storage.class_settings import ClassSettings, change_class_settings, read_class_settings
 from tlcore.storage.database import class_settings, open_database, writing
-from tlcore.storage.jobs import claim_job, create_job, get_job
+from tlcore.storage.jobs import claim_job, create_job, get_job, request_stop
+from tlcore.storage.overview import list_all_projects
+from tlcore.storage.people import admit, owner_by_code, rename_person
 from tlcore.storage.projects import create_project, get_project
+from tlcore.storage.sharing import create_share, shares_for_all
 
 PASSWORD = "horse battery staple"
 STUDENT = "s" * 24
@@ -37,9 +45,10 @@ def password(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def fresh_locks() -> Iterator[None]:
-    """No lock that pages remember from the test before."""
-    _locked.clear()
+def fresh() -> Iterator[None]:
+    """Nothing that pages remember from the test before."""
+    for cache in (_locked, _watch, disk._caches):
+        cache.clear()
     yield
     _locked.clear()
 
@@ -255,3 +264,143 @@ def test_a_page_that_was_drawn_before_the_lock_changes_nothing(make_finished: ob
     assert not app.number_input(key="epochs").disabled
     check(app.number_input(key="epochs").set_value(before + 5).run())
     assert get_project(engine, project, OWNER).config.training.epochs == before + 5
+
+
+def choose(app: AppTest, owner: str) -> AppTest:
+    return check(app.selectbox(key="teacher-person").set_value(owner).run())
+
+
+def test_everybody_is_there_with_what_they_have(engine: sa.Engine, student: str) -> None:
+    rename_person(engine, STUDENT, "Ada *x*")
+    app = log_in("people")
+    _watch(engine, DataRoot.configured()).wait()
+    shown = " ".join(check(app.run()).table[0].value.to_string().split())
+    assert "Ada \\*x\\*" in shown
+    assert "just now" in shown
+    assert app.selectbox(key="teacher-person").options == ["Ada *x*", "Person 2"]
+
+
+def test_one_project_or_all_of_a_person_are_deleted_after_a_question(engine: sa.Engine, student: str) -> None:
+    second, third = (create_project(engine, STUDENT, name).id for name in ("Second", "Third"))
+    own = create_project(engine, OWNER, "Mine").id
+    app = choose(log_in("people"), STUDENT)
+    check(app.button(key=f"delete-{second}").click().run())
+    assert "Second" in texts(app)
+    check(app.button(key="teacher-no").click().run())
+    assert get_project(engine, second, STUDENT)
+    check(app.button(key=f"delete-{second}").click().run())
+    check(app.button(key="teacher-yes").click().run())
+    assert {one.id for one in list_all_projects(engine, STUDENT)} == {student, third}
+    check(app.button(key="delete-all").click().run())
+    assert "Cats \\& \\<b\\>dogs" in texts(app)
+    assert "Third" in texts(app)
+    check(app.button(key="teacher-yes").click().run())
+    assert [one.id for one in list_all_projects(engine)] == [own]
+
+
+def test_a_lost_cookie_is_replaced_by_a_code_that_is_shown_once(engine: sa.Engine, student: str) -> None:
+    app = choose(log_in("people"), STUDENT)
+    check(app.button(key="person-code").click().run())
+    code = app.code[0].value
+    assert owner_by_code(engine, code) == STUDENT
+    assert not check(app.run()).code
+
+
+def test_a_person_is_removed_from_the_class_and_let_in_again(engine: sa.Engine, student: str) -> None:
+    app = choose(log_in("people"), STUDENT)
+    assert app.button(key="person-admitted").disabled  # without a class code everybody comes in
+    change_class_settings(engine, lambda _: ClassSettings("blue 7"))
+    check(app.run())
+    assert is_admitted(engine, STUDENT)
+    check(app.button(key="person-admitted").click().run())
+    assert not is_admitted(engine, STUDENT)
+    check(app.button(key="person-admitted").click().run())
+    assert is_admitted(engine, STUDENT)
+
+
+def test_a_class_code_does_not_keep_the_teacher_out(engine: sa.Engine) -> None:
+    change_class_settings(engine, lambda _: ClassSettings("blue 7"))
+    assert not is_admitted(engine, OWNER)
+    log_in()
+    assert is_admitted(engine, OWNER)
+
+
+def test_a_project_is_handed_out_and_taken_back(engine: sa.Engine, student: str) -> None:
+    own = create_project(engine, OWNER, "Mine").id
+    app = log_in("hand_out")
+    assert app.selectbox(key="hand-out-project").options == ["Mine", "Cats & <b>dogs</b>, of A person without a name"]
+    assert app.button(key="hand-out").disabled
+    check(app.selectbox(key="hand-out-project").set_value(own).run())
+    check(app.button(key="hand-out").click().run())
+    check(app.segmented_control(key="hand-out-kind").set_value("project").run())
+    check(app.selectbox(key="hand-out-project").set_value(student).run())
+    check(app.button(key="hand-out").click().run())
+    first, second = shares_for_all(engine)
+    assert (first.project_id, first.kind, first.for_all) == (own, "pictures", True)
+    assert (second.project_id, second.kind) == (student, "project")
+    check(app.button(key=f"take-back-{first.code}").click().run())
+    assert [one.code for one in shares_for_all(engine)] == [second.code]
+
+
+def test_what_is_made_again_is_emptied_after_a_question(engine: sa.Engine, home: DataRoot, student: str) -> None:
+    for folder in (home.features_dir, home.compiled_dir, home.brought_weights_dir):
+        folder.mkdir(parents=True)
+        (folder / "file").write_bytes(bytes(10_000))
+    app = log_in("disk")
+    assert "Empty what is made again (20 kB)" in app.button(key="empty-caches").label
+    job = create_job(engine, "doctor", student)
+    check(app.button(key="empty-caches").click().run())
+    check(app.button(key="teacher-yes").click().run())
+    assert "works or waits" in app.error[0].value
+    request_stop(engine, job)
+    check(app.button(key="empty-caches").click().run())
+    check(app.button(key="teacher-yes").click().run())
+    assert not home.features_dir.exists()
+    assert (home.brought_weights_dir / "file").exists()
+    assert app.button(key="empty-caches").disabled
+
+
+def test_nobody_but_a_teacher_deletes_hands_out_admits_or_empties(
+    engine: sa.Engine, home: DataRoot, student: str
+) -> None:
+    """The page was drawn for a teacher; each press comes after the login has ended."""
+    change_class_settings(engine, lambda _: ClassSettings("blue 7"))
+    home.features_dir.mkdir(parents=True)
+    (home.features_dir / "file").write_bytes(bytes(10_000))
+    admit(engine, STUDENT)
+    share = create_share(engine, student, "pictures", for_all=True)
+    before = shares_for_all(engine)
+    for section, first, press in (
+        ("people", None, "person-code"),
+        ("people", None, "person-admitted"),
+        ("people", f"delete-{student}", "teacher-yes"),
+        ("people", "delete-all", "teacher-yes"),
+        ("hand_out", None, "hand-out"),
+        ("hand_out", None, f"take-back-{share.code}"),
+        ("disk", "empty-caches", "teacher-yes"),
+    ):
+        app = log_in(section)
+        if section == "people":
+            choose(app, STUDENT)
+        if section == "hand_out":
+            check(app.segmented_control(key="hand-out-kind").set_value("project").run())
+            check(app.selectbox(key="hand-out-project").set_value(student).run())
+        if first is not None:
+            check(app.button(key=first).click().run())
+        teacher.TEACHERS.log_out(OWNER)
+        check(app.button(key=press).click().run())
+        assert "not logged in as a teacher" in app.error[0].value, press
+        assert not app.code
+    assert get_project(engine, student, STUDENT)
+    assert is_admitted(engine, STUDENT)
+    assert shares_for_all(engine) == before
+    assert (home.features_dir / "file").exists()
+
+
+def test_times_of_visits_read_as_people_say_them() -> None:
+    now = datetime(2026, 11, 28, 14, 0).timestamp()
+    assert seen_words(now - 60, now) == "just now"
+    assert seen_words(now + 3600, now) == "just now"  # the clock was set back
+    assert seen_words(now - 4 * 3600, now) == "today, 10:00"
+    assert seen_words(now - 5 * 86400, now) == "23 Nov 2026"
+    assert seen_words(0, now) == "–"

@@ -165,6 +165,8 @@ def buttons(app: AppTest) -> set[str]:
 def test_a_link_says_what_it_gives(finished: Finished) -> None:
     with writing(finished.engine) as connection:
         connection.execute(sa.insert(people).values(owner=ANN, name="*Ann*", number=1, seen=0.0))
+    first = create_share(finished.engine, finished.project_id, "look")
+    assert first.giver == "*Ann*"
     allowed = {"look": {"Look at it"}, "pictures": {"Make a copy"}, "project": {"Look at it", "Make a copy"}}
     for kind, expected in allowed.items():
         app = open_link(create_share(finished.engine, finished.project_id, kind).code)  # type: ignore[arg-type]

@@ -21,6 +21,7 @@ from pages.components.unreadable import draw_unreadable, unreadable_models
 from tlcore.errors import ConflictError, NotFoundError, StorageError, TransferLabError
 from tlcore.progress import phase_words
 from tlcore.storage.jobs import ACTIVE_STATES, JobKind, JobStatus, list_jobs, read_request
+from tlcore.storage.people import read_person
 from tlcore.storage.projects import MAX_NAME_LENGTH, mark_visited, rename_project
 from tlcore.storage.requests import CrossValidationRequest
 from tlcore.storage.simple_heads import list_simple_heads
@@ -32,6 +33,9 @@ Need = Literal["nothing", "data", "model"]
 PAGES_DIR = Path(__file__).resolve().parents[1]
 HOME_PAGE = PAGES_DIR / "home.py"
 POLL_SECONDS = 2.0
+LINK_SECONDS = 4.0
+"""So long a page of a guest stays open, at most, after the link was ended."""
+
 SETTINGS_STEPS: tuple[Step, ...] = ("augment", "model", "train")
 """On whose pages settings are chosen, and a person is asked whose count."""
 
@@ -286,10 +290,13 @@ def _draw_name(context: Context) -> None:
 def _draw_guest(context: Context) -> None:
     """Say whose project this is, what a guest can do, and offer the copy where the link allows one."""
     share = share_of_guest(context)
+    owner = read_person(context.engine, context.project.owner)
+    whose = giver_words(owner.called if owner.number else "")
+    _watch_link(context)
     with st.container(border=True, horizontal=True, vertical_alignment="center", key="guest"):
         st.markdown(
-            f":material/visibility: You look at {'a project of somebody else' if share is None else giver_words(share)}"
-            ". Look around and try its models: nothing that you do here changes it."
+            f":material/visibility: You look at {whose}. Look around and try its models: nothing that you do here "
+            "changes it."
         )
         if (
             share is not None
@@ -298,6 +305,15 @@ def _draw_guest(context: Context) -> None:
         ):
             with errors_shown():
                 go_to("data", project=take(read_visit(), share))
+
+
+@st.fragment(run_every=LINK_SECONDS)
+def _watch_link(context: Context) -> None:
+    """Draw the page anew, which then says so, when the link by which a guest came has been ended."""
+    try:
+        read_context(context.project.id)
+    except TransferLabError:
+        st.rerun()
 
 
 def _draw_typed_name(context: Context) -> None:

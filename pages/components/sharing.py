@@ -123,9 +123,9 @@ def _end(context: Context, code: str) -> None:
         end_share(context.engine, code)
 
 
-def giver_words(share: Share) -> str:
-    """Say whose project a link gives, in Markdown."""
-    return f"a project of **{label(share.giver)}**" if share.giver else "a project of somebody else"
+def giver_words(giver: str) -> str:
+    """Say whose project it is, in Markdown; of somebody else where nobody knows what the owner is called."""
+    return f"a project of **{label(giver)}**" if giver else "a project of somebody else"
 
 
 def shares_for(visit: Visit) -> list[Share]:

@@ -79,6 +79,7 @@ class UserCookie:
 class OwnMedia:
     """Give what Streamlit keeps for pages, such as pictures, to the browsers for whom it was drawn.
 
+    For whoever has not said the class code yet, only the page that asks for it was drawn.
     Nobody may bring a file that no page of theirs has asked for: its body would be read into memory first, and stay.
     """
 
@@ -88,7 +89,7 @@ class OwnMedia:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer as if nothing were there."""
         _, is_media, file = scope["path"].rpartition("/media/") if scope["type"] == "http" else ("", "", "")
-        if is_media and "/static/" not in scope["path"] and not may_see(file, owner_of(Headers(scope=scope))):
+        if is_media and "/static/" not in scope["path"] and not may_see(file, _person(Headers(scope=scope))):
             await PlainTextResponse("This file is not here.", 404)(scope, receive, send)
         elif refused := _refused_file(scope):
             await refused(scope, receive, send)
@@ -107,14 +108,17 @@ def owner_of(headers: Headers) -> str | None:
 
     What is answered without a page goes to nobody else: every route asks this.
     """
-    home = DataRoot.configured()
-    owner = read_identities(home).owner_of(cookie_of(headers))
+    home, owner = DataRoot.configured(), _person(headers)
     if owner is None or not home.database_path.is_file():  # where no code can be set, and nothing is to be had
         return owner
     try:
         return owner if is_admitted(_engine(home), owner) else None
     except StorageError:
         return None
+
+
+def _person(headers: Headers) -> str | None:
+    return read_identities(DataRoot.configured()).owner_of(cookie_of(headers))
 
 
 @lru_cache(maxsize=4)
@@ -184,7 +188,7 @@ def take_route() -> Route:
     # Not `async`: Starlette then runs it in a thread, where the database may wait.
     def take(request: Request) -> Response:
         home = DataRoot.configured()
-        owner = read_identities(home).owner_of(cookie_of(request.headers))
+        owner = _person(request.headers)
         # A page of another site is refused though it cannot know a ticket; old browsers do not say who asks.
         is_ours = request.headers.get("sec-fetch-site", "same-origin") == "same-origin"
         ticket = _used(request.query_params.get("ticket", ""), owner) if is_ours else None

@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,13 @@ from tlcore.storage.database import (
     runs,
     writing,
 )
+from tlcore.storage.datasets import image_keys
 from tlcore.storage.deletion import remove_job_files
+from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import ENDED_STATES, JobKind
 from tlcore.storage.projects import MAX_NAME_LENGTH, Project, get_project
-from tlcore.storage.room import check_projects
+from tlcore.storage.room import Room, check_bytes, check_projects
+from tlcore.storage.usage import folder_bytes
 
 COPIED_KINDS: tuple[JobKind, ...] = ("run", "simple_heads", "cross_validation", "doctor", "prediction")
 """What has come of these belongs to a project. Of the others nothing is left, or it is of the machine."""
@@ -59,11 +63,12 @@ def copy_project(engine: sa.Engine, project_id: str, owner: str, home: DataRoot,
 
     Raises:
         NotFoundError: If the project is not there any more; nothing is copied then.
-        QuotaError: If the person has as many projects as one may have.
+        QuotaError: If the person has no room for it, or as many projects as one may have; nothing is copied then.
         StorageError: If the disk is full or cannot be written; nothing is copied then.
     """
     query = sa.select(jobs.c.id).where(jobs.c.project_id == project_id, jobs.c.kind.in_(COPIED_KINDS))
     ended = [row.id for row in read_rows(engine, query.where(jobs.c.state.in_(ENDED_STATES)))] if with_runs else []
+    _check_room(engine, project_id, owner, ended, home)
     new_ids = {job_id: secrets.token_urlsafe(12) for job_id in ended}
     try:
         for old, new in new_ids.items():
@@ -77,11 +82,33 @@ def copy_project(engine: sa.Engine, project_id: str, owner: str, home: DataRoot,
     return get_project(engine, copied, owner)
 
 
+def _check_room(engine: sa.Engine, project_id: str, owner: str, job_ids: Collection[str], home: DataRoot) -> None:
+    """Check that a person has room for the present pictures of a project and for what jobs have left.
+
+    Raises:
+        QuotaError: If not.
+    """
+    room = Room(engine, project_id, home, owner=owner)
+    if not room.is_limited:
+        return
+    versions = sa.and_(dataset_versions.c.project_id == projects.c.id, dataset_versions.c.number == projects.c.version)
+    content = sa.select(dataset_versions.c.content).join(projects, versions).where(projects.c.id == project_id)
+    images = ImageStore(home)
+    with suppress(OSError):  # a damaged list, which has no pictures
+        for key in image_keys([row.content for row in read_rows(engine, content)], home):
+            room.take(key, images.num_bytes(key))
+    check_bytes(engine, owner, sum(folder_bytes(folder) for one in job_ids for folder in _folders(one, home)), home)
+
+
+def _folders(job_id: str, home: DataRoot) -> tuple[Path, ...]:
+    return home.run_dir(job_id), home.simple_heads_dir / job_id, home.predictions_dir / job_id
+
+
 def _copy_files(old: str, new: str, home: DataRoot) -> None:
     """Give a job's files to another one: the same bytes where the file system can name a file twice."""
-    for parent in (home.runs_dir, home.simple_heads_dir, home.predictions_dir):
-        for folder, _, names in os.walk(parent / old):
-            target = parent / new / Path(folder).relative_to(parent / old)
+    for source, copied in zip(_folders(old, home), _folders(new, home), strict=True):
+        for folder, _, names in os.walk(source):
+            target = copied / Path(folder).relative_to(source)
             try:
                 target.mkdir(parents=True, exist_ok=True)
             except OSError as error:

@@ -227,8 +227,8 @@ def _change(connection: sa.Connection, owner: str, **values: object) -> None:
 def _join_guests(connection: sa.Connection, owner: str, to: str) -> None:
     own = sa.select(projects.c.id).where(projects.c.owner == to)
     connection.execute(sa.delete(guests).where(guests.c.owner.in_((owner, to)), guests.c.project_id.in_(own)))
-    seen = sa.select(guests.c.project_id).where(guests.c.owner == to)
-    connection.execute(sa.delete(guests).where(guests.c.owner == owner, guests.c.project_id.in_(seen)))
+    opened = sa.select(guests.c.code).where(guests.c.owner == to)
+    connection.execute(sa.delete(guests).where(guests.c.owner == owner, guests.c.code.in_(opened)))
     connection.execute(sa.update(guests).where(guests.c.owner == owner).values(owner=to))
 
 

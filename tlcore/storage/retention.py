@@ -22,7 +22,7 @@ from tlcore.storage.quotas import RETENTION_DAYS, UNLIMITED
 DAY_SECONDS = 24 * 3600.0
 
 WARNED_SECONDS = 7 * DAY_SECONDS
-"""So long before a project goes its card says so."""
+"""So long before a project goes its card says so; half of the time where less than two weeks are set."""
 
 
 def today() -> int:
@@ -62,7 +62,7 @@ def leaving_soon(engine: sa.Engine, found: Iterable[Project]) -> dict[str, float
     leaving = {}
     for project in found:
         when = _goes_at(_last_touch(project.touched, project.created), days)
-        if when is not None and when - now() <= WARNED_SECONDS:
+        if when is not None and when - now() <= min(WARNED_SECONDS, RETENTION_DAYS.value * DAY_SECONDS / 2):
             leaving[project.id] = max(when, now())
     return leaving
 

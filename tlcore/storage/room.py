@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from tlcore.errors import QuotaError
 from tlcore.home import DataRoot
 from tlcore.storage.database import jobs, projects, read_value
+from tlcore.storage.images import ImageStore, image_key
 from tlcore.storage.quotas import PERSON_GB, PERSON_PICTURES, PERSON_PROJECTS, PERSON_RUNS, PERSON_UPLOADS
 from tlcore.storage.usage import pictures_of, short_key, usage_of
 
@@ -91,16 +92,23 @@ class Room:
         engine: The database.
         project_id: The project into which they come; its owner counts.
         home: The data root.
+        owner: Who counts instead, as where a copy of the project becomes somebody else's.
     """
 
-    def __init__(self, engine: sa.Engine, project_id: str, home: DataRoot) -> None:
+    def __init__(self, engine: sa.Engine, project_id: str, home: DataRoot, *, owner: str | None = None) -> None:
         self._lock = threading.Lock()
         self._known: set[int] | None = None
         self._bytes = 0
         if PERSON_PICTURES.is_set or PERSON_GB.is_set:
-            owner = read_value(engine, sa.select(projects.c.owner).where(projects.c.id == project_id))
+            if owner is None:
+                owner = str(read_value(engine, sa.select(projects.c.owner).where(projects.c.id == project_id)))
             self._known = set(pictures_of(engine, owner, home).keys.tolist())
             self._bytes = usage_of(engine, owner, home).total if PERSON_GB.is_set else 0
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is a limit at all."""
+        return self._known is not None
 
     def take(self, key: str, num_bytes: int) -> None:
         """Count a picture; one that the person has already takes nothing.
@@ -129,6 +137,29 @@ class Room:
                 )
             self._known.add(short_key(key))
             self._bytes += num_bytes
+
+
+class BoundedStore(ImageStore):
+    """A store of pictures that takes only what a person has room for.
+
+    Args:
+        home: The data root.
+        room: How much that is.
+    """
+
+    def __init__(self, home: DataRoot, room: Room) -> None:
+        super().__init__(home)
+        self._room = room
+
+    def add(self, data: bytes, thumbnail: bytes) -> str:
+        """Store a clean picture with its thumbnail and return its key.
+
+        Raises:
+            QuotaError: If there is no room for it.
+            StorageError: If the disk is full or cannot be written.
+        """
+        self._room.take(image_key(data), len(data) + len(thumbnail))
+        return super().add(data, thumbnail)
 
 
 _MAKE_ROOM = "The page Storage, at the foot of Home, shows what takes room and frees it; or bring fewer pictures."

@@ -46,7 +46,7 @@ class Share:
         created: Seconds since 1970.
         name: What the project is called.
         owner: Whose project it is.
-        giver: What the owner calls himself or herself; empty without a name.
+        giver: What the owner is called, as typed; empty where nobody knows.
     """
 
     code: str
@@ -145,8 +145,8 @@ def end_share(engine: sa.Engine, code: str) -> None:
 def _select() -> sa.Select[tuple[object, ...]]:
     with_project = shares.join(projects, projects.c.id == shares.c.project_id)
     tables = with_project.outerjoin(people, people.c.owner == projects.c.owner)
-    giver = sa.func.coalesce(people.c.name, "").label("giver")
-    return sa.select(*shares.c, projects.c.name, projects.c.owner, giver).select_from(tables)
+    giver = people.c.name.label("giver")
+    return sa.select(*shares.c, projects.c.name, projects.c.owner, giver, people.c.number).select_from(tables)
 
 
 def _read(engine: sa.Engine, query: sa.Select[tuple[object, ...]]) -> list[Share]:
@@ -162,4 +162,7 @@ def _readable(rows: Sequence[sa.Row[tuple[object, ...]]]) -> list[Share]:
 
 
 def _share(row: sa.Row[tuple[object, ...]]) -> Share:
-    return read_fields(row._mapping, Share)
+    fields = dict(row._mapping)
+    number = fields.pop("number")
+    fields["giver"] = fields["giver"] or (f"Person {number}" if number else "")
+    return read_fields(fields, Share)

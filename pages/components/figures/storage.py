@@ -13,15 +13,19 @@ from tlcore.storage.usage import USAGE_KINDS, ProjectUsage, UsageKind
 
 ROW_PIXELS = 34
 FONT_SIZE = 15
+AXIS_PIXELS = 58
+KIND_PIXELS = 24
+"""Of each kind below the axis: on a narrow screen they stand below each other."""
+
 MOST_BARS = 15
 """Projects of the figure, the largest ones; the table has them all."""
 
 KIND_NAMES: dict[UsageKind, str] = {
     "pictures": "pictures",
     "history": "earlier versions",
-    "runs": "training runs",
+    "runs": "runs",
     "simple_heads": "simple heads",
-    "predictions": "answers to many pictures",
+    "predictions": "answers",
 }
 
 # Told apart without colours too: neighbours in a bar have different fills.
@@ -41,6 +45,7 @@ def storage_figure(projects: Sequence[ProjectUsage], *, dark: bool = False) -> g
     projects = projects[:MOST_BARS]
     font = {"size": FONT_SIZE, "color": INK["dark" if dark else "light"]}
     rows = list(range(len(projects)))
+    bars_height = ROW_PIXELS * max(2, len(projects))
     figure = go.Figure()
     for kind, color in zip(USAGE_KINDS, CLASS_COLORS, strict=False):
         sizes = [project.by_kind.get(kind, 0) for project in projects]
@@ -55,19 +60,28 @@ def storage_figure(projects: Sequence[ProjectUsage], *, dark: bool = False) -> g
                 name=KIND_NAMES[kind],
                 marker={"color": color, "line": {"width": 0}, "pattern": {**pattern, "fillmode": "overlay"}},
             )
+    legend_height = KIND_PIXELS * len(figure.data)
     figure.update_layout(
         barmode="stack",
         bargap=0.3,
-        height=130 + ROW_PIXELS * max(2, len(projects)),
-        margin={"l": 8, "r": 24, "t": 8, "b": 32},
+        height=8 + bars_height + AXIS_PIXELS + legend_height,
+        margin={"l": 8, "r": 24, "t": 8, "b": AXIS_PIXELS + legend_height},
         showlegend=True,
-        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "font": font},
+        legend={
+            "orientation": "h",
+            "x": 0,
+            "xanchor": "left",
+            "y": -AXIS_PIXELS / bars_height,
+            "yanchor": "top",
+            "traceorder": "normal",
+            "font": font,
+        },
         dragmode=False,
     )
     figure.update_xaxes(
         title={"text": "megabytes", "font": font}, tickfont=font, rangemode="tozero", fixedrange=True, nticks=6
     )
-    names = [f"{plot_label(project.name, 22)}  " for project in projects]
+    names = [f"{plot_label(project.name, 14)}  " for project in projects]
     figure.update_yaxes(
         tickfont=font, tickvals=rows, ticktext=names, autorange="reversed", fixedrange=True, automargin=True
     )

@@ -8,9 +8,9 @@ import streamlit as st
 
 from pages.components.amounts import file_size
 from pages.components.cache_words import CACHE_NAMES
-from pages.components.errors import errors_shown
 from pages.components.state import Visit
 from pages.components.teacher.people import everybody
+from pages.components.teacher.question import ask, draw_question
 from pages.components.teacher.room import room_watch
 from pages.components.text import label, plain
 from pages.server.teacher import check_teacher
@@ -20,6 +20,7 @@ from tlcore.storage.usage import CacheKind, caches_of
 
 MEASURED_SECONDS = 60.0
 MOST_PEOPLE = 10
+_EMPTY = "empty"
 
 
 def draw_disk(visit: Visit) -> None:
@@ -36,13 +37,15 @@ def draw_disk(visit: Visit) -> None:
         border="horizontal",
     )
     remade = sum(caches[kind] for kind in REMADE)
-    if st.button(
+    st.button(
         f"Empty what is made again ({file_size(remade)})",
         key="empty-caches",
         icon=":material/cleaning_services:",
         disabled=not remade,
-    ):
-        _confirm(visit, remade)
+        on_click=ask,
+        args=(_EMPTY,),
+    )
+    _ask_to_empty(visit, remade)
     _draw_largest(visit)
 
 
@@ -69,19 +72,19 @@ def _caches(home: DataRoot) -> dict[CacheKind, int]:
     return caches_of(home)
 
 
-@st.dialog("Empty what is made again?")
-def _confirm(visit: Visit, num_bytes: int) -> None:
-    """Ask once more, then remove the caches that the app makes again by itself."""
-    st.markdown(f"{file_size(num_bytes)} become free. Nobody loses anything; the next runs begin more slowly:")
-    st.markdown("\n".join(f"- {CACHE_NAMES[kind]}" for kind in REMADE))
-    with st.container(horizontal=True, horizontal_alignment="right"):
-        if st.button("Keep", key="empty-no"):
-            st.rerun()
-        wants = st.button("Empty", key="empty-yes", icon=":material/cleaning_services:")
-    if wants:
-        with errors_shown(), st.spinner("Emptying"):
-            check_teacher(visit.owner)
-            for kind in REMADE:
-                empty_cache(visit.engine, kind, visit.home)
-            _caches.clear()
-            st.rerun()
+def _ask_to_empty(visit: Visit, num_bytes: int) -> None:
+    def empty() -> None:
+        check_teacher(visit.owner)
+        _caches.clear()
+        for kind in REMADE:
+            empty_cache(visit.engine, kind, visit.home)
+
+    names = "\n".join(f"- {CACHE_NAMES[kind]}" for kind in REMADE)
+    draw_question(
+        _EMPTY,
+        f"{file_size(num_bytes)} become free. Nobody loses anything; the next runs begin more slowly:\n\n{names}",
+        keep="Keep",
+        go_on="Empty",
+        icon=":material/cleaning_services:",
+        act=empty,
+    )

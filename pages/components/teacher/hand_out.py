@@ -7,6 +7,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from pages.components.errors import errors_kept
+from pages.components.sharing import KIND_WORDS
 from pages.components.state import Visit
 from pages.components.text import label, plain
 from pages.server.teacher import check_teacher
@@ -14,12 +15,6 @@ from tlcore.storage.overview import list_all_projects
 from tlcore.storage.sharing import ShareKind, create_share, end_share, shares_for_all
 
 NAME_LENGTH = 40
-
-KINDS: dict[ShareKind, tuple[str, str]] = {
-    "pictures": ("The pictures", "Everybody can take a copy of the data set, and trains on it alone."),
-    "project": ("The whole project", "Everybody can look at it, and take a copy with its trained models."),
-    "look": ("To look at", "Everybody can look at it. Nobody gets a copy."),
-}
 
 
 def draw_hand_out(visit: Visit, called: Callable[[str], str]) -> None:
@@ -35,7 +30,7 @@ def draw_hand_out(visit: Visit, called: Callable[[str], str]) -> None:
         st.markdown("Nothing is handed out.")
     for share in handed_out:
         with st.container(horizontal=True, vertical_alignment="center", key=f"share-{share.code}"):
-            st.markdown(f"**{label(plain(share.name, NAME_LENGTH))}**: {KINDS[share.kind][0].lower()}", width=360)
+            st.markdown(f"**{label(plain(share.name, NAME_LENGTH))}**  \n{KIND_WORDS[share.kind][0]}", width=360)
             st.button(
                 "Take it back",
                 key=f"take-back-{share.code}",
@@ -68,13 +63,13 @@ def _draw_choice(visit: Visit, called: Callable[[str], str]) -> None:
     )
     kind: ShareKind = st.segmented_control(
         "What of it?",
-        list(KINDS),
-        format_func=lambda one: KINDS[one][0],
+        list(KIND_WORDS),
+        format_func=lambda one: KIND_WORDS[one][0],
         required=True,
         default="pictures",
         key="hand-out-kind",
     )
-    st.caption(KINDS[kind][1])
+    st.caption(KIND_WORDS[kind][1])
     st.button(
         "Hand it out to everyone",
         key="hand-out",

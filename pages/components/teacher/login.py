@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
+from typing import NoReturn
 
 import streamlit as st
 
@@ -11,7 +13,9 @@ from pages.components.frame import primary_action
 from pages.components.state import Visit
 from pages.server.teacher import TEACHERS, TEACHERS_VARIABLE, has_login, has_password, has_sign_in
 from tlcore.documents import to_json
+from tlcore.errors import StorageError
 from tlcore.setup.passwords import TEACHER_VARIABLE
+from tlcore.storage.people import admit
 
 _PASSWORD = "teacher-password"
 
@@ -22,7 +26,7 @@ HOW_TO = (
 )
 HOW_TO_SIGN_IN = (
     "Or let teachers sign in with their school's account (OpenID Connect): put its `[auth]` section into "
-    f"`.streamlit/secrets.toml`, and the teachers' mail addresses into `{TEACHERS_VARIABLE}`."
+    f"`~/.streamlit/secrets.toml`, and the teachers' mail addresses into `{TEACHERS_VARIABLE}`."
 )
 
 
@@ -42,28 +46,42 @@ def draw_login(visit: Visit) -> None:
 
 def come_back(visit: Visit) -> None:
     """Let a teacher in who comes back from the school's login."""
-    if has_sign_in() and st.user.is_logged_in:
-        TEACHERS.sign_in(visit.owner, _mark(), st.user.to_dict())
+    if has_sign_in() and st.user.is_logged_in and TEACHERS.sign_in(visit.owner, _mark(), st.user.to_dict()):
+        _come_in(visit)
 
 
-def leave(visit: Visit) -> None:
-    """End the login of this browser, that of the school's account too."""
+def leave(visit: Visit) -> NoReturn:
+    """End the login of this browser, that of the school's account too, and draw what anybody sees."""
     TEACHERS.log_out(visit.owner)
     if has_sign_in() and st.user.is_logged_in:
-        st.logout()
+        st.logout()  # the browser goes there and comes back to Home; a page drawn anew would be in its way
+        st.stop()
+    st.rerun()
 
 
 def _draw_password(visit: Visit) -> None:
     def log_in() -> None:
         with errors_kept():
             TEACHERS.log_in(visit.owner, st.session_state.get(_PASSWORD, ""))
+            _come_in(visit)
         st.session_state[_PASSWORD] = ""
 
     # Enter in the field logs in too; the button is for those who look for one.
     st.text_input(
-        "Teacher's password", type="password", key=_PASSWORD, autocomplete="current-password", on_change=log_in
+        "Teacher's password",
+        type="password",
+        key=_PASSWORD,
+        autocomplete="current-password",
+        on_change=log_in,
+        width=420,
     )
     primary_action("Log in", key="teacher-log-in", icon=":material/login:")
+
+
+def _come_in(visit: Visit) -> None:
+    """Let the teacher's browser into the class: it is not asked for a class code."""
+    with suppress(StorageError):  # on a full disk the login counts all the same
+        admit(visit.engine, visit.owner)
 
 
 def _draw_sign_in(visit: Visit) -> None:

@@ -9,10 +9,11 @@ from datetime import datetime
 import streamlit as st
 
 from pages.components.amounts import file_size
-from pages.components.errors import errors_kept, errors_shown
+from pages.components.errors import errors_kept
 from pages.components.frame import step_link
 from pages.components.gallery import page_of
 from pages.components.state import Visit
+from pages.components.teacher.question import ask, draw_question
 from pages.components.teacher.room import Room, room_watch
 from pages.components.text import count, label, plain
 from pages.server.teacher import check_teacher, is_teacher
@@ -29,6 +30,9 @@ JUST_NOW_SECONDS = 15 * 60.0
 PROJECTS_ON_A_PAGE = 8
 PEOPLE_ON_A_PAGE = 40
 NAME_LENGTH = 40
+NAMED = 10
+"""So many projects are named before they are deleted."""
+
 _CODE = "teacher-new-code"
 
 
@@ -48,8 +52,7 @@ def names_of(visit: Visit) -> Callable[[str], str]:
 
 
 def draw_people(visit: Visit) -> None:
-    """Draw everybody, and below what one can do for the person that is chosen."""
-    _draw_table(visit)
+    """Draw what one can do for a person, and everybody."""
     people = {person.owner: person for person in everybody(visit)}
     owner = st.selectbox(
         "A person",
@@ -58,9 +61,11 @@ def draw_people(visit: Visit) -> None:
         index=None,
         placeholder="Choose one to help, to look at projects or to delete",
         key="teacher-person",
+        width=420,
     )
     if owner is not None:
         _draw_person(visit, people[owner])
+    _draw_table(visit)
 
 
 @st.fragment(run_every=POLL_SECONDS)
@@ -116,19 +121,34 @@ def _draw_person(visit: Visit, person: Person) -> None:
     place = st.container()
     for project in page_of(projects, PROJECTS_ON_A_PAGE, f"teacher-projects-{person.owner}"):
         with place.container(horizontal=True, vertical_alignment="center", key=f"project-{project.id}"):
-            st.markdown(label(plain(project.name, NAME_LENGTH)), width=260)
+            st.markdown(label(plain(project.name, NAME_LENGTH)), width=180)
             step_link(
                 "data", "Look", ":material/visibility:", project.id, help="You can look at it and change nothing."
             )
-            if st.button("Delete", key=f"delete-{project.id}", type="tertiary", icon=":material/delete:"):
-                _confirm(visit, person, [project])
+            st.button(
+                "Delete",
+                key=f"delete-{project.id}",
+                type="tertiary",
+                icon=":material/delete:",
+                on_click=ask,
+                args=(f"delete {project.id}",),
+            )
+        with place:
+            _ask_to_delete(visit, person, [project], f"delete {project.id}")
     if not projects:
         place.markdown("No projects.")
     _draw_code(visit, person)
     with st.container(horizontal=True):
         _draw_admission(visit, person)
-        if projects and st.button("Delete all projects", key="delete-all", icon=":material/delete_sweep:"):
-            _confirm(visit, person, projects)
+        st.button(
+            "Delete all projects",
+            key="delete-all",
+            icon=":material/delete_sweep:",
+            disabled=not projects,
+            on_click=ask,
+            args=(f"delete all of {person.owner}",),
+        )
+    _ask_to_delete(visit, person, projects, f"delete all of {person.owner}")
 
 
 def _draw_code(visit: Visit, person: Person) -> None:
@@ -174,24 +194,24 @@ def _draw_admission(visit: Visit, person: Person) -> None:
     )
 
 
-@st.dialog("Delete for somebody else?")
-def _confirm(visit: Visit, person: Person, projects: Sequence[ProjectRow]) -> None:
-    """Ask once more and name what goes, then delete it."""
-    names = "\n".join(f"- {label(plain(project.name, NAME_LENGTH))}" for project in projects[:10])
-    more = len(projects) - 10
-    st.markdown(
-        f"Of **{label(plain(person.called, NAME_LENGTH))}** {'goes' if len(projects) == 1 else 'go'} away, with "
-        f"pictures, trained models and results:\n\n{names}" + (f"\n- and {more:,} more" if more > 0 else "")
+def _ask_to_delete(visit: Visit, person: Person, projects: Sequence[ProjectRow], question: str) -> None:
+    """Draw the question whether some projects of a person shall go, with their names."""
+    names = "\n".join(f"- {label(plain(project.name, NAME_LENGTH))}" for project in projects[:NAMED])
+    more = len(projects) - NAMED
+
+    def delete() -> None:
+        check_teacher(visit.owner)
+        for project in projects:
+            delete_project(visit.engine, project.id, visit.home)
+        room_watch(visit).forget()
+
+    draw_question(
+        question,
+        f"{'This goes' if len(projects) == 1 else 'These go'} away for good, of "
+        f"**{label(plain(person.called, NAME_LENGTH))}**, with pictures, trained models and results:\n\n{names}"
+        + (f"\n- and {more:,} more" if more > 0 else ""),
+        keep="Keep",
+        go_on=f"Delete {count(len(projects), 'project')}",
+        icon=":material/delete:",
+        act=delete,
     )
-    st.markdown("This cannot be undone.")
-    with st.container(horizontal=True, horizontal_alignment="right"):
-        if st.button("Keep", key="delete-no"):
-            st.rerun()
-        wants = st.button(f"Delete {count(len(projects), 'project')}", key="delete-yes", icon=":material/delete:")
-    if wants:
-        with errors_shown(), st.spinner("Deleting"):
-            check_teacher(visit.owner)
-            for project in projects:
-                delete_project(visit.engine, project.id, visit.home)
-            room_watch(visit).forget()
-            st.rerun()
