@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 import sqlalchemy as sa
 import streamlit as st
+from streamlit.testing.v1 import AppTest
 
 from pages.components.frame import STEPS
 from tests.damaged_root import DamagedRoot
