@@ -41,6 +41,7 @@ from tlcore.storage.database import open_database
 from tlcore.storage.datasets import commit_version, get_version
 from tlcore.storage.images import ImageStore
 from tlcore.storage.projects import create_project, get_project
+from tlcore.storage.quotas import PERSON_PICTURES
 
 WHEN = datetime(2026, 11, 27, 10, 20, 30)
 
@@ -378,3 +379,15 @@ def test_any_id_may_be_part_of_the_name_of_a_camera() -> None:
 
     app = check(AppTest.from_function(page).run())
     assert len(app.get("bidi_component")) == 1
+
+
+def test_what_somebody_has_no_room_for_is_refused_and_the_rest_is_stored(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PERSON_PICTURES.setting, "4")
+    recording = taken(Recording(), pictures_of("s", "Class 1", 0, 2), context, None)
+    recording = taken(recording, pictures_of("s", "Class 1", 2, 2), context, None)
+    recording = taken(recording, pictures_of("s", "Class 1", 4, 2, is_last=True), context, None)
+    assert len(read_context(context.project.id).dataset.items) == 4
+    assert "4 pictures recorded into Class 1" in recording.view.said
+    assert "more than 4 different pictures" in recording.view.said

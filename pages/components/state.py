@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
@@ -22,6 +23,7 @@ from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import ACTIVE_STATES, JobKind, JobStatus, list_jobs
 from tlcore.storage.projects import Project, get_project
 from tlcore.storage.retention import touch_project
+from tlcore.storage.room import BoundedStore, Room
 from tlcore.storage.runs import Run, list_runs
 
 LOCAL_OWNER = "local"
@@ -79,6 +81,17 @@ class Context(Visit):
     def images(self) -> ImageStore:
         """The pictures of this data root."""
         return ImageStore(self.home)
+
+    def images_to_add(self, taken: Iterable[str] = ()) -> ImageStore:
+        """Return the pictures, to add some: what the owner of the project has no room for is refused.
+
+        Args:
+            taken: Keys of pictures that were added a moment ago and are in no version yet.
+        """
+        room = Room(self.engine, self.project.id, self.home)
+        for key in taken:
+            room.take(key, self.images.num_bytes(key))
+        return BoundedStore(self.home, room)
 
     @property
     def version(self) -> int:

@@ -24,31 +24,25 @@ from tlcore.settings.words import count
 from tlcore.storage.brought import save_brought
 from tlcore.storage.datasets import commit_version, current_dataset
 from tlcore.storage.deletion import remove_unused_pictures
-from tlcore.storage.images import ImageStore, image_key
+from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import read_result
 from tlcore.storage.requests import ImportRequest, ImportSummary
-from tlcore.storage.room import Room
+from tlcore.storage.room import BoundedStore, Room
 from tlcore.storage.staging import remove_staging_dir
 
 TRIES = 100
 """Putting pictures into a changed data set takes milliseconds, so a person cannot keep this busy."""
 
 
-class _NotingStore(ImageStore):
-    """A store of pictures that knows what was added through it, and how much room its person has."""
+class _NotingStore(BoundedStore):
+    """A store of pictures that knows what was added through it."""
 
     def __init__(self, home: DataRoot, room: Room) -> None:
-        super().__init__(home)
+        super().__init__(home, room)
         self.added: set[str] = set()
-        self._room = room
 
     def add(self, data: bytes, thumbnail: bytes) -> str:
-        """Store a picture and note its key.
-
-        Raises:
-            QuotaError: If the person has no room for it.
-        """
-        self._room.take(image_key(data), len(data) + len(thumbnail))
+        """Store a picture and note its key."""
         key = super().add(data, thumbnail)
         self.added.add(key)
         return key

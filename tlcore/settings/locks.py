@@ -87,8 +87,8 @@ LOCKS: Final[Sequence[LockSpec]] = (
     ),
     LockSpec(
         "fine_points",
-        "Batch size, seed, balance and smoothing",
-        "The finer settings of learning stay as they are.",
+        "Batch size and the finer points",
+        "Batch size, seed, uneven classes and label smoothing stay as they are.",
         ("training.batch_size", "training.seed", "training.balance", "training.label_smoothing"),
     ),
     LockSpec("second_phase", "Second phase", "The fine-tuning after it stays as it is.", ("training.fine_tuning",)),

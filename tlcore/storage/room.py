@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from tlcore.errors import QuotaError
 from tlcore.home import DataRoot
 from tlcore.storage.database import jobs, projects, read_value
+from tlcore.storage.images import ImageStore, image_key
 from tlcore.storage.quotas import PERSON_GB, PERSON_PICTURES, PERSON_PROJECTS, PERSON_RUNS, PERSON_UPLOADS
 from tlcore.storage.usage import pictures_of, short_key, usage_of
 
@@ -136,6 +137,29 @@ class Room:
                 )
             self._known.add(short_key(key))
             self._bytes += num_bytes
+
+
+class BoundedStore(ImageStore):
+    """A store of pictures that takes only what a person has room for.
+
+    Args:
+        home: The data root.
+        room: How much that is.
+    """
+
+    def __init__(self, home: DataRoot, room: Room) -> None:
+        super().__init__(home)
+        self._room = room
+
+    def add(self, data: bytes, thumbnail: bytes) -> str:
+        """Store a clean picture with its thumbnail and return its key.
+
+        Raises:
+            QuotaError: If there is no room for it.
+            StorageError: If the disk is full or cannot be written.
+        """
+        self._room.take(image_key(data), len(data) + len(thumbnail))
+        return super().add(data, thumbnail)
 
 
 _MAKE_ROOM = "The page Storage, at the foot of Home, shows what takes room and frees it; or bring fewer pictures."

@@ -100,7 +100,7 @@ def _add(context: Context, dataset: Dataset, clean: CleanImage, name: str, class
     from tlcore.intake.correction import with_picture  # OpenCV: not with the page
 
     check_lock(context.engine, "pictures")
-    image = context.images.add(clean.data, clean.thumbnail)
+    image = context.images_to_add().add(clean.data, clean.thumbnail)
     edited = with_picture(dataset, image, plain(name), class_name, context.images.thumbnail)
     save_edit(context, edited, f"{'moved' if moves else 'added'} 1 picture to {class_name}")
 

@@ -68,7 +68,12 @@ def _draw_password(visit: Visit) -> None:
 
     # Enter in the field logs in too; the button is for those who look for one.
     st.text_input(
-        "Teacher's password", type="password", key=_PASSWORD, autocomplete="current-password", on_change=log_in
+        "Teacher's password",
+        type="password",
+        key=_PASSWORD,
+        autocomplete="current-password",
+        on_change=log_in,
+        width=420,
     )
     primary_action("Log in", key="teacher-log-in", icon=":material/login:")
 

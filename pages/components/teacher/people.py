@@ -52,8 +52,7 @@ def names_of(visit: Visit) -> Callable[[str], str]:
 
 
 def draw_people(visit: Visit) -> None:
-    """Draw everybody, and below what one can do for the person that is chosen."""
-    _draw_table(visit)
+    """Draw what one can do for a person, and everybody."""
     people = {person.owner: person for person in everybody(visit)}
     owner = st.selectbox(
         "A person",
@@ -62,9 +61,11 @@ def draw_people(visit: Visit) -> None:
         index=None,
         placeholder="Choose one to help, to look at projects or to delete",
         key="teacher-person",
+        width=420,
     )
     if owner is not None:
         _draw_person(visit, people[owner])
+    _draw_table(visit)
 
 
 @st.fragment(run_every=POLL_SECONDS)
@@ -120,7 +121,7 @@ def _draw_person(visit: Visit, person: Person) -> None:
     place = st.container()
     for project in page_of(projects, PROJECTS_ON_A_PAGE, f"teacher-projects-{person.owner}"):
         with place.container(horizontal=True, vertical_alignment="center", key=f"project-{project.id}"):
-            st.markdown(label(plain(project.name, NAME_LENGTH)), width=260)
+            st.markdown(label(plain(project.name, NAME_LENGTH)), width=180)
             step_link(
                 "data", "Look", ":material/visibility:", project.id, help="You can look at it and change nothing."
             )
@@ -206,8 +207,9 @@ def _ask_to_delete(visit: Visit, person: Person, projects: Sequence[ProjectRow],
 
     draw_question(
         question,
-        f"Of **{label(plain(person.called, NAME_LENGTH))}** {'goes' if len(projects) == 1 else 'go'} away for good, "
-        f"with pictures, trained models and results:\n\n{names}" + (f"\n- and {more:,} more" if more > 0 else ""),
+        f"{'This goes' if len(projects) == 1 else 'These go'} away for good, of "
+        f"**{label(plain(person.called, NAME_LENGTH))}**, with pictures, trained models and results:\n\n{names}"
+        + (f"\n- and {more:,} more" if more > 0 else ""),
         keep="Keep",
         go_on=f"Delete {count(len(projects), 'project')}",
         icon=":material/delete:",
