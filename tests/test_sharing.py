@@ -256,6 +256,21 @@ def test_what_is_handed_out_stands_on_everybodys_home_but_the_givers(
     assert "From your teacher" not in texts(open_app())
 
 
+def test_home_leads_back_to_what_one_looks_at(finished: Finished) -> None:
+    assert "Projects of others" not in texts(open_app())
+    share = create_share(finished.engine, finished.project_id, "look")
+    open_share(finished.engine, share.code, OWNER)
+    open_share(finished.engine, create_share(finished.engine, finished.project_id, "project").code, OWNER)
+    app = open_app()
+    assert "Projects of others" in texts(app)
+    app.button(key=f"put-away-{finished.project_id}").click().run()
+    assert "Projects of others" not in texts(check(app))
+    assert not sees(finished, OWNER)
+    open_share(finished.engine, share.code, OWNER)
+    end_share(finished.engine, share.code)
+    assert "Projects of others" not in texts(open_app())
+
+
 @pytest.mark.parametrize(
     ("called", "address", "base", "is_local"),
     [

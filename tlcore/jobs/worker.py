@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 import traceback
@@ -26,6 +27,9 @@ from tlcore.storage.jobs import JobState, LostJobError, end_job, get_job, has_jo
 # A full disk may have space again when the last words are written: the work that filled it has cleaned up.
 END_TRIES = 5
 END_RETRY_SECONDS = 1.0
+# Loading TensorFlow makes a million small objects that all stay: to look for garbage among them after every few hundred
+# takes half a second of the three.
+OBJECTS_BEFORE_GARBAGE = 10_000
 
 T = TypeVar("T")
 
@@ -140,4 +144,5 @@ def _end(engine: sa.Engine, job_id: str, attempt: int, state: JobState, message:
 
 
 if __name__ == "__main__":
+    gc.set_threshold(OBJECTS_BEFORE_GARBAGE)
     sys.exit(work(sys.argv[1], int(sys.argv[2])))
