@@ -25,6 +25,7 @@ PARTS = (
     "damage",
     "weights",
     "teacher",
+    "sharing",
     "backbones",
 )
 """Each is a module `tests.bench.understand_NAME` whose `measure()` yields lines."""
