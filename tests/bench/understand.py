@@ -24,6 +24,7 @@ PARTS = (
     "predict",
     "damage",
     "weights",
+    "storage",
 )
 """Each is a module `tests.bench.understand_NAME` whose `measure()` yields lines."""
 
