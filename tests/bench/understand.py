@@ -27,6 +27,7 @@ PARTS = (
     "teacher",
     "sharing",
     "backbones",
+    "storage",
 )
 """Each is a module `tests.bench.understand_NAME` whose `measure()` yields lines."""
 
