@@ -13,12 +13,15 @@ import psutil
 import pytest
 import sqlalchemy as sa
 
+from pages.components import job_words
+from pages.components.job_words import hindrance, trouble_words
 from tests.queued_run import create_run
 from tests.ready_projects import start_run
 from tlcore.config import RunConfig
 from tlcore.errors import StorageError
 from tlcore.home import DataRoot
-from tlcore.jobs import control, deaths, reporting, runner, slots
+from tlcore.jobs import beat, control, deaths, reporting, runner, slots
+from tlcore.jobs.beat import Beat, silent_runner
 from tlcore.jobs.control import ensure_runner, runner_lock, stop_job
 from tlcore.jobs.deaths import MemoryWatch, account, cause_of, death_notice
 from tlcore.jobs.processes import ROOT_DIR, identity_of, is_alive, kill, this_boot
@@ -794,6 +797,76 @@ def test_a_second_runner_ends_at_once(home: DataRoot) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+def test_a_paused_runner_is_noticed_and_no_second_one_is_started_beside_it(
+    engine: sa.Engine, home: DataRoot, new_run: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLEEPER", "finish")
+    first, second = new_run(), new_run()
+    assert silent_runner(home) is None
+    ensure_runner(home)
+    wait_until(lambda: get_job(engine, second).state == "finished")
+    assert get_job(engine, first).state == "finished"
+    assert silent_runner(home) is None
+    (paused,) = runner_processes()
+    paused.suspend()
+    wait_until(lambda: silent_runner(home) == paused.pid)
+    waiting = get_job(engine, new_run())
+    for _ in range(3):
+        ensure_runner(home)
+    assert [process.pid for process in runner_processes()] == [paused.pid]
+    assert hindrance(home) == "the program that begins it does not answer"
+    assert "Nothing new begins until it goes on" in trouble_words(waiting, home)
+    assert get_job(engine, waiting.id).state == "queued"
+    paused.resume()
+    wait_until(lambda: get_job(engine, waiting.id).state == "finished")
+    assert get_job(engine, waiting.id).attempt == 1
+    assert silent_runner(home) is None
+    assert trouble_words(waiting, home) == ""
+    paused.kill()
+    paused.wait(5)
+    assert silent_runner(home) is None  # there is none: the next one may come
+
+
+def test_a_runner_that_looks_after_nothing_is_noticed_by_its_beat(
+    home: DataRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.path.mkdir(parents=True, exist_ok=True)
+    since = time.monotonic()
+    Beat(home).note()
+    assert silent_runner(home) is None
+    monkeypatch.setattr(beat.time, "monotonic", lambda: since + 11.0)
+    assert silent_runner(home) == os.getpid()
+    Beat(home).note()
+    assert silent_runner(home) is None
+    assert home.runner_beat_path.stat().st_size == beat.LINE_BYTES
+    home.runner_beat_path.write_text("")
+    assert silent_runner(home) is None
+
+
+def test_on_a_full_disk_nothing_begins_and_nobody_is_called_silent(
+    engine: sa.Engine, home: DataRoot, new_run: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "SILENT_SECONDS", 0.3)
+    monkeypatch.setenv("SLEEPER", "still")
+    run_id = new_run()
+    working = Runner(engine, home)
+    job = running(working, engine, run_id)
+    import_id = create_job(engine, "import", job.project_id, ImportRequest())
+    with monkeypatch.context() as patched:
+        for module in (runner, job_words):
+            patched.setattr(module, "is_full", lambda _home: True)
+        until = time.monotonic() + 1.0
+        step_until(working, lambda: time.monotonic() > until)
+        waiting = get_job(engine, import_id)
+        assert (waiting.state, get_job(engine, run_id).silent) == ("queued", False)
+        assert hindrance(home) == "the disk is full"
+        assert "begins by itself as soon as there is room" in trouble_words(waiting, home)
+        assert "goes on by itself as soon as there is room" in trouble_words(job, home)
+    step_until(working, lambda: get_job(engine, import_id).state != "queued")
+    step_until(working, lambda: get_job(engine, run_id).silent)
+
+
 def test_the_runner_outlives_an_interrupt_of_the_server(
     engine: sa.Engine, home: DataRoot, new_run: Callable[[], str]
 ) -> None:
