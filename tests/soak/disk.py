@@ -49,6 +49,9 @@ AGAIN_BYTES = 64_000_000
 """So much is given back: a model of 14 MB is written twice, once for newer versions of Keras and once for all."""
 SIZE_BYTES = 1_000_000_000
 PATIENCE_SECONDS = 15.0
+SILENT_SECONDS = 12.0
+"""Longer than a worker may be silent."""
+SHORT_SECONDS = 5.0
 START_SECONDS = 90.0
 
 
@@ -122,13 +125,13 @@ def _train(engine: sa.Engine, home: DataRoot, project_id: str, version: int) -> 
     _leave(home, 0)
     said_seconds = _seconds_until(lambda: get_job(engine, run_id).phase == "waiting_for_room")
     said = get_job(engine, run_id)
-    time.sleep(PATIENCE_SECONDS)  # longer than a worker may be silent
+    time.sleep(SILENT_SECONDS)
     later = get_job(engine, run_id)
     _leave(home, AGAIN_BYTES)
     on_seconds = _seconds_until(lambda: get_job(engine, run_id).phase == "training")
     stop_job(engine, get_job(engine, run_id), home)
     job, run = _end_of(engine, run_id), get_run(engine, run_id)
-    how = "all room taken away when there is a checkpoint, given back 15 s after the run had said so"
+    how = "all room taken away when there is a checkpoint, given back 12 s after the run had said so"
     more = {"while it was full": (said.state, said.phase), "later": (later.state, later.phase)}
     yield figure("disk: a run says that the disk is full, in seconds", said_seconds, how, at_most=5, more=more)
     good = later.is_active and not later.silent and later.attempt == 1
@@ -144,7 +147,7 @@ def _stop(engine: sa.Engine, home: DataRoot, project_id: str, version: int) -> L
     _leave(home, 0)
     _seconds_until(lambda: get_job(engine, run_id).phase == "waiting_for_room")
     stop_job(engine, get_job(engine, run_id), home)
-    time.sleep(5)
+    time.sleep(SHORT_SECONDS)
     waiting = get_job(engine, run_id)
     _leave(home, AGAIN_BYTES)
     job, run = _end_of(engine, run_id), get_run(engine, run_id)
@@ -160,13 +163,13 @@ def _save(engine: sa.Engine, home: DataRoot, project_id: str, version: int) -> L
     while get_job(engine, run_id).is_active and get_job(engine, run_id).phase not in ("training", "testing", "saving"):
         time.sleep(0.02)
     _leave(home, 0)
-    time.sleep(PATIENCE_SECONDS)
+    time.sleep(SHORT_SECONDS)
     waiting = get_job(engine, run_id)
     _leave(home, AGAIN_BYTES)
     job, run = _end_of(engine, run_id), get_run(engine, run_id)
     good = run.has_model and job.state == "finished"
     more = {"while it was full": (waiting.state, waiting.phase), "state": job.state, "message": job.message}
-    how = "all room taken away at the last epochs, given back after 15 s"
+    how = "all room taken away at the last epochs, given back after 5 s"
     return figure("disk: a run that cannot save its model waits, and saves it then", good, how, at_least=1, more=more)
 
 

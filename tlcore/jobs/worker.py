@@ -6,6 +6,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -20,9 +21,18 @@ from tlcore.jobs.specs import JOBS, Task
 from tlcore.private_keras import leave_out_of_keras, lost_effects
 from tlcore.progress import StopRequested
 from tlcore.quiet import outlast_full_logs, silence_tensorflow
-from tlcore.storage.database import open_database, writing
+from tlcore.storage.database import open_database, write_few, writing
 from tlcore.storage.deletion import remove_job_files
-from tlcore.storage.jobs import JobState, LostJobError, end_job, get_job, has_job, read_request, write_result
+from tlcore.storage.jobs import (
+    JobState,
+    LostJobError,
+    end_job,
+    get_job,
+    has_job,
+    has_result,
+    read_request,
+    write_result,
+)
 from tlcore.storage.room import Room
 
 # Another program may hold the database while the last words are written; a full disk is waited for as long as it is.
@@ -88,9 +98,8 @@ class WorkerContext:
         self.room.repeat(write_rows, at_the_end=True)
 
     def answer(self, result: object) -> None:
-        """Store what the job answers."""
-        with writing(self.engine) as connection:
-            write_result(connection, self.job_id, self.attempt, result)
+        """Store what the job answers; a full disk does not keep it back, where it is small."""
+        write_few(self.engine, lambda connection: write_result(connection, self.job_id, self.attempt, result))
 
 
 def work(job_id: str, attempt: int, task: Task | None = None) -> int:
@@ -137,7 +146,16 @@ def _work(engine: sa.Engine, home: DataRoot, job_id: str, attempt: int, task: Ta
             f"Something unexpected happened ({type(error).__name__}). Start again; if it happens again, send the "
             f"file worker.log of this job ({job_id}) to whoever looks after Transfer Lab."
         )
+    if state != "finished":
+        _remove_useless(engine, home, job_id)
     return 0 if _end(engine, job_id, attempt, state, message) else UNWRITTEN_EXIT_CODE
+
+
+def _remove_useless(engine: sa.Engine, home: DataRoot, job_id: str) -> None:
+    """Remove the files of a job that came to nothing, where they are of no use then: a full disk would stay full."""
+    with suppress(TransferLabError):
+        if JOBS[get_job(engine, job_id).kind].keeps_files and not has_result(engine, job_id):
+            remove_job_files(job_id, home)
 
 
 def _end(engine: sa.Engine, job_id: str, attempt: int, state: JobState, message: str) -> bool:
