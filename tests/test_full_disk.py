@@ -33,7 +33,7 @@ from tlcore.config import RunConfig
 from tlcore.errors import FullDiskError, NotFoundError, StorageError
 from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot, write_atomically
 from tlcore.jobs.reporting import JobProgress
-from tlcore.storage import database
+from tlcore.storage import database, reserve
 from tlcore.storage.database import open_database, projects, writing
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.identities import read_identities
@@ -128,6 +128,22 @@ def test_a_deletion_brings_the_reserve_back_by_itself(home: DataRoot) -> None:
     lab = Lab.make(home, coloured_dataset(home))
     keep_reserve(home)
     delete_project(lab.engine, lab.project_id, home)
+    assert home.reserve_path.stat().st_size == RESERVE_BYTES
+
+
+def test_what_was_lent_of_the_reserve_comes_back_when_there_is_plenty(
+    home: DataRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.path.mkdir(parents=True, exist_ok=True)
+    home.reserve_path.write_bytes(bytes(LOAN_BYTES))
+    monkeypatch.setattr(reserve, "free_bytes", lambda _home: 2 * RESERVE_BYTES)
+    reserve.mend_reserve(home)
+    assert home.reserve_path.stat().st_size == LOAN_BYTES  # somebody may wait for this room
+    monkeypatch.setattr(reserve, "free_bytes", lambda _home: 5 * RESERVE_BYTES)
+    reserve.mend_reserve(home)
+    assert home.reserve_path.stat().st_size == RESERVE_BYTES
+    with reserve.with_loan(home):
+        assert home.reserve_path.stat().st_size == RESERVE_BYTES - LOAN_BYTES
     assert home.reserve_path.stat().st_size == RESERVE_BYTES
 
 

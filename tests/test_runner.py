@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -863,6 +864,9 @@ def test_on_a_full_disk_nothing_begins_and_nobody_is_called_silent(
         assert hindrance(home) == "the disk is full"
         assert "begins by itself as soon as there is room" in trouble_words(waiting, home)
         assert "goes on by itself as soon as there is room" in trouble_words(job, home)
+        stopped = replace(job, stop_requested=1.0)
+        assert "keeps its best epoch by itself as soon as there is room" in trouble_words(stopped, home)
+        assert "may fail. Delete projects" in trouble_words(replace(job, kind="prediction"), home)
     step_until(working, lambda: get_job(engine, import_id).state != "queued")
     step_until(working, lambda: get_job(engine, run_id).silent)
 

@@ -8,6 +8,8 @@ from tlcore.jobs.deaths import account, sentence_of
 from tlcore.jobs.specs import JOBS, MAX_ATTEMPTS
 from tlcore.storage.jobs import JobStatus
 
+MAKE_ROOM = "Delete projects that nobody needs any more, or tell your teacher."
+
 
 def trouble_words(job: JobStatus, home: DataRoot) -> str:
     """Say what is the matter with a job that waits or works, and what happens next; empty when all is well."""
@@ -16,12 +18,12 @@ def trouble_words(job: JobStatus, home: DataRoot) -> str:
 
 def place_trouble(job: JobStatus, home: DataRoot) -> str:
     """Say what keeps every job from beginning or going on; empty when nothing does."""
-    waits = job.state == "queued"
+    waits, spec = job.state == "queued", JOBS[job.kind]
     if job.phase == "waiting_for_room" or is_full(home):
-        return (
-            f"The disk is full. The {JOBS[job.kind].program} program {'begins' if waits else 'goes on'} by itself as "
-            "soon as there is room: delete projects that nobody needs any more, or tell your teacher."
-        )
+        if not waits and not spec.rescues:
+            return f"The disk is full, so the {spec.program} program may fail. {MAKE_ROOM}"
+        does = "begins" if waits else "goes on" if job.stop_requested is None else "keeps its best epoch"
+        return f"The disk is full. The {spec.program} program {does} by itself as soon as there is room. {MAKE_ROOM}"
     if silent_runner(home) is None:
         return ""
     return (

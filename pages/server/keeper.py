@@ -1,4 +1,4 @@
-"""What the web server does by itself while it runs: somebody works on what waits, and leftovers go."""
+"""What the web server does by itself: somebody works on what waits, leftovers go, the reserve comes back."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tlcore.jobs.control import ensure_runner
 from tlcore.storage.database import open_database
 from tlcore.storage.jobs import ACTIVE_STATES, list_jobs
 from tlcore.storage.leftovers import remove_leftovers
+from tlcore.storage.reserve import mend_reserve
 
 LOOK_SECONDS = 5.0
 """How long a job waits, at most, when its runner was killed and nobody has a page open."""
@@ -52,6 +53,7 @@ async def keep(home: DataRoot) -> None:
                 cleaned = time.monotonic()
                 await asyncio.to_thread(_clean, home)
             await asyncio.to_thread(see_to_waiting_jobs, home)
+            await asyncio.to_thread(mend_reserve, home)
         before, silent = silent, silent_runner(home)
         if silent is not None and silent != before:
             print(SILENT_RUNNER.format(pid=silent), file=sys.stderr, flush=True)

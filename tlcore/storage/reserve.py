@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tlcore.home import DataRoot
+from tlcore.home import DataRoot, free_bytes
 
 RESERVE_BYTES = 8 << 20
 """More than the journal of a large deletion: what SQLite writes before it makes room."""
+
+PLENTY_BYTES = 4 * RESERVE_BYTES
 
 STEP_BYTES = 1 << 20
 """By so much the reserve is smaller where there is no room for all of it."""
@@ -25,6 +27,12 @@ LOAN_STEP_BYTES = 16 << 10
 def keep_reserve(home: DataRoot) -> None:
     """Make the reserve where it is missing or too small; a disk that is almost full gives less of it, or none."""
     _grow(home.reserve_path, RESERVE_BYTES, STEP_BYTES)
+
+
+def mend_reserve(home: DataRoot) -> None:
+    """Make what is missing of the reserve, where there is so much room that nobody waits for it."""
+    if free_bytes(home) > PLENTY_BYTES:
+        keep_reserve(home)
 
 
 def give_up_reserve(home: DataRoot) -> bool:

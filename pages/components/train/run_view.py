@@ -85,6 +85,8 @@ def progress_of(context: Context, run: Run, epoch: float) -> tuple[float, str]:
         return 0.0, "**Starting**"
     words = label(phase_words(job.phase, job.subject))
     epochs = epochs_asked_for(run.config)
+    if job.phase == "waiting_for_room":
+        return min(1.0, epoch / epochs_asked_for(run.config)), f"**{words}**"
     trains = job.phase in TRAINING_PHASES
     if not trains and 0 < epoch < epochs and job.total:
         # Augmented views are computed between two epochs; the bar keeps showing the whole training.
