@@ -1,5 +1,7 @@
 """Jobs as real processes: started, watched, stopped, adopted; also when the runner or a worker is killed."""
 
+import asyncio
+import itertools
 import os
 import subprocess
 import sys
@@ -9,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -16,6 +19,7 @@ import sqlalchemy as sa
 
 from pages.components import job_words
 from pages.components.job_words import hindrance, trouble_words
+from pages.server import keeper
 from tests.queued_run import create_run
 from tests.ready_projects import start_run
 from tlcore.config import RunConfig
@@ -836,13 +840,32 @@ def test_a_runner_that_looks_after_nothing_is_noticed_by_its_beat(
     since = time.monotonic()
     Beat(home).note()
     assert silent_runner(home) is None
-    monkeypatch.setattr(beat.time, "monotonic", lambda: since + 11.0)
+    monkeypatch.setattr(time, "monotonic", lambda: since + 11.0)
     assert silent_runner(home) == os.getpid()
     Beat(home).note()
     assert silent_runner(home) is None
     assert home.runner_beat_path.stat().st_size == beat.LINE_BYTES
     home.runner_beat_path.write_text("")
     assert silent_runner(home) is None
+
+
+def test_the_server_says_once_which_runner_does_not_answer(
+    home: DataRoot, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = iter([None, 4321, 4321, None, 4321])
+    looks = itertools.count(1)
+
+    async def until_the_last(_seconds: float) -> None:
+        if next(looks) == 5:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(keeper, "silent_runner", lambda _home: next(answers))
+    monkeypatch.setattr(keeper, "asyncio", SimpleNamespace(to_thread=asyncio.to_thread, sleep=until_the_last))
+    with suppress(asyncio.CancelledError):
+        asyncio.run(keeper.keep(home))
+    said = capsys.readouterr().err
+    assert said.count("does not answer (process 4321)") == 2
+    assert "kill -CONT 4321" in said
 
 
 def test_on_a_full_disk_nothing_begins_and_nobody_is_called_silent(

@@ -204,6 +204,8 @@ def free_bytes(home: DataRoot) -> int:
     with suppress(OSError):
         if hasattr(os, "statvfs"):
             stats = os.statvfs(home.path)
+            if not stats.f_blocks:  # some file systems on other computers do not say
+                return sys.maxsize
             # Some file systems keep a part of the disk for the administrator alone.
             return stats.f_frsize * (stats.f_bavail if os.geteuid() else stats.f_bfree)
         return shutil.disk_usage(home.path).free

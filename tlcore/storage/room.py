@@ -16,7 +16,9 @@ MORE_BYTES = 1 << 20
 """When there is so much more room than just after a failure, it is tried again at once."""
 
 TRY_SECONDS = 10.0
-"""After so long it is tried again in any case: not every limit of a disk shows as free space."""
+LONGEST_TRY_SECONDS = 300.0
+"""After so long it is tried again where the disk has some room: not every limit shows as free space. Each time it is
+twice as long, as what is written may have taken minutes to calculate."""
 
 STOPPED_SECONDS = 240.0
 """How long what was stopped waits to keep what it has; less than the time after which it is ended by force."""
@@ -64,15 +66,15 @@ class Room:
             StorageError: If there was no room for too long after such a wish, or at once where the work is not patient.
         """
         stopped: float | None = None
+        pause = TRY_SECONDS
         while True:
             try:
                 return write()
             except StorageError as error:
-                too_late = stopped is not None and time.monotonic() - stopped > STOPPED_SECONDS
-                if not self._is_patient or too_late or not is_for_want_of_room(error):
+                if not self._is_patient or self._is_too_late(stopped) or not is_for_want_of_room(error):
                     raise
             room, tried = free_bytes(self._home), time.monotonic()
-            while free_bytes(self._home) < room + MORE_BYTES and time.monotonic() - tried < TRY_SECONDS:
+            while is_full(self._home) or not self._may_try(room, tried + pause):
                 try:
                     self._progress.phase("waiting_for_room")
                     self._progress.check()
@@ -80,4 +82,15 @@ class Room:
                     if not at_the_end:
                         raise
                     stopped = time.monotonic() if stopped is None else stopped
+                    if self._is_too_late(stopped):
+                        break
                 time.sleep(LOOK_SECONDS)
+            pause = min(2 * pause, LONGEST_TRY_SECONDS)
+
+    def _may_try(self, room: int, time_to_try: float) -> bool:
+        """Whether there is more room than there was, or it is time to try whatever the disk says."""
+        return free_bytes(self._home) >= room + MORE_BYTES or time.monotonic() >= time_to_try
+
+    @staticmethod
+    def _is_too_late(stopped: float | None) -> bool:
+        return stopped is not None and time.monotonic() - stopped > STOPPED_SECONDS
