@@ -27,7 +27,7 @@ from tests.old_data_root import unpack_old_data_root
 from tests.page_tests import OWNER, open_app, texts
 from tests.queued_run import create_run
 from tests.server import AppServer
-from tests.walking import walk
+from tests.walking import BESIDE, walk
 from tlcore import prepare
 from tlcore.config import RunConfig
 from tlcore.errors import FullDiskError, NotFoundError, StorageError
@@ -268,7 +268,7 @@ def test_all_pages_open_in_a_browser_on_a_really_full_disk(
         watch, page = PageWatch(context, server.address), context.new_page()
         shown = dict(walk(page, server.address, {project_id: run_id}))
         assert {where: errors for where, errors in shown.items() if errors} == {}
-        assert len(shown) == 8
+        assert len(shown) == 1 + len(BESIDE) + len(STEPS)
         watch.check()
         answer = page.request.get(f"{server.address}/download/{run_id}/model.zip")
         assert answer.ok

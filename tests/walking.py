@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from pages.components.frame import OTHER_PAGES
 from tests.test_accessibility import wait_until_still
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+BESIDE = tuple(name for name, _, _ in OTHER_PAGES)
 STEPS = ("data", "augment", "model", "train", "understand", "predict", "export")
 ERRORS = '[data-testid="stAlertContentError"], [data-testid="stException"]'
 
 
 def walk(page: Page, address: str, runs: Mapping[str, str]) -> Iterator[tuple[str, list[str]]]:
-    """Open Home, then every page of some projects; yield the name of each page and the errors that it shows.
+    """Open Home, the pages beside the steps, and every step of some projects; yield each page's name and its errors.
 
     Args:
         page: Of a browser to which the projects belong.
@@ -23,6 +25,8 @@ def walk(page: Page, address: str, runs: Mapping[str, str]) -> Iterator[tuple[st
         runs: A run of each project, by the project's id.
     """
     yield "home", _errors(page, address)
+    for name in BESIDE:
+        yield name, _errors(page, f"{address}/{name}")
     for number, (project_id, run_id) in enumerate(runs.items(), start=1):
         for step in STEPS:
             shown = _errors(page, f"{address}/{step}?project={project_id}&run={run_id}")

@@ -27,7 +27,7 @@ from tests.server import AppServer, prepare_home
 from tests.signing import cookie_of
 from tests.soak.small_runs import ENDLESS, SMALL
 from tests.soak.visitor import OWNER
-from tests.walking import STEPS, walk
+from tests.walking import BESIDE, STEPS, walk
 from tlcore.config import RunConfig
 from tlcore.errors import TransferLabError
 from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot
@@ -204,7 +204,7 @@ def _open_and_delete(engine: sa.Engine, home: DataRoot, runs: dict[str, str]) ->
         "disk: pages that open without an error, Home among them",
         seen,
         how,
-        at_least=1 + len(runs) * len(STEPS),
+        at_least=1 + len(BESIDE) + len(runs) * len(STEPS),
         more={"why not": wrong[:5]},
     )
     yield figure(
