@@ -44,7 +44,7 @@ from tlcore.progress import StopRequested
 from tlcore.results.evaluation import VALIDATION_FILE_NAME, load_evaluation
 from tlcore.results.export import save_export
 from tlcore.results.prediction_code import MODEL_FILE
-from tlcore.storage import room
+from tlcore.storage import full_disk
 from tlcore.storage.database import open_database
 from tlcore.storage.database import writing as writing_to
 from tlcore.storage.datasets import commit_version
@@ -743,9 +743,9 @@ def test_a_run_on_a_full_disk_waits_for_room_and_keeps_its_best_epoch(
             raise FullDiskError("The disk is full.")
         save_export(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(room, "is_full", is_full)
-    monkeypatch.setattr(room, "TRY_SECONDS", 0.0001)
-    monkeypatch.setattr(room, "time", SimpleNamespace(sleep=look, monotonic=time.monotonic))
+    monkeypatch.setattr(full_disk, "is_full", is_full)
+    monkeypatch.setattr(full_disk, "TRY_SECONDS", 0.0001)
+    monkeypatch.setattr(full_disk, "time", SimpleNamespace(sleep=look, monotonic=time.monotonic))
     monkeypatch.setattr(finish, "save_export", no_room_at_first)
     monkeypatch.setattr(reporting, "WRITE_SECONDS", 0.0)
     state, message = line.work(job)

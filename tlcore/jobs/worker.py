@@ -23,6 +23,7 @@ from tlcore.progress import StopRequested
 from tlcore.quiet import outlast_full_logs, silence_tensorflow
 from tlcore.storage.database import open_database, write_few, writing
 from tlcore.storage.deletion import remove_job_files
+from tlcore.storage.full_disk import Room
 from tlcore.storage.jobs import (
     JobState,
     LostJobError,
@@ -33,7 +34,6 @@ from tlcore.storage.jobs import (
     read_request,
     write_result,
 )
-from tlcore.storage.room import Room
 
 # Another program may hold the database while the last words are written; a full disk is waited for as long as it is.
 END_TRIES = 5

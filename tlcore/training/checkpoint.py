@@ -22,7 +22,7 @@ from tlcore.dataset import Dataset
 from tlcore.documents import write_document
 from tlcore.errors import RunError, StorageError, UnreadableError
 from tlcore.home import HALF_WRITTEN, write_atomically
-from tlcore.storage.room import Room
+from tlcore.storage.full_disk import Room
 
 CHECKPOINT_FILE = "checkpoint.npz"
 FORMAT = 1

@@ -17,7 +17,7 @@ from tlcore.progress import CLOSING_PHASES, Phase, Progress, StopRequested
 from tlcore.results.evaluation import TRAIN_FILE_NAME, VALIDATION_FILE_NAME, Evaluation, save_evaluation
 from tlcore.results.export import save_export
 from tlcore.results.prediction import SUFFIX_FILE, PredictorSpec, save_predictor_spec
-from tlcore.storage.room import Room
+from tlcore.storage.full_disk import Room
 from tlcore.storage.runs import RunSummary
 from tlcore.training.loop import TrainingResult, predict_features
 from tlcore.training.split_features import SplitFeatures

@@ -20,7 +20,7 @@ from tlcore.model.architecture import check_phases
 from tlcore.model.cut import ModelPlan, plan_model
 from tlcore.progress import Phase, Progress, StopRequested, background, wait_for
 from tlcore.results.evaluation import Evaluation
-from tlcore.storage.room import Room
+from tlcore.storage.full_disk import Room
 from tlcore.storage.runs import RunSummary
 from tlcore.training.checkpoint import Checkpoints, TrainingState
 from tlcore.training.rate_search import RateSearch

@@ -11,8 +11,8 @@ from tests.coloured_pictures import RecordingProgress
 from tlcore.errors import FullDiskError, StorageError
 from tlcore.home import DISK_IS_FULL, DataRoot, free_bytes, is_full
 from tlcore.progress import StopRequested
-from tlcore.storage import room
-from tlcore.storage.room import MORE_BYTES, STOPPED_SECONDS, TRY_SECONDS, Room
+from tlcore.storage import full_disk
+from tlcore.storage.full_disk import MORE_BYTES, STOPPED_SECONDS, TRY_SECONDS, Room
 
 
 class Disk:
@@ -48,9 +48,9 @@ class Disk:
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     disk = Disk()
-    monkeypatch.setattr(room, "free_bytes", lambda _home: disk.free)
-    monkeypatch.setattr(room, "is_full", lambda _home: disk.free < MORE_BYTES)
-    monkeypatch.setattr(room, "time", SimpleNamespace(sleep=disk.sleep, monotonic=lambda: disk.seconds))
+    monkeypatch.setattr(full_disk, "free_bytes", lambda _home: disk.free)
+    monkeypatch.setattr(full_disk, "is_full", lambda _home: disk.free < MORE_BYTES)
+    monkeypatch.setattr(full_disk, "time", SimpleNamespace(sleep=disk.sleep, monotonic=lambda: disk.seconds))
     return disk
 
 
