@@ -21,6 +21,7 @@ def start(arguments: "list[str]") -> int:
     from tlcore.jobs.slots import check_settings, shares
     from tlcore.setup.environment import ensure_environment
     from tlcore.setup.installing import clean_environment
+    from tlcore.storage.quotas import quotas_for
 
     parser = argparse.ArgumentParser(
         prog="app.py",
@@ -36,11 +37,15 @@ def start(arguments: "list[str]") -> int:
     parser.add_argument("--https", action="store_true", help="open it to the network, encrypted, as cameras need it")
     parser.add_argument("--backup", metavar="FILE", help="save all projects in one file, also while the app runs")
     parser.add_argument("--restore", metavar="FILE", help="bring back what such a file holds, and do not start")
+    parser.add_argument("--teacher-password", action="store_true", help="make a password for the teacher's page")
     parser.add_argument("--installed", action="store_true", help="use the environment of this Python as it is")
     options, rest = parser.parse_known_args(arguments)
 
+    if options.teacher_password:
+        return print_teacher_password()
     if not (options.backup or options.restore):
         check_settings()  # before minutes go by with making the environment
+        quotas_for(is_shared=False)
     python = sys.executable if options.installed else str(ensure_environment(ROOT))
     variables = clean_environment()
     for action, file in (("save", options.backup), ("restore", options.restore)):
@@ -56,7 +61,9 @@ def start(arguments: "list[str]") -> int:
             print("No certificate for HTTPS could be made, so Transfer Lab does not start; the reason stands above.")
             return made.returncode
         rest = encrypted(rest, made.stdout.strip())
-    variables.update(shares(is_shared="--server.address" in {name.split("=")[0] for name in rest}))
+    is_shared = "--server.address" in {name.split("=")[0] for name in rest}
+    variables.update(shares(is_shared=is_shared))
+    variables.update(quotas_for(is_shared=is_shared))
     prepared = subprocess.run([python, "-m", "tlcore.prepare"], env=variables)
     if prepared.returncode != 0:
         print("The embedded backbone could not be prepared, so Transfer Lab does not start; the reason stands above.")
@@ -67,6 +74,18 @@ def start(arguments: "list[str]") -> int:
         sys.stdout.flush()
         os.execve(python, command, variables)  # signals then reach the server itself
     return subprocess.run(command, env=variables).returncode
+
+
+def print_teacher_password() -> int:
+    """Ask for a password and say how the server learns it; only its hash is shown."""
+    from tlcore.setup.passwords import ask_for_password
+
+    name, _, made = ask_for_password().partition("=")
+    print("\nSet this before you start Transfer Lab, in the same terminal:\n")
+    print(f'  $env:{name} = "{made}"' if sys.platform == "win32" else f"  export {name}={made}")
+    print("\nor as one line in the file with the variables of your service:\n")
+    print(f"  {name}={made}\n\nThen open /teacher and log in. Nobody can read the password from it.")
+    return 0
 
 
 def settings_folder() -> Path:

@@ -42,7 +42,12 @@ def draw_preset(form: SettingsForm, config: RunConfig) -> None:
             form.change(lambda _: chosen.config)
 
     st.segmented_control(
-        "Start from", presets, format_func=lambda name: presets[name].label, key="preset", on_change=choose
+        "Start from",
+        presets,
+        format_func=lambda name: presets[name].label,
+        key="preset",
+        on_change=choose,
+        **form.state("rotation_range"),
     )
     st.caption(presets[current].sentence if current else "Your own mix.")
 
@@ -51,15 +56,16 @@ def draw_control(row: AugmentationSpec, form: SettingsForm, config: RunConfig) -
     """Draw the widget of one row, with its sentence below and the reason one tap away."""
     value, sentence = getattr(config.augmentation, row.field), row.sentence
     if row.kind == "switch":
-        st.toggle(row.label, help=row.why, **form.bind(row.field))
+        st.toggle(row.label, **form.bind(row.field, help=row.why))
     elif row.kind == "choice":
-        st.selectbox(row.label, help=row.why, **options(row.field), **form.bind(row.field))
+        st.selectbox(row.label, **options(row.field), **form.bind(row.field, help=row.why))
         sentence += f" {CHOICES[row.field][value].sentence}"
     else:
         highest = max(value) if row.kind == "range" else value
-        bound = form.bind(row.field, shown=tuple, stored=tuple) if row.kind == "range" else form.bind(row.field)
+        pair = tuple if row.kind == "range" else None
+        bound = form.bind(row.field, shown=pair, stored=pair, help=row.why)
         largest = max(row.maximum, highest)
-        st.slider(row.label, row.minimum, largest, step=row.step, format=slider_format(row), help=row.why, **bound)
+        st.slider(row.label, row.minimum, largest, step=row.step, format=slider_format(row), **bound)
     st.caption(sentence)
 
 
@@ -156,17 +162,21 @@ def draw_bank(context: Context, config: RunConfig) -> None:
     st.select_slider(
         "Views of each picture",
         choices,
-        disabled=fresh or config.augmentation.is_identity,
-        help="A bank of views: they are made once, the frozen blocks look at them once, and the epochs take turns "
-        "with them. That is why training with a frozen backbone takes seconds instead of minutes.",
-        **form.bind("views"),
+        **form.bind(
+            "views",
+            disabled=fresh or config.augmentation.is_identity,
+            help="A bank of views: they are made once, the frozen blocks look at them once, and the epochs take turns "
+            "with them. That is why training with a frozen backbone takes seconds instead of minutes.",
+        ),
     )
     st.toggle(
         "New views in every epoch",
-        disabled=config.augmentation.is_identity,
-        help="This is how most tutorials do it. Nothing can be computed ahead, so every epoch sends every picture "
-        "through the whole backbone again.",
-        **form.bind("new_views_every_epoch"),
+        **form.bind(
+            "new_views_every_epoch",
+            disabled=config.augmentation.is_identity,
+            help="This is how most tutorials do it. Nothing can be computed ahead, so every epoch sends every picture "
+            "through the whole backbone again.",
+        ),
     )
     st.caption(bank_sentence(config, len(context.dataset.subset("train"))))
 

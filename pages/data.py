@@ -14,6 +14,8 @@ from pages.components.data.last_import import show_import
 from pages.components.data.reading_panel import ask_reading, reading_choice
 from pages.components.data.split_panel import split_panel
 from pages.components.data.unlabelled_panel import unlabelled_panel
+from pages.components.errors import errors_shown
+from pages.components.forms import GUEST_CANNOT
 from pages.components.frame import go_to, next_step, open_page
 from pages.components.job_view import watch_job
 from pages.components.text import count, label
@@ -38,15 +40,19 @@ previous = last_job(context.engine, context.project.id, "import")
 if previous is not None and not previous.is_active:
     show_import(context, previous)
 
-if dataset.question is not None:
+if dataset.question is not None and context.is_guest:
+    st.info("The pictures wait until it is decided what their folders mean.", icon=":material/hourglass_empty:")
+elif dataset.question is not None:
     ask_reading(context, dataset)
     undo_button(context)
 elif not dataset.items:
-    if not active:
+    if context.is_guest:
+        st.info("There are no pictures in this project yet.", icon=":material/photo_library:")
+    elif not active:
         st.subheader("Bring your first pictures", anchor=False)
         st.markdown("Two or more classes, about twenty pictures each, are a good start.")
         bring_pictures(context)
-else:
+elif not context.is_guest:
     # Whoever brings class after class finds the way still open after each.
     goes_on = not is_ready(dataset) or st.session_state.get("way") in ONE_CLASS_WAYS
     with st.expander("Add more pictures", icon=":material/add_photo_alternate:", expanded=goes_on):
@@ -67,10 +73,11 @@ if dataset.classes and dataset.question is None:
     with st.container(height=min(figure.layout.height, MAX_CHART_HEIGHT) + 20, border=False):
         st.plotly_chart(figure, key="counts", config={"displayModeBar": False}, alt=class_counts_words(dataset))
 
-    if is_ready(dataset):
+    if is_ready(dataset) and not context.is_guest:
         draw_instant_answers(context, dataset)
 
-    reading_choice(context, dataset)
+    if not context.is_guest:
+        reading_choice(context, dataset)
 
     st.subheader("Pictures", anchor=False)
     class_panel(context, dataset)
@@ -92,14 +99,15 @@ if dataset.question is not None:
     missing = "Answer the question above first."
 elif missing and active:
     missing = "The pictures are still coming in."
-obstacle = missing or find_run_obstacle(context)
+obstacle = missing or (GUEST_CANNOT if context.is_guest else find_run_obstacle(context))
 
 
 def draw_train_now() -> None:
     """Offer to train at once, with the settings as they are."""
     reason = obstacle or "Trains with the settings as they are. Augment, Model and Train let you choose them."
     if st.button("Train now", key="train-now", icon=":material/bolt:", disabled=obstacle is not None, help=reason):
-        go_to("train", run=start_training(context))
+        with errors_shown():
+            go_to("train", run=start_training(context))
 
 
 next_step("Next: Augment", "augment", disabled=missing is not None, help=missing, beside=draw_train_now)

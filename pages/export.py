@@ -22,6 +22,7 @@ from tlcore.results.prediction_code import (
     VERSIONS,
     prediction_code,
 )
+from tlcore.settings.locks import LOCKED
 
 FILE_WORDS = {
     MODEL_FILE: f"the model itself, for Keras {OLDEST_KERAS} or newer",
@@ -37,6 +38,10 @@ if not any(run.has_model for run in context.runs):
         icon=":material/info:",
     )
     next_step("Train a network", "train")
+    st.stop()
+if "download" in context.locked:
+    st.info(f"{LOCKED} The model stays here; you can go on asking it on Predict.", icon=":material/lock:")
+    next_step("Go to Predict", "predict")
     st.stop()
 run = choose_run(context)
 folder = context.home.run_dir(run.id)

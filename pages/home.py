@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -11,18 +11,22 @@ import streamlit as st
 
 from pages.components.errors import errors_shown, one_part, show_error
 from pages.components.frame import OTHER_PAGES, PAGES_DIR, go_to, step_link
-from pages.components.results.trained_models import validation_words
+from pages.components.project_words import data_summary, result_summary
+from pages.components.sharing import contents_words, giver_words, look, shares_for, take
 from pages.components.shown_settings import leave_settings
 from pages.components.state import Visit, read_visit
 from pages.components.text import count, label
+from pages.server.teacher import TEACHER_PAGE, has_login
 from tlcore.errors import TransferLabError
 from tlcore.jobs.control import start_job
+from tlcore.settings.locks import check_lock
 from tlcore.storage.configs import Unreadable
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.jobs import ACTIVE_STATES, list_jobs
 from tlcore.storage.projects import Project, create_project, read_projects, reset_config
 from tlcore.storage.requests import ImportRequest
-from tlcore.storage.runs import list_runs
+from tlcore.storage.retention import leaving_soon
+from tlcore.storage.sharing import Share, projects_seen, stop_looking
 
 TRY_SAMPLE = "surfaces"
 PICTURE_PATH = Path(__file__).resolve().parent / "components" / "welcome.png"
@@ -93,34 +97,24 @@ def confirm_delete(visit: Visit, project_id: str, name: str) -> None:
             st.rerun()
 
 
-def data_summary(visit: Visit, project: Project) -> str:
-    """Say in a few words what pictures a project has."""
-    try:
-        dataset = visit.dataset_of(project)
-    except TransferLabError as error:
-        return label(str(error))
-    if not dataset.items:
-        return "No pictures yet"
-    return f"{count(len(dataset.items), 'picture')} in {count(dataset.num_classes, 'class', 'classes')}"
+def leaving_words(when: float) -> str:
+    """Say when a project goes that nobody has opened for long."""
+    return f"Nobody has opened it for long, so it is **deleted on {day_words(when)}**. Open it, and it stays."
 
 
-def result_summary(visit: Visit, project: Project, working: set[str]) -> str:
-    """Say in a few words what a project's last model reached, or what is going on."""
-    if project.id in working:
-        return "Working right now"
-    for run in list_runs(visit.engine, project.id):
-        if run.has_model:
-            words = validation_words(run)
-            right = "of the validation pictures right"
-            return f"Run {run.number}: {f'{words} {right}' if words.endswith('%') else f'trained, {words}'}"
-    return "Not trained yet"
+def day_words(when: float) -> str:
+    """Return a day such as `3 December`."""
+    day = datetime.fromtimestamp(when)
+    return f"{day.day} {day:%B}"
 
 
-def project_card(visit: Visit, project: Project, working: set[str]) -> None:
-    """Draw one project of the list."""
+def project_card(visit: Visit, project: Project, working: set[str], leaving: Mapping[str, float]) -> None:
+    """Draw one project of the list; `leaving` says when those go that nobody has opened for long."""
     st.markdown(f"**{label(project.name)}**")
     st.markdown(f"{data_summary(visit, project)}  \n{result_summary(visit, project, working)}")
     st.caption(f"Made on {datetime.fromtimestamp(project.created):%d %B %Y}")
+    if project.id in leaving:
+        st.markdown(f":material/auto_delete: {leaving_words(leaving[project.id])}")
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         step_link("data", "Open", ":material/folder_open:", project.id, help=f"Go to {label(project.name)}.")
         if st.button("Delete", key=f"delete-{project.id}", type="tertiary", icon=":material/delete:"):
@@ -140,11 +134,45 @@ def unreadable_card(visit: Visit, project: Unreadable) -> None:
             confirm_delete(visit, project.id, project.title)
 
 
+def handed_out_card(visit: Visit, share: Share) -> None:
+    """Draw what somebody has handed out to everybody, with what one may do with it."""
+    st.markdown(f"**{label(share.name)}**")
+    st.markdown(contents_words(visit, share))
+    st.caption(f"This is {giver_words(share.giver)}.")
+    with st.container(horizontal=True):
+        if share.lets_copy and st.button("Take it", key=f"take-{share.code}", icon=":material/content_copy:"):
+            with errors_shown():
+                go_to("data", project=take(visit, share))
+        if share.lets_look and st.button("Look at it", key=f"look-{share.code}", icon=":material/visibility:"):
+            with errors_shown():
+                go_to("data", project=look(visit, share))
+
+
+def seen_card(visit: Visit, share: Share) -> None:
+    """Draw a project of somebody else at which this person looks."""
+    st.markdown(f"**{label(share.name)}**")
+    st.markdown(contents_words(visit, share))
+    st.caption(f"This is {giver_words(share.giver)}.")
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        step_link("data", "Look at it", ":material/visibility:", share.project_id, help=f"Go to {label(share.name)}.")
+        if st.button(
+            "Put away",
+            key=f"put-away-{share.project_id}",
+            type="tertiary",
+            icon=":material/visibility_off:",
+            help="It goes from this list. The link leads there again.",
+        ):
+            with errors_shown():
+                stop_looking(visit.engine, share.project_id, visit.owner)
+                st.rerun()
+
+
 leave_settings()
 try:
     visit = read_visit()
     projects, unreadable = read_projects(visit.engine, visit.owner)
     working = {job.project_id for job in list_jobs(visit.engine, states=ACTIVE_STATES) if job.kind != "measure"}
+    leaving = leaving_soon(visit.engine, projects)
 except TransferLabError as error:
     show_error(error)
     st.stop()
@@ -161,14 +189,25 @@ with st.grid(3, min_column_width=260, border=True, key="ways") as ways:
             st.markdown(f"##### {entry.icon} {entry.title}")
             st.markdown(entry.sentence)
             if st.button(entry.action, key=f"begin-{entry.way}", type="primary", width="stretch"):
-                st.session_state["way"] = entry.way
-                go_to("data", project=begin_project(visit, projects, working))
+                with errors_shown():
+                    st.session_state["way"] = entry.way
+                    go_to("data", project=begin_project(visit, projects, working))
 with st.container(horizontal=True, vertical_alignment="center"):
     st.markdown("No time to choose? Six kinds of surfaces are a first try, down to the first answer.", width="content")
     if st.button("Try it now", key="try", icon=":material/play_arrow:"):
-        project = create_project(visit.engine, visit.owner, "Surfaces")
-        start_job(visit.engine, visit.home, "import", project.id, ImportRequest(sample=TRY_SAMPLE))
-        go_to("data", project=project.id)
+        with errors_shown():
+            check_lock(visit.engine, "ready_sets")  # before there is a project
+            project = create_project(visit.engine, visit.owner, "Surfaces")
+            start_job(visit.engine, visit.home, "import", project.id, ImportRequest(sample=TRY_SAMPLE))
+            go_to("data", project=project.id)
+
+handed_out = shares_for(visit)
+if handed_out:
+    st.subheader("From your teacher", anchor=False)
+    given = st.grid(min_column_width=290, border=True, key="handed-out")
+    for share in handed_out:
+        with given.cell(), one_part():
+            handed_out_card(visit, share)
 
 if not projects and not unreadable:
     st.subheader("How it goes", anchor=False)
@@ -181,15 +220,30 @@ if not projects and not unreadable:
     )
 else:
     st.subheader("Your projects", anchor=False)
+    if leaving:
+        st.warning(
+            f"{count(len(leaving), 'project')} that nobody has opened for long will be deleted, the first one on "
+            f"{day_words(min(leaving.values()))}. What you open stays. To keep a model for good, take it with you on "
+            "Export.",
+            icon=":material/auto_delete:",
+        )
     grid = st.grid(min_column_width=290, border=True, key="projects")
     for project in projects:
         with grid.cell(), one_part():
-            project_card(visit, project, working)
+            project_card(visit, project, working, leaving)
     for one in unreadable:
         with grid.cell(), one_part():
             unreadable_card(visit, one)
 
+seen = projects_seen(visit.engine, visit.owner)
+if seen:
+    st.subheader("Projects of others", anchor=False)
+    given = st.grid(min_column_width=290, border=True, key="projects-of-others")
+    for share in seen:
+        with given.cell(), one_part():
+            seen_card(visit, share)
+
 with st.container(horizontal=True, horizontal_alignment="right", key="other-pages"):
     for name, title, icon in OTHER_PAGES:
-        if icon:
+        if icon and (name != TEACHER_PAGE or has_login()):
             st.page_link(PAGES_DIR / f"{name}.py", label=title, icon=icon)

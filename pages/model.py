@@ -70,11 +70,13 @@ def draw_head(context: Context, form: SettingsForm, config: ModelConfig) -> None
     st.segmented_control(
         "What the head gets",
         required=True,
-        help="The first is global average pooling: for each kind of thing that the backbone sees, how much of it is "
-        "in the picture. The second is flatten: it also keeps where. That makes many more parameters, "
-        "which a small data set cannot teach.",
         **options("pooling"),
-        **form.bind("pooling"),
+        **form.bind(
+            "pooling",
+            help="The first is global average pooling: for each kind of thing that the backbone sees, how much of it "
+            "is in the picture. The second is flatten: it also keeps where. That makes many more parameters, which a "
+            "small data set cannot teach.",
+        ),
     )
     st.caption(CHOICES["pooling"][config.head.pooling].sentence)
     layers = len(config.head.dense_units)
@@ -83,13 +85,13 @@ def draw_head(context: Context, form: SettingsForm, config: ModelConfig) -> None
         [0, 1, 2],
         format_func=lambda number: ("None", "One", "Two")[number],
         required=True,
-        help="A dense layer mixes all its inputs. Without one the head can only draw straight lines between classes, "
-        "which is nearly always enough on top of a good backbone.",
         **form.bind(
             "dense_units",
             key="dense_layers",
             shown=len,
             stored=lambda count: (*config.head.dense_units, 128, 64)[:count],
+            help="A dense layer mixes all its inputs. Without one the head can only draw straight lines between "
+            "classes, which is nearly always enough on top of a good backbone.",
         ),
     )
     st.caption(DENSE_SENTENCES[layers])
@@ -101,18 +103,22 @@ def draw_head(context: Context, form: SettingsForm, config: ModelConfig) -> None
         0.9,
         step=0.05,
         format="percent",
-        help="In every training step this part of the values is switched off by chance, so that the head cannot "
-        "rely on a single one. It helps against learning by heart (overfitting).",
-        **form.bind("dropout"),
+        **form.bind(
+            "dropout",
+            help="In every training step this part of the values is switched off by chance, so that the head cannot "
+            "rely on a single one. It helps against learning by heart (overfitting).",
+        ),
     )
     st.caption("Switches off a part of the values during training, so that the head does not learn by heart.")
     st.select_slider(
         "Penalty on large weights (L2)",
         sorted({*PENALTIES, config.head.l2}),
         format_func=lambda value: f"{value:g}" if value else "none",
-        help="The squares of the head's weights are added to the loss, so that no single one grows large. Another help "
-        "against learning by heart, also called weight decay.",
-        **form.bind("l2"),
+        **form.bind(
+            "l2",
+            help="The squares of the head's weights are added to the loss, so that no single one grows large. Another "
+            "help against learning by heart, also called weight decay.",
+        ),
     )
     st.caption("Keeps every single weight of the head small.")
     warn_of_large_head(context)
@@ -123,12 +129,12 @@ def _draw_units(form: SettingsForm, dense_units: tuple[int, ...], index: int) ->
     st.select_slider(
         f"Units of dense layer {index + 1}",
         sorted({*UNITS, dense_units[index]}),
-        help="How many numbers the layer passes on.",
         **form.bind(
             "dense_units",
             key=f"dense_units_{index + 1}",
             shown=lambda units: units[index],
             stored=lambda chosen: (*dense_units[:index], chosen, *dense_units[index + 1 :]),
+            help="How many numbers the layer passes on.",
         ),
     )
 
@@ -141,21 +147,25 @@ def draw_picture(context: Context, form: SettingsForm, config: ModelConfig) -> N
     st.select_slider(
         "Size in pixels",
         sorted({*sizes, spec.default_size, config.image_size}),
-        help=(
-            f"{spec.title} was trained at {spec.default_size} pixels and sees best there. "
-            if spec.weights is not None
-            else f"{spec.default_size} pixels are enough for a network of this size. "
-        )
-        + "Half the size takes a quarter of the time and misses small things.",
-        **form.bind("image_size"),
+        **form.bind(
+            "image_size",
+            help=(
+                f"{spec.title} was trained at {spec.default_size} pixels and sees best there. "
+                if spec.weights is not None
+                else f"{spec.default_size} pixels are enough for a network of this size. "
+            )
+            + "Half the size takes a quarter of the time and misses small things.",
+        ),
     )
     st.caption(size_sentence(context, config))
     st.segmented_control(
         "A picture that is not square",
         required=True,
-        help="The choice belongs to the model: training, prediction and export all treat pictures in this way.",
         **options("resize_mode"),
-        **form.bind("resize_mode"),
+        **form.bind(
+            "resize_mode",
+            help="The choice belongs to the model: training, prediction and export all treat pictures in this way.",
+        ),
     )
     st.caption(CHOICES["resize_mode"][config.resize_mode].sentence)
     if scales_otherwise(spec, "divide_255"):
@@ -168,10 +178,13 @@ def _draw_scaling(form: SettingsForm, spec: BackboneSpec, config: ModelConfig) -
     st.segmented_control(
         "What the backbone gets",
         required=True,
-        help="A pixel's red, green and blue are numbers from 0 to 255. To see what the mistake costs, train once with "
-        "each and compare the two runs. The choice belongs to the model: prediction and export scale in the same way.",
         **options("pixel_scaling"),
-        **form.bind("pixel_scaling"),
+        **form.bind(
+            "pixel_scaling",
+            help="A pixel's red, green and blue are numbers from 0 to 255. To see what the mistake costs, train once "
+            "with each and compare the two runs. The choice belongs to the model: prediction and export scale in the "
+            "same way.",
+        ),
     )
     low, high = (round(end, 1) for end in spec.preprocessing.value_range)
     sentence = f"{CHOICES['pixel_scaling'][config.pixel_scaling].sentence} {spec.title} expects {low:g} to {high:g}."
@@ -196,5 +209,6 @@ with head:
 with picture:
     draw_picture(context, form, config.model)
 draw_backbone_overview(context)
-draw_offline_panel(context)
+if not context.is_guest:
+    draw_offline_panel(context)
 next_step("Next: Train", "train")

@@ -1,4 +1,4 @@
-"""The entry script: page settings, the list of pages, and the last place where an error is put into words."""
+"""The entry script: page settings, the list of pages, who comes in, and the last place where errors become words."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ PAGES_DIR = Path(__file__).resolve().parent
 if str(PAGES_DIR.parent) not in sys.path:
     sys.path.insert(0, str(PAGES_DIR.parent))
 
+from pages.components.class_code import draw_class_code  # noqa: E402
 from pages.components.errors import errors_shown  # noqa: E402
 from pages.components.frame import CONTRAST_STYLE, HOME_PAGE, OTHER_PAGES, STEPS  # noqa: E402
+from pages.components.session import visitor_at_the_door  # noqa: E402
+from pages.server.teacher import TEACHER_PAGE  # noqa: E402
 
 # A file of our own: the icon of a Material symbol would be fetched from outside.
 st.set_page_config(page_title="Transfer Lab", page_icon=str(PAGES_DIR / "components" / "icon.png"), layout="wide")
@@ -28,4 +31,8 @@ page = st.navigation(
     position="hidden",
 )
 with errors_shown():
-    page.run()
+    new = visitor_at_the_door()
+    if new is not None and page.url_path != TEACHER_PAGE:
+        draw_class_code(new)
+    else:
+        page.run()

@@ -5,6 +5,7 @@ from functools import partial
 import streamlit as st
 
 from pages.components.errors import errors_shown
+from pages.components.forms import GUEST_CANNOT
 from pages.components.frame import Step, go_to, open_page, primary_action
 from pages.components.results.comparison_view import draw_comparison
 from pages.components.results.trained_models import is_run_id
@@ -66,8 +67,10 @@ def prepare(screen: Screen) -> None:
     """Choose the settings and start."""
     context = screen.context
     # While the person looks, the runner gets ready; the first progress then comes a second earlier.
-    ensure_runner(context.home)
-    obstacle, stale = find_run_obstacle(context), why_not_started(screen)
+    if not context.is_guest:
+        ensure_runner(context.home)
+    obstacle = GUEST_CANNOT if context.is_guest else find_run_obstacle(context)
+    stale = why_not_started(screen)
     # The button stands at the bottom wherever it is called; first, so that a press is answered at once.
     if (
         primary_action(
@@ -80,8 +83,9 @@ def prepare(screen: Screen) -> None:
         and obstacle is None
         and not stale
     ):
-        st.query_params["run"] = start_training(context)
-        st.rerun()
+        with errors_shown():
+            st.query_params["run"] = start_training(context)
+            st.rerun()
     draw_conflict(screen)
     ahead = sum(run.job.is_active for run in context.runs)
     if ahead:
@@ -90,7 +94,8 @@ def prepare(screen: Screen) -> None:
             "now begins by itself after that.",
             icon=":material/hourglass_empty:",
         )
-    draw_recipes(context)
+    if not context.is_guest:
+        draw_recipes(context)
     draw_training_form(context)
     with st.expander("Simple heads, in seconds (feature extraction)", icon=":material/bolt:", key="simple-heads"):
         heads_obstacle = find_obstacle(context)
@@ -99,7 +104,8 @@ def prepare(screen: Screen) -> None:
         else:
             st.markdown(heads_obstacle)
     draw_summary(context)
-    draw_note_field(context)
+    if not context.is_guest:
+        draw_note_field(context)
     if obstacle is not None:
         st.warning(obstacle, icon=":material/block:")
 
@@ -110,12 +116,13 @@ def watch(context: Context, run: Run) -> None:
     if run.job.is_active:
         stopping = run.job.stop_requested is not None
         text = "Stopping" if stopping else "Stop and keep the best"
-        if primary_action(text, key="stop", icon=":material/stop_circle:", disabled=stopping):
+        if primary_action(text, key="stop", icon=":material/stop_circle:", disabled=stopping or context.is_guest):
             stop_job(context.engine, run.job, context.home)
             st.rerun()
         draw_live(context, run.id)
         st.button(
             "Prepare the next run",
+            disabled=context.is_guest,
             key="next_run",
             icon=":material/playlist_add:",
             help="Choose settings while this one works. The next run waits in line and begins by itself.",

@@ -78,7 +78,8 @@ else:
 draw_map(context, model)
 
 st.subheader("More models from the same pictures", anchor=False)
-with st.expander("Let several runs answer together (ensemble)", icon=":material/groups:"):
-    draw_group_form(context, model)
+if not context.is_guest:
+    with st.expander("Let several runs answer together (ensemble)", icon=":material/groups:"):
+        draw_group_form(context, model)
 with st.expander("Train simple heads in seconds (feature extraction)", icon=":material/bolt:", key="simple-heads"):
     draw_simple_heads(context, model)

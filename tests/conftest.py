@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.browser import open_browser
-from tlcore.config import ModelConfig
+from tlcore.config import ModelConfig, RunConfig
 from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot, holding
 from tlcore.storage.database import open_database
 
@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from tests.server import AppServer
 
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what looks at everything where otherwise a sample stands for the rest."""
+    parser.addoption("--every-backbone", action="store_true", help="save and train every backbone, not one per family")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -112,6 +117,30 @@ def full_home(common_home: DataRoot, home: DataRoot) -> DataRoot:
 def no_runner(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no process take the jobs that pages in the process of this test start: the test plays their worker."""
     monkeypatch.setattr("tlcore.jobs.control.start_module", lambda *_args, **_kwargs: None)
+
+
+@pytest.fixture
+def sleepers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Workers that sleep and a runner that soon leaves; whatever process a test leaves is ended."""
+    import psutil
+
+    before = set(psutil.Process().children(recursive=True))
+    monkeypatch.setattr("tlcore.jobs.runner.WORKER_MODULE", "tests.workers.sleeper")
+    monkeypatch.setattr("tlcore.jobs.control.RUNNER_MODULE", "tests.workers.short_runner")
+    yield
+    for process in set(psutil.Process().children(recursive=True)) - before:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+            process.wait(5)
+
+
+@pytest.fixture
+def new_run(engine: sa.Engine) -> Callable[[], str]:
+    """Puts a run of a project of its own in line."""
+    from tests.queued_run import create_run
+    from tlcore.storage.projects import create_project
+
+    return lambda: create_run(engine, create_project(engine, "ann", "Cats").id, 1, RunConfig())
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from streamlit import config
 from streamlit.testing.v1 import AppTest
 
 from pages.components.errors import UNFORESEEN
-from pages.components.frame import STEPS
+from pages.components.frame import OTHER_PAGES, STEPS
 from tests.old_data_root import unpack_old_data_root
 from tests.page_tests import OWNER, PAGES_DIR
 from tlcore.config import ModelConfig
@@ -43,6 +43,7 @@ from tlcore.storage.requests import (
     WeightsDownloadRequest,
 )
 from tlcore.storage.runs import list_runs
+from tlcore.storage.sharing import create_share
 from tlcore.storage.simple_heads import frozen_backbone
 
 CLASSES = ("circle", "cross", "square")
@@ -147,6 +148,8 @@ class DamagedRoot:
         pictures = tuple(Picture(f"{number:064x}", path) for number, path in enumerate(paths))
         readings = read_tree([("", *path.split("/")) for path in paths])
         save_brought(self.engine, imported, Brought(pictures, readings))
+        for kind in ("look", "pictures"):
+            create_share(self.engine, self.project_id, kind)
         tables = metadata.tables
         with writing(self.engine) as connection:
             settings = {"project_id": self.project_id, "model_id": self.run_id, "temperature": 1.2, "threshold": 0.3}
@@ -174,7 +177,8 @@ class DamagedRoot:
     @contextmanager
     def damaged_rows(self, table: str, columns: Collection[str], value: object) -> Iterator[None]:
         """Overwrite columns in all rows of the first project, past all checks, and put them back afterwards."""
-        of_project = {"projects": "id = :project"}.get(table, "project_id = :project")
+        of_all = dict.fromkeys(("people", "class_settings"), ":project IS NOT NULL")
+        of_project = {"projects": "id = :project", **of_all}.get(table, "project_id = :project")
         if "job_id" in metadata.tables[table].columns:
             of_project = "job_id IN (SELECT id FROM jobs WHERE project_id = :project)"
         names = ", ".join(columns)
@@ -235,6 +239,8 @@ class DamagedRoot:
             visits.append(("train", {**of_project, "run": "next"}))
         for page, query in visits:
             found += [f"{page} {sorted(query)}: {what}" for what in _exceptions(_open(page, query))]
+        for name, _, _ in OTHER_PAGES:
+            found += [f"{name}: {what}" for what in _exceptions(_open(name, {}))]
         home = _open("home", {})
         found += [f"home: {what}" for what in _exceptions(home)]
         if f"delete-{self.other_id}" not in {button.key for button in home.button}:

@@ -19,7 +19,7 @@ from pages.components.figures.confusion import confusion_words
 from pages.components.figures.curves import curve_figure, curve_words, overlaid_figure
 from pages.components.figures.network import network_words
 from pages.components.figures.results import probability_words
-from pages.components.frame import STEPS
+from pages.components.frame import OTHER_PAGES, STEPS
 from pages.components.train.rate_finder import rate_words
 from tests.browser import open_context, sign_in
 from tests.coloured_pictures import write_colours_with_mistakes
@@ -32,7 +32,9 @@ from tlcore.config import ModelConfig, TrainingConfig
 from tlcore.dataset import ClassLabel, Dataset, Item
 from tlcore.home import DataRoot
 from tlcore.model.architecture import describe_model
+from tlcore.storage.copies import copy_project
 from tlcore.storage.runs import MetricPoint
+from tlcore.storage.sharing import Share, create_share, open_share
 from tlcore.training.rate_search import RateSearch
 
 if TYPE_CHECKING:
@@ -156,6 +158,13 @@ def project(app: AppServer, engine: sa.Engine, tmp_path_factory: pytest.TempPath
     return made
 
 
+@pytest.fixture(scope="module")
+def share(app: AppServer, engine: sa.Engine, project: ReadyProject) -> Share:
+    """A link by which the person of these tests looks at the same project of somebody else."""
+    copy = copy_project(engine, project.id, "b" * 24, app.home, with_runs=True)
+    return open_share(engine, create_share(engine, copy.id, "project").code, OWNER)
+
+
 @pytest.fixture(params=SCHEMES)
 def context(request: pytest.FixtureRequest, browser: Browser, app: AppServer) -> Iterator[BrowserContext]:
     opened = open_context(browser, color_scheme=request.param)
@@ -223,20 +232,28 @@ PAGES = {
     "understand": "/understand?project={id}&run={run_id}",
     "predict": "/predict?project={id}&run={run_id}",
     "export": "/export?project={id}&run={run_id}",
+    "shared": "/shared?code={code}",
+    "guest": "/understand?project={guest}",
+    "storage": "/storage",
     "nothing-here": "/data?project=none",
+    "you": "/you",
+    "teacher": "/teacher",
 }
 
 
 def test_every_page_is_looked_at() -> None:
     looked_at = {address.split("?")[0].removeprefix("/") for address in PAGES.values()}
-    assert {"", *(spec.step for spec in STEPS)} == looked_at
+    assert {"", *(spec.step for spec in STEPS), *(name for name, *_ in OTHER_PAGES)} == looked_at
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PAGES)
-def test_axe_finds_nothing(app: AppServer, context: BrowserContext, project: ReadyProject, name: str) -> None:
+def test_axe_finds_nothing(
+    app: AppServer, context: BrowserContext, project: ReadyProject, share: Share, name: str
+) -> None:
     page = context.new_page()
-    page.goto(app.address + PAGES[name].format(id=project.id, run_id=project.run_id))
+    ids = {"id": project.id, "run_id": project.run_id, "code": share.code, "guest": share.project_id}
+    page.goto(app.address + PAGES[name].format(**ids))
     wait_until_still(page)
     unfold(page)
     show_whole(page)
@@ -279,6 +296,12 @@ def test_axe_finds_nothing_in_what_opens_over_a_page(
     page.goto(f"{app.address}/augment?project={project.id}")
     page.get_by_role("button", name="Colours").click()
     page.get_by_label("Name of the project").wait_for()
+    wait_until_still(page)
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Share").click()
+    page.get_by_role("button", name="Make a link").or_(page.locator("code", has_text="/shared")).first.click()
+    page.locator("code", has_text="/shared").first.wait_for()
     wait_until_still(page)
     assert violations(page) == []
 

@@ -185,7 +185,7 @@ def test_files_of_streamlit_come_from_nobody_unknown() -> None:
     server = Starlette(routes=[Route("/{path:path}", data, methods=["PUT"])], middleware=list(middleware()))
     address = "/_stcore/upload_file/session/file"
     assert request(server, address, method="PUT", body=b"x")[0] == 403
-    assert request(server, address, brought(signed("o" * 24)), method="PUT", body=b"x")[0] == 200
+    assert request(server, address, brought(signed("o" * 24)), method="PUT", body=b"x")[0] == 403  # no page asked
 
 
 def test_only_pages_give_an_identity() -> None:

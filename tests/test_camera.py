@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import replace
 from datetime import datetime
 
 import cv2
@@ -40,6 +41,7 @@ from tlcore.storage.database import open_database
 from tlcore.storage.datasets import commit_version, get_version
 from tlcore.storage.images import ImageStore
 from tlcore.storage.projects import create_project, get_project
+from tlcore.storage.quotas import PERSON_PICTURES
 
 WHEN = datetime(2026, 11, 27, 10, 20, 30)
 
@@ -164,6 +166,33 @@ def test_a_session_of_the_same_place_stays_with_the_one_before(home: DataRoot) -
     groups = [item.group for item in dataset.items]
     assert groups == [f"camera 2026-11-27 10-20-0{number}" for number in (0, 0, 2, 0) for _ in range(6)]
     assert [item.split for item in dataset.items] == ["train"] * 12 + ["test"] * 6 + ["train"] * 6
+
+
+def test_of_a_large_class_every_session_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(camera, "MAX_COMPARED", 12)
+    rng, thumbnails, dataset = np.random.default_rng(6), dict[str, bytes](), Dataset()
+    scenes = [draw_scene(rng, 0) for _ in range(4)]
+    for number, scene in enumerate([*scenes, scenes[0]]):  # after many others, back to the first place
+        frames = [jpeg_of(frame) for frame in frames_of(scene, rng, 10)]
+        keys = tuple(f"{number}-{place}" for place in range(len(frames)))
+        thumbnails |= dict(zip(keys, frames, strict=True))
+        got = Session(str(number), "cup", 0.0, keys)
+        dataset = with_session(dataset, got, datetime(2026, 11, 27, 10, 20, number), thumbnails.__getitem__)
+    assert [item.group for item in dataset.items[-10:]] == [dataset.items[0].group] * 10
+    assert len({item.group for item in dataset.items}) == 4
+
+
+def test_a_session_is_compared_with_few_pictures_of_many() -> None:
+    items = [Item(f"i{n}", "c", "train", f"i{n}.png") for n in range(1000)]
+    items += [Item(f"a{n}", "c", "train", f"a{n}.png", group="a") for n in range(4)]
+    items += [Item(f"b{n}", "c", "train", f"b{n}.png", group="b") for n in range(50)]
+    some = [item.image for item in camera._some_of_each(items, 24)]
+    assert [image[0] for image in some] == ["i"] * 10 + ["a"] * 4 + ["b"] * 10
+    assert some[:2] == ["i0", "i100"]
+    of_one = [replace(item, group=item.image) for item in items]
+    assert camera._some_of_each(of_one, 24) == of_one[-24:]  # no more than that, whatever is there
+    assert camera._some_of_each(items[:20], 24) == items[:20]
+    assert camera._some_of_each([], 24) == []
 
 
 def test_an_unusable_class_name_is_refused() -> None:
@@ -350,3 +379,15 @@ def test_any_id_may_be_part_of_the_name_of_a_camera() -> None:
 
     app = check(AppTest.from_function(page).run())
     assert len(app.get("bidi_component")) == 1
+
+
+def test_what_somebody_has_no_room_for_is_refused_and_the_rest_is_stored(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PERSON_PICTURES.setting, "4")
+    recording = taken(Recording(), pictures_of("s", "Class 1", 0, 2), context, None)
+    recording = taken(recording, pictures_of("s", "Class 1", 2, 2), context, None)
+    recording = taken(recording, pictures_of("s", "Class 1", 4, 2, is_last=True), context, None)
+    assert len(read_context(context.project.id).dataset.items) == 4
+    assert "4 pictures recorded into Class 1" in recording.view.said
+    assert "more than 4 different pictures" in recording.view.said

@@ -11,6 +11,7 @@ from tests.damaged_root import DOCUMENTS, FAULTS, FILES, KEYS, DamagedRoot
 from tests.page_tests import OWNER, check, open_app
 from tlcore.config import RunConfig
 from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot
+from tlcore.storage.class_settings import ClassSettings, change_class_settings
 from tlcore.storage.database import metadata
 from tlcore.storage.projects import get_project
 from tlcore.storage.runs import read_metrics
@@ -53,7 +54,13 @@ def test_a_damaged_document_closes_no_page(root: DamagedRoot, tables: list[str])
 
 @pytest.mark.parametrize(
     "tables",
-    [["projects"], ["dataset_versions"], ["runs", "ensembles"], ["jobs"], ["metrics", "exams", "model_settings"]],
+    [
+        ["projects"],
+        ["dataset_versions"],
+        ["runs", "ensembles"],
+        ["jobs"],
+        ["metrics", "exams", "model_settings", "shares"],
+    ],
     ids=" ".join,
 )
 def test_damaged_columns_close_no_page(root: DamagedRoot, tables: list[str]) -> None:
@@ -61,6 +68,19 @@ def test_damaged_columns_close_no_page(root: DamagedRoot, tables: list[str]) -> 
         for table in tables:
             damage.enter_context(root.damaged_rows(table, others(table), "garbage"))
         assert root.complaints() == []
+
+
+def test_damage_of_people_and_of_what_a_teacher_sets_closes_no_page(root: DamagedRoot) -> None:
+    change_class_settings(root.engine, lambda _before: ClassSettings(code="Room 7b"))
+    assert root.complaints(every_page=False) == []
+    with root.damaged_rows("class_settings", DOCUMENTS["class_settings"], "garbage"):
+        assert root.complaints(every_page=False) == []
+        with root.damaged_rows("people", others("people"), "garbage"):
+            assert root.complaints(every_page=False) == []
+            assert open_app("you").title[0].value == "You"
+    change_class_settings(root.engine, lambda _before: ClassSettings())
+    with root.damaged_rows("people", others("people"), "garbage"):
+        assert root.complaints(every_page=False) == []
 
 
 @pytest.mark.parametrize("fault", ["cut", "missing"])  # the others in `tests.bench understand damage`

@@ -9,6 +9,8 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +32,7 @@ from tlcore.intake.pictures import decoders, decoding
 from tlcore.intake.pictures.decoders import Decoders
 from tlcore.intake.pictures.memory import bytes_to_decode, bytes_to_open
 from tlcore.intake.sources import FileSource, Found
+from tlcore.library import TrainedModel
 from tlcore.storage.images import ImageStore
 
 MOST_MB, MOST_SECONDS = 400.0, 5.0
@@ -237,6 +240,9 @@ def test_what_a_person_brings_is_never_decoded_by_the_process_that_asks(
     view = answered(View(asks=True), Message(1, "question", (photo,)), EqualChances(), "a note")
     assert view.note == "a note"
     assert len(add_pictures(Session("1", "cat", 0.0), [photo], store, 1.0).images) == 1
+    model = TrainedModel(tmp_path, EqualChances())  # type: ignore[arg-type]
+    (tmp_path / "photo.jpg").write_bytes(photo)
+    assert model.predict(tmp_path / "photo.jpg") == {"cat": 0.5, "dog": 0.5}
     gathered = gather([FileSource((("cat/1.jpg", photo), ("dog/2.tif", small_files()["deep"])))], Dataset(), store)
     assert len(gathered.brought.pictures) == 2
     assert gathered.grey_range == (0.0, 4095.0)
@@ -276,6 +282,29 @@ def test_all_decoders_together_take_no_more_than_one_may(monkeypatch: pytest.Mon
     several.close()
     # One with 64 MB of pixels and two that wait, not three with 110 MB each.
     assert 90 < max(most) < 250
+
+
+def test_many_processors_take_no_more_memory(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 16)
+    assert decoders.number_of_decoders() == 4
+    several = Decoders(decoders.number_of_decoders())
+    kinds = ("16 bits.png", "separate scans.jpg", "palette.png", "see-through.png")
+    files = [make() for name, make in made().items() if name in kinds]
+    most: list[float] = []
+    before = {child.pid for child in psutil.Process().children()}
+    with ThreadPoolExecutor(16) as pool:
+        asked = [pool.submit(several.ask, "picture", data, None) for data in [*files, small_files()["photo"]]]
+        while not all(one.done() for one in asked):
+            ours = [child for child in psutil.Process().children() if child.pid not in before]
+            with suppress(psutil.Error):
+                most.append(sum(child.memory_info().rss for child in ours) / 1e6)
+    several.close()
+    assert len([one for one in asked if one.exception() is None]) == 4
+    assert 300 < max(most) < 600
+    monkeypatch.setenv(DECODING_MB.setting, "2000")
+    assert decoders.number_of_decoders() == 8
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    assert decoders.number_of_decoders() == 3
 
 
 def test_decoders_end_with_a_server_that_is_killed():

@@ -289,7 +289,7 @@ def test_a_choice_that_could_not_be_stored_is_said(project: Lab, monkeypatch: py
         raise StorageError("Nothing was saved: the disk is full.")
 
     page = project.open("train")
-    monkeypatch.setattr(forms, "update_config", refuse)
+    monkeypatch.setattr(forms, "change_config", refuse)
     page = check(page.number_input(key="epochs").set_value(7).run())
     assert "the disk is full" in page.error[0].value
     assert page.number_input(key="epochs").value == RunConfig().training.epochs

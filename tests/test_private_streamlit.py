@@ -16,6 +16,7 @@ import app
 from pages.server import private_streamlit
 from pages.server.private_streamlit import (
     LINGER_SECONDS,
+    AskedUploads,
     CompleteMessages,
     LingeringMediaStorage,
     lost_effects,
@@ -141,17 +142,19 @@ def test_a_new_run_of_the_whole_page_replaces_what_still_waits() -> None:
 
 
 def runtime(storage: object, uploads: object) -> SimpleNamespace:
-    return SimpleNamespace(_media_file_mgr=SimpleNamespace(_storage=storage), _uploaded_file_mgr=uploads)
+    places = SimpleNamespace(_storage=storage)
+    return SimpleNamespace(_media_file_mgr=places, _uploaded_file_mgr=uploads, get_client=lambda _session: None)
 
 
 def test_a_newer_streamlit_that_takes_another_way_is_noticed(
     storage: LingeringMediaStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert app.app is not None  # importing it patches
-    uploads = MemoryUploadedFileManager("/upload")
+    uploads = AskedUploads("/upload")
     assert lost_effects(runtime(storage, uploads)) == []
     assert "MemoryMediaFileStorage" in lost_effects(runtime(object(), uploads))[0]
-    assert "remove_file" in lost_effects(runtime(storage, object()))[0]
+    assert "for which a page asked" in lost_effects(runtime(storage, MemoryUploadedFileManager("/upload")))[0]
+    assert "remove_file" in lost_effects(runtime(storage, object()))[1]
     with monkeypatch.context() as changed:
         changed.setattr(uploads, "remove_file", lambda *_: None)
         assert "remove_file" in lost_effects(runtime(storage, uploads))[0]

@@ -24,6 +24,9 @@ _MD5_DIGITS = 32
 
 Progress = Callable[[int, int], object]
 
+PART_SUFFIX = ".part"
+"""How the name of an unfinished download ends."""
+
 
 @dataclass(frozen=True, slots=True)
 class PublishedFile:
@@ -63,7 +66,7 @@ class PublishedFile:
     @property
     def partial_path(self) -> Path:
         """Where an unfinished download is kept, so that the next try goes on from there."""
-        return self.own_path.with_name(self.own_path.name + ".part")
+        return self.own_path.with_name(self.own_path.name + PART_SUFFIX)
 
     @property
     def is_here(self) -> bool:

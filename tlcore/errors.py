@@ -41,12 +41,20 @@ class FullDiskError(StorageError):
     """There is no room on the disk; the same may be written later."""
 
 
+class QuotaError(TransferLabError):
+    """A person has as much as one may have here."""
+
+
 class NotFoundError(TransferLabError):
     """A project or run does not exist, or belongs to someone else."""
 
 
 class GuestError(TransferLabError):
     """Somebody looks at a project that is not theirs, and tried to change it."""
+
+
+class LockedError(TransferLabError):
+    """The teacher has locked what was to be changed or started."""
 
 
 class ConflictError(TransferLabError):

@@ -18,7 +18,7 @@ from tlcore.intake.label_files.files import LabelFile
 from tlcore.intake.meaning.readings import Reading
 from tlcore.intake.meaning.tree import choose
 from tlcore.intake.near_copies import find_scenes
-from tlcore.intake.pictures.decoding import pixels_of
+from tlcore.intake.pictures.decoders import pixels_of
 from tlcore.intake.sources import ArchiveSource, FolderSource
 from tlcore.intake.splitting import TEST_FRACTION, VALIDATION_FRACTION
 from tlcore.progress import Progress, TerminalProgress
@@ -172,8 +172,11 @@ class TrainedModel:
     def predict(self, path: str | Path) -> dict[str, float]:
         """Return the probability of each class for the picture in a file.
 
+        As in the app, the file is decoded in a program of its own, which stays for the next one: a damaged or hostile
+        picture may break that program, never yours.
+
         Raises:
-            ImageError: If the file is no picture.
+            ImageError: If the file is no picture, or takes too much time or memory to decode.
         """
         pixels = pixels_of(Path(path).read_bytes(), self.predictor.grey_range)
         probabilities = self.predictor.predict([pixels])[0]

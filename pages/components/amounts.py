@@ -83,7 +83,9 @@ def file_size(num_bytes: int) -> str:
         return f"{num_bytes / 1000:.0f} kB"
     if num_bytes < 100_000_000:
         return f"{num_bytes / 1_000_000:.1f} MB"
-    return f"{num_bytes / 1_000_000:.0f} MB"
+    if num_bytes < 1_000_000_000:
+        return f"{num_bytes / 1_000_000:.0f} MB"
+    return f"{num_bytes / 1_000_000_000:,.1f} GB"
 
 
 def duration(seconds: float) -> str:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import streamlit as st
 
 from pages.components.text import label
-from tlcore.errors import TransferLabError
+from tlcore.errors import GuestError, TransferLabError
 from tlcore.home import without_places
 
 _KEPT = "kept-error"
@@ -62,6 +62,9 @@ def show_unforeseen(error: Exception) -> bool:
     Returns:
         True: Streamlit's own words are not shown too.
     """
+    if isinstance(error, GuestError):  # a page that does not know its guest: nothing was changed, and that is all
+        show_error(error)
+        return True
     number = f"{secrets.randbelow(900_000) + 100_000}"
     _LOG.error("Unforeseen error, number %s", number, exc_info=error)
     st.error(UNFORESEEN.format(number), icon=":material/error:")

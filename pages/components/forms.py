@@ -13,8 +13,10 @@ from pages.components.shown_settings import SettingsChangedError, checked, note_
 from pages.components.state import Context
 from tlcore.config import AugmentationConfig, HeadConfig, ModelConfig, RunConfig, TrainingConfig
 from tlcore.model.architecture import without_contradictions
+from tlcore.settings.locks import LOCKED, change_config, lock_of
 from tlcore.settings.words import CHOICES
-from tlcore.storage.projects import update_config
+
+GUEST_CANNOT = "This project belongs to somebody else: you may look, but change and start nothing."
 
 Section = Literal["run", "augmentation", "model", "head", "training"]
 SectionConfig = RunConfig | AugmentationConfig | ModelConfig | HeadConfig | TrainingConfig
@@ -46,6 +48,31 @@ def options(field: str) -> dict[str, Any]:
     return {"options": list(choices), "format_func": lambda value: choices[value].label}
 
 
+def control_state(
+    context: Context,
+    section: Section,
+    field: str,
+    *,
+    help: str | None = None,  # noqa: A002
+    disabled: bool = False,
+) -> dict[str, Any]:
+    """Return the keyword arguments that say whether a control of a field can be moved, and why not.
+
+    Args:
+        context: Who looks at which project.
+        section: The part of the settings.
+        field: The field of that part.
+        help: What the control says about itself while it can be moved.
+        disabled: Whether it cannot be moved anyway.
+    """
+    if context.is_guest:
+        return {"disabled": True, "help": GUEST_CANNOT}
+    prefix = {"run": "", "head": "model.head."}.get(section, f"{section}.")
+    if lock_of(f"{prefix}{field}", context.locked) is not None:
+        return {"disabled": True, "help": LOCKED}
+    return {"disabled": disabled, "help": help}
+
+
 def show_stored(key: str, value: object) -> None:
     """Let the widget of that key show what is stored; before it is drawn."""
     # Written only when it differs: a write of the same value would move a slider back under the finger.
@@ -73,6 +100,8 @@ class SettingsForm:
         key: str | None = None,
         shown: Callable[[Any], Any] | None = None,
         stored: Callable[[Any], Any] | None = None,
+        help: str | None = None,  # noqa: A002
+        disabled: bool = False,
     ) -> dict[str, Any]:
         """Return the keyword arguments that tie a widget to a field.
 
@@ -81,11 +110,18 @@ class SettingsForm:
             key: Key of the widget; the field's name when not given.
             shown: From the field's value to the widget's; the same value when not given.
             stored: From the widget's value to the field's; the same value when not given.
+            help: What the widget says about itself while it can be moved.
+            disabled: Whether it cannot be moved anyway.
         """
         key = key or field
         value = getattr(section_of(self._context.project.config, self._section), field)
         show_stored(key, shown(value) if shown else value)
-        return {"key": key, "on_change": self._store, "args": (field, key, stored)}
+        state = control_state(self._context, self._section, field, help=help, disabled=disabled)
+        return {"key": key, "on_change": self._store, "args": (field, key, stored), **state}
+
+    def state(self, field: str, *, help: str | None = None) -> dict[str, Any]:  # noqa: A002
+        """Return whether another control of a field can be moved, such as a shortcut; as of `control_state`."""
+        return control_state(self._context, self._section, field, help=help)
 
     def _store(self, field: str, key: str, stored: Callable[[Any], Any] | None) -> None:
         value = st.session_state[key]
@@ -107,7 +143,7 @@ class SettingsForm:
 
         with errors_kept():  # a callback comes before the page, which then says so
             try:
-                stored = update_config(self._context.engine, project_id, checked(project_id, apply))
+                stored = change_config(self._context.engine, project_id, checked(project_id, apply))
             except SettingsChangedError:
                 shown = shown_settings(project_id)
                 if shown is not None:  # the choice is kept in this tab; the page asks whose settings count

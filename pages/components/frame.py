@@ -10,17 +10,19 @@ from typing import Any, Literal, NoReturn
 
 import streamlit as st
 
-from pages.components.errors import errors_kept, show_error, show_kept_error
+from pages.components.errors import errors_kept, errors_shown, show_error, show_kept_error
 from pages.components.forms import show_stored
 from pages.components.job_words import hindrance
 from pages.components.line_words import line_words
+from pages.components.sharing import draw_share, giver_words, share_of_guest, take
 from pages.components.shown_settings import is_undecided, leave_settings
-from pages.components.state import Context, link_params, read_context
+from pages.components.state import Context, Visit, link_params, read_context, read_visit
 from pages.components.text import label
 from pages.components.unreadable import draw_unreadable, unreadable_models
 from tlcore.errors import ConflictError, NotFoundError, StorageError, TransferLabError
 from tlcore.progress import phase_words
 from tlcore.storage.jobs import ACTIVE_STATES, JobKind, JobStatus, list_jobs, read_request
+from tlcore.storage.people import read_person
 from tlcore.storage.projects import MAX_NAME_LENGTH, mark_visited, rename_project
 from tlcore.storage.requests import CrossValidationRequest
 from tlcore.storage.simple_heads import list_simple_heads
@@ -32,6 +34,9 @@ Need = Literal["nothing", "data", "model"]
 PAGES_DIR = Path(__file__).resolve().parents[1]
 HOME_PAGE = PAGES_DIR / "home.py"
 POLL_SECONDS = 2.0
+LINK_SECONDS = 4.0
+"""So long a page of a guest stays open, at most, after the link was ended."""
+
 SETTINGS_STEPS: tuple[Step, ...] = ("augment", "model", "train")
 """On whose pages settings are chosen, and a person is asked whose count."""
 
@@ -75,6 +80,8 @@ CONTRAST_STYLE = """<style>
 button[kind="tertiary"]:not(:disabled):is(:hover, :focus-visible, :active, [aria-expanded="true"]) { color: inherit; }
 .stApp :is(a, button, summary):focus-visible { outline: 0.125rem solid currentColor; outline-offset: 0.125rem; }
 button[aria-label^="Download as CSV"] { display: none; }
+.st-key-shown-code code { font-size: 2rem; letter-spacing: 0.06em; }
+.st-key-class-code-typed input { font-size: 1.6rem; height: 3.4rem; }
 </style>"""
 """Streamlit's own download of tables is taken away: it writes names as they are, also those that act as formulas."""
 
@@ -104,7 +111,12 @@ STEPS: tuple[StepSpec, ...] = (
     StepSpec("export", "Export", "Take the model with you.", "model"),
 )
 
-OTHER_PAGES: tuple[tuple[str, str, str], ...] = ()
+OTHER_PAGES: tuple[tuple[str, str, str], ...] = (
+    ("teacher", "For teachers", ":material/school:"),
+    ("shared", "A project for you", ""),
+    ("you", "You", ":material/account_circle:"),
+    ("storage", "Storage", ":material/hard_drive:"),
+)
 """Pages beside the steps: the name of the file, the title, and the icon of the link at the foot of Home, which is empty
 where none leads there."""
 
@@ -118,15 +130,16 @@ def open_page(step: Step) -> Context:
     """Draw the frame with the page's title and sentence, and return what the page works on.
 
     Stops the page with a hint when the project is not there, or when pictures or a trained model (of a run, or simple
-    heads) that the step needs are not there yet. The step is marked as visited.
+    heads) that the step needs are not there yet. The step is marked as visited, but not by a guest.
     """
     project_id = st.query_params.get("project")
     if not project_id:
         _dead_end("This address names no project. Open one from Home.")
     try:
         context = read_context(project_id)
-        with suppress(StorageError):  # on a full disk the page opens all the same; it is noted the next time
-            mark_visited(context.engine, context.project, step)
+        if not context.is_guest:
+            with suppress(StorageError):  # on a full disk the page opens all the same; it is noted the next time
+                mark_visited(context.engine, context.project, step)
         has_model = any(run.has_model for run in context.runs) or bool(list_simple_heads(context.engine, project_id))
         jobs = list_jobs(context.engine, states=ACTIVE_STATES, project_id=project_id)
     except NotFoundError as error:
@@ -143,6 +156,8 @@ def open_page(step: Step) -> Context:
     spec = find_step(step)
     has: dict[Need, bool] = {"nothing": True, "data": has_data, "model": has_model}
     _draw_top(context, spec, has)
+    if context.is_guest:
+        _draw_guest(context)
     elsewhere = [job for job in jobs if job.kind != "measure" and step not in job_steps(job)]
     if elsewhere:
         _watch_jobs(context, [job.id for job in elsewhere])
@@ -238,7 +253,11 @@ def _draw_top(context: Context, current: StepSpec, has: Mapping[Need, bool]) -> 
     missing = {"data": "Bring pictures first, on Data.", "model": "Train a model first, on Train."}
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="frame-steps"):
         st.page_link(HOME_PAGE, label="Home", icon=":material/home:")
-        _draw_name(context)
+        if context.is_guest:
+            st.markdown(f"**{label(context.project.name)}**", width="content")
+        else:
+            _draw_name(context)
+            draw_share(context)
         for number, spec in enumerate(STEPS, start=1):
             is_open = has[spec.needs]
             step_link(
@@ -267,6 +286,35 @@ def _draw_name(context: Context) -> None:
     with st.popover(f"**{label(project.name)}**", type="tertiary", icon=":material/edit:", key="frame-name"):
         show_stored("project-name", project.name)
         st.text_input("Name of the project", max_chars=MAX_NAME_LENGTH, key="project-name", on_change=rename)
+
+
+def _draw_guest(context: Context) -> None:
+    """Say whose project this is, what a guest can do, and offer the copy where the link allows one."""
+    share = share_of_guest(context)
+    owner = read_person(context.engine, context.project.owner)
+    whose = giver_words(owner.called if owner.number else "")
+    _watch_link(context)
+    with st.container(border=True, horizontal=True, vertical_alignment="center", key="guest"):
+        st.markdown(
+            f":material/visibility: You look at {whose}. Look around and try its models: nothing that you do here "
+            "changes it."
+        )
+        if (
+            share is not None
+            and share.lets_copy
+            and st.button("Make a copy", key="guest-copy", icon=":material/content_copy:")
+        ):
+            with errors_shown():
+                go_to("data", project=take(read_visit(), share))
+
+
+@st.fragment(run_every=LINK_SECONDS)
+def _watch_link(context: Context) -> None:
+    """Draw the page anew, which then says so, when the link by which a guest came has been ended."""
+    try:
+        read_context(context.project.id)
+    except TransferLabError:
+        st.rerun()
 
 
 def _draw_typed_name(context: Context) -> None:
@@ -325,11 +373,11 @@ def _run_of(context: Context, job: JobStatus) -> str | None:
     return job.id if job.kind == "run" else None
 
 
-def job_progress(context: Context, job: JobStatus) -> tuple[str, float]:
+def job_progress(visit: Visit, job: JobStatus) -> tuple[str, float]:
     """Return what a job is doing, in words, and the fraction of its present phase that is done."""
     name = JOB_NAMES[job.kind]
     if job.state == "queued":
-        place = hindrance(context.home) or line_words(context, job)
+        place = hindrance(visit.home) or line_words(visit, job)
         return (f"{name} waits: {place}" if place else f"{name} is about to start"), 0.0
     if job.stop_requested is not None:
         return f"{name} is stopping", 0.0

@@ -67,7 +67,8 @@ def draw_job(context: Context, job: JobStatus, *, key: str = "", hint: str = "")
         hint: What to know before one stops it.
     """
     with errors_shown():
-        control.ensure_runner(context.home)  # it may have died with the computer
+        if not context.is_guest:
+            control.ensure_runner(context.home)  # it may have died with the computer
         text, fraction = job_progress(context, job)
         st.progress(fraction, text=label(text + _time_left(job)))
         trouble = trouble_words(job, context.home)
@@ -75,7 +76,9 @@ def draw_job(context: Context, job: JobStatus, *, key: str = "", hint: str = "")
             st.caption(trouble)
         stopping = job.stop_requested is not None
         key = key or f"stop-{job.id}"
-        if st.button("Stop", key=key, icon=":material/stop_circle:", disabled=stopping, help=hint or None):
+        if st.button(
+            "Stop", key=key, icon=":material/stop_circle:", disabled=stopping or context.is_guest, help=hint or None
+        ):
             control.stop_job(context.engine, job, context.home)
             st.rerun()
 

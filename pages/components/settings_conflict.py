@@ -12,8 +12,8 @@ from pages.components.text import label
 from tlcore.config import RunConfig
 from tlcore.model.architecture import without_contradictions
 from tlcore.results.comparison import difference_name, differences
+from tlcore.settings.locks import change_config
 from tlcore.settings.words import field_value
-from tlcore.storage.projects import update_config
 
 CHOOSE_FIRST = "Another tab has changed the settings of this project. Choose at the top of the page whose count."
 
@@ -33,7 +33,7 @@ def draw_conflict(screen: Screen) -> None:
     def keep() -> None:
         # Settings that nobody has seen yet are not overwritten: the page then shows those.
         with errors_kept(), suppress(SettingsChangedError):
-            update_config(context.engine, context.project.id, take_mine)
+            change_config(context.engine, context.project.id, take_mine)
             forget_settings(context.project.id)
 
     with st.container(border=True, key="settings-conflict"):

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 import streamlit as st
 
 from pages.server.private_streamlit import USER_COOKIE
+from pages.server.teacher import is_teacher
 from tlcore.dataset import Dataset
 from tlcore.errors import NotFoundError
 from tlcore.home import DataRoot
 from tlcore.model.architecture import ModelSummary, describe_model, without_contradictions
+from tlcore.settings.locks import read_locks, unlocked
+from tlcore.storage.admission import note_admitted_visit
 from tlcore.storage.database import open_database, read_only
 from tlcore.storage.datasets import get_version, load_dataset
 from tlcore.storage.identities import read_identities
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import ACTIVE_STATES, JobKind, JobStatus, list_jobs
 from tlcore.storage.projects import Project, get_project
+from tlcore.storage.retention import touch_project
+from tlcore.storage.room import BoundedStore, Room
 from tlcore.storage.runs import Run, list_runs
 
 LOCAL_OWNER = "local"
+
+LOCKS_SECONDS = 1.0
+"""How long pages remember what is locked; whatever is stored or started asks anew."""
 
 NEXT_RUN = "next"
 """Stands in the address in place of a run's id while the settings of the next one are chosen."""
@@ -39,6 +48,11 @@ class Visit:
     engine: sa.Engine
     home: DataRoot
     owner: str
+
+    @property
+    def locked(self) -> frozenset[str]:
+        """Names of what the teacher has locked for this person, as of a second ago at most."""
+        return frozenset() if is_teacher(self.owner) else _locked(self.engine, self.home)
 
     def dataset_of(self, project: Project, version: int | None = None) -> Dataset:
         """Return a version of a project's data set, the current one when no number is given."""
@@ -67,6 +81,17 @@ class Context(Visit):
     def images(self) -> ImageStore:
         """The pictures of this data root."""
         return ImageStore(self.home)
+
+    def images_to_add(self, taken: Iterable[str] = ()) -> ImageStore:
+        """Return the pictures, to add some: what the owner of the project has no room for is refused.
+
+        Args:
+            taken: Keys of pictures that were added a moment ago and are in no version yet.
+        """
+        room = Room(self.engine, self.project.id, self.home)
+        for key in taken:
+            room.take(key, self.images.num_bytes(key))
+        return BoundedStore(self.home, room)
 
     @property
     def version(self) -> int:
@@ -104,6 +129,12 @@ def _dataset(content: str, home: DataRoot) -> Dataset:
     return load_dataset(content, home)
 
 
+# Thirty pages draw twenty controls each, again and again.
+@st.cache_data(ttl=LOCKS_SECONDS, max_entries=8, show_spinner=False)
+def _locked(_engine: sa.Engine, home: DataRoot) -> frozenset[str]:
+    return read_locks(_engine)
+
+
 def read_owner() -> str:
     """Return who looks at the page: the anonymous cookie of this browser.
 
@@ -123,18 +154,22 @@ def read_owner() -> str:
 
 
 def read_visit() -> Visit:
-    """Open the data root.
+    """Open the data root, and note that this person is here; the engine of a teacher is held by no lock.
 
     Raises:
         NotFoundError: If this browser keeps no cookies.
         StorageError: If the data root cannot be used.
     """
     home, owner = DataRoot.configured(), read_owner()
-    return Visit(_engine(home), home, owner)
+    engine = _engine(home)
+    note_admitted_visit(engine, owner)
+    return Visit(unlocked(engine) if is_teacher(owner) else engine, home, owner)
 
 
 def read_context(project_id: str) -> Context:
     """Open the data root and a project, which may be one of somebody else who lets this person look at it.
+
+    A teacher may look at every one.
 
     Raises:
         NotFoundError: If the project does not exist or is not for this browser; also as of `read_visit`.
@@ -142,7 +177,8 @@ def read_context(project_id: str) -> Context:
         UnreadableError: If this version cannot read its settings.
     """
     visit = read_visit()
-    project = get_project(visit.engine, project_id, visit.owner, as_guest=True)
+    project = get_project(visit.engine, project_id, visit.owner, as_guest=True, of_anyone=is_teacher(visit.owner))
+    touch_project(visit.engine, project)  # a guest's visit counts too
     # A tab with an old page may have stored what does not fit the backbone of another one.
     project = replace(project, config=without_contradictions(project.config))
     engine = visit.engine if project.owner == visit.owner else read_only(visit.engine)

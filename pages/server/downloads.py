@@ -1,4 +1,4 @@
-"""The download routes: what a run or a prediction left, streamed from disk to the browser that owns its project."""
+"""The download routes: what a run or a prediction left, streamed from disk to its owner and guests."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from starlette.responses import FileResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 from pages.components.results.prediction_table import Columns, answers_csv
+from pages.server.teacher import is_teacher
 from tlcore.errors import TransferLabError, UnreadableError
 from tlcore.home import DataRoot
 from tlcore.results.model_file import is_whole_model
 from tlcore.results.prediction_code import LABELS_FILE, MODEL_FILE, PIXELS_FILE, README_FILE
+from tlcore.settings.locks import check_lock, unlocked
 from tlcore.storage.answers import AnswerFilter, all_answers, count_answers
 from tlcore.storage.database import open_database
 from tlcore.storage.jobs import get_job
@@ -54,7 +56,7 @@ def download_route(owner_of: Callable[[Headers], str | None]) -> Route:
     # Not `async`: Starlette then runs it in a thread, where the database may wait.
     def download(request: Request) -> Response:
         owner = owner_of(request.headers)
-        folder = None if owner is None else _owned_run_dir(request.path_params["run_id"], owner)
+        folder = None if owner is None else _seen_run_dir(request.path_params["run_id"], owner)
         return _not_found() if folder is None else _file_answer(folder, request.path_params["file"])
 
     return Route(download_url("{run_id}", "{file}"), download)
@@ -70,7 +72,7 @@ def answers_route(owner_of: Callable[[Headers], str | None]) -> Route:
 
     def download(request: Request) -> Response:
         owner = owner_of(request.headers)
-        found = None if owner is None else _owned_prediction(request.path_params["job_id"], owner)
+        found = None if owner is None else _seen_prediction(request.path_params["job_id"], owner)
         if found is None:
             return _not_found()
         path = answers_path(found.job_id, DataRoot.configured())
@@ -90,11 +92,11 @@ def answers_route(owner_of: Callable[[Headers], str | None]) -> Route:
     return Route(answers_url("{job_id}"), download)
 
 
-def _owned_prediction(job_id: str, owner: str) -> Prediction | None:
-    """Return answers that belong to that browser; whoever does not own them learns nothing."""
+def _seen_prediction(job_id: str, owner: str) -> Prediction | None:
+    """Return answers that belong to that browser or that it may look at; whoever else asks learns nothing."""
     engine = open_database(DataRoot.configured())
     try:
-        project = get_project(engine, get_job(engine, job_id).project_id, owner)
+        project = get_project(engine, get_job(engine, job_id).project_id, owner, as_guest=True)
         return next((one for one in read_predictions(engine, project.id)[0] if one.job_id == job_id), None)
     except TransferLabError:
         return None
@@ -114,13 +116,14 @@ def _file_answer(folder: Path, file: str) -> Response:
     return _not_found()
 
 
-def _owned_run_dir(run_id: str, owner: str) -> Path | None:
-    """Return the folder of a run that belongs to that browser; whoever does not own it learns nothing."""
+def _seen_run_dir(run_id: str, owner: str) -> Path | None:
+    """Return the folder of a run that is that browser's or that it may look at; whoever else asks learns nothing."""
     home = DataRoot.configured()
     engine = open_database(home)
     try:
         run = get_run(engine, run_id)
-        get_project(engine, run.job.project_id, owner)
+        get_project(engine, run.job.project_id, owner, as_guest=True)
+        check_lock(unlocked(engine) if is_teacher(owner) else engine, "download")
     except TransferLabError:
         return None
     finally:

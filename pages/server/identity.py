@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import re
+import secrets
+import threading
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from urllib.parse import urlencode
 
+import sqlalchemy as sa
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import cookie_parser
-from starlette.responses import PlainTextResponse
+from starlette.requests import Request, cookie_parser
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pages.server.private_streamlit import USER_COOKIE, may_see
-from tlcore.home import DataRoot
+from pages.server.private_streamlit import USER_COOKIE, may_bring, may_see, most_upload_bytes
+from tlcore.errors import StorageError, TransferLabError
+from tlcore.home import DataRoot, without_places
+from tlcore.storage.admission import is_admitted
+from tlcore.storage.database import open_database
 from tlcore.storage.identities import read_identities
+from tlcore.storage.people import bring_along
 
 COOKIE_SECONDS = 365 * 24 * 3600
+
+TICKET_SECONDS = 60.0
+MOST_TICKETS = 1000
+
+TAKE_PATH = "/identity/take"
 
 _OUR_COOKIE = re.compile(rf"(?:^|(?<=;))\s*{USER_COOKIE}=[^;]*")
 
@@ -50,11 +67,7 @@ class UserCookie:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 if headers.get("content-type", "").startswith("text/html"):
-                    secure = "; Secure" if scope["scheme"] == "https" else ""
-                    headers.append(
-                        "set-cookie",
-                        f"{USER_COOKIE}={given}; Path=/; Max-Age={COOKIE_SECONDS}; HttpOnly; SameSite=Lax{secure}",
-                    )
+                    headers.append("set-cookie", _cookie(given, scope))
             await send(message)
 
         if scope["type"] == "http":
@@ -66,7 +79,8 @@ class UserCookie:
 class OwnMedia:
     """Give what Streamlit keeps for pages, such as pictures, to the browsers for whom it was drawn.
 
-    Whoever has no identity of ours may bring no files either: their bodies would be read into memory first.
+    For whoever has not said the class code yet, only the page that asks for it was drawn.
+    Nobody may bring a file that no page of theirs has asked for: its body would be read into memory first, and stay.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -75,10 +89,10 @@ class OwnMedia:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer as if nothing were there."""
         _, is_media, file = scope["path"].rpartition("/media/") if scope["type"] == "http" else ("", "", "")
-        if is_media and "/static/" not in scope["path"] and not may_see(file, owner_of(Headers(scope=scope))):
+        if is_media and "/static/" not in scope["path"] and not may_see(file, _person(Headers(scope=scope))):
             await PlainTextResponse("This file is not here.", 404)(scope, receive, send)
-        elif _brings_file(scope) and owner_of(Headers(scope=scope)) is None:
-            await PlainTextResponse("Reload the page and try again.", 403)(scope, receive, send)
+        elif refused := _refused_file(scope):
+            await refused(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
@@ -90,8 +104,26 @@ def cookie_of(headers: Headers) -> str:
 
 
 def owner_of(headers: Headers) -> str | None:
-    """Return the browser that asks, `None` when it carries no identity of ours."""
+    """Return the browser that asks, `None` when it carries no identity of ours, or has not said the class code yet.
+
+    What is answered without a page goes to nobody else: every route asks this.
+    """
+    home, owner = DataRoot.configured(), _person(headers)
+    if owner is None or not home.database_path.is_file():  # where no code can be set, and nothing is to be had
+        return owner
+    try:
+        return owner if is_admitted(_engine(home), owner) else None
+    except StorageError:
+        return None
+
+
+def _person(headers: Headers) -> str | None:
     return read_identities(DataRoot.configured()).owner_of(cookie_of(headers))
+
+
+@lru_cache(maxsize=4)
+def _engine(home: DataRoot) -> sa.Engine:
+    return open_database(home)
 
 
 def without_conditions(scope: Scope) -> Scope:
@@ -100,8 +132,121 @@ def without_conditions(scope: Scope) -> Scope:
     return {**scope, "headers": [pair for pair in scope["headers"] if pair[0].lower() not in conditions]}
 
 
-def _brings_file(scope: Scope) -> bool:
-    return scope["type"] == "http" and "/_stcore/upload_file/" in scope["path"]
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What lets one browser become somebody else, once.
+
+    Attributes:
+        owner: Who the browser is now: a foreign page that knows a ticket makes nobody somebody else.
+        to: Who it becomes.
+        brings: Whether what it has comes along.
+        until: By a clock that nobody sets.
+    """
+
+    owner: str
+    to: str
+    brings: bool
+    until: float
+
+
+_tickets: dict[str, Ticket] = {}
+_left: dict[str, float] = {}
+_lock = threading.Lock()
+
+
+def take_address(owner: str, to: str, *, brings: bool) -> str:
+    """Return the address at which a browser becomes somebody else, once and within `TICKET_SECONDS`.
+
+    Args:
+        owner: Who the browser is now.
+        to: Who it becomes; that it may was decided before.
+        brings: Whether what it has comes along.
+    """
+    ticket, now = secrets.token_urlsafe(24), time.monotonic()
+    with _lock:
+        for old in [one for one, what in _tickets.items() if what.until < now]:
+            del _tickets[old]
+        if len(_tickets) >= MOST_TICKETS:
+            raise TransferLabError("Too many people change their identity just now. Wait a minute, then try again.")
+        _tickets[ticket] = Ticket(owner, to, brings, now + TICKET_SECONDS)
+    return f"{TAKE_PATH}?{urlencode({'ticket': ticket})}"
+
+
+def left_since(owner: str, began: float) -> bool:
+    """Whether a browser of this identity became somebody else after a page began: the page may be one of its tabs.
+
+    Args:
+        owner: Whom the page is for.
+        began: When, by the monotonic clock.
+    """
+    return _left.get(owner, float("-inf")) >= began
+
+
+def take_route() -> Route:
+    """Return the route for `take_address`: it gives the browser another cookie and leads to Home."""
+
+    # Not `async`: Starlette then runs it in a thread, where the database may wait.
+    def take(request: Request) -> Response:
+        home = DataRoot.configured()
+        owner = _person(request.headers)
+        # A page of another site is refused though it cannot know a ticket; old browsers do not say who asks.
+        is_ours = request.headers.get("sec-fetch-site", "same-origin") == "same-origin"
+        ticket = _used(request.query_params.get("ticket", ""), owner) if is_ours else None
+        if ticket is None:
+            return PlainTextResponse(
+                "This way to another identity is over, or was not made for this browser; nothing was changed. Go back "
+                "to Transfer Lab and enter the code once more.",
+                403,
+            )
+        if ticket.brings:
+            try:
+                bring_along(_engine(home), ticket.owner, ticket.to)
+            except StorageError as error:
+                return PlainTextResponse(without_places(str(error)), 507)
+        with _lock:
+            _left[ticket.owner] = time.monotonic()
+        answer = RedirectResponse("../", 303, {"Cache-Control": "no-store"})
+        answer.headers.append("set-cookie", _cookie(read_identities(home).signed(ticket.to), request.scope))
+        return answer
+
+    return Route(TAKE_PATH, take)
+
+
+def _used(name: str, owner: str | None) -> Ticket | None:
+    """Return a ticket of this browser that still counts, for the last time."""
+    with _lock:
+        ticket = _tickets.get(name)
+        if ticket is None or ticket.owner != owner or ticket.until < time.monotonic():
+            return None
+        return _tickets.pop(name)
+
+
+def _cookie(value: str, scope: Scope) -> str:
+    secure = "; Secure" if scope["scheme"] == "https" else ""
+    return f"{USER_COOKIE}={value}; Path=/; Max-Age={COOKIE_SECONDS}; HttpOnly; SameSite=Lax{secure}"
+
+
+def _refused_file(scope: Scope) -> Response | None:
+    """Return why Streamlit shall not read the file that a request brings; `None` where it brings none, or may."""
+    _, is_file, place = scope["path"].rpartition("/_stcore/upload_file/") if scope["type"] == "http" else ("", "", "")
+    if not is_file:
+        return None
+    headers, owner = Headers(scope=scope), owner_of(Headers(scope=scope))
+    session, _, file = place.partition("/")
+    if owner is None or (scope["method"] == "PUT" and not may_bring(session, file, owner)):
+        return PlainTextResponse("Reload the page and try again.", 403, _CLOSE)
+    if scope["method"] != "PUT":
+        return None
+    length = headers.get("content-length", "")
+    if not length.isdecimal():
+        return PlainTextResponse("How long the file is must be said before it comes.", 411, _CLOSE)
+    if int(length) > most_upload_bytes():
+        return PlainTextResponse("This file is too large.", 413, _CLOSE)
+    return None
+
+
+_CLOSE = {"Connection": "close"}
+"""Whoever goes on sending sends to nobody."""
 
 
 def _with_cookie(scope: Scope, value: str) -> Scope:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 import sqlalchemy as sa
 
-from tlcore.errors import StorageError
+from tlcore.errors import DatasetError, StorageError
 from tlcore.home import DataRoot
 from tlcore.jobs.beat import silent_runner
 from tlcore.jobs.control import ensure_runner
@@ -17,6 +18,7 @@ from tlcore.storage.database import open_database
 from tlcore.storage.jobs import ACTIVE_STATES, list_jobs
 from tlcore.storage.leftovers import remove_leftovers
 from tlcore.storage.reserve import mend_reserve
+from tlcore.storage.retention import note_day, remove_untouched, today
 
 LOOK_SECONDS = 5.0
 """How long a job waits, at most, when its runner was killed and nobody has a page open."""
@@ -47,11 +49,15 @@ def see_to_waiting_jobs(home: DataRoot) -> None:
 async def keep(home: DataRoot) -> None:
     """Look after a data root until cancelled; a full disk or a damaged database is waited for."""
     cleaned, silent = float("-inf"), None
+    day = 0
     while True:
         with suppress(StorageError, sa.exc.SQLAlchemyError):
+            if day != today():
+                await asyncio.to_thread(_with_database, note_day, home)
+                day = today()
             if time.monotonic() - cleaned >= CLEAN_SECONDS:
                 cleaned = time.monotonic()
-                await asyncio.to_thread(_clean, home)
+                await asyncio.to_thread(_with_database, clean, home)
             await asyncio.to_thread(see_to_waiting_jobs, home)
             await asyncio.to_thread(mend_reserve, home)
         before, silent = silent, silent_runner(home)
@@ -60,9 +66,16 @@ async def keep(home: DataRoot) -> None:
         await asyncio.sleep(LOOK_SECONDS)
 
 
-def _clean(home: DataRoot) -> None:
+def clean(engine: sa.Engine, home: DataRoot) -> None:
+    """Do what is done once a day."""
+    with suppress(DatasetError):  # the start has refused a setting that is no number
+        remove_untouched(engine, home)
+    remove_leftovers(engine, home)
+
+
+def _with_database(work: Callable[[sa.Engine, DataRoot], object], home: DataRoot) -> None:
     engine = open_database(home)
     try:
-        remove_leftovers(engine, home)
+        work(engine, home)
     finally:
         engine.dispose()

@@ -4,6 +4,7 @@
 |---|---|---|
 | `MemoryMediaFileStorage` replaced | pictures of an interrupted run would be gone for the browser | `check` at start |
 | `ForwardMsgQueue` replaced | charts of a fragment vanish when it runs right after the page | `check` at start |
+| `MemoryUploadedFileManager` replaced | a file that no page asked for would be read into memory | `check` at start |
 | `uploaded_file_mgr.remove_file` | uploads stay in memory until the session ends | `check` at start |
 | `config.set_option("server.allowedHosts")` | addresses change while the app runs; `Door` decides | a browser test |
 
@@ -15,19 +16,27 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Sequence, Set
 from inspect import isfunction, signature
 from typing import Any
 
 import streamlit as st
 from streamlit import config
-from streamlit.runtime import Runtime, app_session, exists, get_instance, memory_media_file_storage
+from streamlit.runtime import (
+    Runtime,
+    app_session,
+    exists,
+    get_instance,
+    memory_media_file_storage,
+    memory_uploaded_file_manager,
+)
 from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 from streamlit.runtime.media_file_storage import MediaFileKind
 from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.scriptrunner_utils.script_run_context import ScriptRunContext
-from streamlit.runtime.uploaded_file_manager import UploadedFileRec
+from streamlit.runtime.uploaded_file_manager import UploadedFileRec, UploadFileUrlInfo
 from streamlit.typing import UploadedFile
 
 from tlcore.home import DataRoot
@@ -37,7 +46,7 @@ USER_COOKIE = "lab_user"
 GONE = ""
 """A browser whose connection is lost; it gets the page drawn anew when it comes back."""
 
-OWN_METHODS = ("owners_of",)
+OWN_METHODS = ("owners_of", "has_asked")
 """Methods of our classes that Streamlit never calls."""
 
 LINGER_SECONDS = 60
@@ -85,6 +94,35 @@ class LingeringMediaStorage(MemoryMediaFileStorage):
                 super().delete_file(old)
 
 
+class AskedUploads(MemoryUploadedFileManager):
+    """Streamlit's store of uploaded files, which knows for which ones a page has asked.
+
+    Streamlit takes whatever is sent to the address of a session that lives, and keeps it until that session ends.
+    """
+
+    def __init__(self, upload_endpoint: str) -> None:
+        super().__init__(upload_endpoint)
+        self._asked: dict[str, set[str]] = {}
+        self._asking = threading.Lock()
+
+    def get_upload_urls(self, session_id: str, file_names: Sequence[str]) -> list[UploadFileUrlInfo]:
+        """Return where files of a page are sent, and note it."""
+        places = super().get_upload_urls(session_id, file_names)
+        with self._asking:
+            self._asked.setdefault(session_id, set()).update(place.file_id for place in places)
+        return places
+
+    def has_asked(self, session_id: str, file_id: str) -> bool:
+        """Whether a page of this session has asked for this file."""
+        return file_id in self._asked.get(session_id, ())
+
+    def remove_session_files(self, session_id: str) -> None:
+        """Forget the files of a session that has ended, and for which ones it asked."""
+        with self._asking:
+            self._asked.pop(session_id, None)
+        super().remove_session_files(session_id)
+
+
 class CompleteMessages(ForwardMsgQueue):
     """Streamlit's queue of messages to a browser, which drops none because a fragment begins.
 
@@ -128,9 +166,34 @@ def may_see(name: str, owner: str | None) -> bool:
     return owner in owners or None in owners
 
 
+def may_bring(session_id: str, file_id: str, owner: str) -> bool:
+    """Whether a page that a browser has open asked for a file.
+
+    Args:
+        session_id: The session of the page, as in the address to which the file is sent.
+        file_id: The file, as in the address.
+        owner: The browser that sends it.
+    """
+    if not exists():
+        return False
+    runtime = get_instance()
+    client, manager = runtime.get_client(session_id), getattr(runtime, "_uploaded_file_mgr", None)
+    if client is None or not (isinstance(manager, AskedUploads) and manager.has_asked(session_id, file_id)):
+        return False
+    context = client.client_context
+    cookie = "" if context is None else context.cookies.get(USER_COOKIE, "")
+    return read_identities(DataRoot.configured()).owner_of(cookie) == owner
+
+
+def most_upload_bytes() -> int:
+    """Return how long what Streamlit takes at once may be."""
+    return int(config.get_option("server.maxUploadSize")) << 20
+
+
 def patch() -> None:
     """Make Streamlit use our classes for servers and sessions that begin after this; it has no setting for that."""
     memory_media_file_storage.MemoryMediaFileStorage = LingeringMediaStorage  # type: ignore[misc]
+    memory_uploaded_file_manager.MemoryUploadedFileManager = AskedUploads  # type: ignore[misc]
     app_session.ForwardMsgQueue = CompleteMessages  # type: ignore[attr-defined]
 
 
@@ -139,6 +202,7 @@ def lost_effects(runtime: Runtime) -> list[str]:
     effects = {
         "pictures of interrupted pages are kept a while (MemoryMediaFileStorage)": _keeps_pictures(runtime),
         "messages of a page outlive the start of its fragments (ForwardMsgQueue)": _keeps_messages(),
+        "only files are taken for which a page asked (MemoryUploadedFileManager)": _takes_asked_files(runtime),
         "uploaded files are freed once they are on disk (uploaded_file_mgr.remove_file)": _frees_uploads(runtime),
     }
     return [effect for effect, is_there in effects.items() if not is_there]
@@ -154,6 +218,16 @@ def _keeps_messages() -> bool:
     is_read = "ForwardMsgQueue" in app_session.AppSession.__init__.__code__.co_names
     is_ours = getattr(app_session, "ForwardMsgQueue", None) is CompleteMessages
     return is_read and is_ours and _overrides(CompleteMessages) and hasattr(ForwardMsgQueue(), "_delta_index_map")
+
+
+def _takes_asked_files(runtime: Runtime) -> bool:
+    manager = getattr(runtime, "_uploaded_file_mgr", None)
+    if not (isinstance(manager, AskedUploads) and _overrides(AskedUploads) and hasattr(runtime, "get_client")):
+        return False
+    places = manager.get_upload_urls("check", ["name"])
+    is_noted = all(manager.has_asked("check", place.file_id) for place in places)
+    manager.remove_session_files("check")
+    return is_noted and not manager.has_asked("check", places[0].file_id)
 
 
 def _frees_uploads(runtime: Runtime) -> bool:

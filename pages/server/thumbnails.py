@@ -1,4 +1,4 @@
-"""The route of thumbnails: small pictures of a data set, one by one, for the browser that owns its project."""
+"""The route of thumbnails: small pictures of a data set, one by one, for its owner and guests."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def thumbnail_route(owner_of: Callable[[Headers], str | None]) -> Route:
     # Not `async`: Starlette then runs it in a thread, where the database may wait.
     def thumbnail(request: Request) -> Response:
         owner = owner_of(request.headers)
-        picture = None if owner is None else _owned_thumbnail(owner, **request.path_params)
+        picture = None if owner is None else _seen_thumbnail(owner, **request.path_params)
         if picture is None:
             return PlainTextResponse("This picture is not here.", status_code=404)
         keep = {"Cache-Control": f"private, max-age={ONE_YEAR_SECONDS}, immutable"}
@@ -51,12 +51,12 @@ def thumbnail_route(owner_of: Callable[[Headers], str | None]) -> Route:
     return Route(thumbnail_address("{project_id}", "{version:int}", "{number:int}"), thumbnail)
 
 
-def _owned_thumbnail(owner: str, project_id: str, version: int, number: int) -> bytes | None:
-    """Return a thumbnail of a project of that browser; whoever does not own it learns nothing."""
+def _seen_thumbnail(owner: str, project_id: str, version: int, number: int) -> bytes | None:
+    """Return a thumbnail of a project of that browser or that it may look at; whoever else asks learns nothing."""
     home = DataRoot.configured()
     try:
         engine = _database(home)
-        get_project(engine, project_id, owner)
+        get_project(engine, project_id, owner, as_guest=True)
         images = _images(get_version(engine, project_id, version).content, home)
         return ImageStore(home).thumbnail(images[number]) if number < len(images) else None
     except TransferLabError:

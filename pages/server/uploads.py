@@ -17,13 +17,16 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from pages.server.teacher import is_teacher
 from tlcore.errors import NotFoundError, StorageError, TransferLabError
 from tlcore.home import DataRoot
 from tlcore.jobs.control import start_job
+from tlcore.settings.locks import unlocked
 from tlcore.storage.database import open_database
 from tlcore.storage.model_settings import read_model_settings
 from tlcore.storage.projects import get_project
 from tlcore.storage.requests import ImportRequest, PredictionRequest
+from tlcore.storage.room import check_coming
 from tlcore.storage.staging import remove_abandoned, remove_staging_dir
 from tlcore.storage.uploads import Announced, PieceWriter, begin_upload, finish_upload, give_up_upload
 
@@ -131,7 +134,7 @@ def _begin(listing: bytes, owner: str, project_id: str) -> Response:
     engine = open_database(home)
     try:
         remove_abandoned(engine, home)
-        folder, expected = begin_upload(files, home)
+        folder, expected = begin_upload(files, home, owner, lambda coming: check_coming(engine, owner, coming, home))
     except TransferLabError as error:
         return _message(507 if isinstance(error, StorageError) else 413, str(error))
     finally:
@@ -145,6 +148,8 @@ def _finish(owner: str, asked: Mapping[str, str], project_id: str, folder: str) 
     engine = open_database(home)
     try:
         get_project(engine, project_id, owner)
+        if is_teacher(owner):
+            engine = unlocked(engine)
         brought = finish_upload(folder, home, asked.get("class_name"))
         # None: the answer to the first time was lost on its way.
         job_id = None if brought is None else _start(engine, home, project_id, brought, asked)

@@ -24,6 +24,8 @@ PARTS = (
     "predict",
     "damage",
     "weights",
+    "teacher",
+    "backbones",
 )
 """Each is a module `tests.bench.understand_NAME` whose `measure()` yields lines."""
 

@@ -25,7 +25,7 @@ MAX_PER_SESSION = 600
 """Pictures of one session, about 100 seconds; more of the same scene teach nothing new."""
 
 MAX_COMPARED = 300
-"""Pictures of its class to which a session is compared, the newest: less than a second."""
+"""Pictures of its class to which a session is compared: less than a second."""
 
 _FRACTIONS: dict[Split, float] = {
     "train": 1 - VALIDATION_FRACTION - TEST_FRACTION,
@@ -123,7 +123,7 @@ def with_session(dataset: Dataset, session: Session, when: datetime, thumbnail: 
 def _shown_before(dataset: Dataset, class_id: str, session: Session, thumbnail: Callable[[str], bytes]) -> Item | None:
     """Return a picture of the class of which a session has a near-copy, one of the part where most of these are."""
     images = set(session.images)
-    others = [item for item in dataset.of_class(class_id) if item.image not in images][-MAX_COMPARED:]
+    others = _some_of_each([item for item in dataset.of_class(class_id) if item.image not in images], MAX_COMPARED)
     scenes = find_scenes([*(item.image for item in others), *session.images], thumbnail) if others else {}
     recorded = {scenes[image] for image in images if image in scenes}
     alike = [item for item in others if scenes.get(item.image) in recorded]
@@ -131,6 +131,23 @@ def _shown_before(dataset: Dataset, class_id: str, session: Session, thumbnail: 
         return None
     part = Counter(item.split for item in alike).most_common(1)[0][0]
     return next(item for item in alike if item.split == part)
+
+
+def _some_of_each(items: Sequence[Item], most: int) -> list[Item]:
+    """Return at most so many pictures, in their order, of as many groups as possible and spread over each of them.
+
+    Somebody may come back to the place of the very first session, so none is forgotten before there are more groups
+    than that; then the oldest are. What has no group counts as one, and small groups leave their share to the others.
+    """
+    groups: dict[str | None, list[int]] = {}
+    for place, item in enumerate(items):
+        groups.setdefault(item.group, []).append(place)
+    kept = sorted(groups.values(), key=lambda places: places[-1])[-most:]
+    chosen: list[int] = []
+    for left, places in zip(range(len(kept), 0, -1), sorted(kept, key=len), strict=True):
+        share = min(len(places), (most - len(chosen)) // left)
+        chosen += (places[number * len(places) // share] for number in range(share))
+    return [items[place] for place in sorted(chosen)]
 
 
 def split_of_session(dataset: Dataset, class_id: str, num_pictures: int) -> Split:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from tlcore.home import DataRoot, storage_error
 from tlcore.jobs.processes import start_module
+from tlcore.settings.locks import check_job, check_plans
 from tlcore.storage.jobs import JobKind, JobStatus, create_job, get_job, request_stop
 from tlcore.storage.runs import RunPlan, create_runs
 from tlcore.storage.staging import remove_staged
@@ -71,14 +72,26 @@ def start_job(
     key: str | None = None,
     replaces_waiting: bool = False,
 ) -> str:
-    """Put a job in line and see that someone works on it; arguments and answer as of `create_job`."""
+    """Put a job in line and see that someone works on it; arguments and answer as of `create_job`.
+
+    Raises:
+        LockedError: If the teacher has locked this kind of work.
+        NotFoundError: If the project was deleted meanwhile.
+    """
+    check_job(engine, kind, request)
     job_id = create_job(engine, kind, project_id, request, key=key, replaces_waiting=replaces_waiting)
     ensure_runner(home)
     return job_id
 
 
 def start_runs(engine: sa.Engine, project_id: str, plans: Sequence[RunPlan], home: DataRoot) -> list[str]:
-    """Put training runs in line, one behind the other, and see that someone works on them; return their ids."""
+    """Put training runs in line, one behind the other, and see that someone works on them; return their ids.
+
+    Raises:
+        LockedError: If the teacher has locked training, or a setting in which a run differs from the project.
+        NotFoundError: If the project was deleted meanwhile.
+    """
+    check_plans(engine, project_id, [plan.config for plan in plans])
     run_ids = create_runs(engine, project_id, plans)
     ensure_runner(home)
     return run_ids

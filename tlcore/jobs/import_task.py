@@ -27,17 +27,18 @@ from tlcore.storage.deletion import remove_unused_pictures
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import read_result
 from tlcore.storage.requests import ImportRequest, ImportSummary
+from tlcore.storage.room import BoundedStore, Room
 from tlcore.storage.staging import remove_staging_dir
 
 TRIES = 100
 """Putting pictures into a changed data set takes milliseconds, so a person cannot keep this busy."""
 
 
-class _NotingStore(ImageStore):
+class _NotingStore(BoundedStore):
     """A store of pictures that knows what was added through it."""
 
-    def __init__(self, home: DataRoot) -> None:
-        super().__init__(home)
+    def __init__(self, home: DataRoot, room: Room) -> None:
+        super().__init__(home, room)
         self.added: set[str] = set()
 
     def add(self, data: bytes, thumbnail: bytes) -> str:
@@ -54,7 +55,7 @@ def import_pictures(context: WorkerContext) -> None:
         remove_staging_dir(request.staging, context.home)
         return  # an earlier worker died after its work and before it could say so
     decoders.warm()  # while the archive is opened and its list is read
-    images = _NotingStore(context.home)
+    images = _NotingStore(context.home, Room(context.engine, context.project_id, context.home))
     try:
         with ExitStack() as stack:
             report = _commit(context, _sources(context, request, stack), _note(request), images)

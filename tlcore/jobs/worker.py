@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 import traceback
@@ -38,6 +39,9 @@ from tlcore.storage.jobs import (
 # Another program may hold the database while the last words are written; a full disk is waited for as long as it is.
 END_TRIES = 5
 END_RETRY_SECONDS = 1.0
+# Loading TensorFlow makes a million small objects that all stay: to look for garbage among them after every few hundred
+# takes half a second of the three.
+OBJECTS_BEFORE_GARBAGE = 10_000
 
 T = TypeVar("T")
 
@@ -179,4 +183,5 @@ def _end(engine: sa.Engine, job_id: str, attempt: int, state: JobState, message:
 
 if __name__ == "__main__":
     outlast_full_logs()
+    gc.set_threshold(OBJECTS_BEFORE_GARBAGE)
     sys.exit(work(sys.argv[1], int(sys.argv[2])))

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from tlcore.documents import read_document, write_document
 from tlcore.storage.database import class_settings, read_value, writing
+from tlcore.storage.people import admit_owners_of_projects
 
 _ONLY_ROW = 1
 
@@ -36,8 +37,20 @@ def read_class_settings(engine: sa.Engine) -> ClassSettings:
     return ClassSettings() if document is None else read_document(document, ClassSettings)
 
 
+def reset_class_settings(engine: sa.Engine) -> None:
+    """Begin anew with nothing set, where what is stored cannot be read.
+
+    Raises:
+        StorageError: If the disk is full or cannot be written.
+    """
+    with writing(engine) as connection:
+        connection.execute(sa.delete(class_settings))
+
+
 def change_class_settings(engine: sa.Engine, change: Callable[[ClassSettings], ClassSettings]) -> ClassSettings:
     """Change what holds for everybody in one transaction, and return it.
+
+    With the first class code, those come in unasked who have projects by then.
 
     Raises:
         StorageError: If the disk is full or cannot be written.
@@ -45,7 +58,10 @@ def change_class_settings(engine: sa.Engine, change: Callable[[ClassSettings], C
     of_row = class_settings.c.id == _ONLY_ROW
     with writing(engine) as connection:
         stored = connection.execute(sa.select(class_settings.c.document).where(of_row)).scalar()
-        changed = change(ClassSettings() if stored is None else read_document(stored, ClassSettings))
+        before = ClassSettings() if stored is None else read_document(stored, ClassSettings)
+        changed = change(before)
+        if before.code is None and changed.code is not None:
+            admit_owners_of_projects(connection)
         document = write_document(changed)
         if not connection.execute(sa.update(class_settings).where(of_row).values(document=document)).rowcount:
             connection.execute(sa.insert(class_settings).values(id=_ONLY_ROW, document=document))

@@ -73,9 +73,9 @@ guests = sa.Table(
     metadata,
     sa.Column("project_id", sa.String, sa.ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True),
     sa.Column("owner", sa.String, primary_key=True),
-    sa.Column("code", sa.String, sa.ForeignKey("shares.code", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("code", sa.String, sa.ForeignKey("shares.code", ondelete="CASCADE"), primary_key=True, index=True),
 )
-"""Who has opened a link and may look at the project."""
+"""Who has opened a link and may look at the project, for as long as one of the links is there."""
 
 class_settings = sa.Table(
     "class_settings",
@@ -84,6 +84,13 @@ class_settings = sa.Table(
     sa.Column("document", sa.Text, nullable=False),
 )
 """What the teacher has set for everybody: one row."""
+
+server_days = sa.Table(
+    "server_days",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+)
+"""On which days the server ran, counted from the first of 1970."""
 
 dataset_versions = sa.Table(
     "dataset_versions",
@@ -311,8 +318,8 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
     """
     if engine.get_execution_options().get("read_only"):
         raise GuestError(
-            "This project belongs to somebody else, and you may only look at it, so nothing was changed. Make a copy: "
-            "that one is yours."
+            "This project belongs to somebody else, and you may only look at it, so nothing was changed. A copy of it "
+            "would be yours: ask for a link that allows one."
         )
     try:
         with engine.execution_options(write=True).begin() as connection:

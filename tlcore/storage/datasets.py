@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +15,9 @@ from tlcore.dataset import Dataset
 from tlcore.documents import read_document, read_fields, write_document
 from tlcore.errors import ConflictError, StorageError
 from tlcore.home import DataRoot, write_atomically
-from tlcore.storage.database import dataset_versions, now, project_version, projects, read_row, writing
+from tlcore.storage.database import dataset_versions, now, project_version, projects, read_row, read_value, writing
+
+_IMAGE_KEY = re.compile(rb'"([0-9a-f]{64})"')
 
 CHANGED = "The data set was changed in another tab meanwhile. Look at it again and repeat your edit."
 
@@ -31,6 +36,21 @@ class Version:
 def content_path(content: str, home: DataRoot) -> Path:
     """Return where the list of pictures of a version lies."""
     return home.versions_dir / f"{content}.json"
+
+
+def image_keys(contents: Iterable[str], home: DataRoot) -> set[str]:
+    """Return the keys in the files of versions, not read as whole data sets: there may be thousands.
+
+    A file that is not there belongs to a version that was deleted just now or that nobody can open.
+
+    Raises:
+        OSError: If a file that is there cannot be read.
+    """
+    keys: set[str] = set()
+    for content in contents:
+        with suppress(FileNotFoundError):
+            keys.update(key.decode() for key in _IMAGE_KEY.findall(content_path(content, home).read_bytes()))
+    return keys
 
 
 def commit_version(
@@ -106,6 +126,23 @@ def load_dataset(content: str, home: DataRoot) -> Dataset:
     return read_document(data, Dataset)
 
 
+def can_undo(engine: sa.Engine, project_id: str, number: int) -> bool:
+    """Whether the version that this one was made from is still there, or it was the first one.
+
+    Raises:
+        NotFoundError: If there is no such version.
+        UnreadableError: If its row is damaged.
+    """
+    parent = get_version(engine, project_id, number).parent
+    return parent is None or _has_version(engine, project_id, parent)
+
+
+def _has_version(engine: sa.Engine, project_id: str, number: int) -> bool:
+    table = dataset_versions.c
+    query = sa.select(table.number).where(table.project_id == project_id, table.number == number)
+    return read_value(engine, query) is not None
+
+
 def undo_version(engine: sa.Engine, project_id: str, *, current: int) -> int | None:
     """Make the parent of the current version the current one; nothing is deleted.
 
@@ -113,9 +150,11 @@ def undo_version(engine: sa.Engine, project_id: str, *, current: int) -> int | N
         The number that is current now, `None` when the project is empty again.
 
     Raises:
-        ConflictError: If the current version is no longer `current`.
+        ConflictError: If the current version is no longer `current`, or its parent was removed to make room.
     """
     version = get_version(engine, project_id, current)
+    if not can_undo(engine, project_id, current):
+        raise ConflictError("What came before this change was removed to make room, so it cannot be taken back.")
     with writing(engine) as connection:
         statement = sa.update(projects).where(projects.c.id == project_id, projects.c.version == current)
         if connection.execute(statement.values(version=version.parent)).rowcount != 1:

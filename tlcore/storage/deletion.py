@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
+import zlib
 from collections.abc import Iterable
 from contextlib import suppress
 
 import sqlalchemy as sa
 
+from tlcore.damage import DAMAGE_ERRORS
 from tlcore.home import DataRoot
-from tlcore.storage.database import dataset_versions, jobs, now, projects, writing
-from tlcore.storage.datasets import content_path
+from tlcore.storage.database import (
+    brought,
+    dataset_versions,
+    ensembles,
+    exams,
+    jobs,
+    now,
+    projects,
+    read_value,
+    runs,
+    writing,
+)
+from tlcore.storage.datasets import content_path, image_keys
 from tlcore.storage.images import ImageStore
-from tlcore.storage.jobs import ACTIVE_STATES
+from tlcore.storage.jobs import ACTIVE_STATES, ENDED_STATES, JobKind
 from tlcore.storage.reserve import with_reserve
 from tlcore.storage.staging import remove_staging_dir, staging_of
 
-_IMAGE_KEY = re.compile(rb'"([0-9a-f]{64})"')
+_QUOTED_KEY = re.compile(r'"([0-9a-f]{64})"')
+
+CHECKPOINT_FILES = ("checkpoint.npz",)
+"""What a run needs only to go on."""
+
+MODEL_FILES = ("model.keras", "suffix.tflite", *CHECKPOINT_FILES)
+"""What a run needs to answer, and by far the most of what it takes; what is left tells how good it was."""
+
+_ASK_ABOUT_VERSIONS: tuple[JobKind, ...] = ("simple_heads", "doctor", "map", "search", "measure")
+"""Kinds of jobs whose requests name a version."""
 
 
 def delete_project(engine: sa.Engine, project_id: str, home: DataRoot) -> None:
@@ -47,18 +70,139 @@ def _delete_project(engine: sa.Engine, project_id: str, home: DataRoot) -> None:
         staged = {staging_of(text) for text in connection.execute(requests).scalars()}
         connection.execute(sa.delete(projects).where(projects.c.id == project_id))
     try:
-        keys = _image_keys(contents, home)
+        keys = image_keys(contents, home)
     except OSError:
         keys = set()  # which pictures it had cannot be told, so they stay
-    # Locked: another project that is about to use the same content waits, and then writes its file anew.
-    with writing(engine) as connection:
-        for content in contents - set(connection.execute(versions).scalars()):
-            content_path(content, home).unlink(missing_ok=True)
+    remove_lists(engine, contents, home)
     for job_id in job_ids:
         remove_job_files(job_id, home)
     for name in staged:
         remove_staging_dir(name, home)
     remove_unused_pictures(engine, keys, home)
+
+
+def remove_lists(engine: sa.Engine, contents: Iterable[str], home: DataRoot) -> None:
+    """Remove those lists of pictures that no version of any project has."""
+    versions = sa.select(dataset_versions.c.content).distinct()
+    # Locked: another project that is about to use the same content waits, and then writes its file anew.
+    with writing(engine) as connection:
+        for content in set(contents) - set(connection.execute(versions).scalars()):
+            with suppress(OSError):  # a leftover, which goes with the others
+                content_path(content, home).unlink(missing_ok=True)
+
+
+def unneeded_versions(connection: sa.Connection, project_id: str, undo_steps: int) -> dict[int, str]:
+    """Return the content of those versions of a project that nothing needs, by their numbers.
+
+    Needed is the current one with those from which it was made, as far as one can undo; what a model, a group, an exam
+    or a finding refers to; and what a job works on or waits with. The one with the highest number stays too, so that no
+    number is given twice: browsers keep thumbnails by it.
+
+    Args:
+        connection: Of any transaction.
+        project_id: The project.
+        undo_steps: How many changes one can take back.
+    """
+    table = dataset_versions.c
+    rows = connection.execute(
+        sa.select(table.number, table.parent, table.content).where(table.project_id == project_id)
+    )
+    versions = {row.number: row for row in rows}
+    if not versions:
+        return {}
+    needed: set[object] = {max(versions)}
+    step = connection.execute(sa.select(projects.c.version).where(projects.c.id == project_id)).scalar()
+    for _ in range(undo_steps + 1):
+        if step not in versions:
+            break
+        needed.add(step)
+        step = versions[step].parent
+    for query in (
+        sa.select(runs.c.version).join(jobs, jobs.c.id == runs.c.job_id).where(jobs.c.project_id == project_id),
+        sa.select(ensembles.c.version).where(ensembles.c.project_id == project_id),
+        sa.select(exams.c.version).where(exams.c.project_id == project_id),
+    ):
+        needed.update(connection.execute(query).scalars())
+    needed |= _asked_versions(connection, project_id)
+    return {number: str(row.content) for number, row in versions.items() if number not in needed}
+
+
+def _asked_versions(connection: sa.Connection, project_id: str) -> set[object]:
+    """Return the versions that jobs were asked about whose answers are still shown, or that have not ended."""
+    query = sa.select(jobs.c.kind, jobs.c.key, jobs.c.state, jobs.c.request)
+    query = query.where(jobs.c.project_id == project_id, jobs.c.kind.in_(_ASK_ABOUT_VERSIONS))
+    query = query.where(jobs.c.request.is_not(None)).order_by(jobs.c.created.desc())
+    found: set[object] = set()
+    seen = set()
+    for row in connection.execute(query):
+        # Of most kinds only the newest one is shown; heads are models, and a measurement is about the machine.
+        is_shown = row.kind == "simple_heads" or (row.kind, row.key) not in seen
+        seen.add((row.kind, row.key))
+        if row.state in ACTIVE_STATES or (is_shown and row.kind != "measure"):
+            with suppress(ValueError, AttributeError):
+                found.add(json.loads(row.request).get("version"))
+    return found
+
+
+def remove_versions(engine: sa.Engine, project_id: str, home: DataRoot, *, undo_steps: int) -> None:
+    """Remove the versions of a project that nothing needs, and the pictures that were in no other one.
+
+    Args:
+        engine: The database.
+        project_id: The project.
+        home: The data root.
+        undo_steps: How many changes can still be taken back.
+
+    Raises:
+        StorageError: If the database cannot be written; nothing is deleted then.
+    """
+    with with_reserve(home):
+        with writing(engine) as connection:
+            gone = unneeded_versions(connection, project_id, undo_steps)
+            table = dataset_versions.c
+            for number in gone:
+                one = sa.delete(dataset_versions).where(table.project_id == project_id, table.number == number)
+                connection.execute(one)
+        if not gone:
+            return
+        try:
+            keys = image_keys(gone.values(), home)
+        except OSError:
+            keys = set()  # they are found with the leftovers
+        remove_lists(engine, gone.values(), home)
+        remove_unused_pictures(engine, keys, home)
+
+
+def delete_job(engine: sa.Engine, project_id: str, job_id: str, kind: JobKind, home: DataRoot) -> None:
+    """Remove a job that has ended, and its files; nothing happens if it is not there.
+
+    Raises:
+        StorageError: If the database cannot be written; nothing is deleted then.
+    """
+    ended = sa.delete(jobs).where(jobs.c.id == job_id, jobs.c.project_id == project_id, jobs.c.kind == kind)
+    with with_reserve(home):
+        with writing(engine) as connection:
+            if connection.execute(ended.where(jobs.c.state.in_(ENDED_STATES))).rowcount != 1:
+                return
+        remove_job_files(job_id, home)
+
+
+def remove_run_files(
+    engine: sa.Engine, project_id: str, run_id: str, home: DataRoot, names: Iterable[str] = MODEL_FILES
+) -> None:
+    """Remove files of a run that has ended; its row, its curves and its results stay.
+
+    Args:
+        engine: The database.
+        project_id: Whose run it is.
+        run_id: The run; nothing happens while it works, or if it is not there.
+        home: The data root.
+        names: Which files; those without which it cannot answer any more when not given.
+    """
+    query = sa.select(jobs.c.id).where(jobs.c.id == run_id, jobs.c.project_id == project_id, jobs.c.kind == "run")
+    if read_value(engine, query.where(jobs.c.state.in_(ENDED_STATES))) is not None:
+        for name in names:
+            (home.run_dir(run_id) / name).unlink(missing_ok=True)
 
 
 def remove_job_files(job_id: str, home: DataRoot) -> None:
@@ -68,7 +212,12 @@ def remove_job_files(job_id: str, home: DataRoot) -> None:
 
 
 def remove_unused_pictures(
-    engine: sa.Engine, keys: Iterable[str], home: DataRoot, *, import_id: str | None = None
+    engine: sa.Engine,
+    keys: Iterable[str],
+    home: DataRoot,
+    *,
+    import_id: str | None = None,
+    brought_before: float = float("inf"),
 ) -> None:
     """Remove those of some pictures that are in no version of any project and that no import has just brought.
 
@@ -77,6 +226,7 @@ def remove_unused_pictures(
         keys: Keys of pictures.
         home: The data root.
         import_id: An import that gives up what it has brought.
+        brought_before: Pictures that somebody has brought since this time stay, in seconds since 1970.
     """
     importing = sa.select(sa.func.min(jobs.c.created)).where(jobs.c.kind == "import", jobs.c.state.in_(ACTIVE_STATES))
     since = now()
@@ -84,25 +234,25 @@ def remove_unused_pictures(
         # In this order: an import that ends between the two has its pictures in a version.
         earliest = connection.execute(importing.where(jobs.c.id != (import_id or ""))).scalar()
         contents = connection.execute(sa.select(dataset_versions.c.content).distinct()).scalars().all()
+        documents = connection.execute(sa.select(brought.c.document)).scalars().all()
+    unused = set(keys)
     try:
-        used = _image_keys(contents, home)
+        for content in contents:  # one at a time: a class has a million entries in all of them
+            unused -= image_keys([content], home)
+            if not unused:
+                return
     except OSError:
         return  # a version that cannot be read now may need any of them
+    for document in documents:  # what can still be read in another way
+        unused -= _brought_keys(document)
     images = ImageStore(home)
-    for key in set(keys) - used:
-        images.remove(key, brought_before=since if earliest is None else min(since, earliest))
+    for key in unused:
+        images.remove(key, brought_before=min(brought_before, since if earliest is None else min(since, earliest)))
 
 
-def _image_keys(contents: Iterable[str], home: DataRoot) -> set[str]:
-    """Return the keys in the files of versions, not read as whole data sets: there may be thousands.
-
-    A file that is not there belongs to a version that was deleted just now or that nobody can open.
-
-    Raises:
-        OSError: If a file that is there cannot be read.
-    """
-    keys: set[str] = set()
-    for content in contents:
-        with suppress(FileNotFoundError):
-            keys.update(key.decode() for key in _IMAGE_KEY.findall(content_path(content, home).read_bytes()))
-    return keys
+def _brought_keys(document: bytes) -> set[str]:
+    """Return the keys of the pictures that an import brought, by what is kept of it; nothing where that is damaged."""
+    try:
+        return set(_QUOTED_KEY.findall(zlib.decompress(document).decode()))
+    except (*DAMAGE_ERRORS, ValueError, TypeError):
+        return set()

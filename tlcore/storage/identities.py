@@ -74,6 +74,15 @@ class Identities:
         mark = hmac.digest(self._secret, b"identity\n" + owner.encode(), hashlib.sha256)
         return f"{owner}.{base64.urlsafe_b64encode(mark).decode().rstrip('=')}"
 
+    def fingerprint(self, purpose: str, text: str) -> str:
+        """Return what is kept of a text in its place: whoever reads that alone cannot find the text by trying.
+
+        Args:
+            purpose: What the text is for; the same text has another fingerprint for another purpose.
+            text: What shall not be kept itself.
+        """
+        return hmac.new(self._secret, f"{purpose}\n{text}".encode(), hashlib.sha256).hexdigest()
+
     def is_signed(self, value: str) -> bool:
         """Whether a browser brings an identity with our signature."""
         owner = value.partition(".")[0]

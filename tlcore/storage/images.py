@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tlcore.errors import ImageError, StorageError
-from tlcore.home import DataRoot, storage_error, write_atomically
+from tlcore.home import HALF_WRITTEN, DataRoot, storage_error, write_atomically
 
 _JPEG_BEGINS, _JPEG_ENDS = b"\xff\xd8", b"\xff\xd9"
 
@@ -44,7 +44,15 @@ class ImageStore:
             # A file that is not there, or that cannot be deleted, is nothing that the person could mend.
             with suppress(OSError):
                 if path.stat().st_mtime < brought_before:
-                    path.unlink()
+                    _remove_unless_brought(path, brought_before)
+
+    def num_bytes(self, key: str) -> int:
+        """Return what a picture takes together with its thumbnail; 0 for what is not there."""
+        total = 0
+        for path in (self.path(key), self._thumbnail_path(key)):
+            with suppress(OSError):
+                total += path.stat().st_size
+        return total
 
     def path(self, key: str) -> Path:
         """Return where the picture of a key is."""
@@ -101,6 +109,16 @@ def image_key(data: bytes) -> str:
 def _write(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     _mark_brought(path)
+
+
+def _remove_unless_brought(path: Path, since: float) -> None:
+    """Delete a file; one that somebody brings at this very moment either stays, or is missed and written anew."""
+    aside = path.with_name(f"{HALF_WRITTEN}{path.name}")
+    path.rename(aside)
+    if aside.stat().st_mtime < since:
+        aside.unlink()
+    else:
+        aside.replace(path)
 
 
 def _mark_brought(path: Path) -> None:

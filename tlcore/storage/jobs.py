@@ -291,6 +291,11 @@ def _line(kind: JobKind) -> sa.Select[tuple[str, str]]:
     return sa.select(columns.id, columns.owner).order_by(*ranks)
 
 
+def read_line(engine: sa.Engine, kind: JobKind) -> list[str]:
+    """Return the ids of the waiting jobs of a kind, in the order in which their turns come as of now."""
+    return [str(row.id) for row in read_rows(engine, _line(kind))]
+
+
 def jobs_ahead(engine: sa.Engine, job: JobStatus) -> list[Ahead]:
     """Return the jobs of the same kind that go before a waiting one: those that work, then those whose turn is sooner.
 

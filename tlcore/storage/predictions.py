@@ -10,11 +10,10 @@ import sqlalchemy as sa
 from tlcore.documents import read_document, read_fields
 from tlcore.home import DataRoot
 from tlcore.storage.configs import Unreadable, read_all
-from tlcore.storage.database import is_time, jobs, writing
-from tlcore.storage.deletion import remove_job_files
+from tlcore.storage.database import is_time, jobs
+from tlcore.storage.deletion import delete_job
 from tlcore.storage.jobs import ENDED_STATES
 from tlcore.storage.requests import PredictionSummary
-from tlcore.storage.reserve import with_reserve
 
 ANSWERS_FILE = "answers.sqlite"
 
@@ -68,8 +67,4 @@ def delete_prediction(engine: sa.Engine, project_id: str, job_id: str, home: Dat
     Raises:
         StorageError: If the database cannot be written; nothing is deleted then.
     """
-    ended = sa.delete(jobs).where(jobs.c.id == job_id, jobs.c.project_id == project_id, jobs.c.kind == "prediction")
-    with with_reserve(home), writing(engine) as connection:
-        if connection.execute(ended.where(jobs.c.state.in_(ENDED_STATES))).rowcount != 1:
-            return
-    remove_job_files(job_id, home)
+    delete_job(engine, project_id, job_id, "prediction", home)

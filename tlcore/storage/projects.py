@@ -13,8 +13,10 @@ from tlcore.documents import read_fields, write_document
 from tlcore.errors import ConflictError
 from tlcore.storage.configs import Unreadable, read_all, read_config
 from tlcore.storage.database import dataset_versions, guests, is_time, now, project_version, projects, read_row, writing
+from tlcore.storage.room import check_projects
 
 MAX_NAME_LENGTH = 80
+GONE = "This project was deleted. Go to Home to see your projects."
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class Project:
         version: Number of the current data set version; `None` before the first pictures.
         config: Settings for the next run.
         visited: Names of the steps that were opened.
+        touched: When somebody opened it last, to the day, in seconds since 1970; `None` where that is not known.
     """
 
     id: str
@@ -38,6 +41,7 @@ class Project:
     version: int | None
     config: RunConfig
     visited: tuple[str, ...]
+    touched: float | None = None
 
     def __post_init__(self) -> None:
         if not is_time(self.created):
@@ -47,14 +51,20 @@ class Project:
 def _project(row: sa.Row[tuple[object, ...]]) -> Project:
     fields = dict(row._mapping)
     fields["config"] = read_config(fields["config"], is_final=False)
+    fields["touched"] = fields["touched"] if is_time(fields["touched"]) else None
     fields["visited"] = tuple(filter(None, fields["visited"].split(",")))
     return read_fields(fields, Project)
 
 
 def create_project(engine: sa.Engine, owner: str, name: str) -> Project:
-    """Make an empty project with the default settings."""
+    """Make an empty project with the default settings.
+
+    Raises:
+        QuotaError: If the person has as many as one may have.
+    """
     project_id = secrets.token_urlsafe(16)
     with writing(engine) as connection:
+        check_projects(connection, owner)
         connection.execute(
             sa.insert(projects).values(
                 id=project_id,
@@ -80,7 +90,9 @@ def printable_line(text: str, max_length: int) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:max_length]
 
 
-def get_project(engine: sa.Engine, project_id: str, owner: str, *, as_guest: bool = False) -> Project:
+def get_project(
+    engine: sa.Engine, project_id: str, owner: str, *, as_guest: bool = False, of_anyone: bool = False
+) -> Project:
     """Return a project of that owner.
 
     Args:
@@ -88,6 +100,7 @@ def get_project(engine: sa.Engine, project_id: str, owner: str, *, as_guest: boo
         project_id: The project.
         owner: Who asks.
         as_guest: Whether a project of somebody else is returned too whose link this person has opened, to look at.
+        of_anyone: Whether any project is, as for the teacher, who looks at what a student needs help with.
 
     Raises:
         NotFoundError: If there is none, or it belongs to someone else; the text is the same for both.
@@ -96,7 +109,7 @@ def get_project(engine: sa.Engine, project_id: str, owner: str, *, as_guest: boo
     if as_guest:
         its_guest = sa.exists().where(guests.c.project_id == projects.c.id, guests.c.owner == owner)
         may_see = sa.or_(may_see, its_guest)
-    query = sa.select(projects).where(projects.c.id == project_id, may_see)
+    query = sa.select(projects).where(projects.c.id == project_id, sa.true() if of_anyone else may_see)
     gone = (
         "This project is not here. It was deleted, or it was made in another browser. Go to Home to see your projects."
     )
@@ -146,6 +159,17 @@ def reset_config(engine: sa.Engine, project_id: str) -> None:
             numbers = sa.select(sa.func.max(dataset_versions.c.number))
             values["version"] = connection.execute(numbers.where(dataset_versions.c.project_id == project_id)).scalar()
         connection.execute(sa.update(projects).where(of_project).values(**values))
+
+
+def read_project_config(engine: sa.Engine, project_id: str) -> RunConfig:
+    """Return the settings of a project, whosever it is.
+
+    Raises:
+        NotFoundError: If the project was deleted.
+        UnreadableError: If this version cannot read them.
+    """
+    query = sa.select(projects.c.config).where(projects.c.id == project_id)
+    return read_config(read_row(engine, query, GONE).config, is_final=False)
 
 
 def update_config(engine: sa.Engine, project_id: str, change: Callable[[RunConfig], RunConfig]) -> RunConfig:

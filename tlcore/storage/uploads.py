@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,7 +15,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from tlcore.errors import DatasetError, NotFoundError
+from tlcore.errors import DatasetError, NotFoundError, TransferLabError
 from tlcore.home import DataRoot, storage_error
 from tlcore.intake.archives.archive import ARCHIVE_SUFFIXES, Refusal, is_part, unread_kind
 from tlcore.intake.archives.zip_files import IN_PARTS
@@ -33,6 +35,9 @@ HEAD_BYTES = 512
 """The first bytes of a file, which tell what kind of archive it is."""
 
 MAX_PIECE_HEADER_BYTES = 1 << 17
+
+COMING_SECONDS = 120
+"""So long after its last piece an upload counts as one that comes in: browsers are closed without a word."""
 
 _INDEX = "index.json"
 _TAKEN = "taken.json"
@@ -73,8 +78,40 @@ class Expected:
     refusal: str | None = None
 
 
-def begin_upload(files: Sequence[Announced], home: DataRoot) -> tuple[str, tuple[Expected, ...]]:
+@dataclass(frozen=True, slots=True)
+class _Index:
+    """What is written beside the files of an upload: whose they are, and which."""
+
+    owner: str
+    files: tuple[Expected, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """What a person's browsers are sending, or have sent for a job that has not ended.
+
+    Attributes:
+        uploads: How many uploads come in now.
+        num_bytes: Bytes of all that was announced, whether it is there already or not.
+    """
+
+    uploads: int
+    num_bytes: int
+
+
+def begin_upload(
+    files: Sequence[Announced],
+    home: DataRoot,
+    owner: str = "",
+    check: Callable[[Coming], None] = lambda _coming: None,
+) -> tuple[str, tuple[Expected, ...]]:
     """Make a staging folder for files that are going to come.
+
+    Args:
+        files: What the browser announces.
+        home: The data root.
+        owner: Whose files they are.
+        check: Gets what this person brings, these files included, and raises when it is too much.
 
     Returns:
         The folder's name, and the files in their order. What their beginnings and sizes say already is said now, before
@@ -82,6 +119,7 @@ def begin_upload(files: Sequence[Announced], home: DataRoot) -> tuple[str, tuple
 
     Raises:
         DatasetError: If they are too many or too large.
+        QuotaError: If `check` says that the person has too much.
         StorageError: If the disk has no room for them, or cannot be written.
     """
     if len(files) > FILES.value:
@@ -104,14 +142,33 @@ def begin_upload(files: Sequence[Announced], home: DataRoot) -> tuple[str, tuple
                 f"These files have {total / 1e9:,.1f} GB, and the disk of the computer that runs Transfer Lab has room "
                 f"for {max(free, 0) / 1e9:,.1f} GB. Free some space there, or bring fewer files."
             )
-        (folder / _INDEX).write_bytes(msgspec.json.encode(expected))
+        (folder / _INDEX).write_bytes(msgspec.json.encode(_Index(owner, expected)))
+        # Of two that begin at the same moment each sees the other, so no more come in than may.
+        check(coming_of(owner, home))
     except OSError as error:
         remove_staging_dir(folder.name, home)
         raise storage_error(error, folder) from error
-    except DatasetError:
+    except TransferLabError:
         remove_staging_dir(folder.name, home)
         raise
     return folder.name, expected
+
+
+def coming_of(owner: str, home: DataRoot) -> Coming:
+    """Return what a person brings at this moment."""
+    uploads = num_bytes = 0
+    since = time.time() - COMING_SECONDS
+    for folder in home.imports_dir.glob(f"{PREFIX}*"):
+        with suppress(OSError, ValueError, msgspec.MsgspecError):  # it has just ended
+            path = folder / _INDEX
+            comes_in = path.exists()
+            if comes_in and path.stat().st_mtime < since:
+                continue
+            index = _read_index(path if comes_in else folder / _TAKEN)
+            if index.owner == owner:
+                uploads += comes_in
+                num_bytes += sum(file.num_bytes for file in index.files if file.refusal is None)
+    return Coming(uploads, num_bytes)
 
 
 def _expect(file: Announced) -> Expected:
@@ -150,7 +207,7 @@ def finish_upload(name: str, home: DataRoot, class_name: str | None = None) -> I
         raise _gone() from None
     staged: dict[bool, list[StagedFile]] = {True: [], False: []}
     refused = []
-    for number, file in enumerate(_read_index(folder / _TAKEN)):
+    for number, file in enumerate(_read_index(folder / _TAKEN).files):
         path = folder / _file_name(number)
         reason = file.refusal
         if reason is None and not (path.is_file() and path.stat().st_size == file.num_bytes):
@@ -204,6 +261,8 @@ class PieceWriter:
     def __init__(self, name: str, home: DataRoot) -> None:
         self._folder = _folder(name, home)
         self._expected = _cached_index(self._folder / _INDEX)
+        with suppress(OSError):
+            os.utime(self._folder / _INDEX)  # that it still comes in, for `coming_of`
         self._header: bytes | None = b""
         self._parts: deque[tuple[int, int, int]] = deque()
         self._file: BinaryIO | None = None
@@ -293,13 +352,13 @@ def _file_name(number: int) -> str:
     return f"{number:06d}"
 
 
-def _read_index(path: Path) -> tuple[Expected, ...]:
-    return msgspec.json.decode(path.read_bytes(), type=tuple[Expected, ...])
+def _read_index(path: Path) -> _Index:
+    return msgspec.json.decode(path.read_bytes(), type=_Index)
 
 
 @lru_cache(maxsize=8)
 def _index_of(path: Path) -> tuple[Expected, ...]:
-    return _read_index(path)
+    return _read_index(path).files
 
 
 def _cached_index(path: Path) -> tuple[Expected, ...]:

@@ -19,8 +19,9 @@ from pages.components.state import Context, read_context
 from pages.components.text import count, plain
 from pages.components.train.starting import find_run_obstacle, start_training
 from tlcore.dataset import Dataset, rename_class
-from tlcore.errors import TransferLabError
+from tlcore.errors import QuotaError, TransferLabError
 from tlcore.intake.camera import Session, add_pictures, with_session
+from tlcore.settings.locks import check_lock
 from tlcore.storage.datasets import commit_version
 from tlcore.storage.runs import Run
 
@@ -101,7 +102,10 @@ def taken(recording: Recording, message: Message, context: Context, run: Run | N
             return Recording(session, view, is_stored=True)
         now = time.monotonic()
         session = session or Session(message.session, message.class_name, now)
-        session = add_pictures(session, message.pictures, context.images, now)
+        try:
+            session = add_pictures(session, message.pictures, context.images_to_add(session.images), now)
+        except QuotaError as error:  # what was recorded until now is stored all the same
+            session = replace(session, refused=str(error))
         if not message.is_last:
             return Recording(session, view, is_stored)
         return Recording(None, replace(view, said=_store(context, session)), is_stored=True)
@@ -128,6 +132,7 @@ def _store(context: Context, session: Session) -> str:
     """Make the pictures of a session a version of the data set; say what became of them."""
     if not session.images:
         return f"No picture was taken. {session.refused}"
+    check_lock(context.engine, "pictures")
     now = read_context(context.project.id)  # another page may have changed the data set since this one was drawn
     dataset = with_session(now.dataset, session, datetime.now(), now.images.thumbnail)
     added = len(dataset.items) - len(now.dataset.items)

@@ -85,6 +85,8 @@ def _draw_finding(context: Context, dataset: Dataset, finding: BackgroundFinding
         with st.grid(min_column_width=104, gap="small", key=f"{key}-grid-{number}"):
             for item in items:
                 _draw_edges(context, model, item)
+    if context.is_guest:
+        return
     with st.container(horizontal=True, key=f"{key}-actions"):
         for number, name in enumerate(names):
             st.button(

@@ -14,9 +14,13 @@ from pages.components.text import plain
 from pages.components.upload.file_drop import file_drop
 from tlcore.dataset import clean_class_name
 from tlcore.jobs.control import start_job
+from tlcore.settings.locks import LOCKED
 
 ONE_CLASS_WAYS = ("files", "webcam")
 STARTED_IMPORT = "started-import"
+
+
+SETS_LOCK, PICTURES_LOCK = "ready_sets", "pictures"
 
 
 def bring_pictures(context: Context) -> None:
@@ -30,6 +34,9 @@ def bring_pictures(context: Context) -> None:
         required=True,
         key="way",
     )
+    if (SETS_LOCK if way in (None, "samples") else PICTURES_LOCK) in context.locked:
+        st.info(LOCKED, icon=":material/lock:")
+        return
     WAYS[way or "samples"][1](context)
 
 

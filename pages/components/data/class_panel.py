@@ -35,10 +35,11 @@ def class_panel(context: Context, dataset: Dataset) -> None:
         split = st.segmented_control(
             "Part", ["all", *SPLITS], default="all", required=True, key="shown-split", label_visibility="collapsed"
         )
-        _rename(context, dataset, chosen)
-        if dataset.num_classes > 1:
-            _merge(context, dataset, chosen)
-        _delete_class(context, dataset, chosen)
+        if not context.is_guest:
+            _rename(context, dataset, chosen)
+            if dataset.num_classes > 1:
+                _merge(context, dataset, chosen)
+            _delete_class(context, dataset, chosen)
     items = [item for item in dataset.of_class(chosen.id) if split in ("all", item.split)]
     if not items:
         part = "" if split == "all" else f"{split} "
@@ -50,8 +51,10 @@ def class_panel(context: Context, dataset: Dataset) -> None:
         items,
         key=key,
         caption=lambda item: item.split if split == "all" else item.name.rsplit("/", 1)[-1],
-        can_choose=True,
+        can_choose=not context.is_guest,
     )
+    if context.is_guest:
+        return
     with st.container(horizontal=True, vertical_alignment="center", key="picture-actions"):
         if not ticked:
             st.caption("Tick pictures to move or delete them.")

@@ -66,7 +66,7 @@ def doctor_panel(context: Context, dataset: Dataset) -> None:
             report = read_result(context.engine, job.id, DoctorReport)
     if job is not None and report is not None:
         _draw_report(context, dataset, job, report)
-    if job is None or not job.is_active:
+    if (job is None or not job.is_active) and not context.is_guest:
         _draw_button(context, is_first=report is None)
 
 
@@ -132,9 +132,11 @@ def _draw_uneven(context: Context, dataset: Dataset) -> None:
                 "Let rare classes count more",
                 key="doctor-balance",
                 icon=":material/balance:",
-                help="Class weights, for all runs from now on. You can change it on Train too.",
                 on_click=form.change,
                 args=(lambda part: replace(part, balance="weights"),),
+                **form.state(
+                    "balance", help="Class weights, for all runs from now on. You can change it on Train too."
+                ),
             )
             return
         st.caption(f"Done for the next run: {CHOICES['balance'][balance].words}.")
@@ -144,6 +146,7 @@ def _draw_uneven(context: Context, dataset: Dataset) -> None:
             icon=":material/undo:",
             on_click=form.change,
             args=(lambda part: replace(part, balance="none"),),
+            **form.state("balance"),
         )
 
 
@@ -181,6 +184,8 @@ def _draw_finding(context: Context, dataset: Dataset, report: DoctorReport, find
     shown = page_of(finding.suspects, SUSPECTS_PER_PAGE, f"{key}-page")
     with place, st.grid(min_column_width=150, gap="medium", vertical_alignment="bottom", key=f"{key}-grid"):
         ticked = [one for one in shown if _draw_suspect(context, dataset, items, one, key)]
+    if context.is_guest:
+        return
     chosen = ticked or finding.suspects
     number = len(chosen)
     which = f"the {number:,} ticked" if ticked else f"all {number:,}" if number > 1 else "it"
@@ -214,6 +219,9 @@ def _draw_suspect(
                 with column:
                     thumbnail(context, one)
                     st.caption(one.split)
+        if context.is_guest:
+            st.caption(_words_of(dataset, suspect))
+            return False
         return st.checkbox(_words_of(dataset, suspect), key=f"{key}-{suspect.class_id}-{suspect.image[:20]}")
 
 

@@ -8,7 +8,7 @@ from pages.components.errors import errors_kept
 from pages.components.state import Context
 from pages.components.text import label, plain
 from tlcore.dataset import Dataset
-from tlcore.storage.datasets import commit_version, get_version, undo_version
+from tlcore.storage.datasets import can_undo, commit_version, get_version, undo_version
 
 
 def save_edit(context: Context, dataset: Dataset, note: str) -> None:
@@ -28,7 +28,9 @@ def save_edit(context: Context, dataset: Dataset, note: str) -> None:
 def undo_button(context: Context, *, key: str = "undo") -> None:
     """Draw the button that takes back the last change, and says which one that is; `key` tells two on a page apart."""
     project = context.project
-    if project.version is None:
+    if project.version is None or context.is_guest:
+        return
+    if not can_undo(context.engine, project.id, project.version):
         return
     note = get_version(context.engine, project.id, project.version).note
     text = label(plain(note, 60)) or "last change"

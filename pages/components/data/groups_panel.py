@@ -80,15 +80,18 @@ def _switch(context: Context, dataset: Dataset) -> None:
         "Keep near-copies together",
         dataset.scenes_together,
         key=f"scenes-together-{context.project.version}",
+        disabled=context.is_guest,
         help="Frames of one scene are easy questions for a model that has learned the others: the accuracy would look "
         "better than it is. The switch shares out anew what was shared out here. You can undo this.",
     )
-    if together != dataset.scenes_together:
+    if together != dataset.scenes_together and not context.is_guest:
         edited = share_anew(replace(dataset, scenes_together=together))
         save_edit(context, edited, "kept near-copies together" if together else "shared out near-copies one by one")
 
 
 def _search(context: Context, dataset: Dataset) -> None:
+    if context.is_guest:
+        return
     key = f"near-copies-{context.project.version}"
     if not st.button(
         "Look for near-copies",
@@ -162,7 +165,9 @@ def _draw_leaks(context: Context, dataset: Dataset) -> None:
                         with column:
                             thumbnail(context, item)
                             st.caption(item.split)
-    if st.button("Move the training pictures to their side", key="move-leaks", icon=":material/drive_file_move:"):
+    if not context.is_guest and st.button(
+        "Move the training pictures to their side", key="move-leaks", icon=":material/drive_file_move:"
+    ):
         edited = without_leaks(dataset)
         moved = sum(one.split != other.split for one, other in zip(dataset.items, edited.items, strict=True))
         if moved:

@@ -34,8 +34,9 @@ def split_panel(context: Context, dataset: Dataset) -> None:
                 "as the pictures of one patient or of one session of the camera. Pictures that came in a folder called "
                 "test or validation, or as the test pictures of a ready data set, stay there."
             )
-        with st.popover("Split again", icon=":material/shuffle:", key=f"split-{context.project.version}"):
-            _split_form(context, dataset)
+        if not context.is_guest:
+            with st.popover("Split again", icon=":material/shuffle:", key=f"split-{context.project.version}"):
+                _split_form(context, dataset)
 
 
 def _split_form(context: Context, dataset: Dataset) -> None:

@@ -22,7 +22,12 @@ def unlabelled_panel(context: Context, dataset: Dataset) -> None:
     with st.expander(f"{count(len(without), 'picture')} without a class", icon=":material/help_center:"):
         st.markdown("Nothing learns from these. On Predict you can ask a trained model about them.")
         shown = [Item(one.image, "", "test", one.name) for one in without]
-        ticked = {item.image for item in gallery(context, shown, key=f"without-{context.version}", can_choose=True)}
+        ticked = {
+            item.image
+            for item in gallery(context, shown, key=f"without-{context.version}", can_choose=not context.is_guest)
+        }
+        if context.is_guest:
+            return
         chosen = [one for one in without if one.image in ticked]
         with st.container(horizontal=True, vertical_alignment="center", key="without-actions"):
             if not chosen:

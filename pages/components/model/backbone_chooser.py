@@ -9,7 +9,7 @@ from typing import Literal
 import streamlit as st
 
 from pages.components.amounts import amount, percent
-from pages.components.forms import SettingsForm, show_stored
+from pages.components.forms import SettingsForm, control_state, show_stored
 from pages.components.model.backbone_choice import with_backbone
 from pages.components.model.weights_download import show_failed_download, start_download, watch_downloads
 from pages.components.state import Context
@@ -92,6 +92,7 @@ def draw_backbone_chooser(context: Context) -> None:
         format_func=lambda name: get_backbone(name).title,
         key="backbone",
         on_change=lambda: take_backbone(context, st.session_state["backbone"]),
+        **control_state(context, "model", "backbone"),
     )
     spec = get_backbone(config.model.backbone)
     st.caption(backbone_sentence(spec, context))
@@ -147,6 +148,7 @@ def offer_download(spec: BackboneSpec, context: Context) -> None:
         f"Download {megabytes(status.download_bytes)}",
         key="download",
         icon=":material/download:",
+        disabled=context.is_guest,
         on_click=start_download,
         args=(context, [spec]),
     )
@@ -161,7 +163,7 @@ def _draw_recommendation(context: Context, recommendation: Recommendation, *, is
                 "Chosen" if is_chosen else "Choose",
                 key=f"take-{recommendation.wish.lower()}",
                 icon=":material/check:" if is_chosen else None,
-                disabled=is_chosen,
+                disabled=is_chosen or context.is_guest,
                 on_click=take_backbone,
                 args=(context, spec.name),
             )

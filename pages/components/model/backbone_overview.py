@@ -107,7 +107,14 @@ def _offer_measurement(context: Context, unmeasured: int, total: int) -> None:
     last = last_job(context.engine, context.project.id, "backbones")
     if last is not None and last.state == "failed":
         show_error(last.message)
-    st.button(button, key="measure_backbones", icon=":material/timer:", on_click=_measure, args=(context,))
+    st.button(
+        button,
+        key="measure_backbones",
+        icon=":material/timer:",
+        disabled=context.is_guest,
+        on_click=_measure,
+        args=(context,),
+    )
 
 
 def _measure(context: Context) -> None:

@@ -35,14 +35,17 @@ def draw_freeze_line(context: Context, form: SettingsForm, config: ModelConfig) 
         "Train from this block on",
         [None, *reversed(spec.block_names)],
         format_func=lambda name: "all frozen" if name is None else name,
-        help="The first blocks see edges and colours, which all photos share; the last ones see whole things. With few "
-        "pictures keep all frozen (feature extraction). With many, or with pictures unlike photos, let the last "
-        "blocks learn too (fine-tuning): it takes longer and wants a smaller learning rate.",
-        **form.bind("first_trainable"),
+        **form.bind(
+            "first_trainable",
+            help="The first blocks see edges and colours, which all photos share; the last ones see whole things. "
+            "With few pictures keep all frozen (feature extraction). With many, or with pictures unlike photos, let "
+            "the last blocks learn too (fine-tuning): it takes longer and wants a smaller learning rate.",
+        ),
     )
     with st.container(horizontal=True, gap="xsmall"):
         for text, block, why in shortcuts(spec):
-            st.button(text, key=f"line_{text}", help=why, on_click=line_setter(form, block))
+            moves = form.state("first_trainable", help=why)
+            st.button(text, key=f"line_{text}", on_click=line_setter(form, block), **moves)
     trained, frozen = st.columns(2, wrap=False)
     trained.metric(":orange[:material/local_fire_department:] Learn", amount(summary.trainable_parameters))
     frozen.metric(":blue[:material/ac_unit:] Frozen", amount(summary.frozen_parameters))
@@ -82,13 +85,13 @@ def _draw_block_by_block(form: SettingsForm, spec: BackboneSpec, config: ModelCo
         st.multiselect(
             "Blocks behind the line that stay frozen all the same",
             behind,
-            help="An experiment for the curious: usually a block learns best when all blocks after it learn too.",
             placeholder="None" if behind else "All are frozen; move the line first",
-            disabled=not behind,
             **form.bind(
                 "also_frozen",
                 shown=lambda names: [name for name in names if name in behind],
                 stored=tuple,
+                help="An experiment for the curious: usually a block learns best when all blocks after it learn too.",
+                disabled=not behind,
             ),
         )
         st.caption(batch_norm_sentence(spec, config))

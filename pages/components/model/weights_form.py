@@ -6,7 +6,7 @@ import streamlit as st
 from streamlit.typing import UploadedFile
 
 from pages.components.errors import errors_shown, show_error
-from pages.components.forms import SettingsForm, options, show_stored
+from pages.components.forms import SettingsForm, control_state, options, show_stored
 from pages.components.job_view import watch_job
 from pages.components.model.backbone_choice import with_backbone
 from pages.components.shown_settings import forget_settings
@@ -52,7 +52,7 @@ def draw_start(context: Context) -> None:
     form = SettingsForm(context, "run")
     filters = small_cnn_filters(config.model.backbone)
     if filters is not None:
-        _draw_small_network(form, filters)
+        _draw_small_network(context, form, filters)
         return
     wants_file = st.session_state.get("begins_with") == BROUGHT
     weights = config.model.weights
@@ -74,6 +74,7 @@ def draw_start(context: Context) -> None:
         key="begins_with",
         on_change=choose,
         **options("weights"),
+        **control_state(context, "model", "weights"),
     )
     st.caption(CHOICES["weights"][st.session_state["begins_with"]].sentence)
     if st.session_state["begins_with"] == BROUGHT:
@@ -90,6 +91,8 @@ def _draw_file(context: Context, form: SettingsForm, spec: BackboneSpec, model: 
         st.caption(f"Until you bring one, nothing changes: {present}.")
     with st.popover("Where do I find one?", type="tertiary", icon=":material/help:"):
         st.markdown(WHERE_TO_FIND)
+    if context.is_guest:
+        return
     turn = st.session_state.setdefault("weights_turn", 0)
     file = st.file_uploader(
         f"Weights of {spec.title} without its classifier (.weights.h5 or .h5)",
@@ -128,7 +131,7 @@ def _start_check(context: Context, spec: BackboneSpec, file: UploadedFile) -> No
         st.rerun()
 
 
-def _draw_small_network(form: SettingsForm, filters: tuple[int, ...]) -> None:
+def _draw_small_network(context: Context, form: SettingsForm, filters: tuple[int, ...]) -> None:
     st.markdown(
         f"A small network of your own, from scratch: it knows nothing before it sees your pictures. {RANDOM_DRAWS}"
     )
@@ -142,8 +145,13 @@ def _draw_small_network(form: SettingsForm, filters: tuple[int, ...]) -> None:
         list(range(1, MAX_BLOCKS + 1)),
         required=True,
         key="cnn_blocks",
-        help="Each block looks for patterns in what the block before found, then halves the picture. More blocks see "
-        "larger patterns.",
+        **control_state(
+            context,
+            "model",
+            "backbone",
+            help="Each block looks for patterns in what the block before found, then halves the picture. More blocks "
+            "see larger patterns.",
+        ),
         on_change=lambda: build(resized(filters, st.session_state["cnn_blocks"])),
     )
     for index, number in enumerate(filters):
@@ -153,7 +161,9 @@ def _draw_small_network(form: SettingsForm, filters: tuple[int, ...]) -> None:
             f"Filters of block {index + 1}",
             sorted({*FILTERS, number}),
             key=key,
-            help="How many patterns this block looks for." if not index else None,
+            **control_state(
+                context, "model", "backbone", help="How many patterns this block looks for." if not index else None
+            ),
             on_change=lambda index=index, key=key: build(
                 (*filters[:index], st.session_state[key], *filters[index + 1 :])
             ),

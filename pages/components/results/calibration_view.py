@@ -188,7 +188,13 @@ def _why_no_temperature(validation: Evaluation | None) -> str:
 
 def _draw_switch(context: Context, model: Model, used: float, scaled: float) -> None:
     words = "Use calibrated probabilities" if used == 1 else "Use the original ones"
-    if st.button(words, key="calibrate", icon=":material/balance:", help="Predict uses them from then on."):
+    if st.button(
+        words,
+        key="calibrate",
+        icon=":material/balance:",
+        help="Predict uses them from then on.",
+        disabled=context.is_guest,
+    ):
         temperature = scaled if used == 1 else 1.0
         with errors_shown():
             _change(context, model, temperature=temperature)
@@ -259,6 +265,8 @@ def coverage_words(found: Coverage, split: Split) -> str:
 
 
 def _save_threshold(context: Context, model: Model, key: str) -> None:
+    if context.is_guest:  # a guest tries thresholds here, and none is kept
+        return
     with errors_kept():
         _change(context, model, threshold=st.session_state[key] / 100)
 

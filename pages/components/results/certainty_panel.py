@@ -73,7 +73,9 @@ def _draw_trainings(context: Context, run: Run, request: CrossValidationRequest,
     if run.summary is not None:
         once, all_told = duration(run.summary.seconds), duration(request.splits * run.summary.seconds)
         st.caption(f"Takes about {all_told} at most: this run took {once}, and what the frozen blocks saw is kept.")
-    if st.button(f"Train {request.splits} times", key="train-splits", icon=":material/replay:"):
+    if st.button(
+        f"Train {request.splits} times", key="train-splits", icon=":material/replay:", disabled=context.is_guest
+    ):
         with errors_shown():
             start_job(context.engine, context.home, "cross_validation", context.project.id, request, key=request.key)
             st.rerun()

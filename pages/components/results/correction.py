@@ -18,6 +18,7 @@ from pages.components.state import Context
 from pages.components.text import label, plain
 from tlcore.dataset import Dataset, Item, Split
 from tlcore.errors import TransferLabError
+from tlcore.settings.locks import check_lock
 from tlcore.storage.images import image_key
 
 if TYPE_CHECKING:
@@ -30,8 +31,11 @@ HELD_BACK_FOR: dict[Split, str] = {"test": "testing", "validation": "validation"
 def correction_of(context: Context, predictor: Predictor, model: Model) -> Below | None:
     """Return what draws, below an answer to a brought picture, the way to correct it.
 
-    `None` where the data set cannot be read, or where it reads pictures of more than 8 bits otherwise than the model.
+    `None` for guests, where the data set cannot be read, or where it reads pictures of more than 8 bits otherwise than
+    the model.
     """
+    if context.is_guest:
+        return None
     with suppress(TransferLabError):  # said above
         dataset = context.dataset
         if dataset.grey_range == predictor.grey_range:
@@ -95,7 +99,8 @@ def _draw_correction(context: Context, dataset: Dataset, learned: Dataset, answe
 def _add(context: Context, dataset: Dataset, clean: CleanImage, name: str, class_name: str, *, moves: bool) -> None:
     from tlcore.intake.correction import with_picture  # OpenCV: not with the page
 
-    image = context.images.add(clean.data, clean.thumbnail)
+    check_lock(context.engine, "pictures")
+    image = context.images_to_add().add(clean.data, clean.thumbnail)
     edited = with_picture(dataset, image, plain(name), class_name, context.images.thumbnail)
     save_edit(context, edited, f"{'moved' if moves else 'added'} 1 picture to {class_name}")
 

@@ -53,8 +53,8 @@ def show_group(context: Context, ensemble: Ensemble, evaluation: Evaluation, spl
 
 
 def draw_delete(context: Context, model: Model) -> None:
-    """Draw the button that removes a group; nothing when the model is none."""
-    if not isinstance(model, Ensemble):
+    """Draw the button that removes a group; nothing when the model is none, and for guests."""
+    if not isinstance(model, Ensemble) or context.is_guest:
         return
     with st.popover("Delete this group", icon=":material/delete:", type="tertiary"):
         st.markdown("The group goes away; its runs stay.")

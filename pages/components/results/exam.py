@@ -13,6 +13,7 @@ from pages.components.state import Context
 from pages.components.text import count
 from tlcore.dataset import Split
 from tlcore.errors import TransferLabError
+from tlcore.settings.locks import check_lock
 from tlcore.storage.exams import Exam, exams_on_same_pictures, list_exams, open_exam
 
 if TYPE_CHECKING:
@@ -95,9 +96,10 @@ def draw_exam(context: Context, model: Model, shown: Split | None) -> None:
             f"**The exam** is {count(total, 'test picture')} that this model has never seen. Open it when you have "
             f"made your choice. {_so_far(len(opened))}"
         )
-        if st.button("Open the exam", key="open-exam", icon=":material/quiz:"):
+        if st.button("Open the exam", key="open-exam", icon=":material/quiz:", disabled=context.is_guest):
             with errors_shown():
                 answers_of(context, model, "test")  # what cannot be shown is not counted
+                check_lock(context.engine, "exam")
                 open_exam(context.engine, context.project.id, model.id, model.version)
                 st.session_state[_switch(model)] = "test"
                 st.rerun()

@@ -29,7 +29,7 @@ def make_frozen_part_again(context: Context, model: Model, error: TransferLabErr
         error: Why the model could not be loaded.
     """
     config = _first_without(context, model)
-    if config is None:  # another reason than the part itself
+    if config is None or context.is_guest:  # another reason than the part itself, or nothing may be started
         show_error(error)
         return
     key = f"frozen part of {model.id}, {config.model.backbone} {config.model.image_size}"

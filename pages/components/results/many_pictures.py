@@ -9,11 +9,13 @@ from functools import partial
 import streamlit as st
 
 from pages.components.errors import errors_kept, show_error
+from pages.components.forms import GUEST_CANNOT
 from pages.components.job_view import watch_job
 from pages.components.results.trained_models import Model, list_models, short_name
 from pages.components.state import Context
 from pages.components.text import count, label, plain
 from pages.components.upload.file_drop import file_drop
+from tlcore.settings.locks import LOCKED
 from tlcore.storage.jobs import last_job
 from tlcore.storage.predictions import Prediction, delete_prediction, read_predictions
 
@@ -29,15 +31,21 @@ def many_pictures(context: Context, model: Model) -> Prediction | None:
         The answers to show; `None` when none are chosen.
     """
     with st.expander("Ask about a ZIP file or a whole folder", icon=":material/folder_zip:"):
-        file_drop(
-            context,
-            key="predict",
-            title="Drop a folder or ZIP files here",
-            hint="Thousands of pictures are fine. Call folders like your classes to see how often the model is right.",
-            on_begun=lambda _job_id: None,
-            folders=True,
-            asked={"model": model.id},
-        )
+        if context.is_guest:
+            st.info(GUEST_CANNOT, icon=":material/visibility:")
+        elif "predictions" in context.locked:
+            st.info(LOCKED, icon=":material/lock:")
+        else:
+            file_drop(
+                context,
+                key="predict",
+                title="Drop a folder or ZIP files here",
+                hint="Thousands of pictures are fine. Call folders like your classes to see how often the model is "
+                "right.",
+                on_begun=lambda _job_id: None,
+                folders=True,
+                asked={"model": model.id},
+            )
     for job in context.active_jobs("prediction"):
         hint = "What was answered until then is kept."
         watch_job(context, job.id, hint=hint, on_end=partial(show_next, job.id))
@@ -94,7 +102,7 @@ def _draw_failure(context: Context, found: Sequence[Prediction]) -> None:
     if job is None or job.state != "failed" or job.id in {one.job_id for one in found}:
         return
     show_error(job.message or "The pictures could not be answered. Bring them again.")
-    if st.button("I have read it", key=f"put-away-{job.id}"):
+    if not context.is_guest and st.button("I have read it", key=f"put-away-{job.id}"):
         with errors_kept():
             delete_prediction(context.engine, context.project.id, job.id, context.home)
         st.rerun()

@@ -15,6 +15,7 @@ from pages.components.data.edits import save_edit, undo_button
 from pages.components.errors import errors_shown, show_error
 from pages.components.figures.live_plot import live_plot
 from pages.components.figures.picture_map import MapPoint, map_figure, map_words
+from pages.components.forms import GUEST_CANNOT
 from pages.components.gallery import gallery
 from pages.components.job_view import watch_job
 from pages.components.results.calibration_view import as_answered
@@ -176,6 +177,9 @@ def _draw_job(context: Context, job: JobStatus | None, request: MapRequest, key:
         return
     if job is not None and job.state == "failed":
         show_error(job.message)
+    if context.is_guest:
+        st.caption(GUEST_CANNOT)
+        return
     st.caption("This can take minutes. You may go on meanwhile; the map is kept.")
     if st.button(name, key="map-make", icon=":material/scatter_plot:"):
         start_job(context.engine, context.home, "map", context.project.id, request, key=_job_key(context, key))
@@ -315,8 +319,10 @@ def _draw_chosen(context: Context, dataset: Dataset, chosen: Sequence[MapPoint],
         items,
         key=key,
         caption=lambda item: names[item.class_id] if said[item.image] is None else f"said {said[item.image]}",
-        can_choose=True,
+        can_choose=not context.is_guest,
     )
+    if context.is_guest:
+        return
     taken = ticked or items
     suspects = [Suspect(item.image, item.class_id) for item in taken]
     number = count(len(taken), "picture")

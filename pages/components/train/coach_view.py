@@ -80,6 +80,7 @@ def _draw_remark(context: Context, run: Run, remark: Remark) -> None:
             label(remark.step.text),
             key=f"coach-{run.number}-{remark.kind}",
             icon=":material/photo_library:" if config is None else ":material/tune:",
+            disabled=context.is_guest,
             help=DATA_HELP if config is None else STEP_HELP,
             width="stretch",
         )

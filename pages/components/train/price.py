@@ -60,7 +60,7 @@ class Price:
 
 def draw_price(context: Context) -> None:
     """Show what a run will take; measure it first when nobody has, and look about once a second meanwhile."""
-    watched = look_up(context).state in WATCHED
+    watched = look_up(context).state in WATCHED and not context.is_guest
     st.fragment(run_every=POLL_SECONDS if watched else None)(_draw_price)(context, watched)
 
 
@@ -102,10 +102,10 @@ def _look_up_measure(context: Context, phase: RunConfig) -> Price:
 def _draw_price(context: Context, watched: bool) -> None:
     with errors_shown():
         price = look_up(context)
-        if price.state == "wanted" and _has_rested(price.key):
+        if price.state == "wanted" and not context.is_guest and _has_rested(price.key):
             with suppress(FullDiskError):  # who only looks needs no room; it is measured when there is some
                 _measure(context, price)
-        elif price.state == "measuring":
+        elif price.state == "measuring" and not context.is_guest:
             # The runner may have died with the computer; whoever looks at the price brings it back.
             ensure_runner(context.home)
         if watched and price.state not in WATCHED:
@@ -123,7 +123,10 @@ def _draw_card(context: Context, price: Price) -> None:
             sentence = price_sentence(tag, phase)
             st.caption(f"{name}: {sentence}" if len(price.tags) > 1 else sentence)
         return
-    st.metric("One run takes", "…" if price.state in WATCHED else "?", help=WHY)
+    st.metric("One run takes", "…" if price.state in WATCHED and not context.is_guest else "?", help=WHY)
+    if context.is_guest:
+        st.caption("Nobody has measured it for these settings.")
+        return
     if price.state == "busy":
         st.caption("A training is working. The time will be measured when the training has ended.")
     elif price.state in ("wanted", "measuring") and is_full(context.home):
@@ -136,7 +139,7 @@ def _draw_card(context: Context, price: Price) -> None:
         st.caption("The time is measured once every class has training pictures.")
     else:
         st.caption(f"The time could not be measured. {label(price.detail)}".strip())
-        if st.button("Measure again", key="measure_again", icon=":material/timer:"):
+        if not context.is_guest and st.button("Measure again", key="measure_again", icon=":material/timer:"):
             _measure(context, price)
             st.rerun()
 

@@ -38,7 +38,11 @@ def draw_rate_finder(context: Context, *, is_ready: bool) -> None:
         watch_job(context, search.id)
         return
     if st.button(
-        "Find a learning rate", key="find_rate", icon=":material/troubleshoot:", disabled=not is_ready, help=WHY
+        "Find a learning rate",
+        key="find_rate",
+        icon=":material/troubleshoot:",
+        disabled=not is_ready or context.is_guest,
+        help=WHY,
     ):
         request = SettingsRequest(context.version, context.project.config)
         with errors_shown():
@@ -87,6 +91,7 @@ def _draw_result(context: Context, request: SettingsRequest, found: RateSearch) 
         key="use_rate",
         icon=":material/check:",
         on_click=lambda: form.change(lambda part: replace(part, learning_rate=found.suggestion)),
+        **form.state("learning_rate"),
     )
 
 

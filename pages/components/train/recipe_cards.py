@@ -24,8 +24,9 @@ from tlcore.errors import DatasetError
 from tlcore.intake.splitting import share_validation
 from tlcore.jobs.control import start_runs
 from tlcore.ready_sets.registry import ReadySetSpec, get_ready_set
+from tlcore.settings.locks import change_config, check_change
 from tlcore.settings.recipes import RECIPES, RecipeSpec
-from tlcore.storage.projects import create_project, update_config
+from tlcore.storage.projects import create_project
 from tlcore.storage.runs import RunPlan, get_run
 
 COMPARE_HELP = (
@@ -152,8 +153,9 @@ def _share_out(context: Context, share: float) -> None:
 def _open_project(context: Context, recipe: RecipeSpec, ready_set: ReadySetSpec) -> None:
     """Make a project with the settings of a recipe, and go where its pictures are chosen."""
     with errors_shown():
+        check_change(RunConfig(), recipe.config, context.locked)  # before there is a project
         project = create_project(context.engine, context.owner, ready_set.title)
-        update_config(context.engine, project.id, lambda _: recipe.config)
+        change_config(context.engine, project.id, lambda _: recipe.config)
         st.switch_page(find_step("data").path, query_params={**link_params(project.id), READY_SET: ready_set.name})
 
 

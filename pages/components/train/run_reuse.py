@@ -15,7 +15,9 @@ from tlcore.storage.runs import Run, RunPlan
 
 
 def draw_reuse(context: Context, run: Run) -> None:
-    """Offer to run an ended run again, and to go on from its settings."""
+    """Offer to run an ended run again, and to go on from its settings; not to guests."""
+    if context.is_guest:
+        return
     obstacle = _obstacle(context, run)
     form = SettingsForm(context, "run")
     with st.container(horizontal=True):

@@ -60,7 +60,8 @@ def _draw_live(context: Context, run_id: str) -> None:
         if not run.job.is_active:
             st.rerun()  # once: the whole page shows what it reached, and the polling ends
         # The runner may have died with the computer; whoever looks at a run brings it back.
-        ensure_runner(context.home)
+        if not context.is_guest:
+            ensure_runner(context.home)
         st.subheader(f"Run {run.number}", anchor=False)
         curves = read_curves(context, run)
         epoch = curves.epoch if curves else 0.0

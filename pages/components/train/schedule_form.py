@@ -28,15 +28,15 @@ def draw_phases(context: Context) -> None:
     thawable = blocks_to_thaw(config)
     st.toggle(
         "Then fine-tune the backbone",
-        disabled=not thawable,
-        help="First only the head learns, on a backbone that stands still. Then the upper blocks thaw and learn too, "
-        "in much smaller steps, from the best epoch on. Without the first phase a new head would shake the "
-        "backbone and spoil what it knows. If nothing gets better, the head of the first phase is kept.",
         **form.bind(
             "fine_tuning",
             key="fine_tune",
             shown=lambda tuning: tuning is not None,
             stored=lambda wanted: usual_fine_tuning(config) if wanted else None,
+            disabled=not thawable,
+            help="First only the head learns, on a backbone that stands still. Then the upper blocks thaw and learn "
+            "too, in much smaller steps, from the best epoch on. Without the first phase a new head would shake the "
+            "backbone and spoil what it knows. If nothing gets better, the head of the first phase is kept.",
         ),
     )
     if not thawable:
@@ -50,8 +50,13 @@ def draw_phases(context: Context) -> None:
         st.selectbox(
             "Thaw from this block on",
             [*reversed(thawable)],
-            help=f"The blocks of {spec.title} from here to the head learn in the second phase.",
-            **_bind(form, tuning, "first_trainable", "tuning_block"),
+            **_bind(
+                form,
+                tuning,
+                "first_trainable",
+                "tuning_block",
+                help=f"The blocks of {spec.title} from here to the head learn in the second phase.",
+            ),
         )
     with epochs:
         st.number_input("Further epochs, at most", 1, 1000, **_bind(form, tuning, "epochs", "tuning_epochs"))
@@ -60,16 +65,22 @@ def draw_phases(context: Context) -> None:
             "Its learning rate",
             sorted({*FINE_TUNING_RATES, tuning.learning_rate}),
             format_func=decimal,
-            help="10 to 100 times smaller than that of the head.",
-            **_bind(form, tuning, "learning_rate", "tuning_rate"),
+            **_bind(
+                form, tuning, "learning_rate", "tuning_rate", help="10 to 100 times smaller than that of the head."
+            ),
         )
     with schedule:
         st.selectbox(
             "How it changes",
-            help="Blocks of the backbone end best with small steps, so cosine is the usual choice; the tutorials keep "
-            "the rate constant.",
             **options("schedule"),
-            **_bind(form, tuning, "schedule", "tuning_schedule"),
+            **_bind(
+                form,
+                tuning,
+                "schedule",
+                "tuning_schedule",
+                help="Blocks of the backbone end best with small steps, so cosine is the usual choice; the tutorials "
+                "keep the rate constant.",
+            ),
         )
     times = config.training.learning_rate / tuning.learning_rate
     if times < 10:
@@ -80,13 +91,14 @@ def draw_phases(context: Context) -> None:
         )
 
 
-def _bind(form: SettingsForm, tuning: FineTuningConfig, field: str, key: str) -> dict[str, Any]:
+def _bind(form: SettingsForm, tuning: FineTuningConfig, field: str, key: str, **words: Any) -> dict[str, Any]:
     """Tie a widget to a field of the second phase."""
     return form.bind(
         "fine_tuning",
         key=key,
         shown=lambda stored: getattr(stored, field),
         stored=lambda value: replace(tuning, **{field: value}),
+        **words,
     )
 
 
@@ -98,10 +110,12 @@ def draw_schedule(context: Context) -> None:
     with left:
         st.selectbox(
             "Learning rate over the epochs",
-            help="Large steps get near the goal quickly, small ones come to rest there. The field's term is "
-            "learning-rate schedule.",
             **options("schedule"),
-            **form.bind("schedule"),
+            **form.bind(
+                "schedule",
+                help="Large steps get near the goal quickly, small ones come to rest there. The field's term is "
+                "learning-rate schedule.",
+            ),
         )
         st.caption(
             CHOICES["schedule"][training.schedule].sentence
@@ -111,15 +125,16 @@ def draw_schedule(context: Context) -> None:
             "Epochs to warm up",
             0,
             100,
-            help="The learning rate grows from almost nothing, so that the first steps of a new head do no damage.",
-            **form.bind("warmup_epochs"),
+            **form.bind(
+                "warmup_epochs",
+                help="The learning rate grows from almost nothing, so that the first steps of a new head do no damage.",
+            ),
         )
     with right:
         st.selectbox(
             "Classes of different size",
-            help="With 900 cats and 100 dogs, always answering cat is right nine times of ten.",
             **options("balance"),
-            **form.bind("balance"),
+            **form.bind("balance", help="With 900 cats and 100 dogs, always answering cat is right nine times of ten."),
         )
         st.caption(balance_sentence(context, training))
         st.slider(
@@ -128,9 +143,12 @@ def draw_schedule(context: Context) -> None:
             0.5,
             step=0.05,
             format="percent",
-            help="The right answer is asked for with a little less than certainty. It helps against overconfidence; "
-            "the training loss then never reaches zero. The validation loss leaves it out, so that runs compare.",
-            **form.bind("label_smoothing"),
+            **form.bind(
+                "label_smoothing",
+                help="The right answer is asked for with a little less than certainty. It helps against "
+                "overconfidence; the training loss then never reaches zero. The validation loss leaves it out, so "
+                "that runs compare.",
+            ),
         )
 
 

@@ -84,7 +84,7 @@ def draw_simple_heads(context: Context, shown: Model | None = None) -> None:
         for spec in SIMPLE_HEADS:
             st.markdown(f"**{spec.title}**: {spec.sentence}")
     again = " again" if heads else ""
-    if st.button(f"Train simple heads{again}", key="train-probes", icon=":material/bolt:"):
+    if st.button(f"Train simple heads{again}", key="train-probes", icon=":material/bolt:", disabled=context.is_guest):
         with errors_shown():
             start_job(context.engine, context.home, "simple_heads", context.project.id, request, key=context.project.id)
             st.rerun()

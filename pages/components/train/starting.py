@@ -11,6 +11,7 @@ from tlcore.downloading import megabytes
 from tlcore.errors import DatasetError, RunError
 from tlcore.jobs.control import start_runs
 from tlcore.model.architecture import check_phases
+from tlcore.settings.locks import LOCKED
 from tlcore.storage.runs import RunPlan
 
 
@@ -24,6 +25,8 @@ def start_training(context: Context) -> str:
 
 def find_run_obstacle(context: Context) -> str | None:
     """Return why a run cannot start and what to do about it; `None` when it can."""
+    if "training" in context.locked:
+        return LOCKED
     try:
         check_phases(context.project.config)
     except RunError as error:

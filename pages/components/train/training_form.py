@@ -37,20 +37,22 @@ def draw_training_form(context: Context) -> None:
             "Epochs, at most",
             1,
             1000,
-            help="In one epoch the model sees every training picture once. The best epoch is kept, so too many "
-            "cost time and nothing else.",
-            **form.bind("epochs"),
+            **form.bind(
+                "epochs",
+                help="In one epoch the model sees every training picture once. The best epoch is kept, so too many "
+                "cost time and nothing else.",
+            ),
         )
         st.caption("How many times it goes through all pictures.")
         st.toggle(
             "Stop early",
-            help="Validation pictures are set apart to see whether it still learns something that "
-            "holds for new pictures. The field's term is early stopping.",
             **form.bind(
                 "patience",
                 key="early_stopping",
                 shown=lambda patience: patience is not None,
                 stored=lambda wanted: DEFAULT_PATIENCE if wanted else None,
+                help="Validation pictures are set apart to see whether it still learns something that "
+                "holds for new pictures. The field's term is early stopping.",
             ),
         )
         if training.patience is None:
@@ -60,8 +62,7 @@ def draw_training_form(context: Context) -> None:
                 "Epochs to wait for something better",
                 1,
                 1000,
-                help="The field's term is patience.",
-                **form.bind("patience"),
+                **form.bind("patience", help="The field's term is patience."),
             )
             st.caption("Ends when the validation loss has not become better for so long.")
     with right:
@@ -69,16 +70,17 @@ def draw_training_form(context: Context) -> None:
             "Learning rate",
             sorted({*LEARNING_RATES, training.learning_rate}),
             format_func=decimal,
-            help="How far the weights move in one step. Too small: it takes forever. Too large: it jumps over the "
-            "goal, and the loss goes up and down or explodes.",
-            **form.bind("learning_rate"),
+            **form.bind(
+                "learning_rate",
+                help="How far the weights move in one step. Too small: it takes forever. Too large: it jumps over the "
+                "goal, and the loss goes up and down or explodes.",
+            ),
         )
         st.caption("How large its steps are.")
         st.selectbox(
             "Optimizer",
-            help="The rule that turns mistakes into steps of the weights.",
             **options("optimizer"),
-            **form.bind("optimizer"),
+            **form.bind("optimizer", help="The rule that turns mistakes into steps of the weights."),
         )
         st.caption(CHOICES["optimizer"][training.optimizer].sentence)
     with st.expander("More settings"):
@@ -95,8 +97,10 @@ def _draw_batch_and_seed(form: SettingsForm, training: TrainingConfig) -> None:
         st.select_slider(
             "Batch size",
             sorted({*BATCH_SIZES, training.batch_size}),
-            help="Larger batches make steadier steps and need more memory; smaller ones make more steps per epoch.",
-            **form.bind("batch_size"),
+            **form.bind(
+                "batch_size",
+                help="Larger batches make steadier steps and need more memory; smaller ones make more steps per epoch.",
+            ),
         )
         st.caption("How many pictures it looks at before each step.")
     with right:
@@ -104,10 +108,12 @@ def _draw_batch_and_seed(form: SettingsForm, training: TrainingConfig) -> None:
             "Seed",
             0,
             2**31 - 1,
-            help="Chance decides the first weights of what learns, the order of the pictures and what dropout switches "
-            "off. The same seed throws the same dice, so the run can be made again. Random weights that are frozen "
-            "are the same whatever the seed.",
-            **form.bind("seed"),
+            **form.bind(
+                "seed",
+                help="Chance decides the first weights of what learns, the order of the pictures and what dropout "
+                "switches off. The same seed throws the same dice, so the run can be made again. Random weights that "
+                "are frozen are the same whatever the seed.",
+            ),
         )
         st.caption("Another number gives another throw of the dice.")
 

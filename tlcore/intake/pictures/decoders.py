@@ -31,6 +31,8 @@ from tlcore.intake.pictures.memory import EMPTY_PROGRAM_BYTES
 from tlcore.intake.pictures.pixels import MAX_SIDE
 
 MAX_DECODERS = 8
+BESIDE_SHARE = 0.5
+"""Beside a picture that takes all the memory it may, the other decoders have so much of that together."""
 # glibc keeps freed memory in the end; so it gives back at once what a large picture took. Others do not know these.
 _GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": str(1 << 22), "MALLOC_TRIM_THRESHOLD_": str(1 << 24)}
 # A file of this size is not even sent before all the memory is free: it would wait in its decoder.
@@ -333,10 +335,20 @@ class Decoders:
             decoder.end()
 
 
+def number_of_decoders() -> int:
+    """Return how many decoders a process keeps: one for each processor, as long as their memory stays limited.
+
+    Each takes memory even when it waits or has a small picture. With 400 MB for one picture all of them stay below 600,
+    however many processors there are.
+    """
+    beside = int(BESIDE_SHARE * DECODING_MB.value * 1e6 / EMPTY_PROGRAM_BYTES)
+    return max(2, min(os.cpu_count() or 2, MAX_DECODERS, 1 + beside))
+
+
 @cache
 def decoders() -> Decoders:
     """Return the decoders of this process; they end with it, however it ends."""
-    made = Decoders(max(2, min(os.cpu_count() or 2, MAX_DECODERS)))
+    made = Decoders(number_of_decoders())
     atexit.register(made.close)
     return made
 

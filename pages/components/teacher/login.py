@@ -1,0 +1,97 @@
+"""The teacher's login: by password, by an account of the school, or how to make one."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import suppress
+from typing import NoReturn
+
+import streamlit as st
+
+from pages.components.errors import errors_kept
+from pages.components.frame import primary_action
+from pages.components.state import Visit
+from pages.server.teacher import TEACHERS, TEACHERS_VARIABLE, has_login, has_password, has_sign_in
+from tlcore.documents import to_json
+from tlcore.errors import StorageError
+from tlcore.setup.passwords import TEACHER_VARIABLE
+from tlcore.storage.people import admit
+
+_PASSWORD = "teacher-password"
+
+HOW_TO = (
+    "This server has no teacher's login, so nothing is open here. Whoever runs the server makes one in a minute: "
+    "`python3 app.py --teacher-password` asks for a password and prints a line with "
+    f"`{TEACHER_VARIABLE}` to set before the start. Only its hash is kept."
+)
+HOW_TO_SIGN_IN = (
+    "Or let teachers sign in with their school's account (OpenID Connect): put its `[auth]` section into "
+    f"`~/.streamlit/secrets.toml`, and the teachers' mail addresses into `{TEACHERS_VARIABLE}`."
+)
+
+
+def draw_login(visit: Visit) -> None:
+    """Let a teacher log in, or say how such a login is made."""
+    if not has_login():
+        st.info(HOW_TO, icon=":material/lock:")
+        st.markdown(HOW_TO_SIGN_IN)
+        return
+    st.markdown("Who works on what, the queue, the disk, and what the class may change.")
+    if has_password():
+        _draw_password(visit)
+    if has_sign_in():
+        _draw_sign_in(visit)
+    st.caption("A login holds for this browser, for twelve hours at most, and ends when the server is started anew.")
+
+
+def come_back(visit: Visit) -> None:
+    """Let a teacher in who comes back from the school's login."""
+    if has_sign_in() and st.user.is_logged_in and TEACHERS.sign_in(visit.owner, _mark(), st.user.to_dict()):
+        _come_in(visit)
+
+
+def leave(visit: Visit) -> NoReturn:
+    """End the login of this browser, that of the school's account too, and draw what anybody sees."""
+    TEACHERS.log_out(visit.owner)
+    if has_sign_in() and st.user.is_logged_in:
+        st.logout()  # the browser goes there and comes back to Home; a page drawn anew would be in its way
+        st.stop()
+    st.rerun()
+
+
+def _draw_password(visit: Visit) -> None:
+    def log_in() -> None:
+        with errors_kept():
+            TEACHERS.log_in(visit.owner, st.session_state.get(_PASSWORD, ""))
+            _come_in(visit)
+        st.session_state[_PASSWORD] = ""
+
+    # Enter in the field logs in too; the button is for those who look for one.
+    st.text_input(
+        "Teacher's password",
+        type="password",
+        key=_PASSWORD,
+        autocomplete="current-password",
+        on_change=log_in,
+        width=420,
+    )
+    primary_action("Log in", key="teacher-log-in", icon=":material/login:")
+
+
+def _come_in(visit: Visit) -> None:
+    """Let the teacher's browser into the class: it is not asked for a class code."""
+    with suppress(StorageError):  # on a full disk the login counts all the same
+        admit(visit.engine, visit.owner)
+
+
+def _draw_sign_in(visit: Visit) -> None:
+    if st.button("Sign in with the school's account", key="teacher-sign-in", icon=":material/account_circle:"):
+        TEACHERS.await_sign_in(visit.owner, _mark())
+        st.login()
+    if st.user.is_logged_in:
+        st.caption("The account that is signed in now is not a teacher's here, or its login is from before.")
+
+
+def _mark() -> str:
+    """Return what tells one login from another; empty without one."""
+    return hashlib.sha256(to_json(st.user.to_dict()).encode()).hexdigest() if st.user.is_logged_in else ""

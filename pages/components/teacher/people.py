@@ -1,0 +1,217 @@
+"""Who is there, what each has, and what a teacher does for one of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+
+import streamlit as st
+
+from pages.components.amounts import file_size
+from pages.components.errors import errors_kept
+from pages.components.frame import step_link
+from pages.components.gallery import page_of
+from pages.components.state import Visit
+from pages.components.teacher.question import ask, draw_question
+from pages.components.teacher.room import Room, room_watch
+from pages.components.text import count, label, plain
+from pages.server.teacher import check_teacher, is_teacher
+from tlcore.errors import UnreadableError
+from tlcore.storage.class_settings import read_class_settings
+from tlcore.storage.deletion import delete_project
+from tlcore.storage.overview import ProjectRow, count_projects, list_all_projects
+from tlcore.storage.people import Person, admit, list_people, new_code
+
+POLL_SECONDS = 10.0
+JUST_NOW_SECONDS = 15 * 60.0
+"""A visit is noted every ten minutes."""
+
+PROJECTS_ON_A_PAGE = 8
+PEOPLE_ON_A_PAGE = 40
+NAME_LENGTH = 40
+NAMED = 10
+"""So many projects are named before they are deleted."""
+
+_CODE = "teacher-new-code"
+
+
+def everybody(visit: Visit) -> list[Person]:
+    """Return all who have come, and those who have projects from before people were noted."""
+    known = list_people(visit.engine)
+    noted = {person.owner for person in known}
+    # Nobody asks for the class code again of those who were there before it.
+    earlier = [Person(owner, "", 0, 0.0, True) for owner in count_projects(visit.engine) if owner not in noted]
+    return known + earlier
+
+
+def names_of(visit: Visit) -> Callable[[str], str]:
+    """Return what tells the name of a person, as it was typed, by the identity."""
+    called = {person.owner: person.called for person in everybody(visit)}
+    return lambda owner: called.get(owner, "A person without a name")
+
+
+def draw_people(visit: Visit) -> None:
+    """Draw what one can do for a person, and everybody."""
+    people = {person.owner: person for person in everybody(visit)}
+    owner = st.selectbox(
+        "A person",
+        list(people),
+        format_func=lambda one: plain(people[one].called, NAME_LENGTH),
+        index=None,
+        placeholder="Choose one to help, to look at projects or to delete",
+        key="teacher-person",
+        width=420,
+    )
+    if owner is not None:
+        _draw_person(visit, people[owner])
+    _draw_table(visit)
+
+
+@st.fragment(run_every=POLL_SECONDS)
+def _draw_table(visit: Visit) -> None:
+    if not is_teacher(visit.owner):  # the login has ended meanwhile
+        st.rerun()
+    people, projects = everybody(visit), count_projects(visit.engine)
+    st.subheader(count(len(people), "person", "people"), anchor=False)
+    if not people:
+        st.markdown("Nobody has come yet.")
+        return
+    place = st.container()
+    shown = page_of(people, PEOPLE_ON_A_PAGE, "teacher-people")
+    room = room_watch(visit).known()
+    with place:
+        st.table(people_table(shown, projects, room, time.time()), hide_index=True, border="horizontal")
+
+
+def people_table(
+    people: Sequence[Person], projects: Mapping[str, int], room: Mapping[str, Room], now: float
+) -> dict[str, list[str]]:
+    """Return who is there and what each has, as columns.
+
+    Args:
+        people: Everybody on this page.
+        projects: How many projects each has, by identity.
+        room: What each takes on the disk, as far as it is known.
+        now: The time, in seconds since 1970.
+    """
+    found = [room.get(person.owner) for person in people]
+    return {
+        "Person": [label(plain(person.called, NAME_LENGTH)) for person in people],
+        "Last here": [seen_words(person.seen, now) for person in people],
+        "Projects": [f"{projects.get(person.owner, 0):,}" for person in people],
+        "Pictures": ["–" if one is None else f"{one[0]:,}" for one in found],
+        "On the disk": ["–" if one is None else file_size(one[1]) for one in found],
+    }
+
+
+def seen_words(seen: float, now: float) -> str:
+    """Say when somebody was there last; a clock that was set makes nobody come from the future."""
+    if not seen:
+        return "–"
+    if now - seen < JUST_NOW_SECONDS:
+        return "just now"
+    then = datetime.fromtimestamp(seen)
+    return f"{then:today, %H:%M}" if then.date() == datetime.fromtimestamp(now).date() else f"{then:%d %b %Y}"
+
+
+def _draw_person(visit: Visit, person: Person) -> None:
+    projects = list_all_projects(visit.engine, person.owner)
+    st.subheader(label(plain(person.called, NAME_LENGTH)), anchor=False)
+    place = st.container()
+    for project in page_of(projects, PROJECTS_ON_A_PAGE, f"teacher-projects-{person.owner}"):
+        with place.container(horizontal=True, vertical_alignment="center", key=f"project-{project.id}"):
+            st.markdown(label(plain(project.name, NAME_LENGTH)), width=180)
+            step_link(
+                "data", "Look", ":material/visibility:", project.id, help="You can look at it and change nothing."
+            )
+            st.button(
+                "Delete",
+                key=f"delete-{project.id}",
+                type="tertiary",
+                icon=":material/delete:",
+                on_click=ask,
+                args=(f"delete {project.id}",),
+            )
+        with place:
+            _ask_to_delete(visit, person, [project], f"delete {project.id}")
+    if not projects:
+        place.markdown("No projects.")
+    _draw_code(visit, person)
+    with st.container(horizontal=True):
+        _draw_admission(visit, person)
+        st.button(
+            "Delete all projects",
+            key="delete-all",
+            icon=":material/delete_sweep:",
+            disabled=not projects,
+            on_click=ask,
+            args=(f"delete all of {person.owner}",),
+        )
+    _ask_to_delete(visit, person, projects, f"delete all of {person.owner}")
+
+
+def _draw_code(visit: Visit, person: Person) -> None:
+    def make() -> None:
+        with errors_kept():
+            check_teacher(visit.owner)
+            st.session_state[_CODE] = (person.owner, new_code(visit.engine, person.owner))
+
+    st.button(
+        "Make a code for a lost cookie",
+        key="person-code",
+        icon=":material/key:",
+        help="With it any browser becomes this person's, on the page You. A code from before leads nowhere then.",
+        on_click=make,
+    )
+    of_owner, code = st.session_state.pop(_CODE, ("", ""))
+    if of_owner == person.owner:
+        st.markdown("Give this code to the person alone; it is shown only now. It is entered on the page You.")
+        st.code(code, language=None)
+
+
+def _draw_admission(visit: Visit, person: Person) -> None:
+    try:
+        has_code = read_class_settings(visit.engine).code is not None
+    except UnreadableError:
+        has_code = False
+
+    def turn() -> None:
+        with errors_kept():
+            check_teacher(visit.owner)
+            admit(visit.engine, person.owner, admitted=not person.admitted)
+
+    st.button(
+        "Remove from the class" if person.admitted or not has_code else "Let in again",
+        key="person-admitted",
+        icon=":material/person_remove:" if person.admitted or not has_code else ":material/person_add:",
+        disabled=not has_code,
+        help="This browser must say the class code again before it sees anything; projects stay. Change the code first "
+        "if the person knows it."
+        if has_code
+        else "Set a class code first, on The class: without one everybody comes in.",
+        on_click=turn,
+    )
+
+
+def _ask_to_delete(visit: Visit, person: Person, projects: Sequence[ProjectRow], question: str) -> None:
+    """Draw the question whether some projects of a person shall go, with their names."""
+    names = "\n".join(f"- {label(plain(project.name, NAME_LENGTH))}" for project in projects[:NAMED])
+    more = len(projects) - NAMED
+
+    def delete() -> None:
+        check_teacher(visit.owner)
+        for project in projects:
+            delete_project(visit.engine, project.id, visit.home)
+        room_watch(visit).forget()
+
+    draw_question(
+        question,
+        f"{'This goes' if len(projects) == 1 else 'These go'} away for good, of "
+        f"**{label(plain(person.called, NAME_LENGTH))}**, with pictures, trained models and results:\n\n{names}"
+        + (f"\n- and {more:,} more" if more > 0 else ""),
+        keep="Keep",
+        go_on=f"Delete {count(len(projects), 'project')}",
+        icon=":material/delete:",
+        act=delete,
+    )

@@ -1,0 +1,304 @@
+"""Copies of projects: whole, of their own, at no cost for pictures, and never half there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from pages.components.frame import STEPS
+from tests.damaged_root import DamagedRoot
+from tests.finished_runs import Finished
+from tests.page_tests import OWNER, ROOT_DIR, check, open_app
+from tlcore.config import RunConfig
+from tlcore.documents import read_document
+from tlcore.errors import NotFoundError, QuotaError, UnreadableError
+from tlcore.home import DataRoot
+from tlcore.results.evaluation import load_evaluation
+from tlcore.storage import copies
+from tlcore.storage.answers import AnswerFilter, count_answers
+from tlcore.storage.copies import copy_project
+from tlcore.storage.database import jobs, metadata, metrics, projects, read_rows, read_value, run_notes, writing
+from tlcore.storage.datasets import commit_version, current_dataset
+from tlcore.storage.deletion import delete_project
+from tlcore.storage.ensembles import EnsembleConfig, create_ensemble, list_ensembles
+from tlcore.storage.exams import list_exams, open_exam
+from tlcore.storage.images import ImageStore
+from tlcore.storage.jobs import claim_job, create_job, end_job, last_job, write_result
+from tlcore.storage.leftovers import remove_leftovers
+from tlcore.storage.model_settings import ModelSettings, change_model_settings, read_model_settings
+from tlcore.storage.predictions import answers_path, read_predictions
+from tlcore.storage.projects import create_project, get_project, read_projects, update_config
+from tlcore.storage.requests import CrossValidationRequest
+from tlcore.storage.runs import RunPlan, create_runs, list_runs, read_metrics
+from tlcore.storage.simple_heads import list_simple_heads, simple_head_dir
+from tlcore.storage.staging import ABANDONED_SECONDS
+
+ANN, BEN = "a" * 24, "b" * 24
+
+
+def files_of(home: DataRoot) -> dict[str, int]:
+    """All files of the data root but the database's own, with their inodes."""
+    found = {str(path.relative_to(home.path)): path.stat().st_ino for path in home.path.rglob("*") if path.is_file()}
+    return {path: inode for path, inode in found.items() if not path.startswith("lab.sqlite")}
+
+
+def rows(engine: sa.Engine) -> dict[str, int]:
+    """How many rows each table has."""
+    return {name: len(read_rows(engine, sa.select(table))) for name, table in metadata.tables.items()}
+
+
+@pytest.fixture
+def whole(make_finished: Callable[..., Finished]) -> tuple[Finished, list[str], str, str]:
+    """Ann's project: two runs, simple heads and a group, each with all that can be said of it, and one run in line."""
+    finished: Finished = make_finished(owner=ANN, each=6)
+    engine, project_id = finished.engine, finished.project_id
+    runs = [finished.add_run(wrong=[1]), finished.add_run()]
+    head = finished.add_head()
+    group = create_ensemble(
+        engine, project_id, "Both", 1, EnsembleConfig((runs[0], runs[1]), (0.5, 0.5)), test_correct=39, test_total=40
+    )
+    for model in (runs[0], head, group):
+        open_exam(engine, project_id, model, 1)
+        change_model_settings(engine, project_id, model, lambda _: ModelSettings(1.5, 0.2))
+    cross = CrossValidationRequest(runs[0], 5)
+    job_id = create_job(engine, "cross_validation", project_id, cross, key=cross.key)
+    job = claim_job(engine, "cross_validation")
+    with writing(engine) as connection:
+        write_result(connection, job_id, job.attempt, cross)
+        connection.execute(sa.insert(run_notes).values(job_id=runs[0], note="I expect 90 %"))
+        values = {"job_id": runs[0], "epoch": 1.0, "name": "loss", "value": 0.5}
+        connection.execute(sa.insert(metrics).values(**values))
+    end_job(engine, job_id, job.attempt, "finished")
+    create_runs(engine, project_id, [RunPlan(1, RunConfig())])
+    return finished, runs, head, group
+
+
+def test_everything_that_ended_comes_along_under_new_ids(
+    whole: tuple[Finished, list[str], str, str], home: DataRoot
+) -> None:
+    finished, run_ids, head, group = whole
+    engine, source = finished.engine, finished.project_id
+    copy = copy_project(engine, source, BEN, home, with_runs=True)
+    assert (copy.owner, copy.name, copy.version) == (BEN, "Colours", 1)
+    copied = list_runs(engine, copy.id)
+    originals = {run.number: run for run in list_runs(engine, source) if not run.job.is_active}
+    assert [run.number for run in copied] == [2, 1]
+    assert all(run.summary == originals[run.number].summary for run in copied)
+    first = copied[1]
+    assert (first.note, [point.value for point in read_metrics(engine, first.id)]) == ("I expect 90 %", [0.5])
+    [copied_group] = list_ensembles(engine, copy.id)
+    assert copied_group.config == EnsembleConfig((copied[1].id, copied[0].id), (0.5, 0.5))
+    [copied_head] = list_simple_heads(engine, copy.id)
+    ids = {first.id, copied_head.id, copied_group.id}
+    assert {exam.model_id for exam in list_exams(engine, copy.id)} == ids
+    assert all(read_model_settings(engine, copy.id, model) == ModelSettings(1.5, 0.2) for model in ids)
+    request = CrossValidationRequest(first.id, 5)
+    cross = last_job(engine, copy.id, "cross_validation", request.key)
+    assert cross is not None
+    stored = read_value(engine, sa.select(jobs.c.request).where(jobs.c.id == cross.id))
+    assert read_document(stored, CrossValidationRequest) == request
+    old = {*run_ids, head, head.partition(".")[0], group, source}
+    for name, table in metadata.tables.items():
+        if "project_id" in table.columns or name == "jobs":
+            for row in read_rows(engine, sa.select(table).where(table.c.project_id == copy.id)):
+                assert not any(one in str(value) for one in old for value in row), name
+    assert load_evaluation(home.run_dir(first.id)).total == first.summary.test_total
+    assert (simple_head_dir(copied_head.job_id, "linear_svm", home) / "evaluation.npz").is_file()
+
+
+def test_a_copy_takes_no_room_for_pictures_or_models(
+    whole: tuple[Finished, list[str], str, str], home: DataRoot
+) -> None:
+    finished = whole[0]
+    before = set(files_of(home).values())
+    copy_project(finished.engine, finished.project_id, BEN, home, with_runs=True)
+    assert set(files_of(home).values()) == before
+
+
+def test_a_copy_lives_on_without_its_source(whole: tuple[Finished, list[str], str, str], home: DataRoot) -> None:
+    finished, _, _, _ = whole
+    engine = finished.engine
+    copy = copy_project(engine, finished.project_id, BEN, home, with_runs=True)
+    delete_project(engine, finished.project_id, home)
+    _, dataset = current_dataset(engine, copy.id, home)
+    assert dataset == finished.dataset
+    assert all(ImageStore(home).read(item.image) for item in dataset.items)
+    assert all((home.run_dir(run.id) / "model.keras").is_file() for run in list_runs(engine, copy.id))
+    delete_project(engine, copy.id, home)
+    assert files_of(home) == {}
+
+
+def test_only_pictures_of_the_present_data_set(whole: tuple[Finished, list[str], str, str], home: DataRoot) -> None:
+    finished = whole[0]
+    engine, source = finished.engine, finished.project_id
+    fewer = sa.select(sa.func.count()).select_from(metadata.tables["dataset_versions"])
+    items = finished.dataset.items[:10]
+    commit_version(engine, source, type(finished.dataset)(finished.dataset.classes, items), "cut", parent=1, home=home)
+    update_config(engine, source, lambda config: config)
+    copy = copy_project(engine, source, BEN, home, with_runs=False)
+    assert current_dataset(engine, copy.id, home)[1].items == items
+    assert list_runs(engine, copy.id) == []
+    assert copy.config == get_project(engine, source, ANN).config
+    versions = metadata.tables["dataset_versions"]
+    assert read_value(engine, fewer.where(versions.c.project_id == copy.id)) == 1
+    again = copy_project(engine, source, BEN, home, with_runs=False)
+    assert (copy.name, again.name) == ("Colours", "Colours (2)")
+
+
+def test_where_files_have_one_name_they_are_copied(
+    whole: tuple[Finished, list[str], str, str], home: DataRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError("no links here")
+
+    monkeypatch.setattr(os, "link", refused)
+    finished, run_ids, _, _ = whole
+    copy = copy_project(finished.engine, finished.project_id, BEN, home, with_runs=True)
+    first = list_runs(finished.engine, copy.id)[1]
+    one, other = home.run_dir(run_ids[0]) / "model.keras", home.run_dir(first.id) / "model.keras"
+    assert one.read_bytes() == other.read_bytes()
+    assert one.stat().st_ino != other.stat().st_ino
+
+
+def test_a_source_that_is_deleted_meanwhile_leaves_nothing(
+    whole: tuple[Finished, list[str], str, str], home: DataRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished = whole[0]
+    copy_files = copies._copy_files
+
+    def delete_first(*args: object) -> None:
+        copy_files(*args)  # type: ignore[arg-type]
+        delete_project(finished.engine, finished.project_id, home)
+
+    monkeypatch.setattr(copies, "_copy_files", delete_first)
+    with pytest.raises(NotFoundError):
+        copy_project(finished.engine, finished.project_id, BEN, home, with_runs=True)
+    assert read_projects(finished.engine, BEN) == ([], [])
+    assert files_of(home) == {}
+
+
+KILLED = """
+import os, sys
+from tlcore.home import DataRoot
+from tlcore.storage import copies
+from tlcore.storage.database import open_database
+
+home = DataRoot.configured()
+def die(*args, **options):
+    os.kill(os.getpid(), 9)
+if sys.argv[2] == "before":
+    copies._copy_rows = die
+else:
+    copies._copy_versions = die
+copies.copy_project(open_database(home), sys.argv[1], "b" * 24, home, with_runs=True)
+"""
+
+
+@pytest.mark.parametrize("moment", ["before", "between"])
+def test_a_copy_that_is_killed_is_not_there(
+    whole: tuple[Finished, list[str], str, str], home: DataRoot, moment: str
+) -> None:
+    finished = whole[0]
+    before, counted = files_of(home), rows(finished.engine)
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, finished.project_id, moment],
+        cwd=ROOT_DIR,
+        env={**os.environ, "PYTHONPATH": str(ROOT_DIR)},
+        check=False,
+    )
+    assert done.returncode == -9
+    assert rows(finished.engine) == counted
+    remove_leftovers(finished.engine, home)
+    left = set(files_of(home)) - set(before)
+    assert left  # too young to count as left behind
+    long_ago = time.time() - ABANDONED_SECONDS - 60
+    for path in left:
+        folder: Path = (home.path / path).parent
+        while folder.parent != home.path:
+            os.utime(folder, (long_ago, long_ago))
+            folder = folder.parent
+    remove_leftovers(finished.engine, home)
+    assert files_of(home) == before
+
+
+@pytest.mark.parametrize(
+    ("quota", "with_runs", "fits"),
+    [
+        ("PICTURES=23", False, False),
+        ("PICTURES=24", False, True),
+        ("GB=0.003", True, False),
+        ("GB=0.003", False, True),
+        ("PROJECTS=1", True, False),
+    ],
+)
+def test_a_copy_counts_as_what_the_person_has(
+    whole: tuple[Finished, list[str], str, str],
+    home: DataRoot,
+    monkeypatch: pytest.MonkeyPatch,
+    quota: str,
+    with_runs: bool,
+    fits: bool,
+) -> None:
+    finished = whole[0]
+    create_project(finished.engine, BEN, "Own")
+    before = files_of(home)
+    name, _, value = quota.partition("=")
+    monkeypatch.setenv(f"TRANSFER_LAB_PERSON_{name}", value)
+    if fits:
+        copy_project(finished.engine, finished.project_id, BEN, home, with_runs=with_runs)
+        return
+    with pytest.raises(QuotaError):
+        copy_project(finished.engine, finished.project_id, BEN, home, with_runs=with_runs)
+    assert files_of(home) == before
+    assert len(read_projects(finished.engine, BEN)[0]) == 1
+
+
+@pytest.fixture
+def old_root(home: DataRoot, no_runner: None) -> Iterator[DamagedRoot]:
+    """A project of an earlier version with something of everything; Ann's."""
+    root = DamagedRoot.make(home)
+    with writing(root.engine) as connection:
+        connection.execute(sa.update(projects).where(projects.c.id == root.project_id).values(owner=ANN))
+    yield root
+    root.shut_down()
+
+
+def test_every_page_of_a_copy_opens_as_those_of_its_source(old_root: DamagedRoot, home: DataRoot) -> None:
+    copy = copy_project(old_root.engine, old_root.project_id, OWNER, home, with_runs=True)
+    run_ids = {run.number: run.id for run in list_runs(old_root.engine, copy.id) if run.has_model}
+    source = {run.number: run.id for run in list_runs(old_root.engine, old_root.project_id) if run.has_model}
+    assert list(run_ids) == list(source)
+    for spec in STEPS:
+        app = open_app(spec.step, project=copy.id, run=run_ids[max(run_ids)])
+        assert [error.value for error in app.error] == []
+        assert [warning.value for warning in app.warning if "cannot be" in warning.value] == []
+    [prediction], unreadable = read_predictions(old_root.engine, copy.id)
+    assert not unreadable
+    assert prediction.summary.model_id in run_ids.values()
+    assert count_answers(answers_path(prediction.job_id, home), AnswerFilter()) == 1
+
+
+def test_what_is_damaged_is_copied_as_it_is(old_root: DamagedRoot, home: DataRoot) -> None:
+    kept = {"id", "job_id", "project_id", "kind", "state", "owner", "model_id"}
+    with ExitStack() as damage:
+        for table in ("runs", "jobs", "metrics", "ensembles", "exams", "model_settings"):
+            columns = [column.name for column in metadata.tables[table].columns if column.name not in kept]
+            damage.enter_context(old_root.damaged_rows(table, columns, "garbage"))
+        copy = copy_project(old_root.engine, old_root.project_id, OWNER, home, with_runs=True)
+    assert current_dataset(old_root.engine, copy.id, home)[1].items
+    check(open_app("understand", project=copy.id))
+
+
+def test_a_project_that_cannot_be_read_is_not_copied(old_root: DamagedRoot, home: DataRoot) -> None:
+    before, counted = files_of(home), rows(old_root.engine)
+    with old_root.damaged_rows("projects", ["config"], "garbage"), pytest.raises(UnreadableError):
+        copy_project(old_root.engine, old_root.project_id, OWNER, home, with_runs=True)
+    assert (files_of(home), rows(old_root.engine)) == (before, counted)

@@ -1,0 +1,184 @@
+"""The page Storage: it says what takes room, and what is ticked goes after one more question, and nothing else."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+
+import pytest
+from streamlit import config
+from streamlit.testing.v1 import AppTest
+
+from tests.coloured_pictures import coloured_dataset
+from tests.finished_runs import Finished, all_text, open_step
+from tests.page_tests import OWNER, check, modules_after, open_app, texts
+from tests.queued_run import create_run
+from tests.test_deletion import files_of
+from tlcore.config import RunConfig
+from tlcore.dataset import Dataset
+from tlcore.errors import ConflictError
+from tlcore.home import DataRoot
+from tlcore.results.prediction import SUFFIX_FILE
+from tlcore.results.prediction_code import MODEL_FILE
+from tlcore.storage.database import open_database
+from tlcore.storage.datasets import can_undo, commit_version, current_dataset, get_version, undo_version
+from tlcore.storage.deletion import CHECKPOINT_FILES, MODEL_FILES
+from tlcore.storage.jobs import claim_job, create_job, end_job
+from tlcore.storage.projects import create_project, read_projects
+from tlcore.storage.quotas import PERSON_GB, PERSON_PICTURES
+from tlcore.storage.runs import get_run
+from tlcore.storage.simple_heads import list_simple_heads
+from tlcore.training.checkpoint import CHECKPOINT_FILE
+
+
+def tick(app: AppTest, *keys: str) -> AppTest:
+    """Tick boxes whose keys begin so, and confirm that what they stand for shall go."""
+    for key in keys:
+        next(box for box in app.checkbox if str(box.key).startswith(key)).check()
+    check(app.run())
+    check(app.button(key="primary").click().run())
+    return check(app.button(key="free-yes").click().run())
+
+
+def boxes(app: AppTest) -> list[str]:
+    return [str(box.label) for box in app.checkbox]
+
+
+def test_names_of_files_are_those_that_are_written() -> None:
+    assert MODEL_FILES == (MODEL_FILE, SUFFIX_FILE, CHECKPOINT_FILE)
+    assert CHECKPOINT_FILES == (CHECKPOINT_FILE,)
+
+
+def test_somebody_without_projects_finds_the_way_home(home: DataRoot) -> None:
+    app = open_app("storage")
+    assert "nothing that takes room" in texts(app)
+    assert [link.label for link in open_app().get("page_link")][-1] == "Storage"
+
+
+def test_what_takes_room_is_said_and_drawn(make_finished: Callable[..., Finished], home: DataRoot) -> None:
+    finished = make_finished()
+    finished.add_run()
+    app = open_app("storage")
+    assert "Colours" in app.get("plotly_chart")[0].proto.alt
+    assert ", runs 3.0 MB" in app.get("plotly_chart")[0].proto.alt
+    assert [metric.label for metric in app.metric] == ["Your projects take", "Free on the disk"]
+    assert app.button(key="primary").disabled
+    assert any("Model of run 1: 3.0 MB" in text for text in boxes(app))
+
+
+def test_quotas_are_bars(make_finished: Callable[..., Finished], monkeypatch: pytest.MonkeyPatch) -> None:
+    make_finished()
+    monkeypatch.setenv(PERSON_GB.setting, "5")
+    monkeypatch.setenv(PERSON_PICTURES.setting, "50000")
+    bars = [bar.proto.text for bar in open_app("storage").get("progress")]
+    assert bars[0].endswith("kB of 5.0 GB")
+    assert bars[1] == "80 of 50,000 different pictures"
+
+
+def test_a_model_goes_and_its_results_stay(make_finished: Callable[..., Finished], predictor: None) -> None:
+    finished = make_finished()
+    gone, stays = finished.add_run([1]), finished.add_run([2])
+    answers = {path.name for path in finished.home.run_dir(gone).glob("*.npz")}
+    tick(open_app("storage"), f"piece-model-{finished.project_id}-{gone}")
+    left = {path.name for path in finished.home.run_dir(gone).iterdir()}
+    assert not left & set(MODEL_FILES)
+    assert answers <= left
+    assert (finished.home.run_dir(stays) / "model.keras").exists()
+    assert get_run(finished.engine, gone).summary is not None
+    for step in ("train", "understand", "predict", "export"):
+        open_step(step, finished.project_id, gone)
+    assert "97" in all_text(open_step("understand", finished.project_id, gone))
+    assert not any(f"-{gone}" in str(box.key) for box in open_app("storage").checkbox)
+
+
+def test_simple_heads_answers_and_checkpoints_go(make_finished: Callable[..., Finished]) -> None:
+    finished = make_finished()
+    engine, home, project_id = finished.engine, finished.home, finished.project_id
+    finished.add_head()
+    failed = create_run(engine, project_id, 1, RunConfig())
+    job = claim_job(engine, "run")
+    assert job is not None
+    prediction = create_job(engine, "prediction", project_id)
+    answering = claim_job(engine, "prediction")
+    assert answering is not None
+    for path in (home.run_dir(failed) / CHECKPOINT_FILE, home.predictions_dir / prediction / "answers.sqlite"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(5000))
+    # What works is not offered.
+    assert [text for text in boxes(open_app("storage")) if "run 1" in text or "Answers" in text] == []
+    end_job(engine, failed, job.attempt, "failed")
+    end_job(engine, prediction, answering.attempt, "stopped")
+    tick(open_app("storage"), "piece-checkpoint", "piece-simple_heads", "piece-prediction")
+    assert list_simple_heads(engine, project_id) == []
+    assert {name.split("/")[0] for name in files_of(home)} == {"images", "thumbnails", "datasets"}
+    assert get_run(engine, failed).job.state == "failed"
+
+
+def test_history_goes_but_what_is_needed_stays(home: DataRoot, no_runner: None) -> None:
+    engine = open_database(home)
+    project_id = create_project(engine, OWNER, "Mine").id
+    versions = [coloured_dataset(home, number) for number in (2, 5, 3, 4)]
+    for number, dataset in enumerate(versions):
+        commit_version(engine, project_id, dataset, f"edit {number}", parent=number or None, home=home)
+    run_id = create_run(engine, project_id, 1, RunConfig())
+    tick(open_app("storage"), "piece-history")
+    assert current_dataset(engine, project_id, home) == (4, versions[3])
+    assert get_version(engine, project_id, get_run(engine, run_id).version)
+    keys = {item.image for dataset in (versions[0], versions[3]) for item in dataset.items}
+    assert {path.split("/")[-1] for path in files_of(home) if path.startswith("images")} == keys
+    # An undo into a version that is gone is not offered, and refused to a page from before.
+    assert not can_undo(engine, project_id, 4)
+    assert not [button for button in open_app("data", project=project_id).button if "Undo" in button.label]
+    with pytest.raises(ConflictError, match="removed to make room"):
+        undo_version(engine, project_id, current=4)
+    assert commit_version(engine, project_id, Dataset(), "empty", parent=4, home=home) == 5
+
+
+def test_a_whole_project_goes_on_a_full_disk(
+    make_finished: Callable[..., Finished], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished = make_finished()
+    finished.add_run()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    app = open_app("storage")
+    monkeypatch.setattr("tlcore.home.tempfile.mkstemp", full)
+    tick(app, "piece-model", "piece-project")
+    assert read_projects(finished.engine, OWNER)[0] == []
+    assert {name for name in files_of(finished.home) if name != "reserve"} == set()
+
+
+def test_projects_of_others_are_not_there(make_finished: Callable[..., Finished]) -> None:
+    make_finished(owner="somebody else")
+    assert "no projects" in texts(open_app("storage"))
+
+
+def test_caches_go_only_where_nobody_else_is_and_nothing_works(
+    make_finished: Callable[..., Finished], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished = make_finished()
+    path = finished.home.features_dir / "a" / "b.features"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(bytes(2_000_000))
+    create_run(finished.engine, finished.project_id, 1, RunConfig())
+    app = open_app("storage")
+    assert "works or waits" in texts(tick(app, "cache-features"))
+    assert path.exists()
+    job = claim_job(finished.engine, "run")
+    assert job is not None
+    end_job(finished.engine, job.id, job.attempt, "failed")
+    tick(open_app("storage"), "cache-features")
+    assert not path.exists()
+    was = config.get_option("server.address")
+    config.set_option("server.address", "0.0.0.0")
+    try:
+        assert not [box for box in open_app("storage").checkbox if str(box.key).startswith("cache")]
+    finally:
+        config.set_option("server.address", was)
+
+
+def test_its_first_paint_needs_nothing_heavy(home: DataRoot) -> None:
+    heavy = {"tensorflow", "keras", "sklearn", "cv2", "ai_edge_litert"}
+    assert not modules_after("storage", home) & heavy

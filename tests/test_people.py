@@ -1,0 +1,262 @@
+"""Who people are: names, numbers, codes that lead to them, and the class code that lets them in."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import sqlalchemy as sa
+
+from pages.server import guesses
+from pages.server.guesses import Guesses
+from tlcore.errors import TransferLabError, UnreadableError
+from tlcore.home import DataRoot
+from tlcore.storage import people as storage
+from tlcore.storage.admission import is_admitted, is_readable, note_admitted_visit, say_class_code
+from tlcore.storage.class_settings import ClassSettings, change_class_settings
+from tlcore.storage.database import class_settings, guests, open_database, people, read_rows, shares, turns, writing
+from tlcore.storage.identities import EarlierOwners, Identities, read_identities
+from tlcore.storage.jobs import claim_job, create_job, get_job
+from tlcore.storage.people import (
+    CODE_LENGTH,
+    CODE_LETTERS,
+    NOTE_SECONDS,
+    admit,
+    bring_along,
+    has_code,
+    list_people,
+    new_code,
+    note_visit,
+    owner_by_code,
+    read_person,
+    rename_person,
+)
+from tlcore.storage.projects import create_project, read_projects
+
+MIA, BEN, EVE = "m" * 24, "b" * 24, "e" * 24
+
+
+@pytest.fixture
+def engine(home: DataRoot) -> sa.Engine:
+    return open_database(home)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The monotonic clock, which only the test moves."""
+    now = [1000.0]
+    monkeypatch.setattr(storage.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(guesses.time, "monotonic", lambda: now[0])
+    return now
+
+
+def lock_code(engine: sa.Engine, code: str | None) -> None:
+    change_class_settings(engine, lambda _before: ClassSettings(code=code))
+
+
+def test_who_comes_gets_a_number_once_and_two_tabs_are_one_person(engine: sa.Engine, home: DataRoot) -> None:
+    another = open_database(home)
+    storage._noted.clear()
+    barrier = threading.Barrier(4)
+
+    def come(number: int) -> None:
+        barrier.wait()
+        # Another process has noted nothing yet, so it writes too.
+        with writing((engine, another)[number % 2]) as connection:
+            storage._change(connection, MIA, seen=5.0)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(come, range(4)))
+    note_visit(engine, BEN)
+    assert [(one.owner, one.number, one.called) for one in list_people(engine)] == [
+        (MIA, 1, "Person 1"),
+        (BEN, 2, "Person 2"),
+    ]
+
+
+def test_a_visit_is_written_at_most_once_in_ten_minutes(
+    engine: sa.Engine, clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = iter((10.0, 20.0, 30.0))
+    monkeypatch.setattr(storage, "now", lambda: next(times))
+    note_visit(engine, MIA)
+    first = read_person(engine, MIA).seen
+    clock[0] += NOTE_SECONDS - 1
+    note_visit(engine, MIA)
+    assert read_person(engine, MIA).seen == first
+    clock[0] += 1
+    note_visit(engine, MIA)
+    assert read_person(engine, MIA).seen > first
+
+
+def test_a_visit_that_cannot_be_written_closes_no_page(engine: sa.Engine, home: DataRoot) -> None:
+    with sqlite3.connect(home.database_path) as connection:
+        connection.execute("CREATE TRIGGER full BEFORE INSERT ON people BEGIN SELECT RAISE(ABORT, 'full'); END")
+    note_visit(engine, MIA)
+    assert list_people(engine) == []
+
+
+def test_names_are_one_printable_line_of_forty_characters(engine: sa.Engine) -> None:
+    rename_person(engine, MIA, "  Mia\n\u202e the **first** " + "x" * 60)
+    name = read_person(engine, MIA).called
+    assert name.startswith("Mia the **first** xxx")
+    assert len(name) == 40
+    rename_person(engine, MIA, " ")
+    assert read_person(engine, MIA).called == "Person 1"
+
+
+def test_a_damaged_row_is_a_person_without_what_is_damaged(engine: sa.Engine, home: DataRoot) -> None:
+    rename_person(engine, MIA, "Mia")
+    rename_person(engine, BEN, "Ben")
+    with sqlite3.connect(home.database_path) as connection:
+        connection.execute(
+            "UPDATE people SET name = x'ff00', number = 'garbage', seen = 'x', admitted = 'x' WHERE owner = ?", [MIA]
+        )
+    damaged, ben = list_people(engine)
+    assert (damaged.called, damaged.seen, damaged.admitted) == ("A person without a name", 0.0, False)
+    assert ben.called == "Ben"
+    rename_person(engine, EVE, "")
+    assert read_person(engine, EVE).number == 3
+
+
+def test_a_code_leads_to_its_person_however_it_is_typed_until_there_is_a_new_one(engine: sa.Engine) -> None:
+    assert not has_code(engine, MIA)
+    code = new_code(engine, MIA)
+    letters = code.replace("-", "")
+    assert len(letters) == CODE_LENGTH
+    assert set(letters) <= set(CODE_LETTERS)
+    assert not set("01ILOU") & set(CODE_LETTERS)
+    assert math.log2(len(CODE_LETTERS)) * CODE_LENGTH > 48
+    for typed in (code, letters.lower(), f" {letters[:3]} {letters[3:]}- "):
+        assert owner_by_code(engine, typed) == MIA
+    wrong = letters[:-1] + next(one for one in CODE_LETTERS if one != letters[-1])
+    assert [owner_by_code(engine, typed) for typed in (wrong, letters[:-1], letters + "A", "")] == [None] * 4
+    newer = new_code(engine, MIA)
+    assert has_code(engine, MIA)
+    assert owner_by_code(engine, code) is None
+    assert owner_by_code(engine, newer) == MIA
+
+
+def test_the_database_alone_tells_no_code(engine: sa.Engine, home: DataRoot) -> None:
+    code = new_code(engine, MIA).replace("-", "")
+    stored = read_rows(engine, sa.select(people.c.code))[0].code
+    assert code not in stored
+    other = Identities(b"another secret", EarlierOwners("", ()), home)
+    assert other.fingerprint("code", code) != stored
+    assert read_identities(home).fingerprint("identity", code) != stored
+
+
+def test_what_a_person_has_goes_over_to_the_other_identity(engine: sa.Engine) -> None:
+    old, of_eve = create_project(engine, MIA, "Old"), create_project(engine, EVE, "Eve's")
+    kept = create_project(engine, BEN, "Kept")
+    job = create_job(engine, "run", old.id)
+    claimed = claim_job(engine, "run")
+    rename_person(engine, MIA, "Mia")
+    code = new_code(engine, MIA)
+    admit(engine, MIA)
+    with writing(engine) as connection:
+        for number, project in enumerate((old, kept, of_eve)):
+            values = {"code": f"c{number}", "project_id": project.id, "kind": "look", "created": 1.0}
+            connection.execute(sa.insert(shares).values(**values))
+        for project, owner, link in ((of_eve, MIA, "c2"), (of_eve, BEN, "c2"), (old, BEN, "c0"), (kept, MIA, "c1")):
+            connection.execute(sa.insert(guests).values(project_id=project.id, owner=owner, code=link))
+        connection.execute(sa.delete(turns))
+        for kind, owner, turn in (("run", MIA, 7), ("run", BEN, 3), ("map", MIA, 2), ("doctor", BEN, 4)):
+            connection.execute(sa.insert(turns).values(kind=kind, owner=owner, turn=turn))
+    bring_along(engine, MIA, BEN)
+    assert {one.id for one in read_projects(engine, BEN)[0]} == {old.id, kept.id}
+    assert read_projects(engine, MIA)[0] == []
+    assert claimed is not None
+    assert get_job(engine, job).state == "starting"
+    assert [(row.project_id, row.owner) for row in read_rows(engine, sa.select(guests))] == [(of_eve.id, BEN)]
+    assert {tuple(row) for row in read_rows(engine, sa.select(turns))} == {
+        ("run", BEN, 7),
+        ("map", BEN, 2),
+        ("doctor", BEN, 4),
+    }
+    assert [(one.owner, one.called, one.admitted) for one in list_people(engine)] == [(BEN, "Mia", True)]
+    assert owner_by_code(engine, code) is None
+
+
+def test_a_name_that_is_there_is_kept(engine: sa.Engine) -> None:
+    rename_person(engine, MIA, "Mia")
+    rename_person(engine, BEN, "Ben")
+    bring_along(engine, MIA, BEN)
+    assert [one.called for one in list_people(engine)] == ["Ben"]
+
+
+def test_the_class_code_lets_in_who_says_it_and_who_was_there_before(engine: sa.Engine) -> None:
+    assert is_admitted(engine, BEN)
+    create_project(engine, MIA, "Before")
+    lock_code(engine, "Room 7b")
+    assert [is_admitted(engine, one) for one in (MIA, BEN)] == [True, False]
+    create_project(engine, EVE, "After")  # as by a page that was open meanwhile
+    assert not is_admitted(engine, EVE)
+    note_admitted_visit(engine, BEN)
+    assert [one.owner for one in list_people(engine)] == [MIA]
+    assert not say_class_code(engine, BEN, "Room 7c")
+    assert say_class_code(engine, BEN, "room-7B ")
+    lock_code(engine, "another")
+    assert [is_admitted(engine, one) for one in (MIA, BEN, EVE)] == [True, True, False]
+    admit(engine, MIA, admitted=False)
+    assert not is_admitted(engine, MIA)
+    lock_code(engine, None)
+    assert is_admitted(engine, EVE)
+
+
+def test_damaged_settings_of_the_class_let_nobody_new_in_and_close_nothing(engine: sa.Engine) -> None:
+    create_project(engine, MIA, "Before")
+    lock_code(engine, "Room 7b")
+    admit(engine, BEN)
+    with writing(engine) as connection:
+        connection.execute(sa.update(class_settings).values(document="garbage"))
+    assert not is_readable(engine)
+    assert [is_admitted(engine, one) for one in (MIA, BEN, EVE)] == [True, True, False]
+    with pytest.raises(UnreadableError):
+        say_class_code(engine, EVE, "Room 7b")
+
+
+def test_wrong_codes_are_slowed_for_one_and_for_all(clock: list[float]) -> None:
+    slowed = Guesses(of_one=2, of_all=5)
+
+    def wrong(browser: str) -> None:
+        assert slowed.guess(browser, lambda: None) is None
+
+    for _ in range(20):
+        assert slowed.guess("right", lambda: "found") == "found"
+    wrong("a")
+    clock[0] += 10
+    wrong("a")
+    with pytest.raises(TransferLabError, match=r"tried here in the last minute\. Wait 50 seconds"):
+        slowed.guess("a", lambda: pytest.fail("looked all the same"))
+    wrong("b")
+    wrong("c")
+    wrong("d")
+    with pytest.raises(TransferLabError, match=r"on this server in the last minute\. Wait 50 seconds"):
+        slowed.guess("e", lambda: pytest.fail("looked all the same"))
+    clock[0] += 50
+    wrong("e")
+    clock[0] += 10
+    with pytest.raises(ZeroDivisionError):  # what fails is no guess
+        slowed.guess("f", lambda: 1 // 0)
+
+
+def test_many_guesses_at_the_same_time_count_too() -> None:
+    slowed, barrier, looked = Guesses(of_one=3), threading.Barrier(8), []
+
+    def look() -> None:
+        looked.append(1)
+
+    def attempt(_number: int) -> bool:
+        barrier.wait()
+        try:
+            slowed.guess("a", look)
+        except TransferLabError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(attempt, range(8))) == len(looked) == 3

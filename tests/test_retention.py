@@ -1,0 +1,194 @@
+"""Projects that nobody opens go when that is wanted: not before, never by a clock alone, and Home says so in time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+import sqlalchemy as sa
+
+from pages.server.keeper import clean
+from tests.coloured_pictures import coloured_dataset
+from tests.page_tests import OWNER, ROOT_DIR, open_app, texts
+from tests.queued_run import create_run
+from tests.test_deletion import files_of
+from tlcore.config import RunConfig
+from tlcore.errors import DatasetError, StorageError
+from tlcore.home import DataRoot
+from tlcore.storage import retention
+from tlcore.storage.database import guests, open_database, projects, shares, writing
+from tlcore.storage.datasets import commit_version
+from tlcore.storage.projects import create_project, get_project, read_projects
+from tlcore.storage.quotas import RETENTION_DAYS, quotas_for
+from tlcore.storage.retention import DAY_SECONDS, leaving_soon, note_day, remove_untouched, touch_project
+
+DAYS = 30
+
+
+class Clock:
+    """A clock that the test sets; it begins at noon of today."""
+
+    def __init__(self) -> None:
+        self.time = (time.time() // DAY_SECONDS + 0.5) * DAY_SECONDS
+
+    def __call__(self) -> float:
+        return self.time
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    for module in ("retention", "projects"):
+        monkeypatch.setattr(f"tlcore.storage.{module}.now", clock)
+    monkeypatch.setenv(RETENTION_DAYS.setting, str(DAYS))
+    return clock
+
+
+@pytest.fixture
+def engine(home: DataRoot) -> sa.Engine:
+    return open_database(home)
+
+
+@pytest.fixture
+def run_days(engine: sa.Engine, home: DataRoot, clock: Clock) -> Callable[[int], None]:
+    """What lets days pass on each of which the server runs and cleans."""
+
+    def run_days(number: int) -> None:
+        for _ in range(number):
+            clock.time += DAY_SECONDS
+            note_day(engine, home)
+            clean(engine, home)
+
+    return run_days
+
+
+def ids(engine: sa.Engine, owner: str = OWNER) -> list[str]:
+    return [project.id for project in read_projects(engine, owner)[0]]
+
+
+def test_it_is_off_by_default_and_the_readme_says_so(engine: sa.Engine, home: DataRoot, clock: Clock) -> None:
+    row = f"| `{RETENTION_DAYS.setting}` | {RETENTION_DAYS.sentence}: never by default |"
+    assert row in (ROOT_DIR / "README.md").read_text("utf-8")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.delenv(RETENTION_DAYS.setting)
+        project = create_project(engine, OWNER, "P")
+        for _ in range(2 * DAYS):
+            clock.time += DAY_SECONDS
+            note_day(engine, home)
+        assert remove_untouched(engine, home) == []
+        assert leaving_soon(engine, [project]) == {}
+        patched.setenv(RETENTION_DAYS.setting, "a month")
+        with pytest.raises(DatasetError, match="TRANSFER_LAB_RETENTION_DAYS must be a number"):
+            quotas_for(is_shared=False)
+        clean(engine, home)
+        assert ids(engine) == [project.id]
+
+
+def test_what_nobody_opens_goes_with_its_files_and_what_somebody_opens_stays(
+    engine: sa.Engine, home: DataRoot, run_days: Callable[[int], None]
+) -> None:
+    left, opened = create_project(engine, OWNER, "Left").id, create_project(engine, OWNER, "Opened").id
+    commit_version(engine, left, coloured_dataset(home, 1), "made", parent=None, home=home)
+    run_days(DAYS - 10)
+    touch_project(engine, get_project(engine, opened, OWNER))
+    run_days(9)
+    assert set(ids(engine)) == {left, opened}
+    run_days(1)
+    assert ids(engine) == [opened]
+    assert files_of(home) <= {"reserve"}
+    run_days(DAYS - 10)
+    assert ids(engine) == []
+
+
+def test_a_clock_that_is_set_forward_deletes_nothing(
+    engine: sa.Engine, home: DataRoot, clock: Clock, run_days: Callable[[int], None]
+) -> None:
+    project = create_project(engine, OWNER, "P")
+    run_days(3)
+    clock.time += 366 * DAY_SECONDS
+    note_day(engine, home)
+    assert remove_untouched(engine, home) == []
+    assert leaving_soon(engine, [project]) == {}
+    # Nor does it when it is right again: the days that it has shown are not over yet.
+    clock.time -= 366 * DAY_SECONDS
+    run_days(DAYS - 4)
+    assert ids(engine) == [project.id]
+    run_days(1)
+    assert ids(engine) == []
+
+
+def test_days_on_which_the_server_does_not_run_do_not_count(
+    engine: sa.Engine, home: DataRoot, clock: Clock, run_days: Callable[[int], None]
+) -> None:
+    project = create_project(engine, OWNER, "P")
+    run_days(10)
+    clock.time += 60 * DAY_SECONDS  # holidays
+    run_days(DAYS - 11)
+    assert ids(engine) == [project.id]
+    run_days(1)
+    assert ids(engine) == []
+
+
+def test_a_project_that_works_stays(engine: sa.Engine, run_days: Callable[[int], None]) -> None:
+    busy, idle = create_project(engine, OWNER, "P").id, create_project(engine, OWNER, "P").id
+    create_run(engine, busy, 1, RunConfig())
+    run_days(DAYS + 1)
+    assert idle not in ids(engine)
+    assert ids(engine) == [busy]
+
+
+def test_a_damaged_row_stays(engine: sa.Engine, home: DataRoot, run_days: Callable[[int], None]) -> None:
+    project_id = create_project(engine, OWNER, "P").id
+    with writing(engine) as connection:
+        connection.execute(sa.text("UPDATE projects SET touched = 'x', created = 'y'"))
+    run_days(DAYS + 1)
+    with engine.begin() as connection:
+        assert connection.execute(sa.select(projects.c.id)).scalars().all() == [project_id]
+
+
+def test_opening_a_page_counts_once_a_day_and_a_full_disk_closes_none(
+    engine: sa.Engine, home: DataRoot, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project_id = create_project(engine, OWNER, "P").id
+    first = get_project(engine, project_id, OWNER).touched
+    clock.time += DAY_SECONDS / 2
+    open_app("data", project=project_id)
+    assert get_project(engine, project_id, OWNER).touched == first
+    clock.time += DAY_SECONDS
+    open_app("data", project=project_id)
+    assert get_project(engine, project_id, OWNER).touched == clock.time
+
+    def full(_engine: sa.Engine) -> None:
+        raise StorageError("The disk is full.")
+
+    monkeypatch.setattr(retention, "writing", full)
+    clock.time += 2 * DAY_SECONDS
+    assert not open_app("data", project=project_id).error
+
+
+def test_the_visit_of_a_guest_counts(engine: sa.Engine, clock: Clock) -> None:
+    project_id = create_project(engine, "somebody", "P").id
+    with writing(engine) as connection:
+        share = {"code": "c", "project_id": project_id, "kind": "look", "created": clock.time}
+        connection.execute(sa.insert(shares).values(**share))
+        connection.execute(sa.insert(guests).values(project_id=project_id, owner=OWNER, code="c"))
+    clock.time += 5 * DAY_SECONDS
+    open_app("data", project=project_id)
+    assert get_project(engine, project_id, "somebody").touched == clock.time
+
+
+def test_home_and_the_card_say_a_week_before_when_it_goes(
+    engine: sa.Engine, home: DataRoot, clock: Clock, run_days: Callable[[int], None]
+) -> None:
+    project = create_project(engine, OWNER, "Leaves")
+    run_days(DAYS - 8)
+    assert "deleted" not in texts(open_app())
+    run_days(1)
+    words = texts(open_app())
+    when = time.localtime(clock.time + 7 * DAY_SECONDS)
+    day = f"{when.tm_mday} {time.strftime('%B', when)}"
+    assert f"1 project that nobody has opened for long will be deleted, the first one on {day}" in words
+    assert f"**deleted on {day}**. Open it, and it stays" in words
+    open_app("data", project=project.id)
+    assert "deleted" not in texts(open_app())

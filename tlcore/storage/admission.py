@@ -1,0 +1,66 @@
+"""Who comes in where the teacher has set a class code."""
+
+from __future__ import annotations
+
+import hmac
+from contextlib import suppress
+
+import sqlalchemy as sa
+
+from tlcore.errors import StorageError, UnreadableError
+from tlcore.storage.class_settings import read_class_settings
+from tlcore.storage.people import admit, count_projects, is_visit_due, note_visit, plain_code, read_person
+
+
+def is_admitted(engine: sa.Engine, owner: str) -> bool:
+    """Whether somebody comes in: there is no class code, or they have said it, or were there before it.
+
+    Where what the teacher has set is damaged, nobody new comes in; whoever has projects is not new.
+
+    Raises:
+        StorageError: If the database cannot be read.
+    """
+    try:
+        if read_class_settings(engine).code is None:
+            return True
+    except UnreadableError:
+        return read_person(engine, owner).admitted or count_projects(engine, owner) > 0
+    return read_person(engine, owner).admitted
+
+
+def is_readable(engine: sa.Engine) -> bool:
+    """Whether it can be known what the class code is."""
+    try:
+        read_class_settings(engine)
+    except UnreadableError:
+        return False
+    return True
+
+
+def say_class_code(engine: sa.Engine, owner: str, typed: str) -> bool:
+    """Let somebody in who says the class code, in any case, with or without spaces and dashes.
+
+    Returns:
+        Whether it is right.
+
+    Raises:
+        StorageError: If the disk is full or cannot be written.
+        UnreadableError: If it cannot be known what the code is.
+    """
+    code = read_class_settings(engine).code
+    if code is not None and not hmac.compare_digest(_compared(code), _compared(typed)):
+        return False
+    admit(engine, owner)
+    return True
+
+
+def note_admitted_visit(engine: sa.Engine, owner: str) -> None:
+    """Note that somebody is here who has come in; it never fails. Whoever stands at the door is nobody yet."""
+    with suppress(StorageError):
+        if is_visit_due(engine, owner) and is_admitted(engine, owner):
+            note_visit(engine, owner)
+
+
+def _compared(code: str) -> bytes:
+    # A code may be made of signs alone, such as three smileys.
+    return (plain_code(code) or code.strip()).casefold().encode()

@@ -1,0 +1,126 @@
+"""What a person can give up to make room: the parts of each project, and what all projects share."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Literal
+
+import sqlalchemy as sa
+
+from tlcore.errors import StorageError
+from tlcore.home import DataRoot
+from tlcore.storage.database import jobs, read_rows, runs
+from tlcore.storage.deletion import (
+    CHECKPOINT_FILES,
+    MODEL_FILES,
+    delete_job,
+    delete_project,
+    remove_run_files,
+    remove_versions,
+    unneeded_versions,
+)
+from tlcore.storage.jobs import ACTIVE_STATES, ENDED_STATES, JobKind, list_jobs
+from tlcore.storage.reserve import with_reserve
+from tlcore.storage.usage import CacheKind, ProjectUsage, bytes_of_versions, cache_folders, file_bytes, folder_bytes
+
+PieceKind = Literal["history", "model", "checkpoint", "simple_heads", "prediction", "project"]
+
+GIVEN_UP = ".given-up-"
+"""How the name of a folder begins that is on its way out."""
+
+REMADE: tuple[CacheKind, ...] = ("features", "compiled", "maps", "speeds", "ready_sets")
+"""What is made again when it is needed; brought weights are not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a project that can go.
+
+    Attributes:
+        project_id: The project.
+        kind: What it is.
+        id: The job that made it; empty for `history` and `project`.
+        number: That of the run; for `history` how many versions go; 0 for the others.
+        created: When its job was put in line, in seconds since 1970; 0 where there is none.
+        num_bytes: What it takes. Pictures that another project has too stay on the disk.
+    """
+
+    project_id: str
+    kind: PieceKind
+    id: str
+    number: int
+    created: float
+    num_bytes: int
+
+    @property
+    def key(self) -> str:
+        """Tells it from all others."""
+        return f"{self.kind}-{self.project_id}-{self.id}"
+
+
+def pieces_of(engine: sa.Engine, usage: ProjectUsage, home: DataRoot) -> list[Piece]:
+    """Return what can go of a project, the project as a whole last."""
+    with engine.begin() as connection:
+        versions = unneeded_versions(connection, usage.id, undo_steps=0)
+    found = []
+    if versions:
+        num_bytes = bytes_of_versions(engine, usage.id, versions, home)
+        found.append(Piece(usage.id, "history", "", len(versions), 0, num_bytes))
+    of_project = sa.select(
+        jobs.c.id, jobs.c.kind, jobs.c.created, runs.c.number, runs.c.summary.is_not(None).label("ok")
+    )
+    of_project = of_project.outerjoin(runs, runs.c.job_id == jobs.c.id).where(jobs.c.project_id == usage.id)
+    ended = of_project.where(jobs.c.state.in_(ENDED_STATES)).order_by(jobs.c.created.desc())
+    for row in read_rows(engine, ended.where(jobs.c.kind.in_(("run", "simple_heads", "prediction")))):
+        kind: PieceKind = row.kind if row.kind != "run" else "model" if row.ok else "checkpoint"
+        if row.kind == "run":
+            folder = home.run_dir(str(row.id))
+            num_bytes = sum(file_bytes(folder / name) for name in MODEL_FILES)
+        else:
+            folder = home.simple_heads_dir if row.kind == "simple_heads" else home.predictions_dir
+            num_bytes = folder_bytes(folder / str(row.id))
+        if num_bytes:
+            created = float(row.created) if isinstance(row.created, int | float) else 0.0
+            found.append(Piece(usage.id, kind, str(row.id), row.number or 0, created, num_bytes))
+    return [*found, Piece(usage.id, "project", "", 0, 0, usage.total)]
+
+
+def give_up(engine: sa.Engine, piece: Piece, home: DataRoot) -> None:
+    """Remove a part of a project; nothing happens where it has gone already.
+
+    Raises:
+        StorageError: If the database cannot be written; nothing is deleted then.
+    """
+    if piece.kind == "project":
+        delete_project(engine, piece.project_id, home)
+    elif piece.kind == "history":
+        remove_versions(engine, piece.project_id, home, undo_steps=0)
+    elif piece.kind in ("model", "checkpoint"):
+        names = MODEL_FILES if piece.kind == "model" else CHECKPOINT_FILES
+        remove_run_files(engine, piece.project_id, piece.id, home, names)
+    else:
+        kind: JobKind = "simple_heads" if piece.kind == "simple_heads" else "prediction"
+        delete_job(engine, piece.project_id, piece.id, kind, home)
+
+
+def empty_cache(engine: sa.Engine, kind: CacheKind, home: DataRoot) -> None:
+    """Remove something that all projects share and that is made again when needed.
+
+    Raises:
+        StorageError: If a job works or waits, which may need it.
+        ValueError: If it is not made again.
+    """
+    if kind not in REMADE:
+        raise ValueError(f"`kind` must be one of {', '.join(REMADE)}. Received: kind={kind}")
+    if list_jobs(engine, states=ACTIVE_STATES):
+        raise StorageError(
+            "Something works or waits in line that may need it, so nothing was removed. Try again when it has ended."
+        )
+    folder = cache_folders(home)[kind]
+    aside = home.path / f"{GIVEN_UP}{secrets.token_hex(8)}"
+    with with_reserve(home), suppress(FileNotFoundError):
+        folder.rename(aside)  # at once, so that nobody finds half of it
+    shutil.rmtree(aside, ignore_errors=True)

@@ -1,0 +1,165 @@
+"""Whether a person has room for more: each quota is looked up where something is about to come."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from tlcore.errors import QuotaError
+from tlcore.home import DataRoot
+from tlcore.storage.database import jobs, projects, read_value
+from tlcore.storage.images import ImageStore, image_key
+from tlcore.storage.quotas import PERSON_GB, PERSON_PICTURES, PERSON_PROJECTS, PERSON_RUNS, PERSON_UPLOADS
+from tlcore.storage.usage import pictures_of, short_key, usage_of
+
+if TYPE_CHECKING:
+    from tlcore.storage.uploads import Coming
+
+
+def check_projects(connection: sa.Connection, owner: str) -> None:
+    """Check that a person may have one project more, as a part of the transaction that makes it.
+
+    Raises:
+        QuotaError: If not.
+    """
+    if not PERSON_PROJECTS.is_set:
+        return
+    count = sa.select(sa.func.count()).select_from(projects).where(projects.c.owner == owner)
+    there = connection.execute(count).scalar_one()
+    if there + 1 > PERSON_PROJECTS.value:
+        raise QuotaError(
+            f"You have {there:,} projects, and one person can have {PERSON_PROJECTS}. Delete one that you no longer "
+            f"need, on Home or on Storage. {PERSON_PROJECTS.for_the_host}"
+        )
+
+
+def check_waiting_runs(connection: sa.Connection, project_id: str) -> None:
+    """Check that the owner of a project may have one run more in line, as a part of the transaction that adds it.
+
+    Raises:
+        QuotaError: If not.
+    """
+    if not PERSON_RUNS.is_set:
+        return
+    owner = sa.select(projects.c.owner).where(projects.c.id == project_id).scalar_subquery()
+    waiting = sa.select(sa.func.count()).select_from(jobs.join(projects, projects.c.id == jobs.c.project_id))
+    waiting = waiting.where(projects.c.owner == owner, jobs.c.kind == "run", jobs.c.state == "queued")
+    there = connection.execute(waiting).scalar_one()
+    if there + 1 > PERSON_RUNS.value:
+        raise QuotaError(
+            f"{there:,} of your training runs wait in line already, and one person can have {PERSON_RUNS} there, so no "
+            "further one was added. Wait until some have begun, or stop some that you no longer need, on Train. "
+            f"{PERSON_RUNS.for_the_host}"
+        )
+
+
+def check_coming(engine: sa.Engine, owner: str, coming: Coming, home: DataRoot) -> None:
+    """Check that what a person's browsers send, the newest upload included, is not too much.
+
+    Raises:
+        QuotaError: If it is.
+    """
+    if coming.uploads > PERSON_UPLOADS.value:
+        raise QuotaError(
+            f"{coming.uploads - 1:,} of your uploads come in already, and one person can have {PERSON_UPLOADS} at a "
+            f"time. Wait until one of them has ended, then try again. {PERSON_UPLOADS.for_the_host}"
+        )
+    check_bytes(engine, owner, coming.num_bytes, home)
+
+
+def check_bytes(engine: sa.Engine, owner: str, num_bytes: int, home: DataRoot) -> None:
+    """Check that a person has room for so many bytes more.
+
+    Raises:
+        QuotaError: If not.
+    """
+    if not PERSON_GB.is_set:
+        return
+    there = usage_of(engine, owner, home).total
+    if there + num_bytes > PERSON_GB.value * 1e9:
+        raise QuotaError(
+            f"What you bring has {num_bytes / 1e9:,.2f} GB, and your projects take {there / 1e9:,.2f} GB already; one "
+            f"person can have {PERSON_GB} GB. {_MAKE_ROOM} {PERSON_GB.for_the_host}"
+        )
+
+
+class Room:
+    """What a person may still bring, counted down while pictures come in; many threads may ask at once.
+
+    Args:
+        engine: The database.
+        project_id: The project into which they come; its owner counts.
+        home: The data root.
+        owner: Who counts instead, as where a copy of the project becomes somebody else's.
+    """
+
+    def __init__(self, engine: sa.Engine, project_id: str, home: DataRoot, *, owner: str | None = None) -> None:
+        self._lock = threading.Lock()
+        self._known: set[int] | None = None
+        self._bytes = 0
+        if PERSON_PICTURES.is_set or PERSON_GB.is_set:
+            if owner is None:
+                owner = str(read_value(engine, sa.select(projects.c.owner).where(projects.c.id == project_id)))
+            self._known = set(pictures_of(engine, owner, home).keys.tolist())
+            self._bytes = usage_of(engine, owner, home).total if PERSON_GB.is_set else 0
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is a limit at all."""
+        return self._known is not None
+
+    def take(self, key: str, num_bytes: int) -> None:
+        """Count a picture; one that the person has already takes nothing.
+
+        Args:
+            key: Its key.
+            num_bytes: What it takes with its thumbnail.
+
+        Raises:
+            QuotaError: If there is no room for it.
+        """
+        if self._known is None:
+            return
+        with self._lock:
+            if short_key(key) in self._known:
+                return
+            if len(self._known) + 1 > PERSON_PICTURES.value:
+                raise QuotaError(
+                    f"With these there would be more than {PERSON_PICTURES} different pictures in your projects, which "
+                    f"is what one person can have. Nothing was added. {_MAKE_ROOM} {PERSON_PICTURES.for_the_host}"
+                )
+            if self._bytes + num_bytes > PERSON_GB.value * 1e9:
+                raise QuotaError(
+                    f"With these your projects would take more than {PERSON_GB} GB, which is what one person can have. "
+                    f"Nothing was added. {_MAKE_ROOM} {PERSON_GB.for_the_host}"
+                )
+            self._known.add(short_key(key))
+            self._bytes += num_bytes
+
+
+class BoundedStore(ImageStore):
+    """A store of pictures that takes only what a person has room for.
+
+    Args:
+        home: The data root.
+        room: How much that is.
+    """
+
+    def __init__(self, home: DataRoot, room: Room) -> None:
+        super().__init__(home)
+        self._room = room
+
+    def add(self, data: bytes, thumbnail: bytes) -> str:
+        """Store a clean picture with its thumbnail and return its key.
+
+        Raises:
+            QuotaError: If there is no room for it.
+            StorageError: If the disk is full or cannot be written.
+        """
+        self._room.take(image_key(data), len(data) + len(thumbnail))
+        return super().add(data, thumbnail)
+
+
+_MAKE_ROOM = "The page Storage, at the foot of Home, shows what takes room and frees it; or bring fewer pictures."
