@@ -75,7 +75,8 @@ def run_everything(pytest_arguments: "list[str]") -> int:
     print(audit(python, ROOT / "requirements.lock", variables), flush=True)
     if failed:
         print("Before the tests: {} failed, see above.".format(", ".join(failed)), flush=True)
-    workers = ("-n", str(min(os.cpu_count() or 1, MAX_WORKERS)), "--dist", "worksteal")
+    # One more than processors: many tests wait, for a browser, a worker or a page.
+    workers = ("-n", str(min((os.cpu_count() or 1) + 1, MAX_WORKERS)), "--dist", "worksteal")
     with contextlib.ExitStack() as stack:
         place = place_for_files()
         if place is not None:

@@ -7,12 +7,17 @@ from contextlib import ExitStack
 
 import pytest
 
+from pages.server import teacher
+from pages.server.teacher import Teachers
 from tests.damaged_root import DOCUMENTS, FAULTS, FILES, KEYS, DamagedRoot
 from tests.page_tests import OWNER, check, open_app
 from tlcore.config import RunConfig
 from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot
+from tlcore.setup import passwords
+from tlcore.setup.passwords import TEACHER_VARIABLE, hash_password
 from tlcore.storage.class_settings import ClassSettings, change_class_settings
 from tlcore.storage.database import metadata
+from tlcore.storage.jobs import create_job, request_stop
 from tlcore.storage.projects import get_project
 from tlcore.storage.runs import read_metrics
 
@@ -81,6 +86,27 @@ def test_damage_of_people_and_of_what_a_teacher_sets_closes_no_page(root: Damage
     change_class_settings(root.engine, lambda _before: ClassSettings())
     with root.damaged_rows("people", others("people"), "garbage"):
         assert root.complaints(every_page=False) == []
+
+
+def test_damage_closes_no_part_of_the_teachers_page(root: DamagedRoot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passwords, "COST", 16)
+    monkeypatch.setenv(TEACHER_VARIABLE, str(hash_password("horse battery staple")))
+    monkeypatch.setattr(teacher, "TEACHERS", Teachers())
+    teacher.TEACHERS.log_in(OWNER, "horse battery staple")
+    change_class_settings(root.engine, lambda _before: ClassSettings())
+    job = create_job(root.engine, "doctor", root.project_id)
+    for value in ("garbage", -1e300):
+        for table in ("projects", "people", "jobs", "shares", "dataset_versions", "class_settings"):
+            with root.damaged_rows(table, others(table) or DOCUMENTS[table], value):
+                app = open_app("teacher")
+                for section in ("people", "hand_out", "class", "disk", "work"):
+                    check(app.segmented_control(key="teacher-section").set_value(section).run())
+                    said = [error.value for error in app.error]
+                    assert said == [] or (table, section) == ("class_settings", "class"), (table, section, value)
+                    if section == "people":
+                        check(app.selectbox(key="teacher-person").set_value(OWNER).run())
+                        assert app.button(key=f"delete-{root.other_id}"), table
+    request_stop(root.engine, job)
 
 
 @pytest.mark.parametrize("fault", ["cut", "missing"])  # the others in `tests.bench understand damage`

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
 import pytest
@@ -15,6 +15,7 @@ from pages.components.teacher.people import seen_words
 from pages.components.teacher.room import _watch
 from pages.server import teacher
 from pages.server.teacher import TEACHERS_VARIABLE, Teachers
+from tests.finished_runs import Finished
 from tests.page_tests import OWNER, check, open_app, texts
 from tlcore.home import DataRoot
 from tlcore.settings.locks import LOCKED, LOCKS
@@ -23,7 +24,7 @@ from tlcore.setup.passwords import TEACHER_VARIABLE, hash_password
 from tlcore.storage.admission import is_admitted
 from tlcore.storage.class_settings import ClassSettings, change_class_settings, read_class_settings
 from tlcore.storage.database import class_settings, open_database, writing
-from tlcore.storage.jobs import claim_job, create_job, get_job, request_stop
+from tlcore.storage.jobs import ACTIVE_STATES, claim_job, create_job, get_job, list_jobs, request_stop
 from tlcore.storage.overview import list_all_projects
 from tlcore.storage.people import admit, owner_by_code, rename_person
 from tlcore.storage.projects import create_project, get_project
@@ -242,6 +243,34 @@ def test_locked_controls_are_shown_and_do_not_move(make_finished: object, home: 
             assert all(held[key].help == LOCKED for key in keys[name]), name
         others = [key for other in names if other != name for key in keys[other]]
         assert {key: held[key].disabled for key in others} == {key: free[key].disabled for key in others}, name
+
+
+def test_locked_work_is_shown_and_does_not_start(
+    make_finished: Callable[..., Finished], home: DataRoot, predictor: None
+) -> None:
+    finished = make_finished()
+    run = finished.add_run()
+    engine = open_database(home)
+    everything = tuple(spec.name for spec in LOCKS)
+    buttons = {
+        "data": ["doctor"],
+        "understand": ["open-exam", "train-splits", "train-probes"],
+        "train": ["run_again"],
+    }
+    for page, keys in buttons.items():
+        change_class_settings(engine, lambda _: ClassSettings())
+        _locked.clear()
+        app = open_app(page, project=finished.project_id, run=run)
+        free = _states(app)
+        assert not any(free[key].help == LOCKED for key in keys)
+        change_class_settings(engine, lambda _: ClassSettings(locked=everything))
+        check(app.button(key=keys[0]).click().run())  # the page was drawn before the lock
+        assert any("Your teacher has locked" in error.value for error in app.error), page
+        _locked.clear()
+        held = _states(check(app.run()))
+        assert all(held[key].disabled and held[key].help == LOCKED for key in keys), page
+    assert "you can go on asking it" in texts(open_app("export", project=finished.project_id, run=run))
+    assert not list_jobs(engine, states=ACTIVE_STATES)
 
 
 def _states(app: AppTest) -> dict[str, object]:

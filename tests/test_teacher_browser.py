@@ -14,6 +14,7 @@ from tests.browser import PageWatch, open_context, sign_in
 from tests.full_class import fill
 from tests.oidc_provider import CLIENT_ID, CLIENT_SECRET, Provider, providing
 from tests.server import AppServer, serving
+from tests.test_accessibility import SCHEMES, show_whole, violations, wait_until_still
 from tlcore.home import DataRoot
 from tlcore.setup.passwords import TEACHER_VARIABLE, hash_password
 from tlcore.storage.database import open_database
@@ -26,6 +27,13 @@ pytestmark = pytest.mark.slow
 
 PASSWORD = "horse battery staple"
 TEACHER, STUDENT = "t" * 24, "s" * 24
+SECTIONS = {
+    "At work": "At work: 0",
+    "People": "people",
+    "Hand out": "On everybody's Home",
+    "The class": "Locked controls",
+    "The disk": "What all projects share",
+}
 SECRETS = """
 [auth]
 redirect_uri = "{app}/oauth2callback"
@@ -93,6 +101,28 @@ def test_a_teacher_locks_a_control_that_then_does_not_move_for_a_student(app: Ap
     assert student.get_by_role("button", name="Leave").count() == 0
     for context in (teachers, students):
         context.close()
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_axe_finds_nothing_in_any_section(app: AppServer, browser: Browser, scheme: str) -> None:
+    context = open_context(browser, color_scheme=scheme)
+    sign_in(context, app.address, TEACHER)
+    page = context.new_page()
+    log_in(page, app)
+    for section, heading in SECTIONS.items():
+        page.get_by_role("radio", name=section).click()
+        page.get_by_role("heading", name=heading).wait_for()
+        if section == "People":
+            page.get_by_role("combobox", name="A person").click()
+            page.get_by_role("option", name="Chloé", exact=True).click()
+            page.get_by_role("button", name="Delete all projects").click()
+            page.get_by_role("button", name="Delete 2 projects").wait_for()
+        wait_until_still(page)
+        show_whole(page)
+        assert violations(page) == [], section
+    page.get_by_role("button", name="Leave").click()
+    page.get_by_label("Teacher's password").wait_for()
+    context.close()
 
 
 @pytest.fixture(scope="module")

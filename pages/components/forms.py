@@ -73,6 +73,21 @@ def control_state(
     return {"disabled": disabled, "help": help}
 
 
+def work_state(
+    context: Context,
+    lock: str,
+    *,
+    help: str | None = None,  # noqa: A002
+    disabled: bool = False,
+) -> dict[str, Any]:
+    """Return the same for a button that starts what a lock may hold, a row of `tlcore.settings.locks`."""
+    if context.is_guest:
+        return {"disabled": True, "help": GUEST_CANNOT}
+    if lock in context.locked:
+        return {"disabled": True, "help": LOCKED}
+    return {"disabled": disabled, "help": help}
+
+
 def show_stored(key: str, value: object) -> None:
     """Let the widget of that key show what is stored; before it is drawn."""
     # Written only when it differs: a write of the same value would move a slider back under the finger.

@@ -96,7 +96,9 @@ def _seen_prediction(job_id: str, owner: str) -> Prediction | None:
     """Return answers that belong to that browser or that it may look at; whoever else asks learns nothing."""
     engine = open_database(DataRoot.configured())
     try:
-        project = get_project(engine, get_job(engine, job_id).project_id, owner, as_guest=True)
+        project = get_project(
+            engine, get_job(engine, job_id).project_id, owner, as_guest=True, of_anyone=is_teacher(owner)
+        )
         return next((one for one in read_predictions(engine, project.id)[0] if one.job_id == job_id), None)
     except TransferLabError:
         return None
@@ -122,7 +124,7 @@ def _seen_run_dir(run_id: str, owner: str) -> Path | None:
     engine = open_database(home)
     try:
         run = get_run(engine, run_id)
-        get_project(engine, run.job.project_id, owner, as_guest=True)
+        get_project(engine, run.job.project_id, owner, as_guest=True, of_anyone=is_teacher(owner))
         check_lock(unlocked(engine) if is_teacher(owner) else engine, "download")
     except TransferLabError:
         return None

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from pages.server.teacher import is_teacher
 from tlcore.errors import TransferLabError
 from tlcore.home import DataRoot
 from tlcore.storage.database import open_database
@@ -56,7 +57,7 @@ def _seen_thumbnail(owner: str, project_id: str, version: int, number: int) -> b
     home = DataRoot.configured()
     try:
         engine = _database(home)
-        get_project(engine, project_id, owner, as_guest=True)
+        get_project(engine, project_id, owner, as_guest=True, of_anyone=is_teacher(owner))
         images = _images(get_version(engine, project_id, version).content, home)
         return ImageStore(home).thumbnail(images[number]) if number < len(images) else None
     except TransferLabError:

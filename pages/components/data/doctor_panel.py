@@ -12,7 +12,7 @@ from pages.components.amounts import percent
 from pages.components.data.background_panel import background_panel
 from pages.components.data.edits import save_edit
 from pages.components.errors import errors_shown, show_error
-from pages.components.forms import SettingsForm
+from pages.components.forms import SettingsForm, work_state
 from pages.components.gallery import page_of, thumbnail
 from pages.components.job_view import request_of, watch_job
 from pages.components.state import Context
@@ -77,7 +77,7 @@ def _draw_button(context: Context, *, is_first: bool) -> None:
             "shaped ones, and for classes that their background gives away. It changes nothing by itself."
         )
     name = "Check my pictures" if is_first else "Check again"
-    if st.button(name, key="doctor", icon=":material/stethoscope:"):
+    if st.button(name, key="doctor", icon=":material/stethoscope:", **work_state(context, "doctor")):
         with errors_shown():
             request = DoctorRequest(context.version, frozen_backbone(context.project.config.model))
             start_job(context.engine, context.home, "doctor", context.project.id, request, key=context.project.id)

@@ -8,6 +8,7 @@ from pages.components.amounts import duration, percent
 from pages.components.colors import is_dark
 from pages.components.errors import errors_shown, show_error
 from pages.components.figures.splits import splits_figure
+from pages.components.forms import work_state
 from pages.components.job_view import watch_job
 from pages.components.results.trained_models import Model
 from pages.components.state import Context
@@ -74,7 +75,10 @@ def _draw_trainings(context: Context, run: Run, request: CrossValidationRequest,
         once, all_told = duration(run.summary.seconds), duration(request.splits * run.summary.seconds)
         st.caption(f"Takes about {all_told} at most: this run took {once}, and what the frozen blocks saw is kept.")
     if st.button(
-        f"Train {request.splits} times", key="train-splits", icon=":material/replay:", disabled=context.is_guest
+        f"Train {request.splits} times",
+        key="train-splits",
+        icon=":material/replay:",
+        **work_state(context, "cross_validation"),
     ):
         with errors_shown():
             start_job(context.engine, context.home, "cross_validation", context.project.id, request, key=request.key)

@@ -8,6 +8,7 @@ import streamlit as st
 
 from pages.components.amounts import accuracy_with_interval, ordinal
 from pages.components.errors import errors_shown
+from pages.components.forms import work_state
 from pages.components.results.trained_models import Model, answers_of, exam_counts, validation_answers
 from pages.components.state import Context
 from pages.components.text import count
@@ -96,7 +97,7 @@ def draw_exam(context: Context, model: Model, shown: Split | None) -> None:
             f"**The exam** is {count(total, 'test picture')} that this model has never seen. Open it when you have "
             f"made your choice. {_so_far(len(opened))}"
         )
-        if st.button("Open the exam", key="open-exam", icon=":material/quiz:", disabled=context.is_guest):
+        if st.button("Open the exam", key="open-exam", icon=":material/quiz:", **work_state(context, "exam")):
             with errors_shown():
                 answers_of(context, model, "test")  # what cannot be shown is not counted
                 check_lock(context.engine, "exam")

@@ -15,7 +15,7 @@ from pages.components.data.edits import save_edit, undo_button
 from pages.components.errors import errors_shown, show_error
 from pages.components.figures.live_plot import live_plot
 from pages.components.figures.picture_map import MapPoint, map_figure, map_words
-from pages.components.forms import GUEST_CANNOT
+from pages.components.forms import GUEST_CANNOT, work_state
 from pages.components.gallery import gallery
 from pages.components.job_view import watch_job
 from pages.components.results.calibration_view import as_answered
@@ -181,9 +181,10 @@ def _draw_job(context: Context, job: JobStatus | None, request: MapRequest, key:
         st.caption(GUEST_CANNOT)
         return
     st.caption("This can take minutes. You may go on meanwhile; the map is kept.")
-    if st.button(name, key="map-make", icon=":material/scatter_plot:"):
-        start_job(context.engine, context.home, "map", context.project.id, request, key=_job_key(context, key))
-        st.rerun()
+    if st.button(name, key="map-make", icon=":material/scatter_plot:", **work_state(context, "map")):
+        with errors_shown():
+            start_job(context.engine, context.home, "map", context.project.id, request, key=_job_key(context, key))
+            st.rerun()
 
 
 def _meaning(arrangement: Arrangement, found: PictureMap) -> str:

@@ -10,7 +10,7 @@ from pages.components.colors import TRAINING_COLOR
 from pages.components.errors import errors_shown, show_error
 from pages.components.figures.curves import NOW_COLOR, marked_line
 from pages.components.figures.live_plot import Figure, live_plot
-from pages.components.forms import SettingsForm
+from pages.components.forms import SettingsForm, work_state
 from pages.components.job_view import watch_job
 from pages.components.state import Context
 from pages.components.text import label
@@ -41,8 +41,7 @@ def draw_rate_finder(context: Context, *, is_ready: bool) -> None:
         "Find a learning rate",
         key="find_rate",
         icon=":material/troubleshoot:",
-        disabled=not is_ready or context.is_guest,
-        help=WHY,
+        **work_state(context, "learning", help=WHY, disabled=not is_ready),
     ):
         request = SettingsRequest(context.version, context.project.config)
         with errors_shown():

@@ -11,6 +11,7 @@ from pages.components.train.run_view import leave_run
 from tlcore.backbones.registry import get_backbone
 from tlcore.backbones.weights.status import weights_status
 from tlcore.jobs.control import start_runs
+from tlcore.settings.locks import LOCKED
 from tlcore.storage.runs import Run, RunPlan
 
 
@@ -44,6 +45,8 @@ def draw_reuse(context: Context, run: Run) -> None:
 
 def _obstacle(context: Context, run: Run) -> str | None:
     """Return why a run cannot be started again now; `None` when it can."""
+    if "training" in context.locked:
+        return LOCKED
     model = run.config.model
     spec = get_backbone(model.backbone)
     if not weights_status(spec, context.home, model.weights).ready_offline:

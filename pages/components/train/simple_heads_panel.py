@@ -8,6 +8,7 @@ import streamlit as st
 
 from pages.components.amounts import seconds_words
 from pages.components.errors import errors_shown, show_error
+from pages.components.forms import work_state
 from pages.components.frame import step_link
 from pages.components.job_view import request_of, watch_job
 from pages.components.results.trained_models import (
@@ -84,7 +85,9 @@ def draw_simple_heads(context: Context, shown: Model | None = None) -> None:
         for spec in SIMPLE_HEADS:
             st.markdown(f"**{spec.title}**: {spec.sentence}")
     again = " again" if heads else ""
-    if st.button(f"Train simple heads{again}", key="train-probes", icon=":material/bolt:", disabled=context.is_guest):
+    if st.button(
+        f"Train simple heads{again}", key="train-probes", icon=":material/bolt:", **work_state(context, "simple_heads")
+    ):
         with errors_shown():
             start_job(context.engine, context.home, "simple_heads", context.project.id, request, key=context.project.id)
             st.rerun()
