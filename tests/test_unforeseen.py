@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 from streamlit.testing.v1 import AppTest
 
+from pages.components import project_words
 from tests.coloured_pictures import coloured_dataset
 from tests.lab import Lab
 from tests.old_data_root import unpack_old_data_root
@@ -62,7 +63,7 @@ def test_a_project_that_fails_as_nobody_foresaw_closes_no_other(lab: Lab, monkey
             raise KeyError("nobody foresaw this")
         return list_runs(engine, project_id)
 
-    monkeypatch.setattr(runs, "list_runs", fail)
+    monkeypatch.setattr(project_words, "list_runs", fail)
     home = open_app()
     assert "did not expect" in home.error[0].value
     assert {"**Pets**", "**Birds**"} <= {line.value for line in home.markdown}
