@@ -76,7 +76,7 @@ def test_a_person_chooses_a_name_and_sees_it_as_typed(engine: sa.Engine) -> None
 
 
 def test_home_leads_to_it() -> None:
-    assert [link.label for link in open_app().get("page_link")][-1] == "You"
+    assert "You" in [link.label for link in open_app().get("page_link")]
 
 
 def test_a_code_is_made_and_shown_once(engine: sa.Engine) -> None:

@@ -112,10 +112,10 @@ STEPS: tuple[StepSpec, ...] = (
 )
 
 OTHER_PAGES: tuple[tuple[str, str, str], ...] = (
-    ("teacher", "For teachers", ":material/school:"),
     ("shared", "A project for you", ""),
-    ("you", "You", ":material/account_circle:"),
     ("storage", "Storage", ":material/hard_drive:"),
+    ("teacher", "For teachers", ":material/school:"),
+    ("you", "You", ":material/account_circle:"),
 )
 """Pages beside the steps: the name of the file, the title, and the icon of the link at the foot of Home, which is empty
 where none leads there."""
