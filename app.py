@@ -150,7 +150,9 @@ else:
     from pages.components.errors import show_unforeseen
     from pages.server.asgi import lifespan, middleware, routes
     from pages.server.private_streamlit import patch
+    from tlcore.quiet import outlast_full_logs
 
+    outlast_full_logs()  # the app opens and deletes on a full disk, also where its log lies there
     patch()
     app = st.App(
         ROOT / "pages" / "router.py",

@@ -26,7 +26,7 @@ from tlcore.storage.jobs import ACTIVE_STATES, list_jobs
 from tlcore.storage.projects import Project, create_project, read_projects, reset_config
 from tlcore.storage.requests import ImportRequest
 from tlcore.storage.retention import leaving_soon
-from tlcore.storage.sharing import Share
+from tlcore.storage.sharing import Share, projects_seen, stop_looking
 
 TRY_SAMPLE = "surfaces"
 PICTURE_PATH = Path(__file__).resolve().parent / "components" / "welcome.png"
@@ -148,6 +148,25 @@ def handed_out_card(visit: Visit, share: Share) -> None:
                 go_to("data", project=look(visit, share))
 
 
+def seen_card(visit: Visit, share: Share) -> None:
+    """Draw a project of somebody else at which this person looks."""
+    st.markdown(f"**{label(share.name)}**")
+    st.markdown(contents_words(visit, share))
+    st.caption(f"This is {giver_words(share.giver)}.")
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        step_link("data", "Look at it", ":material/visibility:", share.project_id, help=f"Go to {label(share.name)}.")
+        if st.button(
+            "Put away",
+            key=f"put-away-{share.project_id}",
+            type="tertiary",
+            icon=":material/visibility_off:",
+            help="It goes from this list. The link leads there again.",
+        ):
+            with errors_shown():
+                stop_looking(visit.engine, share.project_id, visit.owner)
+                st.rerun()
+
+
 leave_settings()
 try:
     visit = read_visit()
@@ -215,6 +234,14 @@ else:
     for one in unreadable:
         with grid.cell(), one_part():
             unreadable_card(visit, one)
+
+seen = projects_seen(visit.engine, visit.owner)
+if seen:
+    st.subheader("Projects of others", anchor=False)
+    given = st.grid(min_column_width=290, border=True, key="projects-of-others")
+    for share in seen:
+        with given.cell(), one_part():
+            seen_card(visit, share)
 
 with st.container(horizontal=True, horizontal_alignment="right", key="other-pages"):
     for name, title, icon in OTHER_PAGES:

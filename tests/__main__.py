@@ -1,8 +1,11 @@
 """`python3 -m tests`: make the environment, find a browser, then lint, types, import rules and every test."""
 
+import contextlib
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -19,6 +22,28 @@ CHECKS = (
 
 MAX_WORKERS = 4
 """Test processes at the same time; each may hold TensorFlow, about 1 GB."""
+
+MEMORY_DIR = Path("/dev/shm")
+MEMORY_GB = 4
+"""What the tests write at most, with some to spare; most of it goes again at once."""
+
+
+def place_for_files() -> "str | None":
+    """Return a new folder in memory for what the tests write, or `None` where the system has none with enough room.
+
+    The database and other files are written through to the disk, on purpose; tests that wait for that take twice as
+    long. What they look at is the same in memory.
+    """
+    try:
+        room = shutil.disk_usage(str(MEMORY_DIR)).free
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        available = 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+        # Besides the files each process needs memory.
+        if room < MEMORY_GB * 1e9 or available < (MEMORY_GB + 2 * MAX_WORKERS) * 1e9:
+            return None
+        return tempfile.mkdtemp(prefix="transfer-lab-tests-", dir=str(MEMORY_DIR))
+    except (OSError, StopIteration, ValueError):
+        return None
 
 
 def run_everything(pytest_arguments: "list[str]") -> int:
@@ -50,8 +75,14 @@ def run_everything(pytest_arguments: "list[str]") -> int:
     print(audit(python, ROOT / "requirements.lock", variables), flush=True)
     if failed:
         print("Before the tests: {} failed, see above.".format(", ".join(failed)), flush=True)
-    workers = ("-n", str(min(os.cpu_count() or 1, MAX_WORKERS)), "--dist", "worksteal")
-    tests = subprocess.run([str(python), "-m", "pytest", *workers, *pytest_arguments], env=variables)
+    # One more than processors: many tests wait, for a browser, a worker or a page.
+    workers = ("-n", str(min((os.cpu_count() or 1) + 1, MAX_WORKERS)), "--dist", "worksteal")
+    with contextlib.ExitStack() as stack:
+        place = place_for_files()
+        if place is not None:
+            stack.callback(shutil.rmtree, place, ignore_errors=True)
+            workers += ("--basetemp", place)
+        tests = subprocess.run([str(python), "-m", "pytest", *workers, *pytest_arguments], env=variables)
     return tests.returncode or (1 if failed else 0)
 
 

@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what looks at everything where otherwise a sample stands for the rest."""
+    parser.addoption("--every-backbone", action="store_true", help="save and train every backbone, not one per family")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest tests, so that no process still has one of them when the others are done."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)

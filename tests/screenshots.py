@@ -179,15 +179,15 @@ def photograph_results(
         owner.open(f"/export?project={project.id}&run={run_id}", "export")
 
 
-def learn_more(engine: sa.Engine, home: DataRoot, project: ReadyProject) -> None:
+def learn_more(engine: sa.Engine, home: DataRoot, project: ReadyProject, *, epochs: int = 6, splits: int = 5) -> None:
     """Train in two phases, on other splits too, search a learning rate, and train simple heads."""
-    tuning = FineTuningConfig(first_trainable="block7a", epochs=3)
-    run_id = begin_run(engine, home, project, TrainingConfig(epochs=6, fine_tuning=tuning))
+    tuning = FineTuningConfig(first_trainable="block7a", epochs=epochs // 2)
+    run_id = begin_run(engine, home, project, TrainingConfig(epochs=epochs, fine_tuning=tuning))
     wait_for_end(engine, run_id)
     run = get_run(engine, run_id)
     wait_for_end(engine, start_job(engine, home, "search", project.id, SettingsRequest(run.version, run.config)))
-    splits = CrossValidationRequest(run.id, 5)
-    wait_for_end(engine, start_job(engine, home, "cross_validation", project.id, splits, key=splits.key))
+    asked = CrossValidationRequest(run.id, splits)
+    wait_for_end(engine, start_job(engine, home, "cross_validation", project.id, asked, key=asked.key))
     request = SimpleHeadsRequest(run.version, frozen_backbone(run.config.model))
     wait_for_end(engine, start_job(engine, home, "simple_heads", project.id, request))
 

@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import keras
@@ -32,20 +33,22 @@ from tlcore.config import (
     TrainingConfig,
 )
 from tlcore.dataset import Dataset
-from tlcore.errors import StorageError
+from tlcore.errors import FullDiskError, StorageError
 from tlcore.features.store import LabelledFeatures
 from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot
-from tlcore.jobs import tasks
+from tlcore.jobs import reporting, tasks
 from tlcore.jobs.processes import ROOT_DIR
 from tlcore.jobs.reporting import JobProgress
 from tlcore.jobs.worker import WorkerContext
 from tlcore.progress import StopRequested
 from tlcore.results.evaluation import VALIDATION_FILE_NAME, load_evaluation
+from tlcore.results.export import save_export
 from tlcore.results.prediction_code import MODEL_FILE
+from tlcore.storage import full_disk
 from tlcore.storage.database import open_database
 from tlcore.storage.database import writing as writing_to
 from tlcore.storage.datasets import commit_version
-from tlcore.storage.jobs import JobStatus, claim_job, end_job, request_stop, requeue_job
+from tlcore.storage.jobs import JobStatus, claim_job, end_job, get_job, request_stop, requeue_job
 from tlcore.storage.projects import create_project
 from tlcore.storage.runs import RunSummary, get_run, go_back_to_epoch, read_metrics, write_metrics
 from tlcore.training import checkpoint, finish, loop
@@ -717,6 +720,45 @@ def test_a_disk_that_is_full_at_the_end_costs_no_training(
     assert line.curve(again.id) == line.curve(job.id)
     assert not line.checkpoint(job.id).exists()
     assert not line.checkpoint(again.id).exists()
+
+
+@pytest.mark.parametrize("way", ["goes on", "is stopped"])
+def test_a_run_on_a_full_disk_waits_for_room_and_keeps_its_best_epoch(
+    line: Line, monkeypatch: pytest.MonkeyPatch, at_every_epoch: None, way: str
+) -> None:
+    job = line.start()
+    looks: list[str] = []
+    epochs = itertools.count()
+
+    def is_full(_home: DataRoot) -> bool:
+        return next(epochs) in (1, 2, 3)  # after the second epoch
+
+    def look(_seconds: float) -> None:
+        looks.append(get_job(line.engine, job.id).phase)
+        if way == "is stopped":
+            request_stop(line.engine, job.id)
+
+    def no_room_at_first(*arguments: object) -> None:
+        if looks.count("waiting_for_room") < 5:
+            raise FullDiskError("The disk is full.")
+        save_export(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(full_disk, "is_full", is_full)
+    monkeypatch.setattr(full_disk, "TRY_SECONDS", 0.0001)
+    monkeypatch.setattr(full_disk, "time", SimpleNamespace(sleep=look, monotonic=time.monotonic))
+    monkeypatch.setattr(finish, "save_export", no_room_at_first)
+    monkeypatch.setattr(reporting, "WRITE_SECONDS", 0.0)
+    state, message = line.work(job)
+    assert set(looks) == {"waiting_for_room"}
+    assert len(looks) >= 5
+    assert get_run(line.engine, job.id).has_model
+    if way == "goes on":
+        assert (state, message) == ("finished", "")
+        assert line.curve(job.id)[-1][0] == 4
+    else:
+        assert state == "stopped"
+        assert "The model is the one of epoch" in message
+        assert line.curve(job.id)[-1][0] == 2
 
 
 def test_a_run_that_was_ended_after_its_last_word_is_not_trained_again(line: Line) -> None:

@@ -6,22 +6,26 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
+from pages.components.frame import STEPS
+from tests.damaged_root import DamagedRoot
 from tests.finished_runs import Finished
-from tests.page_tests import ROOT_DIR
+from tests.page_tests import OWNER, ROOT_DIR, check, open_app
 from tlcore.config import RunConfig
 from tlcore.documents import read_document
-from tlcore.errors import NotFoundError, QuotaError
+from tlcore.errors import NotFoundError, QuotaError, UnreadableError
 from tlcore.home import DataRoot
 from tlcore.results.evaluation import load_evaluation
 from tlcore.storage import copies
+from tlcore.storage.answers import AnswerFilter, count_answers
 from tlcore.storage.copies import copy_project
-from tlcore.storage.database import jobs, metadata, metrics, read_rows, read_value, run_notes, writing
+from tlcore.storage.database import jobs, metadata, metrics, projects, read_rows, read_value, run_notes, writing
 from tlcore.storage.datasets import commit_version, current_dataset
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.ensembles import EnsembleConfig, create_ensemble, list_ensembles
@@ -30,6 +34,7 @@ from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import claim_job, create_job, end_job, last_job, write_result
 from tlcore.storage.leftovers import remove_leftovers
 from tlcore.storage.model_settings import ModelSettings, change_model_settings, read_model_settings
+from tlcore.storage.predictions import answers_path, read_predictions
 from tlcore.storage.projects import create_project, get_project, read_projects, update_config
 from tlcore.storage.requests import CrossValidationRequest
 from tlcore.storage.runs import RunPlan, create_runs, list_runs, read_metrics
@@ -53,7 +58,7 @@ def rows(engine: sa.Engine) -> dict[str, int]:
 @pytest.fixture
 def whole(make_finished: Callable[..., Finished]) -> tuple[Finished, list[str], str, str]:
     """Ann's project: two runs, simple heads and a group, each with all that can be said of it, and one run in line."""
-    finished: Finished = make_finished(owner=ANN)
+    finished: Finished = make_finished(owner=ANN, each=6)
     engine, project_id = finished.engine, finished.project_id
     runs = [finished.add_run(wrong=[1]), finished.add_run()]
     head = finished.add_head()
@@ -227,8 +232,8 @@ def test_a_copy_that_is_killed_is_not_there(
 @pytest.mark.parametrize(
     ("quota", "with_runs", "fits"),
     [
-        ("PICTURES=79", False, False),
-        ("PICTURES=80", False, True),
+        ("PICTURES=23", False, False),
+        ("PICTURES=24", False, True),
         ("GB=0.003", True, False),
         ("GB=0.003", False, True),
         ("PROJECTS=1", True, False),
@@ -254,3 +259,46 @@ def test_a_copy_counts_as_what_the_person_has(
         copy_project(finished.engine, finished.project_id, BEN, home, with_runs=with_runs)
     assert files_of(home) == before
     assert len(read_projects(finished.engine, BEN)[0]) == 1
+
+
+@pytest.fixture
+def old_root(home: DataRoot, no_runner: None) -> Iterator[DamagedRoot]:
+    """A project of an earlier version with something of everything; Ann's."""
+    root = DamagedRoot.make(home)
+    with writing(root.engine) as connection:
+        connection.execute(sa.update(projects).where(projects.c.id == root.project_id).values(owner=ANN))
+    yield root
+    root.shut_down()
+
+
+def test_every_page_of_a_copy_opens_as_those_of_its_source(old_root: DamagedRoot, home: DataRoot) -> None:
+    copy = copy_project(old_root.engine, old_root.project_id, OWNER, home, with_runs=True)
+    run_ids = {run.number: run.id for run in list_runs(old_root.engine, copy.id) if run.has_model}
+    source = {run.number: run.id for run in list_runs(old_root.engine, old_root.project_id) if run.has_model}
+    assert list(run_ids) == list(source)
+    for spec in STEPS:
+        app = open_app(spec.step, project=copy.id, run=run_ids[max(run_ids)])
+        assert [error.value for error in app.error] == []
+        assert [warning.value for warning in app.warning if "cannot be" in warning.value] == []
+    [prediction], unreadable = read_predictions(old_root.engine, copy.id)
+    assert not unreadable
+    assert prediction.summary.model_id in run_ids.values()
+    assert count_answers(answers_path(prediction.job_id, home), AnswerFilter()) == 1
+
+
+def test_what_is_damaged_is_copied_as_it_is(old_root: DamagedRoot, home: DataRoot) -> None:
+    kept = {"id", "job_id", "project_id", "kind", "state", "owner", "model_id"}
+    with ExitStack() as damage:
+        for table in ("runs", "jobs", "metrics", "ensembles", "exams", "model_settings"):
+            columns = [column.name for column in metadata.tables[table].columns if column.name not in kept]
+            damage.enter_context(old_root.damaged_rows(table, columns, "garbage"))
+        copy = copy_project(old_root.engine, old_root.project_id, OWNER, home, with_runs=True)
+    assert current_dataset(old_root.engine, copy.id, home)[1].items
+    check(open_app("understand", project=copy.id))
+
+
+def test_a_project_that_cannot_be_read_is_not_copied(old_root: DamagedRoot, home: DataRoot) -> None:
+    before, counted = files_of(home), rows(old_root.engine)
+    with old_root.damaged_rows("projects", ["config"], "garbage"), pytest.raises(UnreadableError):
+        copy_project(old_root.engine, old_root.project_id, OWNER, home, with_runs=True)
+    assert (files_of(home), rows(old_root.engine)) == (before, counted)

@@ -28,6 +28,24 @@ from tlcore.model.cut import plan_model
 NUM_CLASSES = 3
 
 
+def family_of(spec: BackboneSpec) -> str:
+    """Return where the layers of a row are written down; rows of one family have the same kinds of layers."""
+    module, _, function = spec.builder.partition(":")
+    return str(getattr(keras.applications, function).__module__) if module == "keras.applications" else spec.builder
+
+
+def smallest_of_each_family() -> set[str]:
+    """Return the names of the rows that stand for their families where the kinds of layers decide, and not the sizes.
+
+    `python3 -m tests.bench understand backbones` looks at all of them.
+    """
+    rows = sorted(ROWS, key=lambda spec: -sum(block.parameters for block in spec.blocks))
+    return {spec.name for spec in {family_of(spec): spec for spec in rows}.values()}
+
+
+ROWS = (*BACKBONES, get_backbone("small_cnn-8-16-32"))
+
+
 @dataclass(frozen=True)
 class Built:
     """A row, the whole network with it at its smallest size, and what that says about two photographs."""
@@ -40,7 +58,7 @@ class Built:
     answers: np.ndarray
 
 
-@pytest.fixture(scope="module", params=[*BACKBONES, get_backbone("small_cnn-8-16-32")], ids=lambda spec: spec.name)
+@pytest.fixture(scope="module", params=ROWS, ids=lambda spec: spec.name)
 def built(request: pytest.FixtureRequest) -> Iterator[Built]:
     # Building makes millions of small objects that all stay: looking for garbage among them and among all modules
     # takes a fifth of the time.
@@ -56,6 +74,13 @@ def built(request: pytest.FixtureRequest) -> Iterator[Built]:
     keras.utils.clear_session()  # collects the garbage, too
     gc.enable()
     gc.unfreeze()
+
+
+@pytest.fixture
+def stands_for_its_family(built: Built, request: pytest.FixtureRequest) -> None:
+    """Skips a row that another one stands for."""
+    if built.spec.name not in smallest_of_each_family() and not request.config.getoption("--every-backbone"):
+        pytest.skip("the smallest backbone of its family stands for it")
 
 
 def keras_shapes(model: keras.Model, spec: BackboneSpec) -> dict[str, tuple[int, ...]]:
@@ -137,6 +162,14 @@ def test_features_of_random_weights_fit_into_half_precision_and_differ(built: Bu
     assert stored.std(axis=0).max() > 1e-3
 
 
+def test_each_family_has_a_row_that_stands_for_it() -> None:
+    small = smallest_of_each_family()
+    assert {"mobilenet_v2_035", "resnet50", "efficientnet_b0", "small_cnn-8-16-32"} <= small
+    assert not {"mobilenet_v2", "resnet101", "efficientnet_b3"} & small
+    assert {family_of(spec) for spec in ROWS} == {family_of(spec) for spec in ROWS if spec.name in small}
+
+
+@pytest.mark.usefixtures("stands_for_its_family")
 def test_a_saved_model_says_the_same_after_loading(built: Built, tmp_path: Path) -> None:
     built.model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras", compile=False)
@@ -146,6 +179,7 @@ def test_a_saved_model_says_the_same_after_loading(built: Built, tmp_path: Path)
     assert keras_shapes(loaded, built.spec) == keras_shapes(built.model, built.spec)
 
 
+@pytest.mark.usefixtures("stands_for_its_family")
 def test_one_training_step_changes_the_first_block_and_no_batch_normalization(built: Built) -> None:
     """Last in this file: it changes the weights."""
     config = replace(built.config, first_trainable=built.spec.block_names[0], weights=IMAGENET)

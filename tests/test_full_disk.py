@@ -3,33 +3,50 @@
 from __future__ import annotations
 
 import errno
+import io
+import itertools
 import os
 import sqlite3
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
 import streamlit as st
 
 from pages.components.frame import STEPS
+from tests.browser import PageWatch, open_context, sign_in
 from tests.coloured_pictures import coloured_dataset
 from tests.lab import Lab
 from tests.old_data_root import unpack_old_data_root
 from tests.page_tests import OWNER, open_app, texts
+from tests.queued_run import create_run
 from tests.server import AppServer
-from tlcore.errors import NotFoundError, StorageError
-from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot
-from tlcore.storage import database
+from tests.walking import BESIDE, walk
+from tlcore import prepare
+from tlcore.config import RunConfig
+from tlcore.errors import FullDiskError, NotFoundError, StorageError
+from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot, write_atomically
+from tlcore.jobs.reporting import JobProgress
+from tlcore.storage import database, reserve
 from tlcore.storage.database import open_database, projects, writing
 from tlcore.storage.deletion import delete_project
-from tlcore.storage.projects import create_project, get_project, read_projects
-from tlcore.storage.reserve import RESERVE_BYTES, STEP_BYTES, give_up_reserve, keep_reserve
-from tlcore.storage.runs import list_runs
+from tlcore.storage.identities import read_identities
+from tlcore.storage.jobs import claim_job, end_job, get_job, request_stop
+from tlcore.storage.projects import create_project, get_project, read_projects, rename_project
+from tlcore.storage.reserve import LOAN_BYTES, RESERVE_BYTES, STEP_BYTES, give_up_reserve, keep_reserve
+from tlcore.storage.runs import list_runs, read_metrics
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+PERSON = "p" * 24
+"""Somebody with a browser."""
 
 pytestmark = pytest.mark.usefixtures("no_runner")
 
@@ -114,6 +131,22 @@ def test_a_deletion_brings_the_reserve_back_by_itself(home: DataRoot) -> None:
     assert home.reserve_path.stat().st_size == RESERVE_BYTES
 
 
+def test_what_was_lent_of_the_reserve_comes_back_when_there_is_plenty(
+    home: DataRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.path.mkdir(parents=True, exist_ok=True)
+    home.reserve_path.write_bytes(bytes(LOAN_BYTES))
+    monkeypatch.setattr(reserve, "free_bytes", lambda _home: 2 * RESERVE_BYTES)
+    reserve.mend_reserve(home)
+    assert home.reserve_path.stat().st_size == LOAN_BYTES  # somebody may wait for this room
+    monkeypatch.setattr(reserve, "free_bytes", lambda _home: 5 * RESERVE_BYTES)
+    reserve.mend_reserve(home)
+    assert home.reserve_path.stat().st_size == RESERVE_BYTES
+    with reserve.with_loan(home):
+        assert home.reserve_path.stat().st_size == RESERVE_BYTES - LOAN_BYTES
+    assert home.reserve_path.stat().st_size == RESERVE_BYTES
+
+
 def test_the_database_opens_with_the_reserve(home: DataRoot, monkeypatch: pytest.MonkeyPatch) -> None:
     create_project(open_database(home), OWNER, "Pets")
     migrate = database.migrate
@@ -167,10 +200,83 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def fill(folder: Path) -> None:
-    with suppress(OSError), (folder / "filler").open("ab", buffering=0) as file:
+def fill(folder: Path) -> Path:
+    """Take all the room that is left; return the file that takes it."""
+    filler = folder / "filler"
+    with suppress(OSError), filler.open("ab", buffering=0) as file:
         while True:
             file.write(b"x" * 4096)
+    return filler
+
+
+def fill_journal(engine: sa.Engine, project_id: str) -> None:
+    """Take the room that the database's journal still has in what it holds."""
+
+    def rename_on_and_on() -> None:
+        for number in itertools.count():
+            rename_project(engine, project_id, f"Pets {number}")
+
+    with pytest.raises(FullDiskError, match="Nothing was saved: the disk is full"):
+        rename_on_and_on()
+
+
+def test_a_new_phase_comes_through_on_a_really_full_disk_and_the_curves_later(small_disk: Path) -> None:
+    home = DataRoot(small_disk / "home")
+    engine = open_database(home)
+    project_id = create_project(engine, OWNER, "Pets").id
+    run_id = create_run(engine, project_id, 1, RunConfig())
+    claimed = claim_job(engine, "run")
+    assert claimed is not None
+    keep_reserve(home)
+    progress = JobProgress(engine, run_id, claimed.attempt)
+    filler = fill(small_disk)
+    fill_journal(engine, project_id)
+    for epoch in range(1, 3001):
+        progress.metrics(float(epoch), {"loss": 1.0, "accuracy": 0.5})
+    progress.phase("waiting_for_room")
+    assert get_job(engine, run_id).phase == "waiting_for_room"
+    assert read_metrics(engine, run_id) == []
+    assert RESERVE_BYTES - LOAN_BYTES < home.reserve_path.stat().st_size <= RESERVE_BYTES
+    request_stop(engine, run_id)
+    assert get_job(engine, run_id).stop_requested is not None
+    filler.unlink()
+    progress.flush()
+    assert len(read_metrics(engine, run_id)) == 6000
+    assert end_job(engine, run_id, claimed.attempt, "stopped")
+    engine.dispose()
+
+
+def test_all_pages_open_in_a_browser_on_a_really_full_disk(
+    small_disk: Path, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = unpack_old_data_root(DataRoot(small_disk / "home"))
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(home.path))
+    engine = open_database(home)
+    with writing(engine) as connection:
+        connection.execute(sa.update(projects).values(owner=PERSON, visited=""))
+    found = {project.id: list_runs(engine, project.id) for project in read_projects(engine, PERSON)[0]}
+    project_id, run_id = next((key, run.id) for key, runs in found.items() for run in runs if run.has_model)
+    engine.dispose()
+    read_identities(home)
+    keep_reserve(home)
+    filler = fill(small_disk)
+    server = AppServer(home)
+    try:
+        server.start()
+        context = open_context(browser)
+        sign_in(context, server.address, PERSON)
+        watch, page = PageWatch(context, server.address), context.new_page()
+        shown = dict(walk(page, server.address, {project_id: run_id}))
+        assert {where: errors for where, errors in shown.items() if errors} == {}
+        assert len(shown) == 1 + len(BESIDE) + len(STEPS)
+        watch.check()
+        answer = page.request.get(f"{server.address}/download/{run_id}/model.zip")
+        assert answer.ok
+        assert zipfile.ZipFile(io.BytesIO(answer.body())).testzip() is None
+        context.close()
+    finally:
+        server.clean_up()
+        filler.unlink()
 
 
 def test_a_server_starts_on_a_really_full_disk_and_a_project_can_be_deleted(
@@ -198,3 +304,33 @@ def test_a_server_starts_on_a_really_full_disk_and_a_project_can_be_deleted(
     with pytest.raises(NotFoundError):
         get_project(engine, lab.project_id, OWNER)
     engine.dispose()
+
+
+def test_the_app_starts_where_a_full_disk_keeps_the_backbone_from_being_prepared(
+    home: DataRoot, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def no_room(*_arguments: object) -> None:
+        raise FullDiskError("The disk is full.")
+
+    monkeypatch.setattr(prepare, "ensure_compiled", no_room)
+    assert prepare.main() == 0
+    said = capsys.readouterr().err
+    assert "The disk is full." in said
+    assert "Transfer Lab starts all the same" in said
+
+
+def test_what_a_library_says_about_a_full_disk_names_it(tmp_path: Path) -> None:
+    def close_badly(_path: Path) -> None:
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        except OSError as error:
+            raise ValueError("Can't close the ZIP file while there is an open writing handle on it.") from error
+
+    def break_otherwise(_path: Path) -> None:
+        raise ValueError("something else")
+
+    with pytest.raises(FullDiskError, match="The disk is full"):
+        write_atomically(tmp_path / "model.keras", close_badly)
+    with pytest.raises(ValueError, match="something else"):
+        write_atomically(tmp_path / "model.keras", break_otherwise)
+    assert list(tmp_path.iterdir()) == []

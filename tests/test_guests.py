@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -12,10 +12,14 @@ from streamlit.testing.v1 import AppTest
 
 from pages.components.frame import STEPS
 from tests.damaged_root import DamagedRoot
-from tests.finished_runs import picture
+from tests.finished_runs import Finished, picture
 from tests.page_tests import OWNER, check, open_app, texts
+from tests.queued_run import create_run
+from tlcore.config import RunConfig
 from tlcore.home import DataRoot
 from tlcore.storage.database import guests, metadata, projects, read_rows, writing
+from tlcore.storage.jobs import create_job
+from tlcore.storage.requests import ImportRequest
 from tlcore.storage.sharing import create_share, open_share
 
 ANN = "a" * 24
@@ -91,6 +95,24 @@ def test_a_guest_asks_a_model_about_a_picture_and_sees_why(watched: Watched) -> 
     assert [error.value for error in app.error] == []
     assert "How is this found?" in str([popover.proto.popover.label for popover in app.get("popover")])  # with the map
     assert watched.stored() == before
+
+
+def test_a_guest_watches_work_and_stops_none(
+    make_finished: Callable[..., Finished], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+    finished: Finished = make_finished(owner=ANN, each=6)
+    open_share(finished.engine, create_share(finished.engine, finished.project_id, "look").code, OWNER)
+    create_run(finished.engine, finished.project_id, finished.version, RunConfig())
+    create_job(finished.engine, "import", finished.project_id, ImportRequest(sample="surfaces"))
+    monkeypatch.setattr("tlcore.jobs.control.start_module", lambda module, *_, **__: started.append(module))
+    for step, key in (("train", "stop"), ("data", "stop-")):
+        app = open_app(step, project=finished.project_id)
+        stops = [button for button in app.button if str(button.key).startswith(key)]
+        assert stops, step
+        assert all(button.disabled for button in stops)
+        assert [error.value for error in app.error] == []
+    assert started == []
 
 
 def test_without_a_link_there_is_nothing(watched: Watched) -> None:

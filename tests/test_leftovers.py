@@ -308,7 +308,7 @@ def test_one_part_that_fails_hinders_no_other(
     path = made(home.runs_dir / "of-nobody" / "model.keras", age=ABANDONED_SECONDS + 60)
 
     def refuse(*_: object) -> None:
-        raise PermissionError("of another account")
+        raise TypeError("which nobody foresaw")
 
     monkeypatch.setattr(leftovers, "remove_lists", refuse)
     made(home.versions_dir / f"{'0' * 64}.json")

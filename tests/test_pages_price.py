@@ -14,6 +14,7 @@ from tests.coloured_pictures import coloured_dataset
 from tests.lab import Lab
 from tests.page_tests import check, open_app, texts
 from tests.queued_run import create_run
+from tests.test_full_disk import full
 from tlcore.config import ModelConfig, RunConfig, TrainingConfig
 from tlcore.features.extractor import FeaturePass
 from tlcore.home import DataRoot
@@ -74,6 +75,23 @@ def test_the_first_look_starts_one_measurement_and_says_so(lab: PriceLab, step: 
         check(page.run())
     assert [job.state for job in lab.measures()] == ["queued"]
     assert MEASURING in texts(page)
+
+
+@pytest.mark.parametrize("step", ["model", "train"])
+def test_on_a_full_disk_the_page_opens_and_the_price_is_measured_when_there_is_room(
+    lab: PriceLab, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = lab.open(step)
+    with full(lab.home), monkeypatch.context() as patched:
+        patched.setattr(price, "is_full", lambda _home: True)
+        for _ in range(3):
+            check(page.run())
+        assert not [error.value for error in page.error]
+        assert "The disk is full. The time is measured as soon as there is room." in texts(page)
+    assert lab.measures() == []
+    for _ in range(2):
+        check(page.run())
+    assert [job.state for job in lab.measures()] == ["queued"]
 
 
 def test_a_choice_on_the_way_to_another_is_not_measured(lab: PriceLab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable
 
 import pytest
@@ -14,6 +13,7 @@ from tests.finished_runs import Finished, all_text, open_step
 from tests.page_tests import OWNER, check, modules_after, open_app, texts
 from tests.queued_run import create_run
 from tests.test_deletion import files_of
+from tests.test_full_disk import full
 from tlcore.config import RunConfig
 from tlcore.dataset import Dataset
 from tlcore.errors import ConflictError
@@ -26,6 +26,7 @@ from tlcore.storage.deletion import CHECKPOINT_FILES, MODEL_FILES
 from tlcore.storage.jobs import claim_job, create_job, end_job
 from tlcore.storage.projects import create_project, read_projects
 from tlcore.storage.quotas import PERSON_GB, PERSON_PICTURES
+from tlcore.storage.reserve import keep_reserve
 from tlcore.storage.runs import get_run
 from tlcore.storage.simple_heads import list_simple_heads
 from tlcore.training.checkpoint import CHECKPOINT_FILE
@@ -134,18 +135,12 @@ def test_history_goes_but_what_is_needed_stays(home: DataRoot, no_runner: None) 
     assert commit_version(engine, project_id, Dataset(), "empty", parent=4, home=home) == 5
 
 
-def test_a_whole_project_goes_on_a_full_disk(
-    make_finished: Callable[..., Finished], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_whole_project_goes_on_a_full_disk(make_finished: Callable[..., Finished]) -> None:
     finished = make_finished()
     finished.add_run()
-
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    app = open_app("storage")
-    monkeypatch.setattr("tlcore.home.tempfile.mkstemp", full)
-    tick(app, "piece-model", "piece-project")
+    keep_reserve(finished.home)
+    with full(finished.home):
+        tick(open_app("storage"), "piece-model", "piece-project")
     assert read_projects(finished.engine, OWNER)[0] == []
     assert {name for name in files_of(finished.home) if name != "reserve"} == set()
 

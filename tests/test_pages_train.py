@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from streamlit.testing.v1 import AppTest
 
+from pages.components import job_words
 from pages.components.amounts import amount, duration
 from pages.components.figures.curves import curve_figure, thinned
 from pages.components.figures.network import network_figure
@@ -35,7 +36,7 @@ from tlcore.settings.augmentation_controls import CONTROLS, PRESETS
 from tlcore.storage.database import writing
 from tlcore.storage.datasets import commit_version, current_dataset, get_version, load_dataset
 from tlcore.storage.images import ImageStore
-from tlcore.storage.jobs import claim_job, end_job, note_silence, requeue_job, write_job
+from tlcore.storage.jobs import claim_job, end_job, note_silence, request_stop, requeue_job, write_job
 from tlcore.storage.projects import create_project, get_project
 from tlcore.storage.runs import MetricPoint, RunSummary, get_run, list_runs, write_metrics, write_summary
 
@@ -325,6 +326,31 @@ def test_a_killed_worker_is_explained_and_the_settings_are_one_press_away(lab: L
     page.button(key="primary").click().run()
     assert page.button(key="start").label == "Start training"
     assert page.query_params["run"] in (NEXT_RUN, [NEXT_RUN])
+
+
+def test_a_run_that_waits_for_room_on_the_disk_says_so(lab: TrainLab) -> None:
+    run_id, attempt = lab.begin_run()
+    lab.work(run_id, attempt, state="running", phase="waiting_for_room")
+    page = lab.open("train")
+    assert r"**The disk is full\: waiting for room**" in progress_text(page)
+    assert "The training program goes on by itself as soon as there is room. Delete projects" in texts(page)
+    assert "waiting for room" in " ".join(bar.proto.text for bar in lab.open("data").get("progress"))
+    request_stop(lab.engine, run_id)
+    page.run()
+    assert "**Stopping**" in progress_text(page)
+    assert "The training program keeps its best epoch by itself as soon as there is room." in texts(page)
+
+
+def test_a_run_that_waits_in_line_says_what_keeps_it(lab: TrainLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    create_run(lab.engine, lab.project_id, lab.version, lab.config)
+    monkeypatch.setattr(job_words, "is_full", lambda _home: True)
+    assert "**Waiting**: the disk is full" in progress_text(lab.open("train"))
+    assert "Training waits: the disk is full" in " ".join(bar.proto.text for bar in lab.open("data").get("progress"))
+    monkeypatch.setattr(job_words, "is_full", lambda _home: False)
+    monkeypatch.setattr(job_words, "silent_runner", lambda _home: 7)
+    page = lab.open("train")
+    assert "**Waiting**: the program that begins it does not answer" in progress_text(page)
+    assert "Nothing new begins until it goes on." in texts(page)
 
 
 def test_a_run_whose_worker_died_or_does_not_answer_says_so(lab: TrainLab) -> None:

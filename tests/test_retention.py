@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 
 import pytest
 import sqlalchemy as sa
 
-from pages.server.keeper import clean
+from pages.server.keeper import clean, keep
 from tests.coloured_pictures import coloured_dataset
 from tests.page_tests import OWNER, ROOT_DIR, open_app, texts
 from tests.queued_run import create_run
@@ -17,7 +18,7 @@ from tlcore.config import RunConfig
 from tlcore.errors import DatasetError, StorageError
 from tlcore.home import DataRoot
 from tlcore.storage import retention
-from tlcore.storage.database import guests, open_database, projects, shares, writing
+from tlcore.storage.database import guests, open_database, projects, server_days, shares, writing
 from tlcore.storage.datasets import commit_version
 from tlcore.storage.projects import create_project, get_project, read_projects
 from tlcore.storage.quotas import RETENTION_DAYS, quotas_for
@@ -136,6 +137,23 @@ def test_a_project_that_works_stays(engine: sa.Engine, run_days: Callable[[int],
     run_days(DAYS + 1)
     assert idle not in ids(engine)
     assert ids(engine) == [busy]
+
+
+def test_the_server_notes_its_days_and_cleans_by_itself(engine: sa.Engine, home: DataRoot, clock: Clock) -> None:
+    stray = home.versions_dir / f"{'0' * 64}.json"
+    stray.parent.mkdir()
+    stray.write_text("{}")
+
+    async def serve() -> None:
+        keeper = asyncio.create_task(keep(home))
+        async with asyncio.timeout(30):
+            while stray.exists():
+                await asyncio.sleep(0)
+        keeper.cancel()
+
+    asyncio.run(serve())
+    with engine.begin() as connection:
+        assert connection.execute(sa.select(server_days.c.number)).scalars().all() == [retention.today()]
 
 
 def test_a_damaged_row_stays(engine: sa.Engine, home: DataRoot, run_days: Callable[[int], None]) -> None:

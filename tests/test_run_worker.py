@@ -20,7 +20,7 @@ from tests.queued_run import create_run
 from tests.ready_projects import start_run
 from tlcore.config import HeadConfig, ModelConfig, RunConfig, TrainingConfig
 from tlcore.dataset import Dataset
-from tlcore.errors import StorageError
+from tlcore.errors import FullDiskError, StorageError
 from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot
 from tlcore.jobs import control, reporting, tasks, worker
 from tlcore.jobs.control import start_job, stop_job
@@ -294,6 +294,43 @@ def test_the_last_words_wait_for_space_on_the_disk(
     job = get_job(engine, claimed.id)
     assert job.state == state
     assert job.message == ("The disk is full." if code == 0 else "")
+
+
+def test_simple_heads_that_meet_a_full_disk_leave_nothing(
+    engine: sa.Engine, home: DataRoot, claimed: JobStatus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = create_job(engine, "simple_heads", claimed.project_id)
+    job = claim_job(engine, "simple_heads")
+    assert job is not None
+    folder = home.simple_heads_dir / job_id
+
+    def task(_context: worker.WorkerContext) -> None:
+        (folder / "knn").mkdir(parents=True)
+        (folder / "knn" / "head.npz").write_bytes(b"one of three")
+        raise FullDiskError("The disk is full.")
+
+    monkeypatch.setattr(worker, "lower_priority", lambda: None)
+    assert worker.work(job_id, job.attempt, task) == 0
+    ended = get_job(engine, job_id)
+    assert (ended.state, ended.message) == ("failed", "The disk is full.")
+    assert not folder.exists()
+
+
+def test_the_last_words_of_a_job_wait_as_long_as_the_disk_is_full(
+    engine: sa.Engine, claimed: JobStatus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = iter(range(3 * worker.END_TRIES))
+
+    def end_later(*arguments: object) -> object:
+        if next(left, None) is not None:
+            raise FullDiskError("Nothing was saved: the disk is full.")
+        return end_job(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(worker, "end_job", end_later)
+    monkeypatch.setattr(worker, "END_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(worker, "lower_priority", lambda: None)
+    assert worker.work(claimed.id, claimed.attempt, lambda _context: None) == 0
+    assert get_job(engine, claimed.id).state == "finished"
 
 
 @pytest.mark.parametrize("asked", ["before it went on", "while it worked"])

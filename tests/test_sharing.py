@@ -14,6 +14,7 @@ from pages.components import sharing as words
 from pages.server.downloads import answers_route, answers_url, download_route, download_url
 from pages.server.identity import owner_of
 from pages.server.thumbnails import thumbnail_address, thumbnail_route
+from pages.server.uploads import KEY_HEADER, upload_address, upload_key, upload_routes
 from tests.asgi_request import request
 from tests.finished_runs import Finished
 from tests.page_tests import OWNER, check, open_app, texts
@@ -44,7 +45,7 @@ NAME = "**Pets** [x](http://a.example) <b>"
 @pytest.fixture
 def finished(make_finished: Callable[..., Finished]) -> Finished:
     """Ann's project with a trained run; pages are looked at by `OWNER`."""
-    made: Finished = make_finished(owner=ANN)
+    made: Finished = make_finished(owner=ANN, each=6)
     made.add_run(wrong=[1])
     rename_project(made.engine, made.project_id, NAME)
     return made
@@ -154,6 +155,18 @@ def test_files_go_to_guests_and_to_no_stranger(finished: Finished, ask: Callable
     assert [ask(address, BEN) for address in addresses] == [404, 404, 404]
 
 
+def test_no_guest_brings_anything(finished: Finished, home: DataRoot) -> None:
+    open_share(finished.engine, create_share(finished.engine, finished.project_id, "project").code, BEN)
+    app = Starlette(routes=upload_routes(owner_of))
+    cookie = (b"cookie", cookie_of(BEN, home).encode())
+    assert request(app, upload_address(finished.project_id), [cookie], method="POST")[0] == 403  # no page gave a key
+    place = upload_address(finished.project_id, "import-x")
+    key = (KEY_HEADER.lower().encode(), upload_key(BEN, finished.project_id, "import-x").encode())
+    status, _, said = request(app, place, [cookie, key], method="POST")
+    assert status == 404
+    assert b"not here" in said
+
+
 def open_link(code: str) -> AppTest:
     return open_app("shared", code=code)
 
@@ -171,7 +184,7 @@ def test_a_link_says_what_it_gives(finished: Finished) -> None:
     for kind, expected in allowed.items():
         app = open_link(create_share(finished.engine, finished.project_id, kind).code)  # type: ignore[arg-type]
         assert buttons(app) == expected, kind
-        assert "80 pictures in 2 classes" in texts(app)
+        assert "24 pictures in 2 classes" in texts(app)
         assert "a project of **\\*Ann\\***" in texts(app)
         assert app.title[0].value.startswith("\\*\\*Pets\\*\\* \\[x\\]")
         assert ("validation pictures right" in texts(app)) == (kind != "pictures")
@@ -211,7 +224,7 @@ def test_a_link_that_is_none_says_so(finished: Finished, code: str) -> None:
 
 
 def test_the_owner_makes_and_ends_links(make_finished: Callable[..., Finished]) -> None:
-    own: Finished = make_finished()
+    own: Finished = make_finished(each=6)
     app = open_app("data", project=own.project_id)
     app.button(key="share-look").click().run()
     [share] = shares_of(own.engine, own.project_id)
@@ -241,6 +254,21 @@ def test_what_is_handed_out_stands_on_everybodys_home_but_the_givers(
     end_share(finished.engine, taken.code)
     end_share(finished.engine, looked.code)
     assert "From your teacher" not in texts(open_app())
+
+
+def test_home_leads_back_to_what_one_looks_at(finished: Finished) -> None:
+    assert "Projects of others" not in texts(open_app())
+    share = create_share(finished.engine, finished.project_id, "look")
+    open_share(finished.engine, share.code, OWNER)
+    open_share(finished.engine, create_share(finished.engine, finished.project_id, "project").code, OWNER)
+    app = open_app()
+    assert "Projects of others" in texts(app)
+    app.button(key=f"put-away-{finished.project_id}").click().run()
+    assert "Projects of others" not in texts(check(app))
+    assert not sees(finished, OWNER)
+    open_share(finished.engine, share.code, OWNER)
+    end_share(finished.engine, share.code)
+    assert "Projects of others" not in texts(open_app())
 
 
 @pytest.mark.parametrize(

@@ -177,6 +177,12 @@ def test_predict_makes_a_damaged_frozen_part_again(lab: Lab, monkeypatch: pytest
         raise FrozenPartError("The compiled frozen part of this model is missing or damaged on this computer.")
 
     monkeypatch.setattr("tlcore.results.prediction.load_predictor", damaged)
+    with monkeypatch.context() as patched:
+        patched.setattr("pages.components.results.frozen_part.is_full", lambda _home: True)
+        page = open_app("predict", project=finished.project_id, run=run_id)
+        assert not page.error
+        assert "as soon as there is room: the disk is full" in texts(page)
+    assert last_job(finished.engine, finished.project_id, "measure") is None
     page = open_app("predict", project=finished.project_id, run=run_id)
     job = last_job(finished.engine, finished.project_id, "measure")
     assert job is not None

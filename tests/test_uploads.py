@@ -406,3 +406,15 @@ def test_limits_and_damage_are_answers_in_words(project: str, monkeypatch: pytes
     assert "Reload" in told["message"]
     monkeypatch.setattr(routes, "MAX_LISTING_BYTES", 10)
     assert browser.begin(("1.jpg", 3, b""))[0] == 413
+
+
+def test_an_upload_that_takes_more_than_a_day_is_not_taken_away(home: DataRoot) -> None:
+    folder, _ = begin_upload([Announced("1.jpg", 2)], home)
+    write(folder, home, (0, 0, b"x"))
+    old = time.time() - ABANDONED_SECONDS - 60
+    os.utime(home.imports_dir / folder, (old, old))
+    write(folder, home, (0, 1, b"y"))
+    remove_abandoned(open_database(home), home)
+    found = finish_upload(folder, home)
+    assert found is not None
+    assert contents(found, home) == {"1.jpg": b"xy"}

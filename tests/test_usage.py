@@ -73,7 +73,7 @@ def test_each_kind_and_each_picture_once(engine: sa.Engine, home: DataRoot) -> N
 
 def test_thousands_of_pictures_are_quick_the_second_time(engine: sa.Engine, home: DataRoot) -> None:
     project_id = create_project(engine, "ann", "P").id
-    items = tuple(Item(f"{number:064x}"[::-1], "cat", f"{number}.jpg", "train") for number in range(20_000))
+    items = tuple(Item(f"{number:064x}"[::-1], "cat", "train", f"{number}.jpg") for number in range(20_000))
     dataset = Dataset((ClassLabel("cat", "cat", 0),), items)
     for number in range(10):
         commit_version(engine, project_id, dataset, "made", parent=number or None, home=home)

@@ -37,6 +37,10 @@ class StorageError(TransferLabError):
     """The data root cannot be used (full, read-only, from a newer version)."""
 
 
+class FullDiskError(StorageError):
+    """There is no room on the disk; the same may be written later."""
+
+
 class QuotaError(TransferLabError):
     """A person has as much as one may have here."""
 

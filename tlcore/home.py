@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from tlcore.errors import StorageError
+from tlcore.errors import FullDiskError, StorageError
 
 ENVIRONMENT_VARIABLE = "TRANSFER_LAB_HOME"
 HALF_WRITTEN = ".writing-"
 """How the name of a file begins that is not whole yet; whoever writes it gives it its own name in the end."""
 
 LOCK_POLL_SECONDS = 0.5
+
+DISK_IS_FULL = (
+    "The disk is full. Free some space on the computer that runs Transfer Lab or delete old projects, then try again."
+)
+LEAST_BYTES = 1 << 20
+"""With less than this the disk counts as full: no checkpoint has room, and hardly a row."""
 
 
 class _Below:
@@ -88,6 +95,8 @@ class DataRoot:
     """What workers said, by the kind of their jobs; that of a run lies with the run."""
     runner_lock_path = _Below("runner.lock")
     """Held by the one runner while it works."""
+    runner_beat_path = _Below("runner.beat")
+    """Tells which process the runner is, and when it last looked after the jobs."""
     runner_log_path = _Below("runner.log")
     """What the runner said."""
 
@@ -127,6 +136,10 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         temporary_path.replace(path)
     except OSError as error:
         raise storage_error(error, path) from error
+    except Exception as error:  # what a library makes of a full disk while it closes its file
+        if is_for_want_of_room(error):
+            raise FullDiskError(DISK_IS_FULL) from error
+        raise
     finally:
         if temporary_path is not None:
             temporary_path.unlink(missing_ok=True)
@@ -165,17 +178,43 @@ def storage_error(error: OSError, path: Path) -> StorageError:
     Where the data root lies is nobody's business but of those who start the app: they know it, or look it up in
     `TRANSFER_LAB_HOME`. A place outside is one that they named themselves.
     """
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StorageError(
-            "The disk is full. Free some space on the computer that runs Transfer Lab or delete old projects, then try "
-            "again."
-        )
+    if is_for_want_of_room(error):
+        return FullDiskError(DISK_IS_FULL)
     is_inside = path.is_relative_to(DataRoot.configured().path)
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         folder = "The folder of all data" if is_inside else str(path.parent)
         return StorageError(f"{folder} cannot be written. Set {ENVIRONMENT_VARIABLE} to a folder of your own.")
     file = "A file in the folder of all data" if is_inside else str(path)
     return StorageError(f"{file} could not be written ({error.strerror}). Check the disk, then try again.")
+
+
+def is_for_want_of_room(error: BaseException | None) -> bool:
+    """Whether an error, or one that led to it, says that the disk is full."""
+    while error is not None:
+        if isinstance(error, FullDiskError) or (
+            isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        ):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def free_bytes(home: DataRoot) -> int:
+    """Return how much room this account has on the disk of a data root; without a word of the system, plenty."""
+    with suppress(OSError):
+        if hasattr(os, "statvfs"):
+            stats = os.statvfs(home.path)
+            if not stats.f_blocks:  # some file systems on other computers do not say
+                return sys.maxsize
+            # Some file systems keep a part of the disk for the administrator alone.
+            return stats.f_frsize * (stats.f_bavail if os.geteuid() else stats.f_bfree)
+        return shutil.disk_usage(home.path).free
+    return sys.maxsize
+
+
+def is_full(home: DataRoot) -> bool:
+    """Whether the disk of a data root is full."""
+    return free_bytes(home) < LEAST_BYTES
 
 
 def without_places(text: str) -> str:

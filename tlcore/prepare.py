@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from tlcore.config import ModelConfig
-from tlcore.errors import TransferLabError
+from tlcore.errors import FullDiskError, TransferLabError
 from tlcore.features.compiled import configure_tensorflow, ensure_compiled, is_compiled
 from tlcore.home import DataRoot
 from tlcore.model.cut import ModelPlan, plan_model
@@ -14,6 +14,11 @@ from tlcore.progress import TerminalProgress
 
 # Everything frozen; the last block trainable; the last five trainable.
 COMMON_FREEZE_LINES: tuple[str | None, ...] = (None, "block7a", "block6a")
+
+LATER = (
+    "Transfer Lab starts all the same, so that you can look at everything and delete what you do not need. The first "
+    "training after that prepares the backbone."
+)
 
 
 def missing_plans(home: DataRoot) -> list[ModelPlan]:
@@ -36,6 +41,8 @@ def main() -> int:
         for number, plan in enumerate(plans, start=1):
             ensure_compiled(plan, progress, home)
             progress.line(f"{number} of {len(plans)} common freeze lines are ready")
+    except FullDiskError as error:
+        print(f"\n{error}\n{LATER}", file=sys.stderr)
     except TransferLabError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1

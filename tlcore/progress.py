@@ -29,6 +29,7 @@ Phase = Literal[
     "validation_features",
     "few_features",
     "waiting_for_features",
+    "waiting_for_room",
     "training",
     "fine_tuning",
     "training_head",
@@ -63,6 +64,7 @@ PHASE_WORDS: dict[Phase, str] = {
     "validation_features": "Computing features of the validation pictures",
     "few_features": "Computing features of a few pictures",
     "waiting_for_features": "Waiting for another run that computes the same features",
+    "waiting_for_room": "The disk is full: waiting for room",
     "training": "Training",
     "fine_tuning": "Fine-tuning",
     "training_head": "Training: {subject}",
@@ -91,8 +93,9 @@ PHASE_WORDS: dict[Phase, str] = {
 TRAINING_PHASES: tuple[Phase, ...] = ("training", "fine_tuning")
 """The epochs of a run: those of its first phase, and those of the second."""
 
-CLOSING_PHASES: tuple[Phase, ...] = ("testing", "saving")
-"""What a run still does after training. A wish to stop is fulfilled by then, and what was learned must be kept."""
+CLOSING_PHASES: tuple[Phase, ...] = ("testing", "saving", "waiting_for_room")
+"""What a run still does after training. A wish to stop is fulfilled by then, and what was learned must be kept; on a
+full disk it waits to be."""
 
 
 def phase_words(phase: Phase, subject: str = "") -> str:

@@ -1,15 +1,16 @@
-"""Notes of TensorFlow and LiteRT about the processor stay off the terminal; everything else gets there."""
+"""Notes of TensorFlow and LiteRT about the processor stay off the terminal; everything else gets there, if it can."""
 
 from __future__ import annotations
 
 import importlib.util
+import io
 import os
 import re
 import sys
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -37,6 +38,34 @@ def allow_keeping_all() -> None:
     `warnings.catch_warnings` would change those of the whole process, under the hands of its other threads.
     """
     warnings.filterwarnings("ignore", ".*experimental_preserve_all_tensors", UserWarning)
+
+
+def outlast_full_logs() -> None:
+    """Leave unsaid, from now on, what a log on a full disk has no room for: the work is more important."""
+    for name, handle in (("stdout", 1), ("stderr", 2)):
+        stream = getattr(sys, name)
+        if stream is not None and not stream.isatty():
+            setattr(sys, name, _Log(handle))
+
+
+class _Log(io.TextIOBase):
+    """Writes at once, and no error of it ends the program."""
+
+    encoding = "utf-8"
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+
+    def fileno(self) -> int:
+        return self._handle
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            _write(self._handle, text.encode("utf-8", "backslashreplace"))
+        return len(text)
 
 
 @contextmanager

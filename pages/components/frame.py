@@ -12,6 +12,7 @@ import streamlit as st
 
 from pages.components.errors import errors_kept, errors_shown, show_error, show_kept_error
 from pages.components.forms import show_stored
+from pages.components.job_words import hindrance
 from pages.components.line_words import line_words
 from pages.components.sharing import draw_share, giver_words, share_of_guest, take
 from pages.components.shown_settings import is_undecided, leave_settings
@@ -378,7 +379,7 @@ def job_progress(visit: Visit, job: JobStatus) -> tuple[str, float]:
     """Return what a job is doing, in words, and the fraction of its present phase that is done."""
     name = JOB_NAMES[job.kind]
     if job.state == "queued":
-        place = line_words(visit, job)
+        place = hindrance(visit.home) or line_words(visit, job)
         return (f"{name} waits: {place}" if place else f"{name} is about to start"), 0.0
     if job.stop_requested is not None:
         return f"{name} is stopping", 0.0

@@ -71,7 +71,7 @@ def draw_job(context: Context, job: JobStatus, *, key: str = "", hint: str = "")
             control.ensure_runner(context.home)  # it may have died with the computer
         text, fraction = job_progress(context, job)
         st.progress(fraction, text=label(text + _time_left(job)))
-        trouble = trouble_words(job)
+        trouble = trouble_words(job, context.home)
         if trouble:
             st.caption(trouble)
         stopping = job.stop_requested is not None

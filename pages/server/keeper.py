@@ -1,8 +1,9 @@
-"""What the web server does by itself while it runs: somebody works on what waits, and leftovers go."""
+"""What the web server does by itself: somebody works on what waits, leftovers go, the reserve comes back."""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,14 +12,22 @@ import sqlalchemy as sa
 
 from tlcore.errors import DatasetError, StorageError
 from tlcore.home import DataRoot
+from tlcore.jobs.beat import silent_runner
 from tlcore.jobs.control import ensure_runner
 from tlcore.storage.database import open_database
 from tlcore.storage.jobs import ACTIVE_STATES, list_jobs
 from tlcore.storage.leftovers import remove_leftovers
+from tlcore.storage.reserve import mend_reserve
 from tlcore.storage.retention import note_day, remove_untouched, today
 
 LOOK_SECONDS = 5.0
 """How long a job waits, at most, when its runner was killed and nobody has a page open."""
+
+SILENT_RUNNER = (
+    "The runner, which begins and ends all work, does not answer (process {pid}). It was paused, or the computer is "
+    "very busy. No other one is started beside it, as it may wake up. Let it go on (kill -CONT {pid}), or end it "
+    "(kill -9 {pid}): then another takes over, and nothing is lost."
+)
 
 CLEAN_SECONDS = 24 * 3600.0
 
@@ -39,7 +48,7 @@ def see_to_waiting_jobs(home: DataRoot) -> None:
 
 async def keep(home: DataRoot) -> None:
     """Look after a data root until cancelled; a full disk or a damaged database is waited for."""
-    cleaned = float("-inf")
+    cleaned, silent = float("-inf"), None
     day = 0
     while True:
         with suppress(StorageError, sa.exc.SQLAlchemyError):
@@ -50,6 +59,10 @@ async def keep(home: DataRoot) -> None:
                 cleaned = time.monotonic()
                 await asyncio.to_thread(_with_database, clean, home)
             await asyncio.to_thread(see_to_waiting_jobs, home)
+            await asyncio.to_thread(mend_reserve, home)
+        before, silent = silent, silent_runner(home)
+        if silent is not None and silent != before:
+            print(SILENT_RUNNER.format(pid=silent), file=sys.stderr, flush=True)
         await asyncio.sleep(LOOK_SECONDS)
 
 

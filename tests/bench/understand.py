@@ -25,6 +25,9 @@ PARTS = (
     "damage",
     "weights",
     "teacher",
+    "sharing",
+    "backbones",
+    "storage",
 )
 """Each is a module `tests.bench.understand_NAME` whose `measure()` yields lines."""
 

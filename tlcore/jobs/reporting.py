@@ -11,10 +11,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tlcore.errors import StorageError
+from tlcore.errors import FullDiskError, StorageError
 from tlcore.jobs.processes import identity_of
 from tlcore.progress import Phase, StopRequested
-from tlcore.storage.database import jobs, now, read_value, writing
+from tlcore.storage.database import jobs, now, read_value, write_few, writing
 from tlcore.storage.jobs import write_job
 from tlcore.storage.runs import write_metrics
 
@@ -25,7 +25,8 @@ HEARTBEAT_SECONDS = 2.0
 class JobProgress:
     """Progress of one attempt at a job. A daemon thread keeps the heartbeat while long calls work.
 
-    Raises `LostJobError` from any call once the job was ended from outside or claimed again.
+    Raises `LostJobError` from any call once the job was ended from outside or claimed again. On a full disk what was
+    reported stays in memory and is written later; only a new phase is written at once, with a little of the reserve.
 
     Args:
         engine: The database.
@@ -43,16 +44,18 @@ class JobProgress:
         self._last_write = 0.0
         self._last_check = 0.0
         self._points: list[tuple[float, Mapping[str, float]]] = []
+        self._unwritten: dict[str, Any] = {}
+        self._is_urgent = False
         # The runner writes these too, but it may have died after starting this process.
-        self._write(state="running", pid=os.getpid(), process=identity_of(os.getpid()), rescue=is_rescue)
+        self._write(is_new=True, state="running", pid=os.getpid(), process=identity_of(os.getpid()), rescue=is_rescue)
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
     def phase(self, name: Phase, done: int = 0, total: int = 0, subject: str = "") -> None:
         """Write where the work is; at once when the phase is new or complete, else a few times a second."""
         complete = total > 0 and done >= total
         if (name, subject) != self._phase or complete or self._is_due():
-            self._phase = name, subject
-            self._write(phase=name, done=done, total=total, subject=subject)
+            is_new, self._phase = (name, subject) != self._phase, (name, subject)
+            self._write(is_new=is_new, phase=name, done=done, total=total, subject=subject)
         # Last, so that a phase is known even when the person has asked to stop: the runner looks at it.
         self.check()
 
@@ -63,9 +66,9 @@ class JobProgress:
             self.flush()
 
     def flush(self) -> None:
-        """Write the points that wait."""
-        if self._points:
-            self._write()
+        """Write what waits."""
+        if self._points or self._unwritten:
+            self._write(is_new=True)
 
     def check(self) -> None:
         """Raise `StopRequested` if the person asked to stop; looks a few times a second."""
@@ -78,13 +81,30 @@ class JobProgress:
     def _is_due(self) -> bool:
         return time.monotonic() - self._last_write >= WRITE_SECONDS
 
-    def _write(self, **values: Any) -> None:
-        with writing(self._engine) as connection:
-            write_job(connection, self._job_id, self._attempt, **values)
-            for epoch, point in self._points:
-                write_metrics(connection, self._job_id, self._attempt, epoch, point)
-        self._points.clear()
-        self._last_write = time.monotonic()
+    def _write(self, *, is_new: bool = False, **values: Any) -> None:
+        """Write fields of the job and the points that wait; `is_new` says that a full disk must not keep them back."""
+        self._unwritten |= values
+        self._is_urgent |= is_new
+        self._last_write = time.monotonic()  # also on a full disk: not every step is to try it
+        try:
+            with writing(self._engine) as connection:
+                self._write_fields(connection)
+                for epoch, point in self._points:
+                    write_metrics(connection, self._job_id, self._attempt, epoch, point)
+        except FullDiskError:
+            if not self._is_urgent:
+                return
+            try:
+                write_few(self._engine, self._write_fields)
+            except FullDiskError:
+                return
+        else:
+            self._points.clear()
+        self._is_urgent = False
+        self._unwritten.clear()
+
+    def _write_fields(self, connection: sa.Connection) -> None:
+        write_job(connection, self._job_id, self._attempt, **self._unwritten)
 
     def _beat(self) -> None:
         statement = sa.update(jobs).where(jobs.c.id == self._job_id, jobs.c.attempt == self._attempt)

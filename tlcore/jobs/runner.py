@@ -11,13 +11,15 @@ import filelock
 import sqlalchemy as sa
 
 from tlcore.errors import StorageError
-from tlcore.home import DataRoot, storage_error
+from tlcore.home import DataRoot, is_full, storage_error
+from tlcore.jobs.beat import Beat
 from tlcore.jobs.control import runner_lock
 from tlcore.jobs.deaths import MemoryWatch, account, cause_of, death_notice, sentence_of
 from tlcore.jobs.processes import identity_of, is_alive, is_paused, kill, start_module
 from tlcore.jobs.slots import slots_of
 from tlcore.jobs.specs import JOBS, MAX_ATTEMPTS
 from tlcore.progress import CLOSING_PHASES
+from tlcore.quiet import outlast_full_logs
 from tlcore.storage.database import open_database, writing
 from tlcore.storage.deletion import remove_job_files
 from tlcore.storage.jobs import (
@@ -93,8 +95,9 @@ class Runner:
 
     def work(self, linger_seconds: float = LINGER_SECONDS) -> None:
         """Loop until no job has waited or worked for `linger_seconds`."""
-        last_active = time.monotonic()
+        last_active, beat = time.monotonic(), Beat(self._home)
         while time.monotonic() - last_active < linger_seconds:
+            beat.note()
             try:
                 active = self.step()
             except (StorageError, sa.exc.OperationalError):  # a full disk; the next step sees whether there is space
@@ -111,6 +114,8 @@ class Runner:
         self._stop_disturbed(active, working)
         leaving = self._leaving(active)
         self._patience.keep_only({job.id for job in (*active, *leaving)})
+        if is_full(self._home):  # what began now would fail at once; what waits goes on waiting
+            return bool(active or leaving)
         for kind, slots in self._slots.items():
             if _must_wait(kind, active, working, leaving):
                 continue
@@ -249,8 +254,10 @@ class Runner:
         """Write down for the pages whether a worker answers."""
         process = self._processes.get(job.id)
         pid = process.pid if process is not None else job.pid
-        unchanged_seconds = self._patience.seconds(job.id, "beats", (job.attempt, job.heartbeat))
-        silent = (job.state == "running" and unchanged_seconds > SILENT_SECONDS) or (pid is not None and is_paused(pid))
+        full = is_full(self._home)  # then no heartbeat gets through
+        unchanged_seconds = self._patience.seconds(job.id, "beats", (job.attempt, job.heartbeat, full))
+        stands_still = job.state == "running" and not full and unchanged_seconds > SILENT_SECONDS
+        silent = stands_still or (pid is not None and is_paused(pid))
         if silent != job.silent:
             with suppress(StorageError):  # on a full disk other things are more important
                 note_silence(self._engine, job.id, job.attempt, silent=silent)
@@ -287,4 +294,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    outlast_full_logs()
     main()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 
 from tlcore.backbones.registry import BACKBONES
 from tlcore.dataset import Dataset
@@ -15,7 +16,6 @@ from tlcore.pricing.backbone_speeds import measure_backbones
 from tlcore.pricing.measuring import measure
 from tlcore.pricing.speeds import learn_speeds
 from tlcore.simple_heads.run import train_simple_heads
-from tlcore.storage.database import writing
 from tlcore.storage.datasets import get_version, load_dataset
 from tlcore.storage.jobs import JobState
 from tlcore.storage.requests import (
@@ -47,7 +47,7 @@ def train(context: WorkerContext) -> tuple[JobState, str]:
     launch_seconds = seconds_since_start()
     if not context.is_rescue:
         _take_over(context, run)
-    checkpoints = Checkpoints(directory / CHECKPOINT_FILE, run.config, dataset)
+    checkpoints = Checkpoints(directory / CHECKPOINT_FILE, run.config, dataset, context.room)
     if run.has_model and checkpoints.found is None:  # ended between its last two words
         return ("finished", "") if run.job.stop_requested is None else ("stopped", "Stopped.")
     try:
@@ -65,8 +65,7 @@ def train(context: WorkerContext) -> tuple[JobState, str]:
         return "stopped" if context.was_stopped else "failed", message
     if result.summary is None:
         return "stopped", "Stopped before the first epoch was finished, so there is no model."
-    with writing(context.engine) as connection:
-        write_summary(connection, run.id, context.attempt, result.summary)
+    context.keep(partial(write_summary, run_id=run.id, attempt=context.attempt, summary=result.summary))
     checkpoint = checkpoints.found
     checkpoints.remove()
     if context.is_rescue and checkpoint is not None and not result.diverged:
@@ -84,8 +83,8 @@ def train(context: WorkerContext) -> tuple[JobState, str]:
 def _train(context: WorkerContext, run: Run, dataset: Dataset, checkpoints: Checkpoints) -> RunResult:
     """Train, or only keep what an earlier worker has left; with words for a disk that is full at the end."""
     found = checkpoints.found
-    with writing(context.engine) as connection:
-        go_back_to_epoch(connection, run.id, context.attempt, () if found is None else found.curve)
+    curve = () if found is None else found.curve
+    context.keep(partial(go_back_to_epoch, run_id=run.id, attempt=context.attempt, curve=curve))
     if found is not None:
         say(f"Going on after epoch {found.epochs}, with the checkpoint of an earlier worker.")
     directory = context.home.run_dir(run.id)
@@ -98,6 +97,7 @@ def _train(context: WorkerContext, run: Run, dataset: Dataset, checkpoints: Chec
             context.home,
             checkpoints=checkpoints,
             only_keep=context.is_rescue,
+            room=context.room,
         )
     except StorageError as error:
         kept = Checkpoints(directory / CHECKPOINT_FILE, run.config, dataset).found

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 import traceback
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
 import sqlalchemy as sa
 
-from tlcore.errors import StorageError, TransferLabError
+from tlcore.errors import FullDiskError, StorageError, TransferLabError
 from tlcore.home import DataRoot, without_places
 from tlcore.jobs.deaths import UNWRITTEN_EXIT_CODE, account
 from tlcore.jobs.processes import lower_priority
@@ -18,14 +21,27 @@ from tlcore.jobs.reporting import JobProgress
 from tlcore.jobs.specs import JOBS, Task
 from tlcore.private_keras import leave_out_of_keras, lost_effects
 from tlcore.progress import StopRequested
-from tlcore.quiet import silence_tensorflow
-from tlcore.storage.database import open_database, writing
+from tlcore.quiet import outlast_full_logs, silence_tensorflow
+from tlcore.storage.database import open_database, write_few, writing
 from tlcore.storage.deletion import remove_job_files
-from tlcore.storage.jobs import JobState, LostJobError, end_job, get_job, has_job, read_request, write_result
+from tlcore.storage.full_disk import Room
+from tlcore.storage.jobs import (
+    JobState,
+    LostJobError,
+    end_job,
+    get_job,
+    has_job,
+    has_result,
+    read_request,
+    write_result,
+)
 
-# A full disk may have space again when the last words are written: the work that filled it has cleaned up.
+# Another program may hold the database while the last words are written; a full disk is waited for as long as it is.
 END_TRIES = 5
 END_RETRY_SECONDS = 1.0
+# Loading TensorFlow makes a million small objects that all stay: to look for garbage among them after every few hundred
+# takes half a second of the three.
+OBJECTS_BEFORE_GARBAGE = 10_000
 
 T = TypeVar("T")
 
@@ -71,10 +87,23 @@ class WorkerContext:
         """Return what the job is asked for."""
         return read_request(self.engine, self.job_id, kind)
 
+    @property
+    def room(self) -> Room:
+        """Waits while the disk is full."""
+        return Room(self.home, self.progress)
+
+    def keep(self, write: Callable[[sa.Connection], object]) -> None:
+        """Write rows that hold what the job has reached, as soon as there is room for them."""
+
+        def write_rows() -> None:
+            with writing(self.engine) as connection:
+                write(connection)
+
+        self.room.repeat(write_rows, at_the_end=True)
+
     def answer(self, result: object) -> None:
-        """Store what the job answers."""
-        with writing(self.engine) as connection:
-            write_result(connection, self.job_id, self.attempt, result)
+        """Store what the job answers; a full disk does not keep it back, where it is small."""
+        write_few(self.engine, lambda connection: write_result(connection, self.job_id, self.attempt, result))
 
 
 def work(job_id: str, attempt: int, task: Task | None = None) -> int:
@@ -121,18 +150,31 @@ def _work(engine: sa.Engine, home: DataRoot, job_id: str, attempt: int, task: Ta
             f"Something unexpected happened ({type(error).__name__}). Start again; if it happens again, send the "
             f"file worker.log of this job ({job_id}) to whoever looks after Transfer Lab."
         )
+    if state != "finished":
+        _remove_useless(engine, home, job_id)
     return 0 if _end(engine, job_id, attempt, state, message) else UNWRITTEN_EXIT_CODE
 
 
+def _remove_useless(engine: sa.Engine, home: DataRoot, job_id: str) -> None:
+    """Remove the files of a job that came to nothing, where they are of no use then: a full disk would stay full."""
+    with suppress(TransferLabError):
+        if JOBS[get_job(engine, job_id).kind].keeps_files and not has_result(engine, job_id):
+            remove_job_files(job_id, home)
+
+
 def _end(engine: sa.Engine, job_id: str, attempt: int, state: JobState, message: str) -> bool:
-    """End the job, with patience for a full disk; return whether it was written.
+    """End the job, with patience for a full disk or a busy database; return whether it was written.
 
     When it was not, the runner notices that the process is gone and ends the job with words of its own.
     """
-    for _ in range(END_TRIES):
+    tries = 0
+    while tries < END_TRIES:
         try:
             end_job(engine, job_id, attempt, state, message)
+        except FullDiskError:  # what it has reached is on the disk, so its end has no hurry
+            time.sleep(END_RETRY_SECONDS)
         except StorageError:
+            tries += 1
             time.sleep(END_RETRY_SECONDS)
         else:
             return True
@@ -140,4 +182,6 @@ def _end(engine: sa.Engine, job_id: str, attempt: int, state: JobState, message:
 
 
 if __name__ == "__main__":
+    outlast_full_logs()
+    gc.set_threshold(OBJECTS_BEFORE_GARBAGE)
     sys.exit(work(sys.argv[1], int(sys.argv[2])))

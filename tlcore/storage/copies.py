@@ -63,9 +63,11 @@ def copy_project(engine: sa.Engine, project_id: str, owner: str, home: DataRoot,
 
     Raises:
         NotFoundError: If the project is not there any more; nothing is copied then.
+        UnreadableError: If this version cannot read it; nothing is copied then.
         QuotaError: If the person has no room for it, or as many projects as one may have; nothing is copied then.
         StorageError: If the disk is full or cannot be written; nothing is copied then.
     """
+    get_project(engine, project_id, owner, of_anyone=True)  # one that cannot be read would be no use to anybody
     query = sa.select(jobs.c.id).where(jobs.c.project_id == project_id, jobs.c.kind.in_(COPIED_KINDS))
     ended = [row.id for row in read_rows(engine, query.where(jobs.c.state.in_(ENDED_STATES)))] if with_runs else []
     _check_room(engine, project_id, owner, ended, home)
@@ -132,14 +134,14 @@ def _copy_rows(
     connection: sa.Connection, project_id: str, owner: str, new_ids: Mapping[str, str], *, with_runs: bool
 ) -> str:
     """Write the rows of a copy, all of them in the caller's transaction; return its id."""
-    row = connection.execute(sa.select(projects).where(projects.c.id == project_id)).one_or_none()
+    source = sa.select(projects.c.id, projects.c.name, projects.c.version).where(projects.c.id == project_id)
+    row = connection.execute(source).one_or_none()
     if row is None:
         raise NotFoundError(GONE)
     check_projects(connection, owner)
     copy_id = secrets.token_urlsafe(16)
     names = set(connection.execute(sa.select(projects.c.name).where(projects.c.owner == owner)).scalars())
-    values = {
-        **row._mapping,
+    values: dict[str, object] = {
         "id": copy_id,
         "owner": owner,
         "name": _free_name(row.name, names),
@@ -148,35 +150,46 @@ def _copy_rows(
     }
     if not with_runs:
         values.update(visited="", version=None if row.version is None else 1)
-    connection.execute(sa.insert(projects).values(**values))
-    groups = _of_project(connection, ensembles, project_id) if with_runs else []
+    _copy_row(connection, projects, projects.c.id == project_id, values)
+    group_rows = sa.select(ensembles.c.id, ensembles.c.config).where(ensembles.c.project_id == project_id)
+    groups = list(connection.execute(group_rows)) if with_runs else []
     renamed = {**new_ids, **{group.id: f"group.{secrets.token_urlsafe(12)}" for group in groups}, project_id: copy_id}
-    trained = _copy_jobs(connection, copy_id, renamed, new_ids)
+    _copy_jobs(connection, copy_id, renamed, new_ids)
     for group in groups:
-        others = {"id": renamed[group.id], "project_id": copy_id, "config": _renamed_text(group.config, renamed)}
-        connection.execute(sa.insert(ensembles).values({**group._mapping, **others}))
-        trained.add(group.version)
+        values = {"id": renamed[group.id], "project_id": copy_id, "config": _renamed_text(group.config, renamed)}
+        _copy_row(connection, ensembles, ensembles.c.id == group.id, values)
+    for table in (exams, model_settings) if with_runs else ():
+        of_project = table.c.project_id == project_id
+        for model_id in list(connection.execute(sa.select(table.c.model_id).where(of_project)).scalars()):
+            values = {"project_id": copy_id, "model_id": _renamed(model_id, renamed)}
+            _copy_row(connection, table, sa.and_(of_project, table.c.model_id == model_id), values)
+    note = f"copied from {row.name}"
     if with_runs:
-        for table in (exams, model_settings):
-            for one in _of_project(connection, table, project_id):
-                others = {"project_id": copy_id, "model_id": _renamed(one.model_id, renamed)}
-                connection.execute(sa.insert(table).values({**one._mapping, **others}))
-                if table is exams:
-                    trained.add(one.version)
-    _copy_versions(connection, row, copy_id, trained, with_runs=with_runs)
+        _copy_versions(connection, project_id, copy_id, {row.version, *_versions_of(connection, copy_id)}, note)
+    else:
+        _copy_versions(connection, project_id, copy_id, {row.version}, note, number=1)
     return copy_id
 
 
-def _copy_jobs(
-    connection: sa.Connection, copy_id: str, renamed: Mapping[str, str], new_ids: Mapping[str, str]
-) -> set[int]:
-    """Write the rows of all jobs that are there still; return the numbers of the data set versions that they used."""
-    versions = set()
+def _copy_row(
+    connection: sa.Connection, table: sa.Table, of_row: sa.ColumnElement[bool], others: Mapping[str, object]
+) -> None:
+    """Write a row once more with other values in some columns; the rest stays as it is, and be it damaged."""
+    chosen = [
+        sa.literal(others[column.name], column.type).label(column.name) if column.name in others else column
+        for column in table.columns
+    ]
+    connection.execute(sa.insert(table).from_select([*table.columns.keys()], sa.select(*chosen).where(of_row)))
+
+
+def _copy_jobs(connection: sa.Connection, copy_id: str, renamed: Mapping[str, str], new_ids: Mapping[str, str]) -> None:
+    """Write the rows of all jobs that are there still."""
     for old, new in new_ids.items():
-        job = connection.execute(sa.select(jobs).where(jobs.c.id == old)).one_or_none()
+        asked = sa.select(jobs.c.key, jobs.c.request, jobs.c.result).where(jobs.c.id == old)
+        job = connection.execute(asked).one_or_none()
         if job is None:
             continue
-        others = {
+        values = {
             "id": new,
             "project_id": copy_id,
             "key": None if job.key is None else _renamed(job.key, renamed),
@@ -185,32 +198,42 @@ def _copy_jobs(
             "pid": None,
             "process": None,
         }
-        connection.execute(sa.insert(jobs).values({**job._mapping, **others}))
-        versions.add(_version_of(job.request))
+        _copy_row(connection, jobs, jobs.c.id == old, values)
         for table in (runs, run_notes):
-            for row in connection.execute(sa.select(table).where(table.c.job_id == old)):
-                connection.execute(sa.insert(table).values({**row._mapping, "job_id": new}))
-                versions.add(row._mapping.get("version"))
+            _copy_row(connection, table, table.c.job_id == old, {"job_id": new})
         points = sa.select(sa.literal(new), metrics.c.epoch, metrics.c.name, metrics.c.value)
         points = points.where(metrics.c.job_id == old).order_by(metrics.c.id)
         connection.execute(sa.insert(metrics).from_select(["job_id", "epoch", "name", "value"], points))
-    return {version for version in versions if isinstance(version, int)}
 
 
 def _copy_versions(
-    connection: sa.Connection, row: sa.Row[Any], copy_id: str, trained: Collection[int], *, with_runs: bool
+    connection: sa.Connection,
+    project_id: str,
+    copy_id: str,
+    needed: Collection[object],
+    note: str,
+    **others: object,
 ) -> None:
-    """Write the rows of the present data set and of those that models learned from; deleted pictures are not given."""
-    note = f"copied from {row.name}"
-    for version in _of_project(connection, dataset_versions, row.id):
-        if version.number == row.version or (with_runs and version.number in trained):
-            others = {"project_id": copy_id, "parent": None, "note": note, "created": now()}
-            number = version.number if with_runs else 1
-            connection.execute(sa.insert(dataset_versions).values({**version._mapping, **others, "number": number}))
+    """Write the rows of the data set versions that a copy needs; pictures that were deleted before are not given."""
+    others |= {"project_id": copy_id, "parent": None, "note": note, "created": now()}
+    table = dataset_versions.c
+    for number in list(connection.execute(sa.select(table.number).where(table.project_id == project_id)).scalars()):
+        if number in needed:
+            of_version = sa.and_(table.project_id == project_id, table.number == number)
+            _copy_row(connection, dataset_versions, of_version, others)
 
 
-def _of_project(connection: sa.Connection, table: sa.Table, project_id: str) -> list[sa.Row[Any]]:
-    return list(connection.execute(sa.select(table).where(table.c.project_id == project_id)))
+def _versions_of(connection: sa.Connection, project_id: str) -> set[object]:
+    """Return the numbers of the data set versions to which models, exams and questions of a project refer."""
+    asked = sa.select(jobs.c.request).where(jobs.c.project_id == project_id)
+    found = {_version_of(request) for request in connection.execute(asked).scalars()}
+    for query in (
+        sa.select(runs.c.version).join(jobs, jobs.c.id == runs.c.job_id).where(jobs.c.project_id == project_id),
+        sa.select(ensembles.c.version).where(ensembles.c.project_id == project_id),
+        sa.select(exams.c.version).where(exams.c.project_id == project_id),
+    ):
+        found.update(connection.execute(query).scalars())
+    return found
 
 
 def _free_name(name: str, taken: Collection[str]) -> str:
@@ -225,9 +248,10 @@ def _free_name(name: str, taken: Collection[str]) -> str:
 
 def _version_of(request: str | None) -> object:
     try:
-        return json.loads(request or "{}").get("version")
+        found = json.loads(request or "{}").get("version")
     except (ValueError, AttributeError):
         return None
+    return found if isinstance(found, int) else None
 
 
 def _renamed_text(

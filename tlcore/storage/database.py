@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import filelock
 import sqlalchemy as sa
 
-from tlcore.errors import GuestError, NotFoundError, StorageError
-from tlcore.home import DataRoot, storage_error
+from tlcore.errors import FullDiskError, GuestError, NotFoundError, StorageError
+from tlcore.home import DataRoot, is_full, storage_error
 from tlcore.storage.migrations import MIGRATIONS, migrate
-from tlcore.storage.reserve import with_reserve
+from tlcore.storage.reserve import with_loan, with_reserve
 
 SCHEMA_VERSION = len(MIGRATIONS) + 1
 
@@ -23,6 +24,8 @@ BUSY_SECONDS = 30
 
 LAST_TIME = 1e11
 """In the year 5138."""
+
+T = TypeVar("T")
 
 metadata = sa.MetaData()
 
@@ -310,7 +313,8 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
 
     Raises:
         GuestError: If the engine is one of `read_only`.
-        StorageError: If the database cannot be written: the disk is full, or another program holds it.
+        FullDiskError: If the disk is full.
+        StorageError: If the database cannot be written otherwise, as when another program holds it.
     """
     if engine.get_execution_options().get("read_only"):
         raise GuestError(
@@ -321,10 +325,52 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
         with engine.execution_options(write=True).begin() as connection:
             yield connection
     except sa.exc.OperationalError as error:
+        if _is_for_want_of_room(error, engine):
+            raise FullDiskError(
+                "Nothing was saved: the disk is full. Free some space on the computer that runs Transfer Lab or delete "
+                "old projects, then try again."
+            ) from error
         raise StorageError(
             f"Nothing was saved: the database in {DataRoot.configured()} cannot be written ({error.orig}). "
             "Free some space on the disk, check that the folder can be written, then try again."
         ) from error
+
+
+def _is_for_want_of_room(error: sa.exc.OperationalError, engine: sa.Engine) -> bool:
+    """Whether the database could not be written because the disk is full; SQLite says so in many ways."""
+    if "is full" in str(error.orig):
+        return True
+    home, code = _home_of(engine), getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
+    return home is not None and code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN) and is_full(home)
+
+
+def _home_of(engine: sa.Engine) -> DataRoot | None:
+    """Return the data root of a database; `None` for one that is no file of ours."""
+    file = engine.url.database if engine.dialect.name == "sqlite" else None
+    return DataRoot(Path(file).parent) if file else None
+
+
+def write_few(engine: sa.Engine, write: Callable[[sa.Connection], T]) -> T:
+    """Write a few rows that a full disk must not keep back, such as how a job ended; return what `write` returns.
+
+    Where there is no room, a little of the reserve is lent to them.
+
+    Args:
+        engine: The database.
+        write: Gets the transaction; called once more on a full disk.
+
+    Raises:
+        StorageError: As of `writing`; also when nothing is left of the reserve.
+    """
+    try:
+        with writing(engine) as connection:
+            return write(connection)
+    except FullDiskError:
+        home = _home_of(engine)
+        if home is None or not home.reserve_path.exists():
+            raise
+    with with_loan(home), writing(engine) as connection:
+        return write(connection)
 
 
 def read_only(engine: sa.Engine) -> sa.Engine:

@@ -8,6 +8,7 @@ import shutil
 import zlib
 from collections.abc import Iterable
 from contextlib import suppress
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -21,6 +22,7 @@ from tlcore.storage.database import (
     jobs,
     now,
     projects,
+    read_rows,
     read_value,
     runs,
     writing,
@@ -107,7 +109,7 @@ def unneeded_versions(connection: sa.Connection, project_id: str, undo_steps: in
     rows = connection.execute(
         sa.select(table.number, table.parent, table.content).where(table.project_id == project_id)
     )
-    versions = {row.number: row for row in rows}
+    versions = {row.number: row for row in rows if isinstance(row.number, int)}  # a damaged row stays as it is
     if not versions:
         return {}
     needed: set[object] = {max(versions)}
@@ -234,7 +236,6 @@ def remove_unused_pictures(
         # In this order: an import that ends between the two has its pictures in a version.
         earliest = connection.execute(importing.where(jobs.c.id != (import_id or ""))).scalar()
         contents = connection.execute(sa.select(dataset_versions.c.content).distinct()).scalars().all()
-        documents = connection.execute(sa.select(brought.c.document)).scalars().all()
     unused = set(keys)
     try:
         for content in contents:  # one at a time: a class has a million entries in all of them
@@ -243,14 +244,14 @@ def remove_unused_pictures(
                 return
     except OSError:
         return  # a version that cannot be read now may need any of them
-    for document in documents:  # what can still be read in another way
-        unused -= _brought_keys(document)
+    for row in read_rows(engine, sa.select(brought.c.job_id)):  # what can still be read in another way
+        unused -= _brought_keys(read_value(engine, sa.select(brought.c.document).where(brought.c.job_id == row.job_id)))
     images = ImageStore(home)
     for key in unused:
         images.remove(key, brought_before=min(brought_before, since if earliest is None else min(since, earliest)))
 
 
-def _brought_keys(document: bytes) -> set[str]:
+def _brought_keys(document: Any) -> set[str]:
     """Return the keys of the pictures that an import brought, by what is kept of it; nothing where that is damaged."""
     try:
         return set(_QUOTED_KEY.findall(zlib.decompress(document).decode()))

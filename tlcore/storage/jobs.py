@@ -22,6 +22,7 @@ from tlcore.storage.database import (
     read_rows,
     read_value,
     turns,
+    write_few,
     writing,
 )
 
@@ -362,9 +363,8 @@ def requeue_job(engine: sa.Engine, job_id: str, attempt: int, cause: str = "", r
         cause: Why the worker died; empty when it never began.
         reason: The same in words, for the message of the job until it ends.
     """
-    with writing(engine) as connection:
-        change = _give_up(job_id, attempt, cause, reason).values(state="queued", started=None)
-        return bool(connection.execute(change).rowcount)
+    change = _give_up(job_id, attempt, cause, reason).values(state="queued", started=None)
+    return write_few(engine, lambda connection: bool(connection.execute(change).rowcount))
 
 
 def retake_job(engine: sa.Engine, job_id: str, attempt: int, cause: str, reason: str) -> JobStatus | None:
@@ -377,8 +377,7 @@ def retake_job(engine: sa.Engine, job_id: str, attempt: int, cause: str, reason:
     """
     change = _give_up(job_id, attempt, cause, reason)
     change = change.values(state="starting", attempt=attempt + 1, rescue=True, started=now(), heartbeat=now())
-    with writing(engine) as connection:
-        row = connection.execute(change.returning(*STATUS_COLUMNS)).one_or_none()
+    row = write_few(engine, lambda connection: connection.execute(change.returning(*STATUS_COLUMNS)).one_or_none())
     return None if row is None else _status(row)
 
 
@@ -419,8 +418,8 @@ def write_job(connection: sa.Connection, job_id: str, attempt: int, **values: ob
 def end_job(engine: sa.Engine, job_id: str, attempt: int, state: JobState, message: str = "") -> bool:
     """End a job that is claimed; return whether it was still alive under that attempt."""
     statement = sa.update(jobs).where(jobs.c.id == job_id, jobs.c.attempt == attempt, jobs.c.state.in_(CLAIMED_STATES))
-    with writing(engine) as connection:
-        return bool(connection.execute(statement.values(state=state, message=message, ended=now())).rowcount)
+    end = statement.values(state=state, message=message, ended=now())
+    return write_few(engine, lambda connection: bool(connection.execute(end).rowcount))
 
 
 def request_stop(engine: sa.Engine, job_id: str) -> None:
@@ -429,9 +428,12 @@ def request_stop(engine: sa.Engine, job_id: str) -> None:
     waits = jobs.c.state == "queued"
     # Its worker died, and there may be an epoch to keep: it is claimed once more for that.
     may_keep = sa.and_(waits, jobs.c.kind == "run", jobs.c.attempt > 0)
-    with writing(engine) as connection:
-        waiting = sa.update(jobs).where(jobs.c.id == job_id, waits, sa.not_(may_keep))
+    waiting = sa.update(jobs).where(jobs.c.id == job_id, waits, sa.not_(may_keep))
+    works = jobs.c.state.in_(CLAIMED_STATES)
+    working = sa.update(jobs).where(jobs.c.id == job_id, sa.or_(works, may_keep), asked)
+
+    def ask(connection: sa.Connection) -> None:
         connection.execute(waiting.values(state="stopped", message="Stopped before it began.", ended=now()))
-        works = jobs.c.state.in_(CLAIMED_STATES)
-        working = sa.update(jobs).where(jobs.c.id == job_id, sa.or_(works, may_keep), asked)
         connection.execute(working.values(stop_requested=now()))
+
+    write_few(engine, ask)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import shutil
 import time
@@ -27,6 +28,8 @@ from tlcore.storage.deletion import (
 from tlcore.storage.jobs import ENDED_STATES
 from tlcore.storage.pieces import GIVEN_UP
 from tlcore.storage.staging import ABANDONED_SECONDS, remove_abandoned
+
+_LOG = logging.getLogger(__name__)
 
 UNDO_STEPS = 30
 """So many changes of a data set can be taken back; what lay before them goes, unless something needs it."""
@@ -60,8 +63,10 @@ def remove_leftovers(engine: sa.Engine, home: DataRoot) -> None:
         _remove_old_downloads,
     )
     for part in parts:
-        with suppress(OSError, StorageError, sa.exc.SQLAlchemyError):  # tomorrow is another day
+        try:
             part(engine, home)
+        except Exception:  # noqa: BLE001 - tomorrow is another day, and the log says what it was
+            _LOG.warning("A part of the daily sweep was left out: %s", part.__name__, exc_info=True)
 
 
 def _remove_half_written(_engine: sa.Engine, home: DataRoot) -> None:

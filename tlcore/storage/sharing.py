@@ -116,6 +116,21 @@ def shares_opened(engine: sa.Engine, project_id: str, person: str) -> list[Share
     return _read(engine, _select().where(shares.c.project_id == project_id, opened))
 
 
+def projects_seen(engine: sa.Engine, person: str) -> list[Share]:
+    """Return by which link a person looks at each project of others, the first one opened of each, oldest first."""
+    opened = sa.exists().where(guests.c.code == shares.c.code, guests.c.owner == person)
+    found: dict[str, Share] = {}
+    for share in _read(engine, _select().where(opened, projects.c.owner != person)):
+        found.setdefault(share.project_id, share)
+    return list(found.values())
+
+
+def stop_looking(engine: sa.Engine, project_id: str, person: str) -> None:
+    """Let a person be a guest of a project no more; by the link one can be again."""
+    with with_reserve(DataRoot.configured()), writing(engine) as connection:
+        connection.execute(sa.delete(guests).where(guests.c.project_id == project_id, guests.c.owner == person))
+
+
 def open_share(engine: sa.Engine, code: str, person: str) -> Share:
     """Let a person look at the project of a link that allows it, until the link is ended, and return the link.
 

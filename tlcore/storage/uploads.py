@@ -262,7 +262,8 @@ class PieceWriter:
         self._folder = _folder(name, home)
         self._expected = _cached_index(self._folder / _INDEX)
         with suppress(OSError):
-            os.utime(self._folder / _INDEX)  # that it still comes in, for `coming_of`
+            for place in (self._folder, self._folder / _INDEX):  # that it still comes in, however long that takes
+                os.utime(place)
         self._header: bytes | None = b""
         self._parts: deque[tuple[int, int, int]] = deque()
         self._file: BinaryIO | None = None

@@ -22,6 +22,7 @@ from tlcore.dataset import Dataset
 from tlcore.documents import write_document
 from tlcore.errors import RunError, StorageError, UnreadableError
 from tlcore.home import HALF_WRITTEN, write_atomically
+from tlcore.storage.full_disk import Room
 
 CHECKPOINT_FILE = "checkpoint.npz"
 FORMAT = 1
@@ -120,13 +121,15 @@ class Checkpoints:
         path: The file; its folder belongs to the run.
         config: Everything that was chosen.
         dataset: Its pictures. A checkpoint of other settings or pictures is not used.
+        room: Waits while the disk is full; without it the training goes on without a checkpoint.
 
     Attributes:
         found: What a run that was ended has left; `None` when there is nothing to go on from.
     """
 
-    def __init__(self, path: Path, config: RunConfig, dataset: Dataset) -> None:
+    def __init__(self, path: Path, config: RunConfig, dataset: Dataset, room: Room | None = None) -> None:
         self._path = path
+        self._room = room
         self._fingerprint = _fingerprint(config, dataset)
         self._began = self._written = time.monotonic()
         self._training_since: float | None = None
@@ -158,7 +161,12 @@ class Checkpoints:
         Args:
             num_bytes: How large its arrays are.
             collect: Returns the state of the phase; costs a copy.
+
+        Raises:
+            StopRequested: If the person asked to stop while the disk was full.
         """
+        if self._room is not None:
+            self._room.wait()  # epochs that nothing can be written of would be lost with the process
         now = time.monotonic()
         if self._failed is not None and now - self._failed < RETRY_SECONDS:
             return
@@ -167,19 +175,26 @@ class Checkpoints:
             cost = GUESSED_SECONDS + num_bytes / GUESSED_BYTES_PER_SECOND
         training = now - (self._training_since or now)
         if self._spent + cost <= COST_SHARE * training or now - self._written >= LONGEST_SECONDS:
-            self.write(collect())
+            state = collect()
+            if self._room is None:
+                self.write(state)
+            else:
+                self._room.repeat(lambda: self._write(state))
 
     def write(self, state: TrainingState) -> None:
         """Write a checkpoint; one that cannot be written is tried again later, as a run is of use without."""
-        started = time.monotonic()
-        checkpoint = Checkpoint((*self._over, state), self.seconds_before + started - self._began)
         try:
-            write_atomically(self._path, lambda path: _write(path, checkpoint, self._fingerprint))
+            self._write(state)
         except StorageError as error:
             if self._failed is None:
-                say(f"No checkpoint after epoch {checkpoint.epochs}; the training goes on without: {error}")
+                epochs = sum(len(phase.curve) for phase in (*self._over, state))
+                say(f"No checkpoint after epoch {epochs}; the training goes on without: {error}")
             self._failed = time.monotonic()
-            return
+
+    def _write(self, state: TrainingState) -> None:
+        started = time.monotonic()
+        checkpoint = Checkpoint((*self._over, state), self.seconds_before + started - self._began)
+        write_atomically(self._path, lambda path: _write(path, checkpoint, self._fingerprint))
         self._failed = None
         self._written = time.monotonic()
         self._last_cost = self._written - started
@@ -208,8 +223,9 @@ class Checkpoints:
 
 
 def say(line: str) -> None:
-    """Write a line into the log of the worker."""
-    print(line, file=sys.stderr, flush=True)
+    """Write a line into the log of the worker, where the disk has room for it."""
+    with suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
 
 
 def _fingerprint(config: RunConfig, dataset: Dataset) -> str:

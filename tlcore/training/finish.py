@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from tlcore.dataset import Dataset, Item, Split
@@ -16,6 +17,7 @@ from tlcore.progress import CLOSING_PHASES, Phase, Progress, StopRequested
 from tlcore.results.evaluation import TRAIN_FILE_NAME, VALIDATION_FILE_NAME, Evaluation, save_evaluation
 from tlcore.results.export import save_export
 from tlcore.results.prediction import SUFFIX_FILE, PredictorSpec, save_predictor_spec
+from tlcore.storage.full_disk import Room
 from tlcore.storage.runs import RunSummary
 from tlcore.training.loop import TrainingResult, predict_features
 from tlcore.training.split_features import SplitFeatures
@@ -29,6 +31,7 @@ def finish_run(
     result: TrainingResult,
     run_dir: Path,
     progress: Progress,
+    room: Room,
 ) -> RunSummary:
     """Test the best epoch and write model, labels, evaluations and the compiled suffix.
 
@@ -42,6 +45,7 @@ def finish_run(
         result: What training reached.
         run_dir: Where the files go.
         progress: Told what happens.
+        room: Waits while the disk is full, if it does.
 
     Returns:
         What the run reached; its `seconds` are those of this call.
@@ -51,18 +55,23 @@ def finish_run(
     """
     started = time.monotonic()
     progress = unstoppable(progress)
-    evaluation = evaluate(dataset, "test", classifier, features, progress)
-    validation = evaluate(dataset, "validation", classifier, features, progress)
+    keep = partial(room.repeat, at_the_end=True)
+    evaluation = keep(lambda: evaluate(dataset, "test", classifier, features, progress))
+    validation = keep(lambda: evaluate(dataset, "validation", classifier, features, progress))
     asked = features.asked_of_training()
-    train = _answers(dataset, asked, classifier, features, progress) if asked else None
-    progress.phase("saving")
-    save_evaluation(evaluation, run_dir)
-    save_evaluation(validation, run_dir, VALIDATION_FILE_NAME)
-    if train is not None:
-        save_evaluation(train, run_dir, TRAIN_FILE_NAME)
-    save_export(classifier.model, plan.config, dataset, run_dir)
-    compile_model(classifier.suffix, run_dir / SUFFIX_FILE)
-    save_predictor_spec(PredictorSpec.of(plan, dataset), run_dir)
+    train = keep(lambda: _answers(dataset, asked, classifier, features, progress)) if asked else None
+
+    def save() -> None:
+        progress.phase("saving")
+        save_evaluation(evaluation, run_dir)
+        save_evaluation(validation, run_dir, VALIDATION_FILE_NAME)
+        if train is not None:
+            save_evaluation(train, run_dir, TRAIN_FILE_NAME)
+        save_export(classifier.model, plan.config, dataset, run_dir)
+        compile_model(classifier.suffix, run_dir / SUFFIX_FILE)
+        save_predictor_spec(PredictorSpec.of(plan, dataset), run_dir)
+
+    keep(save)
     model = describe_model(plan.config, dataset.num_classes)
     return RunSummary(
         best_epoch=result.best_epoch,

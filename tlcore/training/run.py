@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tlcore.backbones.weights.status import require_weights
-from tlcore.config import RunConfig
+from tlcore.config import RunConfig, TrainingConfig
 from tlcore.dataset import Dataset, check_trainable
 from tlcore.features.compiled import configure_tensorflow, ensure_compiled
 from tlcore.features.extractor import FeaturePass
@@ -20,6 +20,7 @@ from tlcore.model.architecture import check_phases
 from tlcore.model.cut import ModelPlan, plan_model
 from tlcore.progress import Phase, Progress, StopRequested, background, wait_for
 from tlcore.results.evaluation import Evaluation
+from tlcore.storage.full_disk import Room
 from tlcore.storage.runs import RunSummary
 from tlcore.training.checkpoint import Checkpoints, TrainingState
 from tlcore.training.rate_search import RateSearch
@@ -57,6 +58,7 @@ def train_classifier(
     *,
     checkpoints: Checkpoints | None = None,
     only_keep: bool = False,
+    room: Room | None = None,
 ) -> RunResult:
     """Train a classifier and leave its files in `run_dir`.
 
@@ -71,6 +73,7 @@ def train_classifier(
         checkpoints: Where the run leaves what it needs to go on, should its process be ended, and finds what an earlier
             process has left. It goes on from there as if it had never ended.
         only_keep: Train no more; make the best epoch of the checkpoint that was found a model.
+        room: Waits while the disk is full; without it the first failure is the end.
 
     Raises:
         DatasetError: If the data set allows no training.
@@ -91,7 +94,8 @@ def train_classifier(
         if found is None:
             return RunResult(None, stopped=True)
         stopped = True
-    run = _TrainingRun(dataset, config, progress, home, checkpoints)
+    room = room or Room(home, progress, is_patient=False)
+    run = _TrainingRun(dataset, config, progress, home, checkpoints, room)
     prepare_seconds = time.monotonic() - started
     result = None
     try:
@@ -107,7 +111,7 @@ def train_classifier(
     trained = time.monotonic()
     from tlcore.training.finish import finish_run
 
-    summary = finish_run(dataset, run.plan, run.classifier, run.features, result, run_dir, progress)
+    summary = finish_run(dataset, run.plan, run.classifier, run.features, result, run_dir, progress, room)
     seconds = time.monotonic() - started
     if found is not None and checkpoints is not None:  # such a run took other parts, which say nothing about the next
         summary = replace(summary, seconds=seconds + checkpoints.seconds_before)
@@ -179,6 +183,7 @@ class _TrainingRun:
         progress: Progress,
         home: DataRoot,
         checkpoints: Checkpoints | None = None,
+        room: Room | None = None,
     ) -> None:
         configure_tensorflow()
         check_trainable(dataset)
@@ -187,6 +192,7 @@ class _TrainingRun:
         self._progress = progress
         self._home = home
         self._checkpoints = checkpoints
+        self._room = room or Room(home, progress, is_patient=False)
         self._startup: tuple[float, float] | None = None
         self._imported = False
         self._first_passes: tuple[FeaturePass, ...] | None = None
@@ -235,7 +241,8 @@ class _TrainingRun:
         for config in self._later[: len(found.phases) - 1]:
             self._use(config)
             self.classifier = cut_model(self.classifier.model, self.plan)
-        ensure_compiled(self.plan, unstoppable(self._progress), self._home)
+        unstopped = unstoppable(self._progress)
+        self._room.repeat(lambda: ensure_compiled(self.plan, unstopped, self._home), at_the_end=True)
         result = keep_best(self.classifier.suffix, found.present)
         for phase in reversed(found.phases[:-1]):
             result = _joined(result_of(phase), result)
@@ -252,7 +259,7 @@ class _TrainingRun:
             self._checkpoints.begin_phase(())
         return train_suffix(
             self.classifier.suffix,
-            lambda epoch: self.features.views(epoch, training, self._progress),
+            lambda epoch: self._views(epoch, training),
             validation,
             training,
             self._progress,
@@ -266,24 +273,30 @@ class _TrainingRun:
         from tlcore.training.loop import search_rates
 
         training = self._first.training
-        features = self.features.views(0, training, self._progress)
+        features = self._views(0, training)
         return search_rates(self.classifier.suffix, features, training, self._progress)
 
     def _make_ready(self, epoch: int = 0) -> LabelledFeatures | None:
         """Compute what an epoch needs while Keras gets ready; return the validation features."""
-        ensure_compiled(self.plan, self._progress, self._home)
+        self._room.repeat(lambda: ensure_compiled(self.plan, self._progress, self._home))
         # When the prefix was compiled for this run, TensorFlow is here already.
         self._imported = "keras" not in sys.modules
         with background() as pool:
             classifier = pool.submit(self._build_classifier)
-            self.features.views(epoch, self._first.training, self._progress)
+            self._views(epoch, self._first.training)
             validation = self._validation()
             self.classifier = wait_for(classifier, self._progress, "loading")
         return validation
 
     def _validation(self) -> LabelledFeatures | None:
         items = self._dataset.subset("validation")
-        return self.features.plain(items, self._progress, "validation_features") if items else None
+        if not items:
+            return None
+        return self._room.repeat(lambda: self.features.plain(items, self._progress, "validation_features"))
+
+    def _views(self, epoch: int, training: TrainingConfig) -> LabelledFeatures:
+        """Return the training features of an epoch, counted from 0."""
+        return self._room.repeat(lambda: self.features.views(epoch, training, self._progress))
 
     def _go_on_or_stop(self, config: RunConfig, before: TrainingResult) -> TrainingResult:
         """Go on with the second phase; stopped before it has begun, the first one's best epoch is what there is."""
@@ -310,13 +323,13 @@ class _TrainingRun:
 
         self._first_passes = self.features.passes
         self._use(config)
-        ensure_compiled(self.plan, self._progress, self._home)
+        self._room.repeat(lambda: ensure_compiled(self.plan, self._progress, self._home))
         self.classifier = cut_model(self.classifier.model, self.plan)
         if self._checkpoints is not None:
             self._checkpoints.begin_phase([] if before.state is None else [before.state])
         result = train_suffix(
             self.classifier.suffix,
-            lambda epoch: self.features.views(before.epochs + epoch, config.training, self._progress),
+            lambda epoch: self._views(before.epochs + epoch, config.training),
             self._validation(),
             config.training,
             _LaterPhase(self._progress, before.epochs),

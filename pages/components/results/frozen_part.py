@@ -10,6 +10,7 @@ from pages.components.results.trained_models import Model
 from pages.components.state import Context
 from tlcore.config import RunConfig
 from tlcore.errors import TransferLabError
+from tlcore.home import is_full
 from tlcore.jobs.control import start_job
 from tlcore.storage.jobs import last_job
 from tlcore.storage.models import members_of
@@ -41,6 +42,13 @@ def make_frozen_part_again(context: Context, model: Model, error: TransferLabErr
             icon=":material/build:",
         )
         watch_job(context, job.id)
+        return
+    if is_full(context.home):
+        st.info(
+            "The compiled frozen part of this model is missing or damaged on this computer. It is made again from the "
+            "backbone's weights as soon as there is room: the disk is full.",
+            icon=":material/build:",
+        )
         return
     if key in tried:  # it was made once and is still not right: not over and over
         show_error(job.message if job is not None and job.state == "failed" else error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,7 +19,8 @@ from tlcore.backbones.registry import get_backbone
 from tlcore.backbones.weights.status import weights_status
 from tlcore.config import RunConfig
 from tlcore.dataset import check_trainable
-from tlcore.errors import DatasetError
+from tlcore.errors import DatasetError, FullDiskError
+from tlcore.home import is_full
 from tlcore.jobs.control import ensure_runner, start_job
 from tlcore.model.cut import PIXELS, plan_model
 from tlcore.pricing.price import PriceTag, price_of, total_of_phases
@@ -101,7 +103,8 @@ def _draw_price(context: Context, watched: bool) -> None:
     with errors_shown():
         price = look_up(context)
         if price.state == "wanted" and not context.is_guest and _has_rested(price.key):
-            _measure(context, price)
+            with suppress(FullDiskError):  # who only looks needs no room; it is measured when there is some
+                _measure(context, price)
         elif price.state == "measuring" and not context.is_guest:
             # The runner may have died with the computer; whoever looks at the price brings it back.
             ensure_runner(context.home)
@@ -126,6 +129,8 @@ def _draw_card(context: Context, price: Price) -> None:
         return
     if price.state == "busy":
         st.caption("A training is working. The time will be measured when the training has ended.")
+    elif price.state in ("wanted", "measuring") and is_full(context.home):
+        st.caption("The disk is full. The time is measured as soon as there is room.")
     elif price.state in ("wanted", "measuring"):
         st.caption("Measuring on this computer…" + (f" {label(price.detail)}." if price.detail else ""))
     elif price.state == "download":

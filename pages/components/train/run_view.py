@@ -13,7 +13,7 @@ from pages.components.errors import errors_shown, show_error
 from pages.components.figures.curves import CURVE_HEIGHT, curve_figure, curve_words
 from pages.components.figures.live_plot import Figure, live_plot
 from pages.components.frame import step_link
-from pages.components.job_words import trouble_words
+from pages.components.job_words import hindrance, trouble_words
 from pages.components.line_words import line_sentence, line_words
 from pages.components.pace import pace_of, seconds_left
 from pages.components.results.exam import opened_models
@@ -24,6 +24,7 @@ from pages.components.train.coach_view import draw_coach
 from pages.components.train.run_settings import run_settings
 from tlcore.config import RunConfig
 from tlcore.errors import TransferLabError
+from tlcore.home import DataRoot
 from tlcore.jobs.control import ensure_runner
 from tlcore.progress import TRAINING_PHASES, Phase, phase_words
 from tlcore.storage.jobs import JobStatus
@@ -59,13 +60,14 @@ def _draw_live(context: Context, run_id: str) -> None:
         if not run.job.is_active:
             st.rerun()  # once: the whole page shows what it reached, and the polling ends
         # The runner may have died with the computer; whoever looks at a run brings it back.
-        ensure_runner(context.home)
+        if not context.is_guest:
+            ensure_runner(context.home)
         st.subheader(f"Run {run.number}", anchor=False)
         curves = read_curves(context, run)
         epoch = curves.epoch if curves else 0.0
         fraction, text = progress_of(context, run, epoch)
         st.progress(fraction, text=text)
-        st.caption(_phase_sentence(run.job, has_learned=epoch >= 1))
+        st.caption(_phase_sentence(run.job, context.home, has_learned=epoch >= 1))
         draw_curves(run, curves)
         draw_coach(context, run)
 
@@ -74,7 +76,7 @@ def progress_of(context: Context, run: Run, epoch: float) -> tuple[float, str]:
     """Return how much of the present phase is done, in `[0, 1]`, and the same in words with the time left."""
     job = run.job
     if job.state == "queued":
-        place = line_words(context, job)
+        place = hindrance(context.home) or line_words(context, job)
         return 0.0, f"**Waiting**: {place}" if place else "**About to start**"
     if job.stop_requested is not None:
         return 1.0, "**Stopping**"
@@ -84,6 +86,8 @@ def progress_of(context: Context, run: Run, epoch: float) -> tuple[float, str]:
         return 0.0, "**Starting**"
     words = label(phase_words(job.phase, job.subject))
     epochs = epochs_asked_for(run.config)
+    if job.phase == "waiting_for_room":
+        return min(1.0, epoch / epochs_asked_for(run.config)), f"**{words}**"
     trains = job.phase in TRAINING_PHASES
     if not trains and 0 < epoch < epochs and job.total:
         # Augmented views are computed between two epochs; the bar keeps showing the whole training.
@@ -110,8 +114,8 @@ def epochs_asked_for(config: RunConfig) -> int:
     return sum(phase.training.epochs for phase in config.phases)
 
 
-def _phase_sentence(job: JobStatus, *, has_learned: bool) -> str:
-    trouble = trouble_words(job)
+def _phase_sentence(job: JobStatus, home: DataRoot, *, has_learned: bool) -> str:
+    trouble = trouble_words(job, home)
     if trouble:
         return trouble
     if job.stop_requested is not None:
