@@ -74,9 +74,11 @@ JOB_STEPS: dict[JobKind, tuple[Step, ...]] = {
 
 # The one style of our own, for what the theme cannot say. Streamlit writes what is chosen, dragged, opened or pointed
 # at in its primary colour, on dark ground too: no violet that is dark enough below white text is bright enough for
-# that. Its ring around what has the focus has a contrast below 3.
+# that. Its ring around what has the focus has a contrast below 3. The name that stands thrice outweighs its rule for
+# a chosen button below the pointer.
 CONTRAST_STYLE = """<style>
-.stButtonGroup button[data-selected]:not([data-disabled]), [data-testid="stSliderThumbValue"],
+.stButtonGroup.stButtonGroup.stButtonGroup button[data-selected]:not([data-disabled]),
+[data-testid="stSliderThumbValue"],
 button[kind="tertiary"]:not(:disabled):is(:hover, :focus-visible, :active, [aria-expanded="true"]) { color: inherit; }
 .stApp :is(a, button, summary):focus-visible { outline: 0.125rem solid currentColor; outline-offset: 0.125rem; }
 button[aria-label^="Download as CSV"] { display: none; }
