@@ -141,6 +141,7 @@ def photograph_results(
     """Take the pictures of the pages that need a trained model."""
     for owner in owners:
         owner.open("/", "home")
+        owner.open("/storage", "storage")
         page = owner.open(f"/augment?project={project.id}", "augment-none")
         page.get_by_text("Strong", exact=True).click()
         page.wait_for_timeout(SETTLE_MILLISECONDS)

@@ -100,7 +100,7 @@ def test_projects(engine: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(PERSON_PROJECTS.setting, "2")
     for _ in range(2):
         create_project(engine, "ann", "Mine")
-    with pytest.raises(QuotaError, match=r"You have 2 projects.*can have 2\..*TRANSFER_LAB_PERSON_PROJECTS"):
+    with pytest.raises(QuotaError, match=r"as many projects as one person can have: 2\..*TRANSFER_LAB_PERSON_PROJECTS"):
         create_project(engine, "ann", "One more")
     assert len(read_projects(engine, "ann")[0]) == 2
     create_project(engine, "bob", "His")
@@ -114,7 +114,7 @@ def test_home_says_so_and_stays_usable(home: DataRoot, monkeypatch: pytest.Monke
         app = open_app()
         app.button(key=key).click().run()
         assert not app.exception
-        assert "You have 1 projects" in texts(app)
+        assert "as many projects as one person can have" in texts(app)
         assert f"delete-{project.id}" in {button.key for button in app.button}
 
 
@@ -123,7 +123,9 @@ def test_waiting_runs(engine: sa.Engine, home: DataRoot, monkeypatch: pytest.Mon
     mine, also_mine, others = (create_project(engine, owner, "P").id for owner in ("ann", "ann", "bob"))
     first = create_run(engine, mine, 1, config(1))
     create_run(engine, also_mine, 1, config(1))
-    with pytest.raises(QuotaError, match=r"3 of your training runs wait.*TRANSFER_LAB_PERSON_RUNS"):
+    with pytest.raises(
+        QuotaError, match=r"training runs wait in line as one person can have there: 3\..*TRANSFER_LAB_PERSON_RUNS"
+    ):
         create_runs(engine, mine, [RunPlan(1, config(2)), RunPlan(1, config(3))])
     assert len(list_jobs(engine, states=("queued",))) == 2  # all of a plan or none
     create_run(engine, mine, 1, config(2))
@@ -138,7 +140,9 @@ def test_waiting_runs(engine: sa.Engine, home: DataRoot, monkeypatch: pytest.Mon
 def test_uploads_that_come_in_at_a_time(engine: sa.Engine, home: DataRoot, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(PERSON_UPLOADS.setting, "2")
     first, second = begin(engine, home, "ann"), begin(engine, home, "ann")
-    with pytest.raises(QuotaError, match=r"2 of your uploads.*TRANSFER_LAB_PERSON_UPLOADS"):
+    with pytest.raises(
+        QuotaError, match=r"uploads come in as one person can have at a time: 2\..*TRANSFER_LAB_PERSON_UPLOADS"
+    ):
         begin(engine, home, "ann")
     assert {path.name for path in home.imports_dir.iterdir()} == {first, second}
     begin(engine, home, "bob")

@@ -30,8 +30,8 @@ def check_projects(connection: sa.Connection, owner: str) -> None:
     there = connection.execute(count).scalar_one()
     if there + 1 > PERSON_PROJECTS.value:
         raise QuotaError(
-            f"You have {there:,} projects, and one person can have {PERSON_PROJECTS}. Delete one that you no longer "
-            f"need, on Home or on Storage. {PERSON_PROJECTS.for_the_host}"
+            f"You have as many projects as one person can have: {PERSON_PROJECTS}. Delete one that you no longer need, "
+            f"on Home or on Storage. {PERSON_PROJECTS.for_the_host}"
         )
 
 
@@ -49,8 +49,8 @@ def check_waiting_runs(connection: sa.Connection, project_id: str) -> None:
     there = connection.execute(waiting).scalar_one()
     if there + 1 > PERSON_RUNS.value:
         raise QuotaError(
-            f"{there:,} of your training runs wait in line already, and one person can have {PERSON_RUNS} there, so no "
-            "further one was added. Wait until some have begun, or stop some that you no longer need, on Train. "
+            f"As many of your training runs wait in line as one person can have there: {PERSON_RUNS}. So none was "
+            "added. Wait until some have begun, or stop some that you no longer need, on Train. "
             f"{PERSON_RUNS.for_the_host}"
         )
 
@@ -63,8 +63,8 @@ def check_coming(engine: sa.Engine, owner: str, coming: Coming, home: DataRoot) 
     """
     if coming.uploads > PERSON_UPLOADS.value:
         raise QuotaError(
-            f"{coming.uploads - 1:,} of your uploads come in already, and one person can have {PERSON_UPLOADS} at a "
-            f"time. Wait until one of them has ended, then try again. {PERSON_UPLOADS.for_the_host}"
+            f"As many of your uploads come in as one person can have at a time: {PERSON_UPLOADS}. Wait until one of "
+            f"them has ended, then try again. {PERSON_UPLOADS.for_the_host}"
         )
     check_bytes(engine, owner, coming.num_bytes, home)
 
