@@ -64,6 +64,7 @@ def page(app: AppServer) -> Iterator[OpenPage]:
         additional_headers=headers,
         proxy=None,
         max_size=None,
+        max_queue=None,  # what the page says meanwhile is heard by nobody
     ) as connection:
         connection.send(BackMsg(rerun_script={"query_string": ""}).SerializeToString())
         session = hear(connection, "new_session").new_session.initialize.session_id
