@@ -246,6 +246,7 @@ def test_a_new_phase_comes_through_on_a_really_full_disk_and_the_curves_later(sm
     engine.dispose()
 
 
+@pytest.mark.slow
 def test_all_pages_open_in_a_browser_on_a_really_full_disk(
     small_disk: Path, browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
