@@ -12,6 +12,7 @@ from tests.bench.figures import Line
 from tlcore.home import ENVIRONMENT_VARIABLE
 
 PARTS = (
+    "backbones",
     "doctor",
     "backgrounds",
     "coach",
@@ -24,7 +25,6 @@ PARTS = (
     "predict",
     "damage",
     "weights",
-    "backbones",
 )
 """Each is a module `tests.bench.understand_NAME` whose `measure()` yields lines."""
 
