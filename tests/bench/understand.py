@@ -12,6 +12,7 @@ from tests.bench.figures import Line
 from tlcore.home import ENVIRONMENT_VARIABLE
 
 PARTS = (
+    "backbones",
     "doctor",
     "backgrounds",
     "coach",
