@@ -83,6 +83,7 @@ button[kind="tertiary"]:not(:disabled):is(:hover, :focus-visible, :active, [aria
 .stApp :is(a, button, summary):focus-visible { outline: 0.125rem solid currentColor; outline-offset: 0.125rem; }
 button[aria-label^="Download as CSV"] { display: none; }
 .st-key-shown-code code { font-size: 2rem; letter-spacing: 0.06em; }
+.st-key-shown-code .stCode > div { opacity: 1; visibility: visible; pointer-events: auto; }
 .st-key-class-code-typed input { font-size: 1.6rem; height: 3.4rem; }
 </style>"""
 """Streamlit's own download of tables is taken away: it writes names as they are, also those that act as formulas."""
