@@ -27,7 +27,6 @@ PARTS = (
     "weights",
     "teacher",
     "sharing",
-    "backbones",
     "storage",
 )
 """Each is a module `tests.bench.understand_NAME` whose `measure()` yields lines."""
