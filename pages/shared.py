@@ -42,7 +42,8 @@ def draw_pictures(visit: Visit, share: Share) -> None:
 
 def go_home() -> NoReturn:
     """Make going Home the one action of the page."""
-    if primary_action("Go to Home", icon=":material/home:"):
+    # A key of its own: a press on what an older page offered is no wish to go there.
+    if primary_action("Go to Home", key="shared-home", icon=":material/home:"):
         st.switch_page(HOME_PAGE, query_params={})
     st.stop()
 
@@ -81,9 +82,11 @@ def draw_look() -> None:
 
 
 if share.lets_copy:
-    if primary_action("Make a copy", icon=":material/content_copy:", beside=draw_look if share.lets_look else None):
+    if primary_action(
+        "Make a copy", key="shared-copy", icon=":material/content_copy:", beside=draw_look if share.lets_look else None
+    ):
         with errors_shown():
             go_to("data", project=take(visit, share))
-elif primary_action("Look at it", icon=":material/visibility:"):
+elif primary_action("Look at it", key="shared-look", icon=":material/visibility:"):
     with errors_shown():
         go_to("data", project=look(visit, share))

@@ -8,7 +8,6 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -158,10 +157,8 @@ def test_a_picture_that_takes_too_long_is_refused_and_the_next_one_decoded(
     one: Decoders, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv(DECODING_SECONDS.setting, "0.3")
-    started = time.monotonic()
     with pytest.raises(ImageError, match=r"longer than 0\.3 seconds.*TRANSFER_LAB_MAX_DECODING_SECONDS"):
         one.ask("picture", SLOW, None)
-    assert time.monotonic() - started < MOST_SECONDS
     monkeypatch.delenv(DECODING_SECONDS.setting)
     answer, _ = one.ask("picture", small_files()["photo"], None)
     assert (answer["width"], answer["height"]) == (512, 219)

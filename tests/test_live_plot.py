@@ -105,12 +105,19 @@ def test_curves_grow_in_the_same_drawing_and_keep_the_zoom(server: str, page: An
     page.goto(f"{server}/train?project={project.id}&run={run_id}")
     chart = page.locator(".st-key-loss-1 .js-plotly-plot")
     chart.wait_for()
+    whole = chart.evaluate("chart => chart._fullLayout.xaxis.range")
     area = chart.locator(".nsewdrag").first.bounding_box()
     page.mouse.move(area["x"] + 60, area["y"] + 60)
     page.mouse.down()
     page.mouse.move(area["x"] + 200, area["y"] + 160, steps=4)
     page.mouse.up()
-    page.wait_for_timeout(300)
+    page.wait_for_function(
+        """whole => {
+            const chart = document.querySelector('.st-key-loss-1 .js-plotly-plot');
+            return String(chart._fullLayout.xaxis.range) !== String(whole);
+        }""",
+        arg=whole,
+    )
     zoomed = chart.evaluate("chart => { chart.dataset.mark = 'same'; return chart._fullLayout.xaxis.range }")
     for epoch in range(7, 12):
         learn(epoch)

@@ -21,7 +21,7 @@ from streamlit.testing.v1 import AppTest
 from pages.components.colors import CLASS_COLORS, FROZEN_COLOR, TRAINABLE_COLOR, TRAINING_COLOR, VALIDATION_COLOR
 from pages.components.data.advice import data_advice, is_ready
 from pages.components.data.bring import STARTED_IMPORT
-from pages.components.text import label, plot_label
+from pages.components.text import distinct, label, plot_label
 from pages.components.upload import file_drop
 from pages.server import private_streamlit
 from tests.page_tests import OWNER, check, modules_after, open_app, texts
@@ -510,3 +510,8 @@ def test_home_and_data_load_no_tensorflow_and_home_no_tables(engine: sa.Engine, 
     at_data = modules_after("data", home, project_id)
     assert not {"tensorflow", "keras"} & (at_home | at_data)
     assert not {"pandas", "cv2"} & at_home
+
+
+def test_no_two_texts_of_a_choice_are_alike() -> None:
+    texts = {"a": "Anna", "b": "Anna", "c": "Anna (2)", "d": "Ben", "e": "Anna"}
+    assert distinct(texts) == {"a": "Anna", "b": "Anna (2)", "c": "Anna (2) (2)", "d": "Ben", "e": "Anna (3)"}

@@ -53,7 +53,7 @@ def test_names_of_files_are_those_that_are_written() -> None:
 def test_somebody_without_projects_finds_the_way_home(home: DataRoot) -> None:
     app = open_app("storage")
     assert "nothing that takes room" in texts(app)
-    assert [link.label for link in open_app().get("page_link")][-1] == "Storage"
+    assert "Storage" in [link.label for link in open_app().get("page_link")]
 
 
 def test_what_takes_room_is_said_and_drawn(make_finished: Callable[..., Finished], home: DataRoot) -> None:

@@ -20,10 +20,12 @@ from pages.server.asgi import middleware
 from pages.server.guesses import Guesses
 from pages.server.identity import left_since, owner_of, take_address, take_route
 from pages.server.private_streamlit import USER_COOKIE
+from pages.server.teacher import TEACHERS, is_teacher
 from tests.asgi_request import request
 from tests.page_tests import OWNER, check, open_app, texts
 from tests.signing import cookie_of, signed
 from tlcore.home import DataRoot
+from tlcore.setup.passwords import TEACHER_VARIABLE, hash_password
 from tlcore.storage import database
 from tlcore.storage.admission import is_admitted
 from tlcore.storage.class_settings import ClassSettings, change_class_settings
@@ -76,7 +78,7 @@ def test_a_person_chooses_a_name_and_sees_it_as_typed(engine: sa.Engine) -> None
 
 
 def test_home_leads_to_it() -> None:
-    assert [link.label for link in open_app().get("page_link")][-1] == "You"
+    assert "You" in [link.label for link in open_app().get("page_link")]
 
 
 def test_a_code_is_made_and_shown_once(engine: sa.Engine) -> None:
@@ -182,6 +184,15 @@ def test_the_way_is_open_for_a_minute(monkeypatch: pytest.MonkeyPatch, engine: s
     assert not left_since(BEN, 0.0)
     assert left_since(MIA, 150.0)
     assert not left_since(MIA, 161.0)
+
+
+def test_a_teachers_login_does_not_go_along(monkeypatch: pytest.MonkeyPatch, engine: sa.Engine) -> None:
+    monkeypatch.setenv(TEACHER_VARIABLE, str(hash_password("horse battery staple")))
+    for owner in (MIA, BEN):
+        TEACHERS.log_in(owner, "horse battery staple")
+        assert is_teacher(owner)
+        take(take_address(MIA, BEN, brings=False), MIA)
+        assert not is_teacher(owner)
 
 
 def test_projects_come_along_only_when_asked_for(engine: sa.Engine) -> None:

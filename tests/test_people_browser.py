@@ -50,6 +50,7 @@ def make_code(page: Page, app: AppServer) -> str:
     page.goto(f"{app.address}/you")
     page.get_by_role("button", name=re.compile("Make a (new )?code")).click()
     code = page.get_by_role("dialog").locator("code").inner_text()
+    page.get_by_role("dialog").get_by_role("button", name="Copy").wait_for()  # in sight without a pointer on it
     page.get_by_role("dialog").get_by_role("button", name="Close").click()
     page.get_by_role("dialog").wait_for(state="detached")
     return code

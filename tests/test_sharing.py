@@ -11,6 +11,7 @@ from streamlit import config
 from streamlit.testing.v1 import AppTest
 
 from pages.components import sharing as words
+from pages.components.state import Visit
 from pages.server.downloads import answers_route, answers_url, download_route, download_url
 from pages.server.identity import owner_of
 from pages.server.thumbnails import thumbnail_address, thumbnail_route
@@ -207,9 +208,30 @@ def test_looking_and_copying(finished: Finished) -> None:
     assert "You look at" not in texts(open_app("data", project=copy.id))
 
 
+@pytest.mark.parametrize(
+    ("kind", "key"), [("pictures", "shared-copy"), ("look", "shared-look"), ("project", "shared-look")]
+)
+def test_a_page_that_is_older_than_the_end_of_its_link_gives_nothing(finished: Finished, kind: str, key: str) -> None:
+    share = create_share(finished.engine, finished.project_id, kind)  # type: ignore[arg-type]
+    app = open_link(share.code)
+    end_share(finished.engine, share.code)
+    app.button(key=key).click().run()
+    assert "This link leads nowhere" in texts(check(app))
+    assert read_projects(finished.engine, OWNER)[0] == []
+    assert not sees(finished, OWNER)
+
+
+def test_a_copy_is_not_taken_by_a_link_that_was_ended(finished: Finished, home: DataRoot) -> None:
+    share = create_share(finished.engine, finished.project_id, "project")
+    end_share(finished.engine, share.code)
+    with pytest.raises(NotFoundError, match="leads nowhere"):
+        words.take(Visit(finished.engine, home, OWNER), share)
+    assert read_projects(finished.engine, OWNER)[0] == []
+
+
 def test_a_copy_of_the_pictures_has_no_models(finished: Finished) -> None:
     app = open_link(create_share(finished.engine, finished.project_id, "pictures").code)
-    app.button(key="primary").click().run()
+    app.button(key="shared-copy").click().run()
     check(app)
     [copy] = read_projects(finished.engine, OWNER)[0]
     assert app.query_params["project"] == copy.id

@@ -91,6 +91,8 @@ def test_what_is_no_hash_is_refused_in_words(line: str) -> None:
 def test_a_short_password_is_refused() -> None:
     with pytest.raises(TransferLabError, match="at least 8"):
         hash_password("1234567")
+    with pytest.raises(TransferLabError, match="at most"):
+        hash_password("1" * 1001)
 
 
 def test_the_command_asks_twice_and_prints_the_line_to_set() -> None:

@@ -74,13 +74,16 @@ JOB_STEPS: dict[JobKind, tuple[Step, ...]] = {
 
 # The one style of our own, for what the theme cannot say. Streamlit writes what is chosen, dragged, opened or pointed
 # at in its primary colour, on dark ground too: no violet that is dark enough below white text is bright enough for
-# that. Its ring around what has the focus has a contrast below 3.
+# that. Its ring around what has the focus has a contrast below 3. The name that stands thrice outweighs its rule for
+# a chosen button below the pointer.
 CONTRAST_STYLE = """<style>
-.stButtonGroup button[data-selected]:not([data-disabled]), [data-testid="stSliderThumbValue"],
+.stButtonGroup.stButtonGroup.stButtonGroup button[data-selected]:not([data-disabled]),
+[data-testid="stSliderThumbValue"],
 button[kind="tertiary"]:not(:disabled):is(:hover, :focus-visible, :active, [aria-expanded="true"]) { color: inherit; }
 .stApp :is(a, button, summary):focus-visible { outline: 0.125rem solid currentColor; outline-offset: 0.125rem; }
 button[aria-label^="Download as CSV"] { display: none; }
 .st-key-shown-code code { font-size: 2rem; letter-spacing: 0.06em; }
+.st-key-shown-code .stCode > div { opacity: 1; visibility: visible; pointer-events: auto; }
 .st-key-class-code-typed input { font-size: 1.6rem; height: 3.4rem; }
 </style>"""
 """Streamlit's own download of tables is taken away: it writes names as they are, also those that act as formulas."""
@@ -112,10 +115,10 @@ STEPS: tuple[StepSpec, ...] = (
 )
 
 OTHER_PAGES: tuple[tuple[str, str, str], ...] = (
-    ("teacher", "For teachers", ":material/school:"),
     ("shared", "A project for you", ""),
-    ("you", "You", ":material/account_circle:"),
     ("storage", "Storage", ":material/hard_drive:"),
+    ("teacher", "For teachers", ":material/school:"),
+    ("you", "You", ":material/account_circle:"),
 )
 """Pages beside the steps: the name of the file, the title, and the icon of the link at the foot of Home, which is empty
 where none leads there."""

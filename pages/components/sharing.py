@@ -20,6 +20,7 @@ from tlcore.storage.sharing import (
     ShareKind,
     create_share,
     end_share,
+    find_share,
     open_share,
     shares_for_all,
     shares_of,
@@ -149,8 +150,9 @@ def take(visit: Visit, share: Share) -> str:
     """Make the copy that a link allows, and return the id of the new project.
 
     Raises:
-        TransferLabError: If there is no room for it, or the project is gone.
+        TransferLabError: If the link was ended meanwhile, there is no room for the copy, or the project is gone.
     """
+    find_share(visit.engine, share.code)  # raises when the page that offers it is older than the end of the link
     with st.spinner("Making your copy"):
         with_runs = share.kind == "project"
         return copy_project(visit.engine, share.project_id, visit.owner, visit.home, with_runs=with_runs).id

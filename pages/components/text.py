@@ -5,9 +5,12 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TypeVar
 
 from tlcore.settings.words import count as count
+
+K = TypeVar("K", bound=Hashable)
 
 _MARKDOWN = re.compile(r"([!-/:-@\[-`{-~])")
 _LINK = re.compile(r"(?i)(?<=http)(?=s?:)|(?<=www)(?=\.)|(?=@)")
@@ -35,6 +38,20 @@ def plain(text: str, max_length: int | None = None) -> str:
 def plot_label(text: str, max_length: int | None = None) -> str:
     """Return text for Plotly, which reads tags such as `<b>` and `<a>` in every label and hover text."""
     return html.escape(plain(text, max_length), quote=False)
+
+
+def distinct(texts: Mapping[K, str]) -> dict[K, str]:
+    """Return the texts of a choice so that no two are alike: what was chosen comes back from a browser as its text."""
+    found: dict[K, str] = {}
+    taken: set[str] = set()
+    for key, text in texts.items():
+        number, free = 1, text
+        while free in taken:
+            number += 1
+            free = f"{text} ({number})"
+        taken.add(free)
+        found[key] = free
+    return found
 
 
 def first_of(texts: Sequence[str], number: int) -> str:

@@ -19,6 +19,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pages.server.private_streamlit import USER_COOKIE, may_bring, may_see, most_upload_bytes
+from pages.server.teacher import TEACHERS
 from tlcore.errors import StorageError, TransferLabError
 from tlcore.home import DataRoot, without_places
 from tlcore.storage.admission import is_admitted
@@ -205,6 +206,8 @@ def take_route() -> Route:
                 return PlainTextResponse(without_places(str(error)), 507)
         with _lock:
             _left[ticket.owner] = time.monotonic()
+        for one in (ticket.owner, ticket.to):
+            TEACHERS.log_out(one)  # a login is one browser's, and two have this identity now
         answer = RedirectResponse("../", 303, {"Cache-Control": "no-store"})
         answer.headers.append("set-cookie", _cookie(read_identities(home).signed(ticket.to), request.scope))
         return answer

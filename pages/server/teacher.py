@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from tlcore.errors import TransferLabError
-from tlcore.setup.passwords import TEACHER_VARIABLE, read_hash
+from tlcore.setup.passwords import MAX_LENGTH, TEACHER_VARIABLE, read_hash
 
 TEACHER_PAGE = "teacher"
 """Its address; Home leads there only where somebody can log in."""
@@ -89,7 +89,7 @@ class Teachers:
                 )
             self._note_wrong(owner)  # before the answer is known: guesses at the same time count too
         with self._hashing:  # one at a time, as each takes memory
-            is_right = expected.fits(password)
+            is_right = len(password) <= MAX_LENGTH and expected.fits(password)
         if not is_right:
             raise LoginError("This is not the teacher's password.")
         with self._lock:

@@ -12,6 +12,7 @@ from tests.bench.figures import Line
 from tlcore.home import ENVIRONMENT_VARIABLE
 
 PARTS = (
+    "backbones",
     "doctor",
     "backgrounds",
     "coach",
@@ -26,7 +27,6 @@ PARTS = (
     "weights",
     "teacher",
     "sharing",
-    "backbones",
     "storage",
 )
 """Each is a module `tests.bench.understand_NAME` whose `measure()` yields lines."""

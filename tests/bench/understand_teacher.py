@@ -26,9 +26,7 @@ def measure() -> Iterator[Line]:
     """Yield each figure."""
     home, password = DataRoot.configured(), "horse battery staple"
     os.environ[TEACHER_VARIABLE] = str(hash_password(password))
-    began = time.perf_counter()
     fill(open_database(home), home)
-    print(f"filled in {time.perf_counter() - began:.1f} s", flush=True)
     warm_up()
     TEACHERS.log_in(OWNER, password)
     app = open_app("teacher")

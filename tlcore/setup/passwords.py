@@ -13,7 +13,7 @@ from tlcore.errors import TransferLabError
 
 TEACHER_VARIABLE = "TRANSFER_LAB_TEACHER"
 SCHEME = "scrypt"
-MIN_LENGTH = 8
+MIN_LENGTH, MAX_LENGTH = 8, 1000
 
 COST, BLOCK_SIZE, LANES = 1 << 15, 8, 3
 """How dear a guess is, as OWASP advises: 32 MiB and about a quarter of a second."""
@@ -54,12 +54,14 @@ def hash_password(password: str) -> PasswordHash:
     """Return what to keep of a password.
 
     Raises:
-        TransferLabError: If it is too short.
+        TransferLabError: If it is too short or too long.
     """
     if len(password) < MIN_LENGTH:
         raise TransferLabError(
             f"The teacher's password needs at least {MIN_LENGTH} characters. Three or four words are easy to remember."
         )
+    if len(password) > MAX_LENGTH:
+        raise TransferLabError(f"The teacher's password may have {MAX_LENGTH:,} characters at most.")
     empty = PasswordHash(COST, BLOCK_SIZE, LANES, secrets.token_bytes(SALT_BYTES), bytes(HASH_BYTES))
     return PasswordHash(empty.cost, empty.block_size, empty.lanes, empty.salt, _digest(password, empty))
 

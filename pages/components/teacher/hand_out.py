@@ -9,7 +9,7 @@ import streamlit as st
 from pages.components.errors import errors_kept
 from pages.components.sharing import KIND_WORDS
 from pages.components.state import Visit
-from pages.components.text import label, plain
+from pages.components.text import distinct, label, plain
 from pages.server.teacher import check_teacher
 from tlcore.storage.overview import list_all_projects
 from tlcore.storage.sharing import ShareKind, create_share, end_share, shares_for_all
@@ -56,7 +56,7 @@ def _draw_choice(visit: Visit, called: Callable[[str], str]) -> None:
     chosen = st.selectbox(
         "Which project?",
         own_first,
-        format_func=title,
+        format_func=distinct({one: title(one) for one in own_first}).__getitem__,
         index=None,
         placeholder="One of yours, or of a student",
         key="hand-out-project",

@@ -8,16 +8,17 @@ from typing import NoReturn
 
 import streamlit as st
 
-from pages.components.errors import errors_kept
+from pages.components.errors import show_error
 from pages.components.frame import primary_action
 from pages.components.state import Visit
 from pages.server.teacher import TEACHERS, TEACHERS_VARIABLE, has_login, has_password, has_sign_in
 from tlcore.documents import to_json
-from tlcore.errors import StorageError
+from tlcore.errors import StorageError, TransferLabError
 from tlcore.setup.passwords import TEACHER_VARIABLE
 from tlcore.storage.people import admit
 
 _PASSWORD = "teacher-password"
+_WRONG = "teacher-wrong-password"
 
 HOW_TO = (
     "This server has no teacher's login, so nothing is open here. Whoever runs the server makes one in a minute: "
@@ -61,10 +62,17 @@ def leave(visit: Visit) -> NoReturn:
 
 def _draw_password(visit: Visit) -> None:
     def log_in() -> None:
-        with errors_kept():
-            TEACHERS.log_in(visit.owner, st.session_state.get(_PASSWORD, ""))
+        typed, st.session_state[_PASSWORD] = st.session_state.get(_PASSWORD, ""), ""
+        if not typed:
+            return
+        # Kept until the next try: leaving the field tries, and the tap on the button draws the page once more.
+        st.session_state[_WRONG] = ""
+        try:
+            TEACHERS.log_in(visit.owner, typed)
+        except TransferLabError as error:
+            st.session_state[_WRONG] = str(error)
+        else:
             _come_in(visit)
-        st.session_state[_PASSWORD] = ""
 
     # Enter in the field logs in too; the button is for those who look for one.
     st.text_input(
@@ -75,6 +83,8 @@ def _draw_password(visit: Visit) -> None:
         on_change=log_in,
         width=420,
     )
+    if st.session_state.get(_WRONG):
+        show_error(st.session_state[_WRONG])
     primary_action("Log in", key="teacher-log-in", icon=":material/login:")
 
 

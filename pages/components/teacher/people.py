@@ -15,7 +15,7 @@ from pages.components.gallery import page_of
 from pages.components.state import Visit
 from pages.components.teacher.question import ask, draw_question
 from pages.components.teacher.room import Room, room_watch
-from pages.components.text import count, label, plain
+from pages.components.text import count, distinct, label, plain
 from pages.server.teacher import check_teacher, is_teacher
 from tlcore.errors import UnreadableError
 from tlcore.storage.class_settings import read_class_settings
@@ -57,7 +57,7 @@ def draw_people(visit: Visit) -> None:
     owner = st.selectbox(
         "A person",
         list(people),
-        format_func=lambda one: plain(people[one].called, NAME_LENGTH),
+        format_func=distinct({one.owner: plain(one.called, NAME_LENGTH) for one in people.values()}).__getitem__,
         index=None,
         placeholder="Choose one to help, to look at projects or to delete",
         key="teacher-person",
