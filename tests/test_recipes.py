@@ -224,9 +224,15 @@ def few_pictures(home: DataRoot) -> Dataset:
     return share_validation(coloured_dataset(home, per_class=8), 0.2)
 
 
+@pytest.fixture(scope="module")
+def recipes_home(tmp_path_factory: pytest.TempPathFactory) -> DataRoot:
+    """A data root for all recipes, as a class has one: what two of them have in common is computed once."""
+    return DataRoot(tmp_path_factory.mktemp("recipes"))
+
+
 @pytest.mark.slow
 @tutorials
-def test_every_recipe_trains(recipe: RecipeSpec, home: DataRoot, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_recipe_trains(recipe: RecipeSpec, recipes_home: DataRoot, monkeypatch: pytest.MonkeyPatch) -> None:
     """With random weights, which every machine has; the large pictures are made smaller, and epochs few."""
     monkeypatch.setattr("tlcore.features.engines.TRIAL_SECONDS", 0.05)
     config = recipe.config
@@ -235,7 +241,8 @@ def test_every_recipe_trains(recipe: RecipeSpec, home: DataRoot, monkeypatch: py
     if training.fine_tuning is not None:
         training = replace(training, fine_tuning=replace(training.fine_tuning, epochs=1))
     config = replace(config, model=model, training=training)
-    result = train_classifier(few_pictures(home), config, home.run_dir("run"), RecordingProgress(), home)
+    run_dir = recipes_home.run_dir(recipe.name)
+    result = train_classifier(few_pictures(recipes_home), config, run_dir, RecordingProgress(), recipes_home)
     assert result.summary is not None
     assert result.summary.epochs == sum(phase.training.epochs for phase in config.phases)
     assert not result.diverged
