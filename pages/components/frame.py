@@ -164,7 +164,10 @@ def open_page(step: Step) -> Context:
     elsewhere = [job for job in jobs if job.kind != "measure" and step not in job_steps(job)]
     if elsewhere:
         _watch_jobs(context, [job.id for job in elsewhere])
-    st.title(spec.title, anchor=False)
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", gap="small"):
+        st.title(spec.title, anchor=False, width="content")
+        if not context.is_guest:
+            draw_share(context)
     st.markdown(spec.sentence)
     show_kept_error()
     _draw_typed_name(context)
@@ -260,7 +263,6 @@ def _draw_top(context: Context, current: StepSpec, has: Mapping[Need, bool]) -> 
             st.markdown(f"**{label(context.project.name)}**", width="content")
         else:
             _draw_name(context)
-            draw_share(context)
         for number, spec in enumerate(STEPS, start=1):
             is_open = has[spec.needs]
             step_link(
