@@ -18,7 +18,8 @@ from tlcore.storage.database import open_database
 from tlcore.storage.jobs import ACTIVE_STATES, list_jobs
 from tlcore.storage.leftovers import remove_leftovers
 from tlcore.storage.reserve import mend_reserve
-from tlcore.storage.retention import note_day, remove_untouched, today
+from tlcore.storage.retention import remove_untouched
+from tlcore.storage.server_days import note_day, today
 
 LOOK_SECONDS = 5.0
 """How long a job waits, at most, when its runner was killed and nobody has a page open."""

@@ -45,7 +45,9 @@ _ASK_ABOUT_VERSIONS: tuple[JobKind, ...] = ("simple_heads", "doctor", "map", "se
 """Kinds of jobs whose requests name a version."""
 
 
-def delete_project(engine: sa.Engine, project_id: str, home: DataRoot) -> None:
+def delete_project(
+    engine: sa.Engine, project_id: str, home: DataRoot, *, only_if: sa.ColumnElement[bool] | None = None
+) -> bool:
     """Remove a project: its rows, its models and results, and the pictures that no other project has.
 
     A worker of the project notices at its next report that its job is gone, and ends; see `remove_job_files`.
@@ -54,15 +56,19 @@ def delete_project(engine: sa.Engine, project_id: str, home: DataRoot) -> None:
         engine: The database.
         project_id: The project; nothing happens if it is not there.
         home: The data root.
+        only_if: What must hold of it at the moment at which it goes; otherwise nothing happens.
+
+    Returns:
+        Whether it was deleted.
 
     Raises:
         StorageError: If the database cannot be written; nothing is deleted then.
     """
     with with_reserve(home):
-        _delete_project(engine, project_id, home)
+        return _delete_project(engine, project_id, home, sa.true() if only_if is None else only_if)
 
 
-def _delete_project(engine: sa.Engine, project_id: str, home: DataRoot) -> None:
+def _delete_project(engine: sa.Engine, project_id: str, home: DataRoot, only_if: sa.ColumnElement[bool]) -> bool:
     versions = sa.select(dataset_versions.c.content).distinct()
     of_project = sa.select(jobs.c.id).where(jobs.c.project_id == project_id)
     requests = sa.select(jobs.c.request).where(jobs.c.project_id == project_id, jobs.c.request.is_not(None))
@@ -70,7 +76,8 @@ def _delete_project(engine: sa.Engine, project_id: str, home: DataRoot) -> None:
         contents = set(connection.execute(versions.where(dataset_versions.c.project_id == project_id)).scalars())
         job_ids = list(connection.execute(of_project).scalars())
         staged = {staging_of(text) for text in connection.execute(requests).scalars()}
-        connection.execute(sa.delete(projects).where(projects.c.id == project_id))
+        if connection.execute(sa.delete(projects).where(projects.c.id == project_id, only_if)).rowcount != 1:
+            return False
     try:
         keys = image_keys(contents, home)
     except OSError:
@@ -81,6 +88,7 @@ def _delete_project(engine: sa.Engine, project_id: str, home: DataRoot) -> None:
     for name in staged:
         remove_staging_dir(name, home)
     remove_unused_pictures(engine, keys, home)
+    return True
 
 
 def remove_lists(engine: sa.Engine, contents: Iterable[str], home: DataRoot) -> None:
