@@ -21,6 +21,7 @@ from tlcore.config import RunConfig
 from tlcore.errors import DatasetError, StorageError
 from tlcore.home import DataRoot
 from tlcore.storage import retention
+from tlcore.storage.copies import copy_project
 from tlcore.storage.database import guests, leavings, open_database, projects, server_days, shares, writing
 from tlcore.storage.datasets import commit_version
 from tlcore.storage.deletion import delete_project
@@ -28,6 +29,7 @@ from tlcore.storage.projects import create_project, get_project, read_projects
 from tlcore.storage.quotas import RETENTION_DAYS, quotas_for
 from tlcore.storage.retention import leaving_soon, remove_untouched, touch_project
 from tlcore.storage.server_days import DAY_SECONDS, note_day, today
+from tlcore.storage.sharing import ShareKind, create_share, end_share, open_share
 
 DAYS = 30
 
@@ -198,7 +200,52 @@ def test_a_damaged_announcement_deletes_nothing_before_a_week_of_warning(
             connection.execute(sa.delete(leavings))
 
 
-@pytest.mark.parametrize("happens", ["opened", "work", "shown no more"])
+@pytest.mark.parametrize("kind", ["pictures", "project"])
+def test_what_a_class_copies_stays(
+    kind: ShareKind, engine: sa.Engine, home: DataRoot, run_days: Callable[[int], None]
+) -> None:
+    project_id, left = create_project(engine, OWNER, "P").id, create_project(engine, OWNER, "Left").id
+    commit_version(engine, project_id, coloured_dataset(home, 1), "made", parent=None, home=home)
+    for day in range(DAYS + 2):
+        copy_project(engine, project_id, f"student {day}", home, with_runs=kind == "project")
+        run_days(1)
+    assert (project_id in ids(engine), left in ids(engine)) == (True, False)
+    run_days(DAYS)
+    assert ids(engine) == []
+
+
+@pytest.mark.parametrize("kind", ["look", "pictures", "project"])
+def test_whoever_opens_a_link_uses_the_project(
+    kind: ShareKind, engine: sa.Engine, home: DataRoot, run_days: Callable[[int], None]
+) -> None:
+    project_id = create_project(engine, OWNER, "P").id
+    code = create_share(engine, project_id, kind).code
+    run_days(DAYS - 1)
+    assert leaving_soon(engine, [get_project(engine, project_id, OWNER)])
+    open_share(engine, code, "student")
+    assert not leaving_soon(engine, [get_project(engine, project_id, OWNER)])
+    run_days(DAYS - 1)
+    assert ids(engine) == [project_id]
+    run_days(1)
+    assert ids(engine) == []
+
+
+def test_what_stands_on_the_home_of_all_stays_until_it_does_not(
+    engine: sa.Engine, home: DataRoot, run_days: Callable[[int], None]
+) -> None:
+    project_id = create_project(engine, OWNER, "P").id
+    code = create_share(engine, project_id, "project", for_all=True).code
+    run_days(2 * DAYS)
+    assert ids(engine) == [project_id]
+    assert not leaving_soon(engine, [get_project(engine, project_id, OWNER)])
+    end_share(engine, code)
+    run_days(7)
+    assert ids(engine) == [project_id]
+    run_days(1)
+    assert ids(engine) == []
+
+
+@pytest.mark.parametrize("happens", ["opened", "work", "shown no more", "handed out"])
 def test_what_is_opened_or_works_while_the_sweep_deletes_stays(
     happens: str, engine: sa.Engine, home: DataRoot, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,6 +259,8 @@ def test_what_is_opened_or_works_while_the_sweep_deletes_stays(
             touch_project(engine, get_project(engine, project_id, OWNER))
         elif happens == "work":
             create_run(engine, project_id, 1, RunConfig())
+        elif happens == "handed out":
+            create_share(engine, project_id, "look", for_all=True)
         else:
             with writing(engine) as connection:
                 connection.execute(sa.delete(leavings))

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from tlcore.errors import StorageError
 from tlcore.home import DataRoot
-from tlcore.storage.database import is_time, jobs, leavings, now, projects, read_rows, write_few
+from tlcore.storage.database import is_time, jobs, leavings, now, projects, read_rows, read_value, shares, write_few
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.jobs import ACTIVE_STATES
 from tlcore.storage.projects import Project
@@ -49,8 +49,16 @@ def touch_project(engine: sa.Engine, project: Project) -> None:
             write_few(engine, lambda connection: note_touch(connection, project.id))
 
 
+def touch_shared(engine: sa.Engine, project_id: str) -> None:
+    """Note that somebody has opened a link of a project; as `touch_project`."""
+    with suppress(StorageError):
+        touched = read_value(engine, sa.select(projects.c.touched).where(projects.c.id == project_id))
+        if not is_time(touched) or day_of(touched) != today():
+            write_few(engine, lambda connection: note_touch(connection, project_id))
+
+
 def note_touch(connection: sa.Connection, project_id: str) -> None:
-    """Note that somebody uses a project, in the caller's transaction."""
+    """Note in the caller's transaction that somebody uses a project, as who copies it does too."""
     connection.execute(sa.update(projects).where(projects.c.id == project_id).values(touched=now()))
     connection.execute(sa.delete(leavings).where(leavings.c.project_id == project_id))
 
@@ -69,7 +77,7 @@ def remove_untouched(engine: sa.Engine, home: DataRoot) -> list[str]:
     """Delete the projects that nobody has opened for as long as the setting says, and return their ids.
 
     Of what will go within a week Home is told to say so from now on; without that nothing goes later. One in which a
-    job waits or works stays.
+    job waits or works stays, and one that stands on everybody's Home.
 
     Raises:
         DatasetError: If the setting is not the number that it must be.
@@ -91,11 +99,14 @@ def remove_untouched(engine: sa.Engine, home: DataRoot) -> list[str]:
 def _is_still_left(one: _Candidate) -> sa.ColumnElement[bool]:
     """What holds of a project that nobody has opened since it was looked at, and that has no work to do."""
     announced = sa.exists().where(leavings.c.project_id == projects.c.id, leavings.c.day == one.announced)
-    return sa.and_(projects.c.touched.is_not_distinct_from(one.stored), announced, sa.not_(_is_active()))
+    is_active = sa.exists().where(jobs.c.project_id == projects.c.id, jobs.c.state.in_(ACTIVE_STATES))
+    untouched = projects.c.touched.is_not_distinct_from(one.stored)
+    return sa.and_(untouched, announced, sa.not_(is_active), sa.not_(_is_for_all()))
 
 
-def _is_active() -> sa.ColumnElement[bool]:
-    return sa.exists().where(jobs.c.project_id == projects.c.id, jobs.c.state.in_(ACTIVE_STATES))
+def _is_for_all() -> sa.ColumnElement[bool]:
+    """Whether a project stands on everybody's Home, where it is looked at without being opened."""
+    return sa.exists().where(shares.c.project_id == projects.c.id, shares.c.for_all)
 
 
 def _announce(engine: sa.Engine, candidates: Collection[_Candidate]) -> None:
@@ -125,7 +136,7 @@ def _candidates(engine: sa.Engine) -> list[_Candidate]:
         return []
     days = days_so_far(engine)
     query = sa.select(projects.c.id, projects.c.touched, projects.c.created, leavings.c.day, leavings.c.setting)
-    query = query.outerjoin(leavings, leavings.c.project_id == projects.c.id)
+    query = query.outerjoin(leavings, leavings.c.project_id == projects.c.id).where(sa.not_(_is_for_all()))
     found = []
     for row in read_rows(engine, query):
         touched = _last_touch(row.touched, row.created)
