@@ -6,6 +6,8 @@ single one.
 
 from __future__ import annotations
 
+import math
+
 import sqlalchemy as sa
 
 from tlcore.home import DataRoot
@@ -44,3 +46,14 @@ def days_so_far(engine: sa.Engine) -> list[int]:
     """Return the days on which the server ran, without those that only a clock has shown which ran ahead."""
     rows = read_rows(engine, sa.select(server_days.c.number))
     return sorted(row.number for row in rows if isinstance(row.number, int) and row.number <= today())
+
+
+def old_before(engine: sa.Engine, seconds: float) -> float:
+    """Return before which time something must have come or changed last that is so many seconds old, in seconds.
+
+    Since then the server ran on as many days and on one more, which a clock may have shown that was set forward.
+    """
+    days, needed = days_so_far(engine), math.ceil(seconds / DAY_SECONDS) + 1
+    if len(days) < needed:
+        return float("-inf")
+    return min(now() - seconds, days[-needed] * DAY_SECONDS)
