@@ -15,6 +15,8 @@ import sqlalchemy as sa
 from tests.coloured_pictures import COLOURS, RecordingProgress, coloured_dataset
 from tests.queued_run import create_run
 from tests.test_deletion import files_of, staged
+from tlcore.backbones.registry import get_backbone
+from tlcore.backbones.weights.status import published_weights
 from tlcore.config import ModelConfig, RunConfig, TrainingConfig
 from tlcore.dataset import Dataset
 from tlcore.home import DataRoot
@@ -23,6 +25,7 @@ from tlcore.intake.meaning.tree import read_tree
 from tlcore.jobs.import_task import import_pictures
 from tlcore.jobs.tasks import _take_over
 from tlcore.jobs.worker import WorkerContext
+from tlcore.ready_sets.registry import READY_SETS
 from tlcore.storage import deletion, leftovers
 from tlcore.storage.brought import save_brought
 from tlcore.storage.database import jobs, open_database, server_days, writing
@@ -131,6 +134,8 @@ def test_every_kind_of_leftover_goes_and_what_is_needed_stays(
     engine: sa.Engine, home: DataRoot, tmp_path: Path
 ) -> None:
     week, day = WEEK_OLD, DAY_OLD
+    ready_file, now_coming = (file for spec in READY_SETS for file in spec.files[:1] if spec.name.startswith("cifar"))
+    weights = published_weights(get_backbone("mobilenet"))
     project_id = create_project(engine, "ann", "P").id
     dataset = coloured_dataset(home, 2)
     commit_version(engine, project_id, dataset, "made", parent=None, home=home)
@@ -173,8 +178,8 @@ def test_every_kind_of_leftover_goes_and_what_is_needed_stays(
         made(home.predictions_dir / "of-nobody" / "answers.sqlite", age=day),
         made(home.versions_dir / f"{'0' * 64}.json"),
         made(home.thumbnails_dir / "ee" / ("e" * 64), age=day),
-        made(tmp_path / "keras" / "datasets" / "a.zip.part", age=week),
-        made(tmp_path / "keras" / "models" / "b" / "b.h5.part", age=week),
+        made(ready_file.partial_path, age=week),
+        made(weights.partial_path, age=week),
         made(home.imports_dir / "import-left" / "0", age=day),
         *(ImageStore(home).path(key) for key in stray_keys),
     }
@@ -189,7 +194,10 @@ def test_every_kind_of_leftover_goes_and_what_is_needed_stays(
         made(home.predictions_dir / predictions[1] / "answers.sqlite", age=week),
         made(home.runs_dir / "new" / "model.keras"),
         made(home.thumbnails_dir / "dd" / ("d" * 64)),
-        made(tmp_path / "keras" / "datasets" / "now.zip.part"),
+        made(now_coming.partial_path),
+        made(tmp_path / "keras" / "datasets" / "mine" / "film.zip.part", age=week),
+        made(tmp_path / "keras" / "models" / "of-another-program.h5.part", age=week),
+        made(ready_file.own_path.with_name("of-another-program.part"), age=week),
         made(tmp_path / "keras" / "datasets" / "whole.zip", age=week),
         made(home.imports_dir / "import-now" / "0"),
         made(home.compiled_dir / "a.tflite", age=week),
@@ -259,6 +267,22 @@ def test_an_upload_that_comes_in_stays_whatever_the_clock_shows(
     monkeypatch.setattr(time, "monotonic", lambda: later)
     remove_leftovers(engine, home)
     assert not folder.exists()
+
+
+def test_what_a_python_program_has_read_stays_for_a_week_when_versions_go(engine: sa.Engine, home: DataRoot) -> None:
+    project_id = create_project(engine, "ann", "P").id
+    dataset = coloured_dataset(home, 2)
+    edit(engine, home, project_id, 1, dataset)
+    edit(engine, home, project_id, UNDO_STEPS + 1, Dataset(classes=dataset.classes))
+    grow_old(home, KEPT_SECONDS - 60)
+    remove_leftovers(engine, home)
+    assert len(numbers(engine, project_id)) == UNDO_STEPS + 1
+    assert all(ImageStore(home).read(item.image) for item in dataset.items)
+    grow_old(home)
+    ImageStore(home).keep([dataset.items[0].image])
+    remove_leftovers(engine, home)
+    kept = [item.image for item in dataset.items if ImageStore(home).path(item.image).exists()]
+    assert kept == [dataset.items[0].image]
 
 
 def test_versions_go_that_nothing_needs(engine: sa.Engine, home: DataRoot) -> None:

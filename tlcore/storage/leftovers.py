@@ -12,7 +12,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from tlcore.downloading import PART_SUFFIX, keras_cache_dir
+from tlcore.downloading import PublishedFile
 from tlcore.errors import StorageError
 from tlcore.home import HALF_WRITTEN, DataRoot
 from tlcore.storage.database import jobs, projects, read_rows, runs
@@ -83,12 +83,13 @@ def _remove_half_written(engine: sa.Engine, home: DataRoot) -> None:
 
 
 def _remove_old_versions(engine: sa.Engine, home: DataRoot) -> None:
+    since = old_before(engine, KEPT_SECONDS)
     for row in read_rows(engine, sa.select(projects.c.id)):
         with engine.begin() as connection:
             has_some = bool(unneeded_versions(connection, row.id, UNDO_STEPS))
         if has_some:
             with suppress(StorageError):
-                remove_versions(engine, row.id, home, undo_steps=UNDO_STEPS)
+                remove_versions(engine, row.id, home, undo_steps=UNDO_STEPS, brought_before=since)
 
 
 def _remove_stray_lists(engine: sa.Engine, home: DataRoot) -> None:
@@ -101,7 +102,7 @@ def _remove_stray_lists(engine: sa.Engine, home: DataRoot) -> None:
 def _remove_stray_pictures(engine: sa.Engine, home: DataRoot) -> None:
     """Remove pictures that are in no version, when nobody has brought them for a week.
 
-    What `tlcore.library` reads is in none either, and is brought anew by every program that reads it.
+    What `tlcore.library` reads is in none either, and is brought anew by every program that reads it or trains with it.
     """
     since = old_before(engine, KEPT_SECONDS)
     old = (path.name for path in home.images_dir.glob("*/*") if _is_before(since, path))
@@ -148,11 +149,17 @@ def _remove_stray_folders(engine: sa.Engine, home: DataRoot) -> None:
 
 
 def _remove_old_downloads(engine: sa.Engine, _home: DataRoot) -> None:
-    """Remove downloads that were broken off, when nobody has gone on with them for a week."""
+    """Remove our downloads that were broken off, when nobody has gone on with them for a week.
+
+    Keras and other programs have files in the same folders, so only those go by their whole names.
+    """
+    from tlcore.backbones.registry import BACKBONES  # with all that they take, which the server needs once a day
+    from tlcore.ready_sets.registry import READY_SETS
+
     since = old_before(engine, KEPT_SECONDS)
-    for name in ("datasets", "models"):
-        for path in (keras_cache_dir() / name).rglob(f"*{PART_SUFFIX}"):
-            _remove_if_before(since, path)
+    files = [spec.weights for spec in BACKBONES if isinstance(spec.weights, PublishedFile)]
+    for file in (*files, *(file for ready_set in READY_SETS for file in ready_set.files)):
+        _remove_if_before(since, file.partial_path)
 
 
 def _folders(parent: Path) -> Iterator[Path]:

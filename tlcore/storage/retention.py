@@ -18,9 +18,10 @@ from tlcore.home import DataRoot
 from tlcore.storage.database import is_time, jobs, leavings, now, projects, read_rows, read_value, shares, write_few
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.jobs import ACTIVE_STATES
+from tlcore.storage.leftovers import KEPT_SECONDS
 from tlcore.storage.projects import Project
 from tlcore.storage.quotas import RETENTION_DAYS, UNLIMITED, WARNED_DAYS
-from tlcore.storage.server_days import DAY_SECONDS, day_of, days_so_far, today
+from tlcore.storage.server_days import DAY_SECONDS, day_of, days_so_far, old_before, today
 
 _LOG = logging.getLogger(__name__)
 
@@ -83,12 +84,13 @@ def remove_untouched(engine: sa.Engine, home: DataRoot) -> list[str]:
         DatasetError: If the setting is not the number that it must be.
         StorageError: If the database cannot be read, or it cannot be written what Home shall say.
     """
-    candidates = _candidates(engine)
+    candidates, since = _candidates(engine), old_before(engine, KEPT_SECONDS)
     gone = []
     for one in candidates:
         if one.announced is not None and one.goes <= now():
             try:
-                if delete_project(engine, one.id, home, only_if=_is_still_left(one)):
+                condition = _is_still_left(one)
+                if delete_project(engine, one.id, home, only_if=condition, brought_before=since):
                     gone.append(one.id)
             except StorageError:  # tomorrow is another day, and the log says what it was
                 _LOG.warning("A project that nobody opens could not be deleted.", exc_info=True)
