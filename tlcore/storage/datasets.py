@@ -178,6 +178,28 @@ def undo_version(engine: sa.Engine, project_id: str, *, current: int) -> int | N
     return version.parent
 
 
+def newest_instead(engine: sa.Engine, project_id: str, lost: int) -> int | None:
+    """Return the newest version that is there where the current one is not; `None` where it is, or where none is."""
+    if read_value(engine, _find_version(project_id, lost)) is not None:
+        return None
+    newest = sa.select(sa.func.max(dataset_versions.c.number)).where(dataset_versions.c.project_id == project_id)
+    number: int | None = read_value(engine, newest)
+    return number
+
+
+def take_instead(engine: sa.Engine, project_id: str, number: int, *, lost: int) -> None:
+    """Make a version the current one in place of one that is not there.
+
+    Raises:
+        ConflictError: If the project has another current version by now, or that one is not there any more.
+    """
+    with writing(engine) as connection:
+        is_there = connection.execute(_find_version(project_id, number)).first() is not None
+        statement = sa.update(projects).where(projects.c.id == project_id, projects.c.version == lost)
+        if not is_there or connection.execute(statement.values(version=number)).rowcount != 1:
+            raise ConflictError(CHANGED)
+
+
 def current_dataset(engine: sa.Engine, project_id: str, home: DataRoot) -> tuple[int | None, Dataset]:
     """Return the number of a project's current version and its content; `None` and empty before the first.
 
