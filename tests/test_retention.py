@@ -317,6 +317,16 @@ def test_a_damaged_row_stays(engine: sa.Engine, home: DataRoot, run_days: Callab
         assert connection.execute(sa.select(projects.c.id)).scalars().all() == [project_id]
 
 
+def test_a_project_that_this_version_cannot_read_stays(
+    engine: sa.Engine, home: DataRoot, run_days: Callable[[int], None]
+) -> None:
+    create_project(engine, OWNER, "P")
+    with writing(engine) as connection:
+        connection.execute(sa.update(projects).values(config="of a newer version"))
+    run_days(DAYS + 8)
+    assert [one.title for one in read_projects(engine, OWNER)[1]] == ["P"]
+
+
 def test_opening_a_page_counts_once_a_day_and_a_full_disk_closes_none(
     engine: sa.Engine, home: DataRoot, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

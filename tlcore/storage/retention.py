@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from tlcore.errors import StorageError
+from tlcore.errors import NotFoundError, StorageError, UnreadableError
 from tlcore.home import DataRoot
 from tlcore.storage.database import is_time, jobs, leavings, now, projects, read_rows, read_value, shares, write_few
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.jobs import ACTIVE_STATES
 from tlcore.storage.leftovers import KEPT_SECONDS
-from tlcore.storage.projects import Project
+from tlcore.storage.projects import Project, get_project
 from tlcore.storage.quotas import RETENTION_DAYS, UNLIMITED, WARNED_DAYS
 from tlcore.storage.server_days import DAY_SECONDS, day_of, days_so_far, old_before, today
 
@@ -78,13 +78,15 @@ def remove_untouched(engine: sa.Engine, home: DataRoot) -> list[str]:
     """Delete the projects that nobody has opened for as long as the setting says, and return their ids.
 
     Of what will go within a week Home is told to say so from now on; without that nothing goes later. One in which a
-    job waits or works stays, and one that stands on everybody's Home.
+    job waits or works stays, and one that stands on everybody's Home or that this version cannot read.
 
     Raises:
         DatasetError: If the setting is not the number that it must be.
         StorageError: If the database cannot be read, or it cannot be written what Home shall say.
     """
-    candidates, since = _candidates(engine), old_before(engine, KEPT_SECONDS)
+    # What cannot be read cannot be opened either, and Home shows no more of it than its name.
+    candidates = [one for one in _candidates(engine) if _is_readable(engine, one)]
+    since = old_before(engine, KEPT_SECONDS)
     gone = []
     for one in candidates:
         if one.announced is not None and one.goes <= now():
@@ -96,6 +98,14 @@ def remove_untouched(engine: sa.Engine, home: DataRoot) -> list[str]:
                 _LOG.warning("A project that nobody opens could not be deleted.", exc_info=True)
     _announce(engine, [one for one in candidates if one.id not in gone])
     return gone
+
+
+def _is_readable(engine: sa.Engine, one: _Candidate) -> bool:
+    try:
+        get_project(engine, one.id, "", of_anyone=True)
+    except (NotFoundError, UnreadableError):
+        return False
+    return True
 
 
 def _is_still_left(one: _Candidate) -> sa.ColumnElement[bool]:
