@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from pages.components.sharing import CODE
 from pages.server.keeper import clean, keep
 from tests.coloured_pictures import RecordingProgress, coloured_dataset
 from tests.page_tests import OWNER, ROOT_DIR, open_app, texts
@@ -228,6 +229,13 @@ def test_whoever_opens_a_link_uses_the_project(
     assert ids(engine) == [project_id]
     run_days(1)
     assert ids(engine) == []
+
+
+def test_the_page_of_a_link_counts(engine: sa.Engine, clock: Clock) -> None:
+    project_id = create_project(engine, "somebody", "P").id
+    clock.time += 5 * DAY_SECONDS
+    assert not open_app("shared", **{CODE: create_share(engine, project_id, "pictures").code}).exception
+    assert get_project(engine, project_id, "somebody").touched == clock.time
 
 
 def test_what_stands_on_the_home_of_all_stays_until_it_does_not(
