@@ -7,7 +7,7 @@ from pages.components.data.advice import data_advice, is_ready
 from pages.components.data.bring import ONE_CLASS_WAYS, bring_pictures
 from pages.components.data.class_panel import class_panel
 from pages.components.data.doctor_panel import doctor_panel
-from pages.components.data.edits import undo_button
+from pages.components.data.edits import undo_button, way_back
 from pages.components.data.groups_panel import groups_panel
 from pages.components.data.instant_panel import draw_instant_answers
 from pages.components.data.last_import import show_import
@@ -29,7 +29,7 @@ context = open_page("data")
 try:
     dataset = context.dataset
 except TransferLabError:  # said above
-    undo_button(context)
+    way_back(context)
     st.stop()
 
 active = context.active_jobs("import")

@@ -13,6 +13,7 @@ from pages.components.text import label
 from tlcore.errors import ImageError, NotFoundError, TransferLabError
 from tlcore.storage.images import ImageStore
 from tlcore.storage.projects import get_project
+from tlcore.storage.retention import touch_shared
 from tlcore.storage.sharing import Share, find_share
 
 SAMPLES = 6
@@ -53,6 +54,7 @@ st.page_link(HOME_PAGE, label="Home", icon=":material/home:")
 try:
     visit = read_visit()
     share = find_share(visit.engine, st.query_params.get(CODE, ""))
+    touch_shared(visit.engine, share.project_id)
     words = contents_words(visit, share)
 except NotFoundError as error:
     st.title("Nothing here", anchor=False)

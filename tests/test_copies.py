@@ -17,6 +17,7 @@ from pages.components.frame import STEPS
 from tests.damaged_root import DamagedRoot
 from tests.finished_runs import Finished
 from tests.page_tests import OWNER, ROOT_DIR, check, open_app
+from tests.test_leftovers import DAY_OLD, run_days
 from tlcore.config import RunConfig
 from tlcore.documents import read_document
 from tlcore.errors import NotFoundError, QuotaError, UnreadableError
@@ -39,7 +40,6 @@ from tlcore.storage.projects import create_project, get_project, read_projects, 
 from tlcore.storage.requests import CrossValidationRequest
 from tlcore.storage.runs import RunPlan, create_runs, list_runs, read_metrics
 from tlcore.storage.simple_heads import list_simple_heads, simple_head_dir
-from tlcore.storage.staging import ABANDONED_SECONDS
 
 ANN, BEN = "a" * 24, "b" * 24
 
@@ -219,7 +219,8 @@ def test_a_copy_that_is_killed_is_not_there(
     remove_leftovers(finished.engine, home)
     left = set(files_of(home)) - set(before)
     assert left  # too young to count as left behind
-    long_ago = time.time() - ABANDONED_SECONDS - 60
+    run_days(finished.engine)
+    long_ago = time.time() - DAY_OLD
     for path in left:
         folder: Path = (home.path / path).parent
         while folder.parent != home.path:

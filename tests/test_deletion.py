@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from tests.collecting import collect
-from tests.coloured_pictures import coloured_dataset, picture, png
+from tests.coloured_pictures import COLOURS, coloured_dataset, picture, png
 from tests.queued_run import create_run
 from tlcore.config import ModelConfig, RunConfig
 from tlcore.dataset import Dataset
-from tlcore.errors import NotFoundError, StorageError
+from tlcore.errors import ConflictError, NotFoundError, StorageError
 from tlcore.home import DataRoot
 from tlcore.intake.collection import gather
 from tlcore.intake.sources import FileSource
@@ -21,10 +22,17 @@ from tlcore.jobs import import_task, worker
 from tlcore.jobs.import_task import import_pictures
 from tlcore.jobs.worker import WorkerContext
 from tlcore.progress import StopRequested
-from tlcore.storage import deletion
+from tlcore.storage import datasets, deletion
 from tlcore.storage.database import now, open_database
-from tlcore.storage.datasets import commit_version, content_path, current_dataset, get_version
-from tlcore.storage.deletion import delete_project
+from tlcore.storage.datasets import (
+    Version,
+    commit_version,
+    content_path,
+    current_dataset,
+    get_version,
+    undo_version,
+)
+from tlcore.storage.deletion import delete_project, remove_versions
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import JobState, claim_job, create_job, get_job, request_stop
 from tlcore.storage.projects import create_project, get_project
@@ -245,3 +253,27 @@ def test_edits_made_meanwhile_do_not_make_an_import_look_again(
     number, dataset = current_dataset(engine, project_id, home)
     assert (looked, number, len(dataset.items)) == (1, 3, 10)
     assert sorted(dataset.class_names) == ["blue", "green", "red"]
+
+
+def test_an_undo_while_another_tab_makes_room_leaves_a_project_that_opens(
+    home: DataRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = open_database(home)
+    project_id = create_project(engine, "ann", "P").id
+    for number, colour in enumerate(COLOURS):
+        dataset = coloured_dataset(home, 1, (colour,))
+        commit_version(engine, project_id, dataset, "edit", parent=number or None, home=home)
+
+    def make_room(*arguments: Any) -> Version:
+        version = get_version(*arguments)
+        remove_versions(engine, project_id, home, undo_steps=0)
+        return version
+
+    monkeypatch.setattr(datasets, "get_version", make_room)
+    with pytest.raises(ConflictError, match="removed to make room"):
+        undo_version(engine, project_id, current=len(COLOURS))
+    monkeypatch.undo()
+    assert current_dataset(engine, project_id, home) == (len(COLOURS), dataset)
+    assert create_run(engine, project_id, len(COLOURS), RunConfig())
+    with pytest.raises(ConflictError, match="removed to make room"):
+        create_run(engine, project_id, 1, RunConfig())

@@ -15,6 +15,8 @@ import sqlalchemy as sa
 from tests.coloured_pictures import COLOURS, RecordingProgress, coloured_dataset
 from tests.queued_run import create_run
 from tests.test_deletion import files_of, staged
+from tlcore.backbones.registry import get_backbone
+from tlcore.backbones.weights.status import published_weights
 from tlcore.config import ModelConfig, RunConfig, TrainingConfig
 from tlcore.dataset import Dataset
 from tlcore.home import DataRoot
@@ -23,9 +25,10 @@ from tlcore.intake.meaning.tree import read_tree
 from tlcore.jobs.import_task import import_pictures
 from tlcore.jobs.tasks import _take_over
 from tlcore.jobs.worker import WorkerContext
+from tlcore.ready_sets.registry import READY_SETS
 from tlcore.storage import deletion, leftovers
 from tlcore.storage.brought import save_brought
-from tlcore.storage.database import jobs, open_database, writing
+from tlcore.storage.database import jobs, open_database, server_days, writing
 from tlcore.storage.datasets import commit_version, current_dataset, get_version, load_dataset, undo_version
 from tlcore.storage.ensembles import EnsembleConfig, create_ensemble
 from tlcore.storage.exams import open_exam
@@ -35,8 +38,13 @@ from tlcore.storage.leftovers import KEPT_SECONDS, UNDO_STEPS, remove_leftovers
 from tlcore.storage.projects import create_project
 from tlcore.storage.requests import DoctorRequest, MapRequest, SettingsRequest, SimpleHeadsRequest
 from tlcore.storage.runs import RunSummary, get_run, write_summary
+from tlcore.storage.server_days import DAY_SECONDS, note_day, today
 from tlcore.storage.staging import ABANDONED_SECONDS
+from tlcore.storage.uploads import Announced, PieceWriter, begin_upload
 from tlcore.training.checkpoint import CHECKPOINT_FILE
+
+DAY_OLD, WEEK_OLD = (seconds + DAY_SECONDS + 60 for seconds in (ABANDONED_SECONDS, KEPT_SECONDS))
+"""So old is what counts as left behind: the first of the days may have been one of a wrong clock."""
 
 SUMMARY = RunSummary(1, 1, 0.9, 9, 10, 100, 1000, 1.0)
 
@@ -44,7 +52,15 @@ SUMMARY = RunSummary(1, 1, 0.9, 9, 10, 100, 1000, 1.0)
 @pytest.fixture
 def engine(home: DataRoot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> sa.Engine:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    return open_database(home)
+    engine = open_database(home)
+    run_days(engine)
+    return engine
+
+
+def run_days(engine: sa.Engine, number: int = 20) -> None:
+    """Let the server have run today and on the days before."""
+    with writing(engine) as connection:
+        connection.execute(sa.insert(server_days), [{"number": today() - ago} for ago in range(number)])
 
 
 def made(path: Path, *, age: float = 0.0) -> Path:
@@ -57,7 +73,7 @@ def made(path: Path, *, age: float = 0.0) -> Path:
     return path
 
 
-def grow_old(home: DataRoot, seconds: float = KEPT_SECONDS + 60) -> None:
+def grow_old(home: DataRoot, seconds: float = WEEK_OLD) -> None:
     """Let all pictures be brought before some time."""
     then = time.time() - seconds
     for folder in (home.images_dir, home.thumbnails_dir):
@@ -96,7 +112,7 @@ def edit(engine: sa.Engine, home: DataRoot, project_id: str, versions: int, data
 
 
 def test_files_that_nobody_finished_go_after_a_day(engine: sa.Engine, home: DataRoot) -> None:
-    old = ABANDONED_SECONDS + 60
+    old = DAY_OLD
     create_run(engine, create_project(engine, "ann", "P").id, 1, RunConfig())
     gone = [
         made(home.runs_dir / ".writing-ab.keras", age=old),
@@ -117,7 +133,9 @@ def test_files_that_nobody_finished_go_after_a_day(engine: sa.Engine, home: Data
 def test_every_kind_of_leftover_goes_and_what_is_needed_stays(
     engine: sa.Engine, home: DataRoot, tmp_path: Path
 ) -> None:
-    week, day = KEPT_SECONDS + 60, ABANDONED_SECONDS + 60
+    week, day = WEEK_OLD, DAY_OLD
+    ready_file, now_coming = (file for spec in READY_SETS for file in spec.files[:1] if spec.name.startswith("cifar"))
+    weights = published_weights(get_backbone("mobilenet"))
     project_id = create_project(engine, "ann", "P").id
     dataset = coloured_dataset(home, 2)
     commit_version(engine, project_id, dataset, "made", parent=None, home=home)
@@ -160,8 +178,8 @@ def test_every_kind_of_leftover_goes_and_what_is_needed_stays(
         made(home.predictions_dir / "of-nobody" / "answers.sqlite", age=day),
         made(home.versions_dir / f"{'0' * 64}.json"),
         made(home.thumbnails_dir / "ee" / ("e" * 64), age=day),
-        made(tmp_path / "keras" / "datasets" / "a.zip.part", age=week),
-        made(tmp_path / "keras" / "models" / "b" / "b.h5.part", age=week),
+        made(ready_file.partial_path, age=week),
+        made(weights.partial_path, age=week),
         made(home.imports_dir / "import-left" / "0", age=day),
         *(ImageStore(home).path(key) for key in stray_keys),
     }
@@ -176,7 +194,10 @@ def test_every_kind_of_leftover_goes_and_what_is_needed_stays(
         made(home.predictions_dir / predictions[1] / "answers.sqlite", age=week),
         made(home.runs_dir / "new" / "model.keras"),
         made(home.thumbnails_dir / "dd" / ("d" * 64)),
-        made(tmp_path / "keras" / "datasets" / "now.zip.part"),
+        made(now_coming.partial_path),
+        made(tmp_path / "keras" / "datasets" / "mine" / "film.zip.part", age=week),
+        made(tmp_path / "keras" / "models" / "of-another-program.h5.part", age=week),
+        made(ready_file.own_path.with_name("of-another-program.part"), age=week),
         made(tmp_path / "keras" / "datasets" / "whole.zip", age=week),
         made(home.imports_dir / "import-now" / "0"),
         made(home.compiled_dir / "a.tflite", age=week),
@@ -203,6 +224,65 @@ def test_a_checkpoint_is_there_for_whoever_tries_again_within_a_week(engine: sa.
     again = create_run(engine, project_id, 1, RunConfig())
     _take_over(WorkerContext(engine, home, again, 1, RecordingProgress()), get_run(engine, again))
     assert (home.run_dir(again) / CHECKPOINT_FILE).exists()
+
+
+@pytest.mark.parametrize("days", [2, 30, 3660])
+def test_a_clock_that_is_set_forward_takes_nothing_new(
+    days: int, engine: sa.Engine, home: DataRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = create_run(engine, create_project(engine, "ann", "P").id, 1, RunConfig())
+    end_run(engine, failed, "failed")
+    key = ImageStore(home).add(b"that a program has read", b"\xff\xd8 small \xff\xd9")
+    name, _ = begin_upload([Announced("1.jpg", 2)], home)
+    stays = (
+        made(home.run_dir(failed) / CHECKPOINT_FILE),
+        made(home.runs_dir / ".writing-now.keras"),
+        made(home.runs_dir / "begun" / "model.keras"),
+        made(home.thumbnails_dir / "ee" / ("e" * 64)),
+        ImageStore(home).path(key),
+        home.imports_dir / name,
+    )
+    right = time.time
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "time", lambda: right() + days * DAY_SECONDS)
+        note_day(engine, home)
+        remove_leftovers(engine, home)
+    assert [path for path in stays if not path.exists()] == []
+    remove_leftovers(engine, home)
+    assert [path for path in stays if not path.exists()] == []
+
+
+def test_an_upload_that_comes_in_stays_whatever_the_clock_shows(
+    engine: sa.Engine, home: DataRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, _ = begin_upload([Announced("1.jpg", 2)], home)
+    folder = home.imports_dir / name
+    with PieceWriter(name, home):
+        pass
+    then = time.time() - WEEK_OLD
+    os.utime(folder, (then, then))
+    remove_leftovers(engine, home)
+    assert folder.exists()
+    later = time.monotonic() + ABANDONED_SECONDS
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    remove_leftovers(engine, home)
+    assert not folder.exists()
+
+
+def test_what_a_python_program_has_read_stays_for_a_week_when_versions_go(engine: sa.Engine, home: DataRoot) -> None:
+    project_id = create_project(engine, "ann", "P").id
+    dataset = coloured_dataset(home, 2)
+    edit(engine, home, project_id, 1, dataset)
+    edit(engine, home, project_id, UNDO_STEPS + 1, Dataset(classes=dataset.classes))
+    grow_old(home, KEPT_SECONDS - 60)
+    remove_leftovers(engine, home)
+    assert len(numbers(engine, project_id)) == UNDO_STEPS + 1
+    assert all(ImageStore(home).read(item.image) for item in dataset.items)
+    grow_old(home)
+    ImageStore(home).keep([dataset.items[0].image])
+    remove_leftovers(engine, home)
+    kept = [item.image for item in dataset.items if ImageStore(home).path(item.image).exists()]
+    assert kept == [dataset.items[0].image]
 
 
 def test_versions_go_that_nothing_needs(engine: sa.Engine, home: DataRoot) -> None:
@@ -305,7 +385,7 @@ def test_a_sweep_during_imports_loses_nothing(engine: sa.Engine, home: DataRoot)
 def test_one_part_that_fails_hinders_no_other(
     engine: sa.Engine, home: DataRoot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = made(home.runs_dir / "of-nobody" / "model.keras", age=ABANDONED_SECONDS + 60)
+    path = made(home.runs_dir / "of-nobody" / "model.keras", age=DAY_OLD)
 
     def refuse(*_: object) -> None:
         raise TypeError("which nobody foresaw")

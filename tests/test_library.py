@@ -1,5 +1,6 @@
 """Transfer learning in Python: the very lines of the README, and what else the library promises."""
 
+import os
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from tlcore.home import DataRoot
 from tlcore.jobs.processes import ROOT_DIR
 from tlcore.library import load_model, read_dataset, train
 from tlcore.results.evaluation import VALIDATION_FILE_NAME
+from tlcore.storage.images import ImageStore
 
 README_PATH = ROOT_DIR / "README.md"
 CONFIG = RunConfig(model=ModelConfig(image_size=64), training=TrainingConfig(epochs=4, learning_rate=0.01))
@@ -72,7 +74,11 @@ def test_the_lines_of_the_readme_train_test_and_predict(home: DataRoot, tmp_path
 def test_a_folder_is_trained_and_its_model_loaded_again(ready_home: DataRoot, tmp_path: Path) -> None:
     dataset = read_dataset(write_pictures(tmp_path / "pictures", 6))
     assert dataset.class_names == tuple(COLOURS)
+    pictures = [ImageStore(ready_home).path(item.image) for item in dataset.items]
+    for path in pictures:
+        os.utime(path, (0, 0))
     model = train(dataset, CONFIG, folder=tmp_path / "model", progress=RecordingProgress())
+    assert all(path.stat().st_mtime > 0 for path in pictures)  # a server that tidies up leaves them there
     for split, evaluation in (("validation", model.validation), ("test", model.open_exam())):
         assert evaluation.images == tuple(item.image for item in dataset.subset(split))
         low, high = evaluation.accuracy_interval

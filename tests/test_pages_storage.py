@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+import sqlalchemy as sa
 from streamlit import config
 from streamlit.testing.v1 import AppTest
 
@@ -20,8 +21,8 @@ from tlcore.errors import ConflictError
 from tlcore.home import DataRoot
 from tlcore.results.prediction import SUFFIX_FILE
 from tlcore.results.prediction_code import MODEL_FILE
-from tlcore.storage.database import open_database
-from tlcore.storage.datasets import can_undo, commit_version, current_dataset, get_version, undo_version
+from tlcore.storage.database import open_database, projects, writing
+from tlcore.storage.datasets import can_undo, commit_version, current_dataset, get_version, take_instead, undo_version
 from tlcore.storage.deletion import CHECKPOINT_FILES, MODEL_FILES
 from tlcore.storage.jobs import claim_job, create_job, end_job
 from tlcore.storage.projects import create_project, read_projects
@@ -133,6 +134,25 @@ def test_history_goes_but_what_is_needed_stays(home: DataRoot, no_runner: None) 
     with pytest.raises(ConflictError, match="removed to make room"):
         undo_version(engine, project_id, current=4)
     assert commit_version(engine, project_id, Dataset(), "empty", parent=4, home=home) == 5
+
+
+def test_a_project_whose_current_version_is_gone_goes_on_with_the_newest_one(home: DataRoot, no_runner: None) -> None:
+    engine = open_database(home)
+    project_id = create_project(engine, OWNER, "Mine").id
+    versions = [coloured_dataset(home, number) for number in (2, 3)]
+    for number, dataset in enumerate(versions):
+        commit_version(engine, project_id, dataset, f"edit {number}", parent=number or None, home=home)
+    with writing(engine) as connection:
+        connection.execute(sa.update(projects).values(version=9))
+    assert "Go to Data" in [button.label for button in open_app("train", project=project_id).button]
+    page = open_app("data", project=project_id)
+    assert not page.exception
+    page.button(key="newest").click().run()
+    assert not page.exception
+    assert not page.error
+    assert current_dataset(engine, project_id, home) == (2, versions[1])
+    with pytest.raises(ConflictError, match="another tab"):
+        take_instead(engine, project_id, 1, lost=9)
 
 
 def test_a_whole_project_goes_on_a_full_disk(make_finished: Callable[..., Finished]) -> None:

@@ -5,24 +5,32 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from pages.components.sharing import CODE
 from pages.server.keeper import clean, keep
-from tests.coloured_pictures import coloured_dataset
+from tests.coloured_pictures import RecordingProgress, coloured_dataset
 from tests.page_tests import OWNER, ROOT_DIR, open_app, texts
 from tests.queued_run import create_run
 from tests.test_deletion import files_of
+from tlcore.backup import restore_backup, save_backup
 from tlcore.config import RunConfig
 from tlcore.errors import DatasetError, StorageError
 from tlcore.home import DataRoot
 from tlcore.storage import retention
-from tlcore.storage.database import guests, open_database, projects, server_days, shares, writing
+from tlcore.storage.copies import copy_project
+from tlcore.storage.database import guests, leavings, open_database, projects, server_days, shares, writing
 from tlcore.storage.datasets import commit_version
+from tlcore.storage.deletion import delete_project
 from tlcore.storage.projects import create_project, get_project, read_projects
 from tlcore.storage.quotas import RETENTION_DAYS, quotas_for
-from tlcore.storage.retention import DAY_SECONDS, leaving_soon, note_day, remove_untouched, touch_project
+from tlcore.storage.retention import leaving_soon, remove_untouched, touch_project
+from tlcore.storage.server_days import DAY_SECONDS, days_so_far, note_day, today
+from tlcore.storage.sharing import ShareKind, create_share, end_share, open_share
 
 DAYS = 30
 
@@ -40,7 +48,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in ("retention", "projects"):
+    for module in ("retention", "projects", "server_days"):
         monkeypatch.setattr(f"tlcore.storage.{module}.now", clock)
     monkeypatch.setenv(RETENTION_DAYS.setting, str(DAYS))
     return clock
@@ -80,7 +88,7 @@ def test_it_is_off_by_default_and_the_readme_says_so(engine: sa.Engine, home: Da
         assert remove_untouched(engine, home) == []
         assert leaving_soon(engine, [project]) == {}
         patched.setenv(RETENTION_DAYS.setting, "a month")
-        with pytest.raises(DatasetError, match="TRANSFER_LAB_RETENTION_DAYS must be a number"):
+        with pytest.raises(DatasetError, match="TRANSFER_LAB_RETENTION_DAYS must be a whole number from 7 on"):
             quotas_for(is_shared=False)
         clean(engine, home)
         assert ids(engine) == [project.id]
@@ -119,6 +127,160 @@ def test_a_clock_that_is_set_forward_deletes_nothing(
     assert ids(engine) == []
 
 
+def long_left(engine: sa.Engine, clock: Clock, days: int) -> str:
+    """Make a project that nobody has opened for some days, on each of which the server ran."""
+    project_id = create_project(engine, OWNER, "P").id
+    with writing(engine) as connection:
+        connection.execute(sa.delete(server_days))
+        connection.execute(sa.insert(server_days), [{"number": today() - ago} for ago in range(60)])
+        then = clock.time - days * DAY_SECONDS
+        connection.execute(sa.update(projects).where(projects.c.id == project_id).values(touched=then, created=then))
+    return project_id
+
+
+def test_a_setting_that_is_new_or_smaller_deletes_nothing_before_a_week_of_warning(
+    engine: sa.Engine, home: DataRoot, run_days: Callable[[int], None], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project_id = long_left(engine, clock, 50)
+    monkeypatch.setenv(RETENTION_DAYS.setting, "40")
+    clean(engine, home)
+    assert leaving_soon(engine, [get_project(engine, project_id, OWNER)]) == {project_id: clock.time + 7 * DAY_SECONDS}
+    run_days(6)
+    assert ids(engine) == [project_id]
+    monkeypatch.setenv(RETENTION_DAYS.setting, "30")
+    run_days(1)
+    assert ids(engine) == [project_id]
+    run_days(6)
+    assert ids(engine) == [project_id]
+    # Off, and on again: that is said anew too.
+    with monkeypatch.context() as patched:
+        patched.delenv(RETENTION_DAYS.setting)
+        clean(engine, home)
+    run_days(7)
+    assert ids(engine) == [project_id]
+    run_days(1)
+    assert ids(engine) == []
+
+
+@pytest.mark.parametrize("days", ["3", "0.5", "7.5", "nan", "inf", "-7", "6"])
+def test_a_mistyped_setting_is_refused(days: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(RETENTION_DAYS.setting, days)
+    with pytest.raises(DatasetError, match="must be a whole number from 7 on"):
+        quotas_for(is_shared=False)
+
+
+def test_a_backup_that_is_brought_back_is_not_swept_again(
+    engine: sa.Engine, home: DataRoot, run_days: Callable[[int], None], clock: Clock, tmp_path: Path
+) -> None:
+    project_id = create_project(engine, OWNER, "P").id
+    run_days(DAYS - 1)
+    save_backup(tmp_path / "backup.zip", home, RecordingProgress())
+    run_days(1)
+    assert ids(engine) == []
+    engine.dispose()
+    restore_backup(tmp_path / "backup.zip", home, RecordingProgress())
+    note_day(engine, home)
+    clean(engine, home)
+    run_days(6)
+    assert ids(engine) == [project_id]
+    run_days(1)
+    assert ids(engine) == []
+
+
+def test_a_damaged_announcement_deletes_nothing_before_a_week_of_warning(
+    engine: sa.Engine, home: DataRoot, run_days: Callable[[int], None], clock: Clock
+) -> None:
+    project_id = long_left(engine, clock, 50)
+    clean(engine, home)
+    for column, value in (("day", "'x'"), ("day", "-5"), ("day", "1e300"), ("setting", "'x'")):
+        with writing(engine) as connection:
+            connection.execute(sa.text(f"UPDATE leavings SET {column} = {value}"))
+        run_days(6)
+        assert ids(engine) == [project_id]
+        with writing(engine) as connection:
+            connection.execute(sa.delete(leavings))
+
+
+@pytest.mark.parametrize("kind", ["pictures", "project"])
+def test_what_a_class_copies_stays(
+    kind: ShareKind, engine: sa.Engine, home: DataRoot, run_days: Callable[[int], None]
+) -> None:
+    project_id, left = create_project(engine, OWNER, "P").id, create_project(engine, OWNER, "Left").id
+    commit_version(engine, project_id, coloured_dataset(home, 1), "made", parent=None, home=home)
+    for day in range(DAYS + 2):
+        copy_project(engine, project_id, f"student {day}", home, with_runs=kind == "project")
+        run_days(1)
+    assert (project_id in ids(engine), left in ids(engine)) == (True, False)
+    run_days(DAYS)
+    assert ids(engine) == []
+
+
+@pytest.mark.parametrize("kind", ["look", "pictures", "project"])
+def test_whoever_opens_a_link_uses_the_project(
+    kind: ShareKind, engine: sa.Engine, home: DataRoot, run_days: Callable[[int], None]
+) -> None:
+    project_id = create_project(engine, OWNER, "P").id
+    code = create_share(engine, project_id, kind).code
+    run_days(DAYS - 1)
+    assert leaving_soon(engine, [get_project(engine, project_id, OWNER)])
+    open_share(engine, code, "student")
+    assert not leaving_soon(engine, [get_project(engine, project_id, OWNER)])
+    run_days(DAYS - 1)
+    assert ids(engine) == [project_id]
+    run_days(1)
+    assert ids(engine) == []
+
+
+def test_the_page_of_a_link_counts(engine: sa.Engine, clock: Clock) -> None:
+    project_id = create_project(engine, "somebody", "P").id
+    clock.time += 5 * DAY_SECONDS
+    assert not open_app("shared", **{CODE: create_share(engine, project_id, "pictures").code}).exception
+    assert get_project(engine, project_id, "somebody").touched == clock.time
+
+
+def test_what_stands_on_the_home_of_all_stays_until_it_does_not(
+    engine: sa.Engine, home: DataRoot, run_days: Callable[[int], None]
+) -> None:
+    project_id = create_project(engine, OWNER, "P").id
+    code = create_share(engine, project_id, "project", for_all=True).code
+    run_days(2 * DAYS)
+    assert ids(engine) == [project_id]
+    assert not leaving_soon(engine, [get_project(engine, project_id, OWNER)])
+    end_share(engine, code)
+    run_days(7)
+    assert ids(engine) == [project_id]
+    run_days(1)
+    assert ids(engine) == []
+
+
+@pytest.mark.parametrize("happens", ["opened", "work", "shown no more", "handed out"])
+def test_what_is_opened_or_works_while_the_sweep_deletes_stays(
+    happens: str, engine: sa.Engine, home: DataRoot, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project_id = long_left(engine, clock, 50)
+    with writing(engine) as connection:
+        values = {"project_id": project_id, "day": today() - 8, "setting": DAYS}
+        connection.execute(sa.insert(leavings).values(**values))
+
+    def meanwhile(*arguments: Any, **conditions: Any) -> bool:
+        if happens == "opened":
+            touch_project(engine, get_project(engine, project_id, OWNER))
+        elif happens == "work":
+            create_run(engine, project_id, 1, RunConfig())
+        elif happens == "handed out":
+            create_share(engine, project_id, "look", for_all=True)
+        else:
+            with writing(engine) as connection:
+                connection.execute(sa.delete(leavings))
+        return delete_project(*arguments, **conditions)
+
+    monkeypatch.setattr(retention, "delete_project", meanwhile)
+    assert remove_untouched(engine, home) == []
+    assert ids(engine) == [project_id]
+    monkeypatch.setattr(retention, "delete_project", delete_project)
+    assert remove_untouched(engine, home) == []
+
+
 def test_days_on_which_the_server_does_not_run_do_not_count(
     engine: sa.Engine, home: DataRoot, clock: Clock, run_days: Callable[[int], None]
 ) -> None:
@@ -147,13 +309,11 @@ def test_the_server_notes_its_days_and_cleans_by_itself(engine: sa.Engine, home:
     async def serve() -> None:
         keeper = asyncio.create_task(keep(home))
         async with asyncio.timeout(30):
-            while stray.exists():
+            while stray.exists() or days_so_far(engine) != [today()]:
                 await asyncio.sleep(0)
         keeper.cancel()
 
     asyncio.run(serve())
-    with engine.begin() as connection:
-        assert connection.execute(sa.select(server_days.c.number)).scalars().all() == [retention.today()]
 
 
 def test_a_damaged_row_stays(engine: sa.Engine, home: DataRoot, run_days: Callable[[int], None]) -> None:
@@ -165,22 +325,32 @@ def test_a_damaged_row_stays(engine: sa.Engine, home: DataRoot, run_days: Callab
         assert connection.execute(sa.select(projects.c.id)).scalars().all() == [project_id]
 
 
+def test_a_project_that_this_version_cannot_read_stays(
+    engine: sa.Engine, home: DataRoot, run_days: Callable[[int], None]
+) -> None:
+    create_project(engine, OWNER, "P")
+    with writing(engine) as connection:
+        connection.execute(sa.update(projects).values(config="of a newer version"))
+    run_days(DAYS + 8)
+    assert [one.title for one in read_projects(engine, OWNER)[1]] == ["P"]
+
+
 def test_opening_a_page_counts_once_a_day_and_a_full_disk_closes_none(
     engine: sa.Engine, home: DataRoot, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project_id = create_project(engine, OWNER, "P").id
     first = get_project(engine, project_id, OWNER).touched
-    clock.time += DAY_SECONDS / 2
+    clock.time += DAY_SECONDS / 4
     open_app("data", project=project_id)
     assert get_project(engine, project_id, OWNER).touched == first
-    clock.time += DAY_SECONDS
+    clock.time += DAY_SECONDS / 2
     open_app("data", project=project_id)
     assert get_project(engine, project_id, OWNER).touched == clock.time
 
-    def full(_engine: sa.Engine) -> None:
+    def full(*_: object) -> None:
         raise StorageError("The disk is full.")
 
-    monkeypatch.setattr(retention, "writing", full)
+    monkeypatch.setattr(retention, "write_few", full)
     clock.time += 2 * DAY_SECONDS
     assert not open_app("data", project=project_id).error
 

@@ -26,17 +26,18 @@ from pages.server.identity import owner_of
 from pages.server.uploads import KEY_HEADER, upload_address, upload_key, upload_routes
 from tests.asgi_request import request
 from tests.signing import cookie_of
+from tests.test_leftovers import DAY_OLD, run_days
 from tlcore.errors import DatasetError, NotFoundError, StorageError
 from tlcore.home import DataRoot
 from tlcore.intake.limits import UPLOAD_GB
-from tlcore.storage import uploads
+from tlcore.storage import staging, uploads
 from tlcore.storage.database import open_database
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.jobs import ACTIVE_STATES, create_job, list_jobs, read_request
 from tlcore.storage.model_settings import ModelSettings, change_model_settings
 from tlcore.storage.projects import create_project
 from tlcore.storage.requests import ImportRequest, PredictionRequest, StagedFile
-from tlcore.storage.staging import ABANDONED_SECONDS, make_staging_dir, remove_abandoned
+from tlcore.storage.staging import make_staging_dir, remove_abandoned
 from tlcore.storage.uploads import Announced, PieceWriter, begin_upload, finish_upload, give_up_upload
 
 OWNER = "o" * 24
@@ -240,10 +241,12 @@ def test_folders_left_behind_are_removed_after_a_day_but_not_what_a_job_waits_wi
     engine = open_database(home)
     left, waiting, new = (make_staging_dir(home) for _ in range(3))
     create_job(engine, "import", create_project(engine, OWNER, "Pets").id, ImportRequest(staging=waiting.name))
-    long_ago = time.time() - ABANDONED_SECONDS - 60
+    long_ago = time.time() - DAY_OLD
     for folder in (left, waiting):
         (folder / "000000").write_bytes(b"x")
         os.utime(folder, (long_ago, long_ago))
+    run_days(engine)
+    staging._coming.clear()  # as a server that was started anew
     remove_abandoned(engine, home)
     assert set(home.imports_dir.iterdir()) == {waiting, new}
 
@@ -411,10 +414,13 @@ def test_limits_and_damage_are_answers_in_words(project: str, monkeypatch: pytes
 def test_an_upload_that_takes_more_than_a_day_is_not_taken_away(home: DataRoot) -> None:
     folder, _ = begin_upload([Announced("1.jpg", 2)], home)
     write(folder, home, (0, 0, b"x"))
-    old = time.time() - ABANDONED_SECONDS - 60
+    old = time.time() - DAY_OLD
     os.utime(home.imports_dir / folder, (old, old))
     write(folder, home, (0, 1, b"y"))
-    remove_abandoned(open_database(home), home)
+    engine = open_database(home)
+    run_days(engine)
+    staging._coming.clear()  # as a server that was started anew
+    remove_abandoned(engine, home)
     found = finish_upload(folder, home)
     assert found is not None
     assert contents(found, home) == {"1.jpg": b"xy"}

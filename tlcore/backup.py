@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import filelock
+import sqlalchemy as sa
 
 from tlcore.documents import read_document, write_document
 from tlcore.errors import StorageError, TransferLabError, UnreadableError
@@ -26,7 +27,7 @@ from tlcore.home import HALF_WRITTEN, DataRoot, storage_error, write_atomically
 from tlcore.model.cut import PIXELS
 from tlcore.progress import Progress, TerminalProgress
 from tlcore.results.prediction import SPEC_FILE, PredictorSpec
-from tlcore.storage.database import SCHEMA_VERSION, now, open_database
+from tlcore.storage.database import SCHEMA_VERSION, leavings, now, open_database, writing
 from tlcore.storage.jobs import ACTIVE_STATES
 from tlcore.storage.migrations import copy_database
 
@@ -211,7 +212,7 @@ def restore_backup(source: Path, home: DataRoot, progress: Progress) -> Path | N
         unpacked = Path(tempfile.mkdtemp(prefix=f"{home.path.name}.restoring-", dir=home.path.parent))
         try:
             _unpack(source, unpacked, progress)
-            open_database(DataRoot(unpacked)).dispose()  # brings an older one up to date
+            _open_restored(DataRoot(unpacked))
             _check_unused(home)  # unpacking may have taken minutes
             before = _move_aside(home.path)
             unpacked.replace(home.path)
@@ -221,6 +222,16 @@ def restore_backup(source: Path, home: DataRoot, progress: Progress) -> Path | N
     except OSError as error:
         raise storage_error(error, home.path) from error
     return before
+
+
+def _open_restored(home: DataRoot) -> None:
+    """Bring an older database up to date, and let everybody be warned anew before a project goes that nobody opens."""
+    engine = open_database(home)
+    try:
+        with writing(engine) as connection:
+            connection.execute(sa.delete(leavings))
+    finally:
+        engine.dispose()
 
 
 def _check_unused(home: DataRoot) -> None:

@@ -204,6 +204,7 @@ def train(
     progress = progress or TerminalProgress()
     folder = Path(folder) if folder is not None else _new_folder()
     folder.mkdir(parents=True, exist_ok=True)
+    _keep_pictures(dataset)
     try:
         result = train_classifier(dataset, config or RunConfig(), folder, progress, DataRoot.configured())
     finally:
@@ -239,6 +240,7 @@ def cross_validate(
         TransferLabError: With what is missing and what to do about it.
     """
     progress, home = progress or TerminalProgress(), DataRoot.configured()
+    _keep_pictures(dataset)
     try:
         return cross_validation.cross_validate(
             dataset, config or RunConfig(), progress, home, splits=splits, with_test=with_test
@@ -256,6 +258,11 @@ def load_model(folder: str | Path) -> TrainedModel:
     """
     folder = Path(folder)
     return TrainedModel(folder, load_predictor(folder, DataRoot.configured()))
+
+
+def _keep_pictures(dataset: Dataset) -> None:
+    """Keep the pictures for a week from now on: they may be in no project, and a server may tidy up meanwhile."""
+    ImageStore(DataRoot.configured()).keep(item.image for item in dataset.items)
 
 
 def _new_folder() -> Path:

@@ -18,19 +18,21 @@ class Limit:
         default: What holds without it.
         sentence: What it limits, for the README.
         highest: What it can be set to; `None` for any number.
+        lowest_whole: Where only whole numbers make sense, the lowest one that it can be set to.
     """
 
     setting: str
     default: float
     sentence: str
     highest: float | None = None
+    lowest_whole: int | None = None
 
     @property
     def value(self) -> float:
         """What holds now.
 
         Raises:
-            DatasetError: If the setting is no number above 0, or too large.
+            DatasetError: If the setting is no number above 0, or too large, or not as whole as it must be.
         """
         text = os.environ.get(self.setting)
         if not text:
@@ -40,10 +42,16 @@ class Limit:
         except ValueError:
             value = 0.0
         highest = float("inf") if self.highest is None else self.highest
-        if not 0 < value <= highest:
-            allowed = "above 0" if self.highest is None else f"from 1 to {self.highest:g}"
-            raise DatasetError(f"The setting {self.setting} must be a number {allowed}. It is now {text}.")
+        is_whole = self.lowest_whole is None or (value >= self.lowest_whole and value.is_integer())
+        if not (0 < value <= highest and is_whole):
+            raise DatasetError(f"The setting {self.setting} must be a {self._allowed}. It is now {text}.")
         return value
+
+    @property
+    def _allowed(self) -> str:
+        if self.lowest_whole is not None:
+            return f"whole number from {self.lowest_whole} on"
+        return "number above 0" if self.highest is None else f"number from 1 to {self.highest:g}"
 
     @property
     def way_out(self) -> str:

@@ -35,6 +35,7 @@ from tlcore.storage.deletion import remove_job_files
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import ENDED_STATES, JobKind
 from tlcore.storage.projects import MAX_NAME_LENGTH, Project, get_project
+from tlcore.storage.retention import note_touch
 from tlcore.storage.room import Room, check_bytes, check_projects
 from tlcore.storage.usage import folder_bytes
 
@@ -139,6 +140,7 @@ def _copy_rows(
     if row is None:
         raise NotFoundError(GONE)
     check_projects(connection, owner)
+    note_touch(connection, project_id)  # what others copy is not left
     copy_id = secrets.token_urlsafe(16)
     names = set(connection.execute(sa.select(projects.c.name).where(projects.c.owner == owner)).scalars())
     values: dict[str, object] = {

@@ -92,6 +92,16 @@ server_days = sa.Table(
 )
 """On which days the server ran, counted from the first of 1970."""
 
+leavings = sa.Table(
+    "leavings",
+    metadata,
+    sa.Column("project_id", sa.String, sa.ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("day", sa.Integer, nullable=False),
+    sa.Column("setting", sa.Float, nullable=False),
+)
+"""Which projects will be deleted as nobody opens them: since which day Home says so, and after how many days that was
+decided."""
+
 dataset_versions = sa.Table(
     "dataset_versions",
     metadata,

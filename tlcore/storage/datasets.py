@@ -134,13 +134,28 @@ def can_undo(engine: sa.Engine, project_id: str, number: int) -> bool:
         UnreadableError: If its row is damaged.
     """
     parent = get_version(engine, project_id, number).parent
-    return parent is None or _has_version(engine, project_id, parent)
+    return parent is None or read_value(engine, _find_version(project_id, parent)) is not None
 
 
-def _has_version(engine: sa.Engine, project_id: str, number: int) -> bool:
+def check_version(connection: sa.Connection, project_id: str, number: int) -> None:
+    """Check in the caller's transaction that a version was not removed to make room.
+
+    Raises:
+        ConflictError: If it was.
+    """
+    newest = sa.select(sa.func.max(dataset_versions.c.number)).where(dataset_versions.c.project_id == project_id)
+    # No number is given twice, and the highest one stays, so that what is missing below it was there once.
+    has_been = number < (connection.execute(newest).scalar() or 0)
+    if has_been and connection.execute(_find_version(project_id, number)).first() is None:
+        raise ConflictError(
+            "The data set as it was then was removed to make room, so nothing can be trained with it any more. Reload "
+            "the page and train with the present one."
+        )
+
+
+def _find_version(project_id: str, number: int) -> sa.Select[tuple[int]]:
     table = dataset_versions.c
-    query = sa.select(table.number).where(table.project_id == project_id, table.number == number)
-    return read_value(engine, query) is not None
+    return sa.select(table.number).where(table.project_id == project_id, table.number == number)
 
 
 def undo_version(engine: sa.Engine, project_id: str, *, current: int) -> int | None:
@@ -153,13 +168,36 @@ def undo_version(engine: sa.Engine, project_id: str, *, current: int) -> int | N
         ConflictError: If the current version is no longer `current`, or its parent was removed to make room.
     """
     version = get_version(engine, project_id, current)
-    if not can_undo(engine, project_id, current):
-        raise ConflictError("What came before this change was removed to make room, so it cannot be taken back.")
     with writing(engine) as connection:
+        # Inside, as another tab may make room in this very moment.
+        if version.parent is not None and connection.execute(_find_version(project_id, version.parent)).first() is None:
+            raise ConflictError("What came before this change was removed to make room, so it cannot be taken back.")
         statement = sa.update(projects).where(projects.c.id == project_id, projects.c.version == current)
         if connection.execute(statement.values(version=version.parent)).rowcount != 1:
             raise ConflictError(CHANGED)
     return version.parent
+
+
+def newest_instead(engine: sa.Engine, project_id: str, lost: int) -> int | None:
+    """Return the newest version that is there where the current one is not; `None` where it is, or where none is."""
+    if read_value(engine, _find_version(project_id, lost)) is not None:
+        return None
+    newest = sa.select(sa.func.max(dataset_versions.c.number)).where(dataset_versions.c.project_id == project_id)
+    number: int | None = read_value(engine, newest)
+    return number
+
+
+def take_instead(engine: sa.Engine, project_id: str, number: int, *, lost: int) -> None:
+    """Make a version the current one in place of one that is not there.
+
+    Raises:
+        ConflictError: If the project has another current version by now, or that one is not there any more.
+    """
+    with writing(engine) as connection:
+        is_there = connection.execute(_find_version(project_id, number)).first() is not None
+        statement = sa.update(projects).where(projects.c.id == project_id, projects.c.version == lost)
+        if not is_there or connection.execute(statement.values(version=number)).rowcount != 1:
+            raise ConflictError(CHANGED)
 
 
 def current_dataset(engine: sa.Engine, project_id: str, home: DataRoot) -> tuple[int | None, Dataset]:

@@ -35,6 +35,9 @@ from tlcore.storage.staging import remove_staging_dir, staging_of
 
 _QUOTED_KEY = re.compile(r'"([0-9a-f]{64})"')
 
+AT_ONCE = float("inf")
+"""Pictures go whenever they were brought: a person has said so."""
+
 CHECKPOINT_FILES = ("checkpoint.npz",)
 """What a run needs only to go on."""
 
@@ -45,7 +48,14 @@ _ASK_ABOUT_VERSIONS: tuple[JobKind, ...] = ("simple_heads", "doctor", "map", "se
 """Kinds of jobs whose requests name a version."""
 
 
-def delete_project(engine: sa.Engine, project_id: str, home: DataRoot) -> None:
+def delete_project(
+    engine: sa.Engine,
+    project_id: str,
+    home: DataRoot,
+    *,
+    only_if: sa.ColumnElement[bool] | None = None,
+    brought_before: float = AT_ONCE,
+) -> bool:
     """Remove a project: its rows, its models and results, and the pictures that no other project has.
 
     A worker of the project notices at its next report that its job is gone, and ends; see `remove_job_files`.
@@ -54,15 +64,27 @@ def delete_project(engine: sa.Engine, project_id: str, home: DataRoot) -> None:
         engine: The database.
         project_id: The project; nothing happens if it is not there.
         home: The data root.
+        only_if: What must hold of it at the moment at which it goes; otherwise nothing happens.
+        brought_before: As of `remove_unused_pictures`; what nobody has asked to delete leaves time to a Python program.
+
+    Returns:
+        Whether it was deleted.
 
     Raises:
         StorageError: If the database cannot be written; nothing is deleted then.
     """
     with with_reserve(home):
-        _delete_project(engine, project_id, home)
+        keys = _delete_project(engine, project_id, home, sa.true() if only_if is None else only_if)
+        if keys is None:
+            return False
+        remove_unused_pictures(engine, keys, home, brought_before=brought_before)
+        return True
 
 
-def _delete_project(engine: sa.Engine, project_id: str, home: DataRoot) -> None:
+def _delete_project(
+    engine: sa.Engine, project_id: str, home: DataRoot, only_if: sa.ColumnElement[bool]
+) -> set[str] | None:
+    """Remove a project but for its pictures, and return their keys; `None` where nothing was removed."""
     versions = sa.select(dataset_versions.c.content).distinct()
     of_project = sa.select(jobs.c.id).where(jobs.c.project_id == project_id)
     requests = sa.select(jobs.c.request).where(jobs.c.project_id == project_id, jobs.c.request.is_not(None))
@@ -70,7 +92,8 @@ def _delete_project(engine: sa.Engine, project_id: str, home: DataRoot) -> None:
         contents = set(connection.execute(versions.where(dataset_versions.c.project_id == project_id)).scalars())
         job_ids = list(connection.execute(of_project).scalars())
         staged = {staging_of(text) for text in connection.execute(requests).scalars()}
-        connection.execute(sa.delete(projects).where(projects.c.id == project_id))
+        if connection.execute(sa.delete(projects).where(projects.c.id == project_id, only_if)).rowcount != 1:
+            return None
     try:
         keys = image_keys(contents, home)
     except OSError:
@@ -80,7 +103,7 @@ def _delete_project(engine: sa.Engine, project_id: str, home: DataRoot) -> None:
         remove_job_files(job_id, home)
     for name in staged:
         remove_staging_dir(name, home)
-    remove_unused_pictures(engine, keys, home)
+    return keys
 
 
 def remove_lists(engine: sa.Engine, contents: Iterable[str], home: DataRoot) -> None:
@@ -146,7 +169,9 @@ def _asked_versions(connection: sa.Connection, project_id: str) -> set[object]:
     return found
 
 
-def remove_versions(engine: sa.Engine, project_id: str, home: DataRoot, *, undo_steps: int) -> None:
+def remove_versions(
+    engine: sa.Engine, project_id: str, home: DataRoot, *, undo_steps: int, brought_before: float = AT_ONCE
+) -> None:
     """Remove the versions of a project that nothing needs, and the pictures that were in no other one.
 
     Args:
@@ -154,6 +179,7 @@ def remove_versions(engine: sa.Engine, project_id: str, home: DataRoot, *, undo_
         project_id: The project.
         home: The data root.
         undo_steps: How many changes can still be taken back.
+        brought_before: As of `delete_project`.
 
     Raises:
         StorageError: If the database cannot be written; nothing is deleted then.
@@ -172,7 +198,7 @@ def remove_versions(engine: sa.Engine, project_id: str, home: DataRoot, *, undo_
         except OSError:
             keys = set()  # they are found with the leftovers
         remove_lists(engine, gone.values(), home)
-        remove_unused_pictures(engine, keys, home)
+        remove_unused_pictures(engine, keys, home, brought_before=brought_before)
 
 
 def delete_job(engine: sa.Engine, project_id: str, job_id: str, kind: JobKind, home: DataRoot) -> None:
@@ -219,7 +245,7 @@ def remove_unused_pictures(
     home: DataRoot,
     *,
     import_id: str | None = None,
-    brought_before: float = float("inf"),
+    brought_before: float = AT_ONCE,
 ) -> None:
     """Remove those of some pictures that are in no version of any project and that no import has just brought.
 

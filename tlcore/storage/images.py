@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -37,6 +38,13 @@ class ImageStore:
             except OSError as error:
                 raise storage_error(error, path) from error
         return key
+
+    def keep(self, keys: Iterable[str]) -> None:
+        """Let pictures that are there count as brought now, as somebody needs them who is in no project."""
+        for key in keys:
+            for path in (self._thumbnail_path(key), self.path(key)):
+                with suppress(OSError):  # what is missing is said where it is read
+                    _mark_brought(path)
 
     def remove(self, key: str, *, brought_before: float) -> None:
         """Delete a picture and its thumbnail, unless somebody has brought it since a time in seconds since 1970."""

@@ -6,14 +6,13 @@ import itertools
 import logging
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from tlcore.downloading import PART_SUFFIX, keras_cache_dir
+from tlcore.downloading import PublishedFile
 from tlcore.errors import StorageError
 from tlcore.home import HALF_WRITTEN, DataRoot
 from tlcore.storage.database import jobs, projects, read_rows, runs
@@ -27,6 +26,7 @@ from tlcore.storage.deletion import (
 )
 from tlcore.storage.jobs import ENDED_STATES
 from tlcore.storage.pieces import GIVEN_UP
+from tlcore.storage.server_days import old_before
 from tlcore.storage.staging import ABANDONED_SECONDS, remove_abandoned
 
 _LOG = logging.getLogger(__name__)
@@ -45,7 +45,8 @@ def remove_leftovers(engine: sa.Engine, home: DataRoot) -> None:
     """Remove what nothing needs any more; one fault, such as a file of another account, hinders none of the rest.
 
     Each part looks at what is there, so a sweep that is killed is made up for by the next one. Whatever may be in the
-    hands of a job that waits or works stays.
+    hands of a job that waits or works stays. Age is told by the days on which the server ran, so that a wrong clock
+    removes nothing that is new.
 
     Args:
         engine: The database.
@@ -69,9 +70,9 @@ def remove_leftovers(engine: sa.Engine, home: DataRoot) -> None:
             _LOG.warning("A part of the daily sweep was left out: %s", part.__name__, exc_info=True)
 
 
-def _remove_half_written(_engine: sa.Engine, home: DataRoot) -> None:
+def _remove_half_written(engine: sa.Engine, home: DataRoot) -> None:
     """Remove files that nobody finished, once nothing has come into them for a day."""
-    since = time.time() - ABANDONED_SECONDS
+    since = old_before(engine, ABANDONED_SECONDS)
     for folder, names, files in os.walk(home.path):
         for name in files:
             if name.startswith(HALF_WRITTEN):
@@ -82,12 +83,13 @@ def _remove_half_written(_engine: sa.Engine, home: DataRoot) -> None:
 
 
 def _remove_old_versions(engine: sa.Engine, home: DataRoot) -> None:
+    since = old_before(engine, KEPT_SECONDS)
     for row in read_rows(engine, sa.select(projects.c.id)):
         with engine.begin() as connection:
             has_some = bool(unneeded_versions(connection, row.id, UNDO_STEPS))
         if has_some:
             with suppress(StorageError):
-                remove_versions(engine, row.id, home, undo_steps=UNDO_STEPS)
+                remove_versions(engine, row.id, home, undo_steps=UNDO_STEPS, brought_before=since)
 
 
 def _remove_stray_lists(engine: sa.Engine, home: DataRoot) -> None:
@@ -100,17 +102,17 @@ def _remove_stray_lists(engine: sa.Engine, home: DataRoot) -> None:
 def _remove_stray_pictures(engine: sa.Engine, home: DataRoot) -> None:
     """Remove pictures that are in no version, when nobody has brought them for a week.
 
-    What `tlcore.library` reads is in none either, and is brought anew by every program that reads it.
+    What `tlcore.library` reads is in none either, and is brought anew by every program that reads it or trains with it.
     """
-    since = time.time() - KEPT_SECONDS
+    since = old_before(engine, KEPT_SECONDS)
     old = (path.name for path in home.images_dir.glob("*/*") if _is_before(since, path))
     while names := list(itertools.islice(old, PICTURES_AT_A_TIME)):
         remove_unused_pictures(engine, names, home, brought_before=since)
 
 
-def _remove_stray_thumbnails(_engine: sa.Engine, home: DataRoot) -> None:
+def _remove_stray_thumbnails(engine: sa.Engine, home: DataRoot) -> None:
     """Remove thumbnails without a picture; that of a new picture is there a moment before it."""
-    since = time.time() - ABANDONED_SECONDS
+    since = old_before(engine, ABANDONED_SECONDS)
     for path in home.thumbnails_dir.glob("*/*"):
         if not (home.images_dir / path.parent.name / path.name).exists():
             _remove_if_before(since, path)
@@ -122,7 +124,7 @@ def _remove_files_of_jobs(engine: sa.Engine, home: DataRoot) -> None:
     query = sa.select(jobs.c.id, jobs.c.kind, jobs.c.state, jobs.c.ended, jobs.c.result, has_model)
     query = query.outerjoin(runs, runs.c.job_id == jobs.c.id).where(jobs.c.state.in_(ENDED_STATES))
     of_run = query.where(jobs.c.kind == "run")
-    since = time.time() - KEPT_SECONDS
+    since = old_before(engine, KEPT_SECONDS)
     for row in read_rows(engine, of_run):
         # A run with the same settings takes over the checkpoint of one that failed.
         if row.has_model or row.state != "failed" or (isinstance(row.ended, int | float) and row.ended < since):
@@ -136,7 +138,7 @@ def _remove_files_of_jobs(engine: sa.Engine, home: DataRoot) -> None:
 
 def _remove_stray_folders(engine: sa.Engine, home: DataRoot) -> None:
     """Remove folders of jobs that are not known any more: their programs were killed while they were deleted."""
-    since = time.time() - ABANDONED_SECONDS
+    since = old_before(engine, ABANDONED_SECONDS)
     parents = (home.runs_dir, home.simple_heads_dir, home.predictions_dir)
     # In this order: a job that comes between the two has no folder among these.
     folders = [folder for parent in parents for folder in _folders(parent) if _is_before(since, folder)]
@@ -146,12 +148,18 @@ def _remove_stray_folders(engine: sa.Engine, home: DataRoot) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _remove_old_downloads(_engine: sa.Engine, _home: DataRoot) -> None:
-    """Remove downloads that were broken off, when nobody has gone on with them for a week."""
-    since = time.time() - KEPT_SECONDS
-    for name in ("datasets", "models"):
-        for path in (keras_cache_dir() / name).rglob(f"*{PART_SUFFIX}"):
-            _remove_if_before(since, path)
+def _remove_old_downloads(engine: sa.Engine, _home: DataRoot) -> None:
+    """Remove our downloads that were broken off, when nobody has gone on with them for a week.
+
+    Keras and other programs have files in the same folders, so only those go by their whole names.
+    """
+    from tlcore.backbones.registry import BACKBONES  # with all that they take, which the server needs once a day
+    from tlcore.ready_sets.registry import READY_SETS
+
+    since = old_before(engine, KEPT_SECONDS)
+    files = [spec.weights for spec in BACKBONES if isinstance(spec.weights, PublishedFile)]
+    for file in (*files, *(file for ready_set in READY_SETS for file in ready_set.files)):
+        _remove_if_before(since, file.partial_path)
 
 
 def _folders(parent: Path) -> Iterator[Path]:

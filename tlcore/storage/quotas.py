@@ -51,10 +51,14 @@ PERSON_UPLOADS: Final = Quota(
 
 QUOTAS: Final = (PERSON_GB, PERSON_PICTURES, PERSON_PROJECTS, PERSON_RUNS, PERSON_UPLOADS)
 
+WARNED_DAYS: Final = 7
+"""On so many days on which the server ran Home has said that a project will be deleted before it is."""
+
 RETENTION_DAYS: Final = Limit(
     "TRANSFER_LAB_RETENTION_DAYS",
     UNLIMITED,
-    "after so many days on which the server ran and nobody opened it a project is deleted",
+    "after so many days (from 7 on) on which the server ran and nobody opened it a project is deleted",
+    lowest_whole=WARNED_DAYS,
 )
 
 
@@ -65,7 +69,7 @@ def quotas_for(*, is_shared: bool) -> dict[str, str]:
         is_shared: Whether others use the app too.
 
     Raises:
-        DatasetError: If a setting is no number above 0.
+        DatasetError: If a setting is not the number that it must be.
     """
     RETENTION_DAYS.value  # noqa: B018 - refused here, in words, and not in the night when projects shall go
     given = {quota.setting: f"{quota.shared:g}" for quota in QUOTAS if quota.value == UNLIMITED}

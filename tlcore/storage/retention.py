@@ -1,97 +1,171 @@
 """Projects that nobody opens any more go after some time, where whoever runs the server wants that.
 
-A clock that somebody sets forward by a year must delete nothing. So what counts are days on which the server was seen
-running: such a step adds a single one.
+None goes of which Home has not said so on seven days before, whatever the setting was meanwhile. What counts are days
+on which the server was seen running, see `server_days`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Collection, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from tlcore.errors import StorageError
+from tlcore.errors import NotFoundError, StorageError, UnreadableError
 from tlcore.home import DataRoot
-from tlcore.storage.database import is_time, jobs, now, projects, read_rows, read_value, server_days, writing
+from tlcore.storage.database import is_time, jobs, leavings, now, projects, read_rows, read_value, shares, write_few
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.jobs import ACTIVE_STATES
-from tlcore.storage.projects import Project
-from tlcore.storage.quotas import RETENTION_DAYS, UNLIMITED
+from tlcore.storage.leftovers import KEPT_SECONDS
+from tlcore.storage.projects import Project, get_project
+from tlcore.storage.quotas import RETENTION_DAYS, UNLIMITED, WARNED_DAYS
+from tlcore.storage.server_days import DAY_SECONDS, day_of, days_so_far, old_before, today
 
-DAY_SECONDS = 24 * 3600.0
-
-WARNED_SECONDS = 7 * DAY_SECONDS
-"""So long before a project goes its card says so; half of the time where less than two weeks are set."""
-
-
-def today() -> int:
-    """Return the number of this day, counted from the first of 1970."""
-    return _day_of(now())
+_LOG = logging.getLogger(__name__)
 
 
-def note_day(engine: sa.Engine, _home: DataRoot) -> None:
-    """Note that the server runs today.
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A project that nobody has opened for so long that it will go.
 
-    Raises:
-        StorageError: If the database cannot be written.
+    Attributes:
+        id: The project.
+        stored: When it was opened last, as its row has it.
+        announced: The day since which Home says so; `None` where it does not, or not for this setting.
+        goes: When it goes at the earliest, in seconds since 1970.
     """
-    day = today()
-    if read_value(engine, sa.select(server_days.c.number).where(server_days.c.number == day)) is None:
-        with writing(engine) as connection:
-            connection.execute(sa.delete(server_days).where(server_days.c.number == day))
-            connection.execute(sa.insert(server_days).values(number=day))
+
+    id: str
+    stored: object
+    announced: int | None
+    goes: float
 
 
 def touch_project(engine: sa.Engine, project: Project) -> None:
-    """Note that somebody has opened a project, at most once a day; on a full disk it is noted the next time."""
-    if project.touched is None or abs(now() - project.touched) >= DAY_SECONDS:
-        with suppress(StorageError), writing(engine) as connection:
-            connection.execute(sa.update(projects).where(projects.c.id == project.id).values(touched=now()))
+    """Note that somebody has opened a project, at most once a day; a database that fails is tried the next time."""
+    if project.touched is None or day_of(project.touched) != today():
+        with suppress(StorageError):
+            write_few(engine, lambda connection: note_touch(connection, project.id))
+
+
+def touch_shared(engine: sa.Engine, project_id: str) -> None:
+    """Note that somebody has opened a link of a project; as `touch_project`."""
+    with suppress(StorageError):
+        touched = read_value(engine, sa.select(projects.c.touched).where(projects.c.id == project_id))
+        if not is_time(touched) or day_of(touched) != today():
+            write_few(engine, lambda connection: note_touch(connection, project_id))
+
+
+def note_touch(connection: sa.Connection, project_id: str) -> None:
+    """Note in the caller's transaction that somebody uses a project, as who copies it does too."""
+    connection.execute(sa.update(projects).where(projects.c.id == project_id).values(touched=now()))
+    connection.execute(sa.delete(leavings).where(leavings.c.project_id == project_id))
 
 
 def leaving_soon(engine: sa.Engine, found: Iterable[Project]) -> dict[str, float]:
-    """Return when those projects go that go within a week, in seconds since 1970, by their ids.
+    """Return when those projects go that will be deleted, in seconds since 1970, by their ids.
 
     Raises:
-        DatasetError: If the setting is no number above 0.
+        DatasetError: If the setting is not the number that it must be.
     """
-    if RETENTION_DAYS.value == UNLIMITED:
-        return {}
-    days = _server_days(engine)
-    leaving = {}
-    for project in found:
-        when = _goes_at(_last_touch(project.touched, project.created), days)
-        if when is not None and when - now() <= min(WARNED_SECONDS, RETENTION_DAYS.value * DAY_SECONDS / 2):
-            leaving[project.id] = max(when, now())
-    return leaving
+    ids = {project.id for project in found}
+    return {one.id: max(one.goes, now()) for one in _candidates(engine) if one.announced is not None and one.id in ids}
 
 
 def remove_untouched(engine: sa.Engine, home: DataRoot) -> list[str]:
     """Delete the projects that nobody has opened for as long as the setting says, and return their ids.
 
-    One in which a job waits or works stays.
+    Of what will go within a week Home is told to say so from now on; without that nothing goes later. One in which a
+    job waits or works stays, and one that stands on everybody's Home or that this version cannot read.
 
     Raises:
-        DatasetError: If the setting is no number above 0.
+        DatasetError: If the setting is not the number that it must be.
+        StorageError: If the database cannot be read, or it cannot be written what Home shall say.
     """
-    if RETENTION_DAYS.value == UNLIMITED:
-        return []
-    days = _server_days(engine)
-    is_active = sa.exists().where(jobs.c.project_id == projects.c.id, jobs.c.state.in_(ACTIVE_STATES))
-    query = sa.select(projects.c.id, projects.c.touched, projects.c.created).where(sa.not_(is_active))
+    # What cannot be read cannot be opened either, and Home shows no more of it than its name.
+    candidates = [one for one in _candidates(engine) if _is_readable(engine, one)]
+    since = old_before(engine, KEPT_SECONDS)
     gone = []
-    for row in read_rows(engine, query):
-        when = _goes_at(_last_touch(row.touched, row.created), days)
-        if when is not None and when <= now():
-            with suppress(StorageError):  # tomorrow is another day
-                delete_project(engine, row.id, home)
-                gone.append(str(row.id))
+    for one in candidates:
+        if one.announced is not None and one.goes <= now():
+            try:
+                condition = _is_still_left(one)
+                if delete_project(engine, one.id, home, only_if=condition, brought_before=since):
+                    gone.append(one.id)
+            except StorageError:  # tomorrow is another day, and the log says what it was
+                _LOG.warning("A project that nobody opens could not be deleted.", exc_info=True)
+    _announce(engine, [one for one in candidates if one.id not in gone])
     return gone
 
 
-def _server_days(engine: sa.Engine) -> list[int]:
-    return [row.number for row in read_rows(engine, sa.select(server_days.c.number))]
+def _is_readable(engine: sa.Engine, one: _Candidate) -> bool:
+    try:
+        get_project(engine, one.id, "", of_anyone=True)
+    except (NotFoundError, UnreadableError):
+        return False
+    return True
+
+
+def _is_still_left(one: _Candidate) -> sa.ColumnElement[bool]:
+    """What holds of a project that nobody has opened since it was looked at, and that has no work to do."""
+    announced = sa.exists().where(leavings.c.project_id == projects.c.id, leavings.c.day == one.announced)
+    is_active = sa.exists().where(jobs.c.project_id == projects.c.id, jobs.c.state.in_(ACTIVE_STATES))
+    untouched = projects.c.touched.is_not_distinct_from(one.stored)
+    return sa.and_(untouched, announced, sa.not_(is_active), sa.not_(_is_for_all()))
+
+
+def _is_for_all() -> sa.ColumnElement[bool]:
+    """Whether a project stands on everybody's Home, where it is looked at without being opened."""
+    return sa.exists().where(shares.c.project_id == projects.c.id, shares.c.for_all)
+
+
+def _announce(engine: sa.Engine, candidates: Collection[_Candidate]) -> None:
+    """Let Home say which projects will go, from today on where it does not say so yet, and of no others."""
+    stays = {one.id for one in candidates if one.announced is not None}
+    new = [one for one in candidates if one.announced is None]
+    there = {row.project_id for row in read_rows(engine, sa.select(leavings.c.project_id))}
+    values = {"day": today(), "setting": RETENTION_DAYS.value}
+
+    def write(connection: sa.Connection) -> None:
+        for project_id in there - stays:
+            connection.execute(sa.delete(leavings).where(leavings.c.project_id == project_id))
+        for one in new:
+            # Opened or deleted in this very moment, it does not go.
+            same = sa.select(projects.c.id, *(sa.literal(value) for value in values.values()))
+            same = same.where(projects.c.id == one.id, projects.c.touched.is_not_distinct_from(one.stored))
+            connection.execute(sa.insert(leavings).from_select(["project_id", *values], same))
+
+    if new or there - stays:
+        write_few(engine, write)
+
+
+def _candidates(engine: sa.Engine) -> list[_Candidate]:
+    """Return the projects that go within a week, or would if Home had said so."""
+    needed = RETENTION_DAYS.value
+    if needed == UNLIMITED:
+        return []
+    days = days_so_far(engine)
+    query = sa.select(projects.c.id, projects.c.touched, projects.c.created, leavings.c.day, leavings.c.setting)
+    query = query.outerjoin(leavings, leavings.c.project_id == projects.c.id).where(sa.not_(_is_for_all()))
+    found = []
+    for row in read_rows(engine, query):
+        touched = _last_touch(row.touched, row.created)
+        if touched is None:
+            continue
+        # The day of the touch itself does not count.
+        untouched = sum(day > day_of(touched) for day in days)
+        left = needed - untouched
+        if untouched < 1 or left > WARNED_DAYS:
+            continue
+        # A smaller setting than the one that was announced, or a clock that ran ahead then: it is said anew.
+        is_known_day = row.day == today() or row.day in days
+        is_said = is_known_day and isinstance(row.setting, int | float) and row.setting <= needed
+        left = max(left, WARNED_DAYS - sum(day > row.day for day in days) if is_said else WARNED_DAYS)
+        goes = max(now() + left * DAY_SECONDS, touched + needed * DAY_SECONDS)
+        found.append(_Candidate(row.id, row.touched, row.day if is_said else None, goes))
+    return found
 
 
 def _last_touch(touched: object, created: object) -> float | None:
@@ -100,17 +174,3 @@ def _last_touch(touched: object, created: object) -> float | None:
         if is_time(value):
             return float(value)  # type: ignore[arg-type]
     return None
-
-
-def _goes_at(touched: float | None, days: Iterable[int]) -> float | None:
-    """Return when a project goes at the earliest that was opened last at some time; `None` for never."""
-    if touched is None:
-        return None
-    # The day of the touch itself does not count, nor days that a clock has shown which ran ahead.
-    passed = sum(_day_of(touched) < day <= today() for day in days)
-    needed = RETENTION_DAYS.value
-    return max(touched + needed * DAY_SECONDS, now() + max(0.0, needed - passed) * DAY_SECONDS)
-
-
-def _day_of(seconds: float) -> int:
-    return int(seconds // DAY_SECONDS)

@@ -14,6 +14,7 @@ from tlcore.documents import read_document, read_fields, write_document
 from tlcore.errors import UnreadableError
 from tlcore.storage.configs import Unreadable, read_all, read_config
 from tlcore.storage.database import jobs, metrics, read_row, read_rows, read_value, run_notes, runs, writing
+from tlcore.storage.datasets import check_version
 from tlcore.storage.jobs import ENDED_STATES, STATUS_COLUMNS, JobStatus, insert_job, write_job
 from tlcore.storage.projects import printable_line
 from tlcore.storage.room import check_waiting_runs
@@ -129,6 +130,7 @@ def create_runs(engine: sa.Engine, project_id: str, plans: Sequence[RunPlan]) ->
         ValueError: If there is no plan.
         NotFoundError: If the project was deleted.
         QuotaError: If more would wait than one person may have in line; none is made then.
+        ConflictError: If a version was removed to make room; none is made then.
     """
     if not plans:
         raise ValueError("`plans` must have at least one run. Received: plans=[]")
@@ -150,6 +152,7 @@ def _find_same(connection: sa.Connection, project_id: str, plan: RunPlan) -> str
 
 def _insert_run(connection: sa.Connection, project_id: str, plan: RunPlan) -> str:
     check_waiting_runs(connection, project_id)
+    check_version(connection, project_id, plan.version)
     last = sa.select(sa.func.coalesce(sa.func.max(runs.c.number), 0)).join(jobs, jobs.c.id == runs.c.job_id)
     number = connection.execute(last.where(jobs.c.project_id == project_id)).scalar_one() + 1
     job_id = insert_job(connection, "run", project_id)

@@ -26,6 +26,7 @@ from tlcore.storage.database import (
     writing,
 )
 from tlcore.storage.reserve import with_reserve
+from tlcore.storage.retention import touch_shared
 
 ShareKind = Literal["look", "pictures", "project"]
 """Look only; a copy of the data set; look, and a copy of everything."""
@@ -139,6 +140,7 @@ def open_share(engine: sa.Engine, code: str, person: str) -> Share:
         UnreadableError: If its row is damaged.
     """
     share = find_share(engine, code)
+    touch_shared(engine, share.project_id)
     if share.owner == person or not share.lets_look:
         return share
     values = {"project_id": share.project_id, "owner": person, "code": code}

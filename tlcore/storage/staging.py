@@ -14,11 +14,15 @@ import sqlalchemy as sa
 from tlcore.home import DataRoot, storage_error
 from tlcore.storage.database import jobs, read_value
 from tlcore.storage.jobs import ACTIVE_STATES
+from tlcore.storage.server_days import old_before
 
 PREFIX = "import-"
 
 ABANDONED_SECONDS = 24 * 3600
 """How old a folder is, at least, before it counts as left behind, by a browser that was closed while it sent files."""
+
+_coming: dict[Path, float] = {}
+"""When something came last into each folder, as far as this program knows: seconds of `time.monotonic`."""
 
 
 def make_staging_dir(home: DataRoot) -> Path:
@@ -30,9 +34,16 @@ def make_staging_dir(home: DataRoot) -> Path:
     parent = home.imports_dir
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
     except OSError as error:
         raise storage_error(error, parent / "import") from error
+    note_coming(folder)
+    return folder
+
+
+def note_coming(folder: Path) -> None:
+    """Remember that something comes into a folder now, by a clock that nobody sets."""
+    _coming[folder] = time.monotonic()
 
 
 def staging_of(request: str) -> str | None:
@@ -62,11 +73,13 @@ def remove_staged(engine: sa.Engine, job_id: str, home: DataRoot) -> None:
 
 def remove_abandoned(engine: sa.Engine, home: DataRoot) -> None:
     """Remove the folders that no job waits with and that nothing has come into for a day."""
-    since, old = time.time() - ABANDONED_SECONDS, set()
+    since, old = old_before(engine, ABANDONED_SECONDS), set()
     for folder in home.imports_dir.glob(f"{PREFIX}*"):
         with suppress(FileNotFoundError):  # its job has just ended
-            if folder.stat().st_mtime < since:
+            if folder.stat().st_mtime < since and not _comes_in(folder):
                 old.add(folder.name)
+    for folder in [folder for folder in list(_coming) if not _comes_in(folder)]:
+        _coming.pop(folder, None)
     if not old:
         return
     waiting = sa.select(jobs.c.request).where(jobs.c.state.in_(ACTIVE_STATES), jobs.c.request.is_not(None))
@@ -74,3 +87,7 @@ def remove_abandoned(engine: sa.Engine, home: DataRoot) -> None:
         needed = {staging_of(text) for text in connection.execute(waiting).scalars()}
     for name in old - needed:
         remove_staging_dir(name, home)
+
+
+def _comes_in(folder: Path) -> bool:
+    return time.monotonic() - _coming.get(folder, float("-inf")) < ABANDONED_SECONDS

@@ -23,7 +23,7 @@ from tlcore.intake.limits import FILES, UPLOAD_GB, why_too_large
 from tlcore.intake.names import printable
 from tlcore.intake.pictures.signatures import archive_kind
 from tlcore.storage.requests import ImportRequest, StagedFile
-from tlcore.storage.staging import PREFIX, make_staging_dir, remove_staging_dir
+from tlcore.storage.staging import PREFIX, make_staging_dir, note_coming, remove_staging_dir
 
 MAX_NAME_LENGTH = 1000
 """Characters that a name with its folders may have."""
@@ -157,12 +157,12 @@ def begin_upload(
 def coming_of(owner: str, home: DataRoot) -> Coming:
     """Return what a person brings at this moment."""
     uploads = num_bytes = 0
-    since = time.time() - COMING_SECONDS
     for folder in home.imports_dir.glob(f"{PREFIX}*"):
         with suppress(OSError, ValueError, msgspec.MsgspecError):  # it has just ended
             path = folder / _INDEX
             comes_in = path.exists()
-            if comes_in and path.stat().st_mtime < since:
+            # What seems to come from the future came before a clock was set back; a piece that comes now mends that.
+            if comes_in and abs(time.time() - path.stat().st_mtime) > COMING_SECONDS:
                 continue
             index = _read_index(path if comes_in else folder / _TAKEN)
             if index.owner == owner:
@@ -261,6 +261,7 @@ class PieceWriter:
     def __init__(self, name: str, home: DataRoot) -> None:
         self._folder = _folder(name, home)
         self._expected = _cached_index(self._folder / _INDEX)
+        note_coming(self._folder)
         with suppress(OSError):
             for place in (self._folder, self._folder / _INDEX):  # that it still comes in, however long that takes
                 os.utime(place)

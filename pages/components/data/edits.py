@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components.errors import errors_kept
+from pages.components.errors import errors_kept, errors_shown
 from pages.components.state import Context
 from pages.components.text import label, plain
 from tlcore.dataset import Dataset
-from tlcore.storage.datasets import can_undo, commit_version, get_version, undo_version
+from tlcore.storage.datasets import can_undo, commit_version, get_version, newest_instead, take_instead, undo_version
 
 
 def save_edit(context: Context, dataset: Dataset, note: str) -> None:
@@ -37,4 +37,19 @@ def undo_button(context: Context, *, key: str = "undo") -> None:
     if st.button(f"Undo: {text}", key=f"{key}-{project.version}", icon=":material/undo:"):
         with errors_kept():
             undo_version(context.engine, project.id, current=project.version)
+        st.rerun()
+
+
+def way_back(context: Context) -> None:
+    """Draw how to go on where the data set cannot be read: with the newest version that is there, or by an undo."""
+    project = context.project
+    if project.version is None or context.is_guest:
+        return
+    newest = newest_instead(context.engine, project.id, project.version)
+    if newest is None:
+        with errors_shown():
+            undo_button(context)
+    elif st.button("Go on with the newest version that is there", key="newest", icon=":material/history:"):
+        with errors_kept():
+            take_instead(context.engine, project.id, newest, lost=project.version)
         st.rerun()
