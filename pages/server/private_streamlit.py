@@ -43,6 +43,12 @@ from tlcore.home import DataRoot
 from tlcore.storage.identities import read_identities
 
 USER_COOKIE = "lab_user"
+PERSON = "session-person"
+"""In the state of a session: whose pages it has drawn, and since when."""
+
+GUEST_OF = "session-guest-of"
+"""In the state of a session: the project of somebody else that it has drawn last."""
+
 GONE = ""
 """A browser whose connection is lost; it gets the page drawn anew when it comes back."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from tlcore.documents import read_document, write_document
-from tlcore.storage.database import class_settings, read_value, writing
+from tlcore.storage.database import Source, class_settings, read_value, writing
 from tlcore.storage.people import admit_owners_of_projects
 
 _ONLY_ROW = 1
@@ -27,13 +27,13 @@ class ClassSettings:
     locked: tuple[str, ...] = ()
 
 
-def read_class_settings(engine: sa.Engine) -> ClassSettings:
+def read_class_settings(source: Source) -> ClassSettings:
     """Return what the teacher has set; nothing at first.
 
     Raises:
         UnreadableError: If it is damaged, or of a newer version.
     """
-    document = read_value(engine, sa.select(class_settings.c.document).where(class_settings.c.id == _ONLY_ROW))
+    document = read_value(source, sa.select(class_settings.c.document).where(class_settings.c.id == _ONLY_ROW))
     return ClassSettings() if document is None else read_document(document, ClassSettings)
 
 

@@ -16,7 +16,18 @@ import sqlalchemy as sa
 
 from tlcore.errors import StorageError
 from tlcore.home import DataRoot
-from tlcore.storage.database import guests, is_time, now, people, projects, read_rows, read_value, turns, writing
+from tlcore.storage.database import (
+    Source,
+    guests,
+    is_time,
+    now,
+    people,
+    projects,
+    read_rows,
+    read_value,
+    turns,
+    writing,
+)
 from tlcore.storage.identities import read_identities
 from tlcore.storage.projects import printable_line
 
@@ -83,9 +94,9 @@ def note_visit(engine: sa.Engine, owner: str) -> None:
         _change(connection, owner, seen=now())
 
 
-def read_person(engine: sa.Engine, owner: str) -> Person:
+def read_person(source: Source, owner: str) -> Person:
     """Return what is known of somebody, who need not have been noted yet."""
-    for row in read_rows(engine, _COLUMNS.where(people.c.owner == owner)):
+    for row in read_rows(source, _COLUMNS.where(people.c.owner == owner)):
         return _person(row)
     return Person(owner, "", 0, 0.0, False)
 
@@ -153,10 +164,10 @@ def plain_code(typed: str) -> str:
     return "".join(character for character in typed.upper() if character.isalnum())
 
 
-def count_projects(engine: sa.Engine, owner: str) -> int:
+def count_projects(source: Source, owner: str) -> int:
     """Return how many projects somebody has."""
     query = sa.select(sa.func.count()).select_from(projects).where(projects.c.owner == owner)
-    return int(read_value(engine, query))
+    return int(read_value(source, query))
 
 
 def bring_along(engine: sa.Engine, owner: str, to: str) -> None:
