@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -116,11 +116,52 @@ def test_a_change_of_what_is_locked_is_not_stored(engine: sa.Engine) -> None:
     assert change_config(engine, project.id, lambda _: RunConfig()) == RunConfig()
 
 
-def test_what_another_backbone_makes_impossible_goes_in_spite_of_its_lock() -> None:
-    before = RunConfig(model=ModelConfig(first_trainable=get_backbone("efficientnet_lite0").block_names[-1]))
+BLOCKS = get_backbone("efficientnet_lite0").block_names
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "change", "chosen"),
+    [
+        (
+            "freeze_line",
+            RunConfig(model=ModelConfig(first_trainable=BLOCKS[-1])),
+            lambda config: replace(config, model=replace(config.model, backbone="mobilenet_v2")),
+            "Backbone",
+        ),
+        (
+            "picture",
+            RunConfig(model=ModelConfig(image_size=32)),
+            lambda config: replace(config, model=replace(config.model, backbone="inception_v3")),
+            "Backbone",
+        ),
+        (
+            "second_phase",
+            RunConfig(training=TrainingConfig(fine_tuning=FineTuningConfig(BLOCKS[-1]))),
+            lambda config: replace(config, model=replace(config.model, first_trainable=BLOCKS[-1])),
+            "Freeze line",
+        ),
+    ],
+    ids=["freeze_line", "picture", "second_phase"],
+)
+def test_a_choice_that_would_force_what_is_locked_is_refused(
+    engine: sa.Engine, name: str, before: RunConfig, change: Callable[[RunConfig], RunConfig], chosen: str
+) -> None:
+    project = create_project(engine, "a" * 24, "p")
+    change_config(engine, project.id, lambda _: before)
+    lock(engine, name)
+    title = next(spec.title for spec in LOCKS if spec.name == name)
+    with pytest.raises(LockedError, match=f"“{title}”.*“{chosen}”"):
+        change_config(engine, project.id, lambda config: without_contradictions(change(config)))
+    assert get_project(engine, project.id, "a" * 24).config == before
+    lock(engine)
+    assert change_config(engine, project.id, lambda config: without_contradictions(change(config))) != before
+
+
+def test_another_backbone_is_free_where_nothing_that_is_locked_changes() -> None:
+    before = RunConfig(model=ModelConfig(first_trainable=BLOCKS[-1]))
     after = without_contradictions(replace(before, model=replace(before.model, backbone="mobilenet_v2")))
     assert after.model.first_trainable is None
-    check_change(before, after, {"freeze_line"})
+    check_change(RunConfig(), replace(after, model=replace(after.model, first_trainable=None)), {"freeze_line"})
     moved = replace(after, model=replace(after.model, first_trainable=get_backbone("mobilenet_v2").block_names[0]))
     with pytest.raises(LockedError, match="Freeze line"):
         check_change(before, moved, {"freeze_line"})
