@@ -197,7 +197,7 @@ def read_visit() -> Visit:
     engine = _engine(home)
     note_admitted_visit(engine, owner)
     free = unlocked(engine) if is_teacher(owner) else engine
-    return Visit(guarded(free, _guard(owner)), home, owner)
+    return Visit(guarded(free, _guard(owner), owner), home, owner)
 
 
 def read_context(project_id: str) -> Context:
@@ -216,7 +216,7 @@ def read_context(project_id: str) -> Context:
     # A tab with an old page may have stored what does not fit the backbone of another one.
     project = replace(project, config=without_contradictions(project.config))
     if project.owner == visit.owner:
-        engine = guarded(visit.engine, _guard(visit.owner, project_id))
+        engine = guarded(visit.engine, _guard(visit.owner, project_id), visit.owner)
     else:
         engine = read_only(visit.engine)
         st.session_state[GUEST_OF] = project_id

@@ -120,13 +120,18 @@ def unlocked(engine: sa.Engine) -> sa.Engine:
     return engine.execution_options(**{_FREE: True})
 
 
+def is_unlocked(engine: sa.Engine) -> bool:
+    """Whether this engine is one of `unlocked`."""
+    return bool(engine.get_execution_options().get(_FREE))
+
+
 def read_locks(engine: sa.Engine) -> frozenset[str]:
     """Return the names of what is locked for whoever uses this engine.
 
     A damaged row locks nothing: a class that cannot work is worse, and the teacher's page says so. Names that this
     version does not know are left out.
     """
-    if engine.get_execution_options().get(_FREE):
+    if is_unlocked(engine):
         return frozenset()
     try:
         return frozenset(read_class_settings(engine).locked) & _BY_NAME.keys()

@@ -23,6 +23,7 @@ BUSY_SECONDS = 30
 """How long a connection waits for another that writes."""
 
 _GUARD = "guard"
+_PERSON = "person"
 
 LAST_TIME = 1e11
 """In the year 5138."""
@@ -390,13 +391,24 @@ def read_only(engine: sa.Engine) -> sa.Engine:
     return engine.execution_options(read_only=True)
 
 
-def guarded(engine: sa.Engine, guard: Guard) -> sa.Engine:
+def guarded(engine: sa.Engine, guard: Guard, person: str) -> sa.Engine:
     """Return the same database for somebody whose right to write may end: every transaction asks first.
 
     A page lives long, with what it was given when it was drawn. Its buttons work on with that after the person was
     removed from the class, or the project has gone to somebody else.
+
+    Args:
+        engine: The database.
+        guard: Asked in every transaction that writes.
+        person: For whom the page works, see `person_of`.
     """
-    return engine.execution_options(**{_GUARD: guard})
+    return engine.execution_options(**{_GUARD: guard, _PERSON: person})
+
+
+def person_of(engine: sa.Engine) -> str | None:
+    """Return for whom a page works with this engine; `None` for the server itself, which acts for everybody."""
+    person: str | None = engine.get_execution_options().get(_PERSON)
+    return person
 
 
 def unguarded(engine: sa.Engine) -> sa.Engine:
