@@ -9,7 +9,6 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -26,6 +25,7 @@ from tlcore.storage.database import (
     read_rows,
     read_value,
     turns,
+    write_few,
     writing,
 )
 from tlcore.storage.identities import read_identities
@@ -90,8 +90,12 @@ def note_visit(engine: sa.Engine, owner: str) -> None:
         if len(_noted) >= MOST_NOTED:
             _noted.clear()
         _noted[str(engine.url), owner] = time.monotonic()
-    with suppress(StorageError, sa.exc.DatabaseError), writing(engine) as connection:
-        _change(connection, owner, seen=now())
+    try:
+        with writing(engine) as connection:
+            _change(connection, owner, seen=now())
+    except (StorageError, sa.exc.DatabaseError):
+        with _noting:
+            _noted.pop((str(engine.url), owner), None)
 
 
 def read_person(source: Source, owner: str) -> Person:
@@ -117,13 +121,12 @@ def rename_person(engine: sa.Engine, owner: str, name: str) -> None:
 
 
 def admit(engine: sa.Engine, owner: str, *, admitted: bool = True) -> None:
-    """Let somebody in without asking for the class code again, or no longer.
+    """Let somebody in without asking for the class code again, or no longer; a full disk does not keep it back.
 
     Raises:
-        StorageError: If the disk is full or cannot be written.
+        StorageError: If nothing is left of the reserve, or the database cannot be written.
     """
-    with writing(engine) as connection:
-        _change(connection, owner, admitted=admitted)
+    write_few(engine, lambda connection: _change(connection, owner, admitted=admitted))
 
 
 def admit_owners_of_projects(connection: sa.Connection) -> None:
