@@ -17,6 +17,7 @@ from tlcore.config import AugmentationConfig, FineTuningConfig, HeadConfig, Mode
 from tlcore.errors import LockedError
 from tlcore.home import DataRoot
 from tlcore.jobs.control import start_job, start_runs
+from tlcore.jobs.weights_tasks import _begin_with
 from tlcore.model.architecture import without_contradictions
 from tlcore.settings.locks import (
     LOCKS,
@@ -33,7 +34,7 @@ from tlcore.storage.class_settings import ClassSettings, change_class_settings
 from tlcore.storage.database import class_settings, open_database, writing
 from tlcore.storage.jobs import ACTIVE_STATES, list_jobs
 from tlcore.storage.projects import create_project, get_project
-from tlcore.storage.requests import ImportRequest
+from tlcore.storage.requests import ImportRequest, WeightsCheckRequest
 from tlcore.storage.runs import RunPlan
 
 OTHER = RunConfig(
@@ -195,6 +196,17 @@ def test_a_locked_kind_of_work_does_not_start(engine: sa.Engine, home: DataRoot,
     assert not list_jobs(engine, states=ACTIVE_STATES)
     start_job(unlocked(engine), home, kind, project.id)
     assert len(list_jobs(engine, states=ACTIVE_STATES)) == 1
+
+
+def test_weights_whose_check_ends_after_the_lock_are_not_taken(engine: sa.Engine) -> None:
+    project = create_project(engine, "a" * 24, "p")
+    request = WeightsCheckRequest(RunConfig().model.backbone, "x", "x.h5")
+    lock(engine, "weights")
+    with pytest.raises(LockedError, match="First weights"):
+        _begin_with(engine, project.id, request, "random")
+    assert get_project(engine, project.id, "a" * 24).config == RunConfig()
+    _begin_with(engine, project.id, replace(request, is_unlocked=True), "random")  # a teacher's
+    assert get_project(engine, project.id, "a" * 24).config.model.weights == "random"
 
 
 def test_own_pictures_and_ready_sets_are_locked_apart(engine: sa.Engine, home: DataRoot) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 import streamlit as st
@@ -13,6 +14,7 @@ from pages.components.state import Context, Visit
 from pages.components.text import label
 from pages.server.door import said_addresses
 from tlcore.network import host_of, is_loopback
+from tlcore.settings.locks import LOCKED, check_lock
 from tlcore.storage.copies import copy_project
 from tlcore.storage.projects import get_project
 from tlcore.storage.sharing import (
@@ -146,12 +148,25 @@ def contents_words(visit: Visit, share: Share) -> str:
     return f"{data_summary(visit, project)}  \n{result_summary(visit, project)}"
 
 
+def is_copy_locked(visit: Visit, share: Share) -> bool:
+    """Whether a copy would bring pictures while the teacher lets nobody; what was handed out to all may be taken."""
+    return "pictures" in visit.locked and not share.for_all
+
+
+def copy_state(visit: Visit, share: Share) -> dict[str, Any]:
+    """Return the keyword arguments that say whether a button that makes a copy can be pressed, and why not."""
+    return {"disabled": True, "help": LOCKED} if is_copy_locked(visit, share) else {}
+
+
 def take(visit: Visit, share: Share) -> str:
     """Make the copy that a link allows, and return the id of the new project.
 
     Raises:
-        TransferLabError: If the link was ended meanwhile, there is no room for the copy, or the project is gone.
+        TransferLabError: If the link was ended meanwhile, there is no room for the copy, the project is gone, or the
+            teacher lets nobody bring pictures.
     """
+    if not share.for_all:
+        check_lock(visit.engine, "pictures")  # asks anew; pages remember what is locked for a second
     find_share(visit.engine, share.code)  # raises when the page that offers it is older than the end of the link
     with st.spinner("Making your copy"):
         with_runs = share.kind == "project"

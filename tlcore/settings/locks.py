@@ -48,7 +48,11 @@ class LockSpec:
 
 
 LOCKS: Final[Sequence[LockSpec]] = (
-    LockSpec("pictures", "Bringing pictures", "Nobody brings pictures of their own, neither as files nor by camera."),
+    LockSpec(
+        "pictures",
+        "Bringing pictures",
+        "Nobody brings pictures: no files, no camera, no copy of a project but those that you hand out to all.",
+    ),
     LockSpec("ready_sets", "Ready sets", "Nobody takes a ready set of pictures."),
     LockSpec("doctor", "Check of the pictures", "Nobody looks for faults in pictures and labels.", jobs=("doctor",)),
     LockSpec("augmentation", "Augmentation", "Random changes of the pictures stay as they are.", ("augmentation",)),
