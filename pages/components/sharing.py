@@ -13,6 +13,8 @@ from pages.components.project_words import data_summary, result_summary
 from pages.components.state import Context, Visit
 from pages.components.text import label
 from pages.server.door import said_addresses
+from pages.server.private_streamlit import end_sessions
+from pages.server.teacher import is_teacher
 from tlcore.network import host_of, is_loopback
 from tlcore.settings.locks import LOCKED, check_lock
 from tlcore.storage.copies import copy_project
@@ -123,7 +125,21 @@ def _make(context: Context, kind: ShareKind) -> None:
 
 def _end(context: Context, code: str) -> None:
     with errors_kept():
-        end_share(context.engine, code)
+        end_link(context, code)
+
+
+def end_link(visit: Visit, code: str) -> None:
+    """End a link, and what those have on their screens who may look at the project no more.
+
+    Raises:
+        TransferLabError: If the link could not be ended.
+    """
+    end_share(visit.engine, code)
+
+    def looks_no_more(owner: str, project: str | None) -> bool:
+        return project is not None and not is_teacher(owner) and not shares_opened(visit.engine, project, owner)
+
+    end_sessions(looks_no_more)
 
 
 def giver_words(giver: str) -> str:
