@@ -18,7 +18,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pages.server.private_streamlit import USER_COOKIE, end_sessions, may_bring, may_see, most_upload_bytes
+from pages.server.private_streamlit import USER_COOKIE, may_bring, may_see, most_upload_bytes
 from pages.server.teacher import TEACHERS
 from tlcore.errors import StorageError, TransferLabError
 from tlcore.home import DataRoot, without_places
@@ -206,7 +206,6 @@ def take_route() -> Route:
                 return PlainTextResponse(without_places(str(error)), 507)
         with _lock:
             _left[ticket.owner] = time.monotonic()
-        end_sessions(lambda one, _project: one == ticket.owner)  # other tabs of this browser
         for one in (ticket.owner, ticket.to):
             TEACHERS.log_out(one)  # a login is one browser's, and two have this identity now
         answer = RedirectResponse("../", 303, {"Cache-Control": "no-store"})
