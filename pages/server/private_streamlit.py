@@ -298,11 +298,12 @@ def end_sessions(ends: Callable[[str, str | None], bool]) -> None:
     Args:
         ends: Says which: whose pages a session has drawn, and at which project of somebody else it looked last.
     """
-    if not exists():  # a page that a test runs without a server
+    runtime: Any = get_instance() if exists() else None
+    manager = getattr(runtime, "_session_mgr", None)
+    if manager is None:  # a page that a test runs without a server
         return
-    runtime: Any = get_instance()
     ended = []
-    for info in runtime._session_mgr.list_sessions():
+    for info in manager.list_sessions():
         owner, _ = _remembered(info.session, PERSON) or (None, 0.0)
         if owner is not None and ends(owner, _remembered(info.session, GUEST_OF)):
             ended.append(info)
