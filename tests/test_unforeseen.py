@@ -62,7 +62,7 @@ def test_a_project_that_fails_as_nobody_foresaw_closes_no_other(lab: Lab, monkey
             raise KeyError("nobody foresaw this")
         return list_runs(engine, project_id)
 
-    monkeypatch.setattr(runs, "list_runs", fail)
+    monkeypatch.setattr("pages.components.project_words.list_runs", fail)
     home = open_app()
     assert "did not expect" in home.error[0].value
     assert {"**Pets**", "**Birds**"} <= {line.value for line in home.markdown}
