@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages.components.errors import errors_shown, show_error
 from pages.components.frame import HOME_PAGE, go_to, primary_action
-from pages.components.sharing import CODE, contents_words, giver_words, look, take
+from pages.components.sharing import CODE, contents_words, copy_state, giver_words, look, take
 from pages.components.shown_settings import leave_settings
 from pages.components.state import Visit, read_visit
 from pages.components.text import label
@@ -85,7 +85,11 @@ def draw_look() -> None:
 
 if share.lets_copy:
     if primary_action(
-        "Make a copy", key="shared-copy", icon=":material/content_copy:", beside=draw_look if share.lets_look else None
+        "Make a copy",
+        key="shared-copy",
+        icon=":material/content_copy:",
+        beside=draw_look if share.lets_look else None,
+        **copy_state(visit, share),
     ):
         with errors_shown():
             go_to("data", project=take(visit, share))

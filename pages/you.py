@@ -63,8 +63,8 @@ def draw_code(visit: Visit) -> None:
     """Say what a code is good for, and whether there is one."""
     st.subheader("Your code", anchor=False)
     st.markdown(
-        "Transfer Lab knows you only by a cookie of this browser. With your code another browser, or this one after "
-        "its cookies were cleared, gets your projects."
+        "Transfer Lab knows you only by a cookie, a small note that this browser keeps. With your code another "
+        "browser, or this one after its cookies were cleared, gets your projects."
     )
     if has_code(visit.engine, visit.owner):
         st.caption("You have a code. Nobody can look it up; a new one replaces it.")

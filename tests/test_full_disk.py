@@ -10,8 +10,9 @@ import sqlite3
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,10 +35,15 @@ from tlcore.errors import FullDiskError, NotFoundError, StorageError
 from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot, write_atomically
 from tlcore.jobs.reporting import JobProgress
 from tlcore.storage import database, reserve
+from tlcore.storage.class_settings import (
+    change_class_settings,
+    reset_class_settings,
+)
 from tlcore.storage.database import open_database, projects, writing
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.identities import read_identities
 from tlcore.storage.jobs import claim_job, end_job, get_job, request_stop
+from tlcore.storage.people import admit, is_visit_due, note_visit, read_person
 from tlcore.storage.projects import create_project, get_project, read_projects, rename_project
 from tlcore.storage.reserve import LOAN_BYTES, RESERVE_BYTES, STEP_BYTES, give_up_reserve, keep_reserve
 from tlcore.storage.runs import list_runs, read_metrics
@@ -160,6 +166,38 @@ def test_the_database_opens_with_the_reserve(home: DataRoot, monkeypatch: pytest
     keep_reserve(home)
     assert [project.name for project in read_projects(open_database(home), OWNER)[0]] == ["Pets"]
     assert home.reserve_path.exists()
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda engine: change_class_settings(engine, lambda stored: replace(stored, locked=("epochs",))),
+        reset_class_settings,
+        lambda engine: admit(engine, OWNER),
+        lambda engine: admit(engine, OWNER, admitted=False),
+    ],
+    ids=["lock", "begin anew", "admit", "remove"],
+)
+def test_a_teacher_can_lock_and_remove_on_a_full_disk(
+    home: DataRoot, monkeypatch: pytest.MonkeyPatch, write: Callable[[sa.Engine], object]
+) -> None:
+    engine = open_database(home)
+    change_class_settings(engine, lambda stored: replace(stored, code="ABCD"))
+    keep_reserve(home)
+    monkeypatch.setattr(database, "with_loan", reserve.with_reserve)  # this disk is full until the reserve is gone
+    with full(home):
+        write(engine)
+    assert not home.reserve_path.exists()
+
+
+def test_a_visit_that_could_not_be_noted_is_noted_the_next_time(home: DataRoot) -> None:
+    engine = open_database(home)
+    with full(home):
+        note_visit(engine, "v" * 24)
+        assert is_visit_due(engine, "v" * 24)
+    note_visit(engine, "v" * 24)
+    assert not is_visit_due(engine, "v" * 24)
+    assert read_person(engine, "v" * 24).number == 1
 
 
 def test_an_almost_full_disk_gives_a_smaller_reserve_or_none(home: DataRoot, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from tlcore.config import AugmentationConfig, FineTuningConfig, HeadConfig, Mode
 from tlcore.errors import LockedError
 from tlcore.home import DataRoot
 from tlcore.jobs.control import start_job, start_runs
+from tlcore.jobs.weights_tasks import _begin_with
 from tlcore.model.architecture import without_contradictions
 from tlcore.settings.locks import (
     LOCKS,
@@ -33,7 +34,7 @@ from tlcore.storage.class_settings import ClassSettings, change_class_settings
 from tlcore.storage.database import class_settings, open_database, writing
 from tlcore.storage.jobs import ACTIVE_STATES, list_jobs
 from tlcore.storage.projects import create_project, get_project
-from tlcore.storage.requests import ImportRequest
+from tlcore.storage.requests import ImportRequest, WeightsCheckRequest
 from tlcore.storage.runs import RunPlan
 
 OTHER = RunConfig(
@@ -116,11 +117,52 @@ def test_a_change_of_what_is_locked_is_not_stored(engine: sa.Engine) -> None:
     assert change_config(engine, project.id, lambda _: RunConfig()) == RunConfig()
 
 
-def test_what_another_backbone_makes_impossible_goes_in_spite_of_its_lock() -> None:
-    before = RunConfig(model=ModelConfig(first_trainable=get_backbone("efficientnet_lite0").block_names[-1]))
+BLOCKS = get_backbone("efficientnet_lite0").block_names
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "change", "chosen"),
+    [
+        (
+            "freeze_line",
+            RunConfig(model=ModelConfig(first_trainable=BLOCKS[-1])),
+            lambda config: replace(config, model=replace(config.model, backbone="mobilenet_v2")),
+            "Backbone",
+        ),
+        (
+            "picture",
+            RunConfig(model=ModelConfig(image_size=32)),
+            lambda config: replace(config, model=replace(config.model, backbone="inception_v3")),
+            "Backbone",
+        ),
+        (
+            "second_phase",
+            RunConfig(training=TrainingConfig(fine_tuning=FineTuningConfig(BLOCKS[-1]))),
+            lambda config: replace(config, model=replace(config.model, first_trainable=BLOCKS[-1])),
+            "Freeze line",
+        ),
+    ],
+    ids=["freeze_line", "picture", "second_phase"],
+)
+def test_a_choice_that_would_force_what_is_locked_is_refused(
+    engine: sa.Engine, name: str, before: RunConfig, change: Callable[[RunConfig], RunConfig], chosen: str
+) -> None:
+    project = create_project(engine, "a" * 24, "p")
+    change_config(engine, project.id, lambda _: before)
+    lock(engine, name)
+    title = next(spec.title for spec in LOCKS if spec.name == name)
+    with pytest.raises(LockedError, match=f"“{title}”.*“{chosen}”"):
+        change_config(engine, project.id, lambda config: without_contradictions(change(config)))
+    assert get_project(engine, project.id, "a" * 24).config == before
+    lock(engine)
+    assert change_config(engine, project.id, lambda config: without_contradictions(change(config))) != before
+
+
+def test_another_backbone_is_free_where_nothing_that_is_locked_changes() -> None:
+    before = RunConfig(model=ModelConfig(first_trainable=BLOCKS[-1]))
     after = without_contradictions(replace(before, model=replace(before.model, backbone="mobilenet_v2")))
     assert after.model.first_trainable is None
-    check_change(before, after, {"freeze_line"})
+    check_change(RunConfig(), replace(after, model=replace(after.model, first_trainable=None)), {"freeze_line"})
     moved = replace(after, model=replace(after.model, first_trainable=get_backbone("mobilenet_v2").block_names[0]))
     with pytest.raises(LockedError, match="Freeze line"):
         check_change(before, moved, {"freeze_line"})
@@ -154,6 +196,17 @@ def test_a_locked_kind_of_work_does_not_start(engine: sa.Engine, home: DataRoot,
     assert not list_jobs(engine, states=ACTIVE_STATES)
     start_job(unlocked(engine), home, kind, project.id)
     assert len(list_jobs(engine, states=ACTIVE_STATES)) == 1
+
+
+def test_weights_whose_check_ends_after_the_lock_are_not_taken(engine: sa.Engine) -> None:
+    project = create_project(engine, "a" * 24, "p")
+    request = WeightsCheckRequest(RunConfig().model.backbone, "x", "x.h5")
+    lock(engine, "weights")
+    with pytest.raises(LockedError, match="First weights"):
+        _begin_with(engine, project.id, request, "random")
+    assert get_project(engine, project.id, "a" * 24).config == RunConfig()
+    _begin_with(engine, project.id, replace(request, is_unlocked=True), "random")  # a teacher's
+    assert get_project(engine, project.id, "a" * 24).config.model.weights == "random"
 
 
 def test_own_pictures_and_ready_sets_are_locked_apart(engine: sa.Engine, home: DataRoot) -> None:

@@ -347,6 +347,24 @@ def test_a_person_is_removed_from_the_class_and_let_in_again(engine: sa.Engine, 
     assert is_admitted(engine, STUDENT)
 
 
+def test_open_pages_end_of_whoever_is_out(engine: sa.Engine, student: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Callable[[str, str | None], bool]] = []
+    monkeypatch.setattr("pages.components.teacher.class_panel.end_sessions", asked.append)
+    monkeypatch.setattr("pages.components.teacher.people.end_sessions", asked.append)
+    app = log_in("class")
+    check(app.text_input(key="class-code").set_value("Blue 7a").run())
+    [ends] = asked
+    # Not the teacher, and not who had a project before there was a code.
+    assert [ends(owner, None) for owner in (OWNER, STUDENT, "n" * 24)] == [False, False, True]
+    check(app.button(key="class-code-new").click().run())  # another code lets nobody out
+    assert len(asked) == 1
+    app = choose(check(app.segmented_control(key="teacher-section").set_value("people").run()), STUDENT)
+    check(app.button(key="person-admitted").click().run())
+    assert [asked[-1](owner, None) for owner in (OWNER, STUDENT, "n" * 24)] == [False, True, False]
+    check(app.button(key="person-admitted").click().run())  # let in again
+    assert len(asked) == 2
+
+
 def test_a_class_code_does_not_keep_the_teacher_out(engine: sa.Engine) -> None:
     change_class_settings(engine, lambda _: ClassSettings("blue 7"))
     assert not is_admitted(engine, OWNER)

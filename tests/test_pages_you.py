@@ -225,7 +225,7 @@ def test_an_open_tab_of_the_one_who_left_is_loaded_anew_before_it_shows_anything
     identity._left[OWNER] = float("inf")  # `OWNER` is no identity with which a browser can ask
     check(app.run())
     assert not app.title
-    assert "somebody else's now" in texts(app)
+    assert "the page comes anew" in texts(app)
     identity._left.clear()
     assert open_app().title[0].value == "Transfer Lab"
 
@@ -238,7 +238,7 @@ def test_a_session_that_comes_back_as_another_person_shows_nothing_of_before(
     monkeypatch.setattr("pages.components.state.LOCAL_OWNER", BEN)
     check(app.run())
     assert not app.text_input
-    assert "somebody else's now" in texts(app)
+    assert "the page comes anew" in texts(app)
 
 
 def test_a_class_code_is_asked_for_at_every_address(engine: sa.Engine) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from types import SimpleNamespace
 
@@ -14,10 +15,14 @@ from streamlit.runtime.media_file_storage import MediaFileKind, MediaFileStorage
 import app
 from pages.server import private_streamlit
 from pages.server.private_streamlit import (
+    COMES_AGAIN,
+    GUEST_OF,
     LINGER_SECONDS,
+    PERSON,
     AskedUploads,
     CompleteMessages,
     LingeringMediaStorage,
+    end_sessions,
     lost_effects,
     may_see,
 )
@@ -142,7 +147,15 @@ def test_a_new_run_of_the_whole_page_replaces_what_still_waits() -> None:
 
 def runtime(storage: object, uploads: object) -> SimpleNamespace:
     places = SimpleNamespace(_storage=storage)
-    return SimpleNamespace(_media_file_mgr=places, _uploaded_file_mgr=uploads, get_client=lambda _session: None)
+    nothing = SimpleNamespace(list_sessions=list)
+    return SimpleNamespace(
+        _media_file_mgr=places,
+        _uploaded_file_mgr=uploads,
+        _session_mgr=nothing,
+        _get_async_objs=None,
+        get_client=lambda _session: None,
+        close_session=lambda _session: None,
+    )
 
 
 def test_a_newer_streamlit_that_takes_another_way_is_noticed(
@@ -158,6 +171,9 @@ def test_a_newer_streamlit_that_takes_another_way_is_noticed(
     with monkeypatch.context() as changed:
         changed.setattr(uploads, "remove_file", lambda *_: None)
         assert "remove_file" in lost_effects(runtime(storage, uploads))[0]
+    other = runtime(storage, uploads)
+    del other._session_mgr.list_sessions
+    assert "close_session" in lost_effects(other)[0]
     with monkeypatch.context() as changed:
         changed.setattr(app_session, "ForwardMsgQueue", ForwardMsgQueue)
         assert "ForwardMsgQueue" in lost_effects(runtime(storage, uploads))[0]
@@ -167,3 +183,41 @@ def test_a_newer_streamlit_that_takes_another_way_is_noticed(
     with monkeypatch.context() as changed:
         changed.setattr(ForwardMsgQueue, "clear", lambda _, retain_messages=False: None)
         assert "ForwardMsgQueue" in lost_effects(runtime(storage, uploads))[0]
+
+
+class Session:
+    """A session as far as it is asked for here, with a browser that is connected or not."""
+
+    def __init__(self, name: str, owner: str | None, guest_of: str | None = None, *, connected: bool = True) -> None:
+        state = {PERSON: (owner, 0.0)} if owner else {}
+        self.session = SimpleNamespace(id=name, session_state={**state, **({GUEST_OF: guest_of} if guest_of else {})})
+        self.said: list[object] = []
+        if connected:
+            self.client = SimpleNamespace(aclose=self._stop, _websocket=SimpleNamespace(close=self._say))
+
+    async def _stop(self) -> None:
+        self.said.append("stop")
+
+    async def _say(self, code: int) -> None:
+        self.said.append(code)
+
+
+def test_sessions_of_whoever_is_out_are_ended_and_hung_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    mia, away, ben = Session("1", "mia"), Session("2", "mia", connected=False), Session("3", "ben", "project")
+    sessions, closed = [mia, away, ben, Session("4", None)], []
+    server = SimpleNamespace(
+        _session_mgr=SimpleNamespace(list_sessions=lambda: sessions),
+        _get_async_objs=lambda: SimpleNamespace(eventloop=None),
+        close_session=closed.append,
+    )
+    monkeypatch.setattr(private_streamlit, "exists", lambda: True)
+    monkeypatch.setattr(private_streamlit, "get_instance", lambda: server)
+    monkeypatch.setattr(private_streamlit.asyncio, "run_coroutine_threadsafe", lambda work, _loop: asyncio.run(work))
+    end_sessions(lambda owner, _project: owner == "mia")
+    assert closed == ["1", "2"]
+    assert (mia.said, away.said, ben.said) == (["stop", COMES_AGAIN], [], [])
+    closed.clear()
+    end_sessions(lambda _owner, project: project == "project")
+    assert closed == ["3"]
+    end_sessions(lambda _owner, _project: False)
+    assert closed == ["3"]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
+import streamlit as st
 from starlette.applications import Starlette
 from streamlit import config
 from streamlit.testing.v1 import AppTest
@@ -20,8 +22,9 @@ from tests.asgi_request import request
 from tests.finished_runs import Finished
 from tests.page_tests import OWNER, check, open_app, texts
 from tests.signing import cookie_of
-from tlcore.errors import GuestError, NotFoundError
+from tlcore.errors import GuestError, LockedError, NotFoundError
 from tlcore.home import DataRoot
+from tlcore.storage.class_settings import change_class_settings
 from tlcore.storage.database import people, read_only, shares, writing
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.ensembles import delete_ensemble
@@ -227,6 +230,22 @@ def test_a_copy_is_not_taken_by_a_link_that_was_ended(finished: Finished, home: 
     with pytest.raises(NotFoundError, match="leads nowhere"):
         words.take(Visit(finished.engine, home, OWNER), share)
     assert read_projects(finished.engine, OWNER)[0] == []
+
+
+def test_no_copy_brings_pictures_while_they_are_locked(finished: Finished, home: DataRoot) -> None:
+    share = create_share(finished.engine, finished.project_id, "project")
+    older = open_link(share.code)
+    change_class_settings(finished.engine, lambda stored: replace(stored, locked=("pictures",)))
+    with pytest.raises(LockedError, match="Bringing pictures"):
+        words.take(Visit(finished.engine, home, OWNER), share)
+    older.button(key="shared-copy").click().run()
+    assert read_projects(finished.engine, OWNER)[0] == []
+    st.cache_data.clear()  # pages remember for a second what is locked
+    assert open_link(share.code).button(key="shared-copy").disabled
+    handed_out = create_share(finished.engine, finished.project_id, "pictures", for_all=True)
+    assert not open_link(handed_out.code).button(key="shared-copy").disabled
+    words.take(Visit(finished.engine, home, OWNER), handed_out)
+    assert len(read_projects(finished.engine, OWNER)[0]) == 1
 
 
 def test_a_copy_of_the_pictures_has_no_models(finished: Finished) -> None:

@@ -53,6 +53,10 @@ class GuestError(TransferLabError):
     """Somebody looks at a project that is not theirs, and tried to change it."""
 
 
+class ShutOutError(TransferLabError):
+    """Somebody tried to change something by a page that is older than the end of their right to do so."""
+
+
 class LockedError(TransferLabError):
     """The teacher has locked what was to be changed or started."""
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import streamlit as st
 
 from pages.components.text import label
-from tlcore.errors import GuestError, TransferLabError
+from tlcore.errors import GuestError, ShutOutError, TransferLabError
 from tlcore.home import without_places
 
 _KEPT = "kept-error"
@@ -62,7 +62,8 @@ def show_unforeseen(error: Exception) -> bool:
     Returns:
         True: Streamlit's own words are not shown too.
     """
-    if isinstance(error, GuestError):  # a page that does not know its guest: nothing was changed, and that is all
+    # A page that does not know its guest, or is older than the end of a right: nothing was changed, and that is all.
+    if isinstance(error, GuestError | ShutOutError):
         show_error(error)
         return True
     number = f"{secrets.randbelow(900_000) + 100_000}"

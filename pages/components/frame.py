@@ -14,7 +14,7 @@ from pages.components.errors import errors_kept, errors_shown, show_error, show_
 from pages.components.forms import show_stored
 from pages.components.job_words import hindrance
 from pages.components.line_words import line_words
-from pages.components.sharing import draw_share, giver_words, share_of_guest, take
+from pages.components.sharing import copy_state, draw_share, giver_words, share_of_guest, take
 from pages.components.shown_settings import is_undecided, leave_settings
 from pages.components.state import Context, Visit, link_params, read_context, read_visit
 from pages.components.text import label
@@ -307,7 +307,7 @@ def _draw_guest(context: Context) -> None:
         if (
             share is not None
             and share.lets_copy
-            and st.button("Make a copy", key="guest-copy", icon=":material/content_copy:")
+            and st.button("Make a copy", key="guest-copy", icon=":material/content_copy:", **copy_state(context, share))
         ):
             with errors_shown():
                 go_to("data", project=take(read_visit(), share))

@@ -58,7 +58,7 @@ def request_of(context: Context, job: JobStatus, kind: type[T]) -> T | None:
 
 
 def draw_job(context: Context, job: JobStatus, *, key: str = "", hint: str = "") -> None:
-    """Draw how far a job is, with a button that stops it.
+    """Draw how far a job is, with a button that stops it; the work of somebody else is only shown.
 
     Args:
         context: What the page works on.
@@ -74,6 +74,8 @@ def draw_job(context: Context, job: JobStatus, *, key: str = "", hint: str = "")
         trouble = trouble_words(job, context.home)
         if trouble:
             st.caption(trouble)
+        if job.project_id != context.project.id and not control.may_stop(context.engine, job):
+            return
         stopping = job.stop_requested is not None
         key = key or f"stop-{job.id}"
         if st.button(

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
-import streamlit as st
-
 from pages.components.leaving.component import load_anew
-from pages.components.state import Visit, read_visit
+from pages.components.state import Visit, read_visit, session_person
 from pages.server.identity import left_since
 from tlcore.errors import TransferLabError
 from tlcore.storage.admission import is_admitted
-
-_PERSON = "session-person"
 
 
 def visitor_at_the_door() -> Visit | None:
@@ -27,7 +21,7 @@ def visitor_at_the_door() -> Visit | None:
         is_new = not is_admitted(visit.engine, visit.owner)
     except TransferLabError:  # every page says it itself
         return None
-    person, began = st.session_state.setdefault(_PERSON, (visit.owner, time.monotonic()))
+    person, began = session_person(visit.owner)
     if person != visit.owner or left_since(person, began):
         load_anew()
     return visit if is_new else None

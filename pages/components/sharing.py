@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 import streamlit as st
@@ -12,7 +13,10 @@ from pages.components.project_words import data_summary, result_summary
 from pages.components.state import Context, Visit
 from pages.components.text import label
 from pages.server.door import said_addresses
+from pages.server.private_streamlit import end_sessions
+from pages.server.teacher import is_teacher
 from tlcore.network import host_of, is_loopback
+from tlcore.settings.locks import LOCKED, check_lock
 from tlcore.storage.copies import copy_project
 from tlcore.storage.projects import get_project
 from tlcore.storage.sharing import (
@@ -121,7 +125,21 @@ def _make(context: Context, kind: ShareKind) -> None:
 
 def _end(context: Context, code: str) -> None:
     with errors_kept():
-        end_share(context.engine, code)
+        end_link(context, code)
+
+
+def end_link(visit: Visit, code: str) -> None:
+    """End a link, and what those have on their screens who may look at the project no more.
+
+    Raises:
+        TransferLabError: If the link could not be ended.
+    """
+    end_share(visit.engine, code)
+
+    def looks_no_more(owner: str, project: str | None) -> bool:
+        return project is not None and not is_teacher(owner) and not shares_opened(visit.engine, project, owner)
+
+    end_sessions(looks_no_more)
 
 
 def giver_words(giver: str) -> str:
@@ -146,12 +164,25 @@ def contents_words(visit: Visit, share: Share) -> str:
     return f"{data_summary(visit, project)}  \n{result_summary(visit, project)}"
 
 
+def is_copy_locked(visit: Visit, share: Share) -> bool:
+    """Whether a copy would bring pictures while the teacher lets nobody; what was handed out to all may be taken."""
+    return "pictures" in visit.locked and not share.for_all
+
+
+def copy_state(visit: Visit, share: Share) -> dict[str, Any]:
+    """Return the keyword arguments that say whether a button that makes a copy can be pressed, and why not."""
+    return {"disabled": True, "help": LOCKED} if is_copy_locked(visit, share) else {}
+
+
 def take(visit: Visit, share: Share) -> str:
     """Make the copy that a link allows, and return the id of the new project.
 
     Raises:
-        TransferLabError: If the link was ended meanwhile, there is no room for the copy, or the project is gone.
+        TransferLabError: If the link was ended meanwhile, there is no room for the copy, the project is gone, or the
+            teacher lets nobody bring pictures.
     """
+    if not share.for_all:
+        check_lock(visit.engine, "pictures")  # asks anew; pages remember what is locked for a second
     find_share(visit.engine, share.code)  # raises when the page that offers it is older than the end of the link
     with st.spinner("Making your copy"):
         with_runs = share.kind == "project"

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 import streamlit as st
 
-from pages.server.private_streamlit import USER_COOKIE
+from pages.server.identity import left_since
+from pages.server.private_streamlit import GUEST_OF, PERSON, USER_COOKIE
 from pages.server.teacher import is_teacher
 from tlcore.dataset import Dataset
-from tlcore.errors import NotFoundError
+from tlcore.errors import NotFoundError, ShutOutError
 from tlcore.home import DataRoot
 from tlcore.model.architecture import ModelSummary, describe_model, without_contradictions
 from tlcore.settings.locks import read_locks, unlocked
-from tlcore.storage.admission import note_admitted_visit
-from tlcore.storage.database import open_database, read_only
+from tlcore.storage.admission import is_admitted, note_admitted_visit
+from tlcore.storage.database import Guard, guarded, open_database, project_owner, read_only
 from tlcore.storage.datasets import get_version, load_dataset
 from tlcore.storage.identities import read_identities
 from tlcore.storage.images import ImageStore
@@ -40,7 +42,7 @@ class Visit:
     """Who looks at a page, and at what data root.
 
     Attributes:
-        engine: The database.
+        engine: The database; it refuses to write from when this person may not any more.
         home: The data root.
         owner: The browser that looks at the page.
     """
@@ -153,6 +155,37 @@ def read_owner() -> str:
     return LOCAL_OWNER
 
 
+def session_person(owner: str) -> tuple[str, float]:
+    """Return whose pages this session has drawn from its beginning, and when that was, by the monotonic clock.
+
+    Args:
+        owner: Who looks at the page now, from which on it is theirs if it is new.
+    """
+    person: tuple[str, float] = st.session_state.setdefault(PERSON, (owner, time.monotonic()))
+    return person
+
+
+def _guard(owner: str, project_id: str | None = None) -> Guard:
+    """Return what lets a person write, in a project if one is named, until that is not theirs to do any more."""
+    _, began = session_person(owner)
+
+    def check(connection: sa.Connection) -> None:
+        if left_since(owner, began):
+            raise ShutOutError(
+                "This page was drawn for somebody who this browser is no longer, so nothing was changed. Load it anew."
+            )
+        if not is_teacher(owner) and not is_admitted(connection, owner):
+            raise ShutOutError(
+                "You are not in the class any more, so nothing was changed. Load the page anew and say the class code."
+            )
+        if project_id is not None and project_owner(connection, project_id) not in (owner, None):
+            raise ShutOutError(
+                "This project belongs to somebody else by now, so nothing was changed. Go to Home to see yours."
+            )
+
+    return check
+
+
 def read_visit() -> Visit:
     """Open the data root, and note that this person is here; the engine of a teacher is held by no lock.
 
@@ -163,7 +196,8 @@ def read_visit() -> Visit:
     home, owner = DataRoot.configured(), read_owner()
     engine = _engine(home)
     note_admitted_visit(engine, owner)
-    return Visit(unlocked(engine) if is_teacher(owner) else engine, home, owner)
+    free = unlocked(engine) if is_teacher(owner) else engine
+    return Visit(guarded(free, _guard(owner), owner), home, owner)
 
 
 def read_context(project_id: str) -> Context:
@@ -181,7 +215,11 @@ def read_context(project_id: str) -> Context:
     touch_project(visit.engine, project)  # a guest's visit counts too
     # A tab with an old page may have stored what does not fit the backbone of another one.
     project = replace(project, config=without_contradictions(project.config))
-    engine = visit.engine if project.owner == visit.owner else read_only(visit.engine)
+    if project.owner == visit.owner:
+        engine = guarded(visit.engine, _guard(visit.owner, project_id), visit.owner)
+    else:
+        engine = read_only(visit.engine)
+        st.session_state[GUEST_OF] = project_id
     return Context(engine, visit.home, visit.owner, project)
 
 

@@ -5,6 +5,7 @@
 | `MemoryMediaFileStorage` replaced | pictures of an interrupted run would be gone for the browser | `check` at start |
 | `ForwardMsgQueue` replaced | charts of a fragment vanish when it runs right after the page | `check` at start |
 | `MemoryUploadedFileManager` replaced | a file that no page asked for would be read into memory | `check` at start |
+| `_session_mgr.list_sessions`, `close_session` | parts of an open page go on for whoever is out | `check` at start |
 | `uploaded_file_mgr.remove_file` | uploads stay in memory until the session ends | `check` at start |
 | `config.set_option("server.allowedHosts")` | addresses change while the app runs; `Door` decides | a browser test |
 
@@ -14,9 +15,11 @@ a person whose pictures are broken. A test asks a running server the same about 
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
+from contextlib import suppress
 from inspect import isfunction, signature
 from typing import Any
 
@@ -38,11 +41,21 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.scriptrunner_utils.script_run_context import ScriptRunContext
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec, UploadFileUrlInfo
 from streamlit.typing import UploadedFile
+from streamlit.web.server.starlette.starlette_websocket import StarletteSessionClient
 
 from tlcore.home import DataRoot
 from tlcore.storage.identities import read_identities
 
 USER_COOKIE = "lab_user"
+PERSON = "session-person"
+"""In the state of a session: whose pages it has drawn, and since when."""
+
+COMES_AGAIN = 1012
+"""Says to a browser that the connection ends and may be made anew at once."""
+
+GUEST_OF = "session-guest-of"
+"""In the state of a session: the project of somebody else that it has drawn last."""
+
 GONE = ""
 """A browser whose connection is lost; it gets the page drawn anew when it comes back."""
 
@@ -203,6 +216,7 @@ def lost_effects(runtime: Runtime) -> list[str]:
         "pictures of interrupted pages are kept a while (MemoryMediaFileStorage)": _keeps_pictures(runtime),
         "messages of a page outlive the start of its fragments (ForwardMsgQueue)": _keeps_messages(),
         "only files are taken for which a page asked (MemoryUploadedFileManager)": _takes_asked_files(runtime),
+        "sessions of others can be ended (Runtime.close_session)": _ends_sessions(runtime),
         "uploaded files are freed once they are on disk (uploaded_file_mgr.remove_file)": _frees_uploads(runtime),
     }
     return [effect for effect, is_there in effects.items() if not is_there]
@@ -228,6 +242,12 @@ def _takes_asked_files(runtime: Runtime) -> bool:
     is_noted = all(manager.has_asked("check", place.file_id) for place in places)
     manager.remove_session_files("check")
     return is_noted and not manager.has_asked("check", places[0].file_id)
+
+
+def _ends_sessions(runtime: Runtime) -> bool:
+    finds = hasattr(getattr(runtime, "_session_mgr", None), "list_sessions") and hasattr(runtime, "_get_async_objs")
+    hangs_up = "_websocket" in StarletteSessionClient.__init__.__code__.co_names
+    return finds and hangs_up and hasattr(runtime, "close_session")
 
 
 def _frees_uploads(runtime: Runtime) -> bool:
@@ -267,6 +287,47 @@ def check() -> None:
     lost = lost_effects(get_instance())
     if lost:
         raise RuntimeError(f"This Streamlit works otherwise than 1.67; lost: {'; '.join(lost)}.")
+
+
+def end_sessions(ends: Callable[[str, str | None], bool]) -> None:
+    """End sessions of people who may see their pages no more; their browsers come again with new ones.
+
+    A session draws parts of its last page for as long as its browser asks, and nobody stands at the door of a part. So
+    it goes, also the one of a browser that is not connected just now: it could come back to it.
+
+    Args:
+        ends: Says which: whose pages a session has drawn, and at which project of somebody else it looked last.
+    """
+    runtime: Any = get_instance() if exists() else None
+    manager = getattr(runtime, "_session_mgr", None)
+    if manager is None:  # a page that a test runs without a server
+        return
+    ended = []
+    for info in manager.list_sessions():
+        owner, _ = _remembered(info.session, PERSON) or (None, 0.0)
+        if owner is not None and ends(owner, _remembered(info.session, GUEST_OF)):
+            ended.append(info)
+    if ended:
+        asyncio.run_coroutine_threadsafe(_end(runtime, ended), runtime._get_async_objs().eventloop)
+
+
+async def _end(runtime: Any, ended: Sequence[Any]) -> None:
+    """End sessions, in the thread of the server, and hang up; a browser that is not told goes on with nobody."""
+    clients = [getattr(info, "client", None) for info in ended]
+    for info in ended:
+        runtime.close_session(info.session.id)
+    for client in clients:
+        if client is not None:
+            await client.aclose()
+            with suppress(RuntimeError):  # it has hung up itself
+                await client._websocket.close(COMES_AGAIN)
+
+
+def _remembered(session: Any, key: str) -> Any:
+    try:
+        return session.session_state[key]
+    except KeyError:
+        return None
 
 
 def remove_uploaded(files: Iterable[UploadedFile]) -> None:

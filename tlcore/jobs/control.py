@@ -10,9 +10,11 @@ from collections.abc import Sequence
 import filelock
 import sqlalchemy as sa
 
+from tlcore.errors import GuestError
 from tlcore.home import DataRoot, storage_error
 from tlcore.jobs.processes import start_module
-from tlcore.settings.locks import check_job, check_plans
+from tlcore.settings.locks import check_job, check_plans, is_unlocked
+from tlcore.storage.database import person_of, projects, read_value
 from tlcore.storage.jobs import JobKind, JobStatus, create_job, get_job, request_stop
 from tlcore.storage.runs import RunPlan, create_runs
 from tlcore.storage.staging import remove_staged
@@ -97,8 +99,27 @@ def start_runs(engine: sa.Engine, project_id: str, plans: Sequence[RunPlan], hom
     return run_ids
 
 
+def may_stop(engine: sa.Engine, job: JobStatus) -> bool:
+    """Whether a job may be stopped by whom this engine works for: the owner of its project, or a teacher.
+
+    Some work, such as a download, is watched by everybody who waits for it.
+    """
+    person = person_of(engine)
+    if person is None or is_unlocked(engine):
+        return True
+    return bool(read_value(engine, sa.select(projects.c.owner).where(projects.c.id == job.project_id)) == person)
+
+
 def stop_job(engine: sa.Engine, job: JobStatus, home: DataRoot) -> None:
-    """Ask a job to stop; a run keeps its best epoch so far."""
+    """Ask a job to stop; a run keeps its best epoch so far.
+
+    Raises:
+        GuestError: If it is the work of somebody else, see `may_stop`.
+    """
+    if not may_stop(engine, job):
+        raise GuestError(
+            "This is the work of somebody else, so it goes on. Only they or your teacher can stop it, on their page."
+        )
     request_stop(engine, job.id)
     if not get_job(engine, job.id).is_active:  # it still waited, so no worker cleans up
         remove_staged(engine, job.id, home)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import sqlalchemy as sa
+
 from tlcore.backbones.registry import get_backbone
 from tlcore.backbones.spec import BackboneSpec
 from tlcore.backbones.weights.status import download_weights, published_weights, weights_status
+from tlcore.config import RunConfig
 from tlcore.downloading import is_reachable
 from tlcore.errors import WeightsError
 from tlcore.jobs.worker import WorkerContext
-from tlcore.model.architecture import with_weights
-from tlcore.storage.projects import update_config
+from tlcore.model.architecture import with_weights, without_contradictions
+from tlcore.settings.locks import change_config, unlocked
 from tlcore.storage.requests import WeightsCheckRequest, WeightsCheckResult, WeightsDownloadRequest
 from tlcore.storage.staging import remove_staging_dir
 
@@ -55,8 +58,19 @@ def check(context: WorkerContext) -> None:
     finally:
         remove_staging_dir(request.staging, context.home)
     context.answer(WeightsCheckResult(key))
-    update_config(
-        context.engine,
-        context.project_id,
-        lambda config: with_weights(config, key) if config.model.backbone == request.backbone else config,
-    )
+    _begin_with(context.engine, context.project_id, request, key)
+
+
+def _begin_with(engine: sa.Engine, project_id: str, request: WeightsCheckRequest, key: str) -> None:
+    """Let the project begin with what was checked, unless it has another backbone by now.
+
+    Raises:
+        LockedError: If the teacher has locked that meanwhile.
+    """
+
+    def change(config: RunConfig) -> RunConfig:
+        if config.model.backbone != request.backbone:
+            return config
+        return without_contradictions(with_weights(without_contradictions(config), key))
+
+    change_config(unlocked(engine) if request.is_unlocked else engine, project_id, change)

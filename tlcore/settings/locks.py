@@ -36,6 +36,7 @@ class LockSpec:
         sentence: What nobody but the teacher can do any more.
         fields: Paths in the settings, such as `training.epochs`; one of a part stands for all of it.
         jobs: Kinds of jobs that are not started any more.
+        forced: Why what is locked cannot stay as it is beside another choice, such as another backbone.
     """
 
     name: str
@@ -43,32 +44,38 @@ class LockSpec:
     sentence: str
     fields: tuple[str, ...] = ()
     jobs: tuple[JobKind, ...] = ()
+    forced: str = ""
 
 
 LOCKS: Final[Sequence[LockSpec]] = (
-    LockSpec("pictures", "Bringing pictures", "No pictures of one's own come in: no files, no camera."),
-    LockSpec("ready_sets", "Ready sets", "No ready set of pictures is taken."),
+    LockSpec(
+        "pictures",
+        "Bringing pictures",
+        "Nobody brings pictures: no files, no camera, no copy of a project but those that you hand out to all.",
+    ),
+    LockSpec("ready_sets", "Ready sets", "Nobody takes a ready set of pictures."),
     LockSpec("doctor", "Check of the pictures", "Nobody looks for faults in pictures and labels.", jobs=("doctor",)),
     LockSpec("augmentation", "Augmentation", "Random changes of the pictures stay as they are.", ("augmentation",)),
     LockSpec(
         "views",
         "Views of each picture",
-        "It stays how many changed views of each picture are made.",
+        "How many changed views of each picture are made stays as it is.",
         ("training.views", "training.new_views_every_epoch"),
     ),
     LockSpec("backbone", "Backbone", "The network that can already see stays the same.", ("model.backbone",)),
     LockSpec(
         "weights",
         "First weights",
-        "It stays what the network has learned before; no weights are fetched or brought.",
+        "What the network has learned before stays as it is; no weights are fetched or brought.",
         ("model.weights",),
         ("weights_download", "weights_check"),
     ),
     LockSpec(
         "freeze_line",
         "Freeze line",
-        "It stays which blocks are frozen.",
+        "Which blocks are frozen stays as it is.",
         ("model.first_trainable", "model.also_frozen"),
+        forced="This backbone has no such block.",
     ),
     LockSpec("head", "Head", "The new layers on top stay as they are.", ("model.head",)),
     LockSpec(
@@ -76,12 +83,13 @@ LOCKS: Final[Sequence[LockSpec]] = (
         "Shape of the pictures",
         "Size, cutting and pixel scaling stay as they are.",
         ("model.image_size", "model.resize_mode", "model.pixel_scaling"),
+        forced="This backbone needs larger pictures, or scales pixels in a way of its own.",
     ),
-    LockSpec("epochs", "Epochs", "It stays how long a model learns.", ("training.epochs", "training.patience")),
+    LockSpec("epochs", "Epochs", "How long a model learns stays as it is.", ("training.epochs", "training.patience")),
     LockSpec(
         "learning",
         "Optimizer and learning rate",
-        "It stays in what steps a model learns; no learning rate is searched.",
+        "The steps in which a model learns stay as they are; no learning rate is searched.",
         ("training.optimizer", "training.learning_rate", "training.schedule", "training.warmup_epochs"),
         ("search",),
     ),
@@ -91,14 +99,20 @@ LOCKS: Final[Sequence[LockSpec]] = (
         "Batch size, seed, uneven classes and label smoothing stay as they are.",
         ("training.batch_size", "training.seed", "training.balance", "training.label_smoothing"),
     ),
-    LockSpec("second_phase", "Second phase", "The fine-tuning after it stays as it is.", ("training.fine_tuning",)),
+    LockSpec(
+        "second_phase",
+        "Second phase",
+        "The fine-tuning after the first training stays as it is.",
+        ("training.fine_tuning",),
+        forced="The block at which the second phase begins would not be there, or learn before it already.",
+    ),
     LockSpec("training", "Training", "Nobody starts a training.", jobs=("run",)),
     LockSpec("simple_heads", "Simple heads", "Nobody trains simple heads.", jobs=("simple_heads",)),
     LockSpec("cross_validation", "Cross-validation", "Nobody trains on other splits.", jobs=("cross_validation",)),
-    LockSpec("map", "Map of the pictures", "No new map is made.", jobs=("map",)),
+    LockSpec("map", "Map of the pictures", "Nobody makes a new map.", jobs=("map",)),
     LockSpec("exam", "The exam", "Nobody opens an exam, the result on the test pictures."),
     LockSpec("predictions", "Many pictures at once", "Nobody asks a model about many pictures.", jobs=("prediction",)),
-    LockSpec("download", "Download of the model", "No model is taken away on Export."),
+    LockSpec("download", "Download of the model", "Nobody downloads a model on Export."),
 )
 """In the order of the pages."""
 
@@ -110,13 +124,18 @@ def unlocked(engine: sa.Engine) -> sa.Engine:
     return engine.execution_options(**{_FREE: True})
 
 
+def is_unlocked(engine: sa.Engine) -> bool:
+    """Whether this engine is one of `unlocked`."""
+    return bool(engine.get_execution_options().get(_FREE))
+
+
 def read_locks(engine: sa.Engine) -> frozenset[str]:
     """Return the names of what is locked for whoever uses this engine.
 
     A damaged row locks nothing: a class that cannot work is worse, and the teacher's page says so. Names that this
     version does not know are left out.
     """
-    if engine.get_execution_options().get(_FREE):
+    if is_unlocked(engine):
         return frozenset()
     try:
         return frozenset(read_class_settings(engine).locked) & _BY_NAME.keys()
@@ -171,12 +190,22 @@ def check_change(before: RunConfig, after: RunConfig, locked: Collection[str]) -
     """Check that settings differ in nothing that is locked.
 
     Raises:
-        LockedError: If they do; not where the rest leaves no choice, such as a freeze line that another backbone
-            does not have.
+        LockedError: If they do; also where the rest leaves no choice, such as a freeze line that another backbone does
+            not have: whoever came back to the first backbone would have taken it away.
     """
     touched = list(touched_locks(before, after, locked))
-    if touched and without_contradictions(_with_values_of(before, after, touched)) != after:
+    if not touched:
+        return
+    is_forced = without_contradictions(_with_values_of(before, after, touched)) == after
+    if not is_forced:
         raise locked_error(touched)
+    names = {one.name for one in LOCKS}
+    chosen = [one for one in touched_locks(before, after, names) if one not in touched]
+    why = " ".join(one.forced for one in touched if one.forced)
+    raise LockedError(
+        f"Your teacher has locked {_titles(touched)}, which cannot stay as it is with your choice of "
+        f"{_titles(chosen)}, so nothing was changed or started. {why} Ask your teacher."
+    )
 
 
 def touched_locks(before: RunConfig, after: RunConfig, locked: Collection[str]) -> Iterator[LockSpec]:
@@ -213,7 +242,8 @@ def change_config(engine: sa.Engine, project_id: str, change: Callable[[RunConfi
 
     def within_locks(before: RunConfig) -> RunConfig:
         after = change(before)
-        check_change(before, after, locked)
+        # What the stored settings contradict has no effect, and pages do not show it.
+        check_change(without_contradictions(before), after, locked)
         return after
 
     return update_config(engine, project_id, within_locks)
@@ -221,8 +251,13 @@ def change_config(engine: sa.Engine, project_id: str, change: Callable[[RunConfi
 
 def locked_error(specs: Iterable[LockSpec]) -> LockedError:
     """Return the error that says what is locked."""
-    names = " and ".join(f"“{spec.title}”" for spec in specs)
-    return LockedError(f"Your teacher has locked {names}, so nothing was changed or started. Ask your teacher.")
+    return LockedError(
+        f"Your teacher has locked {_titles(specs)}, so nothing was changed or started. Ask your teacher."
+    )
+
+
+def _titles(specs: Iterable[LockSpec]) -> str:
+    return " and ".join(f"“{spec.title}”" for spec in specs)
 
 
 def _value(config: object, path: str) -> object:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,10 +22,19 @@ SCHEMA_VERSION = len(MIGRATIONS) + 1
 BUSY_SECONDS = 30
 """How long a connection waits for another that writes."""
 
+_GUARD = "guard"
+_PERSON = "person"
+
 LAST_TIME = 1e11
 """In the year 5138."""
 
 T = TypeVar("T")
+
+Guard = Callable[[sa.Connection], None]
+"""Raises a `TransferLabError` where a transaction that begins may not write; it sees what is stored by then."""
+
+Source = sa.Engine | sa.Connection
+"""From where rows are read: the database, or an open transaction."""
 
 metadata = sa.MetaData()
 
@@ -323,6 +332,7 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
 
     Raises:
         GuestError: If the engine is one of `read_only`.
+        ShutOutError: If the guard of the engine says so, see `guarded`.
         FullDiskError: If the disk is full.
         StorageError: If the database cannot be written otherwise, as when another program holds it.
     """
@@ -333,6 +343,9 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
         )
     try:
         with engine.execution_options(write=True).begin() as connection:
+            guard = engine.get_execution_options().get(_GUARD)
+            if guard is not None:
+                guard(connection)
             yield connection
     except sa.exc.OperationalError as error:
         if _is_for_want_of_room(error, engine):
@@ -388,15 +401,40 @@ def read_only(engine: sa.Engine) -> sa.Engine:
     return engine.execution_options(read_only=True)
 
 
+def guarded(engine: sa.Engine, guard: Guard, person: str) -> sa.Engine:
+    """Return the same database for somebody whose right to write may end: every transaction asks first.
+
+    A page lives long, with what it was given when it was drawn. Its buttons work on with that after the person was
+    removed from the class, or the project has gone to somebody else.
+
+    Args:
+        engine: The database.
+        guard: Asked in every transaction that writes.
+        person: For whom the page works, see `person_of`.
+    """
+    return engine.execution_options(**{_GUARD: guard, _PERSON: person})
+
+
+def person_of(engine: sa.Engine) -> str | None:
+    """Return for whom a page works with this engine; `None` for the server itself, which acts for everybody."""
+    person: str | None = engine.get_execution_options().get(_PERSON)
+    return person
+
+
+def unguarded(engine: sa.Engine) -> sa.Engine:
+    """Return the same database without the guard, for what is checked in another way."""
+    return engine.execution_options(**{_GUARD: None})
+
+
 @contextmanager
-def _reading(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """Open a transaction that only reads, for a `with` statement.
+def _reading(source: Source) -> Iterator[sa.Connection]:
+    """Open a transaction that only reads, for a `with` statement; one that is open already is used as it is.
 
     Raises:
         StorageError: If the database is damaged, has gone, or cannot be read.
     """
     try:
-        with engine.begin() as connection:
+        with nullcontext(source) if isinstance(source, sa.Connection) else source.begin() as connection:
             yield connection
     except sa.exc.DatabaseError as error:
         if type(error) not in (sa.exc.DatabaseError, sa.exc.OperationalError):
@@ -407,9 +445,9 @@ def _reading(engine: sa.Engine) -> Iterator[sa.Connection]:
         ) from error
 
 
-def read_rows(engine: sa.Engine, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
-    """Return what a query finds, in a transaction of its own."""
-    with _reading(engine) as connection:
+def read_rows(source: Source, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+    """Return what a query finds, in a transaction of its own unless one is given."""
+    with _reading(source) as connection:
         return connection.execute(query).all()
 
 
@@ -424,9 +462,9 @@ def read_row(engine: sa.Engine, query: sa.Select[Any], gone: str) -> sa.Row[Any]
     raise NotFoundError(gone)
 
 
-def read_value(engine: sa.Engine, query: sa.Select[Any]) -> Any:
+def read_value(source: Source, query: sa.Select[Any]) -> Any:
     """Return the first value of the first row that a query finds; `None` when it finds none."""
-    with _reading(engine) as connection:
+    with _reading(source) as connection:
         return connection.execute(query).scalar()
 
 
@@ -441,6 +479,12 @@ def project_version(connection: sa.Connection, project_id: str) -> int | None:
         raise NotFoundError("This project was deleted. Go to Home to see your projects.")
     version: int | None = row.version
     return version
+
+
+def project_owner(connection: sa.Connection, project_id: str) -> str | None:
+    """Return to whom a project belongs; `None` when it was deleted."""
+    owner: str | None = connection.execute(sa.select(projects.c.owner).where(projects.c.id == project_id)).scalar()
+    return owner
 
 
 def now() -> float:

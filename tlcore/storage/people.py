@@ -9,14 +9,25 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from tlcore.errors import StorageError
 from tlcore.home import DataRoot
-from tlcore.storage.database import guests, is_time, now, people, projects, read_rows, read_value, turns, writing
+from tlcore.storage.database import (
+    Source,
+    guests,
+    is_time,
+    now,
+    people,
+    projects,
+    read_rows,
+    read_value,
+    turns,
+    write_few,
+    writing,
+)
 from tlcore.storage.identities import read_identities
 from tlcore.storage.projects import printable_line
 
@@ -79,13 +90,17 @@ def note_visit(engine: sa.Engine, owner: str) -> None:
         if len(_noted) >= MOST_NOTED:
             _noted.clear()
         _noted[str(engine.url), owner] = time.monotonic()
-    with suppress(StorageError, sa.exc.DatabaseError), writing(engine) as connection:
-        _change(connection, owner, seen=now())
+    try:
+        with writing(engine) as connection:
+            _change(connection, owner, seen=now())
+    except (StorageError, sa.exc.DatabaseError):
+        with _noting:
+            _noted.pop((str(engine.url), owner), None)
 
 
-def read_person(engine: sa.Engine, owner: str) -> Person:
+def read_person(source: Source, owner: str) -> Person:
     """Return what is known of somebody, who need not have been noted yet."""
-    for row in read_rows(engine, _COLUMNS.where(people.c.owner == owner)):
+    for row in read_rows(source, _COLUMNS.where(people.c.owner == owner)):
         return _person(row)
     return Person(owner, "", 0, 0.0, False)
 
@@ -106,13 +121,12 @@ def rename_person(engine: sa.Engine, owner: str, name: str) -> None:
 
 
 def admit(engine: sa.Engine, owner: str, *, admitted: bool = True) -> None:
-    """Let somebody in without asking for the class code again, or no longer.
+    """Let somebody in without asking for the class code again, or no longer; a full disk does not keep it back.
 
     Raises:
-        StorageError: If the disk is full or cannot be written.
+        StorageError: If nothing is left of the reserve, or the database cannot be written.
     """
-    with writing(engine) as connection:
-        _change(connection, owner, admitted=admitted)
+    write_few(engine, lambda connection: _change(connection, owner, admitted=admitted))
 
 
 def admit_owners_of_projects(connection: sa.Connection) -> None:
@@ -153,10 +167,10 @@ def plain_code(typed: str) -> str:
     return "".join(character for character in typed.upper() if character.isalnum())
 
 
-def count_projects(engine: sa.Engine, owner: str) -> int:
+def count_projects(source: Source, owner: str) -> int:
     """Return how many projects somebody has."""
     query = sa.select(sa.func.count()).select_from(projects).where(projects.c.owner == owner)
-    return int(read_value(engine, query))
+    return int(read_value(source, query))
 
 
 def bring_along(engine: sa.Engine, owner: str, to: str) -> None:

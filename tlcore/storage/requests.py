@@ -239,11 +239,13 @@ class WeightsCheckRequest:
         backbone: Name of the backbone that it shall be for.
         staging: Folder under `imports` of the data root.
         filename: Its name on the person's computer; text only.
+        is_unlocked: Whether it is for a teacher, whose project no lock holds.
     """
 
     backbone: str
     staging: str
     filename: str
+    is_unlocked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

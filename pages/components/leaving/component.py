@@ -20,7 +20,7 @@ def leave_for(address: str) -> NoReturn:
 
 
 def load_anew() -> NoReturn:
-    """Let the browser load this page anew."""
-    st.markdown("This browser is somebody else's now. The page comes anew.")
+    """Let the browser load this page anew, because a code has changed who somebody is, here or in another browser."""
+    st.markdown("A code of somebody was used since this page was opened, so the page comes anew.")
     _component(key="leaving", data={"address": ""})
     st.stop()

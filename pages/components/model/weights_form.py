@@ -20,6 +20,7 @@ from tlcore.backbones.weights.brought import find_brought
 from tlcore.config import IMAGENET, RANDOM, ModelConfig
 from tlcore.jobs.control import start_job
 from tlcore.model.architecture import with_weights
+from tlcore.settings.locks import is_unlocked
 from tlcore.settings.words import BROUGHT, CHOICES, RANDOM_DRAWS
 from tlcore.storage.jobs import last_job
 from tlcore.storage.requests import WeightsCheckRequest
@@ -124,7 +125,7 @@ def _start_check(context: Context, spec: BackboneSpec, file: UploadedFile) -> No
     """Put the file aside for its check, which also lets the project begin with it."""
     with errors_shown(), staging_dir(context.home) as folder:
         (folder / "weights").write_bytes(file.getbuffer())
-        request = WeightsCheckRequest(spec.name, folder.name, file.name)
+        request = WeightsCheckRequest(spec.name, folder.name, file.name, is_unlocked(context.engine))
         start_job(context.engine, context.home, "weights_check", context.project.id, request)
         remove_uploaded([file])
         st.session_state["weights_turn"] += 1

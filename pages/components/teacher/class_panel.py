@@ -12,9 +12,11 @@ from pages.components.errors import errors_kept, show_error
 from pages.components.forms import show_stored
 from pages.components.state import Visit
 from pages.components.text import count
-from pages.server.teacher import check_teacher
+from pages.server.private_streamlit import end_sessions
+from pages.server.teacher import check_teacher, is_teacher
 from tlcore.errors import TransferLabError, UnreadableError
 from tlcore.settings.locks import LOCKS
+from tlcore.storage.admission import is_admitted
 from tlcore.storage.class_settings import (
     ClassSettings,
     change_class_settings,
@@ -147,4 +149,12 @@ def with_lock(settings: ClassSettings, name: str, *, wanted: bool) -> ClassSetti
 
 def _change(visit: Visit, change: Callable[[ClassSettings], ClassSettings]) -> None:
     check_teacher(visit.owner)
-    change_class_settings(visit.engine, change)
+    was_open = False
+
+    def noted(stored: ClassSettings) -> ClassSettings:
+        nonlocal was_open
+        was_open = stored.code is None
+        return change(stored)
+
+    if change_class_settings(visit.engine, noted).code is not None and was_open:
+        end_sessions(lambda owner, _project: not is_teacher(owner) and not is_admitted(visit.engine, owner))

@@ -7,12 +7,12 @@ from collections.abc import Callable
 import streamlit as st
 
 from pages.components.errors import errors_kept
-from pages.components.sharing import KIND_WORDS
+from pages.components.sharing import KIND_WORDS, end_link
 from pages.components.state import Visit
 from pages.components.text import distinct, label, plain
 from pages.server.teacher import check_teacher
 from tlcore.storage.overview import list_all_projects
-from tlcore.storage.sharing import ShareKind, create_share, end_share, shares_for_all
+from tlcore.storage.sharing import ShareKind, create_share, shares_for_all
 
 NAME_LENGTH = 40
 
@@ -89,4 +89,4 @@ def _hand_out(visit: Visit, project_id: str, kind: ShareKind) -> None:
 def _take_back(visit: Visit, code: str) -> None:
     with errors_kept():
         check_teacher(visit.owner)
-        end_share(visit.engine, code)
+        end_link(visit, code)

@@ -16,6 +16,7 @@ from pages.components.state import Visit
 from pages.components.teacher.question import ask, draw_question
 from pages.components.teacher.room import Room, room_watch
 from pages.components.text import count, distinct, label, plain
+from pages.server.private_streamlit import end_sessions
 from pages.server.teacher import check_teacher, is_teacher
 from tlcore.errors import UnreadableError
 from tlcore.storage.class_settings import read_class_settings
@@ -180,6 +181,8 @@ def _draw_admission(visit: Visit, person: Person) -> None:
         with errors_kept():
             check_teacher(visit.owner)
             admit(visit.engine, person.owner, admitted=not person.admitted)
+            if person.admitted:
+                end_sessions(lambda owner, _project: owner == person.owner and not is_teacher(owner))
 
     st.button(
         "Remove from the class" if person.admitted or not has_code else "Let in again",
