@@ -48,7 +48,7 @@ class Disk:
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     disk = Disk()
-    monkeypatch.setattr(full_disk, "free_bytes", lambda _home: disk.free)
+    monkeypatch.setattr(full_disk, "spare_bytes", lambda _home: disk.free)
     monkeypatch.setattr(full_disk, "is_full", lambda _home: disk.free < MORE_BYTES)
     monkeypatch.setattr(full_disk, "time", SimpleNamespace(sleep=disk.sleep, monotonic=lambda: disk.seconds))
     return disk

@@ -30,7 +30,7 @@ from tlcore.storage.database import (
 from tlcore.storage.datasets import content_path, image_keys
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import ACTIVE_STATES, ENDED_STATES, JobKind
-from tlcore.storage.reserve import with_reserve
+from tlcore.storage.reserve import keep_reserve, with_reserve
 from tlcore.storage.staging import remove_staging_dir, staging_of
 
 _QUOTED_KEY = re.compile(r'"([0-9a-f]{64})"')
@@ -58,15 +58,10 @@ def delete_project(engine: sa.Engine, project_id: str, home: DataRoot) -> None:
     Raises:
         StorageError: If the database cannot be written; nothing is deleted then.
     """
-    with with_reserve(home):
-        _delete_project(engine, project_id, home)
-
-
-def _delete_project(engine: sa.Engine, project_id: str, home: DataRoot) -> None:
     versions = sa.select(dataset_versions.c.content).distinct()
     of_project = sa.select(jobs.c.id).where(jobs.c.project_id == project_id)
     requests = sa.select(jobs.c.request).where(jobs.c.project_id == project_id, jobs.c.request.is_not(None))
-    with writing(engine) as connection:
+    with with_reserve(home), writing(engine) as connection:
         contents = set(connection.execute(versions.where(dataset_versions.c.project_id == project_id)).scalars())
         job_ids = list(connection.execute(of_project).scalars())
         staged = {staging_of(text) for text in connection.execute(requests).scalars()}
@@ -81,6 +76,7 @@ def _delete_project(engine: sa.Engine, project_id: str, home: DataRoot) -> None:
     for name in staged:
         remove_staging_dir(name, home)
     remove_unused_pictures(engine, keys, home)
+    keep_reserve(home)  # there may be room for all of it now
 
 
 def remove_lists(engine: sa.Engine, contents: Iterable[str], home: DataRoot) -> None:
@@ -158,21 +154,21 @@ def remove_versions(engine: sa.Engine, project_id: str, home: DataRoot, *, undo_
     Raises:
         StorageError: If the database cannot be written; nothing is deleted then.
     """
-    with with_reserve(home):
-        with writing(engine) as connection:
-            gone = unneeded_versions(connection, project_id, undo_steps)
-            table = dataset_versions.c
-            for number in gone:
-                one = sa.delete(dataset_versions).where(table.project_id == project_id, table.number == number)
-                connection.execute(one)
-        if not gone:
-            return
-        try:
-            keys = image_keys(gone.values(), home)
-        except OSError:
-            keys = set()  # they are found with the leftovers
-        remove_lists(engine, gone.values(), home)
-        remove_unused_pictures(engine, keys, home)
+    with with_reserve(home), writing(engine) as connection:
+        gone = unneeded_versions(connection, project_id, undo_steps)
+        table = dataset_versions.c
+        for number in gone:
+            one = sa.delete(dataset_versions).where(table.project_id == project_id, table.number == number)
+            connection.execute(one)
+    if not gone:
+        return
+    try:
+        keys = image_keys(gone.values(), home)
+    except OSError:
+        keys = set()  # they are found with the leftovers
+    remove_lists(engine, gone.values(), home)
+    remove_unused_pictures(engine, keys, home)
+    keep_reserve(home)
 
 
 def delete_job(engine: sa.Engine, project_id: str, job_id: str, kind: JobKind, home: DataRoot) -> None:
@@ -182,11 +178,11 @@ def delete_job(engine: sa.Engine, project_id: str, job_id: str, kind: JobKind, h
         StorageError: If the database cannot be written; nothing is deleted then.
     """
     ended = sa.delete(jobs).where(jobs.c.id == job_id, jobs.c.project_id == project_id, jobs.c.kind == kind)
-    with with_reserve(home):
-        with writing(engine) as connection:
-            if connection.execute(ended.where(jobs.c.state.in_(ENDED_STATES))).rowcount != 1:
-                return
+    with with_reserve(home), writing(engine) as connection:
+        is_gone = connection.execute(ended.where(jobs.c.state.in_(ENDED_STATES))).rowcount == 1
+    if is_gone:
         remove_job_files(job_id, home)
+        keep_reserve(home)
 
 
 def remove_run_files(

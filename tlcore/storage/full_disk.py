@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from tlcore.errors import FullDiskError, StorageError
-from tlcore.home import DISK_IS_FULL, DataRoot, free_bytes, is_for_want_of_room, is_full
+from tlcore.home import DISK_IS_FULL, DataRoot, is_for_want_of_room, is_full, spare_bytes
 from tlcore.progress import Progress, StopRequested
 
 LOOK_SECONDS = 1.0
@@ -73,7 +73,7 @@ class Room:
             except StorageError as error:
                 if not self._is_patient or self._is_too_late(stopped) or not is_for_want_of_room(error):
                     raise
-            room, tried = free_bytes(self._home), time.monotonic()
+            room, tried = spare_bytes(self._home), time.monotonic()
             while is_full(self._home) or not self._may_try(room, tried + pause):
                 try:
                     self._progress.phase("waiting_for_room")
@@ -89,7 +89,7 @@ class Room:
 
     def _may_try(self, room: int, time_to_try: float) -> bool:
         """Whether there is more room than there was, or it is time to try whatever the disk says."""
-        return free_bytes(self._home) >= room + MORE_BYTES or time.monotonic() >= time_to_try
+        return spare_bytes(self._home) >= room + MORE_BYTES or time.monotonic() >= time_to_try
 
     @staticmethod
     def _is_too_late(stopped: float | None) -> bool:
