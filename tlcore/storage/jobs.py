@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -22,6 +23,7 @@ from tlcore.storage.database import (
     read_row,
     read_rows,
     read_value,
+    runs,
     turns,
     write_few,
     writing,
@@ -47,6 +49,9 @@ ACTIVE_STATES: tuple[JobState, ...] = ("queued", "starting", "running")
 CLAIMED_STATES: tuple[JobState, ...] = ("starting", "running")
 GONE = "This job is not here any more; its project was deleted."
 UNREADABLE = "What the database kept of this job was damaged, so it could not begin. Start it again."
+
+BESIDE_SECONDS = 60.0
+"""What a run takes besides its work, on a busy computer: the start of its program, and its last rows."""
 
 LEAST_IMPOSSIBLE = 2**31
 """No system gives such an id to a process, and nobody tries a job so often."""
@@ -334,10 +339,23 @@ def queue_position(engine: sa.Engine, job: JobStatus) -> int:
 
 
 def last_durations(engine: sa.Engine, kind: JobKind, number: int) -> list[float]:
-    """Return how many seconds the jobs of a kind took that finished last, the newest first."""
-    took = sa.select(jobs.c.ended - jobs.c.started).where(jobs.c.kind == kind, jobs.c.state == "finished")
+    """Return how many seconds the jobs of a kind took that finished last, the newest first.
+
+    A run that waited for room on the disk took what its own summary says, which leaves that out.
+    """
+    took = sa.select((jobs.c.ended - jobs.c.started).label("seconds"), runs.c.summary)
+    took = took.outerjoin(runs, runs.c.job_id == jobs.c.id).where(jobs.c.kind == kind, jobs.c.state == "finished")
     took = took.where(jobs.c.ended >= jobs.c.started).order_by(jobs.c.ended.desc())
-    return [float(row[0]) for row in read_rows(engine, took.limit(number))]
+    return [_without_waiting(float(row.seconds), row.summary) for row in read_rows(engine, took.limit(number))]
+
+
+def _without_waiting(seconds: float, summary: str | None) -> float:
+    """Return how long a job took whose slot was taken for so long, by the summary of a run where there is one."""
+    with suppress(ValueError, TypeError, KeyError):
+        worked = float(json.loads(summary or "{}")["seconds"])
+        if 0 <= worked < seconds - BESIDE_SECONDS:
+            return worked
+    return seconds
 
 
 def claim_job(engine: sa.Engine, kind: JobKind) -> JobStatus | None:
