@@ -8,12 +8,13 @@ import shutil
 import zlib
 from collections.abc import Iterable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
 from tlcore.damage import DAMAGE_ERRORS
-from tlcore.home import DataRoot
+from tlcore.home import DataRoot, storage_error
 from tlcore.storage.database import (
     brought,
     dataset_versions,
@@ -196,11 +197,21 @@ def remove_run_files(
         run_id: The run; nothing happens while it works, or if it is not there.
         home: The data root.
         names: Which files; those without which it cannot answer any more when not given.
+
+    Raises:
+        StorageError: If one of them cannot be removed; the others are.
     """
     query = sa.select(jobs.c.id).where(jobs.c.id == run_id, jobs.c.project_id == project_id, jobs.c.kind == "run")
     if read_value(engine, query.where(jobs.c.state.in_(ENDED_STATES))) is not None:
+        failure: tuple[OSError, Path] | None = None
         for name in names:
-            (home.run_dir(run_id) / name).unlink(missing_ok=True)
+            path = home.run_dir(run_id) / name
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                failure = error, path
+        if failure is not None:
+            raise storage_error(*failure) from failure[0]
 
 
 def remove_job_files(job_id: str, home: DataRoot) -> None:
