@@ -102,6 +102,8 @@ class DataRoot:
     """Held by the one runner while it works."""
     runner_beat_path = _Below("runner.beat")
     """Tells which process the runner is, and when it last looked after the jobs."""
+    runner_settings_path = _Below("runner.settings")
+    """Tells the runner with what settings the last server began."""
     runner_log_path = _Below("runner.log")
     """What the runner said."""
 

@@ -14,6 +14,7 @@ from tlcore.errors import DatasetError, StorageError
 from tlcore.home import DataRoot
 from tlcore.jobs.beat import silent_runner
 from tlcore.jobs.control import ensure_runner
+from tlcore.jobs.environment import tell_settings
 from tlcore.storage.database import open_database
 from tlcore.storage.jobs import ACTIVE_STATES, list_jobs
 from tlcore.storage.leftovers import remove_leftovers
@@ -33,11 +34,12 @@ CLEAN_SECONDS = 24 * 3600.0
 
 
 def see_to_waiting_jobs(home: DataRoot) -> None:
-    """Start a runner where jobs wait or work and there is none.
+    """Start a runner where jobs wait or work and there is none; one that is there hears of this server's settings.
 
     Raises:
         StorageError: If the database cannot be opened, or the disk is full.
     """
+    tell_settings(home)
     engine = open_database(home)
     try:
         if list_jobs(engine, states=ACTIVE_STATES):

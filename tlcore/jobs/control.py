@@ -11,6 +11,7 @@ import filelock
 import sqlalchemy as sa
 
 from tlcore.home import DataRoot, storage_error
+from tlcore.jobs.environment import tell_settings
 from tlcore.jobs.processes import start_module
 from tlcore.settings.locks import check_job, check_plans
 from tlcore.storage.jobs import JobKind, JobStatus, create_job, get_job, request_stop
@@ -33,11 +34,12 @@ def runner_lock(home: DataRoot) -> filelock.BaseFileLock:
 
 
 def ensure_runner(home: DataRoot) -> None:
-    """Start the runner unless it works already. Cheap enough to call whenever a job waits.
+    """Start the runner unless it works already, and tell it this process's settings. Cheap enough to call often.
 
     Raises:
         StorageError: If its log cannot be written.
     """
+    tell_settings(home)
     lock = runner_lock(home)
     try:
         home.path.mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,7 @@ from tlcore.home import DataRoot, is_full, storage_error
 from tlcore.jobs.beat import Beat
 from tlcore.jobs.control import runner_lock
 from tlcore.jobs.deaths import MemoryWatch, account, cause_of, death_notice, sentence_of
+from tlcore.jobs.environment import take_settings, told_settings
 from tlcore.jobs.processes import identity_of, is_alive, is_paused, kill, start_module
 from tlcore.jobs.slots import slots_of
 from tlcore.jobs.specs import JOBS, MAX_ATTEMPTS
@@ -96,17 +97,35 @@ class Runner:
         }
 
     def work(self, linger_seconds: float = LINGER_SECONDS) -> None:
-        """Loop until no job has waited or worked for `linger_seconds`."""
+        """Loop until no job has waited or worked for `linger_seconds`; with other settings, until none does."""
         last_active, beat = time.monotonic(), Beat(self._home)
+        hands_over = False
         while time.monotonic() - last_active < linger_seconds:
-            beat.note()
+            if beat.note():
+                hands_over = self._take_settings() or hands_over
             try:
                 active = self.step()
             except (TransferLabError, sa.exc.OperationalError):  # a full disk: the next step sees if there is space
                 active = True
             if active:
                 last_active = time.monotonic()
+            elif hands_over:  # the server that began since then starts the next one
+                print("Nothing works, so the next runner takes over.", file=sys.stderr, flush=True)
+                return
             time.sleep(POLL_SECONDS)
+
+    def _take_settings(self) -> bool:
+        """Go on with the settings of a server that began after this runner; return whether they are other ones.
+
+        What works goes on as it began. What begins later has them at once, however long the line is.
+        """
+        told = told_settings(self._home)
+        changed = [] if told is None else take_settings(told)
+        if changed:
+            self._slots = {kind: slots_of(kind) for kind in JOBS}
+            names = ", ".join(changed)
+            print(f"A server began with other settings ({names}). New jobs have them.", file=sys.stderr, flush=True)
+        return bool(changed)
 
     def step(self) -> bool:
         """Look after the claimed jobs, start waiting ones; return whether there was any."""
