@@ -32,10 +32,10 @@ class Beat:
         self._process = f"{os.getpid()} {identity_of(os.getpid())}"
         self._written = float("-inf")
 
-    def note(self) -> bool:
-        """Write that the runner looks after the jobs, once a second; call it more often; return whether it was time."""
+    def note(self) -> None:
+        """Write that the runner looks after the jobs, once a second; call it more often."""
         if time.monotonic() - self._written < BEAT_SECONDS:
-            return False
+            return
         self._written = time.monotonic()
         line = f"{self._process} {self._written:.1f}".ljust(LINE_BYTES - 1) + "\n"
         with suppress(OSError):
@@ -44,7 +44,6 @@ class Beat:
                 os.write(handle, line.encode("ascii"))
             finally:
                 os.close(handle)
-        return True
 
 
 def silent_runner(home: DataRoot) -> int | None:

@@ -101,8 +101,8 @@ class Runner:
         last_active, beat = time.monotonic(), Beat(self._home)
         hands_over = False
         while time.monotonic() - last_active < linger_seconds:
-            if beat.note():
-                hands_over = self._take_settings() or hands_over
+            beat.note()
+            hands_over = self._take_settings() or hands_over  # before something is claimed with the earlier ones
             try:
                 active = self.step()
             except (TransferLabError, sa.exc.OperationalError):  # a full disk: the next step sees if there is space
