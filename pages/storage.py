@@ -20,7 +20,7 @@ from pages.components.state import Visit, read_visit
 from pages.components.text import count, label, plain
 from tlcore.errors import TransferLabError
 from tlcore.network import added_hosts, is_loopback
-from tlcore.storage.pieces import REMADE, Piece, PieceKind, empty_cache, give_up, pieces_of
+from tlcore.storage.pieces import REMADE, Piece, PieceKind, give_up_all, pieces_of
 from tlcore.storage.quotas import PERSON_GB, PERSON_PICTURES, PERSON_PROJECTS, UNLIMITED
 from tlcore.storage.usage import CacheKind, ProjectUsage, Usage, caches_of, usage_of
 
@@ -129,10 +129,7 @@ def confirm(visit: Visit, chosen: Sequence[Piece], caches: Sequence[CacheKind], 
         wants = st.button("Free it", key="free-yes", icon=":material/delete:")
     if wants:
         with errors_shown(), st.spinner("Freeing"):
-            for piece in chosen:
-                give_up(visit.engine, piece, visit.home)
-            for kind in caches:
-                empty_cache(visit.engine, kind, visit.home)
+            give_up_all(visit.engine, chosen, caches, visit.home)
             stop_asking()
             st.rerun()
 

@@ -728,7 +728,13 @@ def test_a_run_on_a_full_disk_waits_for_room_and_keeps_its_best_epoch(
 ) -> None:
     job = line.start()
     looks: list[str] = []
+    learned: list[object] = []
     epochs = itertools.count()
+    clock = time.monotonic
+
+    def monotonic() -> float:
+        """Let an hour pass with every look, where nothing is stopped meanwhile."""
+        return clock() + (3600.0 * len(looks) if way == "goes on" else 0.0)
 
     def is_full(_home: DataRoot) -> bool:
         return next(epochs) in (1, 2, 3)  # after the second epoch
@@ -745,13 +751,18 @@ def test_a_run_on_a_full_disk_waits_for_room_and_keeps_its_best_epoch(
 
     monkeypatch.setattr(full_disk, "is_full", is_full)
     monkeypatch.setattr(full_disk, "TRY_SECONDS", 0.0001)
-    monkeypatch.setattr(full_disk, "time", SimpleNamespace(sleep=look, monotonic=time.monotonic))
+    monkeypatch.setattr(time, "monotonic", monotonic)
+    monkeypatch.setattr(full_disk, "time", SimpleNamespace(sleep=look, monotonic=monotonic))
     monkeypatch.setattr(finish, "save_export", no_room_at_first)
+    monkeypatch.setattr(tasks, "learn_speeds", lambda *arguments: learned.append(arguments))
     monkeypatch.setattr(reporting, "WRITE_SECONDS", 0.0)
     state, message = line.work(job)
     assert set(looks) == {"waiting_for_room"}
     assert len(looks) >= 5
-    assert get_run(line.engine, job.id).has_model
+    summary = get_run(line.engine, job.id).summary
+    assert summary is not None
+    assert summary.seconds < 1800  # the hours of waiting are no part of it
+    assert learned == []
     if way == "goes on":
         assert (state, message) == ("finished", "")
         assert line.curve(job.id)[-1][0] == 4

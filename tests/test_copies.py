@@ -45,9 +45,9 @@ ANN, BEN = "a" * 24, "b" * 24
 
 
 def files_of(home: DataRoot) -> dict[str, int]:
-    """All files of the data root but the database's own, with their inodes."""
+    """All files of the data root but the database's own and the reserve, with their inodes."""
     found = {str(path.relative_to(home.path)): path.stat().st_ino for path in home.path.rglob("*") if path.is_file()}
-    return {path: inode for path, inode in found.items() if not path.startswith("lab.sqlite")}
+    return {path: inode for path, inode in found.items() if not path.startswith(("lab.sqlite", "reserve"))}
 
 
 def rows(engine: sa.Engine) -> dict[str, int]:

@@ -49,9 +49,9 @@ def engine(home: DataRoot) -> sa.Engine:
 
 
 def files_of(home: DataRoot) -> set[str]:
-    """All files of the data root but the database's own."""
+    """All files of the data root but the database's own and the reserve."""
     paths = {str(path.relative_to(home.path)) for path in home.path.rglob("*") if path.is_file()}
-    return {path for path in paths if not path.startswith("lab.sqlite")}
+    return {path for path in paths if not path.startswith(("lab.sqlite", "reserve"))}
 
 
 def make_project(engine: sa.Engine, home: DataRoot, dataset: Dataset) -> str:

@@ -9,8 +9,10 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +24,7 @@ import streamlit as st
 
 from pages.components.frame import STEPS
 from tests.browser import PageWatch, open_context, sign_in
-from tests.coloured_pictures import coloured_dataset
+from tests.coloured_pictures import RecordingProgress, coloured_dataset
 from tests.lab import Lab
 from tests.old_data_root import unpack_old_data_root
 from tests.page_tests import OWNER, open_app, texts
@@ -32,20 +34,18 @@ from tests.walking import BESIDE, walk
 from tlcore import prepare
 from tlcore.config import RunConfig
 from tlcore.errors import FullDiskError, NotFoundError, StorageError
-from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot, write_atomically
+from tlcore.home import ENVIRONMENT_VARIABLE, LEAST_BYTES, RESERVE_BYTES, DataRoot, is_full, write_atomically
 from tlcore.jobs.reporting import JobProgress
-from tlcore.storage import database, reserve
-from tlcore.storage.class_settings import (
-    change_class_settings,
-    reset_class_settings,
-)
+from tlcore.storage import database, deletion, full_disk, reserve
+from tlcore.storage.class_settings import change_class_settings, reset_class_settings
 from tlcore.storage.database import open_database, projects, writing
 from tlcore.storage.deletion import delete_project
+from tlcore.storage.full_disk import Room
 from tlcore.storage.identities import read_identities
 from tlcore.storage.jobs import claim_job, end_job, get_job, request_stop
 from tlcore.storage.people import admit, is_visit_due, note_visit, read_person
 from tlcore.storage.projects import create_project, get_project, read_projects, rename_project
-from tlcore.storage.reserve import LOAN_BYTES, RESERVE_BYTES, STEP_BYTES, give_up_reserve, keep_reserve
+from tlcore.storage.reserve import LOAN_BYTES, STEP_BYTES, give_up_reserve, keep_reserve
 from tlcore.storage.runs import list_runs, read_metrics
 
 if TYPE_CHECKING:
@@ -134,6 +134,66 @@ def test_a_deletion_brings_the_reserve_back_by_itself(home: DataRoot) -> None:
     lab = Lab.make(home, coloured_dataset(home))
     keep_reserve(home)
     delete_project(lab.engine, lab.project_id, home)
+    assert home.reserve_path.stat().st_size == RESERVE_BYTES
+
+
+def test_work_finds_no_room_in_a_reserve_that_is_lent(home: DataRoot, monkeypatch: pytest.MonkeyPatch) -> None:
+    home.path.mkdir(parents=True, exist_ok=True)
+    keep_reserve(home)
+    free = LEAST_BYTES - 1
+
+    def free_bytes(_home: DataRoot) -> int:
+        there = home.reserve_path.stat().st_size if home.reserve_path.exists() else 0
+        return free + RESERVE_BYTES - there
+
+    monkeypatch.setattr("tlcore.home.free_bytes", free_bytes)
+    assert is_full(home)
+    with reserve.with_loan(home):
+        assert is_full(home)
+    with reserve.with_reserve(home):
+        assert not home.reserve_path.exists()
+        assert is_full(home)
+        free = LEAST_BYTES
+        assert not is_full(home)  # somebody else has made room
+    assert not is_full(home)
+
+
+def test_who_comes_while_the_reserve_is_lent_gets_it_next(home: DataRoot, monkeypatch: pytest.MonkeyPatch) -> None:
+    home.path.mkdir(parents=True, exist_ok=True)
+    keep_reserve(home)
+    given: list[bool] = []
+
+    def note(of: DataRoot) -> bool:
+        given.append(give_up_reserve(of))
+        return given[-1]
+
+    monkeypatch.setattr(reserve, "give_up_reserve", note)
+
+    def borrow() -> None:
+        with reserve.with_reserve(home):
+            pass
+
+    with ThreadPoolExecutor(1) as pool:
+        with reserve.with_reserve(home):
+            second = pool.submit(borrow)
+            wait([second], 0.2)
+        second.result(10)
+    assert given == [True, True]
+
+
+@pytest.mark.parametrize("allocates", [True, False])
+def test_servers_that_start_together_make_one_reserve(
+    home: DataRoot, monkeypatch: pytest.MonkeyPatch, allocates: bool
+) -> None:
+    if not allocates:  # as on macOS and Windows
+        monkeypatch.delattr(os, "posix_fallocate", raising=False)
+    home.path.mkdir(parents=True, exist_ok=True)
+    home.reserve_path.write_bytes(bytes(3 * RESERVE_BYTES))  # as earlier versions made it there
+    keep_reserve(home)
+    assert home.reserve_path.stat().st_size == RESERVE_BYTES
+    give_up_reserve(home)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(keep_reserve, [home] * 4))
     assert home.reserve_path.stat().st_size == RESERVE_BYTES
 
 
@@ -281,6 +341,43 @@ def test_a_new_phase_comes_through_on_a_really_full_disk_and_the_curves_later(sm
     progress.flush()
     assert len(read_metrics(engine, run_id)) == 6000
     assert end_job(engine, run_id, claimed.attempt, "stopped")
+    engine.dispose()
+
+
+def test_a_waiting_run_takes_nothing_of_what_deleting_borrows(
+    small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = DataRoot(small_disk / "home")
+    engine = open_database(home)
+    ids = [create_project(engine, OWNER, f"Pets {number}").id for number in range(3)]
+    keep_reserve(home)
+    monkeypatch.setattr(full_disk, "LOOK_SECONDS", 0.01)
+    tries: list[bool] = []
+
+    def write() -> None:
+        tries.append(home.reserve_path.exists())
+        write_atomically(home.run_dir("run") / "checkpoint.npz", lambda path: path.write_bytes(os.urandom(7_500_000)))
+
+    remove = deletion.remove_unused_pictures
+
+    def remove_slowly(*arguments: Any, **options: Any) -> None:
+        looked = len(progress.phases)
+        while len(progress.phases) < looked + 5 and not run.done():
+            time.sleep(0.01)
+        remove(*arguments, **options)
+
+    monkeypatch.setattr(deletion, "remove_unused_pictures", remove_slowly)
+    progress = RecordingProgress()
+    filler = fill(small_disk)
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(Room(home, progress).repeat, write)
+        for project_id in ids:
+            delete_project(engine, project_id, home)
+            assert home.reserve_path.stat().st_size > RESERVE_BYTES // 2
+        assert tries == [True]
+        assert not run.done()
+        filler.unlink()
+        run.result(10)
     engine.dispose()
 
 

@@ -15,7 +15,7 @@ from tlcore.home import DataRoot
 from tlcore.jobs.line import Place, durations_of, place_in_line, waiting_seconds
 from tlcore.jobs.slots import SLOTS_VARIABLE
 from tlcore.storage import jobs as storage_jobs
-from tlcore.storage.database import jobs, open_database, turns, writing
+from tlcore.storage.database import jobs, open_database, runs, turns, writing
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.jobs import (
     Ahead,
@@ -239,6 +239,17 @@ def place_of(engine: sa.Engine, job_id: str, owner: str) -> Place:
     """Return the place of a job as its page asks for it."""
     job = get_job(engine, job_id)
     return place_in_line(engine, job, owner, durations_of(engine, job.kind))
+
+
+def test_an_hour_of_waiting_for_room_does_not_make_the_line_longer(lab: SchoolClass, engine: sa.Engine) -> None:
+    for seconds, summary in ((3640.0, '{"seconds": 40.0}'), (100.0, '{"seconds": 95.0}'), (100.0, "garbage")):
+        (run_id,) = lab.put("ann")
+        lab.serve(1)
+        values = {"number": 1, "version": 1, "config": "{}", "summary": summary}
+        with writing(engine) as connection:
+            connection.execute(sa.insert(runs).values(job_id=run_id, **values))
+            connection.execute(sa.update(jobs).where(jobs.c.id == run_id).values(started=1.0, ended=1.0 + seconds))
+    assert sorted(durations_of(engine, "run")) == [40.0, 100.0, 100.0]
 
 
 def test_the_place_counts_those_of_others_too(lab: SchoolClass, engine: sa.Engine) -> None:

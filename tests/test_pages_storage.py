@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import errno
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -17,7 +20,7 @@ from tests.test_deletion import files_of
 from tests.test_full_disk import full
 from tlcore.config import RunConfig
 from tlcore.dataset import Dataset
-from tlcore.errors import ConflictError
+from tlcore.errors import ConflictError, StorageError
 from tlcore.home import DataRoot
 from tlcore.results.prediction import SUFFIX_FILE
 from tlcore.results.prediction_code import MODEL_FILE
@@ -25,11 +28,13 @@ from tlcore.storage.database import open_database, projects, writing
 from tlcore.storage.datasets import can_undo, commit_version, current_dataset, get_version, take_instead, undo_version
 from tlcore.storage.deletion import CHECKPOINT_FILES, MODEL_FILES
 from tlcore.storage.jobs import claim_job, create_job, end_job
+from tlcore.storage.pieces import give_up_all, pieces_of
 from tlcore.storage.projects import create_project, read_projects
 from tlcore.storage.quotas import PERSON_GB, PERSON_PICTURES
 from tlcore.storage.reserve import keep_reserve
 from tlcore.storage.runs import get_run
 from tlcore.storage.simple_heads import list_simple_heads
+from tlcore.storage.usage import usage_of
 from tlcore.training.checkpoint import CHECKPOINT_FILE
 
 
@@ -163,6 +168,47 @@ def test_a_whole_project_goes_on_a_full_disk(make_finished: Callable[..., Finish
         tick(open_app("storage"), "piece-model", "piece-project")
     assert read_projects(finished.engine, OWNER)[0] == []
     assert {name for name in files_of(finished.home) if name != "reserve"} == set()
+
+
+def test_what_cannot_be_removed_is_said_and_keeps_no_other_part_there(
+    make_finished: Callable[..., Finished], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished = make_finished()
+    first, second = finished.add_run([1]), finished.add_run([2])
+    home = finished.home
+    (home.features_dir / "some").mkdir(parents=True)
+    (home.maps_dir / "some").mkdir(parents=True)
+    held = (home.run_dir(first) / MODEL_FILES[0], home.features_dir)
+    for name in ("unlink", "rename"):
+        monkeypatch.setattr(Path, name, refusing(held, getattr(Path, name)))
+    pieces = [
+        piece
+        for project in usage_of(finished.engine, OWNER, home).projects
+        for piece in pieces_of(finished.engine, project, home)
+        if piece.kind == "model"
+    ]
+    with pytest.raises(StorageError, match=r"^2 of 4 could not be removed; the others are gone\. .*cannot be written"):
+        give_up_all(finished.engine, pieces, ("features", "maps"), home)
+    assert held[0].exists()
+    assert held[1].exists()
+    assert not home.maps_dir.exists()
+    for run_id in (first, second):
+        left = {path.name for path in home.run_dir(run_id).iterdir()}
+        assert left & set(MODEL_FILES) == ({MODEL_FILES[0]} if run_id == first else set())
+    app = tick(open_app("storage"), f"piece-model-{finished.project_id}-{first}")
+    assert "cannot be written" in app.error[0].value
+    assert not app.exception
+
+
+def refusing(held: Collection[Path], real: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what changes a file as Windows does: not one that another program has open."""
+
+    def change(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path in held:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(path, *arguments, **options)
+
+    return change
 
 
 def test_projects_of_others_are_not_there(make_finished: Callable[..., Finished]) -> None:

@@ -48,7 +48,7 @@ class Disk:
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     disk = Disk()
-    monkeypatch.setattr(full_disk, "free_bytes", lambda _home: disk.free)
+    monkeypatch.setattr(full_disk, "spare_bytes", lambda _home: disk.free)
     monkeypatch.setattr(full_disk, "is_full", lambda _home: disk.free < MORE_BYTES)
     monkeypatch.setattr(full_disk, "time", SimpleNamespace(sleep=disk.sleep, monotonic=lambda: disk.seconds))
     return disk
@@ -57,8 +57,12 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
 def test_it_is_written_as_soon_as_there_is_room(home: DataRoot, disk: Disk) -> None:
     disk.gets = {4.0: 5 * MORE_BYTES}
     progress = RecordingProgress()
-    assert Room(home, progress).repeat(disk.writing(5 * MORE_BYTES)) == "written"
+    room = Room(home, progress)
+    assert room.repeat(disk.writing(5 * MORE_BYTES)) == "written"
     assert disk.tries == [0, 4]
+    assert room.waited_seconds == 4
+    assert room.repeat(disk.writing(MORE_BYTES)) == "written"
+    assert room.waited_seconds == 4
     assert {name for name, _, _ in progress.phases} == {"waiting_for_room"}
 
 
@@ -86,9 +90,11 @@ def test_a_full_disk_is_waited_for_before_anything_fails(home: DataRoot, disk: D
 
 
 def test_it_can_be_stopped_while_it_waits(home: DataRoot, disk: Disk) -> None:
+    room = Room(home, RecordingProgress(stop_after=6))
     with pytest.raises(StopRequested):
-        Room(home, RecordingProgress(stop_after=6)).repeat(disk.writing(1))
+        room.repeat(disk.writing(1))
     assert disk.seconds < 6
+    assert room.waited_seconds == disk.seconds
 
 
 def test_what_was_stopped_waits_to_be_kept_but_not_for_ever(home: DataRoot, disk: Disk) -> None:

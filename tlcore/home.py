@@ -28,6 +28,9 @@ DISK_IS_FULL = (
 LEAST_BYTES = 1 << 20
 """With less than this the disk counts as full: no checkpoint has room, and hardly a row."""
 
+RESERVE_BYTES = 8 << 20
+"""How large the reserve is: more than the journal of a large deletion, which SQLite writes before it makes room."""
+
 
 class _Below:
     """A place below the data root."""
@@ -57,6 +60,8 @@ class DataRoot:
     """Projects, versions, jobs, runs and their curves."""
     reserve_path = _Below("reserve")
     """Holds disk space that is given up first when the disk is full; made again when missing."""
+    reserve_lock_path = _Below("reserve.lock")
+    """Held by the one who lends the reserve or makes it."""
     images_dir = _Below("images")
     """Pictures, named by their content."""
     thumbnails_dir = _Below("thumbnails")
@@ -97,6 +102,8 @@ class DataRoot:
     """Held by the one runner while it works."""
     runner_beat_path = _Below("runner.beat")
     """Tells which process the runner is, and when it last looked after the jobs."""
+    runner_settings_path = _Below("runner.settings")
+    """Tells the runner with what settings the last server began."""
     runner_log_path = _Below("runner.log")
     """What the runner said."""
 
@@ -212,9 +219,22 @@ def free_bytes(home: DataRoot) -> int:
     return sys.maxsize
 
 
+def spare_bytes(home: DataRoot) -> int:
+    """Return how much room work may take: what is free, without what the reserve lacks, which may only be lent."""
+
+    def reserve_bytes() -> int:
+        with suppress(OSError):
+            return home.reserve_path.stat().st_size
+        return 0
+
+    # Asked before and after: whether the reserve goes or comes meanwhile, its room is not taken for free.
+    before, free, after = reserve_bytes(), free_bytes(home), reserve_bytes()
+    return free - max(0, RESERVE_BYTES - min(before, after))
+
+
 def is_full(home: DataRoot) -> bool:
-    """Whether the disk of a data root is full."""
-    return free_bytes(home) < LEAST_BYTES
+    """Whether the disk of a data root has no room for work; what deletes may still have the reserve."""
+    return spare_bytes(home) < LEAST_BYTES
 
 
 def without_places(text: str) -> str:

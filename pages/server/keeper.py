@@ -15,6 +15,7 @@ from tlcore.errors import DatasetError
 from tlcore.home import DataRoot
 from tlcore.jobs.beat import silent_runner
 from tlcore.jobs.control import ensure_runner
+from tlcore.jobs.environment import tell_settings
 from tlcore.storage.database import open_database
 from tlcore.storage.jobs import ACTIVE_STATES, list_jobs
 from tlcore.storage.leftovers import remove_leftovers
@@ -40,11 +41,12 @@ _LOG = logging.getLogger(__name__)
 
 
 def see_to_waiting_jobs(home: DataRoot) -> None:
-    """Start a runner where jobs wait or work and there is none.
+    """Start a runner where jobs wait or work and there is none; one that is there hears of this server's settings.
 
     Raises:
         StorageError: If the database cannot be opened, or the disk is full.
     """
+    tell_settings(home)
     engine = open_database(home)
     try:
         if list_jobs(engine, states=ACTIVE_STATES):

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from tlcore.errors import GuestError
 from tlcore.home import DataRoot, storage_error
+from tlcore.jobs.environment import tell_settings
 from tlcore.jobs.processes import start_module
 from tlcore.settings.locks import check_job, check_plans, is_unlocked
 from tlcore.storage.database import person_of, projects, read_value
@@ -35,11 +36,12 @@ def runner_lock(home: DataRoot) -> filelock.BaseFileLock:
 
 
 def ensure_runner(home: DataRoot) -> None:
-    """Start the runner unless it works already. Cheap enough to call whenever a job waits.
+    """Start the runner unless it works already, and tell it this process's settings. Cheap enough to call often.
 
     Raises:
         StorageError: If its log cannot be written.
     """
+    tell_settings(home)
     lock = runner_lock(home)
     try:
         home.path.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import time
 from collections.abc import Collection
 from contextlib import suppress
@@ -10,11 +11,12 @@ from contextlib import suppress
 import filelock
 import sqlalchemy as sa
 
-from tlcore.errors import StorageError
+from tlcore.errors import StorageError, TransferLabError
 from tlcore.home import DataRoot, is_full, storage_error
 from tlcore.jobs.beat import Beat
 from tlcore.jobs.control import runner_lock
 from tlcore.jobs.deaths import MemoryWatch, account, cause_of, death_notice, sentence_of
+from tlcore.jobs.environment import take_settings, told_settings
 from tlcore.jobs.processes import identity_of, is_alive, is_paused, kill, start_module
 from tlcore.jobs.slots import slots_of
 from tlcore.jobs.specs import JOBS, MAX_ATTEMPTS
@@ -88,29 +90,48 @@ class Runner:
         self._forced: set[str] = set()
         self._patience = Patience()
         self._memory = MemoryWatch()
+        self._troubles: dict[str, str] = {}
         # A runner that was killed may have left workers behind whose jobs have ended, and who still hold memory.
         self._with_worker = {
             job.id: job for job in list_last_ended(engine, LAST_ENDED) if is_alive(job.pid, job.process)
         }
 
     def work(self, linger_seconds: float = LINGER_SECONDS) -> None:
-        """Loop until no job has waited or worked for `linger_seconds`."""
+        """Loop until no job has waited or worked for `linger_seconds`; with other settings, until none does."""
         last_active, beat = time.monotonic(), Beat(self._home)
+        hands_over = False
         while time.monotonic() - last_active < linger_seconds:
             beat.note()
+            hands_over = self._take_settings() or hands_over  # before something is claimed with the earlier ones
             try:
                 active = self.step()
-            except (StorageError, sa.exc.OperationalError):  # a full disk; the next step sees whether there is space
+            except (TransferLabError, sa.exc.OperationalError):  # a full disk: the next step sees if there is space
                 active = True
             if active:
                 last_active = time.monotonic()
+            elif hands_over:  # the server that began since then starts the next one
+                print("Nothing works, so the next runner takes over.", file=sys.stderr, flush=True)
+                return
             time.sleep(POLL_SECONDS)
+
+    def _take_settings(self) -> bool:
+        """Go on with the settings of a server that began after this runner; return whether they are other ones.
+
+        What works goes on as it began. What begins later has them at once, however long the line is.
+        """
+        told = told_settings(self._home)
+        changed = [] if told is None else take_settings(told)
+        if changed:
+            self._slots = {kind: slots_of(kind) for kind in JOBS}
+            names = ", ".join(changed)
+            print(f"A server began with other settings ({names}). New jobs have them.", file=sys.stderr, flush=True)
+        return bool(changed)
 
     def step(self) -> bool:
         """Look after the claimed jobs, start waiting ones; return whether there was any."""
         active = list_jobs(self._engine, states=ACTIVE_STATES)
         self._memory.look()
-        working = [job for job in active if job.state != "queued" and self._look_after(job)]
+        working = [job for job in active if job.state != "queued" and self._is_working(job)]
         self._stop_disturbed(active, working)
         leaving = self._leaving(active)
         self._patience.keep_only({job.id for job in (*active, *leaving)})
@@ -122,10 +143,31 @@ class Runner:
             free = slots - sum(job.kind == kind for job in (*working, *leaving))
             # Claiming takes the write lock; without a waiting job the pages may keep it.
             for _ in range(min(free, sum(job.kind == kind and job.state == "queued" for job in active))):
-                claimed = claim_job(self._engine, kind)
-                if claimed is not None:
-                    self._start(claimed)
+                self._start_next(kind)
         return bool(active or leaving)
+
+    def _is_working(self, job: JobStatus) -> bool:
+        """Look after a claimed job, whatever is wrong with it: the others do not wait for that."""
+        try:
+            return self._look_after(job)
+        except TransferLabError as error:
+            self._note_trouble(job.id, error)
+            return True  # it keeps its slot; the next step tries again
+
+    def _start_next(self, kind: JobKind) -> None:
+        """Claim the next job of a kind and start its worker; what is wrong with one kind keeps no other one waiting."""
+        try:
+            claimed = claim_job(self._engine, kind)
+            if claimed is not None:
+                self._start(claimed)
+        except TransferLabError as error:
+            self._note_trouble(kind, error)
+
+    def _note_trouble(self, what: str, error: TransferLabError) -> None:
+        """Write into the log what went wrong with a job or with a kind of jobs, once as long as it is the same."""
+        if self._troubles.get(what) != str(error):
+            self._troubles[what] = str(error)
+            print(f"{what}: {error}", file=sys.stderr, flush=True)
 
     def _stop_disturbed(self, active: list[JobStatus], working: list[JobStatus]) -> None:
         """Stop a measurement when something comes that goes first: figures taken beside it would be wrong."""

@@ -17,6 +17,7 @@ from tlcore.pricing.measuring import measure
 from tlcore.pricing.speeds import learn_speeds
 from tlcore.simple_heads.run import train_simple_heads
 from tlcore.storage.datasets import get_version, load_dataset
+from tlcore.storage.full_disk import Room
 from tlcore.storage.jobs import JobState
 from tlcore.storage.requests import (
     CrossValidationRequest,
@@ -47,15 +48,16 @@ def train(context: WorkerContext) -> tuple[JobState, str]:
     launch_seconds = seconds_since_start()
     if not context.is_rescue:
         _take_over(context, run)
-    checkpoints = Checkpoints(directory / CHECKPOINT_FILE, run.config, dataset, context.room)
+    room = context.room
+    checkpoints = Checkpoints(directory / CHECKPOINT_FILE, run.config, dataset, room)
     if run.has_model and checkpoints.found is None:  # ended between its last two words
         return ("finished", "") if run.job.stop_requested is None else ("stopped", "Stopped.")
     try:
-        result = _train(context, run, dataset, checkpoints)
+        result = _train(context, run, dataset, checkpoints, room)
     except UnfitCheckpointError:
         say("The checkpoint cannot be used: it belongs to another network. The training begins anew.")
         checkpoints.remove()
-        result = _train(context, run, dataset, checkpoints)
+        result = _train(context, run, dataset, checkpoints, room)
     if result.timings is not None:
         # The next price tag is of use; without it the run is as good.
         with contextlib.suppress(StorageError):
@@ -80,11 +82,11 @@ def train(context: WorkerContext) -> tuple[JobState, str]:
     return "finished", ""
 
 
-def _train(context: WorkerContext, run: Run, dataset: Dataset, checkpoints: Checkpoints) -> RunResult:
+def _train(context: WorkerContext, run: Run, dataset: Dataset, checkpoints: Checkpoints, room: Room) -> RunResult:
     """Train, or only keep what an earlier worker has left; with words for a disk that is full at the end."""
     found = checkpoints.found
     curve = () if found is None else found.curve
-    context.keep(partial(go_back_to_epoch, run_id=run.id, attempt=context.attempt, curve=curve))
+    context.keep(partial(go_back_to_epoch, run_id=run.id, attempt=context.attempt, curve=curve), room)
     if found is not None:
         say(f"Going on after epoch {found.epochs}, with the checkpoint of an earlier worker.")
     directory = context.home.run_dir(run.id)
@@ -97,7 +99,7 @@ def _train(context: WorkerContext, run: Run, dataset: Dataset, checkpoints: Chec
             context.home,
             checkpoints=checkpoints,
             only_keep=context.is_rescue,
-            room=context.room,
+            room=room,
         )
     except StorageError as error:
         kept = Checkpoints(directory / CHECKPOINT_FILE, run.config, dataset).found

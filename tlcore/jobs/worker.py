@@ -92,14 +92,19 @@ class WorkerContext:
         """Waits while the disk is full."""
         return Room(self.home, self.progress)
 
-    def keep(self, write: Callable[[sa.Connection], object]) -> None:
-        """Write rows that hold what the job has reached, as soon as there is room for them."""
+    def keep(self, write: Callable[[sa.Connection], object], room: Room | None = None) -> None:
+        """Write rows that hold what the job has reached, as soon as there is room for them.
+
+        Args:
+            write: Gets the transaction.
+            room: What counts how long the job has waited, if somebody asks.
+        """
 
         def write_rows() -> None:
             with writing(self.engine) as connection:
                 write(connection)
 
-        self.room.repeat(write_rows, at_the_end=True)
+        (room or self.room).repeat(write_rows, at_the_end=True)
 
     def answer(self, result: object) -> None:
         """Store what the job answers; a full disk does not keep it back, where it is small."""

@@ -8,12 +8,13 @@ import shutil
 import zlib
 from collections.abc import Iterable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
 from tlcore.damage import DAMAGE_ERRORS
-from tlcore.home import DataRoot
+from tlcore.home import DataRoot, storage_error
 from tlcore.storage.database import (
     brought,
     dataset_versions,
@@ -30,7 +31,7 @@ from tlcore.storage.database import (
 from tlcore.storage.datasets import content_path, image_keys
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import ACTIVE_STATES, ENDED_STATES, JobKind
-from tlcore.storage.reserve import with_reserve
+from tlcore.storage.reserve import keep_reserve, with_reserve
 from tlcore.storage.staging import remove_staging_dir, staging_of
 
 _QUOTED_KEY = re.compile(r'"([0-9a-f]{64})"')
@@ -73,27 +74,16 @@ def delete_project(
     Raises:
         StorageError: If the database cannot be written; nothing is deleted then.
     """
-    with with_reserve(home):
-        keys = _delete_project(engine, project_id, home, sa.true() if only_if is None else only_if)
-        if keys is None:
-            return False
-        remove_unused_pictures(engine, keys, home, brought_before=brought_before)
-        return True
-
-
-def _delete_project(
-    engine: sa.Engine, project_id: str, home: DataRoot, only_if: sa.ColumnElement[bool]
-) -> set[str] | None:
-    """Remove a project but for its pictures, and return their keys; `None` where nothing was removed."""
     versions = sa.select(dataset_versions.c.content).distinct()
     of_project = sa.select(jobs.c.id).where(jobs.c.project_id == project_id)
     requests = sa.select(jobs.c.request).where(jobs.c.project_id == project_id, jobs.c.request.is_not(None))
-    with writing(engine) as connection:
+    with with_reserve(home), writing(engine) as connection:
         contents = set(connection.execute(versions.where(dataset_versions.c.project_id == project_id)).scalars())
         job_ids = list(connection.execute(of_project).scalars())
         staged = {staging_of(text) for text in connection.execute(requests).scalars()}
-        if connection.execute(sa.delete(projects).where(projects.c.id == project_id, only_if)).rowcount != 1:
-            return None
+        may_go = sa.true() if only_if is None else only_if
+        if connection.execute(sa.delete(projects).where(projects.c.id == project_id, may_go)).rowcount != 1:
+            return False
     try:
         keys = image_keys(contents, home)
     except OSError:
@@ -103,7 +93,9 @@ def _delete_project(
         remove_job_files(job_id, home)
     for name in staged:
         remove_staging_dir(name, home)
-    return keys
+    remove_unused_pictures(engine, keys, home, brought_before=brought_before)
+    keep_reserve(home)  # there may be room for all of it now
+    return True
 
 
 def remove_lists(engine: sa.Engine, contents: Iterable[str], home: DataRoot) -> None:
@@ -184,21 +176,21 @@ def remove_versions(
     Raises:
         StorageError: If the database cannot be written; nothing is deleted then.
     """
-    with with_reserve(home):
-        with writing(engine) as connection:
-            gone = unneeded_versions(connection, project_id, undo_steps)
-            table = dataset_versions.c
-            for number in gone:
-                one = sa.delete(dataset_versions).where(table.project_id == project_id, table.number == number)
-                connection.execute(one)
-        if not gone:
-            return
-        try:
-            keys = image_keys(gone.values(), home)
-        except OSError:
-            keys = set()  # they are found with the leftovers
-        remove_lists(engine, gone.values(), home)
-        remove_unused_pictures(engine, keys, home, brought_before=brought_before)
+    with with_reserve(home), writing(engine) as connection:
+        gone = unneeded_versions(connection, project_id, undo_steps)
+        table = dataset_versions.c
+        for number in gone:
+            one = sa.delete(dataset_versions).where(table.project_id == project_id, table.number == number)
+            connection.execute(one)
+    if not gone:
+        return
+    try:
+        keys = image_keys(gone.values(), home)
+    except OSError:
+        keys = set()  # they are found with the leftovers
+    remove_lists(engine, gone.values(), home)
+    remove_unused_pictures(engine, keys, home, brought_before=brought_before)
+    keep_reserve(home)
 
 
 def delete_job(engine: sa.Engine, project_id: str, job_id: str, kind: JobKind, home: DataRoot) -> None:
@@ -208,11 +200,11 @@ def delete_job(engine: sa.Engine, project_id: str, job_id: str, kind: JobKind, h
         StorageError: If the database cannot be written; nothing is deleted then.
     """
     ended = sa.delete(jobs).where(jobs.c.id == job_id, jobs.c.project_id == project_id, jobs.c.kind == kind)
-    with with_reserve(home):
-        with writing(engine) as connection:
-            if connection.execute(ended.where(jobs.c.state.in_(ENDED_STATES))).rowcount != 1:
-                return
+    with with_reserve(home), writing(engine) as connection:
+        is_gone = connection.execute(ended.where(jobs.c.state.in_(ENDED_STATES))).rowcount == 1
+    if is_gone:
         remove_job_files(job_id, home)
+        keep_reserve(home)
 
 
 def remove_run_files(
@@ -226,11 +218,21 @@ def remove_run_files(
         run_id: The run; nothing happens while it works, or if it is not there.
         home: The data root.
         names: Which files; those without which it cannot answer any more when not given.
+
+    Raises:
+        StorageError: If one of them cannot be removed; the others are.
     """
     query = sa.select(jobs.c.id).where(jobs.c.id == run_id, jobs.c.project_id == project_id, jobs.c.kind == "run")
     if read_value(engine, query.where(jobs.c.state.in_(ENDED_STATES))) is not None:
+        failure: tuple[OSError, Path] | None = None
         for name in names:
-            (home.run_dir(run_id) / name).unlink(missing_ok=True)
+            path = home.run_dir(run_id) / name
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                failure = error, path
+        if failure is not None:
+            raise storage_error(*failure) from failure[0]
 
 
 def remove_job_files(job_id: str, home: DataRoot) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from tlcore.errors import FullDiskError, StorageError
-from tlcore.home import DISK_IS_FULL, DataRoot, free_bytes, is_for_want_of_room, is_full
+from tlcore.home import DISK_IS_FULL, DataRoot, is_for_want_of_room, is_full, spare_bytes
 from tlcore.progress import Progress, StopRequested
 
 LOOK_SECONDS = 1.0
@@ -33,12 +33,16 @@ class Room:
         home: On whose disk it is.
         progress: Told that the work waits; may ask to stop.
         is_patient: Whether the work waits at all; otherwise the first failure is its end.
+
+    Attributes:
+        waited_seconds: How long the work has waited so far: that says nothing about how long it takes.
     """
 
     def __init__(self, home: DataRoot, progress: Progress, *, is_patient: bool = True) -> None:
         self._home = home
         self._progress = progress
         self._is_patient = is_patient
+        self.waited_seconds = 0.0
 
     def wait(self) -> None:
         """Wait as long as the disk is full.
@@ -73,23 +77,32 @@ class Room:
             except StorageError as error:
                 if not self._is_patient or self._is_too_late(stopped) or not is_for_want_of_room(error):
                     raise
-            room, tried = free_bytes(self._home), time.monotonic()
-            while is_full(self._home) or not self._may_try(room, tried + pause):
-                try:
-                    self._progress.phase("waiting_for_room")
-                    self._progress.check()
-                except StopRequested:
-                    if not at_the_end:
-                        raise
-                    stopped = time.monotonic() if stopped is None else stopped
-                    if self._is_too_late(stopped):
-                        break
-                time.sleep(LOOK_SECONDS)
+            tried = time.monotonic()
+            try:
+                stopped = self._wait(tried + pause, stopped, at_the_end=at_the_end)
+            finally:
+                self.waited_seconds += time.monotonic() - tried
             pause = min(2 * pause, LONGEST_TRY_SECONDS)
+
+    def _wait(self, time_to_try: float, stopped: float | None, *, at_the_end: bool) -> float | None:
+        """Wait until it may be tried again; return when the person asked to stop, as far as that is known."""
+        room = spare_bytes(self._home)
+        while is_full(self._home) or not self._may_try(room, time_to_try):
+            try:
+                self._progress.phase("waiting_for_room")
+                self._progress.check()
+            except StopRequested:
+                if not at_the_end:
+                    raise
+                stopped = time.monotonic() if stopped is None else stopped
+                if self._is_too_late(stopped):
+                    break
+            time.sleep(LOOK_SECONDS)
+        return stopped
 
     def _may_try(self, room: int, time_to_try: float) -> bool:
         """Whether there is more room than there was, or it is time to try whatever the disk says."""
-        return free_bytes(self._home) >= room + MORE_BYTES or time.monotonic() >= time_to_try
+        return spare_bytes(self._home) >= room + MORE_BYTES or time.monotonic() >= time_to_try
 
     @staticmethod
     def _is_too_late(stopped: float | None) -> bool:

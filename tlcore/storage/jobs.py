@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -14,6 +15,7 @@ from tlcore.documents import read_document, read_fields, write_document
 from tlcore.errors import RunError, UnreadableError
 from tlcore.progress import Phase
 from tlcore.storage.database import (
+    is_time,
     jobs,
     now,
     project_version,
@@ -21,6 +23,7 @@ from tlcore.storage.database import (
     read_row,
     read_rows,
     read_value,
+    runs,
     turns,
     write_few,
     writing,
@@ -45,6 +48,13 @@ JobState = Literal["queued", "starting", "running", "finished", "stopped", "fail
 ACTIVE_STATES: tuple[JobState, ...] = ("queued", "starting", "running")
 CLAIMED_STATES: tuple[JobState, ...] = ("starting", "running")
 GONE = "This job is not here any more; its project was deleted."
+UNREADABLE = "What the database kept of this job was damaged, so it could not begin. Start it again."
+
+BESIDE_SECONDS = 60.0
+"""What a run takes besides its work, on a busy computer: the start of its program, and its last rows."""
+
+LEAST_IMPOSSIBLE = 2**31
+"""No system gives such an id to a process, and nobody tries a job so often."""
 
 T = TypeVar("T")
 
@@ -99,6 +109,17 @@ class JobStatus:
     deaths: str = ""
     rescue: bool = False
     silent: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse numbers with which nothing can be done.
+
+        Raises:
+            ValueError: If the attempt or the process id is none that anybody counts or gives.
+        """
+        if not 0 <= self.attempt < LEAST_IMPOSSIBLE:
+            raise ValueError(f"`attempt` must be a count. Received: attempt={self.attempt}")
+        if self.pid is not None and not 0 < self.pid < LEAST_IMPOSSIBLE:
+            raise ValueError(f"`pid` must be the id of a process. Received: pid={self.pid}")
 
     @property
     def is_active(self) -> bool:
@@ -318,14 +339,30 @@ def queue_position(engine: sa.Engine, job: JobStatus) -> int:
 
 
 def last_durations(engine: sa.Engine, kind: JobKind, number: int) -> list[float]:
-    """Return how many seconds the jobs of a kind took that finished last, the newest first."""
-    took = sa.select(jobs.c.ended - jobs.c.started).where(jobs.c.kind == kind, jobs.c.state == "finished")
+    """Return how many seconds the jobs of a kind took that finished last, the newest first.
+
+    A run that waited for room on the disk took what its own summary says, which leaves that out.
+    """
+    took = sa.select((jobs.c.ended - jobs.c.started).label("seconds"), runs.c.summary)
+    took = took.outerjoin(runs, runs.c.job_id == jobs.c.id).where(jobs.c.kind == kind, jobs.c.state == "finished")
     took = took.where(jobs.c.ended >= jobs.c.started).order_by(jobs.c.ended.desc())
-    return [float(row[0]) for row in read_rows(engine, took.limit(number))]
+    return [_without_waiting(float(row.seconds), row.summary) for row in read_rows(engine, took.limit(number))]
+
+
+def _without_waiting(seconds: float, summary: str | None) -> float:
+    """Return how long a job took whose slot was taken for so long, by the summary of a run where there is one."""
+    with suppress(ValueError, TypeError, KeyError):
+        worked = float(json.loads(summary or "{}")["seconds"])
+        if 0 <= worked < seconds - BESIDE_SECONDS:
+            return worked
+    return seconds
 
 
 def claim_job(engine: sa.Engine, kind: JobKind) -> JobStatus | None:
-    """Take the waiting job of a kind whose turn it is; no two callers ever get the same one."""
+    """Take the waiting job of a kind whose turn it is; no two callers ever get the same one.
+
+    A job whose row is damaged is ended with words, and the next one is taken: nobody waits behind it.
+    """
     first = sa.select(_line(kind).limit(1).subquery().c.id).scalar_subquery()
     statement = (
         sa.update(jobs)
@@ -334,20 +371,37 @@ def claim_job(engine: sa.Engine, kind: JobKind) -> JobStatus | None:
         .returning(*STATUS_COLUMNS)
     )
     with writing(engine) as connection:
-        row = connection.execute(statement).one_or_none()
-        if row is None:
-            return None
-        job = _status(row)
-        if job.attempt == 1:  # a later attempt belongs to the turn of the first
-            _take_turn(connection, job)
-    return job
+        while True:
+            row = connection.execute(statement).one_or_none()
+            if row is None:
+                return None
+            try:
+                job = _status(row)
+            except UnreadableError:
+                if _end_unreadable(connection, row):
+                    continue
+                return None
+            if job.attempt == 1:  # a later attempt belongs to the turn of the first
+                _take_turn(connection, job)
+            return job
+
+
+def _end_unreadable(connection: sa.Connection, row: sa.Row[tuple[object, ...]]) -> bool:
+    """End a job whose row is damaged, and put into it what can be read; return whether it is there."""
+    columns = row._mapping
+    blank = {"phase": "", "subject": "", "done": 0, "total": 0, "deaths": "", "rescue": False, "silent": False}
+    blank |= dict.fromkeys(("pid", "process", "heartbeat", "stop_requested", "started"))
+    created = columns["created"] if is_time(columns["created"]) else now()
+    end = sa.update(jobs).where(jobs.c.id == columns["id"]).values(**blank, attempt=0, created=created)
+    return bool(connection.execute(end.values(state="failed", message=UNREADABLE, ended=now())).rowcount)
 
 
 def _take_turn(connection: sa.Connection, job: JobStatus) -> None:
     """Send the owner of a job to the end of the line of its kind."""
     owner = connection.execute(sa.select(projects.c.owner).where(projects.c.id == job.project_id)).scalar_one()
     its_line = turns.c.kind == job.kind
-    last = connection.execute(sa.select(sa.func.max(turns.c.turn)).where(its_line)).scalar() or 0
+    highest = sa.func.max(sa.cast(turns.c.turn, sa.Integer))  # of a damaged row too
+    last = connection.execute(sa.select(highest).where(its_line)).scalar() or 0
     taken = sa.update(turns).where(its_line, turns.c.owner == owner).values(turn=last + 1)
     if not connection.execute(taken).rowcount:
         connection.execute(sa.insert(turns).values(kind=job.kind, owner=owner, turn=last + 1))
@@ -399,9 +453,9 @@ def note_silence(engine: sa.Engine, job_id: str, attempt: int, *, silent: bool) 
 
 
 def list_last_ended(engine: sa.Engine, number: int) -> list[JobStatus]:
-    """Return the jobs with a worker that ended last, the newest first."""
+    """Return the jobs with a worker that ended last, the newest first, without those whose rows are damaged."""
     query = sa.select(*STATUS_COLUMNS).where(jobs.c.state.in_(ENDED_STATES), jobs.c.process.is_not(None))
-    return [_status(row) for row in read_rows(engine, query.order_by(jobs.c.ended.desc(), jobs.c.id).limit(number))]
+    return list(_readable(read_rows(engine, query.order_by(jobs.c.ended.desc(), jobs.c.id).limit(number))))
 
 
 def write_job(connection: sa.Connection, job_id: str, attempt: int, **values: object) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import secrets
 import shutil
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import sqlalchemy as sa
 
-from tlcore.errors import StorageError
-from tlcore.home import DataRoot
+from tlcore.errors import StorageError, TransferLabError
+from tlcore.home import DataRoot, storage_error
 from tlcore.storage.database import jobs, read_rows, runs
 from tlcore.storage.deletion import (
     CHECKPOINT_FILES,
@@ -23,7 +25,7 @@ from tlcore.storage.deletion import (
     unneeded_versions,
 )
 from tlcore.storage.jobs import ACTIVE_STATES, ENDED_STATES, JobKind, list_jobs
-from tlcore.storage.reserve import with_reserve
+from tlcore.storage.reserve import keep_reserve, with_reserve
 from tlcore.storage.usage import CacheKind, ProjectUsage, bytes_of_versions, cache_folders, file_bytes, folder_bytes
 
 PieceKind = Literal["history", "model", "checkpoint", "simple_heads", "prediction", "project"]
@@ -88,11 +90,37 @@ def pieces_of(engine: sa.Engine, usage: ProjectUsage, home: DataRoot) -> list[Pi
     return [*found, Piece(usage.id, "project", "", 0, 0, usage.total)]
 
 
+def give_up_all(engine: sa.Engine, pieces: Collection[Piece], caches: Collection[CacheKind], home: DataRoot) -> None:
+    """Remove parts of projects and things that all projects share; what cannot be removed keeps no other one there.
+
+    Args:
+        engine: The database.
+        pieces: Parts of projects.
+        caches: As of `empty_cache`.
+        home: The data root.
+
+    Raises:
+        StorageError: If something could not be removed, when the others are gone.
+    """
+    ways = [partial(give_up, engine, piece, home) for piece in pieces]
+    ways += [partial(empty_cache, engine, kind, home) for kind in caches]
+    errors: list[TransferLabError] = []
+    for remove in ways:
+        try:
+            remove()
+        except TransferLabError as error:
+            errors.append(error)
+    if errors:
+        some = f"{len(errors)} of {len(ways)} could not be removed; the others are gone. "
+        causes = " ".join(dict.fromkeys(map(str, errors)))
+        raise StorageError((some if len(errors) < len(ways) else "") + causes) from errors[0]
+
+
 def give_up(engine: sa.Engine, piece: Piece, home: DataRoot) -> None:
     """Remove a part of a project; nothing happens where it has gone already.
 
     Raises:
-        StorageError: If the database cannot be written; nothing is deleted then.
+        StorageError: If the database cannot be written, and nothing is deleted then, or a file cannot be removed.
     """
     if piece.kind == "project":
         delete_project(engine, piece.project_id, home)
@@ -110,7 +138,7 @@ def empty_cache(engine: sa.Engine, kind: CacheKind, home: DataRoot) -> None:
     """Remove something that all projects share and that is made again when needed.
 
     Raises:
-        StorageError: If a job works or waits, which may need it.
+        StorageError: If a job works or waits, which may need it, or the folder cannot be moved.
         ValueError: If it is not made again.
     """
     if kind not in REMADE:
@@ -121,6 +149,10 @@ def empty_cache(engine: sa.Engine, kind: CacheKind, home: DataRoot) -> None:
         )
     folder = cache_folders(home)[kind]
     aside = home.path / f"{GIVEN_UP}{secrets.token_hex(8)}"
-    with with_reserve(home), suppress(FileNotFoundError):
-        folder.rename(aside)  # at once, so that nobody finds half of it
+    try:
+        with with_reserve(home), suppress(FileNotFoundError):
+            folder.rename(aside)  # at once, so that nobody finds half of it
+    except OSError as error:
+        raise storage_error(error, folder) from error
     shutil.rmtree(aside, ignore_errors=True)
+    keep_reserve(home)

@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
-from tlcore.home import DataRoot, free_bytes
+import filelock
 
-RESERVE_BYTES = 8 << 20
-"""More than the journal of a large deletion: what SQLite writes before it makes room."""
+from tlcore.home import RESERVE_BYTES, DataRoot, free_bytes
 
 PLENTY_BYTES = 4 * RESERVE_BYTES
 
@@ -23,10 +23,14 @@ LOAN_BYTES = 256 << 10
 LOAN_STEP_BYTES = 16 << 10
 """By so much less comes back of a loan where something of it was used."""
 
+LOCK_SECONDS = 30.0
+"""How long one waits for another who has borrowed the reserve: as long as for the database."""
+
 
 def keep_reserve(home: DataRoot) -> None:
     """Make the reserve where it is missing or too small; a disk that is almost full gives less of it, or none."""
-    _grow(home.reserve_path, RESERVE_BYTES, STEP_BYTES)
+    with _alone(home):
+        _grow(home.reserve_path, RESERVE_BYTES, STEP_BYTES)
 
 
 def mend_reserve(home: DataRoot) -> None:
@@ -46,27 +50,44 @@ def give_up_reserve(home: DataRoot) -> bool:
 
 @contextmanager
 def with_reserve(home: DataRoot) -> Iterator[None]:
-    """Lend the reserve to what deletes, for a `with` statement: even a deletion writes before it makes room."""
-    had = give_up_reserve(home)
-    try:
-        yield
-    finally:
-        if had:
-            keep_reserve(home)
+    """Lend the reserve to a transaction that deletes, for a `with` statement: it writes before it makes room.
+
+    Only to the transaction: while it is lent, other programs can take it. Files go without it.
+    """
+    with _alone(home):
+        had = give_up_reserve(home)
+        try:
+            yield
+        finally:
+            if had:
+                _grow(home.reserve_path, RESERVE_BYTES, STEP_BYTES)
 
 
 @contextmanager
 def with_loan(home: DataRoot) -> Iterator[None]:
     """Lend a little of the reserve to a few rows that people must see on a full disk, for a `with` statement."""
     path, size = home.reserve_path, 0
-    with suppress(OSError):
-        size = path.stat().st_size
-        os.truncate(path, max(0, size - LOAN_BYTES))
+    with _alone(home):
+        with suppress(OSError):
+            size = path.stat().st_size
+            os.truncate(path, max(0, size - LOAN_BYTES))
+        try:
+            yield
+        finally:
+            if size:
+                _grow(path, size, LOAN_STEP_BYTES, begin=False)
+
+
+@contextmanager
+def _alone(home: DataRoot) -> Iterator[None]:
+    """Let one after the other have the reserve, for a `with` statement: the second would find it lent already."""
+    lock = filelock.FileLock(home.reserve_lock_path, timeout=LOCK_SECONDS)
+    with suppress(filelock.Timeout, OSError):  # without it the second may be refused, and tries again
+        lock.acquire()
     try:
         yield
     finally:
-        if size:
-            _grow(path, size, LOAN_STEP_BYTES, begin=False)
+        lock.release()
 
 
 def _grow(path: Path, size: int, step: int, *, begin: bool = True) -> None:
@@ -78,18 +99,32 @@ def _grow(path: Path, size: int, step: int, *, begin: bool = True) -> None:
         step: How much smaller it may be, or a multiple of it.
         begin: Whether a missing file is made.
     """
-    with suppress(OSError), path.open("ab" if begin else "rb+") as file:
+    flags = os.O_RDWR | getattr(os, "O_BINARY", 0) | (os.O_CREAT if begin else 0)
+    with suppress(OSError), os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=0) as file:
         there = file.seek(0, os.SEEK_END)
+        if there > RESERVE_BYTES:  # two of an earlier version made it at the same time
+            file.truncate(RESERVE_BYTES)
         while size > there:
             try:
-                if hasattr(os, "posix_fallocate"):
-                    os.posix_fallocate(file.fileno(), 0, size)
-                else:
-                    file.write(bytes(size - there))
-                    file.flush()
+                _take_room(file, there, size)
                 return
             except OSError:
+                file.truncate(there)
                 size -= step
     with suppress(OSError):
         if not path.stat().st_size:
             path.unlink()
+
+
+def _take_room(file: BinaryIO, start: int, end: int) -> None:
+    """Take up the room between two places of a file, and none beyond: somebody else may do the same.
+
+    Raises:
+        OSError: If the disk has not so much room.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, end)
+        return
+    file.seek(start)
+    while start < end:
+        start += file.write(bytes(end - start))

@@ -132,6 +132,7 @@ class Checkpoints:
         self._room = room
         self._fingerprint = _fingerprint(config, dataset)
         self._began = self._written = time.monotonic()
+        self._waited_before = self._waited
         self._training_since: float | None = None
         self._spent = 0.0
         self._last_cost: float | None = None
@@ -144,6 +145,11 @@ class Checkpoints:
     def seconds_before(self) -> float:
         """How long the work took whose process was ended."""
         return 0.0 if self.found is None else self.found.seconds
+
+    @property
+    def _waited(self) -> float:
+        """How long the work has waited for room."""
+        return 0.0 if self._room is None else self._room.waited_seconds
 
     def begin_phase(self, over: Sequence[TrainingState]) -> None:
         """Expect the epochs of a phase.
@@ -193,7 +199,8 @@ class Checkpoints:
 
     def _write(self, state: TrainingState) -> None:
         started = time.monotonic()
-        checkpoint = Checkpoint((*self._over, state), self.seconds_before + started - self._began)
+        worked = started - self._began - (self._waited - self._waited_before)
+        checkpoint = Checkpoint((*self._over, state), self.seconds_before + worked)
         write_atomically(self._path, lambda path: _write(path, checkpoint, self._fingerprint))
         self._failed = None
         self._written = time.monotonic()

@@ -73,7 +73,8 @@ def train_classifier(
         checkpoints: Where the run leaves what it needs to go on, should its process be ended, and finds what an earlier
             process has left. It goes on from there as if it had never ended.
         only_keep: Train no more; make the best epoch of the checkpoint that was found a model.
-        room: Waits while the disk is full; without it the first failure is the end.
+        room: Waits while the disk is full; without it the first failure is the end. The one of the checkpoints: how
+            long both have waited is no part of what the run took.
 
     Raises:
         DatasetError: If the data set allows no training.
@@ -95,6 +96,7 @@ def train_classifier(
             return RunResult(None, stopped=True)
         stopped = True
     room = room or Room(home, progress, is_patient=False)
+    waited_before = room.waited_seconds
     run = _TrainingRun(dataset, config, progress, home, checkpoints, room)
     prepare_seconds = time.monotonic() - started
     result = None
@@ -103,20 +105,24 @@ def train_classifier(
             result = run.train()
     except StopRequested:
         if found is None:
-            return RunResult(None, stopped=True, timings=run.timings(prepare_seconds))
+            timings = None if room.waited_seconds > waited_before else run.timings(prepare_seconds)
+            return RunResult(None, stopped=True, timings=timings)
     if result is None:  # what was reached before is kept
         result = replace(run.keep_best(), stopped=True)
     if not result.best_epoch:
-        return RunResult(None, stopped=True, timings=run.timings(prepare_seconds, result.pace))
+        timings = None if room.waited_seconds > waited_before else run.timings(prepare_seconds, result.pace)
+        return RunResult(None, stopped=True, timings=timings)
     trained = time.monotonic()
     from tlcore.training.finish import finish_run
 
     summary = finish_run(dataset, run.plan, run.classifier, run.features, result, run_dir, progress, room)
-    seconds = time.monotonic() - started
+    waited_seconds = room.waited_seconds - waited_before
+    seconds = time.monotonic() - started - waited_seconds
     if found is not None and checkpoints is not None:  # such a run took other parts, which say nothing about the next
         summary = replace(summary, seconds=seconds + checkpoints.seconds_before)
         return RunResult(summary, result.stopped, result.diverged)
-    timings = run.timings(prepare_seconds, result.pace, trained)
+    # It may have waited in the middle of an epoch or of a test: the next run takes nothing from such figures.
+    timings = None if waited_seconds else run.timings(prepare_seconds, result.pace, trained)
     return RunResult(replace(summary, seconds=seconds), result.stopped, result.diverged, timings)
 
 

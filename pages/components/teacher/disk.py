@@ -15,7 +15,7 @@ from pages.components.teacher.room import room_watch
 from pages.components.text import label, plain
 from pages.server.teacher import check_teacher
 from tlcore.home import DataRoot
-from tlcore.storage.pieces import REMADE, empty_cache
+from tlcore.storage.pieces import REMADE, give_up_all
 from tlcore.storage.usage import CacheKind, caches_of
 
 MEASURED_SECONDS = 60.0
@@ -76,8 +76,7 @@ def _ask_to_empty(visit: Visit, num_bytes: int) -> None:
     def empty() -> None:
         check_teacher(visit.owner)
         _caches.clear()
-        for kind in REMADE:
-            empty_cache(visit.engine, kind, visit.home)
+        give_up_all(visit.engine, (), REMADE, visit.home)
 
     names = "\n".join(f"- {CACHE_NAMES[kind]}" for kind in REMADE)
     draw_question(
