@@ -1,16 +1,22 @@
 """Who is a teacher: whoever has said the password, or has signed in with one of the addresses that count.
 
-A login is kept in the memory of this server alone, for one browser and a school day: a restart ends it.
+A login is kept in the memory of this server alone, for one browser and a school day: a restart ends it. The browser
+keeps a second cookie for it, beside its identity, which a code carries to other browsers: both are asked for each time.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+
+import streamlit as st
+from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
 
 from tlcore.errors import TransferLabError
 from tlcore.setup.passwords import MAX_LENGTH, TEACHER_VARIABLE, read_hash
@@ -19,6 +25,8 @@ TEACHER_PAGE = "teacher"
 """Its address; Home leads there only where somebody can log in."""
 
 TEACHERS_VARIABLE = "TRANSFER_LAB_TEACHERS"
+
+TEACHER_COOKIE = "lab_teacher"
 
 LOGIN_SECONDS = 12 * 3600.0
 SIGN_IN_SECONDS = 600.0
@@ -57,7 +65,7 @@ class Teachers:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._since: dict[str, float] = {}
+        self._logins: dict[str, tuple[str, float]] = {}
         self._known: set[str] = set()
         self._wrong: dict[str, _Wrong] = {}
         self._wrong_of_all: deque[float] = deque(maxlen=1000)
@@ -66,13 +74,26 @@ class Teachers:
         self._lock = threading.Lock()
         self._hashing = threading.Lock()
 
-    def __contains__(self, owner: str) -> bool:
-        """Whether a browser is a teacher's now."""
-        since = self._since.get(owner)
-        return since is not None and self._clock() - since < LOGIN_SECONDS
+    def is_in(self, owner: str, token: str) -> bool:
+        """Whether the browser that brings this identity and this token is a teacher's now."""
+        of_owner, since = self._logins.get(token, ("", float("-inf")))
+        return of_owner == owner and self._clock() - since < LOGIN_SECONDS
 
-    def log_in(self, owner: str, password: str) -> None:
-        """Make a browser a teacher's for whoever says the password.
+    def knows(self, token: str) -> bool:
+        """Whether a token is that of a login that goes on."""
+        return token in self._logins and self.is_in(self._logins[token][0], token)
+
+    def let_in(self, owner: str) -> str:
+        """Make a browser a teacher's, of which that was found out before; return the token that it has to keep."""
+        token, now = secrets.token_urlsafe(24), self._clock()
+        with self._lock:
+            for old in [one for one, (_, since) in self._logins.items() if now - since >= LOGIN_SECONDS]:
+                del self._logins[old]
+            self._logins[token] = (owner, now)
+        return token
+
+    def check_password(self, owner: str, password: str) -> None:
+        """Check that somebody says the password.
 
         Raises:
             LoginError: If it is wrong, comes too soon after a wrong one, or none is set.
@@ -96,11 +117,11 @@ class Teachers:
             self._wrong.pop(owner, None)
             if self._wrong_of_all:
                 self._wrong_of_all.pop()
-            self._let_in(owner)
+            self._known.add(owner)
 
-    def log_out(self, owner: str) -> None:
+    def log_out(self, owner: str, token: str) -> None:
         """End the login of a browser."""
-        self._since.pop(owner, None)
+        self._logins.pop(token, None)
         self._sign_ins.pop(owner, None)
 
     def await_sign_in(self, owner: str, mark: str) -> None:
@@ -113,7 +134,7 @@ class Teachers:
         self._sign_ins[owner] = (self._clock(), mark)
 
     def sign_in(self, owner: str, mark: str, claims: Mapping[str, object]) -> bool:
-        """Make a browser a teacher's that has just come back from the school's login; return whether it is one.
+        """Return whether a browser is a teacher's that has just come back from the school's login.
 
         Args:
             owner: The browser.
@@ -124,13 +145,7 @@ class Teachers:
         if mark == old or self._clock() - since > SIGN_IN_SECONDS or not is_teachers_mail(claims):
             return False
         self._sign_ins.pop(owner, None)
-        with self._lock:
-            self._let_in(owner)
         return True
-
-    def _let_in(self, owner: str) -> None:
-        self._since[owner] = self._clock()
-        self._known.add(owner)
 
     def _wait(self, owner: str) -> float:
         now = self._clock()
@@ -159,9 +174,43 @@ TEACHERS = Teachers()
 """Those of this server."""
 
 
+def token_of(headers: Headers) -> str:
+    """Return the token of a login that a browser brings, empty without one."""
+    return cookie_parser(headers.get("cookie", "")).get(TEACHER_COOKIE, "")
+
+
+def token_of_page() -> str:
+    """Return the token of a login that the browser brought for whom this page is drawn, empty without one."""
+    token = st.context.cookies.get(TEACHER_COOKIE)
+    return token if isinstance(token, str) else ""
+
+
 def is_teacher(owner: str) -> bool:
-    """Whether a browser is logged in as a teacher's. Costs nothing."""
-    return owner in TEACHERS
+    """Whether the browser for which a page is drawn is logged in as a teacher's. Costs nothing.
+
+    Args:
+        owner: Its identity.
+    """
+    return TEACHERS.is_in(owner, token_of_page())
+
+
+def is_teachers_request(owner: str, headers: Headers) -> bool:
+    """Whether a request that no page answers comes from a browser that is logged in as a teacher's.
+
+    Args:
+        owner: Its identity.
+        headers: Those of the request.
+    """
+    return TEACHERS.is_in(owner, token_of(headers))
+
+
+def log_out(owner: str) -> None:
+    """End the login of the browser for which a page is drawn.
+
+    Args:
+        owner: Its identity.
+    """
+    TEACHERS.log_out(owner, token_of_page())
 
 
 def check_teacher(owner: str) -> None:
