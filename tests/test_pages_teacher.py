@@ -161,9 +161,12 @@ def test_the_class_code_is_set_made_up_and_taken_away(engine: sa.Engine) -> None
     app = log_in("class")
     check(app.text_input(key="class-code").set_value("  Blue  7a ").run())
     assert read_class_settings(engine).code == "Blue 7a"
-    check(app.text_input(key="class-code").set_value("a-b").run())
-    assert "at least 4" in app.error[0].value
-    assert read_class_settings(engine).code == "Blue 7a"
+    for short in ("a-b", "blue7", "1234567", "12-34-56"):
+        check(app.text_input(key="class-code").set_value(short).run())
+        assert "at least 6 letters and digits" in app.error[0].value, short
+        assert read_class_settings(engine).code == "Blue 7a"
+    check(app.text_input(key="class-code").set_value("1234 5678").run())
+    assert read_class_settings(engine).code == "1234 5678"
     check(app.button(key="class-code-new").click().run())
     code = read_class_settings(engine).code
     assert code is not None

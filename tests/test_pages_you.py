@@ -43,8 +43,8 @@ def engine(home: DataRoot) -> sa.Engine:
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nobody has guessed or left yet."""
-    monkeypatch.setattr("pages.server.guesses.CODE_GUESSES", Guesses(of_one=2))
-    monkeypatch.setattr(class_code, "CLASS_CODE_GUESSES", Guesses(of_one=2))
+    monkeypatch.setattr("pages.server.guesses.CODE_GUESSES", Guesses(free=2))
+    monkeypatch.setattr(class_code, "CLASS_CODE_GUESSES", Guesses(free=2))
     identity._left.clear()
     identity.TICKETS.clear()
     yield

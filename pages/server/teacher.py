@@ -10,14 +10,13 @@ import os
 import secrets
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import streamlit as st
 from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
 
+from pages.server.guesses import Guesser, Guesses
 from tlcore.errors import TransferLabError
 from tlcore.setup.passwords import MAX_LENGTH, TEACHER_VARIABLE, read_hash
 
@@ -32,44 +31,25 @@ LOGIN_SECONDS = 12 * 3600.0
 SIGN_IN_SECONDS = 600.0
 """How long a teacher may take on the page of the school's login."""
 
-FREE_TRIES = 2
-"""So many wrong passwords of a browser cost no waiting, as anybody mistypes."""
-
-LONGEST_WAIT = 60.0
-FORGET_SECONDS = 900.0
-"""After so long a wrong password is forgotten."""
-
-TRIES_OF_ALL = 10
-WAIT_OF_ALL = 3.0
-"""Whoever throws the cookie away is a new browser: after ten wrong passwords of all, one guess every three seconds."""
-
 
 class LoginError(TransferLabError):
     """The login did not succeed."""
 
 
-@dataclass(slots=True)
-class _Wrong:
-    """The wrong passwords of one browser: how many, and when the last one came."""
-
-    number: int = 0
-    last: float = 0.0
-
-
 class Teachers:
-    """Who is logged in as a teacher, and who guesses.
+    """Who is logged in as a teacher, and who guesses the password.
 
     Args:
         clock: Seconds that only grow; the clock on the wall can be set.
+        pause: Waits for some seconds.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, pause: Callable[[float], None] = time.sleep
+    ) -> None:
         self._clock = clock
         self._logins: dict[str, tuple[str, float]] = {}
-        self._known: set[str] = set()
-        self._wrong: dict[str, _Wrong] = {}
-        self._wrong_of_all: deque[float] = deque(maxlen=1000)
-        self._last_of_all = float("-inf")
+        self._guesses = Guesses("passwords", free=2, of_address=10, of_all=30, clock=clock, pause=pause)
         self._sign_ins: dict[str, tuple[float, str]] = {}
         self._lock = threading.Lock()
         self._hashing = threading.Lock()
@@ -92,32 +72,24 @@ class Teachers:
             self._logins[token] = (owner, now)
         return token
 
-    def check_password(self, owner: str, password: str) -> None:
-        """Check that somebody says the password.
+    def check_password(self, who: Guesser, password: str) -> None:
+        """Check that somebody says the password; it may wait for its turn among others who guess.
 
         Raises:
-            LoginError: If it is wrong, comes too soon after a wrong one, or none is set.
+            LoginError: If it is wrong, or none is set.
+            TransferLabError: If it comes too soon after wrong ones.
         """
         line = os.environ.get(TEACHER_VARIABLE, "")
         if not line:
             raise LoginError("No teacher's password is set on this server.")
         expected = read_hash(line)
-        with self._lock:
-            wait = self._wait(owner)
-            if wait > 0:
-                raise LoginError(
-                    f"There were wrong passwords. Wait {max(1, round(wait))} s, then try again. So nobody can guess it."
-                )
-            self._note_wrong(owner)  # before the answer is known: guesses at the same time count too
-        with self._hashing:  # one at a time, as each takes memory
-            is_right = len(password) <= MAX_LENGTH and expected.fits(password)
-        if not is_right:
+
+        def fits() -> bool:
+            with self._hashing:  # one at a time, as each takes memory
+                return len(password) <= MAX_LENGTH and expected.fits(password)
+
+        if not self._guesses.guess(who, fits):
             raise LoginError("This is not the teacher's password.")
-        with self._lock:
-            self._wrong.pop(owner, None)
-            if self._wrong_of_all:
-                self._wrong_of_all.pop()
-            self._known.add(owner)
 
     def log_out(self, owner: str, token: str) -> None:
         """End the login of a browser."""
@@ -146,28 +118,6 @@ class Teachers:
             return False
         self._sign_ins.pop(owner, None)
         return True
-
-    def _wait(self, owner: str) -> float:
-        now = self._clock()
-        wrong = self._wrong.get(owner)
-        wait = 0.0
-        if wrong is not None and now - wrong.last < FORGET_SECONDS and wrong.number >= FREE_TRIES:
-            wait = min(LONGEST_WAIT, 2.0 ** (wrong.number - FREE_TRIES)) - (now - wrong.last)
-        while self._wrong_of_all and now - self._wrong_of_all[0] > FORGET_SECONDS:
-            self._wrong_of_all.popleft()
-        # Whoever has been the teacher since the server began is not kept out by a class that guesses.
-        if len(self._wrong_of_all) >= TRIES_OF_ALL and owner not in self._known:
-            wait = max(wait, WAIT_OF_ALL - (now - self._last_of_all))
-        return wait
-
-    def _note_wrong(self, owner: str) -> None:
-        now = self._clock()
-        for old in [one for one, wrong in self._wrong.items() if now - wrong.last > FORGET_SECONDS]:
-            del self._wrong[old]
-        wrong = self._wrong.setdefault(owner, _Wrong())
-        wrong.number, wrong.last = wrong.number + 1, now
-        self._wrong_of_all.append(now)
-        self._last_of_all = now
 
 
 TEACHERS = Teachers()

@@ -12,6 +12,7 @@ from pages.components.errors import errors_shown, show_error
 from pages.components.frame import primary_action
 from pages.components.leaving.component import leave_for
 from pages.components.state import Visit
+from pages.server.guesses import LOOKING, guesser_of_page
 from pages.server.teacher import (
     TEACHER_PAGE,
     TEACHERS,
@@ -86,7 +87,8 @@ def _draw_password(visit: Visit) -> None:
         # Kept until the next try: leaving the field tries, and the tap on the button draws the page once more.
         st.session_state[_WRONG] = ""
         try:
-            TEACHERS.check_password(visit.owner, typed)
+            with st.spinner(LOOKING):
+                TEACHERS.check_password(guesser_of_page(visit.engine, visit.owner), typed)
             _come_in(visit)
         except TransferLabError as error:
             st.session_state[_WRONG] = str(error)
