@@ -114,7 +114,7 @@ class Teachers:
             claims: What the login says about the person.
         """
         since, old = self._sign_ins.get(owner, (float("-inf"), mark))
-        if mark == old or self._clock() - since > SIGN_IN_SECONDS or not is_teachers_mail(claims):
+        if mark == old or self._clock() - since > SIGN_IN_SECONDS or why_no_teacher(claims):
             return False
         self._sign_ins.pop(owner, None)
         return True
@@ -193,10 +193,28 @@ def has_login() -> bool:
     return has_password() or has_sign_in()
 
 
-def is_teachers_mail(claims: Mapping[str, object]) -> bool:
-    """Whether a login says that a mail address belongs to the person, verified, and it is one that counts."""
+def why_no_teacher(claims: Mapping[str, object]) -> str:
+    """Return why what a login says about a person makes nobody a teacher, as a sentence; empty where it does.
+
+    The provider must say that the mail address is the person's: by `email_verified`, or, where that is absent as with
+    Microsoft Entra, by `xms_edov` (the owner of the domain is verified), which Entra writes in several ways.
+    """
     mail = claims.get("email")
-    return claims.get("email_verified") is True and isinstance(mail, str) and mail.casefold() in teachers_mails()
+    if not isinstance(mail, str) or not mail:
+        return "Its login says no mail address: the claim `email` is missing."
+    if "email_verified" in claims:
+        if claims["email_verified"] is not True:
+            return "Its login does not say that the mail address is verified: the claim `email_verified` is not true."
+    elif "xms_edov" not in claims:
+        return (
+            "Its login does not say that the mail address is verified: the claim `email_verified` is missing, and so "
+            "is `xms_edov`, an optional claim with which Microsoft Entra says the same once it is added there."
+        )
+    elif str(claims["xms_edov"]).casefold() not in ("true", "1"):
+        return "Its login does not say that the mail address is verified: the claim `xms_edov` is not true."
+    if mail.casefold() not in teachers_mails():
+        return f"Its mail address is not among those that count as teachers' here (`{TEACHERS_VARIABLE}`)."
+    return ""
 
 
 def _is_provider_set() -> bool:

@@ -22,6 +22,7 @@ from pages.server.teacher import (
     has_sign_in,
     is_teacher,
     log_out,
+    why_no_teacher,
 )
 from pages.server.teacher_login import come_in_address
 from tlcore.documents import to_json
@@ -123,7 +124,8 @@ def _draw_sign_in(visit: Visit) -> None:
         TEACHERS.await_sign_in(visit.owner, _mark())
         st.login()
     if st.user.is_logged_in:
-        st.caption("The account that is signed in now is not a teacher's here, or its login is from before.")
+        why = why_no_teacher(st.user.to_dict()) or "Its login is from before: sign in once more."
+        st.warning(f"The account that is signed in now opens nothing here. {why}", icon=":material/account_circle:")
 
 
 def _mark() -> str:
