@@ -118,6 +118,7 @@ def test_the_password_opens_the_page_until_the_teacher_leaves(engine: sa.Engine)
     app = log_in()
     assert has(app, "teacher-leave")
     assert not has(app, "teacher-password")
+    assert "primary" not in {button.proto.type for button in app.button}  # nobody comes here to leave
     assert has(open_app("teacher"), "teacher-leave")  # another tab of this browser
     check(app.button(key="teacher-leave").click().run())
     assert not has(app, "teacher-leave")
