@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages.components.errors import show_error, show_kept_error
-from pages.components.frame import HOME_PAGE, primary_action
+from pages.components.frame import HOME_PAGE
 from pages.components.shown_settings import leave_settings
 from pages.components.state import read_visit
 from pages.components.teacher.class_panel import draw_class
@@ -38,15 +38,19 @@ if not is_teacher(visit.owner):
     draw_login(visit)
     st.stop()
 
-section = st.segmented_control(
-    "Show",
-    list(SECTIONS),
-    format_func=SECTIONS.__getitem__,
-    required=True,
-    default="work",
-    key="teacher-section",
-    label_visibility="collapsed",
-)
+with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+    section = st.segmented_control(
+        "Show",
+        list(SECTIONS),
+        format_func=SECTIONS.__getitem__,
+        required=True,
+        default="work",
+        key="teacher-section",
+        label_visibility="collapsed",
+    )
+    # Not the page's primary action: nobody comes here to leave.
+    if st.button("Leave", key="teacher-leave", type="tertiary", icon=":material/logout:"):
+        leave(visit)
 if section == "work":
     draw_work(visit, names_of(visit))
 elif section == "people":
@@ -57,5 +61,3 @@ elif section == "class":
     draw_class(visit)
 else:
     draw_disk(visit)
-if primary_action("Leave", key="teacher-leave", icon=":material/logout:"):
-    leave(visit)

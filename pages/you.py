@@ -11,7 +11,7 @@ from pages.components.leaving.component import leave_for
 from pages.components.shown_settings import leave_settings
 from pages.components.state import Visit, read_visit
 from pages.components.text import count, first_of, label
-from pages.server.guesses import CODE_GUESSES
+from pages.server.guesses import CODE_GUESSES, LOOKING, guesser_of_page
 from pages.server.identity import take_address
 from tlcore.errors import TransferLabError
 from tlcore.storage.people import (
@@ -82,7 +82,9 @@ def draw_taking(visit: Visit) -> None:
         st.info("Type the code, then press the button.", icon=":material/edit:")
         return
     with errors_shown():
-        other = CODE_GUESSES.guess(visit.owner, lambda: owner_by_code(visit.engine, typed))
+        who = guesser_of_page(visit.engine, visit.owner)
+        with st.spinner(LOOKING):
+            other = CODE_GUESSES.guess(who, lambda: owner_by_code(visit.engine, typed))
         if other is None:
             st.error(
                 "There is no such code. Look at every letter once more. If a newer one was made, only that one counts.",

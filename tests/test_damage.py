@@ -11,10 +11,10 @@ from pages.server import teacher
 from pages.server.teacher import Teachers
 from tests.damaged_root import DOCUMENTS, FAULTS, FILES, KEYS, DamagedRoot
 from tests.page_tests import OWNER, check, open_app
+from tests.teacher_login import be_teacher
 from tlcore.config import RunConfig
 from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot
-from tlcore.setup import passwords
-from tlcore.setup.passwords import TEACHER_VARIABLE, hash_password
+from tlcore.setup.passwords import TEACHER_VARIABLE
 from tlcore.storage.class_settings import ClassSettings, change_class_settings
 from tlcore.storage.database import metadata
 from tlcore.storage.jobs import create_job, request_stop
@@ -89,10 +89,9 @@ def test_damage_of_people_and_of_what_a_teacher_sets_closes_no_page(root: Damage
 
 
 def test_damage_closes_no_part_of_the_teachers_page(root: DamagedRoot, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passwords, "COST", 16)
-    monkeypatch.setenv(TEACHER_VARIABLE, str(hash_password("horse battery staple")))
+    monkeypatch.setenv(TEACHER_VARIABLE, "any")
     monkeypatch.setattr(teacher, "TEACHERS", Teachers())
-    teacher.TEACHERS.log_in(OWNER, "horse battery staple")
+    be_teacher(monkeypatch)
     change_class_settings(root.engine, lambda _before: ClassSettings())
     job = create_job(root.engine, "doctor", root.project_id)
     for value in ("garbage", -1e300):

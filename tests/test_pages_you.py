@@ -15,17 +15,16 @@ from starlette.routing import Route
 from streamlit.testing.v1 import AppTest
 
 from pages.components import class_code
-from pages.server import identity
+from pages.server import identity, tickets
 from pages.server.asgi import middleware
 from pages.server.guesses import Guesses
-from pages.server.identity import left_since, owner_of, take_address, take_route
+from pages.server.identity import Change, left_since, owner_of, take_address, take_route
 from pages.server.private_streamlit import USER_COOKIE
-from pages.server.teacher import TEACHERS, is_teacher
+from pages.server.teacher import TEACHER_COOKIE, TEACHERS
 from tests.asgi_request import request
 from tests.page_tests import OWNER, check, open_app, texts
 from tests.signing import cookie_of, signed
 from tlcore.home import DataRoot
-from tlcore.setup.passwords import TEACHER_VARIABLE, hash_password
 from tlcore.storage import database
 from tlcore.storage.admission import is_admitted
 from tlcore.storage.class_settings import ClassSettings, change_class_settings
@@ -44,10 +43,10 @@ def engine(home: DataRoot) -> sa.Engine:
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nobody has guessed or left yet."""
-    monkeypatch.setattr("pages.server.guesses.CODE_GUESSES", Guesses(of_one=2))
-    monkeypatch.setattr(class_code, "CLASS_CODE_GUESSES", Guesses(of_one=2))
+    monkeypatch.setattr("pages.server.guesses.CODE_GUESSES", Guesses(free=2))
+    monkeypatch.setattr(class_code, "CLASS_CODE_GUESSES", Guesses(free=2))
     identity._left.clear()
-    identity._tickets.clear()
+    identity.TICKETS.clear()
     yield
     identity._left.clear()
 
@@ -98,21 +97,20 @@ def test_a_wrong_code_leads_nowhere_and_is_slowed(engine: sa.Engine) -> None:
     for _ in range(2):
         assert "There is no such code" in use(app, "AAAAA-AAAAA").error[0].value
     assert "Too many wrong codes were tried here" in use(app, "AAAAA-AAAAA").error[0].value
-    assert not identity._tickets
+    assert not identity.TICKETS.waiting()
 
 
 def test_the_own_code_changes_nothing(engine: sa.Engine) -> None:
     app = open_app("you")
     assert "your own code" in use(app, new_code(engine, OWNER)).info[0].value
     assert "Type the code" in use(app, " ").info[0].value
-    assert not identity._tickets
+    assert not identity.TICKETS.waiting()
 
 
 def test_a_browser_without_projects_becomes_the_other_at_once(engine: sa.Engine) -> None:
     create_project(engine, MIA, "Mia's")
     use(open_app("you"), new_code(engine, MIA))
-    (ticket,) = identity._tickets.values()
-    assert (ticket.owner, ticket.to, ticket.brings) == (OWNER, MIA, False)
+    assert identity.TICKETS.waiting() == [(OWNER, Change(MIA, brings=False))]
 
 
 def test_a_browser_with_projects_is_asked_whose_they_are(engine: sa.Engine) -> None:
@@ -124,7 +122,7 @@ def test_a_browser_with_projects_is_asked_whose_they_are(engine: sa.Engine) -> N
     assert next(one for one in app.button if one.label == "Go on").disabled
     check(app.radio(key="you-whose").set_value("They are mine: bring them along").run())
     press(app, "Go on")
-    assert [ticket.brings for ticket in identity._tickets.values()] == [True]
+    assert [change.brings for _, change in identity.TICKETS.waiting()] == [True]
 
 
 def test_projects_of_somebody_else_stay_and_their_code_is_offered_first(engine: sa.Engine) -> None:
@@ -136,22 +134,29 @@ def test_projects_of_somebody_else_stay_and_their_code_is_offered_first(engine: 
     press(app, "Make the code to them")
     assert owner_by_code(engine, shown_code(app)) == OWNER
     press(app, "Go on")
-    assert [ticket.brings for ticket in identity._tickets.values()] == [False]
+    assert [change.brings for _, change in identity.TICKETS.waiting()] == [False]
 
 
 def test_one_can_stay_who_one_is(engine: sa.Engine) -> None:
     create_project(engine, OWNER, "Pets")
     app = press(use(open_app("you"), new_code(engine, MIA)), "Stay who I am")
     assert app.text_input(key="you-name")
-    assert not identity._tickets
+    assert not identity.TICKETS.waiting()
 
 
-def take(address: str, owner: str, **headers: str) -> tuple[int, Headers, str]:
-    """Follow an address as a browser that is somebody; names of headers have `_` for `-`."""
+def take(address: str, owner: str, *, teacher: str = "", **headers: str) -> tuple[int, Headers, str]:
+    """Follow an address as a browser that is somebody; names of headers have `_` for `-`.
+
+    Args:
+        address: Where it goes.
+        owner: Who it is.
+        teacher: The token of a teacher's login that it keeps.
+        **headers: Others that it sends.
+    """
     server = Starlette(routes=[take_route()], middleware=list(middleware()))
     sent = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
     parts = urlsplit(address)
-    cookie = (b"cookie", cookie_of(owner).encode())
+    cookie = (b"cookie", f"{cookie_of(owner)}; {TEACHER_COOKIE}={teacher}".encode())
     status, answered, body = request(server, parts.path, [cookie, *sent], query=parts.query.encode())
     return status, answered, body.decode()
 
@@ -175,7 +180,7 @@ def test_the_way_to_another_identity_works_once_and_for_this_browser_alone(engin
 
 def test_the_way_is_open_for_a_minute(monkeypatch: pytest.MonkeyPatch, engine: sa.Engine) -> None:
     now = [100.0]
-    monkeypatch.setattr(identity.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(tickets.time, "monotonic", lambda: now[0])
     first, second = (take_address(MIA, BEN, brings=False) for _ in range(2))
     now[0] += 60
     assert take(first, MIA)[0] == 303
@@ -186,13 +191,13 @@ def test_the_way_is_open_for_a_minute(monkeypatch: pytest.MonkeyPatch, engine: s
     assert not left_since(MIA, 161.0)
 
 
-def test_a_teachers_login_does_not_go_along(monkeypatch: pytest.MonkeyPatch, engine: sa.Engine) -> None:
-    monkeypatch.setenv(TEACHER_VARIABLE, str(hash_password("horse battery staple")))
-    for owner in (MIA, BEN):
-        TEACHERS.log_in(owner, "horse battery staple")
-        assert is_teacher(owner)
-        take(take_address(MIA, BEN, brings=False), MIA)
-        assert not is_teacher(owner)
+def test_a_teachers_login_does_not_go_along(engine: sa.Engine) -> None:
+    here, there = TEACHERS.let_in(MIA), TEACHERS.let_in(BEN)
+    take(take_address(MIA, BEN, brings=False), MIA, teacher=here)
+    assert not TEACHERS.knows(here)  # that of the browser that became somebody else
+    assert TEACHERS.is_in(BEN, there)  # that of the other browser goes on, there alone
+    assert not TEACHERS.is_in(BEN, here)
+    assert not TEACHERS.is_in(BEN, "")
 
 
 def test_projects_come_along_only_when_asked_for(engine: sa.Engine) -> None:

@@ -10,9 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
-from pages.server import guesses
-from pages.server.guesses import Guesses
-from tlcore.errors import TransferLabError, UnreadableError
+from tlcore.errors import UnreadableError
 from tlcore.home import DataRoot
 from tlcore.storage import people as storage
 from tlcore.storage.admission import is_admitted, is_readable, note_admitted_visit, say_class_code
@@ -49,7 +47,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The monotonic clock, which only the test moves."""
     now = [1000.0]
     monkeypatch.setattr(storage.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(guesses.time, "monotonic", lambda: now[0])
     return now
 
 
@@ -217,46 +214,3 @@ def test_damaged_settings_of_the_class_let_nobody_new_in_and_close_nothing(engin
     assert [is_admitted(engine, one) for one in (MIA, BEN, EVE)] == [True, True, False]
     with pytest.raises(UnreadableError):
         say_class_code(engine, EVE, "Room 7b")
-
-
-def test_wrong_codes_are_slowed_for_one_and_for_all(clock: list[float]) -> None:
-    slowed = Guesses(of_one=2, of_all=5)
-
-    def wrong(browser: str) -> None:
-        assert slowed.guess(browser, lambda: None) is None
-
-    for _ in range(20):
-        assert slowed.guess("right", lambda: "found") == "found"
-    wrong("a")
-    clock[0] += 10
-    wrong("a")
-    with pytest.raises(TransferLabError, match=r"tried here in the last minute\. Wait 50 seconds"):
-        slowed.guess("a", lambda: pytest.fail("looked all the same"))
-    wrong("b")
-    wrong("c")
-    wrong("d")
-    with pytest.raises(TransferLabError, match=r"on this server in the last minute\. Wait 50 seconds"):
-        slowed.guess("e", lambda: pytest.fail("looked all the same"))
-    clock[0] += 50
-    wrong("e")
-    clock[0] += 10
-    with pytest.raises(ZeroDivisionError):  # what fails is no guess
-        slowed.guess("f", lambda: 1 // 0)
-
-
-def test_many_guesses_at_the_same_time_count_too() -> None:
-    slowed, barrier, looked = Guesses(of_one=3), threading.Barrier(8), []
-
-    def look() -> None:
-        looked.append(1)
-
-    def attempt(_number: int) -> bool:
-        barrier.wait()
-        try:
-            slowed.guess("a", look)
-        except TransferLabError:
-            return False
-        return True
-
-    with ThreadPoolExecutor(8) as pool:
-        assert sum(pool.map(attempt, range(8))) == len(looked) == 3

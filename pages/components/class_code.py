@@ -7,7 +7,7 @@ import streamlit as st
 from pages.components.errors import errors_shown
 from pages.components.frame import OTHER_PAGES, PAGES_DIR
 from pages.components.state import Visit
-from pages.server.guesses import CLASS_CODE_GUESSES
+from pages.server.guesses import CLASS_CODE_GUESSES, LOOKING, guesser_of_page
 from pages.server.teacher import TEACHER_PAGE
 from tlcore.storage.admission import is_readable, say_class_code
 
@@ -40,11 +40,17 @@ def draw_class_code(visit: Visit) -> None:
         with errors_shown():
             if not typed.strip():
                 st.info("Type the code, then press the button.", icon=":material/edit:")
-            elif CLASS_CODE_GUESSES.guess(visit.owner, lambda: say_class_code(visit.engine, visit.owner, typed)):
+            elif _is_right(visit, typed):
                 st.rerun()
             else:
                 st.error("This is not the class code. Look at it once more, or ask.", icon=":material/error:")
     _draw_teacher_link()
+
+
+def _is_right(visit: Visit, typed: str) -> bool:
+    who = guesser_of_page(visit.engine, visit.owner)
+    with st.spinner(LOOKING):
+        return bool(CLASS_CODE_GUESSES.guess(who, lambda: say_class_code(visit.engine, visit.owner, typed)))
 
 
 def _draw_teacher_link() -> None:

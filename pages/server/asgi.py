@@ -30,6 +30,7 @@ from pages.server.frontend_files import FrontendFiles
 from pages.server.identity import OwnMedia, UserCookie, owner_of, take_route
 from pages.server.keeper import keep, see_to_waiting_jobs
 from pages.server.plotly_script import plotly_route
+from pages.server.teacher_login import EndedLogins, come_in_route
 from pages.server.thumbnails import thumbnail_route
 from pages.server.uploads import upload_routes
 from tlcore.errors import StorageError
@@ -105,14 +106,15 @@ def inline_scripts() -> tuple[str, ...]:
 def routes() -> Sequence[BaseRoute]:
     """Return the addresses that are answered without a page."""
     answered_by_files = [plotly_route(), download_route(owner_of), answers_route(owner_of), thumbnail_route(owner_of)]
-    return [*answered_by_files, *upload_routes(owner_of), take_route()]
+    return [*answered_by_files, *upload_routes(owner_of), take_route(), come_in_route()]
 
 
 def middleware() -> Sequence[Middleware]:
     """Return what every request passes through, outermost first."""
     # The hosts of now: once the server runs, Streamlit itself answers by every name.
     door = Middleware(Door, Hosts.configured())
-    return [Middleware(SafeHeaders), door, Middleware(UserCookie), Middleware(OwnMedia), Middleware(FrontendFiles)]
+    asking = [Middleware(UserCookie), Middleware(EndedLogins), Middleware(OwnMedia)]
+    return [Middleware(SafeHeaders), door, *asking, Middleware(FrontendFiles)]
 
 
 def warm_up() -> None:

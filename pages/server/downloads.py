@@ -14,7 +14,7 @@ from starlette.responses import FileResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 from pages.components.results.prediction_table import Columns, answers_csv
-from pages.server.teacher import is_teacher
+from pages.server.teacher import is_teachers_request
 from tlcore.errors import TransferLabError, UnreadableError
 from tlcore.home import DataRoot
 from tlcore.results.model_file import is_whole_model
@@ -56,7 +56,7 @@ def download_route(owner_of: Callable[[Headers], str | None]) -> Route:
     # Not `async`: Starlette then runs it in a thread, where the database may wait.
     def download(request: Request) -> Response:
         owner = owner_of(request.headers)
-        folder = None if owner is None else _seen_run_dir(request.path_params["run_id"], owner)
+        folder = None if owner is None else _seen_run_dir(request.path_params["run_id"], owner, request.headers)
         return _not_found() if folder is None else _file_answer(folder, request.path_params["file"])
 
     return Route(download_url("{run_id}", "{file}"), download)
@@ -72,7 +72,7 @@ def answers_route(owner_of: Callable[[Headers], str | None]) -> Route:
 
     def download(request: Request) -> Response:
         owner = owner_of(request.headers)
-        found = None if owner is None else _seen_prediction(request.path_params["job_id"], owner)
+        found = None if owner is None else _seen_prediction(request.path_params["job_id"], owner, request.headers)
         if found is None:
             return _not_found()
         path = answers_path(found.job_id, DataRoot.configured())
@@ -92,13 +92,12 @@ def answers_route(owner_of: Callable[[Headers], str | None]) -> Route:
     return Route(answers_url("{job_id}"), download)
 
 
-def _seen_prediction(job_id: str, owner: str) -> Prediction | None:
+def _seen_prediction(job_id: str, owner: str, headers: Headers) -> Prediction | None:
     """Return answers that belong to that browser or that it may look at; whoever else asks learns nothing."""
     engine = open_database(DataRoot.configured())
     try:
-        project = get_project(
-            engine, get_job(engine, job_id).project_id, owner, as_guest=True, of_anyone=is_teacher(owner)
-        )
+        project_id, of_anyone = get_job(engine, job_id).project_id, is_teachers_request(owner, headers)
+        project = get_project(engine, project_id, owner, as_guest=True, of_anyone=of_anyone)
         return next((one for one in read_predictions(engine, project.id)[0] if one.job_id == job_id), None)
     except TransferLabError:
         return None
@@ -118,14 +117,15 @@ def _file_answer(folder: Path, file: str) -> Response:
     return _not_found()
 
 
-def _seen_run_dir(run_id: str, owner: str) -> Path | None:
+def _seen_run_dir(run_id: str, owner: str, headers: Headers) -> Path | None:
     """Return the folder of a run that is that browser's or that it may look at; whoever else asks learns nothing."""
     home = DataRoot.configured()
     engine = open_database(home)
     try:
         run = get_run(engine, run_id)
-        get_project(engine, run.job.project_id, owner, as_guest=True, of_anyone=is_teacher(owner))
-        check_lock(unlocked(engine) if is_teacher(owner) else engine, "download")
+        by_teacher = is_teachers_request(owner, headers)
+        get_project(engine, run.job.project_id, owner, as_guest=True, of_anyone=by_teacher)
+        check_lock(unlocked(engine) if by_teacher else engine, "download")
     except TransferLabError:
         return None
     finally:

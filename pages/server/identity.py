@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 import threading
 import time
 from dataclasses import dataclass
@@ -19,8 +18,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pages.server.private_streamlit import USER_COOKIE, may_bring, may_see, most_upload_bytes
-from pages.server.teacher import TEACHERS
-from tlcore.errors import StorageError, TransferLabError
+from pages.server.teacher import TEACHERS, token_of
+from pages.server.tickets import Tickets
+from tlcore.errors import StorageError
 from tlcore.home import DataRoot, without_places
 from tlcore.storage.admission import is_admitted
 from tlcore.storage.database import open_database
@@ -28,9 +28,6 @@ from tlcore.storage.identities import read_identities
 from tlcore.storage.people import bring_along
 
 COOKIE_SECONDS = 365 * 24 * 3600
-
-TICKET_SECONDS = 60.0
-MOST_TICKETS = 1000
 
 TAKE_PATH = "/identity/take"
 
@@ -90,7 +87,7 @@ class OwnMedia:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer as if nothing were there."""
         _, is_media, file = scope["path"].rpartition("/media/") if scope["type"] == "http" else ("", "", "")
-        if is_media and "/static/" not in scope["path"] and not may_see(file, _person(Headers(scope=scope))):
+        if is_media and "/static/" not in scope["path"] and not may_see(file, person_of(Headers(scope=scope))):
             await PlainTextResponse("This file is not here.", 404)(scope, receive, send)
         elif refused := _refused_file(scope):
             await refused(scope, receive, send)
@@ -109,7 +106,7 @@ def owner_of(headers: Headers) -> str | None:
 
     What is answered without a page goes to nobody else: every route asks this.
     """
-    home, owner = DataRoot.configured(), _person(headers)
+    home, owner = DataRoot.configured(), person_of(headers)
     if owner is None or not home.database_path.is_file():  # where no code can be set, and nothing is to be had
         return owner
     try:
@@ -118,7 +115,8 @@ def owner_of(headers: Headers) -> str | None:
         return None
 
 
-def _person(headers: Headers) -> str | None:
+def person_of(headers: Headers) -> str | None:
+    """Return the browser that asks, also before it has said the class code; `None` without an identity of ours."""
     return read_identities(DataRoot.configured()).owner_of(cookie_of(headers))
 
 
@@ -134,43 +132,33 @@ def without_conditions(scope: Scope) -> Scope:
 
 
 @dataclass(frozen=True, slots=True)
-class Ticket:
-    """What lets one browser become somebody else, once.
+class Change:
+    """How a browser becomes somebody else.
 
     Attributes:
-        owner: Who the browser is now: a foreign page that knows a ticket makes nobody somebody else.
         to: Who it becomes.
         brings: Whether what it has comes along.
-        until: By a clock that nobody sets.
     """
 
-    owner: str
     to: str
     brings: bool
-    until: float
 
 
-_tickets: dict[str, Ticket] = {}
+TICKETS: Tickets[Change] = Tickets()
+
 _left: dict[str, float] = {}
 _lock = threading.Lock()
 
 
 def take_address(owner: str, to: str, *, brings: bool) -> str:
-    """Return the address at which a browser becomes somebody else, once and within `TICKET_SECONDS`.
+    """Return the address at which a browser becomes somebody else, once and within a minute.
 
     Args:
         owner: Who the browser is now.
         to: Who it becomes; that it may was decided before.
         brings: Whether what it has comes along.
     """
-    ticket, now = secrets.token_urlsafe(24), time.monotonic()
-    with _lock:
-        for old in [one for one, what in _tickets.items() if what.until < now]:
-            del _tickets[old]
-        if len(_tickets) >= MOST_TICKETS:
-            raise TransferLabError("Too many people change their identity just now. Wait a minute, then try again.")
-        _tickets[ticket] = Ticket(owner, to, brings, now + TICKET_SECONDS)
-    return f"{TAKE_PATH}?{urlencode({'ticket': ticket})}"
+    return f"{TAKE_PATH}?{urlencode({'ticket': TICKETS.give(owner, Change(to, brings))})}"
 
 
 def left_since(owner: str, began: float) -> bool:
@@ -189,39 +177,27 @@ def take_route() -> Route:
     # Not `async`: Starlette then runs it in a thread, where the database may wait.
     def take(request: Request) -> Response:
         home = DataRoot.configured()
-        owner = _person(request.headers)
-        # A page of another site is refused though it cannot know a ticket; old browsers do not say who asks.
-        is_ours = request.headers.get("sec-fetch-site", "same-origin") == "same-origin"
-        ticket = _used(request.query_params.get("ticket", ""), owner) if is_ours else None
-        if ticket is None:
+        owner = person_of(request.headers)
+        change = TICKETS.use(request, owner)
+        if owner is None or change is None:
             return PlainTextResponse(
                 "This way to another identity is over, or was not made for this browser; nothing was changed. Go back "
                 "to Transfer Lab and enter the code once more.",
                 403,
             )
-        if ticket.brings:
+        if change.brings:
             try:
-                bring_along(_engine(home), ticket.owner, ticket.to)
+                bring_along(_engine(home), owner, change.to)
             except StorageError as error:
                 return PlainTextResponse(without_places(str(error)), 507)
         with _lock:
-            _left[ticket.owner] = time.monotonic()
-        for one in (ticket.owner, ticket.to):
-            TEACHERS.log_out(one)  # a login is one browser's, and two have this identity now
+            _left[owner] = time.monotonic()
+        TEACHERS.log_out(owner, token_of(request.headers))  # whoever this browser is from now on logs in anew
         answer = RedirectResponse("../", 303, {"Cache-Control": "no-store"})
-        answer.headers.append("set-cookie", _cookie(read_identities(home).signed(ticket.to), request.scope))
+        answer.headers.append("set-cookie", _cookie(read_identities(home).signed(change.to), request.scope))
         return answer
 
     return Route(TAKE_PATH, take)
-
-
-def _used(name: str, owner: str | None) -> Ticket | None:
-    """Return a ticket of this browser that still counts, for the last time."""
-    with _lock:
-        ticket = _tickets.get(name)
-        if ticket is None or ticket.owner != owner or ticket.until < time.monotonic():
-            return None
-        return _tickets.pop(name)
 
 
 def _cookie(value: str, scope: Scope) -> str:

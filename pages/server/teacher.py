@@ -1,17 +1,22 @@
 """Who is a teacher: whoever has said the password, or has signed in with one of the addresses that count.
 
-A login is kept in the memory of this server alone, for one browser and a school day: a restart ends it.
+A login is kept in the memory of this server alone, for one browser and a school day: a restart ends it. The browser
+keeps a second cookie for it, beside its identity, which a code carries to other browsers: both are asked for each time.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
+import streamlit as st
+from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
+
+from pages.server.guesses import Guesser, Guesses
 from tlcore.errors import TransferLabError
 from tlcore.setup.passwords import MAX_LENGTH, TEACHER_VARIABLE, read_hash
 
@@ -20,87 +25,75 @@ TEACHER_PAGE = "teacher"
 
 TEACHERS_VARIABLE = "TRANSFER_LAB_TEACHERS"
 
+TEACHER_COOKIE = "lab_teacher"
+
 LOGIN_SECONDS = 12 * 3600.0
 SIGN_IN_SECONDS = 600.0
 """How long a teacher may take on the page of the school's login."""
-
-FREE_TRIES = 2
-"""So many wrong passwords of a browser cost no waiting, as anybody mistypes."""
-
-LONGEST_WAIT = 60.0
-FORGET_SECONDS = 900.0
-"""After so long a wrong password is forgotten."""
-
-TRIES_OF_ALL = 10
-WAIT_OF_ALL = 3.0
-"""Whoever throws the cookie away is a new browser: after ten wrong passwords of all, one guess every three seconds."""
 
 
 class LoginError(TransferLabError):
     """The login did not succeed."""
 
 
-@dataclass(slots=True)
-class _Wrong:
-    """The wrong passwords of one browser: how many, and when the last one came."""
-
-    number: int = 0
-    last: float = 0.0
-
-
 class Teachers:
-    """Who is logged in as a teacher, and who guesses.
+    """Who is logged in as a teacher, and who guesses the password.
 
     Args:
         clock: Seconds that only grow; the clock on the wall can be set.
+        pause: Waits for some seconds.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, pause: Callable[[float], None] = time.sleep
+    ) -> None:
         self._clock = clock
-        self._since: dict[str, float] = {}
-        self._known: set[str] = set()
-        self._wrong: dict[str, _Wrong] = {}
-        self._wrong_of_all: deque[float] = deque(maxlen=1000)
-        self._last_of_all = float("-inf")
+        self._logins: dict[str, tuple[str, float]] = {}
+        self._guesses = Guesses("passwords", free=2, of_address=10, of_all=30, clock=clock, pause=pause)
         self._sign_ins: dict[str, tuple[float, str]] = {}
         self._lock = threading.Lock()
         self._hashing = threading.Lock()
 
-    def __contains__(self, owner: str) -> bool:
-        """Whether a browser is a teacher's now."""
-        since = self._since.get(owner)
-        return since is not None and self._clock() - since < LOGIN_SECONDS
+    def is_in(self, owner: str, token: str) -> bool:
+        """Whether the browser that brings this identity and this token is a teacher's now."""
+        of_owner, since = self._logins.get(token, ("", float("-inf")))
+        return of_owner == owner and self._clock() - since < LOGIN_SECONDS
 
-    def log_in(self, owner: str, password: str) -> None:
-        """Make a browser a teacher's for whoever says the password.
+    def knows(self, token: str) -> bool:
+        """Whether a token is that of a login that goes on."""
+        return token in self._logins and self.is_in(self._logins[token][0], token)
+
+    def let_in(self, owner: str) -> str:
+        """Make a browser a teacher's, of which that was found out before; return the token that it has to keep."""
+        token, now = secrets.token_urlsafe(24), self._clock()
+        with self._lock:
+            for old in [one for one, (_, since) in self._logins.items() if now - since >= LOGIN_SECONDS]:
+                del self._logins[old]
+            self._logins[token] = (owner, now)
+        return token
+
+    def check_password(self, who: Guesser, password: str) -> None:
+        """Check that somebody says the password; it may wait for its turn among others who guess.
 
         Raises:
-            LoginError: If it is wrong, comes too soon after a wrong one, or none is set.
+            LoginError: If it is wrong, or none is set.
+            TransferLabError: If it comes too soon after wrong ones.
         """
         line = os.environ.get(TEACHER_VARIABLE, "")
         if not line:
             raise LoginError("No teacher's password is set on this server.")
         expected = read_hash(line)
-        with self._lock:
-            wait = self._wait(owner)
-            if wait > 0:
-                raise LoginError(
-                    f"There were wrong passwords. Wait {max(1, round(wait))} s, then try again. So nobody can guess it."
-                )
-            self._note_wrong(owner)  # before the answer is known: guesses at the same time count too
-        with self._hashing:  # one at a time, as each takes memory
-            is_right = len(password) <= MAX_LENGTH and expected.fits(password)
-        if not is_right:
-            raise LoginError("This is not the teacher's password.")
-        with self._lock:
-            self._wrong.pop(owner, None)
-            if self._wrong_of_all:
-                self._wrong_of_all.pop()
-            self._let_in(owner)
 
-    def log_out(self, owner: str) -> None:
+        def fits() -> bool:
+            with self._hashing:  # one at a time, as each takes memory
+                return len(password) <= MAX_LENGTH and expected.fits(password)
+
+        if not self._guesses.guess(who, fits):
+            raise LoginError("This is not the teacher's password.")
+
+    def log_out(self, owner: str, token: str) -> None:
         """End the login of a browser."""
-        self._since.pop(owner, None)
+        self._logins.pop(token, None)
         self._sign_ins.pop(owner, None)
 
     def await_sign_in(self, owner: str, mark: str) -> None:
@@ -113,7 +106,7 @@ class Teachers:
         self._sign_ins[owner] = (self._clock(), mark)
 
     def sign_in(self, owner: str, mark: str, claims: Mapping[str, object]) -> bool:
-        """Make a browser a teacher's that has just come back from the school's login; return whether it is one.
+        """Return whether a browser is a teacher's that has just come back from the school's login.
 
         Args:
             owner: The browser.
@@ -121,47 +114,53 @@ class Teachers:
             claims: What the login says about the person.
         """
         since, old = self._sign_ins.get(owner, (float("-inf"), mark))
-        if mark == old or self._clock() - since > SIGN_IN_SECONDS or not is_teachers_mail(claims):
+        if mark == old or self._clock() - since > SIGN_IN_SECONDS or why_no_teacher(claims):
             return False
         self._sign_ins.pop(owner, None)
-        with self._lock:
-            self._let_in(owner)
         return True
-
-    def _let_in(self, owner: str) -> None:
-        self._since[owner] = self._clock()
-        self._known.add(owner)
-
-    def _wait(self, owner: str) -> float:
-        now = self._clock()
-        wrong = self._wrong.get(owner)
-        wait = 0.0
-        if wrong is not None and now - wrong.last < FORGET_SECONDS and wrong.number >= FREE_TRIES:
-            wait = min(LONGEST_WAIT, 2.0 ** (wrong.number - FREE_TRIES)) - (now - wrong.last)
-        while self._wrong_of_all and now - self._wrong_of_all[0] > FORGET_SECONDS:
-            self._wrong_of_all.popleft()
-        # Whoever has been the teacher since the server began is not kept out by a class that guesses.
-        if len(self._wrong_of_all) >= TRIES_OF_ALL and owner not in self._known:
-            wait = max(wait, WAIT_OF_ALL - (now - self._last_of_all))
-        return wait
-
-    def _note_wrong(self, owner: str) -> None:
-        now = self._clock()
-        for old in [one for one, wrong in self._wrong.items() if now - wrong.last > FORGET_SECONDS]:
-            del self._wrong[old]
-        wrong = self._wrong.setdefault(owner, _Wrong())
-        wrong.number, wrong.last = wrong.number + 1, now
-        self._wrong_of_all.append(now)
-        self._last_of_all = now
 
 
 TEACHERS = Teachers()
 """Those of this server."""
 
 
+def token_of(headers: Headers) -> str:
+    """Return the token of a login that a browser brings, empty without one."""
+    return cookie_parser(headers.get("cookie", "")).get(TEACHER_COOKIE, "")
+
+
+def token_of_page() -> str:
+    """Return the token of a login that the browser brought for whom this page is drawn, empty without one."""
+    token = st.context.cookies.get(TEACHER_COOKIE)
+    return token if isinstance(token, str) else ""
+
+
 def is_teacher(owner: str) -> bool:
-    """Whether a browser is logged in as a teacher's. Costs nothing."""
-    return owner in TEACHERS
+    """Whether the browser for which a page is drawn is logged in as a teacher's. Costs nothing.
+
+    Args:
+        owner: Its identity.
+    """
+    return TEACHERS.is_in(owner, token_of_page())
+
+
+def is_teachers_request(owner: str, headers: Headers) -> bool:
+    """Whether a request that no page answers comes from a browser that is logged in as a teacher's.
+
+    Args:
+        owner: Its identity.
+        headers: Those of the request.
+    """
+    return TEACHERS.is_in(owner, token_of(headers))
+
+
+def log_out(owner: str) -> None:
+    """End the login of the browser for which a page is drawn.
+
+    Args:
+        owner: Its identity.
+    """
+    TEACHERS.log_out(owner, token_of_page())
 
 
 def check_teacher(owner: str) -> None:
@@ -194,10 +193,28 @@ def has_login() -> bool:
     return has_password() or has_sign_in()
 
 
-def is_teachers_mail(claims: Mapping[str, object]) -> bool:
-    """Whether a login says that a mail address belongs to the person, verified, and it is one that counts."""
+def why_no_teacher(claims: Mapping[str, object]) -> str:
+    """Return why what a login says about a person makes nobody a teacher, as a sentence; empty where it does.
+
+    The provider must say that the mail address is the person's: by `email_verified`, or, where that is absent as with
+    Microsoft Entra, by `xms_edov` (the owner of the domain is verified), which Entra writes in several ways.
+    """
     mail = claims.get("email")
-    return claims.get("email_verified") is True and isinstance(mail, str) and mail.casefold() in teachers_mails()
+    if not isinstance(mail, str) or not mail:
+        return "Its login says no mail address: the claim `email` is missing."
+    if "email_verified" in claims:
+        if claims["email_verified"] is not True:
+            return "Its login does not say that the mail address is verified: the claim `email_verified` is not true."
+    elif "xms_edov" not in claims:
+        return (
+            "Its login does not say that the mail address is verified: the claim `email_verified` is missing, and so "
+            "is `xms_edov`, an optional claim with which Microsoft Entra says the same once it is added there."
+        )
+    elif str(claims["xms_edov"]).casefold() not in ("true", "1"):
+        return "Its login does not say that the mail address is verified: the claim `xms_edov` is not true."
+    if mail.casefold() not in teachers_mails():
+        return f"Its mail address is not among those that count as teachers' here (`{TEACHERS_VARIABLE}`)."
+    return ""
 
 
 def _is_provider_set() -> bool:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from pages.server.teacher import is_teacher
+from pages.server.teacher import is_teachers_request
 from tlcore.errors import TransferLabError
 from tlcore.home import DataRoot
 from tlcore.storage.database import open_database
@@ -43,7 +43,7 @@ def thumbnail_route(owner_of: Callable[[Headers], str | None]) -> Route:
     # Not `async`: Starlette then runs it in a thread, where the database may wait.
     def thumbnail(request: Request) -> Response:
         owner = owner_of(request.headers)
-        picture = None if owner is None else _seen_thumbnail(owner, **request.path_params)
+        picture = None if owner is None else _seen_thumbnail(owner, request.headers, **request.path_params)
         if picture is None:
             return PlainTextResponse("This picture is not here.", status_code=404)
         keep = {"Cache-Control": f"private, max-age={ONE_YEAR_SECONDS}, immutable"}
@@ -52,12 +52,13 @@ def thumbnail_route(owner_of: Callable[[Headers], str | None]) -> Route:
     return Route(thumbnail_address("{project_id}", "{version:int}", "{number:int}"), thumbnail)
 
 
-def _seen_thumbnail(owner: str, project_id: str, version: int, number: int) -> bytes | None:
+def _seen_thumbnail(owner: str, headers: Headers, project_id: str, version: int, number: int) -> bytes | None:
     """Return a thumbnail of a project of that browser or that it may look at; whoever else asks learns nothing."""
     home = DataRoot.configured()
     try:
         engine = _database(home)
-        get_project(engine, project_id, owner, as_guest=True, of_anyone=is_teacher(owner))
+        of_anyone = is_teachers_request(owner, headers)
+        get_project(engine, project_id, owner, as_guest=True, of_anyone=of_anyone)
         images = _images(get_version(engine, project_id, version).content, home)
         return ImageStore(home).thumbnail(images[number]) if number < len(images) else None
     except TransferLabError:

@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from pages.server.teacher import is_teacher
+from pages.server.teacher import is_teachers_request
 from tlcore.errors import NotFoundError, StorageError, TransferLabError
 from tlcore.home import DataRoot
 from tlcore.jobs.control import start_job
@@ -105,7 +105,9 @@ def upload_routes(owner_of: Callable[[Headers], str | None]) -> Sequence[Route]:
     def finish(request: Request) -> Response:
         if refused := refusal(request):
             return refused
-        return _finish(owner_of(request.headers) or "", dict(request.query_params), **request.path_params)
+        owner = owner_of(request.headers) or ""
+        by_teacher = is_teachers_request(owner, request.headers)
+        return _finish(owner, dict(request.query_params), **request.path_params, by_teacher=by_teacher)
 
     def give_up(request: Request) -> Response:
         if refused := refusal(request):
@@ -143,12 +145,12 @@ def _begin(listing: bytes, owner: str, project_id: str) -> Response:
     return JSONResponse({"folder": folder, "key": upload_key(owner, project_id, folder), "refused": refused})
 
 
-def _finish(owner: str, asked: Mapping[str, str], project_id: str, folder: str) -> Response:
+def _finish(owner: str, asked: Mapping[str, str], project_id: str, folder: str, *, by_teacher: bool) -> Response:
     home = DataRoot.configured()
     engine = open_database(home)
     try:
         get_project(engine, project_id, owner)
-        if is_teacher(owner):
+        if by_teacher:
             engine = unlocked(engine)
         brought = finish_upload(folder, home, asked.get("class_name"))
         # None: the answer to the first time was lost on its way.

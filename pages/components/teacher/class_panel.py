@@ -27,7 +27,10 @@ from tlcore.storage.people import CODE_LETTERS
 from tlcore.storage.projects import printable_line
 
 MAX_CODE_LENGTH = 40
-MIN_CODE_LENGTH = 4
+MIN_CODE_LENGTH = 6
+MIN_CODE_DIGITS = 8
+"""Where it is digits alone. With 1,200 guesses an hour at most (`pages/server/guesses.py`), these take years."""
+
 MADE_UP_LENGTH = 6
 
 
@@ -85,7 +88,8 @@ def _draw_code(visit: Visit, settings: ClassSettings) -> None:
         max_chars=MAX_CODE_LENGTH,
         on_change=set_typed,
         placeholder="Nobody is asked",
-        help="Write it on the board. Capitals, spaces and dashes do not matter. An empty field takes it away.",
+        help=f"At least {MIN_CODE_LENGTH} letters and digits, or {MIN_CODE_DIGITS} digits alone. "
+        "Write it on the board. Capitals, spaces and dashes do not matter. An empty field takes it away.",
         width=320,
     )
     with st.container(horizontal=True):
@@ -106,9 +110,12 @@ def clean_code(typed: str) -> str | None:
         TransferLabError: If it is so short that anybody guesses it.
     """
     code = printable_line(typed, MAX_CODE_LENGTH)
-    if code and sum(character.isalnum() for character in code) < MIN_CODE_LENGTH:
+    counting = [character for character in code if character.isalnum()]
+    least = MIN_CODE_DIGITS if all(character.isdigit() for character in counting) else MIN_CODE_LENGTH
+    if code and len(counting) < least:
         raise TransferLabError(
-            f"A class code needs at least {MIN_CODE_LENGTH} letters or digits, so nothing was changed. Make one up."
+            f"A class code needs at least {MIN_CODE_LENGTH} letters and digits, or {MIN_CODE_DIGITS} digits alone, "
+            "so nothing was changed. Make one up."
         )
     return code or None
 

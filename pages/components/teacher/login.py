@@ -8,10 +8,23 @@ from typing import NoReturn
 
 import streamlit as st
 
-from pages.components.errors import show_error
+from pages.components.errors import errors_shown, show_error
 from pages.components.frame import primary_action
+from pages.components.leaving.component import leave_for
 from pages.components.state import Visit
-from pages.server.teacher import TEACHERS, TEACHERS_VARIABLE, has_login, has_password, has_sign_in
+from pages.server.guesses import LOOKING, guesser_of_page
+from pages.server.teacher import (
+    TEACHER_PAGE,
+    TEACHERS,
+    TEACHERS_VARIABLE,
+    has_login,
+    has_password,
+    has_sign_in,
+    is_teacher,
+    log_out,
+    why_no_teacher,
+)
+from pages.server.teacher_login import come_in_address
 from tlcore.documents import to_json
 from tlcore.errors import StorageError, TransferLabError
 from tlcore.setup.passwords import TEACHER_VARIABLE
@@ -19,6 +32,9 @@ from tlcore.storage.people import admit
 
 _PASSWORD = "teacher-password"
 _WRONG = "teacher-wrong-password"
+_WAY = "teacher-way"
+"""The address at which this browser gets the cookie of its login, or loses it."""
+
 
 HOW_TO = (
     "This server has no teacher's login, so nothing is open here. Whoever runs the server makes one in a minute: "
@@ -46,17 +62,21 @@ def draw_login(visit: Visit) -> None:
 
 
 def come_back(visit: Visit) -> None:
-    """Let a teacher in who comes back from the school's login."""
+    """Let a teacher in who has logged in here, or comes back from the school's login."""
     if has_sign_in() and st.user.is_logged_in and TEACHERS.sign_in(visit.owner, _mark(), st.user.to_dict()):
-        _come_in(visit)
+        with errors_shown():
+            _come_in(visit)
+    if _WAY in st.session_state and not is_teacher(visit.owner):
+        leave_for(st.session_state[_WAY])  # again where the page is drawn anew before the browser has gone
 
 
 def leave(visit: Visit) -> NoReturn:
     """End the login of this browser, that of the school's account too, and draw what anybody sees."""
-    TEACHERS.log_out(visit.owner)
+    log_out(visit.owner)
     if has_sign_in() and st.user.is_logged_in:
         st.logout()  # the browser goes there and comes back to Home; a page drawn anew would be in its way
         st.stop()
+    st.session_state[_WAY] = f"/{TEACHER_PAGE}"  # loaded anew: with that the cookie goes
     st.rerun()
 
 
@@ -68,11 +88,11 @@ def _draw_password(visit: Visit) -> None:
         # Kept until the next try: leaving the field tries, and the tap on the button draws the page once more.
         st.session_state[_WRONG] = ""
         try:
-            TEACHERS.log_in(visit.owner, typed)
+            with st.spinner(LOOKING):
+                TEACHERS.check_password(guesser_of_page(visit.engine, visit.owner), typed)
+            _come_in(visit)
         except TransferLabError as error:
             st.session_state[_WRONG] = str(error)
-        else:
-            _come_in(visit)
 
     # Enter in the field logs in too; the button is for those who look for one.
     st.text_input(
@@ -89,7 +109,12 @@ def _draw_password(visit: Visit) -> None:
 
 
 def _come_in(visit: Visit) -> None:
-    """Let the teacher's browser into the class: it is not asked for a class code."""
+    """Let the teacher's browser into the class, where it is not asked for a class code, and make its way in.
+
+    Raises:
+        TransferLabError: If too many come in at once.
+    """
+    st.session_state[_WAY] = come_in_address(visit.owner)
     with suppress(StorageError):  # on a full disk the login counts all the same
         admit(visit.engine, visit.owner)
 
@@ -99,7 +124,8 @@ def _draw_sign_in(visit: Visit) -> None:
         TEACHERS.await_sign_in(visit.owner, _mark())
         st.login()
     if st.user.is_logged_in:
-        st.caption("The account that is signed in now is not a teacher's here, or its login is from before.")
+        why = why_no_teacher(st.user.to_dict()) or "Its login is from before: sign in once more."
+        st.warning(f"The account that is signed in now opens nothing here. {why}", icon=":material/account_circle:")
 
 
 def _mark() -> str:
