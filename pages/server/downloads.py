@@ -93,12 +93,13 @@ def answers_route(owner_of: Callable[[Headers], str | None]) -> Route:
 
 
 def _seen_prediction(job_id: str, owner: str) -> Prediction | None:
-    """Return answers that belong to that browser or that it may look at; whoever else asks learns nothing."""
+    """Return answers that belong to that browser; whoever else asks learns nothing, and be it a guest of the project.
+
+    They hold names and small pictures of files that are in no data set.
+    """
     engine = open_database(DataRoot.configured())
     try:
-        project = get_project(
-            engine, get_job(engine, job_id).project_id, owner, as_guest=True, of_anyone=is_teacher(owner)
-        )
+        project = get_project(engine, get_job(engine, job_id).project_id, owner)
         return next((one for one in read_predictions(engine, project.id)[0] if one.job_id == job_id), None)
     except TransferLabError:
         return None
