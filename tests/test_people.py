@@ -12,11 +12,11 @@ import sqlalchemy as sa
 
 from pages.server import guesses
 from pages.server.guesses import Guesses
-from tlcore.errors import TransferLabError, UnreadableError
+from tlcore.errors import RemovedError, TransferLabError, UnreadableError
 from tlcore.home import DataRoot
 from tlcore.storage import people as storage
 from tlcore.storage.admission import is_admitted, is_readable, note_admitted_visit, say_class_code
-from tlcore.storage.class_settings import ClassSettings, change_class_settings
+from tlcore.storage.class_settings import ClassSettings, change_class_settings, reset_class_settings
 from tlcore.storage.database import class_settings, guests, open_database, people, read_rows, shares, turns, writing
 from tlcore.storage.identities import EarlierOwners, Identities, read_identities
 from tlcore.storage.jobs import claim_job, create_job, get_job
@@ -32,6 +32,7 @@ from tlcore.storage.people import (
     note_visit,
     owner_by_code,
     read_person,
+    remove_from_class,
     rename_person,
 )
 from tlcore.storage.projects import create_project, read_projects
@@ -201,10 +202,37 @@ def test_the_class_code_lets_in_who_says_it_and_who_was_there_before(engine: sa.
     assert say_class_code(engine, BEN, "room-7B ")
     lock_code(engine, "another")
     assert [is_admitted(engine, one) for one in (MIA, BEN, EVE)] == [True, True, False]
-    admit(engine, MIA, admitted=False)
+    remove_from_class(engine, MIA)
     assert not is_admitted(engine, MIA)
     lock_code(engine, None)
     assert is_admitted(engine, EVE)
+
+
+def test_who_was_removed_stays_so_until_the_teacher_lets_them_in_again(engine: sa.Engine) -> None:
+    create_project(engine, MIA, "Before")
+    lock_code(engine, "Room 7b")
+    remove_from_class(engine, MIA)
+    with pytest.raises(RemovedError, match="let you in again"):
+        say_class_code(engine, MIA, "Room 7b")
+    for code in (None, "another", None, "Room 7b"):
+        lock_code(engine, code)
+        assert not is_admitted(engine, MIA), code
+    with writing(engine) as connection:
+        connection.execute(sa.update(class_settings).values(document="garbage"))
+    assert not is_admitted(engine, MIA)
+    reset_class_settings(engine)
+    assert not is_admitted(engine, MIA)
+    assert (read_person(engine, MIA).removed, is_admitted(engine, BEN)) == (True, True)
+    admit(engine, MIA)
+    lock_code(engine, "one more")
+    assert is_admitted(engine, MIA)
+
+
+def test_who_was_removed_does_not_come_back_as_another_identity(engine: sa.Engine) -> None:
+    admit(engine, BEN)
+    remove_from_class(engine, MIA)
+    bring_along(engine, MIA, BEN)
+    assert (is_admitted(engine, BEN), read_person(engine, BEN).removed) == (False, True)
 
 
 def test_damaged_settings_of_the_class_let_nobody_new_in_and_close_nothing(engine: sa.Engine) -> None:

@@ -53,6 +53,10 @@ class GuestError(TransferLabError):
     """Somebody looks at a project that is not theirs, and tried to change it."""
 
 
+class RemovedError(TransferLabError):
+    """The teacher has removed this person from the class."""
+
+
 class LockedError(TransferLabError):
     """The teacher has locked what was to be changed or started."""
 

@@ -73,8 +73,8 @@ def draw_share(context: Context) -> None:
         shares = shares_of(context.engine, context.project.id)
         there = {share.kind: share for share in shares if not share.for_all}
         st.markdown(
-            "Whoever gets a link of yours can open it, until you end it. Pictures that you have deleted, or that you only "
-            "asked a model about, are not given. Ask before you share photos of people."
+            "Whoever gets a link of yours can open it, until you end it. Pictures that you have deleted, or only asked "
+            "a model about, are not given. Ask before you share photos of people."
         )
         for kind, (title, sentence) in KIND_WORDS.items():
             share = there.get(kind)

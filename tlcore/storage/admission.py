@@ -7,25 +7,34 @@ from contextlib import suppress
 
 import sqlalchemy as sa
 
-from tlcore.errors import StorageError, UnreadableError
+from tlcore.errors import RemovedError, StorageError, UnreadableError
 from tlcore.storage.class_settings import read_class_settings
 from tlcore.storage.people import admit, count_projects, is_visit_due, note_visit, plain_code, read_person
+
+REMOVED = "You were removed from this class, so no class code lets you in. Ask your teacher to let you in again."
 
 
 def is_admitted(engine: sa.Engine, owner: str) -> bool:
     """Whether somebody comes in: there is no class code, or they have said it, or were there before it.
 
-    Where what the teacher has set is damaged, nobody new comes in; whoever has projects is not new.
+    Whoever was removed from the class does not, also where no code is asked for. Where what the teacher has set is
+    damaged, nobody new comes in; whoever has projects is not new.
 
     Raises:
         StorageError: If the database cannot be read.
     """
+    person = read_person(engine, owner)
+    if person.removed or person.admitted:
+        return not person.removed
     try:
-        if read_class_settings(engine).code is None:
-            return True
+        return read_class_settings(engine).code is None
     except UnreadableError:
-        return read_person(engine, owner).admitted or count_projects(engine, owner) > 0
-    return read_person(engine, owner).admitted
+        return count_projects(engine, owner) > 0
+
+
+def is_removed(engine: sa.Engine, owner: str) -> bool:
+    """Whether the teacher has removed somebody from the class."""
+    return read_person(engine, owner).removed
 
 
 def is_readable(engine: sa.Engine) -> bool:
@@ -44,9 +53,12 @@ def say_class_code(engine: sa.Engine, owner: str, typed: str) -> bool:
         Whether it is right.
 
     Raises:
+        RemovedError: If they were removed from the class, whatever they say.
         StorageError: If the disk is full or cannot be written.
         UnreadableError: If it cannot be known what the code is.
     """
+    if is_removed(engine, owner):
+        raise RemovedError(REMOVED)
     code = read_class_settings(engine).code
     if code is not None and not hmac.compare_digest(_compared(code), _compared(typed)):
         return False

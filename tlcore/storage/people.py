@@ -45,6 +45,7 @@ class Person:
         number: Counts those who have come, from 1; 0 where that is not known.
         seen: When they came last, in seconds since 1970; 0 where that is not known.
         admitted: Whether they have said the class code, or were there before it.
+        removed: Whether the teacher has removed them from the class: nobody comes back by a code or without one.
     """
 
     owner: str
@@ -52,6 +53,7 @@ class Person:
     number: int
     seen: float
     admitted: bool
+    removed: bool = False
 
     @property
     def called(self) -> str:
@@ -105,18 +107,31 @@ def rename_person(engine: sa.Engine, owner: str, name: str) -> None:
         _change(connection, owner, name=printable_line(name, MAX_CALLED_LENGTH))
 
 
-def admit(engine: sa.Engine, owner: str, *, admitted: bool = True) -> None:
-    """Let somebody in without asking for the class code again, or no longer.
+def admit(engine: sa.Engine, owner: str) -> None:
+    """Let somebody in without asking for the class code again, also after they were removed.
 
     Raises:
         StorageError: If the disk is full or cannot be written.
     """
     with writing(engine) as connection:
-        _change(connection, owner, admitted=admitted)
+        _change(connection, owner, admitted=True, removed=False)
+
+
+def remove_from_class(engine: sa.Engine, owner: str) -> None:
+    """Let somebody in no more, whatever they say and whatever class code there is, until `admit` is called for them.
+
+    Raises:
+        StorageError: If the disk is full or cannot be written.
+    """
+    with writing(engine) as connection:
+        _change(connection, owner, admitted=False, removed=True)
 
 
 def admit_owners_of_projects(connection: sa.Connection) -> None:
-    """Let in who has projects, in an open transaction: they were there before there was a class code."""
+    """Let in who has projects, in an open transaction: they were there before there was a class code.
+
+    Whoever was removed from the class stays removed.
+    """
     for owner in connection.execute(sa.select(projects.c.owner).distinct()).scalars().all():
         _change(connection, owner, admitted=True)
 
@@ -184,7 +199,13 @@ def bring_along(engine: sa.Engine, owner: str, to: str) -> None:
         )
         connection.execute(sa.delete(people).where(people.c.owner == owner))
         if left is not None:
-            values: dict[str, object] = {"admitted": left.admitted or (kept is not None and kept.admitted)}
+            both = [one for one in (left, kept) if one is not None]
+            # A person who was removed does not come back as another one, who is the same.
+            removed = any(one.removed for one in both)
+            values: dict[str, object] = {
+                "admitted": not removed and any(one.admitted for one in both),
+                "removed": removed,
+            }
             if left.name and not (kept is not None and kept.name):
                 values["name"] = left.name
             _change(connection, to, **values)
@@ -197,6 +218,7 @@ _COLUMNS = sa.select(
     people.c.seen,
     # As it lies there: SQLite keeps in a column whatever a fault has put there.
     sa.type_coerce(people.c.admitted, sa.Integer).label("admitted"),
+    sa.type_coerce(people.c.removed, sa.Integer).label("removed"),
 )
 
 
@@ -210,6 +232,7 @@ def _person(row: sa.Row[tuple[object, ...]]) -> Person:
         number=number if isinstance(number, int) else 0,
         seen=float(seen) if is_time(seen) else 0.0,
         admitted=fields["admitted"] in (1, True),
+        removed=fields["removed"] in (1, True),
     )
 
 

@@ -17,11 +17,9 @@ from pages.components.teacher.question import ask, draw_question
 from pages.components.teacher.room import Room, room_watch
 from pages.components.text import count, distinct, label, plain
 from pages.server.teacher import check_teacher, is_teacher
-from tlcore.errors import UnreadableError
-from tlcore.storage.class_settings import read_class_settings
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.overview import ProjectRow, count_projects, list_all_projects
-from tlcore.storage.people import Person, admit, list_people, new_code
+from tlcore.storage.people import Person, admit, list_people, new_code, remove_from_class
 
 POLL_SECONDS = 10.0
 JUST_NOW_SECONDS = 15 * 60.0
@@ -171,25 +169,19 @@ def _draw_code(visit: Visit, person: Person) -> None:
 
 
 def _draw_admission(visit: Visit, person: Person) -> None:
-    try:
-        has_code = read_class_settings(visit.engine).code is not None
-    except UnreadableError:
-        has_code = False
-
     def turn() -> None:
         with errors_kept():
             check_teacher(visit.owner)
-            admit(visit.engine, person.owner, admitted=not person.admitted)
+            (admit if person.removed else remove_from_class)(visit.engine, person.owner)
 
     st.button(
-        "Remove from the class" if person.admitted or not has_code else "Let in again",
+        "Let in again" if person.removed else "Remove from the class",
         key="person-admitted",
-        icon=":material/person_remove:" if person.admitted or not has_code else ":material/person_add:",
-        disabled=not has_code,
-        help="This browser must say the class code again before it sees anything; projects stay. Change the code first "
-        "if the person knows it."
-        if has_code
-        else "Set a class code first, on The class: without one everybody comes in.",
+        icon=":material/person_add:" if person.removed else ":material/person_remove:",
+        help="The class code is not asked for then."
+        if person.removed
+        else "This person sees nothing any more, whatever class code they say, until you let them in again; projects "
+        "stay. Another browser is somebody new, who needs the class code: change it if the person knows it.",
         on_click=turn,
     )
 
