@@ -30,11 +30,13 @@ from tlcore.storage.datasets import commit_version
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.ensembles import delete_ensemble
 from tlcore.storage.jobs import create_job
+from tlcore.storage.people import rename_person
 from tlcore.storage.projects import create_project, get_project, read_projects, rename_project
 from tlcore.storage.requests import ImportRequest
 from tlcore.storage.runs import list_runs
 from tlcore.storage.sharing import (
     create_share,
+    damaged_shares,
     end_share,
     find_share,
     open_share,
@@ -116,6 +118,42 @@ def test_links_go_with_their_project_and_damaged_ones_are_none(finished: Finishe
     delete_project(finished.engine, finished.project_id, finished.home)
     assert shares_for_all(finished.engine) == []
     assert not sees(finished, BEN)
+
+
+@pytest.mark.parametrize("value", ["'garbage'", "x'ff00'", "-7"])
+@pytest.mark.parametrize("column", ["kind", "created", "for_all"])
+def test_a_damaged_link_opens_nothing_and_can_be_ended(
+    make_finished: Callable[..., Finished], column: str, value: str
+) -> None:
+    own: Finished = make_finished(each=6)
+    lost = create_share(own.engine, own.project_id, "look")
+    kept = create_share(own.engine, own.project_id, "project")
+    open_share(own.engine, lost.code, BEN)
+    open_share(own.engine, kept.code, CEM)
+    with writing(own.engine) as connection:
+        connection.exec_driver_sql(f"UPDATE shares SET {column} = {value} WHERE code = '{lost.code}'")
+    assert [sees(own, person) for person in (BEN, CEM)] == [False, True]
+    assert shares_of(own.engine, own.project_id) == [kept]
+    assert [one.code for one in damaged_shares(own.engine, own.project_id)] == [lost.code]
+    another = create_share(own.engine, own.project_id, "look")
+    assert another.code != lost.code
+    app = open_app("data", project=own.project_id)
+    assert "A damaged link" in texts(app)
+    check(app.button(key=f"share-end-{lost.code}").click().run())
+    assert damaged_shares(own.engine) == []
+    assert [one.code for one in shares_of(own.engine, own.project_id)] == [kept.code, another.code]
+
+
+def test_a_damaged_name_of_the_giver_is_no_name_and_hides_no_link(finished: Finished) -> None:
+    rename_person(finished.engine, ANN, "Ann")
+    share = create_share(finished.engine, finished.project_id, "look", for_all=True)
+    for damage, said in (("name = x'ff00'", "Person 1"), ("number = 'x'", "")):
+        with writing(finished.engine) as connection:
+            connection.exec_driver_sql(f"UPDATE people SET {damage}")
+        assert find_share(finished.engine, share.code).giver == said
+        assert [one.giver for one in shares_for_all(finished.engine)] == [said]
+        assert create_share(finished.engine, finished.project_id, "look", for_all=True).code == share.code
+    assert damaged_shares(finished.engine) == []
 
 
 def test_nothing_that_writes_works_for_a_guest(finished: Finished) -> None:

@@ -19,6 +19,7 @@ from tlcore.storage.sharing import (
     Share,
     ShareKind,
     create_share,
+    damaged_shares,
     end_share,
     find_share,
     open_share,
@@ -93,7 +94,11 @@ def draw_share(context: Context) -> None:
         for share in shares:
             if share.for_all:
                 st.markdown(f"**On everybody's Home**  \n{KIND_WORDS[share.kind][1]}")
-                _draw_end(context, share)
+                _draw_end(context, share.code)
+        for damaged in damaged_shares(context.engine, context.project.id):
+            st.markdown("**A damaged link**  \nNobody can open it. End it, then make another one.")
+            st.caption(label(damaged.reason))
+            _draw_end(context, damaged.code)
 
 
 def _draw_link(context: Context, share: Share) -> None:
@@ -101,17 +106,17 @@ def _draw_link(context: Context, share: Share) -> None:
     st.code(address, language=None, wrap_lines=True)
     if is_local(address):
         st.caption(ONLY_HERE)
-    _draw_end(context, share)
+    _draw_end(context, share.code)
 
 
-def _draw_end(context: Context, share: Share) -> None:
+def _draw_end(context: Context, code: str) -> None:
     st.button(
         "End it",
-        key=f"share-end-{share.code}",
+        key=f"share-end-{code}",
         icon=":material/link_off:",
         help="From then on nobody sees anything of this project by it. Copies that others have made stay theirs.",
         on_click=_end,
-        args=(context, share.code),
+        args=(context, code),
     )
 
 

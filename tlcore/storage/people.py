@@ -58,7 +58,14 @@ class Person:
     @property
     def called(self) -> str:
         """What others call them: as typed, so make it safe where Markdown is read."""
-        return self.name or (f"Person {self.number}" if self.number else "A person without a name")
+        return called(self.name, self.number) or "A person without a name"
+
+
+def called(name: object, number: object) -> str:
+    """Return what a person is called by the columns of their row; empty where they are damaged, or nobody knows."""
+    if isinstance(name, str) and name:
+        return name
+    return f"Person {number}" if isinstance(number, int) and number else ""
 
 
 _noted: dict[tuple[str, str], float] = {}
