@@ -147,6 +147,18 @@ def test_projects_of_somebody_else_stay_and_their_code_is_offered_first(engine: 
     assert [ticket.brings for ticket in identity._tickets.values()] == [False]
 
 
+def test_a_code_that_was_replaced_meanwhile_is_asked_for_again(engine: sa.Engine) -> None:
+    create_project(engine, OWNER, "Pets")
+    app = use(open_app("you"), new_code(engine, MIA))
+    check(app.radio(key="you-whose").set_value("They are mine: bring them along").run())
+    newer = new_code(engine, MIA)
+    assert "replaced by a newer one" in press(app, "Go on").error[0].value
+    assert not identity._tickets
+    check(use(app, newer).radio(key="you-whose").set_value("They are mine: bring them along").run())
+    press(app, "Go on")
+    assert [ticket.to for ticket in identity._tickets.values()] == [MIA]
+
+
 def test_one_can_stay_who_one_is(engine: sa.Engine) -> None:
     create_project(engine, OWNER, "Pets")
     app = press(use(open_app("you"), new_code(engine, MIA)), "Stay who I am")

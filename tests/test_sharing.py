@@ -400,6 +400,19 @@ def test_what_is_handed_out_stands_on_everybodys_home_but_the_givers(
     assert "From your teacher" not in texts(open_app())
 
 
+def test_who_calls_himself_teacher_is_not_taken_for_the_real_one(finished: Finished) -> None:
+    rename_person(finished.engine, ANN, "Teacher")
+    sent = create_share(finished.engine, finished.project_id, "look")
+    real = create_share(finished.engine, finished.project_id, "look", for_all=True)
+    assert "Handed out by your teacher" not in texts(open_link(sent.code))
+    assert "Handed out by your teacher" in texts(open_link(real.code))
+    assert "Handed out by your teacher" in texts(open_app())
+    open_share(finished.engine, sent.code, OWNER)
+    end_share(finished.engine, real.code)
+    assert "a project of **Teacher**" in texts(open_app())
+    assert "Handed out by your teacher" not in texts(open_app())
+
+
 def test_home_leads_back_to_what_one_looks_at(finished: Finished) -> None:
     assert "Projects of others" not in texts(open_app())
     share = create_share(finished.engine, finished.project_id, "look")

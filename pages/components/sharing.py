@@ -135,6 +135,16 @@ def giver_words(giver: str) -> str:
     return f"a project of **{label(giver)}**" if giver else "a project of somebody else"
 
 
+def whose_words(share: Share) -> str:
+    """Say in a sentence whose project a link gives, in Markdown; of what the teacher hands out, that it is the teacher.
+
+    Anybody may call themselves Teacher, but only the teacher puts something on everybody's Home.
+    """
+    if share.for_all:
+        return f":material/school: Handed out by your teacher. It is {giver_words(share.giver)}."
+    return f"This is {giver_words(share.giver)}."
+
+
 def shares_for(visit: Visit) -> list[Share]:
     """Return what was handed out to everybody, without what is this person's own."""
     return [share for share in shares_for_all(visit.engine) if share.owner != visit.owner]

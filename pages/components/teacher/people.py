@@ -18,7 +18,7 @@ from pages.components.teacher.room import Room, room_watch
 from pages.components.text import count, distinct, label, plain
 from pages.server.teacher import check_teacher, is_teacher
 from tlcore.storage.deletion import delete_project
-from tlcore.storage.overview import ProjectRow, count_projects, list_all_projects
+from tlcore.storage.overview import ProjectRow, count_projects_by_person, list_all_projects
 from tlcore.storage.people import Person, admit, list_people, new_code, remove_from_class
 
 POLL_SECONDS = 10.0
@@ -39,7 +39,9 @@ def everybody(visit: Visit) -> list[Person]:
     known = list_people(visit.engine)
     noted = {person.owner for person in known}
     # Nobody asks for the class code again of those who were there before it.
-    earlier = [Person(owner, "", 0, 0.0, True) for owner in count_projects(visit.engine) if owner not in noted]
+    earlier = [
+        Person(owner, "", 0, 0.0, True) for owner in count_projects_by_person(visit.engine) if owner not in noted
+    ]
     return known + earlier
 
 
@@ -70,7 +72,7 @@ def draw_people(visit: Visit) -> None:
 def _draw_table(visit: Visit) -> None:
     if not is_teacher(visit.owner):  # the login has ended meanwhile
         st.rerun()
-    people, projects = everybody(visit), count_projects(visit.engine)
+    people, projects = everybody(visit), count_projects_by_person(visit.engine)
     st.subheader(count(len(people), "person", "people"), anchor=False)
     if not people:
         st.markdown("Nobody has come yet.")
