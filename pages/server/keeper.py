@@ -18,7 +18,7 @@ from tlcore.storage.database import open_database
 from tlcore.storage.jobs import ACTIVE_STATES, list_jobs
 from tlcore.storage.leftovers import remove_leftovers
 from tlcore.storage.reserve import mend_reserve
-from tlcore.storage.retention import note_day, remove_untouched, today
+from tlcore.storage.retention import note_day, remove_unseen_people, remove_untouched, today
 
 LOOK_SECONDS = 5.0
 """How long a job waits, at most, when its runner was killed and nobody has a page open."""
@@ -70,6 +70,7 @@ def clean(engine: sa.Engine, home: DataRoot) -> None:
     """Do what is done once a day."""
     with suppress(DatasetError):  # the start has refused a setting that is no number
         remove_untouched(engine, home)
+        remove_unseen_people(engine, home)
     remove_leftovers(engine, home)
 
 

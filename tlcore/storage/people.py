@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -17,8 +18,10 @@ import sqlalchemy as sa
 from tlcore.errors import StorageError
 from tlcore.home import DataRoot
 from tlcore.storage.database import guests, is_time, now, people, projects, read_rows, read_value, turns, writing
+from tlcore.storage.deletion import delete_project
 from tlcore.storage.identities import read_identities
 from tlcore.storage.projects import printable_line
+from tlcore.storage.reserve import with_reserve
 
 MAX_CALLED_LENGTH = 40
 
@@ -33,6 +36,8 @@ NOTE_SECONDS = 600.0
 """A visit is noted at most so often, so that looking at pages writes next to nothing."""
 
 MOST_NOTED = 10_000
+_AT_ONCE = 500
+"""So many are forgotten in one transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +107,41 @@ def read_person(engine: sa.Engine, owner: str) -> Person:
 def list_people(engine: sa.Engine) -> list[Person]:
     """Return all who have come, in the order in which they came first."""
     return sorted(map(_person, read_rows(engine, _COLUMNS)), key=lambda person: (person.number, person.owner))
+
+
+def list_owners(engine: sa.Engine) -> list[Person]:
+    """Return those who have come and have projects: few, where thousands have come once."""
+    with_projects = sa.select(projects.c.owner)
+    return [_person(row) for row in read_rows(engine, _COLUMNS.where(people.c.owner.in_(with_projects)))]
+
+
+def count_people(engine: sa.Engine) -> int:
+    """Return how many have come; those count too who have projects from before people were noted."""
+    return int(read_value(engine, sa.select(sa.func.count()).select_from(_everybody())))
+
+
+def people_page(engine: sa.Engine, start: int, number: int) -> list[Person]:
+    """Return some of those who are counted by `count_people`, in the order in which they came first.
+
+    Args:
+        engine: The database.
+        start: How many to leave out.
+        number: How many to return.
+    """
+    all_ = _everybody()
+    query = sa.select(all_.c.owner).outerjoin(people, people.c.owner == all_.c.owner)
+    # Those from before people were noted have no number, and come last.
+    query = query.order_by(people.c.number.is_(None), people.c.number, all_.c.owner).offset(start).limit(number)
+    owners = [str(row.owner) for row in read_rows(engine, query)]
+    known = {
+        person.owner: person for person in map(_person, read_rows(engine, _COLUMNS.where(people.c.owner.in_(owners))))
+    }
+    # Nobody asks for the class code again of those who were there before it.
+    return [known.get(owner) or Person(owner, "", 0, 0.0, True) for owner in owners]
+
+
+def _everybody() -> sa.Subquery:
+    return sa.union(sa.select(people.c.owner), sa.select(projects.c.owner)).subquery()
 
 
 def rename_person(engine: sa.Engine, owner: str, name: str) -> None:
@@ -179,6 +219,54 @@ def count_projects(engine: sa.Engine, owner: str) -> int:
     """Return how many projects somebody has."""
     query = sa.select(sa.func.count()).select_from(projects).where(projects.c.owner == owner)
     return int(read_value(engine, query))
+
+
+def delete_person(engine: sa.Engine, owner: str, home: DataRoot) -> None:
+    """Remove a person: their projects with all that belongs to them, their name, code, turns and what they look at.
+
+    A browser that still has their cookie comes as somebody new.
+
+    Args:
+        engine: The database.
+        owner: The person; nothing happens if nothing is known of them.
+        home: The data root.
+
+    Raises:
+        StorageError: If the database cannot be written; what was deleted by then is gone.
+    """
+    for row in read_rows(engine, sa.select(projects.c.id).where(projects.c.owner == owner)):
+        delete_project(engine, row.id, home)
+    with with_reserve(home), writing(engine) as connection:
+        _forget(connection, [owner])
+    with _noting:
+        _noted.pop((str(engine.url), owner), None)
+
+
+def remove_unseen(engine: sa.Engine, home: DataRoot, is_over: Callable[[float], bool]) -> int:
+    """Forget those who have no projects and were not seen for long, and return how many.
+
+    Whoever was removed from the class stays so; one of whom it is not known when they came stays too.
+
+    Args:
+        engine: The database.
+        home: The data root.
+        is_over: Tells of the time of a last visit whether it is that long ago.
+    """
+    without = people.c.owner.not_in(sa.select(projects.c.owner))
+    gone = []
+    for person in map(_person, read_rows(engine, _COLUMNS.where(without))):
+        if person.seen and not person.removed and is_over(person.seen):
+            gone.append(person.owner)
+    for start in range(0, len(gone), _AT_ONCE):
+        with with_reserve(home), writing(engine) as connection:
+            some = sa.select(people.c.owner).where(people.c.owner.in_(gone[start : start + _AT_ONCE]), without)
+            _forget(connection, list(connection.execute(some).scalars()))
+    return len(gone)
+
+
+def _forget(connection: sa.Connection, owners: Sequence[str]) -> None:
+    for table in (people, guests, turns):
+        connection.execute(sa.delete(table).where(table.c.owner.in_(owners)))
 
 
 def bring_along(engine: sa.Engine, owner: str, to: str) -> None:

@@ -16,10 +16,13 @@ from tlcore.home import DataRoot
 from tlcore.storage.database import is_time, jobs, now, projects, read_rows, read_value, server_days, writing
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.jobs import ACTIVE_STATES
+from tlcore.storage.people import remove_unseen
 from tlcore.storage.projects import Project
 from tlcore.storage.quotas import RETENTION_DAYS, UNLIMITED
 
 DAY_SECONDS = 24 * 3600.0
+PEOPLE_DAYS = 365.0
+"""For so long somebody without projects is known where projects stay for ever."""
 
 WARNED_SECONDS = 7 * DAY_SECONDS
 """So long before a project goes its card says so; half of the time where less than two weeks are set."""
@@ -90,6 +93,25 @@ def remove_untouched(engine: sa.Engine, home: DataRoot) -> list[str]:
     return gone
 
 
+def remove_unseen_people(engine: sa.Engine, home: DataRoot) -> int:
+    """Forget those without projects who were not here for as long as the setting says, a year where it is off.
+
+    Returns:
+        How many.
+
+    Raises:
+        DatasetError: If the setting is no number above 0.
+    """
+    needed = PEOPLE_DAYS if RETENTION_DAYS.value == UNLIMITED else RETENTION_DAYS.value
+    days = _server_days(engine)
+
+    def is_over(seen: float) -> bool:
+        when = _goes_at(seen, days, needed)
+        return when is not None and when <= now()
+
+    return remove_unseen(engine, home, is_over)
+
+
 def _server_days(engine: sa.Engine) -> list[int]:
     return [row.number for row in read_rows(engine, sa.select(server_days.c.number))]
 
@@ -102,13 +124,19 @@ def _last_touch(touched: object, created: object) -> float | None:
     return None
 
 
-def _goes_at(touched: float | None, days: Iterable[int]) -> float | None:
-    """Return when a project goes at the earliest that was opened last at some time; `None` for never."""
+def _goes_at(touched: float | None, days: Iterable[int], needed: float | None = None) -> float | None:
+    """Return when a project goes at the earliest that was opened last at some time; `None` for never.
+
+    Args:
+        touched: When it was opened.
+        days: On which the server ran.
+        needed: For how many days nobody must have opened it; as the setting says when not given.
+    """
     if touched is None:
         return None
     # The day of the touch itself does not count, nor days that a clock has shown which ran ahead.
     passed = sum(_day_of(touched) < day <= today() for day in days)
-    needed = RETENTION_DAYS.value
+    needed = RETENTION_DAYS.value if needed is None else needed
     return max(touched + needed * DAY_SECONDS, now() + max(0.0, needed - passed) * DAY_SECONDS)
 
 
