@@ -12,7 +12,7 @@ import streamlit as st
 from pages.components.errors import errors_shown, one_part, show_error
 from pages.components.frame import OTHER_PAGES, PAGES_DIR, go_to, step_link
 from pages.components.project_words import data_summary, result_summary
-from pages.components.sharing import contents_words, giver_words, look, shares_for, take
+from pages.components.sharing import contents_words, look, shares_for, take, whose_words
 from pages.components.shown_settings import leave_settings
 from pages.components.state import Visit, read_visit
 from pages.components.text import count, label
@@ -138,7 +138,7 @@ def handed_out_card(visit: Visit, share: Share) -> None:
     """Draw what somebody has handed out to everybody, with what one may do with it."""
     st.markdown(f"**{label(share.name)}**")
     st.markdown(contents_words(visit, share))
-    st.caption(f"This is {giver_words(share.giver)}.")
+    st.caption(whose_words(share))
     with st.container(horizontal=True):
         if share.lets_copy and st.button("Take it", key=f"take-{share.code}", icon=":material/content_copy:"):
             with errors_shown():
@@ -152,7 +152,7 @@ def seen_card(visit: Visit, share: Share) -> None:
     """Draw a project of somebody else at which this person looks."""
     st.markdown(f"**{label(share.name)}**")
     st.markdown(contents_words(visit, share))
-    st.caption(f"This is {giver_words(share.giver)}.")
+    st.caption(whose_words(share))
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         step_link("data", "Look at it", ":material/visibility:", share.project_id, help=f"Go to {label(share.name)}.")
         if st.button(

@@ -20,6 +20,7 @@ from pages.components.results.run_choice import choose_model
 from pages.components.results.side_by_side import choose_rival
 from pages.components.results.trained_models import predictor_of, short_name
 from pages.components.results.why_panel import why_of_answers
+from tlcore.dataset import keep_images
 from tlcore.errors import FrozenPartError, RunError, TransferLabError
 from tlcore.images.resizing import decode_image
 
@@ -104,6 +105,8 @@ if show_all_answers(
 number = st.session_state.setdefault("sample-number", 0)
 try:
     dataset = context.dataset_of(context.project, model.version)
+    if context.is_guest:  # who sees nothing of what was deleted since
+        dataset = keep_images(dataset, {one.image for one in context.dataset.items})
 except TransferLabError as error:
     if model.version != context.project.version:  # of the present version it is said above
         show_error(error)

@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages.components.errors import errors_shown, show_error
 from pages.components.frame import HOME_PAGE, go_to, primary_action
-from pages.components.sharing import CODE, contents_words, copy_state, giver_words, look, take
+from pages.components.sharing import CODE, contents_words, copy_state, look, take, whose_words
 from pages.components.shown_settings import leave_settings
 from pages.components.state import Visit, read_visit
 from pages.components.text import label
@@ -70,7 +70,7 @@ if share.owner == visit.owner:
     if primary_action("Open it", icon=":material/folder_open:"):
         go_to("data", project=share.project_id)
     st.stop()
-st.markdown(f"{words}  \nThis is {giver_words(share.giver)}.")
+st.markdown(f"{words}  \n{whose_words(share)}")
 with errors_shown():
     draw_pictures(visit, share)
 st.markdown(ALLOWS[share.kind])

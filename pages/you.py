@@ -30,6 +30,11 @@ OF_OTHERS = "They belong to somebody else on this computer"
 OTHER = "you-other"
 """The identity to which a right code led, while it is asked whose the projects of this browser are."""
 
+CODE = "you-code"
+"""The code that led there."""
+
+REPLACED = "This code was replaced by a newer one meanwhile, so nothing was changed. Enter the newer one."
+
 MAX_TYPED = 40
 SHOWN_NAMES = 5
 
@@ -95,7 +100,7 @@ def draw_taking(visit: Visit) -> None:
         elif not count_projects(visit.engine, visit.owner):
             leave_for(take_address(visit.owner, other, brings=False))
         else:
-            st.session_state[OTHER] = other
+            st.session_state[OTHER], st.session_state[CODE] = other, typed
             st.rerun()
 
 
@@ -129,7 +134,14 @@ def draw_question(visit: Visit, other: str) -> None:
     help_ = None if choice else "Say first whose they are."
     if primary_action("Go on", icon=":material/login:", disabled=choice is None, help=help_):
         with errors_shown():
-            leave_for(take_address(visit.owner, other, brings=choice == MINE))
+            # The one to whom the code leads may have made a new one since it was typed.
+            if owner_by_code(visit.engine, st.session_state.get(CODE, "")) == other:
+                leave_for(take_address(visit.owner, other, brings=choice == MINE))
+            else:
+                del st.session_state[OTHER]
+                with errors_kept():
+                    raise TransferLabError(REPLACED)
+                st.rerun()
 
 
 leave_settings()

@@ -18,16 +18,17 @@ from tests.damaged_root import DamagedRoot
 from tests.finished_runs import Finished
 from tests.page_tests import OWNER, ROOT_DIR, check, open_app
 from tests.test_leftovers import DAY_OLD, run_days
-from tlcore.config import RunConfig
+from tlcore.config import ModelConfig, RunConfig
+from tlcore.dataset import delete_images
+from tlcore.doctor.findings import DoctorReport, Finding, Suspect
 from tlcore.documents import read_document
-from tlcore.errors import NotFoundError, QuotaError, UnreadableError
+from tlcore.errors import ConflictError, NotFoundError, QuotaError, UnreadableError
 from tlcore.home import DataRoot
-from tlcore.results.evaluation import load_evaluation
+from tlcore.results.evaluation import FILE_NAME, VALIDATION_FILE_NAME, load_evaluation
 from tlcore.storage import copies
-from tlcore.storage.answers import AnswerFilter, count_answers
 from tlcore.storage.copies import copy_project
 from tlcore.storage.database import jobs, metadata, metrics, projects, read_rows, read_value, run_notes, writing
-from tlcore.storage.datasets import commit_version, current_dataset
+from tlcore.storage.datasets import commit_version, current_dataset, load_dataset
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.ensembles import EnsembleConfig, create_ensemble, list_ensembles
 from tlcore.storage.exams import list_exams, open_exam
@@ -35,9 +36,9 @@ from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import claim_job, create_job, end_job, last_job, write_result
 from tlcore.storage.leftovers import remove_leftovers
 from tlcore.storage.model_settings import ModelSettings, change_model_settings, read_model_settings
-from tlcore.storage.predictions import answers_path, read_predictions
+from tlcore.storage.predictions import read_predictions
 from tlcore.storage.projects import create_project, get_project, read_projects, update_config
-from tlcore.storage.requests import CrossValidationRequest
+from tlcore.storage.requests import CrossValidationRequest, DoctorRequest
 from tlcore.storage.runs import RunPlan, create_runs, list_runs, read_metrics
 from tlcore.storage.simple_heads import list_simple_heads, simple_head_dir
 
@@ -281,10 +282,79 @@ def test_every_page_of_a_copy_opens_as_those_of_its_source(old_root: DamagedRoot
         app = open_app(spec.step, project=copy.id, run=run_ids[max(run_ids)])
         assert [error.value for error in app.error] == []
         assert [warning.value for warning in app.warning if "cannot be" in warning.value] == []
-    [prediction], unreadable = read_predictions(old_root.engine, copy.id)
-    assert not unreadable
-    assert prediction.summary.model_id in run_ids.values()
-    assert count_answers(answers_path(prediction.job_id, home), AnswerFilter()) == 1
+    assert len(read_predictions(old_root.engine, old_root.project_id)[0]) == 1
+    assert read_predictions(old_root.engine, copy.id) == ([], [])  # pictures of no data set concern nobody else
+
+
+def test_pictures_that_were_deleted_are_in_no_part_of_a_copy(
+    whole: tuple[Finished, list[str], str, str], home: DataRoot
+) -> None:
+    finished, run_ids, head, _ = whole
+    engine, source = finished.engine, finished.project_id
+    gone = [finished.dataset.subset("validation")[1], finished.dataset.subset("test")[0]]
+    job_id = create_job(engine, "doctor", source, DoctorRequest(1, ModelConfig()))
+    job = claim_job(engine, "doctor")
+    with writing(engine) as connection:
+        suspect = Suspect(gone[0].image, gone[0].class_id)
+        report = DoctorReport((Finding("blank", (suspect,)),), 10, 10, 10, {gone[1].image: "scene"})
+        write_result(connection, job_id, job.attempt, report)
+    end_job(engine, job_id, job.attempt, "finished")
+    fewer = finished.dataset
+    for item in gone:
+        fewer = delete_images(fewer, item.class_id, [item.image])
+    commit_version(engine, source, fewer, "deleted two", parent=1, home=home)
+    copy = copy_project(engine, source, OWNER, home, with_runs=True)
+    versions = metadata.tables["dataset_versions"]
+    contents = read_rows(
+        engine, sa.select(versions.c.number, versions.c.content).where(versions.c.project_id == copy.id)
+    )
+    lists = {row.number: load_dataset(row.content, home) for row in contents}
+    assert set(lists) == {1, 2}
+    assert lists[1].items == lists[2].items == fewer.items
+    copied = list_runs(engine, copy.id)
+    [copied_head] = list_simple_heads(engine, copy.id)
+    folders = {
+        home.run_dir(run_ids[0]): home.run_dir(copied[1].id),
+        simple_head_dir(head.partition(".")[0], "linear_svm", home): simple_head_dir(
+            copied_head.job_id, "linear_svm", home
+        ),
+    }
+    keys = {item.image for item in gone}
+    for old, new in folders.items():
+        for name in (FILE_NAME, VALIDATION_FILE_NAME):
+            before, after = load_evaluation(old, name), load_evaluation(new, name)
+            assert after.probabilities.tolist() == before.probabilities.tolist()
+            assert [one if one not in keys else "" for one in before.images] == [
+                one if one in before.images else "" for one in after.images
+            ]
+            assert not keys & set(after.images)
+    for name, table in metadata.tables.items():
+        if "project_id" in table.columns or name == "jobs":
+            for row in read_rows(engine, sa.select(table).where(table.c.project_id == copy.id)):
+                assert not any(key in str(value) for key in keys for value in row), name
+    for step in ("data", "understand", "export"):
+        app = check(open_app(step, project=copy.id, run=copied[1].id))
+        assert [error.value for error in app.error] == []
+
+
+def test_a_source_whose_pictures_change_meanwhile_is_not_copied(
+    whole: tuple[Finished, list[str], str, str], home: DataRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished = whole[0]
+    before, copy_files = files_of(home), copies._copy_files
+
+    def delete_first(*args: object) -> None:
+        copy_files(*args)  # type: ignore[arg-type]
+        item = finished.dataset.items[0]
+        fewer = delete_images(finished.dataset, item.class_id, [item.image])
+        if get_project(finished.engine, finished.project_id, ANN).version == 1:
+            commit_version(finished.engine, finished.project_id, fewer, "deleted", parent=1, home=home)
+
+    monkeypatch.setattr(copies, "_copy_files", delete_first)
+    with pytest.raises(ConflictError, match="changed while"):
+        copy_project(finished.engine, finished.project_id, BEN, home, with_runs=True)
+    assert read_projects(finished.engine, BEN) == ([], [])
+    assert len(set(files_of(home)) - set(before)) == 1  # the new list of pictures
 
 
 def test_what_is_damaged_is_copied_as_it_is(old_root: DamagedRoot, home: DataRoot) -> None:

@@ -351,6 +351,20 @@ def test_one_project_or_all_of_a_person_are_deleted_after_a_question(engine: sa.
     assert [one.id for one in list_all_projects(engine)] == [own]
 
 
+def test_a_person_is_deleted_after_a_question(engine: sa.Engine, student: str) -> None:
+    rename_person(engine, STUDENT, "Ada *x*")
+    app = choose(log_in("people"), STUDENT)
+    check(app.button(key="delete-person").click().run())
+    assert "**Ada \\*x\\*** goes away for good: 1 project" in texts(app)
+    check(app.button(key="teacher-no").click().run())
+    assert list_all_projects(engine, STUDENT)
+    check(app.button(key="delete-person").click().run())
+    check(app.button(key="teacher-yes").click().run())
+    assert list_all_projects(engine, STUDENT) == []
+    assert "Ada" not in texts(app)
+    assert app.selectbox(key="teacher-person").value is None
+
+
 def test_a_lost_cookie_is_replaced_by_a_code_that_is_shown_once(engine: sa.Engine, student: str) -> None:
     app = choose(log_in("people"), STUDENT)
     check(app.button(key="person-code").click().run())
@@ -361,7 +375,9 @@ def test_a_lost_cookie_is_replaced_by_a_code_that_is_shown_once(engine: sa.Engin
 
 def test_a_person_is_removed_from_the_class_and_let_in_again(engine: sa.Engine, student: str) -> None:
     app = choose(log_in("people"), STUDENT)
-    assert app.button(key="person-admitted").disabled  # without a class code everybody comes in
+    check(app.button(key="person-admitted").click().run())
+    assert not is_admitted(engine, STUDENT)  # though there is no class code
+    check(app.button(key="person-admitted").click().run())
     change_class_settings(engine, lambda _: ClassSettings("blue 7"))
     check(app.run())
     assert is_admitted(engine, STUDENT)
@@ -446,6 +462,7 @@ def test_nobody_but_a_teacher_deletes_hands_out_admits_or_empties(
         ("people", None, "person-admitted"),
         ("people", f"delete-{student}", "teacher-yes"),
         ("people", "delete-all", "teacher-yes"),
+        ("people", "delete-person", "teacher-yes"),
         ("hand_out", None, "hand-out"),
         ("hand_out", None, f"take-back-{share.code}"),
         ("disk", "empty-caches", "teacher-yes"),

@@ -29,7 +29,15 @@ from tlcore.storage import database
 from tlcore.storage.admission import is_admitted
 from tlcore.storage.class_settings import ClassSettings, change_class_settings
 from tlcore.storage.database import class_settings, open_database, writing
-from tlcore.storage.people import has_code, new_code, note_visit, owner_by_code, read_person, rename_person
+from tlcore.storage.people import (
+    has_code,
+    new_code,
+    note_visit,
+    owner_by_code,
+    read_person,
+    remove_from_class,
+    rename_person,
+)
 from tlcore.storage.projects import create_project, get_project, read_projects
 
 MIA, BEN = "m" * 24, "b" * 24
@@ -135,6 +143,18 @@ def test_projects_of_somebody_else_stay_and_their_code_is_offered_first(engine: 
     assert owner_by_code(engine, shown_code(app)) == OWNER
     press(app, "Go on")
     assert [change.brings for _, change in identity.TICKETS.waiting()] == [False]
+
+
+def test_a_code_that_was_replaced_meanwhile_is_asked_for_again(engine: sa.Engine) -> None:
+    create_project(engine, OWNER, "Pets")
+    app = use(open_app("you"), new_code(engine, MIA))
+    check(app.radio(key="you-whose").set_value("They are mine: bring them along").run())
+    newer = new_code(engine, MIA)
+    assert "replaced by a newer one" in press(app, "Go on").error[0].value
+    assert not identity._tickets
+    check(use(app, newer).radio(key="you-whose").set_value("They are mine: bring them along").run())
+    press(app, "Go on")
+    assert [ticket.to for ticket in identity._tickets.values()] == [MIA]
 
 
 def test_one_can_stay_who_one_is(engine: sa.Engine) -> None:
@@ -271,6 +291,13 @@ def test_the_right_class_code_opens_the_page_that_was_asked_for(engine: sa.Engin
     assert is_admitted(engine, OWNER)
     lock_code(engine, "another")
     assert open_app("you").title[0].value == "You"
+
+
+def test_who_was_removed_is_told_so_and_asked_nothing(engine: sa.Engine) -> None:
+    remove_from_class(engine, OWNER)
+    app = open_app()
+    assert app.title[0].value == "You are not in this class any more"
+    assert not app.text_input
 
 
 def test_guesses_of_the_class_code_are_slowed(engine: sa.Engine) -> None:

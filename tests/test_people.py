@@ -5,17 +5,28 @@ from __future__ import annotations
 import math
 import sqlite3
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
 
-from tlcore.errors import UnreadableError
+from tlcore.errors import RemovedError, UnreadableError
 from tlcore.home import DataRoot
 from tlcore.storage import people as storage
 from tlcore.storage.admission import is_admitted, is_readable, note_admitted_visit, say_class_code
-from tlcore.storage.class_settings import ClassSettings, change_class_settings
-from tlcore.storage.database import class_settings, guests, open_database, people, read_rows, shares, turns, writing
+from tlcore.storage.class_settings import ClassSettings, change_class_settings, reset_class_settings
+from tlcore.storage.database import (
+    class_settings,
+    guests,
+    open_database,
+    people,
+    read_rows,
+    server_days,
+    shares,
+    turns,
+    writing,
+)
 from tlcore.storage.identities import EarlierOwners, Identities, read_identities
 from tlcore.storage.jobs import claim_job, create_job, get_job
 from tlcore.storage.people import (
@@ -24,15 +35,22 @@ from tlcore.storage.people import (
     NOTE_SECONDS,
     admit,
     bring_along,
+    count_people,
+    delete_person,
     has_code,
+    list_owners,
     list_people,
     new_code,
     note_visit,
     owner_by_code,
+    people_page,
     read_person,
+    remove_from_class,
     rename_person,
 )
 from tlcore.storage.projects import create_project, read_projects
+from tlcore.storage.retention import DAY_SECONDS, remove_unseen_people
+from tlcore.storage.sharing import create_share, open_share
 
 MIA, BEN, EVE = "m" * 24, "b" * 24, "e" * 24
 
@@ -198,10 +216,103 @@ def test_the_class_code_lets_in_who_says_it_and_who_was_there_before(engine: sa.
     assert say_class_code(engine, BEN, "room-7B ")
     lock_code(engine, "another")
     assert [is_admitted(engine, one) for one in (MIA, BEN, EVE)] == [True, True, False]
-    admit(engine, MIA, admitted=False)
+    remove_from_class(engine, MIA)
     assert not is_admitted(engine, MIA)
     lock_code(engine, None)
     assert is_admitted(engine, EVE)
+
+
+def test_who_was_removed_stays_so_until_the_teacher_lets_them_in_again(engine: sa.Engine) -> None:
+    create_project(engine, MIA, "Before")
+    lock_code(engine, "Room 7b")
+    remove_from_class(engine, MIA)
+    with pytest.raises(RemovedError, match="let you in again"):
+        say_class_code(engine, MIA, "Room 7b")
+    for code in (None, "another", None, "Room 7b"):
+        lock_code(engine, code)
+        assert not is_admitted(engine, MIA), code
+    with writing(engine) as connection:
+        connection.execute(sa.update(class_settings).values(document="garbage"))
+    assert not is_admitted(engine, MIA)
+    reset_class_settings(engine)
+    assert not is_admitted(engine, MIA)
+    assert (read_person(engine, MIA).removed, is_admitted(engine, BEN)) == (True, True)
+    admit(engine, MIA)
+    lock_code(engine, "one more")
+    assert is_admitted(engine, MIA)
+
+
+def test_who_was_removed_does_not_come_back_as_another_identity(engine: sa.Engine) -> None:
+    admit(engine, BEN)
+    remove_from_class(engine, MIA)
+    bring_along(engine, MIA, BEN)
+    assert (is_admitted(engine, BEN), read_person(engine, BEN).removed) == (False, True)
+
+
+def test_a_page_of_people_is_read_alone_in_the_order_in_which_they_came(engine: sa.Engine) -> None:
+    with writing(engine) as connection:
+        rows = [
+            {"owner": f"p{number:023}", "name": "", "number": 20_000 - number, "seen": 1.0} for number in range(20_000)
+        ]
+        connection.execute(sa.insert(people), rows)
+    create_project(engine, BEN, "From before")
+    assert count_people(engine) == 20_001
+    assert [one.number for one in people_page(engine, 40, 3)] == [41, 42, 43]
+    last = people_page(engine, 20_000, 40)
+    assert [(one.owner, one.number, one.admitted) for one in last] == [(BEN, 0, True)]
+    assert list_owners(engine) == []
+    note_visit(engine, BEN)
+    assert [one.owner for one in list_owners(engine)] == [BEN]
+    began = time.perf_counter()
+    people_page(engine, 10_000, 40)
+    assert time.perf_counter() - began < 0.5
+
+
+def test_a_person_who_is_deleted_leaves_nothing(engine: sa.Engine, home: DataRoot) -> None:
+    project, other = create_project(engine, MIA, "Mia's"), create_project(engine, BEN, "Ben's")
+    rename_person(engine, MIA, "Mia")
+    code = new_code(engine, MIA)
+    open_share(engine, create_share(engine, other.id, "look").code, MIA)
+    open_share(engine, create_share(engine, project.id, "look").code, BEN)
+    with writing(engine) as connection:
+        connection.execute(sa.insert(turns).values(kind="run", owner=MIA, turn=7))
+    note_visit(engine, BEN)
+    delete_person(engine, MIA, home)
+    for table in (people, guests, turns):
+        assert MIA not in {row.owner for row in read_rows(engine, sa.select(table))}, table.name
+    assert read_rows(engine, sa.select(guests)) == []
+    assert read_projects(engine, MIA) == ([], [])
+    assert owner_by_code(engine, code) is None
+    assert [one.owner for one in list_people(engine)] == [BEN]
+    assert len(read_projects(engine, BEN)[0]) == 1
+    note_visit(engine, MIA)  # the same browser, at once
+    assert read_person(engine, MIA).called != "Mia"
+
+
+@pytest.mark.parametrize(("days", "kept"), [("0", 300), ("30", 20)])
+def test_who_has_no_projects_and_comes_no_more_is_forgotten(
+    engine: sa.Engine, home: DataRoot, monkeypatch: pytest.MonkeyPatch, days: str, kept: int
+) -> None:
+    if days != "0":
+        monkeypatch.setenv("TRANSFER_LAB_RETENTION_DAYS", days)
+    today = int(time.time() // DAY_SECONDS)
+    with writing(engine) as connection:
+        connection.execute(sa.insert(server_days), [{"number": today - number} for number in range(500)])
+        values = {"gone": 400, "kept": kept, "owner": 400, "removed": 400, "unknown": 0}
+        for number, (owner, ago) in enumerate(values.items(), start=1):
+            seen = 0.0 if owner == "unknown" else time.time() - ago * DAY_SECONDS
+            row = {"owner": owner, "number": number, "seen": seen, "removed": owner == "removed"}
+            connection.execute(sa.insert(people).values(**row))
+    create_project(engine, "owner", "Still here")
+    assert remove_unseen_people(engine, home) == 1
+    assert [one.owner for one in list_people(engine)] == ["kept", "owner", "removed", "unknown"]
+
+
+def test_a_clock_that_ran_ahead_makes_nobody_go(engine: sa.Engine, home: DataRoot) -> None:
+    with writing(engine) as connection:
+        connection.execute(sa.insert(people).values(owner="old", number=1, seen=time.time() - 400 * DAY_SECONDS))
+        connection.execute(sa.insert(server_days).values(number=int(time.time() // DAY_SECONDS)))
+    assert remove_unseen_people(engine, home) == 0
 
 
 def test_damaged_settings_of_the_class_let_nobody_new_in_and_close_nothing(engine: sa.Engine) -> None:

@@ -9,11 +9,12 @@ import pytest
 import sqlalchemy as sa
 import streamlit as st
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from streamlit import config
 from streamlit.testing.v1 import AppTest
 
 from pages.components import sharing as words
-from pages.components.state import Visit
+from pages.components.state import Context, Visit
 from pages.server.downloads import answers_route, answers_url, download_route, download_url
 from pages.server.identity import owner_of
 from pages.server.thumbnails import thumbnail_address, thumbnail_route
@@ -22,18 +23,23 @@ from tests.asgi_request import request
 from tests.finished_runs import Finished
 from tests.page_tests import OWNER, check, open_app, texts
 from tests.signing import cookie_of
-from tlcore.errors import GuestError, LockedError, NotFoundError
+from tests.test_pages_predictions import add_answers
+from tlcore.dataset import Item, delete_images
+from tlcore.errors import GuestError, ImageError, LockedError, NotFoundError
 from tlcore.home import DataRoot
 from tlcore.storage.class_settings import change_class_settings
 from tlcore.storage.database import people, read_only, shares, writing
+from tlcore.storage.datasets import commit_version
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.ensembles import delete_ensemble
 from tlcore.storage.jobs import create_job
+from tlcore.storage.people import rename_person
 from tlcore.storage.projects import create_project, get_project, read_projects, rename_project
 from tlcore.storage.requests import ImportRequest
 from tlcore.storage.runs import list_runs
 from tlcore.storage.sharing import (
     create_share,
+    damaged_shares,
     end_share,
     find_share,
     open_share,
@@ -117,6 +123,42 @@ def test_links_go_with_their_project_and_damaged_ones_are_none(finished: Finishe
     assert not sees(finished, BEN)
 
 
+@pytest.mark.parametrize("value", ["'garbage'", "x'ff00'", "-7"])
+@pytest.mark.parametrize("column", ["kind", "created", "for_all"])
+def test_a_damaged_link_opens_nothing_and_can_be_ended(
+    make_finished: Callable[..., Finished], column: str, value: str
+) -> None:
+    own: Finished = make_finished(each=6)
+    lost = create_share(own.engine, own.project_id, "look")
+    kept = create_share(own.engine, own.project_id, "project")
+    open_share(own.engine, lost.code, BEN)
+    open_share(own.engine, kept.code, CEM)
+    with writing(own.engine) as connection:
+        connection.exec_driver_sql(f"UPDATE shares SET {column} = {value} WHERE code = '{lost.code}'")
+    assert [sees(own, person) for person in (BEN, CEM)] == [False, True]
+    assert shares_of(own.engine, own.project_id) == [kept]
+    assert [one.code for one in damaged_shares(own.engine, own.project_id)] == [lost.code]
+    another = create_share(own.engine, own.project_id, "look")
+    assert another.code != lost.code
+    app = open_app("data", project=own.project_id)
+    assert "A damaged link" in texts(app)
+    check(app.button(key=f"share-end-{lost.code}").click().run())
+    assert damaged_shares(own.engine) == []
+    assert [one.code for one in shares_of(own.engine, own.project_id)] == [kept.code, another.code]
+
+
+def test_a_damaged_name_of_the_giver_is_no_name_and_hides_no_link(finished: Finished) -> None:
+    rename_person(finished.engine, ANN, "Ann")
+    share = create_share(finished.engine, finished.project_id, "look", for_all=True)
+    for damage, said in (("name = x'ff00'", "Person 1"), ("number = 'x'", "")):
+        with writing(finished.engine) as connection:
+            connection.exec_driver_sql(f"UPDATE people SET {damage}")
+        assert find_share(finished.engine, share.code).giver == said
+        assert [one.giver for one in shares_for_all(finished.engine)] == [said]
+        assert create_share(finished.engine, finished.project_id, "look", for_all=True).code == share.code
+    assert damaged_shares(finished.engine) == []
+
+
 def test_nothing_that_writes_works_for_a_guest(finished: Finished) -> None:
     guest = read_only(finished.engine)
     tries: list[Callable[[], object]] = [
@@ -157,6 +199,86 @@ def test_files_go_to_guests_and_to_no_stranger(finished: Finished, ask: Callable
     assert ask(answers_url(run.id), BEN) == 404  # which are no answers
     end_share(finished.engine, share.code)
     assert [ask(address, BEN) for address in addresses] == [404, 404, 404]
+
+
+@pytest.fixture
+def deleted(finished: Finished) -> Item:
+    """A validation picture that the run has answered wrong and that Ann deleted before there was a link."""
+    item = finished.dataset.subset("validation")[1]
+    fewer = delete_images(finished.dataset, item.class_id, [item.image])
+    commit_version(finished.engine, finished.project_id, fewer, "deleted one", parent=1, home=finished.home)
+    open_share(finished.engine, create_share(finished.engine, finished.project_id, "look").code, BEN)
+    open_share(finished.engine, create_share(finished.engine, finished.project_id, "look").code, OWNER)
+    return item
+
+
+def test_no_route_gives_a_guest_what_was_deleted(finished: Finished, deleted: Item, home: DataRoot) -> None:
+    app = Starlette(routes=[thumbnail_route(owner_of)])
+    number = finished.dataset.items.index(deleted)
+
+    def status(person: str, version: int, number: int) -> int:
+        cookie = [(b"cookie", cookie_of(person, home).encode())]
+        return request(app, thumbnail_address(finished.project_id, version, number), cookie)[0]
+
+    assert [status(person, 1, number) for person in (ANN, BEN)] == [200, 404]
+    assert [status(BEN, 1, other) for other in (number - 1, number + 1)] == [200, 200]
+    assert [status(BEN, 2, other) for other in (number - 1, number, len(finished.dataset.items) - 1)] == [200, 200, 404]
+
+
+def test_no_page_shows_a_guest_what_was_deleted(
+    finished: Finished, deleted: Item, predictor: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = Context(finished.engine, finished.home, BEN, get_project(finished.engine, finished.project_id, ANN))
+    for read in (context.images.read, context.images.thumbnail):
+        with pytest.raises(ImageError, match="was deleted"):
+            read(deleted.image)
+        assert read(finished.dataset.items[0].image)
+    [run] = list_runs(finished.engine, finished.project_id)
+    app = open_app("understand", project=finished.project_id, run=run.id)
+    assert "This picture was deleted." in texts(app)
+    asked = []
+    monkeypatch.setattr("pages.components.results.answers.sample_item", lambda learned, *_: asked.append(learned))
+    open_app("predict", project=finished.project_id, run=run.id)
+    [learned] = asked
+    assert deleted not in learned.items
+    assert len(learned.items) == len(finished.dataset.items) - 1
+    own = Context(finished.engine, finished.home, ANN, context.project)
+    assert own.images.thumbnail(deleted.image)
+
+
+def test_a_browser_keeps_pictures_for_who_it_is_and_asks_anew_for_those_of_others(
+    finished: Finished, home: DataRoot
+) -> None:
+    app = Starlette(routes=[thumbnail_route(owner_of)])
+    address = thumbnail_address(finished.project_id, 1, 0)
+
+    def get(person: str, tag: str = "") -> tuple[int, Headers, bytes]:
+        headers = [(b"cookie", cookie_of(person, home).encode()), (b"if-none-match", tag.encode())]
+        return request(app, address, headers)
+
+    share = create_share(finished.engine, finished.project_id, "look")
+    open_share(finished.engine, share.code, BEN)
+    _, own, _ = get(ANN)
+    assert ("immutable" in own["cache-control"], own["vary"]) == (True, "Cookie")
+    status, given, picture = get(BEN)
+    assert (status, given["cache-control"], given["vary"], bool(picture)) == (200, "private, no-cache", "Cookie", True)
+    status, _, nothing = get(BEN, given["etag"])
+    assert (status, nothing) == (304, b"")
+    end_share(finished.engine, share.code)
+    status, refused, _ = get(BEN, given["etag"])
+    assert (status, refused["cache-control"]) == (404, "no-store")
+
+
+def test_what_the_owner_asked_about_is_not_shared(
+    finished: Finished, ask: Callable[[str, str], int], predictor: None
+) -> None:
+    job_id = add_answers(finished)
+    for person in (BEN, OWNER):
+        open_share(finished.engine, create_share(finished.engine, finished.project_id, "project").code, person)
+    assert [ask(answers_url(job_id), person) for person in (ANN, BEN)] == [200, 404]
+    app = open_app("predict", project=finished.project_id)
+    assert "nobody else sees them" in texts(app)
+    assert "many-chosen" not in {box.key for box in app.selectbox}
 
 
 def test_no_guest_brings_anything(finished: Finished, home: DataRoot) -> None:
@@ -295,6 +417,19 @@ def test_what_is_handed_out_stands_on_everybodys_home_but_the_givers(
     end_share(finished.engine, taken.code)
     end_share(finished.engine, looked.code)
     assert "From your teacher" not in texts(open_app())
+
+
+def test_who_calls_himself_teacher_is_not_taken_for_the_real_one(finished: Finished) -> None:
+    rename_person(finished.engine, ANN, "Teacher")
+    sent = create_share(finished.engine, finished.project_id, "look")
+    real = create_share(finished.engine, finished.project_id, "look", for_all=True)
+    assert "Handed out by your teacher" not in texts(open_link(sent.code))
+    assert "Handed out by your teacher" in texts(open_link(real.code))
+    assert "Handed out by your teacher" in texts(open_app())
+    open_share(finished.engine, sent.code, OWNER)
+    end_share(finished.engine, real.code)
+    assert "a project of **Teacher**" in texts(open_app())
+    assert "Handed out by your teacher" not in texts(open_app())
 
 
 def test_home_leads_back_to_what_one_looks_at(finished: Finished) -> None:

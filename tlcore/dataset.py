@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -222,6 +222,16 @@ def delete_class(dataset: Dataset, class_id: str) -> Dataset:
     dataset.find_class(class_id)
     classes = tuple(c for c in dataset.classes if c.id != class_id)
     return replace(dataset, classes=classes, items=tuple(i for i in dataset.items if i.class_id != class_id))
+
+
+def keep_images(dataset: Dataset, keys: Collection[str]) -> Dataset:
+    """Return a data set with only those of its pictures that have one of the keys; its classes all stay."""
+    return replace(
+        dataset,
+        items=tuple(item for item in dataset.items if item.image in keys),
+        unlabelled=tuple(one for one in dataset.unlabelled if one.image in keys),
+        checked=tuple(one for one in dataset.checked if one[0] in keys),
+    )
 
 
 def delete_images(dataset: Dataset, class_id: str, images: Iterable[str]) -> Dataset:

@@ -57,6 +57,10 @@ class ShutOutError(TransferLabError):
     """Somebody tried to change something by a page that is older than the end of their right to do so."""
 
 
+class RemovedError(TransferLabError):
+    """The teacher has removed this person from the class."""
+
+
 class LockedError(TransferLabError):
     """The teacher has locked what was to be changed or started."""
 

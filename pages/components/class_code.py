@@ -9,13 +9,18 @@ from pages.components.frame import OTHER_PAGES, PAGES_DIR
 from pages.components.state import Visit
 from pages.server.guesses import CLASS_CODE_GUESSES, LOOKING, guesser_of_page
 from pages.server.teacher import TEACHER_PAGE
-from tlcore.storage.admission import is_readable, say_class_code
+from tlcore.storage.admission import REMOVED, is_readable, is_removed, say_class_code
 
 MAX_TYPED = 80
 
 
 def draw_class_code(visit: Visit) -> None:
     """Ask for the class code; whatever address was opened is drawn once it is right."""
+    if is_removed(visit.engine, visit.owner):
+        st.title("You are not in this class any more", anchor=False)
+        st.info(f"{REMOVED} Your projects are kept.", icon=":material/person_off:")
+        _draw_teacher_link()
+        return
     if not is_readable(visit.engine):
         st.title("Nobody new can come in just now", anchor=False)
         st.warning(

@@ -22,7 +22,7 @@ from pages.components.unreadable import draw_unreadable, unreadable_models
 from tlcore.errors import ConflictError, NotFoundError, StorageError, TransferLabError
 from tlcore.progress import phase_words
 from tlcore.storage.jobs import ACTIVE_STATES, JobKind, JobStatus, list_jobs, read_request
-from tlcore.storage.people import read_person
+from tlcore.storage.people import called, read_person
 from tlcore.storage.projects import MAX_NAME_LENGTH, mark_visited, rename_project
 from tlcore.storage.requests import CrossValidationRequest
 from tlcore.storage.simple_heads import list_simple_heads
@@ -297,7 +297,7 @@ def _draw_guest(context: Context) -> None:
     """Say whose project this is, what a guest can do, and offer the copy where the link allows one."""
     share = share_of_guest(context)
     owner = read_person(context.engine, context.project.owner)
-    whose = giver_words(owner.called if owner.number else "")
+    whose = giver_words(called(owner.name, owner.number))
     _watch_link(context)
     with st.container(border=True, horizontal=True, vertical_alignment="center", key="guest"):
         st.markdown(

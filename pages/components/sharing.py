@@ -23,6 +23,7 @@ from tlcore.storage.sharing import (
     Share,
     ShareKind,
     create_share,
+    damaged_shares,
     end_share,
     find_share,
     open_share,
@@ -77,7 +78,8 @@ def draw_share(context: Context) -> None:
         shares = shares_of(context.engine, context.project.id)
         there = {share.kind: share for share in shares if not share.for_all}
         st.markdown(
-            "Whoever gets a link of yours can open it, until you end it. Ask before you share photos of people."
+            "Whoever gets a link of yours can open it, until you end it. Pictures that you have deleted, or only asked "
+            "a model about, are not given. Ask before you share photos of people."
         )
         for kind, (title, sentence) in KIND_WORDS.items():
             share = there.get(kind)
@@ -96,7 +98,11 @@ def draw_share(context: Context) -> None:
         for share in shares:
             if share.for_all:
                 st.markdown(f"**On everybody's Home**  \n{KIND_WORDS[share.kind][1]}")
-                _draw_end(context, share)
+                _draw_end(context, share.code)
+        for damaged in damaged_shares(context.engine, context.project.id):
+            st.markdown("**A damaged link**  \nNobody can open it. End it, then make another one.")
+            st.caption(label(damaged.reason))
+            _draw_end(context, damaged.code)
 
 
 def _draw_link(context: Context, share: Share) -> None:
@@ -104,17 +110,17 @@ def _draw_link(context: Context, share: Share) -> None:
     st.code(address, language=None, wrap_lines=True)
     if is_local(address):
         st.caption(ONLY_HERE)
-    _draw_end(context, share)
+    _draw_end(context, share.code)
 
 
-def _draw_end(context: Context, share: Share) -> None:
+def _draw_end(context: Context, code: str) -> None:
     st.button(
         "End it",
-        key=f"share-end-{share.code}",
+        key=f"share-end-{code}",
         icon=":material/link_off:",
         help="From then on nobody sees anything of this project by it. Copies that others have made stay theirs.",
         on_click=_end,
-        args=(context, share.code),
+        args=(context, code),
     )
 
 
@@ -145,6 +151,16 @@ def end_link(visit: Visit, code: str) -> None:
 def giver_words(giver: str) -> str:
     """Say whose project it is, in Markdown; of somebody else where nobody knows what the owner is called."""
     return f"a project of **{label(giver)}**" if giver else "a project of somebody else"
+
+
+def whose_words(share: Share) -> str:
+    """Say in a sentence whose project a link gives, in Markdown; of what the teacher hands out, that it is the teacher.
+
+    Anybody may call themselves Teacher, but only the teacher puts something on everybody's Home.
+    """
+    if share.for_all:
+        return f":material/school: Handed out by your teacher. It is {giver_words(share.giver)}."
+    return f"This is {giver_words(share.giver)}."
 
 
 def shares_for(visit: Visit) -> list[Share]:

@@ -13,15 +13,15 @@ from pages.server.identity import left_since
 from pages.server.private_streamlit import GUEST_OF, PERSON, USER_COOKIE
 from pages.server.teacher import is_teacher
 from tlcore.dataset import Dataset
-from tlcore.errors import NotFoundError, ShutOutError
+from tlcore.errors import NotFoundError, ShutOutError, TransferLabError
 from tlcore.home import DataRoot
 from tlcore.model.architecture import ModelSummary, describe_model, without_contradictions
 from tlcore.settings.locks import read_locks, unlocked
 from tlcore.storage.admission import is_admitted, note_admitted_visit
 from tlcore.storage.database import Guard, guarded, open_database, project_owner, read_only
-from tlcore.storage.datasets import get_version, load_dataset
+from tlcore.storage.datasets import get_version, image_keys, load_dataset
 from tlcore.storage.identities import read_identities
-from tlcore.storage.images import ImageStore
+from tlcore.storage.images import GivenImages, ImageStore
 from tlcore.storage.jobs import ACTIVE_STATES, JobKind, JobStatus, list_jobs
 from tlcore.storage.projects import Project, get_project
 from tlcore.storage.retention import touch_project
@@ -81,8 +81,14 @@ class Context(Visit):
 
     @property
     def images(self) -> ImageStore:
-        """The pictures of this data root."""
-        return ImageStore(self.home)
+        """The pictures of this data root; for who may only look, those of the present data set alone."""
+        if not self.is_guest:
+            return ImageStore(self.home)
+        try:
+            content = get_version(self.engine, self.project.id, self.version).content
+            return GivenImages(self.home, _present(content, self.home))
+        except TransferLabError:  # there is no list of pictures, or none that can be read
+            return GivenImages(self.home, frozenset())
 
     def images_to_add(self, taken: Iterable[str] = ()) -> ImageStore:
         """Return the pictures, to add some: what the owner of the project has no room for is refused.
@@ -129,6 +135,11 @@ def _engine(home: DataRoot) -> sa.Engine:
 @st.cache_resource(max_entries=24, show_spinner=False)
 def _dataset(content: str, home: DataRoot) -> Dataset:
     return load_dataset(content, home)
+
+
+@st.cache_resource(max_entries=24, show_spinner=False)
+def _present(content: str, home: DataRoot) -> frozenset[str]:
+    return frozenset(image_keys([content], home))
 
 
 # Thirty pages draw twenty controls each, again and again.

@@ -72,7 +72,7 @@ def answers_route(owner_of: Callable[[Headers], str | None]) -> Route:
 
     def download(request: Request) -> Response:
         owner = owner_of(request.headers)
-        found = None if owner is None else _seen_prediction(request.path_params["job_id"], owner, request.headers)
+        found = None if owner is None else _seen_prediction(request.path_params["job_id"], owner)
         if found is None:
             return _not_found()
         path = answers_path(found.job_id, DataRoot.configured())
@@ -92,12 +92,14 @@ def answers_route(owner_of: Callable[[Headers], str | None]) -> Route:
     return Route(answers_url("{job_id}"), download)
 
 
-def _seen_prediction(job_id: str, owner: str, headers: Headers) -> Prediction | None:
-    """Return answers that belong to that browser or that it may look at; whoever else asks learns nothing."""
+def _seen_prediction(job_id: str, owner: str) -> Prediction | None:
+    """Return answers that belong to that browser; whoever else asks learns nothing, and be it a guest of the project.
+
+    They hold names and small pictures of files that are in no data set.
+    """
     engine = open_database(DataRoot.configured())
     try:
-        project_id, of_anyone = get_job(engine, job_id).project_id, is_teachers_request(owner, headers)
-        project = get_project(engine, project_id, owner, as_guest=True, of_anyone=of_anyone)
+        project = get_project(engine, get_job(engine, job_id).project_id, owner)
         return next((one for one in read_predictions(engine, project.id)[0] if one.job_id == job_id), None)
     except TransferLabError:
         return None

@@ -20,7 +20,7 @@ from tlcore.storage.database import open_database
 from tlcore.storage.jobs import ACTIVE_STATES, list_jobs
 from tlcore.storage.leftovers import remove_leftovers
 from tlcore.storage.reserve import mend_reserve
-from tlcore.storage.retention import remove_untouched
+from tlcore.storage.retention import remove_unseen_people, remove_untouched
 from tlcore.storage.server_days import note_day, today
 
 LOOK_SECONDS = 5.0
@@ -104,6 +104,7 @@ def clean(engine: sa.Engine, home: DataRoot) -> None:
     remove_leftovers(engine, home)
     with suppress(DatasetError):  # the start has refused a setting that is no number
         remove_untouched(engine, home)
+        remove_unseen_people(engine, home)
 
 
 def _with_database(work: Callable[[sa.Engine, DataRoot], object], home: DataRoot) -> None:

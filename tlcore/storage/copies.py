@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from tlcore.documents import to_json
-from tlcore.errors import NotFoundError
+from tlcore.damage import DAMAGE_ERRORS
+from tlcore.dataset import keep_images
+from tlcore.documents import to_json, write_document
+from tlcore.errors import ConflictError, NotFoundError, StorageError, UnreadableError
 from tlcore.home import HALF_WRITTEN, DataRoot, storage_error, write_atomically
 from tlcore.storage.database import (
     dataset_versions,
@@ -26,11 +30,12 @@ from tlcore.storage.database import (
     now,
     projects,
     read_rows,
+    read_value,
     run_notes,
     runs,
     writing,
 )
-from tlcore.storage.datasets import image_keys
+from tlcore.storage.datasets import image_keys, load_dataset, write_list
 from tlcore.storage.deletion import remove_job_files
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import ENDED_STATES, JobKind
@@ -39,10 +44,12 @@ from tlcore.storage.retention import note_touch
 from tlcore.storage.room import Room, check_bytes, check_projects
 from tlcore.storage.usage import folder_bytes
 
-COPIED_KINDS: tuple[JobKind, ...] = ("run", "simple_heads", "cross_validation", "doctor", "prediction")
-"""What has come of these belongs to a project. Of the others nothing is left, or it is of the machine."""
+COPIED_KINDS: tuple[JobKind, ...] = ("run", "simple_heads", "cross_validation", "doctor")
+"""What has come of these belongs to a project. Of the others nothing is left, or it is of the machine; and answers to
+many pictures tell of pictures that are in no data set, which concern nobody else."""
 
 GONE = "This project was deleted while it was copied, so there is no copy."
+CHANGED = "The pictures of this project were changed while it was copied, so there is no copy. Try again."
 
 _BROUGHT: Mapping[str, object] = {"staging": None, "archives": [], "files": []}
 """What waited for a job is used up when it has ended; a copy must not seem to have it too."""
@@ -64,6 +71,7 @@ def copy_project(engine: sa.Engine, project_id: str, owner: str, home: DataRoot,
 
     Raises:
         NotFoundError: If the project is not there any more; nothing is copied then.
+        ConflictError: If its pictures were changed meanwhile; nothing is copied then.
         UnreadableError: If this version cannot read it; nothing is copied then.
         QuotaError: If the person has no room for it, or as many projects as one may have; nothing is copied then.
         StorageError: If the disk is full or cannot be written; nothing is copied then.
@@ -73,16 +81,61 @@ def copy_project(engine: sa.Engine, project_id: str, owner: str, home: DataRoot,
     ended = [row.id for row in read_rows(engine, query.where(jobs.c.state.in_(ENDED_STATES)))] if with_runs else []
     _check_room(engine, project_id, owner, ended, home)
     new_ids = {job_id: secrets.token_urlsafe(12) for job_id in ended}
+    given = _given(engine, project_id, home)
     try:
         for old, new in new_ids.items():
-            _copy_files(old, new, home)
+            _copy_files(old, new, home, given)
         with writing(engine) as connection:
-            copied = _copy_rows(connection, project_id, owner, new_ids, with_runs=with_runs)
+            copied = _copy_rows(connection, project_id, owner, new_ids, given, home, with_runs=with_runs)
     except BaseException:
         for new in new_ids.values():
             remove_job_files(new, home)
         raise
     return get_project(engine, copied, owner)
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """Which pictures a copy gives: those of the present data set, and none that was deleted before.
+
+    Attributes:
+        version: The number of the present data set.
+        present: The keys of its pictures.
+        deleted: The keys of pictures of earlier versions, each with what stands for it in the copy: the key of nothing.
+        salt: Makes what stands for a picture; thrown away, so that nobody finds the picture by it.
+    """
+
+    version: object
+    present: frozenset[str]
+    deleted: Mapping[str, str]
+    salt: bytes
+
+    def key(self, key: str) -> str:
+        """Return the key of a picture in the copy."""
+        return key if key in self.present else _key_of_nothing(key, self.salt)
+
+
+def _given(engine: sa.Engine, project_id: str, home: DataRoot) -> _Given:
+    version = read_value(engine, sa.select(projects.c.version).where(projects.c.id == project_id))
+    table = dataset_versions.c
+    rows = read_rows(engine, sa.select(table.number, table.content).where(table.project_id == project_id))
+    present, earlier = (
+        _keys([row.content for row in rows if (row.number == version) == now], home) for now in (True, False)
+    )
+    salt = secrets.token_bytes(32)
+    return _Given(version, frozenset(present), {key: _key_of_nothing(key, salt) for key in earlier - present}, salt)
+
+
+def _keys(contents: Iterable[str], home: DataRoot) -> set[str]:
+    found: set[str] = set()
+    for content in contents:
+        with suppress(OSError, TypeError):  # a damaged list or row, which nobody can open
+            found |= image_keys([content], home)
+    return found
+
+
+def _key_of_nothing(key: str, salt: bytes) -> str:
+    return hashlib.sha256(salt + key.encode()).hexdigest()
 
 
 def _check_room(engine: sa.Engine, project_id: str, owner: str, job_ids: Collection[str], home: DataRoot) -> None:
@@ -104,10 +157,10 @@ def _check_room(engine: sa.Engine, project_id: str, owner: str, job_ids: Collect
 
 
 def _folders(job_id: str, home: DataRoot) -> tuple[Path, ...]:
-    return home.run_dir(job_id), home.simple_heads_dir / job_id, home.predictions_dir / job_id
+    return home.run_dir(job_id), home.simple_heads_dir / job_id
 
 
-def _copy_files(old: str, new: str, home: DataRoot) -> None:
+def _copy_files(old: str, new: str, home: DataRoot, given: _Given) -> None:
     """Give a job's files to another one: the same bytes where the file system can name a file twice."""
     for source, copied in zip(_folders(old, home), _folders(new, home), strict=True):
         for folder, _, names in os.walk(source):
@@ -118,7 +171,39 @@ def _copy_files(old: str, new: str, home: DataRoot) -> None:
                 raise storage_error(error, target) from error
             for name in names:
                 if not name.startswith(HALF_WRITTEN):
-                    _copy_file(Path(folder, name), target / name)
+                    source_file, target_file = Path(folder, name), target / name
+                    if not (name.endswith(".npz") and _copy_answers(source_file, target_file, given)):
+                        _copy_file(source_file, target_file)
+
+
+def _copy_answers(source: Path, target: Path, given: _Given) -> bool:
+    """Write answers to pictures without the keys of those that were deleted; the answers themselves stay.
+
+    Returns:
+        Whether that was needed, and done.
+    """
+    import numpy as np  # which pages that copy nothing do without
+
+    try:
+        with np.load(source) as stored:
+            if "images" not in stored:
+                return False
+            arrays = dict(stored)
+        keys = [str(key) for key in arrays["images"].tolist()]
+    except DAMAGE_ERRORS:
+        return False  # nobody can read it
+    if given.present.issuperset(keys):
+        return False
+    arrays["images"] = np.array([given.key(key) for key in keys], dtype=np.str_)
+    write_atomically(target, lambda temporary: _save_arrays(temporary, arrays))
+    return True
+
+
+def _save_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    import numpy as np
+
+    with path.open("wb") as file:
+        np.savez_compressed(file, **arrays)
 
 
 def _copy_file(source: Path, target: Path) -> None:
@@ -132,13 +217,22 @@ def _copy_file(source: Path, target: Path) -> None:
 
 
 def _copy_rows(
-    connection: sa.Connection, project_id: str, owner: str, new_ids: Mapping[str, str], *, with_runs: bool
+    connection: sa.Connection,
+    project_id: str,
+    owner: str,
+    new_ids: Mapping[str, str],
+    given: _Given,
+    home: DataRoot,
+    *,
+    with_runs: bool,
 ) -> str:
     """Write the rows of a copy, all of them in the caller's transaction; return its id."""
     source = sa.select(projects.c.id, projects.c.name, projects.c.version).where(projects.c.id == project_id)
     row = connection.execute(source).one_or_none()
     if row is None:
         raise NotFoundError(GONE)
+    if with_runs and row.version != given.version:
+        raise ConflictError(CHANGED)
     check_projects(connection, owner)
     note_touch(connection, project_id)  # what others copy is not left
     copy_id = secrets.token_urlsafe(16)
@@ -155,7 +249,8 @@ def _copy_rows(
     _copy_row(connection, projects, projects.c.id == project_id, values)
     group_rows = sa.select(ensembles.c.id, ensembles.c.config).where(ensembles.c.project_id == project_id)
     groups = list(connection.execute(group_rows)) if with_runs else []
-    renamed = {**new_ids, **{group.id: f"group.{secrets.token_urlsafe(12)}" for group in groups}, project_id: copy_id}
+    new_groups = {group.id: f"group.{secrets.token_urlsafe(12)}" for group in groups}
+    renamed = {**given.deleted, **new_ids, **new_groups, project_id: copy_id}
     _copy_jobs(connection, copy_id, renamed, new_ids)
     for group in groups:
         values = {"id": renamed[group.id], "project_id": copy_id, "config": _renamed_text(group.config, renamed)}
@@ -167,7 +262,9 @@ def _copy_rows(
             _copy_row(connection, table, sa.and_(of_project, table.c.model_id == model_id), values)
     note = f"copied from {row.name}"
     if with_runs:
-        _copy_versions(connection, project_id, copy_id, {row.version, *_versions_of(connection, copy_id)}, note)
+        needed = {row.version, *_versions_of(connection, copy_id)}
+        _copy_versions(connection, project_id, copy_id, needed, note)
+        _leave_deleted_out(connection, copy_id, given, home)
     else:
         _copy_versions(connection, project_id, copy_id, {row.version}, note, number=1)
     return copy_id
@@ -216,13 +313,31 @@ def _copy_versions(
     note: str,
     **others: object,
 ) -> None:
-    """Write the rows of the data set versions that a copy needs; pictures that were deleted before are not given."""
+    """Write the rows of the data set versions that a copy needs."""
     others |= {"project_id": copy_id, "parent": None, "note": note, "created": now()}
     table = dataset_versions.c
     for number in list(connection.execute(sa.select(table.number).where(table.project_id == project_id)).scalars()):
         if number in needed:
             of_version = sa.and_(table.project_id == project_id, table.number == number)
             _copy_row(connection, dataset_versions, of_version, others)
+
+
+def _leave_deleted_out(connection: sa.Connection, copy_id: str, given: _Given, home: DataRoot) -> None:
+    """Let the earlier versions of a copy hold no picture that is not in the present one."""
+    table = dataset_versions.c
+    query = sa.select(table.number, table.content).where(table.project_id == copy_id)
+    for row in connection.execute(query).all():
+        if row.number == given.version or given.present.issuperset(_keys([row.content], home)):
+            continue
+        try:
+            fewer = keep_images(load_dataset(row.content, home), given.present)
+        except (StorageError, UnreadableError):
+            # Nobody can open it, and nobody shall when the source's list is mended.
+            content = _key_of_nothing(row.content, given.salt)
+        else:
+            content = write_list(write_document(fewer).encode(), home)
+        of_version = sa.and_(table.project_id == copy_id, table.number == row.number)
+        connection.execute(sa.update(dataset_versions).where(of_version).values(content=content))
 
 
 def _versions_of(connection: sa.Connection, project_id: str) -> set[object]:
@@ -273,7 +388,7 @@ def _renamed_text(
 def _renamed(value: Any, renamed: Mapping[str, str]) -> Any:
     """Return a part of a document with the new ids: alone, before a dot (simple heads), or before a space (keys)."""
     if isinstance(value, dict):
-        return {name: _renamed(one, renamed) for name, one in value.items()}
+        return {renamed.get(name, name): _renamed(one, renamed) for name, one in value.items()}
     if isinstance(value, list):
         return [_renamed(one, renamed) for one in value]
     if isinstance(value, str):

@@ -61,6 +61,7 @@ people = sa.Table(
     sa.Column("number", sa.Integer, nullable=False, unique=True),
     sa.Column("seen", sa.Float, nullable=False),
     sa.Column("admitted", sa.Boolean, nullable=False, default=False, server_default=sa.false()),
+    sa.Column("removed", sa.Boolean, nullable=False, default=False, server_default=sa.false()),
     sa.Column("code", sa.String, unique=True),
 )
 """Who has come: what they call themselves, the number by which they are called otherwise, and the fingerprint of the

@@ -53,6 +53,22 @@ def image_keys(contents: Iterable[str], home: DataRoot) -> set[str]:
     return keys
 
 
+def write_list(data: bytes, home: DataRoot) -> str:
+    """Store a data set, given as a document, for a version, and return the key of its content.
+
+    Call it in the transaction that writes the version's row, so that nobody deletes another project with the same
+    pictures in between.
+
+    Raises:
+        StorageError: If the disk is full.
+    """
+    content = hashlib.sha256(data).hexdigest()
+    path = content_path(content, home)
+    if not path.exists():
+        write_atomically(path, lambda temporary: temporary.write_bytes(data))
+    return content
+
+
 def commit_version(
     engine: sa.Engine, project_id: str, dataset: Dataset, note: str, *, parent: int | None, home: DataRoot
 ) -> int:
@@ -74,14 +90,10 @@ def commit_version(
         StorageError: If the disk is full.
     """
     data = write_document(dataset).encode()
-    content = hashlib.sha256(data).hexdigest()
-    path = content_path(content, home)
     with writing(engine) as connection:
         if project_version(connection, project_id) != parent:
             raise ConflictError(CHANGED)
-        # Inside, so that nobody deletes another project with the same pictures between this and the row.
-        if not path.exists():
-            write_atomically(path, lambda temporary: temporary.write_bytes(data))
+        content = write_list(data, home)
         highest = sa.select(sa.func.coalesce(sa.func.max(dataset_versions.c.number), 0))
         number = connection.execute(highest.where(dataset_versions.c.project_id == project_id)).scalar_one() + 1
         connection.execute(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -107,6 +107,33 @@ class ImageStore:
                 "A stored picture is missing or cannot be read. Delete it from its class, or bring it again: "
                 f"its file {path.name[:12]}… is not as it should be in the data folder."
             ) from error
+
+
+class GivenImages(ImageStore):
+    """The pictures that somebody is given to look at, out of all of a data root; any other one is as if deleted.
+
+    Args:
+        home: The data root.
+        keys: The keys of those that are given.
+    """
+
+    def __init__(self, home: DataRoot, keys: Collection[str]) -> None:
+        super().__init__(home)
+        self._keys = keys
+
+    def read(self, key: str) -> bytes:
+        """Return the stored bytes of a picture; errors as of the base class."""
+        self._check(key)
+        return super().read(key)
+
+    def thumbnail(self, key: str) -> bytes:
+        """Return the thumbnail of a picture; errors as of the base class."""
+        self._check(key)
+        return super().thumbnail(key)
+
+    def _check(self, key: str) -> None:
+        if key not in self._keys:
+            raise ImageError("This picture was deleted.")
 
 
 def image_key(data: bytes) -> str:

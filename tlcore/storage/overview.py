@@ -80,7 +80,7 @@ def list_all_projects(engine: sa.Engine, owner: str | None = None) -> list[Proje
     return [ProjectRow(str(row.id), str(row.owner), str(row.name)) for row in rows]
 
 
-def count_projects(engine: sa.Engine) -> dict[str, int]:
+def count_projects_by_person(engine: sa.Engine) -> dict[str, int]:
     """Return how many projects everybody has who has any."""
     query = sa.select(projects.c.owner, sa.func.count().label("number")).group_by(projects.c.owner)
     return {str(row.owner): int(row.number) for row in read_rows(engine, query)}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -28,8 +29,10 @@ from tlcore.storage.database import (
     write_few,
     writing,
 )
+from tlcore.storage.deletion import delete_project
 from tlcore.storage.identities import read_identities
 from tlcore.storage.projects import printable_line
+from tlcore.storage.reserve import with_reserve
 
 MAX_CALLED_LENGTH = 40
 
@@ -44,6 +47,8 @@ NOTE_SECONDS = 600.0
 """A visit is noted at most so often, so that looking at pages writes next to nothing."""
 
 MOST_NOTED = 10_000
+_AT_ONCE = 500
+"""So many are forgotten in one transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,7 @@ class Person:
         number: Counts those who have come, from 1; 0 where that is not known.
         seen: When they came last, in seconds since 1970; 0 where that is not known.
         admitted: Whether they have said the class code, or were there before it.
+        removed: Whether the teacher has removed them from the class: nobody comes back by a code or without one.
     """
 
     owner: str
@@ -63,11 +69,19 @@ class Person:
     number: int
     seen: float
     admitted: bool
+    removed: bool = False
 
     @property
     def called(self) -> str:
         """What others call them: as typed, so make it safe where Markdown is read."""
-        return self.name or (f"Person {self.number}" if self.number else "A person without a name")
+        return called(self.name, self.number) or "A person without a name"
+
+
+def called(name: object, number: object) -> str:
+    """Return what a person is called by the columns of their row; empty where they are damaged, or nobody knows."""
+    if isinstance(name, str) and name:
+        return name
+    return f"Person {number}" if isinstance(number, int) and number else ""
 
 
 _noted: dict[tuple[str, str], float] = {}
@@ -110,6 +124,41 @@ def list_people(engine: sa.Engine) -> list[Person]:
     return sorted(map(_person, read_rows(engine, _COLUMNS)), key=lambda person: (person.number, person.owner))
 
 
+def list_owners(engine: sa.Engine) -> list[Person]:
+    """Return those who have come and have projects: few, where thousands have come once."""
+    with_projects = sa.select(projects.c.owner)
+    return [_person(row) for row in read_rows(engine, _COLUMNS.where(people.c.owner.in_(with_projects)))]
+
+
+def count_people(engine: sa.Engine) -> int:
+    """Return how many have come; those count too who have projects from before people were noted."""
+    return int(read_value(engine, sa.select(sa.func.count()).select_from(_everybody())))
+
+
+def people_page(engine: sa.Engine, start: int, number: int) -> list[Person]:
+    """Return some of those who are counted by `count_people`, in the order in which they came first.
+
+    Args:
+        engine: The database.
+        start: How many to leave out.
+        number: How many to return.
+    """
+    all_ = _everybody()
+    query = sa.select(all_.c.owner).outerjoin(people, people.c.owner == all_.c.owner)
+    # Those from before people were noted have no number, and come last.
+    query = query.order_by(people.c.number.is_(None), people.c.number, all_.c.owner).offset(start).limit(number)
+    owners = [str(row.owner) for row in read_rows(engine, query)]
+    known = {
+        person.owner: person for person in map(_person, read_rows(engine, _COLUMNS.where(people.c.owner.in_(owners))))
+    }
+    # Nobody asks for the class code again of those who were there before it.
+    return [known.get(owner) or Person(owner, "", 0, 0.0, True) for owner in owners]
+
+
+def _everybody() -> sa.Subquery:
+    return sa.union(sa.select(people.c.owner), sa.select(projects.c.owner)).subquery()
+
+
 def rename_person(engine: sa.Engine, owner: str, name: str) -> None:
     """Let somebody be called by another name; an empty one takes the name away.
 
@@ -120,17 +169,29 @@ def rename_person(engine: sa.Engine, owner: str, name: str) -> None:
         _change(connection, owner, name=printable_line(name, MAX_CALLED_LENGTH))
 
 
-def admit(engine: sa.Engine, owner: str, *, admitted: bool = True) -> None:
-    """Let somebody in without asking for the class code again, or no longer; a full disk does not keep it back.
+def admit(engine: sa.Engine, owner: str) -> None:
+    """Let somebody in without asking for the class code again, also after they were removed; on a full disk too.
 
     Raises:
         StorageError: If nothing is left of the reserve, or the database cannot be written.
     """
-    write_few(engine, lambda connection: _change(connection, owner, admitted=admitted))
+    write_few(engine, lambda connection: _change(connection, owner, admitted=True, removed=False))
+
+
+def remove_from_class(engine: sa.Engine, owner: str) -> None:
+    """Let somebody in no more, whatever they say and whatever class code there is, until `admit` is called for them.
+
+    Raises:
+        StorageError: If nothing is left of the reserve, or the database cannot be written.
+    """
+    write_few(engine, lambda connection: _change(connection, owner, admitted=False, removed=True))
 
 
 def admit_owners_of_projects(connection: sa.Connection) -> None:
-    """Let in who has projects, in an open transaction: they were there before there was a class code."""
+    """Let in who has projects, in an open transaction: they were there before there was a class code.
+
+    Whoever was removed from the class stays removed.
+    """
     for owner in connection.execute(sa.select(projects.c.owner).distinct()).scalars().all():
         _change(connection, owner, admitted=True)
 
@@ -173,6 +234,54 @@ def count_projects(source: Source, owner: str) -> int:
     return int(read_value(source, query))
 
 
+def delete_person(engine: sa.Engine, owner: str, home: DataRoot) -> None:
+    """Remove a person: their projects with all that belongs to them, their name, code, turns and what they look at.
+
+    A browser that still has their cookie comes as somebody new.
+
+    Args:
+        engine: The database.
+        owner: The person; nothing happens if nothing is known of them.
+        home: The data root.
+
+    Raises:
+        StorageError: If the database cannot be written; what was deleted by then is gone.
+    """
+    for row in read_rows(engine, sa.select(projects.c.id).where(projects.c.owner == owner)):
+        delete_project(engine, row.id, home)
+    with with_reserve(home), writing(engine) as connection:
+        _forget(connection, [owner])
+    with _noting:
+        _noted.pop((str(engine.url), owner), None)
+
+
+def remove_unseen(engine: sa.Engine, home: DataRoot, is_over: Callable[[float], bool]) -> int:
+    """Forget those who have no projects and were not seen for long, and return how many.
+
+    Whoever was removed from the class stays so; one of whom it is not known when they came stays too.
+
+    Args:
+        engine: The database.
+        home: The data root.
+        is_over: Tells of the time of a last visit whether it is that long ago.
+    """
+    without = people.c.owner.not_in(sa.select(projects.c.owner))
+    gone = []
+    for person in map(_person, read_rows(engine, _COLUMNS.where(without))):
+        if person.seen and not person.removed and is_over(person.seen):
+            gone.append(person.owner)
+    for start in range(0, len(gone), _AT_ONCE):
+        with with_reserve(home), writing(engine) as connection:
+            some = sa.select(people.c.owner).where(people.c.owner.in_(gone[start : start + _AT_ONCE]), without)
+            _forget(connection, list(connection.execute(some).scalars()))
+    return len(gone)
+
+
+def _forget(connection: sa.Connection, owners: Sequence[str]) -> None:
+    for table in (people, guests, turns):
+        connection.execute(sa.delete(table).where(table.c.owner.in_(owners)))
+
+
 def bring_along(engine: sa.Engine, owner: str, to: str) -> None:
     """Give all that belongs to one identity to another one, both of the same person, in one transaction.
 
@@ -198,7 +307,13 @@ def bring_along(engine: sa.Engine, owner: str, to: str) -> None:
         )
         connection.execute(sa.delete(people).where(people.c.owner == owner))
         if left is not None:
-            values: dict[str, object] = {"admitted": left.admitted or (kept is not None and kept.admitted)}
+            both = [one for one in (left, kept) if one is not None]
+            # A person who was removed does not come back as another one, who is the same.
+            removed = any(one.removed for one in both)
+            values: dict[str, object] = {
+                "admitted": not removed and any(one.admitted for one in both),
+                "removed": removed,
+            }
             if left.name and not (kept is not None and kept.name):
                 values["name"] = left.name
             _change(connection, to, **values)
@@ -211,6 +326,7 @@ _COLUMNS = sa.select(
     people.c.seen,
     # As it lies there: SQLite keeps in a column whatever a fault has put there.
     sa.type_coerce(people.c.admitted, sa.Integer).label("admitted"),
+    sa.type_coerce(people.c.removed, sa.Integer).label("removed"),
 )
 
 
@@ -224,6 +340,7 @@ def _person(row: sa.Row[tuple[object, ...]]) -> Person:
         number=number if isinstance(number, int) else 0,
         seen=float(seen) if is_time(seen) else 0.0,
         admitted=fields["admitted"] in (1, True),
+        removed=fields["removed"] in (1, True),
     )
 
 

@@ -12,7 +12,18 @@ from tlcore.config import RunConfig
 from tlcore.documents import read_fields, write_document
 from tlcore.errors import ConflictError
 from tlcore.storage.configs import Unreadable, read_all, read_config
-from tlcore.storage.database import dataset_versions, guests, is_time, now, project_version, projects, read_row, writing
+from tlcore.storage.database import (
+    LAST_TIME,
+    dataset_versions,
+    guests,
+    is_time,
+    now,
+    project_version,
+    projects,
+    read_row,
+    shares,
+    writing,
+)
 from tlcore.storage.room import check_projects
 
 MAX_NAME_LENGTH = 80
@@ -54,6 +65,14 @@ def _project(row: sa.Row[tuple[object, ...]]) -> Project:
     fields["touched"] = fields["touched"] if is_time(fields["touched"]) else None
     fields["visited"] = tuple(filter(None, fields["visited"].split(",")))
     return read_fields(fields, Project)
+
+
+_LETS_LOOK = sa.and_(
+    shares.c.kind.in_(("look", "project")),
+    shares.c.created.between(0, LAST_TIME),
+    sa.or_(shares.c.for_all.is_(sa.true()), shares.c.for_all.is_(sa.false())),
+)
+"""A link that lets look; one of whose row a field is damaged is listed as such, and opens nothing."""
 
 
 def create_project(engine: sa.Engine, owner: str, name: str) -> Project:
@@ -107,7 +126,8 @@ def get_project(
     """
     may_see = projects.c.owner == owner
     if as_guest:
-        its_guest = sa.exists().where(guests.c.project_id == projects.c.id, guests.c.owner == owner)
+        of_link = sa.and_(guests.c.project_id == projects.c.id, guests.c.owner == owner, guests.c.code == shares.c.code)
+        its_guest = sa.exists().where(of_link, shares.c.project_id == projects.c.id, _LETS_LOOK)
         may_see = sa.or_(may_see, its_guest)
     query = sa.select(projects).where(projects.c.id == project_id, sa.true() if of_anyone else may_see)
     gone = (

@@ -19,9 +19,13 @@ from tlcore.storage.database import is_time, jobs, leavings, now, projects, read
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.jobs import ACTIVE_STATES
 from tlcore.storage.leftovers import KEPT_SECONDS
+from tlcore.storage.people import remove_unseen
 from tlcore.storage.projects import Project, get_project
 from tlcore.storage.quotas import RETENTION_DAYS, UNLIMITED, WARNED_DAYS
 from tlcore.storage.server_days import DAY_SECONDS, day_of, days_so_far, old_before, today
+
+PEOPLE_DAYS = 365.0
+"""For so long somebody without projects is known where projects stay for ever."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -166,6 +170,20 @@ def _candidates(engine: sa.Engine) -> list[_Candidate]:
         goes = max(now() + left * DAY_SECONDS, touched + needed * DAY_SECONDS)
         found.append(_Candidate(row.id, row.touched, row.day if is_said else None, goes))
     return found
+
+
+def remove_unseen_people(engine: sa.Engine, home: DataRoot) -> int:
+    """Forget those without projects who were not here for as long as the setting says, a year where it is off.
+
+    Returns:
+        How many.
+
+    Raises:
+        DatasetError: If the setting is wrong.
+    """
+    days = PEOPLE_DAYS if RETENTION_DAYS.value == UNLIMITED else RETENTION_DAYS.value
+    before = old_before(engine, days * DAY_SECONDS)
+    return remove_unseen(engine, home, lambda seen: seen < before)
 
 
 def _last_touch(touched: object, created: object) -> float | None:

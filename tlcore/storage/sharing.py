@@ -25,6 +25,7 @@ from tlcore.storage.database import (
     shares,
     writing,
 )
+from tlcore.storage.people import called
 from tlcore.storage.reserve import with_reserve
 from tlcore.storage.retention import touch_shared
 
@@ -74,6 +75,21 @@ class Share:
         return self.kind != "look"
 
 
+@dataclass(frozen=True, slots=True)
+class DamagedShare:
+    """A link whose row is damaged.
+
+    Attributes:
+        code: Stands in the address.
+        name: What its project is called.
+        reason: What is wrong with it.
+    """
+
+    code: str
+    name: str
+    reason: str
+
+
 def create_share(engine: sa.Engine, project_id: str, kind: ShareKind, *, for_all: bool = False) -> Share:
     """Make a link and return it; one of the same kind that is there already is returned instead.
 
@@ -83,8 +99,8 @@ def create_share(engine: sa.Engine, project_id: str, kind: ShareKind, *, for_all
     values = {"project_id": project_id, "kind": kind, "for_all": for_all}
     with writing(engine) as connection:
         project_version(connection, project_id)  # raises when it is gone
-        same = sa.select(shares.c.code).where(*(shares.c[column] == value for column, value in values.items()))
-        code = connection.execute(same).scalar()
+        same = _select().where(*(shares.c[column] == value for column, value in values.items()))
+        code = next((share.code for share in _readable(connection.execute(same).all())), None)
         if code is None:
             code = secrets.token_urlsafe(CODE_BYTES)
             connection.execute(sa.insert(shares).values(code=code, created=now(), **values))
@@ -153,6 +169,18 @@ def open_share(engine: sa.Engine, code: str, person: str) -> Share:
     return share
 
 
+def damaged_shares(engine: sa.Engine, project_id: str | None = None) -> list[DamagedShare]:
+    """Return the links whose rows cannot be read, of a project or of all: they open nothing, and can be ended."""
+    query = _select() if project_id is None else _select().where(shares.c.project_id == project_id)
+    found = []
+    for row in read_rows(engine, query.order_by(shares.c.code)):
+        try:
+            _share(row)
+        except UnreadableError as error:
+            found.append(DamagedShare(row.code, str(row.name), str(error)))
+    return found
+
+
 def end_share(engine: sa.Engine, code: str) -> None:
     """End a link: who came by it, and by no other, sees nothing of the project any more; copies stay."""
     with with_reserve(DataRoot.configured()), writing(engine) as connection:
@@ -163,7 +191,10 @@ def _select() -> sa.Select[tuple[object, ...]]:
     with_project = shares.join(projects, projects.c.id == shares.c.project_id)
     tables = with_project.outerjoin(people, people.c.owner == projects.c.owner)
     giver = people.c.name.label("giver")
-    return sa.select(*shares.c, projects.c.name, projects.c.owner, giver, people.c.number).select_from(tables)
+    # As it lies there: SQLite keeps in a column whatever a fault has put there.
+    for_all = sa.type_coerce(shares.c.for_all, sa.Integer).label("for_all")
+    columns = [one for one in shares.c if one.name != "for_all"]
+    return sa.select(*columns, for_all, projects.c.name, projects.c.owner, giver, people.c.number).select_from(tables)
 
 
 def _read(engine: sa.Engine, query: sa.Select[tuple[object, ...]]) -> list[Share]:
@@ -180,6 +211,7 @@ def _readable(rows: Sequence[sa.Row[tuple[object, ...]]]) -> list[Share]:
 
 def _share(row: sa.Row[tuple[object, ...]]) -> Share:
     fields = dict(row._mapping)
-    number = fields.pop("number")
-    fields["giver"] = fields["giver"] or (f"Person {number}" if number else "")
+    fields["giver"] = called(fields["giver"], fields.pop("number"))
+    if fields["for_all"] in (0, 1):
+        fields["for_all"] = bool(fields["for_all"])
     return read_fields(fields, Share)

@@ -28,12 +28,16 @@ def many_pictures(context: Context, model: Model) -> Prediction | None:
     """Draw the place for many pictures, the jobs that work on some, and the choice of earlier answers.
 
     Returns:
-        The answers to show; `None` when none are chosen.
+        The answers to show; `None` when none are chosen, and for guests: what the owner asked about is not shared.
     """
     with st.expander("Ask about a ZIP file or a whole folder", icon=":material/folder_zip:"):
         if context.is_guest:
             st.info(GUEST_CANNOT, icon=":material/visibility:")
-        elif "predictions" in context.locked:
+            st.caption(
+                "Pictures that the owner has asked about are not part of the data set, so nobody else sees them."
+            )
+            return None
+        if "predictions" in context.locked:
             st.info(LOCKED, icon=":material/lock:")
         else:
             file_drop(
@@ -102,7 +106,7 @@ def _draw_failure(context: Context, found: Sequence[Prediction]) -> None:
     if job is None or job.state != "failed" or job.id in {one.job_id for one in found}:
         return
     show_error(job.message or "The pictures could not be answered. Bring them again.")
-    if not context.is_guest and st.button("I have read it", key=f"put-away-{job.id}"):
+    if st.button("I have read it", key=f"put-away-{job.id}"):
         with errors_kept():
             delete_prediction(context.engine, context.project.id, job.id, context.home)
         st.rerun()

@@ -61,8 +61,6 @@ def show_prediction(context: Context, prediction: Prediction) -> None:
         if st.button("Close", icon=":material/close:", key="close-many"):
             show_next(None)
             st.rerun()
-        if context.is_guest:
-            return
         with st.popover("Delete these answers", icon=":material/delete:", type="tertiary"):
             st.markdown("The answers and the small pictures go away. Your own files stay as they are.")
             if st.button("Delete", key=f"delete-{prediction.job_id}"):

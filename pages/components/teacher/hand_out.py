@@ -12,7 +12,7 @@ from pages.components.state import Visit
 from pages.components.text import distinct, label, plain
 from pages.server.teacher import check_teacher
 from tlcore.storage.overview import list_all_projects
-from tlcore.storage.sharing import ShareKind, create_share, shares_for_all
+from tlcore.storage.sharing import ShareKind, create_share, damaged_shares, shares_for_all
 
 NAME_LENGTH = 40
 
@@ -38,6 +38,18 @@ def draw_hand_out(visit: Visit, called: Callable[[str], str]) -> None:
                 help="It goes from everybody's Home. Copies that were taken stay.",
                 on_click=_take_back,
                 args=(visit, share.code),
+            )
+    for damaged in damaged_shares(visit.engine):
+        with st.container(horizontal=True, vertical_alignment="center", key=f"share-{damaged.code}"):
+            st.markdown(
+                f"**A damaged link** to {label(plain(damaged.name, NAME_LENGTH))}: nobody can open it.", width=360
+            )
+            st.button(
+                "End it",
+                key=f"take-back-{damaged.code}",
+                icon=":material/link_off:",
+                on_click=_take_back,
+                args=(visit, damaged.code),
             )
     _draw_choice(visit, called)
 

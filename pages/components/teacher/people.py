@@ -18,11 +18,19 @@ from pages.components.teacher.room import Room, room_watch
 from pages.components.text import count, distinct, label, plain
 from pages.server.private_streamlit import end_sessions
 from pages.server.teacher import check_teacher, is_teacher
-from tlcore.errors import UnreadableError
-from tlcore.storage.class_settings import read_class_settings
 from tlcore.storage.deletion import delete_project
-from tlcore.storage.overview import ProjectRow, count_projects, list_all_projects
-from tlcore.storage.people import Person, admit, list_people, new_code
+from tlcore.storage.overview import ProjectRow, count_projects_by_person, list_all_projects
+from tlcore.storage.people import (
+    Person,
+    admit,
+    count_people,
+    delete_person,
+    list_owners,
+    list_people,
+    new_code,
+    people_page,
+    remove_from_class,
+)
 
 POLL_SECONDS = 10.0
 JUST_NOW_SECONDS = 15 * 60.0
@@ -38,17 +46,19 @@ _CODE = "teacher-new-code"
 
 
 def everybody(visit: Visit) -> list[Person]:
-    """Return all who have come, and those who have projects from before people were noted."""
+    """Return all who have come, and those who have projects from before people were noted: what no page asks often."""
     known = list_people(visit.engine)
     noted = {person.owner for person in known}
     # Nobody asks for the class code again of those who were there before it.
-    earlier = [Person(owner, "", 0, 0.0, True) for owner in count_projects(visit.engine) if owner not in noted]
+    earlier = [
+        Person(owner, "", 0, 0.0, True) for owner in count_projects_by_person(visit.engine) if owner not in noted
+    ]
     return known + earlier
 
 
 def names_of(visit: Visit) -> Callable[[str], str]:
     """Return what tells the name of a person, as it was typed, by the identity."""
-    called = {person.owner: person.called for person in everybody(visit)}
+    called = {person.owner: person.called for person in list_owners(visit.engine)}
     return lambda owner: called.get(owner, "A person without a name")
 
 
@@ -73,13 +83,14 @@ def draw_people(visit: Visit) -> None:
 def _draw_table(visit: Visit) -> None:
     if not is_teacher(visit.owner):  # the login has ended meanwhile
         st.rerun()
-    people, projects = everybody(visit), count_projects(visit.engine)
-    st.subheader(count(len(people), "person", "people"), anchor=False)
-    if not people:
+    number, projects = count_people(visit.engine), count_projects_by_person(visit.engine)
+    st.subheader(count(number, "person", "people"), anchor=False)
+    if not number:
         st.markdown("Nobody has come yet.")
         return
     place = st.container()
-    shown = page_of(people, PEOPLE_ON_A_PAGE, "teacher-people")
+    places = page_of(range(number), PEOPLE_ON_A_PAGE, "teacher-people")
+    shown = people_page(visit.engine, places[0], len(places))
     room = room_watch(visit).known()
     with place:
         st.table(people_table(shown, projects, room, time.time()), hide_index=True, border="horizontal")
@@ -149,7 +160,15 @@ def _draw_person(visit: Visit, person: Person) -> None:
             on_click=ask,
             args=(f"delete all of {person.owner}",),
         )
+        st.button(
+            "Delete this person",
+            key="delete-person",
+            icon=":material/person_off:",
+            on_click=ask,
+            args=(f"delete {person.owner}",),
+        )
     _ask_to_delete(visit, person, projects, f"delete all of {person.owner}")
+    _ask_to_delete_person(visit, person, len(projects))
 
 
 def _draw_code(visit: Visit, person: Person) -> None:
@@ -172,28 +191,43 @@ def _draw_code(visit: Visit, person: Person) -> None:
 
 
 def _draw_admission(visit: Visit, person: Person) -> None:
-    try:
-        has_code = read_class_settings(visit.engine).code is not None
-    except UnreadableError:
-        has_code = False
-
     def turn() -> None:
         with errors_kept():
             check_teacher(visit.owner)
-            admit(visit.engine, person.owner, admitted=not person.admitted)
-            if person.admitted:
+            if person.removed:
+                admit(visit.engine, person.owner)
+            else:
+                remove_from_class(visit.engine, person.owner)
                 end_sessions(lambda owner, _project: owner == person.owner and not is_teacher(owner))
 
     st.button(
-        "Remove from the class" if person.admitted or not has_code else "Let in again",
+        "Let in again" if person.removed else "Remove from the class",
         key="person-admitted",
-        icon=":material/person_remove:" if person.admitted or not has_code else ":material/person_add:",
-        disabled=not has_code,
-        help="This browser must say the class code again before it sees anything; projects stay. Change the code first "
-        "if the person knows it."
-        if has_code
-        else "Set a class code first, on The class: without one everybody comes in.",
+        icon=":material/person_add:" if person.removed else ":material/person_remove:",
+        help="The class code is not asked for then."
+        if person.removed
+        else "This person sees nothing any more, whatever class code they say, until you let them in again; projects "
+        "stay. Another browser is somebody new, who needs the class code: change it if the person knows it.",
         on_click=turn,
+    )
+
+
+def _ask_to_delete_person(visit: Visit, person: Person, projects: int) -> None:
+    def delete() -> None:
+        check_teacher(visit.owner)
+        delete_person(visit.engine, person.owner, visit.home)
+        st.session_state["teacher-person"] = None
+        room_watch(visit).forget()
+
+    draw_question(
+        f"delete {person.owner}",
+        f"**{label(plain(person.called, NAME_LENGTH))}** goes away for good: {count(projects, 'project')} with "
+        "pictures, trained models and results, the name, the code to it, and whether this person was removed from the "
+        "class. A browser of theirs that comes again is somebody new.",
+        keep="Keep",
+        go_on="Delete this person",
+        icon=":material/person_off:",
+        act=delete,
     )
 
 

@@ -12,7 +12,7 @@ import streamlit as st
 from pages.components.state import Visit
 from tlcore.errors import TransferLabError
 from tlcore.home import DataRoot
-from tlcore.storage.overview import count_projects
+from tlcore.storage.overview import count_projects_by_person
 from tlcore.storage.usage import usage_of
 
 AGAIN_SECONDS = 120.0
@@ -59,7 +59,7 @@ class RoomWatch:
     def _look(self) -> None:
         self._looked = time.monotonic()
         try:
-            owners = count_projects(self._engine)
+            owners = count_projects_by_person(self._engine)
             self._keep(owners)
             for owner in owners:
                 usage = usage_of(self._engine, owner, self._home)
