@@ -18,6 +18,7 @@ from tlcore.config import RunConfig
 from tlcore.dataset import Dataset
 from tlcore.errors import ConflictError
 from tlcore.home import DataRoot
+from tlcore.network import HOSTS_VARIABLE
 from tlcore.results.prediction import SUFFIX_FILE
 from tlcore.results.prediction_code import MODEL_FILE
 from tlcore.storage.database import open_database
@@ -166,6 +167,9 @@ def test_caches_go_only_where_nobody_else_is_and_nothing_works(
     end_job(finished.engine, job.id, job.attempt, "failed")
     tick(open_app("storage"), "cache-features")
     assert not path.exists()
+    with monkeypatch.context() as proxy:
+        proxy.setenv(HOSTS_VARIABLE, "lab.school.example")
+        assert not [box for box in open_app("storage").checkbox if str(box.key).startswith("cache")]
     was = config.get_option("server.address")
     config.set_option("server.address", "0.0.0.0")
     try:
