@@ -117,10 +117,11 @@ def _copy_files(old: str, new: str, home: DataRoot) -> None:
                 raise storage_error(error, target) from error
             for name in names:
                 if not name.startswith(HALF_WRITTEN):
-                    _copy_file(Path(folder, name), target / name)
+                    copy_file(Path(folder, name), target / name)
 
 
-def _copy_file(source: Path, target: Path) -> None:
+def copy_file(source: Path, target: Path) -> None:
+    """Give a file that is never written into another name: the same bytes where the file system can do that."""
     # What a job has left is replaced by other files in time, but never written into, so both may be one.
     try:
         os.link(source, target)
