@@ -61,7 +61,7 @@ def start(arguments: "list[str]") -> int:
             print("No certificate for HTTPS could be made, so Transfer Lab does not start; the reason stands above.")
             return made.returncode
         rest = encrypted(rest, made.stdout.strip())
-    is_shared = "--server.address" in {name.split("=")[0] for name in rest}
+    is_shared = will_be_shared(rest, options.host)
     variables.update(shares(is_shared=is_shared))
     variables.update(quotas_for(is_shared=is_shared))
     prepared = subprocess.run([python, "-m", "tlcore.prepare"], env=variables)
@@ -96,6 +96,21 @@ def settings_folder() -> Path:
 
     found = [Path(str(file.locate())) for file in files("transfer-lab") or () if file.name == "config.toml"]
     return found[0].parents[1]  # never without them: they keep the app on this machine
+
+
+def will_be_shared(rest: "list[str]", hosts: "list[str]") -> bool:
+    """Whether others will use the app too, by all that the server will be told.
+
+    Args:
+        rest: Options for Streamlit.
+        hosts: Names more by which it will be called.
+    """
+    from tlcore.network import is_shared
+    from tlcore.setup.server_settings import server_setting
+
+    folders = [ROOT, settings_folder(), Path.home()]  # as Streamlit: that of the script, that of the start, one's own
+    address = server_setting("address", rest, folders)
+    return is_shared(address[-1] if address else None, [*server_setting("allowedHosts", rest, folders), *hosts])
 
 
 def encrypted(rest: "list[str]", certificate: str) -> "list[str]":

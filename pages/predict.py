@@ -25,7 +25,7 @@ from tlcore.errors import FrozenPartError, RunError, TransferLabError
 from tlcore.images.resizing import decode_image
 
 context = open_page("predict")
-model = choose_model(context)
+model = choose_model(context, to_ask=True)
 try:
     predictor = predictor_of(context, model)
 except FrozenPartError as error:

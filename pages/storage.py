@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import streamlit as st
-from streamlit import config
 
 from pages.components.amounts import file_size
 from pages.components.cache_words import CACHE_NAMES
@@ -18,8 +17,8 @@ from pages.components.gallery import page_of
 from pages.components.shown_settings import leave_settings
 from pages.components.state import Visit, read_visit
 from pages.components.text import count, label, plain
+from pages.server.shared import is_shared_server
 from tlcore.errors import TransferLabError
-from tlcore.network import added_hosts, is_loopback
 from tlcore.storage.pieces import REMADE, Piece, PieceKind, give_up_all, pieces_of
 from tlcore.storage.quotas import PERSON_GB, PERSON_PICTURES, PERSON_PROJECTS, UNLIMITED
 from tlcore.storage.usage import CacheKind, ProjectUsage, Usage, caches_of, usage_of
@@ -36,12 +35,6 @@ HELP: dict[PieceKind, str] = {
     "prediction": "The list of answers goes. The model stays.",
     "project": "It goes with its pictures, trained models and results.",
 }
-
-
-def is_alone() -> bool:
-    """Whether only this machine reaches the server, so that its caches are nobody else's."""
-    address = config.get_option("server.address")
-    return bool(address) and is_loopback(address) and not added_hosts()
 
 
 def piece_title(piece: Piece) -> str:
@@ -179,12 +172,14 @@ if usage.projects:
             chosen += choose_pieces(visit, project)
 else:
     st.info("You have no projects, so there is nothing that takes room.", icon=":material/lightbulb:")
-if is_alone():
+# Where only this machine reaches the server, its caches are nobody else's.
+is_alone = not is_shared_server()
+if is_alone:
     with one_part():
         caches = choose_caches(visit)
 
 missing = None if chosen or caches else "Tick what shall go first."
-if usage.projects or is_alone():
+if usage.projects or is_alone:
     room = sum(piece.num_bytes for piece in chosen)
     room += sum(num_bytes for kind, num_bytes in caches_of(visit.home).items() if kind in caches) if caches else 0
     text = f"Free up to {file_size(room)}" if missing is None else "Free room"

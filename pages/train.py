@@ -8,7 +8,7 @@ from pages.components.errors import errors_shown
 from pages.components.forms import GUEST_CANNOT
 from pages.components.frame import Step, go_to, open_page, primary_action
 from pages.components.results.comparison_view import draw_comparison
-from pages.components.results.trained_models import is_run_id
+from pages.components.results.trained_models import can_answer, is_run_id
 from pages.components.settings_conflict import CHOOSE_FIRST, draw_conflict
 from pages.components.shown_settings import Screen, leave_settings, look_at_settings, shown_settings
 from pages.components.state import NEXT_RUN, Context
@@ -131,9 +131,12 @@ def watch(context: Context, run: Run) -> None:
         return
     draw_ended(context, run)
     draw_reuse(context, run)
-    if run.has_model:
+    if can_answer(context, run):
         if primary_action("Try it on a picture", icon=":material/arrow_forward:", icon_position="right"):
             go_to("predict", run=run.id)
+    elif run.has_model:  # its model was freed, which is said above
+        if primary_action("See how good it was", icon=":material/search:"):
+            go_to("understand", run=run.id)
     elif primary_action("Back to the settings", icon=":material/tune:"):
         leave_run()
         st.rerun()

@@ -24,6 +24,7 @@ from tlcore.storage.people import (
     rename_person,
 )
 from tlcore.storage.projects import read_projects
+from tlcore.storage.room import beyond_together
 
 MINE = "They are mine: bring them along"
 OF_OTHERS = "They belong to somebody else on this computer"
@@ -127,6 +128,10 @@ def draw_question(visit: Visit, other: str) -> None:
                 show_code(new_code(visit.engine, visit.owner), words)
     elif choice == MINE:
         st.caption("All of them go over to that person, with their models. What runs goes on.")
+        with errors_shown():
+            beyond = beyond_together(visit.engine, (visit.owner, other), visit.home)
+            if beyond:
+                st.warning(beyond, icon=":material/database:")
     st.caption("Other tabs of this browser that are open load anew at the next click.")
     if st.button("Stay who I am", key="you-stay", type="tertiary", icon=":material/close:"):
         del st.session_state[OTHER]

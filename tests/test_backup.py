@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import random
 import shutil
 import sqlite3
 import threading
@@ -10,6 +12,7 @@ import zipfile
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import filelock
 import pytest
@@ -27,6 +30,7 @@ from tlcore.errors import StorageError
 from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot
 from tlcore.results.prediction import load_predictor
 from tlcore.simple_heads.prediction import load_simple_head_predictor
+from tlcore.storage.copies import copy_project
 from tlcore.storage.database import SCHEMA_VERSION, open_database, writing
 from tlcore.storage.datasets import commit_version, current_dataset
 from tlcore.storage.images import ImageStore
@@ -70,6 +74,85 @@ def test_what_was_saved_comes_back(full: DataRoot, tmp_path: Path) -> None:
     assert [run.number for run in list_runs(engine, project.id)] == [1]
     _, dataset = current_dataset(engine, project.id, other)
     assert all(ImageStore(other).read(item.image) for item in dataset.items)
+
+
+@pytest.fixture
+def handed_out(full: DataRoot) -> DataRoot:
+    """A data root with a model of 2 MB that ten people have a copy of."""
+    engine = open_database(full)
+    (project,) = read_projects(engine, OWNER)[0]
+    (run,) = list_runs(engine, project.id)
+    (full.run_dir(run.id) / "model.keras").write_bytes(random.Random(0).randbytes(2_000_000))
+    for number in range(10):
+        copy_project(engine, project.id, f"{number}" * 24, full, with_runs=True)
+    engine.dispose()
+    return full
+
+
+def inodes(home: DataRoot) -> set[int]:
+    return {path.stat().st_ino for path in home.runs_dir.glob("*/model.keras")}
+
+
+@pytest.mark.parametrize("can_link", [True, False])
+def test_what_was_handed_out_is_saved_once_and_comes_back_everywhere(
+    handed_out: DataRoot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, can_link: bool
+) -> None:
+    kept, file = what_is_kept(handed_out), tmp_path / "saved.zip"
+    assert save_backup(file, handed_out, RecordingProgress()) == len(kept) + 1
+    assert file.stat().st_size < 3_000_000
+    if not can_link:
+        monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError(95, "Operation not supported")))
+    other = DataRoot(tmp_path / "other")
+    restore_backup(file, other, RecordingProgress())
+    assert what_is_kept(other) == kept
+    assert len(inodes(other)) == (1 if can_link else 11)
+
+
+def test_where_files_have_one_name_each_the_disk_must_hold_them_all(
+    handed_out: DataRoot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_backup(tmp_path / "saved.zip", handed_out, RecordingProgress())
+    monkeypatch.setattr(backup.shutil, "disk_usage", lambda _: SimpleNamespace(free=8_000_000))
+    monkeypatch.setattr(backup, "_can_name_twice", lambda _: False)
+    with pytest.raises(StorageError, match="Free some space first"):
+        restore_backup(tmp_path / "saved.zip", DataRoot(tmp_path / "other"), RecordingProgress())
+    monkeypatch.setattr(backup, "_can_name_twice", lambda _: True)
+    restore_backup(tmp_path / "saved.zip", DataRoot(tmp_path / "other"), RecordingProgress())
+
+
+@pytest.mark.parametrize(
+    ("place", "same_as"),
+    [
+        ("runs/../../stolen", None),
+        ("/tmp/stolen", None),
+        ("runs/C:stolen", None),
+        ("users.key", None),
+        ("lab.sqlite", None),
+        ("runs/stolen", "lab.sqlite"),
+        ("runs/stolen", "/etc/passwd"),
+        ("runs/stolen", "runs/../../../etc/passwd"),
+        ("runs/stolen", "runs/nothing"),
+        (None, None),  # a place that is taken
+    ],
+)
+def test_what_a_list_says_to_be_the_same_lies_inside(
+    full: DataRoot, tmp_path: Path, place: str | None, same_as: str | None
+) -> None:
+    file = tmp_path / "saved.zip"
+    save_backup(file, full, RecordingProgress())
+    with zipfile.ZipFile(file) as packed:
+        contents = {name: packed.read(name) for name in packed.namelist()}
+        manifest = read_document(packed.read(backup.MANIFEST), backup.Manifest)
+    first, second = manifest.files[1].path, manifest.files[2].path
+    same = (backup.SameFile(place or first, same_as or second),)
+    contents[backup.MANIFEST] = write_document(replace(manifest, same=same)).encode()
+    with zipfile.ZipFile(file, "w") as packed:
+        for name, content in contents.items():
+            packed.writestr(name, content)
+    around = sorted(tmp_path.rglob("*"))
+    with pytest.raises(StorageError, match="no whole backup"):
+        restore_backup(file, DataRoot(tmp_path / "other"), RecordingProgress())
+    assert sorted(tmp_path.rglob("*")) == around
 
 
 def test_a_file_that_goes_away_once_is_tried_again_and_always_is_said(
@@ -194,7 +277,8 @@ def test_a_backup_of_an_earlier_version_is_restored(home: DataRoot, tmp_path: Pa
     with zipfile.ZipFile(tmp_path / "saved.zip", "w") as packed:
         files = [("lab.sqlite", old.database_path), *backup._files(old)]
         saved = tuple(backup._pack(packed, name, place) for name, place in files)
-        packed.writestr(backup.MANIFEST, write_document(backup.Manifest(1, saved)))
+        without = write_document(backup.Manifest(1, saved)).replace(',"same":[]', "")  # no version before named any
+        packed.writestr(backup.MANIFEST, without)
     restore_backup(tmp_path / "saved.zip", home, RecordingProgress())
     assert [project.name for project in read_projects(open_database(home), OWNER)[0]] == ["Two shapes", "Drawn shapes"]
 

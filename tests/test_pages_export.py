@@ -52,7 +52,7 @@ def test_the_program_of_a_model_from_before_is_in_its_readme(make_finished) -> N
 def test_export_says_so_when_the_files_are_gone(make_finished) -> None:
     finished = make_finished()
     (finished.home.run_dir(finished.add_run()) / "model.keras").unlink()
-    assert "Train again" in open_step("export", finished.project_id).error[0].value
+    assert "Train again" in open_step("export", finished.project_id).info[0].value
 
 
 @pytest.mark.parametrize("kept", [0, 1, 2_999_000])

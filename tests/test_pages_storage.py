@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,13 @@ from tlcore.config import RunConfig
 from tlcore.dataset import Dataset
 from tlcore.errors import ConflictError, StorageError
 from tlcore.home import DataRoot
+from tlcore.network import HOSTS_VARIABLE
 from tlcore.results.prediction import SUFFIX_FILE
 from tlcore.results.prediction_code import MODEL_FILE
 from tlcore.storage.database import open_database, projects, writing
 from tlcore.storage.datasets import can_undo, commit_version, current_dataset, get_version, take_instead, undo_version
-from tlcore.storage.deletion import CHECKPOINT_FILES, MODEL_FILES
+from tlcore.storage.deletion import CHECKPOINT_FILES, MODEL_FILES, remove_run_files
+from tlcore.storage.ensembles import EnsembleConfig, create_ensemble
 from tlcore.storage.jobs import claim_job, create_job, end_job
 from tlcore.storage.pieces import give_up_all, pieces_of
 from tlcore.storage.projects import create_project, read_projects
@@ -93,9 +96,60 @@ def test_a_model_goes_and_its_results_stay(make_finished: Callable[..., Finished
     assert (finished.home.run_dir(stays) / "model.keras").exists()
     assert get_run(finished.engine, gone).summary is not None
     for step in ("train", "understand", "predict", "export"):
-        open_step(step, finished.project_id, gone)
+        app = open_step(step, finished.project_id, gone)
+        assert "You freed this model on Storage" in all_text(app)
+        assert not app.error
     assert "97" in all_text(open_step("understand", finished.project_id, gone))
     assert not any(f"-{gone}" in str(box.key) for box in open_app("storage").checkbox)
+
+
+def test_a_freed_model_is_offered_nowhere_and_the_others_are(
+    make_finished: Callable[..., Finished], predictor: None
+) -> None:
+    finished = make_finished()
+    project_id, (first, second, third) = finished.project_id, (finished.add_run([number]) for number in (1, 2, 3))
+    config = EnsembleConfig((first, second), (0.5, 0.5), "equal")
+    group = create_ensemble(
+        finished.engine,
+        project_id,
+        "Both",
+        1,
+        config,
+        test_correct=1,
+        test_total=2,
+        validation_correct=1,
+        validation_total=2,
+    )
+    offered = {"predict": ["Run 3", "Run 2", "Run 1", "Group"], "export": ["Run 3", "Run 2", "Run 1"]}
+    for step, models in offered.items():
+        assert model_choice(step, project_id) == models
+    free_model(finished, third)
+    free_model(finished, second)
+    # One is left, so nothing is to be chosen; a group without one of its models cannot answer either.
+    for step in offered:
+        app = open_step(step, project_id)
+        assert not [box for box in app.selectbox if str(box.label).startswith("Which")]
+        assert not app.error
+        assert "You freed" not in all_text(app)
+    assert model_choice("understand", project_id) == offered["predict"]
+    assert "You freed a model of this group on Storage" in all_text(open_step("predict", project_id, group))
+    assert not open_step("understand", project_id, first).multiselect  # no second run for a group
+    free_model(finished, first)
+    for step in offered:
+        app = open_step(step, project_id)
+        assert "You freed this model on Storage" in all_text(app)
+        assert not app.error
+        assert "Train again" in [button.label for button in app.button]
+
+
+def free_model(finished: Finished, run_id: str) -> None:
+    remove_run_files(finished.engine, finished.project_id, run_id, finished.home)
+
+
+def model_choice(step: str, project_id: str) -> list[str]:
+    """Return the models that a page offers, by the beginnings of their titles."""
+    boxes = [box for box in open_step(step, project_id).selectbox if str(box.label).startswith("Which")]
+    return [re.split(":| \u201c", title)[0] for box in boxes for title in box.options]
 
 
 def test_simple_heads_answers_and_checkpoints_go(make_finished: Callable[..., Finished]) -> None:
@@ -232,6 +286,9 @@ def test_caches_go_only_where_nobody_else_is_and_nothing_works(
     end_job(finished.engine, job.id, job.attempt, "failed")
     tick(open_app("storage"), "cache-features")
     assert not path.exists()
+    with monkeypatch.context() as proxy:
+        proxy.setenv(HOSTS_VARIABLE, "lab.school.example")
+        assert not [box for box in open_app("storage").checkbox if str(box.key).startswith("cache")]
     was = config.get_option("server.address")
     config.set_option("server.address", "0.0.0.0")
     try:

@@ -24,12 +24,15 @@ from pages.server.teacher import TEACHER_COOKIE, TEACHERS
 from tests.asgi_request import request
 from tests.page_tests import OWNER, check, open_app, texts
 from tests.signing import cookie_of, signed
+from tlcore.errors import QuotaError
 from tlcore.home import DataRoot
 from tlcore.storage import database
 from tlcore.storage.admission import is_admitted
 from tlcore.storage.class_settings import ClassSettings, change_class_settings
 from tlcore.storage.database import class_settings, open_database, writing
 from tlcore.storage.people import (
+    bring_along,
+    count_projects,
     has_code,
     new_code,
     note_visit,
@@ -39,6 +42,8 @@ from tlcore.storage.people import (
     rename_person,
 )
 from tlcore.storage.projects import create_project, get_project, read_projects
+from tlcore.storage.quotas import PERSON_PROJECTS
+from tlcore.storage.room import beyond_together
 
 MIA, BEN = "m" * 24, "b" * 24
 
@@ -131,6 +136,25 @@ def test_a_browser_with_projects_is_asked_whose_they_are(engine: sa.Engine) -> N
     check(app.radio(key="you-whose").set_value("They are mine: bring them along").run())
     press(app, "Go on")
     assert [change.brings for _, change in identity.TICKETS.waiting()] == [True]
+
+
+def test_more_than_one_person_can_have_comes_along_with_a_word_of_what_that_means(
+    engine: sa.Engine, home: DataRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PERSON_PROJECTS.setting, "3")
+    code = new_code(engine, MIA)
+    for owner in (OWNER, MIA):
+        for _ in range(2):
+            create_project(engine, owner, "Mine")
+    app = use(open_app("you"), code)
+    check(app.radio(key="you-whose").set_value("They are mine: bring them along").run())
+    assert "4 projects, and one person can have 3. All come along, but nothing new" in texts(app)
+    bring_along(engine, OWNER, MIA)
+    assert count_projects(engine, MIA) == 4
+    with pytest.raises(QuotaError):
+        create_project(engine, MIA, "Fifth")
+    monkeypatch.setenv(PERSON_PROJECTS.setting, "4")
+    assert beyond_together(engine, (OWNER, MIA), home) == ""
 
 
 def test_projects_of_somebody_else_stay_and_their_code_is_offered_first(engine: sa.Engine) -> None:

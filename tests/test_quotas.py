@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 import pytest
 import sqlalchemy as sa
@@ -16,15 +18,18 @@ from tests.page_tests import ROOT_DIR, open_app, texts
 from tests.queued_run import create_run
 from tests.test_deletion import files_of, staged
 from tests.test_uploads import write
-from tlcore.config import RunConfig, TrainingConfig
+from tlcore.config import FineTuningConfig, ModelConfig, RunConfig, TrainingConfig
 from tlcore.errors import DatasetError, QuotaError
 from tlcore.home import DataRoot
+from tlcore.jobs import control
+from tlcore.jobs.control import start_runs
 from tlcore.jobs.import_task import import_pictures
 from tlcore.jobs.worker import WorkerContext
+from tlcore.model.architecture import bytes_of_run, describe_model
 from tlcore.storage import uploads
 from tlcore.storage.database import open_database
 from tlcore.storage.datasets import commit_version, current_dataset
-from tlcore.storage.jobs import claim_job, create_job, end_job, list_jobs
+from tlcore.storage.jobs import JobKind, claim_job, create_job, end_job, list_jobs
 from tlcore.storage.projects import create_project, read_projects
 from tlcore.storage.quotas import (
     PERSON_GB,
@@ -135,6 +140,61 @@ def test_waiting_runs(engine: sa.Engine, home: DataRoot, monkeypatch: pytest.Mon
     create_run(engine, others, 1, config(1))
     assert claim_job(engine, "run") is not None  # what has begun waits no more
     create_run(engine, also_mine, 1, config(2))
+
+
+def test_gigabytes_of_trainings(engine: sa.Engine, home: DataRoot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "ensure_runner", lambda _home: None)
+    mine, also_mine = (create_project(engine, "ann", "P").id for _ in range(2))
+    needed = bytes_of_run(config(1))
+    monkeypatch.setenv(PERSON_GB.setting, f"{2.5 * needed / 1e9:.9f}")
+    first = start_runs(engine, mine, [RunPlan(1, config(1))], home)
+    start_runs(engine, also_mine, [RunPlan(1, config(1))], home)
+    with pytest.raises(
+        QuotaError, match=r"waits and works would add about 0\.\d\d GB.*Storage.*TRANSFER_LAB_PERSON_GB"
+    ):
+        start_runs(engine, mine, [RunPlan(1, config(2))], home)
+    assert len(list_jobs(engine, states=("queued",))) == 2
+    assert start_runs(engine, mine, [RunPlan(1, config(1))], home) == first  # a double click adds nothing
+    others = create_project(engine, "bob", "P").id
+    start_runs(engine, others, [RunPlan(1, config(1))], home)
+    # What has been written counts in place of what was expected.
+    home.run_dir(first[0]).mkdir(parents=True)
+    (home.run_dir(first[0]) / "checkpoint.npz").write_bytes(bytes(needed // 2))
+    with pytest.raises(QuotaError):
+        start_runs(engine, mine, [RunPlan(1, config(2))], home)
+    monkeypatch.setenv(PERSON_GB.setting, f"{3.01 * needed / 1e9:.9f}")
+    start_runs(engine, mine, [RunPlan(1, config(2))], home)
+
+
+def test_whoever_has_all_that_one_may_have_begins_nothing_more(
+    engine: sa.Engine, home: DataRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = create_project(engine, "ann", "P").id
+    run_id = create_run(engine, project, 1, config(1))
+    heads = create_job(engine, "simple_heads", project, key="same")
+    (home.run_dir(run_id)).mkdir(parents=True)
+    (home.run_dir(run_id) / "model.keras").write_bytes(bytes(2_000_000))
+    monkeypatch.setenv(PERSON_GB.setting, "0.001")
+    kinds: tuple[JobKind, ...] = ("simple_heads", "prediction")
+    for start in (
+        lambda: create_run(engine, project, 1, config(2)),
+        *(partial(create_job, engine, k, project) for k in kinds),
+    ):
+        with pytest.raises(QuotaError, match=r"projects take 0\.00 GB already; one person can have 0\.001 GB"):
+            start()
+    assert create_job(engine, "simple_heads", project, key="same") == heads
+    create_job(engine, "measure", project)  # leaves nothing that counts
+
+
+def test_what_a_run_needs_is_known_before_it_begins() -> None:
+    model = ModelConfig()
+    summary = describe_model(model, 2)
+    weights = summary.trainable_parameters + summary.frozen_parameters
+    frozen = bytes_of_run(RunConfig(model=model))
+    assert 8 * weights < frozen < 9 * weights
+    assert bytes_of_run(RunConfig(model=replace(model, first_trainable="block1a"))) > 20 * weights
+    tuned = RunConfig(model=model, training=TrainingConfig(fine_tuning=FineTuningConfig(first_trainable="block1a")))
+    assert bytes_of_run(tuned) > 20 * weights  # the second phase counts
 
 
 def test_uploads_that_come_in_at_a_time(engine: sa.Engine, home: DataRoot, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
 import sqlite3
@@ -27,6 +28,7 @@ from tlcore.home import HALF_WRITTEN, DataRoot, storage_error, write_atomically
 from tlcore.model.cut import PIXELS
 from tlcore.progress import Progress, TerminalProgress
 from tlcore.results.prediction import SPEC_FILE, PredictorSpec
+from tlcore.storage.copies import copy_file
 from tlcore.storage.database import SCHEMA_VERSION, leavings, now, open_database, writing
 from tlcore.storage.jobs import ACTIVE_STATES
 from tlcore.storage.migrations import copy_database
@@ -68,16 +70,26 @@ class SavedFile:
 
 
 @dataclass(frozen=True, slots=True)
+class SameFile:
+    """One more place of a file of the backup, as a model has that was handed out: below the data root too."""
+
+    path: str
+    saved_path: str
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """What a backup holds.
 
     Attributes:
         schema_version: Of the tables in its database.
         files: All files, the database first.
+        same: Where else some of them belong; those of earlier versions name none.
     """
 
     schema_version: int
     files: tuple[SavedFile, ...]
+    same: tuple[SameFile, ...] = ()
 
 
 def save_backup(target: Path, home: DataRoot, progress: Progress) -> int:
@@ -104,12 +116,13 @@ def save_backup(target: Path, home: DataRoot, progress: Progress) -> int:
     if target.exists() and not _is_backup(target):
         raise StorageError(f"{target} is there already and is no backup. Choose another name, or remove it first.")
     open_database(home).dispose()  # brings an older one up to date
-    saved: list[SavedFile] = []
+    numbers: list[int] = []
 
     def write(path: Path) -> None:
         for _ in range(TRIES):  # again when files went away meanwhile, with a project that was deleted
-            saved.clear()
-            if _write(path, home, saved, progress):
+            number = _write(path, home, progress)
+            if number is not None:
+                numbers.append(number)
                 return
         raise StorageError(
             "Files went away while they were saved, so no backup was made: pictures or projects are being deleted. Try "
@@ -117,7 +130,7 @@ def save_backup(target: Path, home: DataRoot, progress: Progress) -> int:
         )
 
     write_atomically(target.absolute(), write)
-    return len(saved)
+    return numbers[0]
 
 
 def _is_backup(path: Path) -> bool:
@@ -126,9 +139,10 @@ def _is_backup(path: Path) -> bool:
     return False
 
 
-def _write(path: Path, home: DataRoot, saved: list[SavedFile], progress: Progress) -> bool:
-    """Write the backup once, filling the list of its files; return whether none of them went away meanwhile."""
-    is_whole = True
+def _write(path: Path, home: DataRoot, progress: Progress) -> int | None:
+    """Write the backup once; return how many files it has, `None` when some of them went away meanwhile."""
+    is_whole, saved, same = True, list[SavedFile](), list[SameFile]()
+    names: dict[tuple[int, ...], str] = {}
     with tempfile.TemporaryDirectory(prefix="transfer-lab-") as folder, zipfile.ZipFile(path, "w") as packed:
         copy_path = Path(folder) / DATABASE
         copy_database(home.database_path, copy_path)
@@ -136,11 +150,27 @@ def _write(path: Path, home: DataRoot, saved: list[SavedFile], progress: Progres
         for number, (name, place) in enumerate(files):
             progress.phase("backing_up", number, len(files))
             try:
+                mark = _mark(place)
+                if mark in names:
+                    same.append(SameFile(name, names[mark]))
+                    continue
                 saved.append(_pack(packed, name, place))
+                if mark:
+                    names[mark] = name
             except FileNotFoundError:
                 is_whole = False
-        packed.writestr(MANIFEST, write_document(Manifest(SCHEMA_VERSION, tuple(saved))), zipfile.ZIP_DEFLATED)
-    return is_whole
+        manifest = Manifest(SCHEMA_VERSION, tuple(saved), tuple(same))
+        packed.writestr(MANIFEST, write_document(manifest), zipfile.ZIP_DEFLATED)
+    return len(files) if is_whole else None
+
+
+def _mark(path: Path) -> tuple[int, ...]:
+    """Return what all names of one and the same file have in common; nothing where it has one name alone."""
+    found = path.stat()
+    if found.st_nlink < 2 or not found.st_ino:
+        return ()
+    # Size and time too: the number of a file that has gone meanwhile is given to another one.
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _stop_jobs(database_path: Path) -> set[str]:
@@ -269,6 +299,7 @@ def _unpack(source: Path, folder: Path, progress: Progress) -> None:
             for number, file in enumerate(manifest.files):
                 progress.phase("restoring", number, len(manifest.files))
                 _unpack_file(packed, file, folder)
+            _place_again(manifest, folder)
         _check_database(folder / DATABASE)
     except FileNotFoundError as error:
         raise StorageError(f"There is no file {source}. Check its name.") from error
@@ -280,11 +311,57 @@ def _unpack(source: Path, folder: Path, progress: Progress) -> None:
 
 
 def _check_space(manifest: Manifest, folder: Path) -> None:
+    sizes = {file.path: file.size_bytes for file in manifest.files}
     needed, free = sum(file.size_bytes for file in manifest.files), shutil.disk_usage(folder).free
+    if manifest.same and not _can_name_twice(folder):
+        needed += sum(sizes[file.saved_path] for file in manifest.same)
     if needed > free:
         raise StorageError(
             f"This backup needs {needed >> 20:,} MB on the disk, and {free >> 20:,} MB are free. Free some space first."
         )
+
+
+def _can_name_twice(folder: Path) -> bool:
+    """Whether the file system of a folder can give one file two names."""
+    first, second = folder / f"{HALF_WRITTEN}one", folder / f"{HALF_WRITTEN}two"
+    first.touch()
+    try:
+        os.link(first, second)
+    except OSError:
+        return False
+    finally:
+        first.unlink()
+        second.unlink(missing_ok=True)
+    return True
+
+
+def _place_again(manifest: Manifest, folder: Path) -> None:
+    """Give unpacked files the other places that they have: as one more name, or as a copy where there is no such thing.
+
+    Raises:
+        KeyError: If one belongs to no place of a data root or to one that is taken, or the other is no unpacked file.
+    """
+    unpacked = {file.path for file in manifest.files} - {DATABASE}
+    for file in manifest.same:
+        path = _place(file.path, folder)
+        if file.saved_path not in unpacked or path.exists():
+            raise KeyError(file.path)
+        copy_file(_place(file.saved_path, folder), path)
+
+
+def _place(name: str, folder: Path) -> Path:
+    """Return where a file of a backup belongs, and make the folders on the way.
+
+    Raises:
+        KeyError: If it belongs to no place of a data root.
+    """
+    parts = PurePosixPath(name).parts
+    known = name == DATABASE or any(name.startswith(f"{one}/") for one in SAVED_FOLDERS)
+    if not known or ".." in parts or any(letter in name for letter in "\\:\0"):
+        raise KeyError(name)
+    path = folder.joinpath(*parts)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def _unpack_file(packed: zipfile.ZipFile, file: SavedFile, folder: Path) -> None:
@@ -294,12 +371,7 @@ def _unpack_file(packed: zipfile.ZipFile, file: SavedFile, folder: Path) -> None
         KeyError: If it is missing, or belongs to no place of a data root.
         zipfile.BadZipFile: If it is another file than was saved.
     """
-    parts = PurePosixPath(file.path).parts
-    known = file.path == DATABASE or any(file.path.startswith(f"{name}/") for name in SAVED_FOLDERS)
-    if not known or ".." in parts or any(letter in file.path for letter in "\\:\0"):
-        raise KeyError(file.path)
-    path = folder.joinpath(*parts)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = _place(file.path, folder)
     digest, left = hashlib.sha256(), file.size_bytes
     with packed.open(file.path) as source, path.open("xb") as target:
         while data := source.read(CHUNK_BYTES):

@@ -6,8 +6,7 @@ import ipaddress
 import os
 import re
 import socket
-
-import psutil
+from collections.abc import Iterable
 
 HOSTS_VARIABLE = "TRANSFER_LAB_HOSTS"
 """Names and addresses more by which the app may be called, with commas or spaces between them."""
@@ -55,6 +54,8 @@ def own_names() -> tuple[str, ...]:
 
 def own_addresses() -> tuple[str, ...]:
     """Return this machine's addresses, those of IPv4 first, without loopback."""
+    import psutil  # the start asks this module before there is an environment with packages
+
     found = [
         ipaddress.ip_address(address.address.partition("%")[0])
         for addresses in psutil.net_if_addrs().values()
@@ -70,3 +71,17 @@ def own_addresses() -> tuple[str, ...]:
 def is_loopback(host: str) -> bool:
     """Whether a server that listens at an address can be reached from this machine alone."""
     return canonical_host(host) in LOOPBACK_HOSTS or canonical_host(host).startswith("127.")
+
+
+def is_shared(address: str | None, allowed: Iterable[str] = ()) -> bool:
+    """Whether others than whoever sits at this machine use the app: its shares, quotas and pages all go by this.
+
+    So it is where the server listens to a network, and also where it listens to this machine alone but is called by
+    names of somebody else, as behind a proxy.
+
+    Args:
+        address: Where the server listens; everywhere where none is given.
+        allowed: By which names it may be called, besides those that `TRANSFER_LAB_HOSTS` adds.
+    """
+    called = {canonical_host(host) for host in (*allowed, *added_hosts())}
+    return not (address and is_loopback(address)) or not all(is_loopback(host) for host in called)

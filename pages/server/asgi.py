@@ -30,6 +30,7 @@ from pages.server.frontend_files import FrontendFiles
 from pages.server.identity import OwnMedia, UserCookie, owner_of, take_route
 from pages.server.keeper import keep, see_to_waiting_jobs
 from pages.server.plotly_script import plotly_route
+from pages.server.shared import share_machine
 from pages.server.teacher_login import EndedLogins, come_in_route
 from pages.server.thumbnails import thumbnail_route
 from pages.server.uploads import upload_routes
@@ -172,6 +173,7 @@ async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any] | None]:
     warm_up()
     private_asyncio.patch(asyncio.get_running_loop())
     home = DataRoot.configured()
+    share_machine()  # before the program starts that works through the line
     try:
         see_to_waiting_jobs(home)
         read_identities(home)

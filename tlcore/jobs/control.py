@@ -14,6 +14,7 @@ from tlcore.errors import GuestError
 from tlcore.home import DataRoot, storage_error
 from tlcore.jobs.environment import tell_settings
 from tlcore.jobs.processes import start_module
+from tlcore.model.architecture import bytes_of_run
 from tlcore.settings.locks import check_job, check_plans, is_unlocked
 from tlcore.storage.database import person_of, projects, read_value
 from tlcore.storage.jobs import JobKind, JobStatus, create_job, get_job, request_stop
@@ -81,6 +82,7 @@ def start_job(
     Raises:
         LockedError: If the teacher has locked this kind of work.
         NotFoundError: If the project was deleted meanwhile.
+        QuotaError: If it would leave files, and the project's owner has as much as one person can have.
     """
     check_job(engine, kind, request)
     job_id = create_job(engine, kind, project_id, request, key=key, replaces_waiting=replaces_waiting)
@@ -94,9 +96,10 @@ def start_runs(engine: sa.Engine, project_id: str, plans: Sequence[RunPlan], hom
     Raises:
         LockedError: If the teacher has locked training, or a setting in which a run differs from the project.
         NotFoundError: If the project was deleted meanwhile.
+        QuotaError: If the project's owner has no room for them, or as many in line as one person can have.
     """
     check_plans(engine, project_id, [plan.config for plan in plans])
-    run_ids = create_runs(engine, project_id, plans)
+    run_ids = create_runs(engine, project_id, plans, bytes_of_run)
     ensure_runner(home)
     return run_ids
 

@@ -14,6 +14,10 @@ from tlcore.model.cut import POOLING, plan_model, scales_otherwise
 # The head's rate is divided by this for the blocks of the backbone.
 GENTLER = 30.0
 
+BYTES_PER_NUMBER = 4
+GUESSED_CLASSES = 100
+"""Of a run whose data set is not looked at; one more class adds a thousandth of a model."""
+
 
 @dataclass(frozen=True, slots=True)
 class PartSummary:
@@ -49,6 +53,20 @@ class ModelSummary:
     head: tuple[PartSummary, ...]
     trainable_parameters: int
     frozen_parameters: int
+
+
+def bytes_of_run(config: RunConfig) -> int:
+    """Return about how many bytes a run takes on the disk while it works: its model twice, and what it goes on from.
+
+    The second time is its trainable part as it answers pictures. A run that could go on after a crash keeps its
+    trainable weights, those of the best epoch, and up to two numbers of the optimizer for each of them.
+
+    Raises:
+        ValueError: As of `describe_model`.
+    """
+    phases = [describe_model(phase.model, GUESSED_CLASSES) for phase in config.phases]
+    weights = phases[0].trainable_parameters + phases[0].frozen_parameters
+    return BYTES_PER_NUMBER * (2 * weights + 4 * max(phase.trainable_parameters for phase in phases))
 
 
 def blocks_to_thaw(config: RunConfig) -> list[str]:

@@ -173,7 +173,7 @@ def _copy_files(old: str, new: str, home: DataRoot, given: _Given) -> None:
                 if not name.startswith(HALF_WRITTEN):
                     source_file, target_file = Path(folder, name), target / name
                     if not (name.endswith(".npz") and _copy_answers(source_file, target_file, given)):
-                        _copy_file(source_file, target_file)
+                        copy_file(source_file, target_file)
 
 
 def _copy_answers(source: Path, target: Path, given: _Given) -> bool:
@@ -206,7 +206,8 @@ def _save_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
         np.savez_compressed(file, **arrays)
 
 
-def _copy_file(source: Path, target: Path) -> None:
+def copy_file(source: Path, target: Path) -> None:
+    """Give a file that is never written into another name: the same bytes where the file system can do that."""
     # What a job has left is replaced by other files in time, but never written into, so both may be one.
     try:
         os.link(source, target)

@@ -235,6 +235,11 @@ def remove_run_files(
             raise storage_error(*failure) from failure[0]
 
 
+def has_model_files(run_id: str, home: DataRoot) -> bool:
+    """Whether a run still has a file of its model. One that ended with a model and has none was freed on Storage."""
+    return any((home.run_dir(run_id) / name).is_file() for name in MODEL_FILES if name not in CHECKPOINT_FILES)
+
+
 def remove_job_files(job_id: str, home: DataRoot) -> None:
     """Remove what a run, a training of simple heads or a prediction has written."""
     for folder in (home.run_dir(job_id), home.simple_heads_dir / job_id, home.predictions_dir / job_id):

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from tlcore.documents import read_document, read_fields, write_document
 from tlcore.errors import RunError, UnreadableError
+from tlcore.home import DataRoot
 from tlcore.progress import Phase
 from tlcore.storage.database import (
     is_time,
@@ -47,6 +48,9 @@ JobState = Literal["queued", "starting", "running", "finished", "stopped", "fail
 
 ACTIVE_STATES: tuple[JobState, ...] = ("queued", "starting", "running")
 CLAIMED_STATES: tuple[JobState, ...] = ("starting", "running")
+KINDS_WITH_FILES: tuple[JobKind, ...] = ("simple_heads", "prediction")
+"""Whose results lie in the data root and count for a person's room, besides those of runs and imported pictures."""
+
 GONE = "This job is not here any more; its project was deleted."
 UNREADABLE = "What the database kept of this job was damaged, so it could not begin. Start it again."
 
@@ -172,7 +176,11 @@ def create_job(
 
     Raises:
         NotFoundError: If the project was deleted meanwhile.
+        QuotaError: If it would leave files, and the project's owner has as much as one person can have.
     """
+    from tlcore.storage.room import WorkRoom  # which asks this table too
+
+    room = WorkRoom.of(engine, project_id, DataRoot.configured()) if kind in KINDS_WITH_FILES else None
     with writing(engine) as connection:
         existing = None
         if key is not None:
@@ -182,6 +190,8 @@ def create_job(
             of_kind = sa.update(jobs).where(jobs.c.kind == kind, jobs.c.project_id == project_id)
             others = of_kind.where(jobs.c.state == "queued", jobs.c.id != (existing or ""))
             connection.execute(others.values(state="stopped", message="Other settings were chosen.", ended=now()))
+        if room is not None and not existing:
+            room.check()
         return str(existing or insert_job(connection, kind, project_id, request, key))
 
 

@@ -286,7 +286,8 @@ def bring_along(engine: sa.Engine, owner: str, to: str) -> None:
     """Give all that belongs to one identity to another one, both of the same person, in one transaction.
 
     Jobs belong to projects, so they go on. What the person may look at comes along, their turns in the lines and, where
-    the other identity has none, their name.
+    the other identity has none, their name. No quota holds this up, as it would only keep apart what is one person's;
+    `tlcore.storage.room.beyond_together` says before what it means for them.
 
     Args:
         engine: The database.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -33,6 +35,30 @@ def check_projects(connection: sa.Connection, owner: str) -> None:
             f"You have as many projects as one person can have: {PERSON_PROJECTS}. Delete one that you no longer need, "
             f"on Home or on Storage. {PERSON_PROJECTS.for_the_host}"
         )
+
+
+def beyond_together(engine: sa.Engine, owners: Sequence[str], home: DataRoot) -> str:
+    """Return in words which quotas all that some identities have would go beyond as one person's; empty if none.
+
+    Nothing is refused by it: all this lies here already, and refusing would only keep it apart. But whoever has more
+    than one person can have makes and starts nothing new before some of it has gone.
+    """
+    beyond = []
+    if PERSON_PROJECTS.is_set:
+        query = sa.select(sa.func.count()).select_from(projects).where(projects.c.owner.in_(owners))
+        if (number := int(read_value(engine, query))) > PERSON_PROJECTS.value:
+            beyond.append(f"{number:,} projects, and one person can have {PERSON_PROJECTS}")
+    if PERSON_GB.is_set:
+        # Pictures of both count twice here, which is at most too careful.
+        there = sum(usage_of(engine, owner, home).total for owner in owners)
+        if there > PERSON_GB.value * 1e9:
+            beyond.append(f"up to {there / 1e9:,.2f} GB, and one person can have {PERSON_GB} GB")
+    if not beyond:
+        return ""
+    return (
+        f"Together these are {'; '.join(beyond)}. All come along, but nothing new can be made or started until some "
+        "have gone. The page Storage, at the foot of Home, frees room."
+    )
 
 
 def check_waiting_runs(connection: sa.Connection, project_id: str) -> None:
@@ -82,6 +108,41 @@ def check_bytes(engine: sa.Engine, owner: str, num_bytes: int, home: DataRoot) -
         raise QuotaError(
             f"What you bring has {num_bytes / 1e9:,.2f} GB, and your projects take {there / 1e9:,.2f} GB already; one "
             f"person can have {PERSON_GB} GB. {_MAKE_ROOM} {PERSON_GB.for_the_host}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class WorkRoom:
+    """Room of the owner of a project for what work leaves there, measured before the transaction that puts it in line.
+
+    Attributes:
+        there: Bytes that the projects take.
+    """
+
+    there: int
+
+    @classmethod
+    def of(cls, engine: sa.Engine, project_id: str, home: DataRoot) -> WorkRoom | None:
+        """Return it; `None` where there is no limit, or the project has gone."""
+        if not PERSON_GB.is_set:
+            return None
+        owner = read_value(engine, sa.select(projects.c.owner).where(projects.c.id == project_id))
+        return None if owner is None else cls(usage_of(engine, str(owner), home).total)
+
+    def check(self, num_bytes: int = 0) -> None:
+        """Check that there is room for so many bytes more; somebody who has all that one may have begins nothing.
+
+        Raises:
+            QuotaError: If there is none.
+        """
+        limit = PERSON_GB.value * 1e9
+        if self.there < limit and self.there + num_bytes <= limit:
+            return
+        coming = f", and what waits and works would add about {num_bytes / 1e9:,.2f} GB" if num_bytes else ""
+        raise QuotaError(
+            f"Your projects take {self.there / 1e9:,.2f} GB already{coming}; one person can have {PERSON_GB} GB. So "
+            "this was not started. The page Storage, at the foot of Home, shows what takes room and frees it. "
+            f"{PERSON_GB.for_the_host}"
         )
 
 

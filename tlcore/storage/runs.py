@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -12,12 +12,14 @@ import sqlalchemy as sa
 from tlcore.config import RunConfig
 from tlcore.documents import read_document, read_fields, write_document
 from tlcore.errors import UnreadableError
+from tlcore.home import DataRoot
 from tlcore.storage.configs import Unreadable, read_all, read_config
-from tlcore.storage.database import jobs, metrics, read_row, read_rows, read_value, run_notes, runs, writing
+from tlcore.storage.database import jobs, metrics, projects, read_row, read_rows, read_value, run_notes, runs, writing
 from tlcore.storage.datasets import check_version
-from tlcore.storage.jobs import ENDED_STATES, STATUS_COLUMNS, JobStatus, insert_job, write_job
+from tlcore.storage.jobs import ACTIVE_STATES, ENDED_STATES, STATUS_COLUMNS, JobStatus, insert_job, write_job
 from tlcore.storage.projects import printable_line
-from tlcore.storage.room import check_waiting_runs
+from tlcore.storage.room import WorkRoom, check_waiting_runs
+from tlcore.storage.usage import folder_bytes
 
 MAX_NOTE_LENGTH = 200
 
@@ -120,22 +122,54 @@ class RunPlan:
     note: str = ""
 
 
-def create_runs(engine: sa.Engine, project_id: str, plans: Sequence[RunPlan]) -> list[str]:
+def create_runs(
+    engine: sa.Engine, project_id: str, plans: Sequence[RunPlan], bytes_of: Callable[[RunConfig], int] = lambda _: 0
+) -> list[str]:
     """Put runs in line, one behind the other, and return their ids, the first one first.
 
     While a run with the same settings on the same pictures waits or works, no second one is made for that plan: the
     result would be the same. A double click or a second tab thus never starts two.
 
+    Args:
+        engine: The database.
+        project_id: The project.
+        plans: What to train.
+        bytes_of: About how many bytes a run needs on the disk while it works.
+
     Raises:
         ValueError: If there is no plan.
         NotFoundError: If the project was deleted.
-        QuotaError: If more would wait than one person may have in line; none is made then.
+        QuotaError: If more would wait than one person may have in line, or the owner's runs that wait and work would
+            leave more than there is room for; none is made then.
         ConflictError: If a version was removed to make room; none is made then.
     """
     if not plans:
         raise ValueError("`plans` must have at least one run. Received: plans=[]")
+    home = DataRoot.configured()
+    room = WorkRoom.of(engine, project_id, home)
     with writing(engine) as connection:
-        return [_find_same(connection, project_id, plan) or _insert_run(connection, project_id, plan) for plan in plans]
+        run_ids, is_new = [], False
+        for plan in plans:
+            same = _find_same(connection, project_id, plan)
+            is_new = is_new or same is None
+            run_ids.append(same or _insert_run(connection, project_id, plan))
+        if room is not None and is_new:
+            room.check(_bytes_to_come(connection, project_id, bytes_of, home))
+        return run_ids
+
+
+def _bytes_to_come(
+    connection: sa.Connection, project_id: str, bytes_of: Callable[[RunConfig], int], home: DataRoot
+) -> int:
+    """Return what the waiting and working runs of a project's owner are going to need beyond what they have written."""
+    owner = sa.select(projects.c.owner).where(projects.c.id == project_id).scalar_subquery()
+    of_owner = sa.select(jobs.c.id, runs.c.config).join(runs, runs.c.job_id == jobs.c.id)
+    of_owner = of_owner.join(projects, projects.c.id == jobs.c.project_id).where(projects.c.owner == owner)
+    total = 0
+    for row in connection.execute(of_owner.where(jobs.c.state.in_(ACTIVE_STATES))):
+        with suppress(UnreadableError, ValueError):  # nothing can work on it
+            total += max(0, bytes_of(read_config(row.config)) - folder_bytes(home.run_dir(str(row.id))))
+    return total
 
 
 def _find_same(connection: sa.Connection, project_id: str, plan: RunPlan) -> str | None:

@@ -14,7 +14,7 @@ from pages.components.camera.component import Message, View, draw_camera
 from pages.components.data.advice import is_ready
 from pages.components.data.instant_panel import ready_classifier
 from pages.components.errors import errors_kept
-from pages.components.results.trained_models import predictor_of, short_name
+from pages.components.results.trained_models import answering_runs, predictor_of, short_name
 from pages.components.state import Context, read_context
 from pages.components.text import count, plain
 from pages.components.train.starting import find_run_obstacle, start_training
@@ -48,9 +48,10 @@ class Recording:
 
 def draw_recorder(context: Context) -> None:
     """Draw the camera, its answers, and the button that trains on what was recorded."""
-    runs = [run for run in context.runs if run.version == context.version]
-    _recorder(context, next((run for run in runs if run.has_model), None))
-    if is_ready(context.dataset) and not any(run.has_model or run.job.is_active for run in runs):
+    asked = next((run for run in answering_runs(context) if run.version == context.version), None)
+    _recorder(context, asked)
+    works = any(run.job.is_active and run.version == context.version for run in context.runs)
+    if is_ready(context.dataset) and asked is None and not works:
         _train_button(context)
 
 

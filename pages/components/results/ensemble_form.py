@@ -8,7 +8,14 @@ import streamlit as st
 
 from pages.components.amounts import percent
 from pages.components.errors import errors_shown
-from pages.components.results.trained_models import Model, answers_of, model_title, names_of_runs, validation_answers
+from pages.components.results.trained_models import (
+    Model,
+    answering_runs,
+    answers_of,
+    model_title,
+    names_of_runs,
+    validation_answers,
+)
 from pages.components.state import Context
 from tlcore.storage.ensembles import MAX_MEMBERS, MIN_MEMBERS, EnsembleConfig, Weighting, create_ensemble
 from tlcore.storage.projects import MAX_NAME_LENGTH
@@ -24,7 +31,7 @@ def draw_group_form(context: Context, shown: Model) -> None:
         "Different models make different mistakes. When several answer together, their probabilities are averaged, "
         "and a mistake that only one makes is often outvoted. The field calls such a group an **ensemble**."
     )
-    runs = {run.id: run for run in context.runs if run.has_model and run.version == shown.version}
+    runs = {run.id: run for run in answering_runs(context) if run.version == shown.version}
     if len(runs) < MIN_MEMBERS:
         st.info(
             "A group needs two runs on the same pictures. Train once more, with another picture size, another "

@@ -11,7 +11,14 @@ import streamlit as st
 
 from pages.components.errors import show_error
 from pages.components.results.answers import DO_NOT_KNOW, Answer, ask_pixels, is_unknown
-from pages.components.results.trained_models import Model, list_models, model_title, predictor_of, short_name
+from pages.components.results.trained_models import (
+    Model,
+    can_answer,
+    list_models,
+    model_title,
+    predictor_of,
+    short_name,
+)
 from pages.components.state import Context
 from pages.components.text import count, label
 from tlcore.errors import RunError
@@ -60,7 +67,7 @@ class Rival:
 
 def choose_rival(context: Context, model: Model) -> Rival | None:
     """Draw the choice of another model, where there is one, and return it ready to answer."""
-    by_id = {one.id: one for one in list_models(context) if one.id != model.id}
+    by_id = {one.id: one for one in list_models(context) if one.id != model.id and can_answer(context, one)}
     if st.session_state.get(_CHOSEN) not in by_id:
         st.session_state[_CHOSEN] = None
     if not by_id:

@@ -15,7 +15,9 @@ from pages.components.state import Context
 from pages.components.text import plain
 from tlcore.backbones.registry import get_backbone
 from tlcore.dataset import Split
+from tlcore.errors import RunError
 from tlcore.home import DataRoot
+from tlcore.storage.deletion import has_model_files
 from tlcore.storage.ensembles import Ensemble, EnsembleConfig, list_ensembles
 from tlcore.storage.model_settings import ModelSettings, read_model_settings
 from tlcore.storage.models import Model as Model  # the pages take it from here
@@ -41,6 +43,30 @@ def list_models(context: Context) -> list[Model]:
     runs = [run for run in context.runs if run.has_model]
     project_id = context.project.id
     return [*runs, *list_ensembles(context.engine, project_id), *list_simple_heads(context.engine, project_id)]
+
+
+def can_answer(context: Context, model: Model) -> bool:
+    """Whether a model can be asked, or be taken away: the files of all its runs are there, and nobody freed them."""
+    if isinstance(model, TrainedSimpleHead):
+        return True
+    if isinstance(model, Ensemble):
+        return all(has_model_files(run_id, context.home) for run_id in model.config.run_ids)
+    return model.has_model and has_model_files(model.id, context.home)
+
+
+def answering_runs(context: Context) -> list[Run]:
+    """Return the runs whose model can be asked, the newest first."""
+    return [run for run in context.runs if can_answer(context, run)]
+
+
+def freed_words(context: Context, model: Model) -> str:
+    """Return what to say of a model that cannot answer any more."""
+    this = "a model of this group" if isinstance(model, Ensemble) else "this model"
+    freed = f"{this.capitalize()} was freed on Storage" if context.is_guest else f"You freed {this} on Storage"
+    return (
+        f"{freed}, so it answers no further picture and has no file to take away. Its results stay. Train again to "
+        "make it anew: the same settings and pictures make the same model."
+    )
 
 
 def model_title(model: Model) -> str:
@@ -201,10 +227,12 @@ def predictor_of(context: Context, model: Model) -> Predictor:
     Its probabilities are calibrated, and it does not know below a threshold, when that was chosen on Understand.
 
     Raises:
-        RunError: If its files are missing or damaged.
+        RunError: If its files are missing or damaged, or were freed.
     """
     from tlcore.results.calibration import calibrated
 
+    if not can_answer(context, model):
+        raise RunError(freed_words(context, model))
     settings = settings_of(context, model)
     predictor = calibrated(_loaded(context, model), settings.temperature)
     return replace(predictor, threshold=settings.threshold) if settings.threshold else predictor

@@ -17,7 +17,7 @@ from pages.components.job_words import hindrance, trouble_words
 from pages.components.line_words import line_sentence, line_words
 from pages.components.pace import pace_of, seconds_left
 from pages.components.results.exam import opened_models
-from pages.components.results.trained_models import validation_counts, validation_words
+from pages.components.results.trained_models import can_answer, freed_words, validation_counts, validation_words
 from pages.components.state import NEXT_RUN, Context
 from pages.components.text import count, label
 from pages.components.train.coach_view import draw_coach
@@ -202,6 +202,8 @@ def draw_ended(context: Context, run: Run) -> None:
     elif job.message:
         st.warning(label(job.message), icon=":material/warning:")
     if summary is not None:
+        if not can_answer(context, run):
+            st.info(freed_words(context, run), icon=":material/inventory_2:")
         _draw_result(context, run, summary)
     draw_curves(run, read_curves(context, run))
     draw_coach(context, run)
