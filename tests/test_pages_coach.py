@@ -14,7 +14,7 @@ from pages.components.train import coach_view
 from tests.coloured_pictures import png
 from tests.lab import Lab
 from tests.page_tests import check, texts
-from tests.queued_run import create_run
+from tests.queued_run import create_run, leave_model
 from tlcore.config import HeadConfig, RunConfig
 from tlcore.dataset import ClassLabel, Dataset, Item, Split
 from tlcore.home import DataRoot
@@ -67,6 +67,7 @@ class CoachLab(Lab):
         found = Evaluation(("cat", "*dog*"), images, y_true, np.eye(2, dtype=np.float32)[answers])
         save_evaluation(found, folder, VALIDATION_FILE_NAME)
         save_evaluation(found, folder, FILE_NAME)
+        leave_model(self.home, run_id)
         summary = RunSummary(3, epochs, 0.9, 60, 64, 2562, 3_370_000, 12.0, found.correct, found.total)
         with writing(self.engine) as connection:
             write_summary(connection, run_id, attempt, summary)

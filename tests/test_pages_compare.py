@@ -14,7 +14,7 @@ from pages.components.state import NEXT_RUN
 from tests.coloured_pictures import COLOURS, coloured_dataset
 from tests.lab import Lab
 from tests.page_tests import OWNER, check, open_app, texts
-from tests.queued_run import create_run
+from tests.queued_run import create_run, leave_model
 from tlcore.config import RunConfig
 from tlcore.dataset import ClassLabel, Dataset
 from tlcore.home import DataRoot
@@ -65,6 +65,7 @@ class ComparedLab(Lab):
             images = tuple(f"{self.first_picture + number}" for number in range(100))
             evaluation = Evaluation(tuple(COLOURS), images, np.zeros(100, np.int64), probabilities)
             save_evaluation(evaluation, self.home.run_dir(job.id), file_name)
+        leave_model(self.home, job.id)
         end_job(self.engine, job.id, job.attempt, "finished")
 
     def train_page(self, **query: str) -> AppTest:

@@ -13,7 +13,7 @@ from pages.components.data.groups_panel import groups_words, leak_words, scenes_
 from tests.drawn_scenes import draw_scene, frames_of
 from tests.lab import Lab
 from tests.page_tests import check, texts
-from tests.queued_run import create_run
+from tests.queued_run import create_run, leave_model
 from tlcore.config import RunConfig
 from tlcore.dataset import ClassLabel, Dataset, Item, Split
 from tlcore.home import DataRoot
@@ -181,6 +181,7 @@ def test_what_near_copies_do_to_the_accuracy_is_said(home: DataRoot, split: Spli
     validated, tested = (answers, none) if split == "validation" else (none, answers)
     save_evaluation(validated, home.run_dir(run_id), VALIDATION_FILE_NAME)
     save_evaluation(tested, home.run_dir(run_id))
+    leave_model(home, run_id)
     job = claim_job(lab.engine, "run")
     assert job is not None
     counts = (tested.correct, tested.total, 10, 10, 1.0, validated.correct, validated.total)

@@ -14,7 +14,7 @@ from tests.cached_features import cache_features
 from tests.coloured_pictures import COLOURS, coloured_dataset, picture, png
 from tests.lab import Lab
 from tests.page_tests import check, texts
-from tests.queued_run import create_run
+from tests.queued_run import create_run, leave_model
 from tlcore.config import AugmentationConfig, ModelConfig, RunConfig
 from tlcore.dataset import Dataset
 from tlcore.errors import RunError
@@ -60,6 +60,7 @@ class Trained(Lab):
         answers = Evaluation(dataset.class_names, tuple(item.image for item in items), y_true, probabilities)
         for name in ("evaluation.npz", VALIDATION_FILE_NAME):
             save_evaluation(answers, self.home.run_dir(run_id), name)
+        leave_model(self.home, run_id)
         total = len(items)
         with writing(self.engine) as connection:
             summary = RunSummary(1, 1, 0.9, total - 1, total, 10, 10, 1.0, total - 1, total)

@@ -26,7 +26,7 @@ from pages.server.plotly_script import PLOTLY_ADDRESS, plotly_route, versioned_a
 from tests.asgi_request import request
 from tests.lab import Lab
 from tests.page_tests import OWNER, check, modules_after, texts
-from tests.queued_run import create_run
+from tests.queued_run import create_run, leave_model
 from tlcore.config import AugmentationConfig, ModelConfig, RunConfig
 from tlcore.dataset import ClassLabel, Dataset, Item, Split
 from tlcore.home import DataRoot
@@ -68,8 +68,7 @@ class TrainLab(Lab):
         with writing(self.engine) as connection:
             summary = RunSummary(4, 5, 0.9, 0, total, 2562, 3_370_000, 12.0, correct, total)
             write_summary(connection, run_id, attempt, summary)
-        self.home.run_dir(run_id).mkdir(parents=True, exist_ok=True)
-        (self.home.run_dir(run_id) / "model.keras").touch()
+        leave_model(self.home, run_id)
         end_job(self.engine, run_id, attempt, "finished", message)
 
 
