@@ -175,10 +175,10 @@ def test_a_code_that_was_replaced_meanwhile_is_asked_for_again(engine: sa.Engine
     check(app.radio(key="you-whose").set_value("They are mine: bring them along").run())
     newer = new_code(engine, MIA)
     assert "replaced by a newer one" in press(app, "Go on").error[0].value
-    assert not identity._tickets
+    assert not identity.TICKETS.waiting()
     check(use(app, newer).radio(key="you-whose").set_value("They are mine: bring them along").run())
     press(app, "Go on")
-    assert [ticket.to for ticket in identity._tickets.values()] == [MIA]
+    assert [change.to for _, change in identity.TICKETS.waiting()] == [MIA]
 
 
 def test_one_can_stay_who_one_is(engine: sa.Engine) -> None:
