@@ -43,7 +43,7 @@ from tlcore.storage.deletion import delete_project
 from tlcore.storage.full_disk import Room
 from tlcore.storage.identities import read_identities
 from tlcore.storage.jobs import claim_job, end_job, get_job, request_stop
-from tlcore.storage.people import admit, is_visit_due, note_visit, read_person
+from tlcore.storage.people import admit, is_visit_due, note_visit, read_person, remove_from_class
 from tlcore.storage.projects import create_project, get_project, read_projects, rename_project
 from tlcore.storage.reserve import LOAN_BYTES, STEP_BYTES, give_up_reserve, keep_reserve
 from tlcore.storage.runs import list_runs, read_metrics
@@ -234,7 +234,7 @@ def test_the_database_opens_with_the_reserve(home: DataRoot, monkeypatch: pytest
         lambda engine: change_class_settings(engine, lambda stored: replace(stored, locked=("epochs",))),
         reset_class_settings,
         lambda engine: admit(engine, OWNER),
-        lambda engine: admit(engine, OWNER, admitted=False),
+        lambda engine: remove_from_class(engine, OWNER),
     ],
     ids=["lock", "begin anew", "admit", "remove"],
 )

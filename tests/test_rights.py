@@ -19,7 +19,7 @@ from tlcore.storage.admission import is_admitted, say_class_code
 from tlcore.storage.class_settings import change_class_settings
 from tlcore.storage.database import guarded, open_database, projects, writing
 from tlcore.storage.jobs import JobStatus, create_job, get_job
-from tlcore.storage.people import admit, bring_along
+from tlcore.storage.people import admit, bring_along, remove_from_class
 from tlcore.storage.projects import create_project
 from tlcore.storage.requests import WeightsDownloadRequest
 
@@ -47,12 +47,22 @@ def test_whoever_is_removed_from_the_class_changes_nothing_by_an_open_page(engin
     app = open_app("data", project=project.id)
     rename(app, "Cats")
     assert name_of(engine, project.id) == "Cats"
-    admit(engine, OWNER, admitted=False)
+    remove_from_class(engine, OWNER)
     rename(app, "Dogs")
     assert name_of(engine, project.id) == "Cats"
-    assert "class code" in texts(app)
-    # The code lets them in again, though their page may not write before.
-    app.text_input(key="class-code-typed").set_value("abcd")
+    assert "You were removed from this class" in texts(app)
+    admit(engine, OWNER)
+    assert name_of(engine, project.id) == "Cats"
+    app = open_app("data", project=project.id)
+    rename(app, "Birds")
+    assert name_of(engine, project.id) == "Birds"
+
+
+def test_who_is_new_says_the_class_code_though_the_page_may_not_write_before(engine: sa.Engine) -> None:
+    change_class_settings(engine, lambda stored: replace(stored, code="blue 42"))
+    app = open_app()
+    assert not is_admitted(engine, OWNER)
+    app.text_input(key="class-code-typed").set_value("BLUE42")
     app.button[0].click().run()
     assert is_admitted(engine, OWNER)
 
