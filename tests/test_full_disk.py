@@ -344,6 +344,24 @@ def test_a_new_phase_comes_through_on_a_really_full_disk_and_the_curves_later(sm
     engine.dispose()
 
 
+def test_points_of_curves_take_nothing_of_the_reserve(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tlcore.jobs.reporting.WRITE_SECONDS", 0.0)
+    home = DataRoot(small_disk / "home")
+    engine = open_database(home)
+    project_id = create_project(engine, OWNER, "Pets").id
+    run_id = create_run(engine, project_id, 1, RunConfig())
+    claimed = claim_job(engine, "run")
+    assert claimed is not None
+    keep_reserve(home)
+    progress = JobProgress(engine, run_id, claimed.attempt)
+    fill(small_disk)
+    fill_journal(engine, project_id)
+    for epoch in range(1, 301):
+        progress.metrics(float(epoch), {"loss": 1.0, "accuracy": 0.5})
+    assert home.reserve_path.stat().st_size == RESERVE_BYTES
+    engine.dispose()
+
+
 def test_a_waiting_run_takes_nothing_of_what_deleting_borrows(
     small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -371,13 +389,18 @@ def test_a_waiting_run_takes_nothing_of_what_deleting_borrows(
     filler = fill(small_disk)
     with ThreadPoolExecutor(1) as pool:
         run = pool.submit(Room(home, progress).repeat, write)
-        for project_id in ids:
-            delete_project(engine, project_id, home)
-            assert home.reserve_path.stat().st_size > RESERVE_BYTES // 2
-        assert tries == [True]
-        assert not run.done()
-        filler.unlink()
-        run.result(10)
+        try:
+            until = time.monotonic() + 60
+            while not progress.phases and not run.done() and time.monotonic() < until:
+                time.sleep(0.01)
+            for project_id in ids:
+                delete_project(engine, project_id, home)
+                assert home.reserve_path.stat().st_size > RESERVE_BYTES // 2
+            assert tries == [True]
+            assert not run.done()
+        finally:
+            filler.unlink()  # or the run would wait, and the test with it
+        run.result(60)
     engine.dispose()
 
 

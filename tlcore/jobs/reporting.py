@@ -63,7 +63,7 @@ class JobProgress:
         """Add a point to the curves; written with the next ones when epochs are short."""
         self._points.append((epoch, dict(values)))
         if self._is_due():
-            self.flush()
+            self._write()
 
     def flush(self) -> None:
         """Write what waits."""
@@ -92,7 +92,7 @@ class JobProgress:
                 for epoch, point in self._points:
                     write_metrics(connection, self._job_id, self._attempt, epoch, point)
         except FullDiskError:
-            if not self._is_urgent:
+            if not (self._is_urgent and self._unwritten):
                 return
             try:
                 write_few(self._engine, self._write_fields)
