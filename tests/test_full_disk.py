@@ -40,7 +40,7 @@ from tlcore.storage import database, deletion, full_disk, reserve
 from tlcore.storage.class_settings import change_class_settings, reset_class_settings
 from tlcore.storage.database import open_database, projects, writing
 from tlcore.storage.deletion import delete_project
-from tlcore.storage.full_disk import Room
+from tlcore.storage.full_disk import DiskWait
 from tlcore.storage.identities import read_identities
 from tlcore.storage.jobs import claim_job, end_job, get_job, request_stop
 from tlcore.storage.people import admit, is_visit_due, note_visit, read_person, remove_from_class
@@ -388,7 +388,7 @@ def test_a_waiting_run_takes_nothing_of_what_deleting_borrows(
     progress = RecordingProgress()
     filler = fill(small_disk)
     with ThreadPoolExecutor(1) as pool:
-        run = pool.submit(Room(home, progress).repeat, write)
+        run = pool.submit(DiskWait(home, progress).repeat, write)
         try:
             until = time.monotonic() + 60
             while not progress.phases and not run.done() and time.monotonic() < until:

@@ -9,24 +9,12 @@ import pytest
 
 from pages.server import guesses
 from pages.server.guesses import LONGEST_TURN, MOST_WAITING, TURN_SECONDS, Guesser, Guesses, guesser_of_page, network_of
+from tests.set_clock import Clock
 from tlcore.errors import TransferLabError
 from tlcore.home import DataRoot
 from tlcore.storage.database import open_database
 from tlcore.storage.people import admit, note_visit
 from tlcore.storage.projects import create_project
-
-
-class Clock:
-    """Seconds that go by when a test says so, or when somebody waits."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def wait(self, seconds: float) -> None:
-        self.now += seconds
 
 
 @pytest.fixture

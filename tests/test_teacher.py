@@ -32,6 +32,7 @@ from pages.server.thumbnails import thumbnail_address
 from tests.asgi_request import request
 from tests.coloured_pictures import coloured_dataset
 from tests.page_tests import ROOT_DIR
+from tests.set_clock import Clock
 from tests.signing import cookie_of
 from tlcore.errors import TransferLabError
 from tlcore.home import DataRoot
@@ -44,19 +45,6 @@ from tlcore.storage.projects import create_project
 PASSWORD = "horse battery staple"
 TEACHER, STUDENT, OTHER = "t" * 24, "s" * 24, "o" * 24
 Answer = tuple[int, Headers, bytes]
-
-
-class Clock:
-    """Seconds that a test lets go by."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def wait(self, seconds: float) -> None:
-        self.now += seconds
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from tlcore.errors import FullDiskError, StorageError
 from tlcore.home import DISK_IS_FULL, DataRoot, free_bytes, is_full
 from tlcore.progress import StopRequested
 from tlcore.storage import full_disk
-from tlcore.storage.full_disk import MORE_BYTES, STOPPED_SECONDS, TRY_SECONDS, Room
+from tlcore.storage.full_disk import MORE_BYTES, STOPPED_SECONDS, TRY_SECONDS, DiskWait
 
 
 class Disk:
@@ -57,7 +57,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
 def test_it_is_written_as_soon_as_there_is_room(home: DataRoot, disk: Disk) -> None:
     disk.gets = {4.0: 5 * MORE_BYTES}
     progress = RecordingProgress()
-    room = Room(home, progress)
+    room = DiskWait(home, progress)
     assert room.repeat(disk.writing(5 * MORE_BYTES)) == "written"
     assert disk.tries == [0, 4]
     assert room.waited_seconds == 4
@@ -68,29 +68,29 @@ def test_it_is_written_as_soon_as_there_is_room(home: DataRoot, disk: Disk) -> N
 
 def test_what_needs_more_than_there_is_is_tried_again_now_and_then(home: DataRoot, disk: Disk) -> None:
     disk.free, disk.gets = MORE_BYTES, {3.0: 2 * MORE_BYTES, 100.0: 9 * MORE_BYTES}
-    Room(home, RecordingProgress()).repeat(disk.writing(3 * MORE_BYTES))
+    DiskWait(home, RecordingProgress()).repeat(disk.writing(3 * MORE_BYTES))
     assert disk.tries == [0, 3, 3 + 2 * TRY_SECONDS, 3 + 6 * TRY_SECONDS, 100]
 
 
 def test_nothing_is_calculated_again_while_the_disk_is_full(home: DataRoot, disk: Disk) -> None:
     disk.gets = {5000.0: 2 * MORE_BYTES}
-    Room(home, RecordingProgress()).repeat(disk.writing(MORE_BYTES))
+    DiskWait(home, RecordingProgress()).repeat(disk.writing(MORE_BYTES))
     assert disk.tries == [0, 5000]
 
 
 def test_a_full_disk_is_waited_for_before_anything_fails(home: DataRoot, disk: Disk) -> None:
     disk.gets = {2.0: MORE_BYTES}
     progress = RecordingProgress()
-    Room(home, progress).wait()
+    DiskWait(home, progress).wait()
     assert disk.seconds == 2
     assert progress.phases
     heard = len(progress.phases)
-    Room(home, progress).wait()
+    DiskWait(home, progress).wait()
     assert len(progress.phases) == heard
 
 
 def test_it_can_be_stopped_while_it_waits(home: DataRoot, disk: Disk) -> None:
-    room = Room(home, RecordingProgress(stop_after=6))
+    room = DiskWait(home, RecordingProgress(stop_after=6))
     with pytest.raises(StopRequested):
         room.repeat(disk.writing(1))
     assert disk.seconds < 6
@@ -99,11 +99,11 @@ def test_it_can_be_stopped_while_it_waits(home: DataRoot, disk: Disk) -> None:
 
 def test_what_was_stopped_waits_to_be_kept_but_not_for_ever(home: DataRoot, disk: Disk) -> None:
     disk.gets = {30.0: MORE_BYTES}
-    assert Room(home, RecordingProgress(stop_after=0)).repeat(disk.writing(1), at_the_end=True) == "written"
+    assert DiskWait(home, RecordingProgress(stop_after=0)).repeat(disk.writing(1), at_the_end=True) == "written"
     assert disk.seconds == 30
     disk.free, disk.gets = MORE_BYTES - 1, {}
     with pytest.raises(FullDiskError):
-        Room(home, RecordingProgress(stop_after=0)).repeat(disk.writing(MORE_BYTES), at_the_end=True)
+        DiskWait(home, RecordingProgress(stop_after=0)).repeat(disk.writing(MORE_BYTES), at_the_end=True)
     assert STOPPED_SECONDS < disk.seconds - 30 <= STOPPED_SECONDS + 2
 
 
@@ -112,8 +112,8 @@ def test_other_failures_and_impatient_work_end_at_once(home: DataRoot, disk: Dis
         raise StorageError("The folder cannot be written.")
 
     with pytest.raises(StorageError, match="cannot be written"):
-        Room(home, RecordingProgress()).repeat(broken)
-    impatient = Room(home, RecordingProgress(), is_patient=False)
+        DiskWait(home, RecordingProgress()).repeat(broken)
+    impatient = DiskWait(home, RecordingProgress(), is_patient=False)
     impatient.wait()
     with pytest.raises(FullDiskError):
         impatient.repeat(disk.writing(1))

@@ -17,7 +17,7 @@ from tlcore.pricing.measuring import measure
 from tlcore.pricing.speeds import learn_speeds
 from tlcore.simple_heads.run import train_simple_heads
 from tlcore.storage.datasets import get_version, load_dataset
-from tlcore.storage.full_disk import Room
+from tlcore.storage.full_disk import DiskWait
 from tlcore.storage.jobs import JobState
 from tlcore.storage.requests import (
     CrossValidationRequest,
@@ -82,7 +82,7 @@ def train(context: WorkerContext) -> tuple[JobState, str]:
     return "finished", ""
 
 
-def _train(context: WorkerContext, run: Run, dataset: Dataset, checkpoints: Checkpoints, room: Room) -> RunResult:
+def _train(context: WorkerContext, run: Run, dataset: Dataset, checkpoints: Checkpoints, room: DiskWait) -> RunResult:
     """Train, or only keep what an earlier worker has left; with words for a disk that is full at the end."""
     found = checkpoints.found
     curve = () if found is None else found.curve

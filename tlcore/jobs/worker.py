@@ -24,7 +24,7 @@ from tlcore.progress import StopRequested
 from tlcore.quiet import outlast_full_logs, silence_tensorflow
 from tlcore.storage.database import open_database, write_few, writing
 from tlcore.storage.deletion import remove_job_files
-from tlcore.storage.full_disk import Room
+from tlcore.storage.full_disk import DiskWait
 from tlcore.storage.jobs import (
     JobState,
     LostJobError,
@@ -88,11 +88,11 @@ class WorkerContext:
         return read_request(self.engine, self.job_id, kind)
 
     @property
-    def room(self) -> Room:
+    def room(self) -> DiskWait:
         """Waits while the disk is full."""
-        return Room(self.home, self.progress)
+        return DiskWait(self.home, self.progress)
 
-    def keep(self, write: Callable[[sa.Connection], object], room: Room | None = None) -> None:
+    def keep(self, write: Callable[[sa.Connection], object], room: DiskWait | None = None) -> None:
         """Write rows that hold what the job has reached, as soon as there is room for them.
 
         Args:

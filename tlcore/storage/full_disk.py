@@ -26,7 +26,7 @@ STOPPED_SECONDS = 240.0
 T = TypeVar("T")
 
 
-class Room:
+class DiskWait:
     """Repeats what could not be written for want of room, for one job.
 
     Args:

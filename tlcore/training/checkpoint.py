@@ -22,7 +22,7 @@ from tlcore.dataset import Dataset
 from tlcore.documents import write_document
 from tlcore.errors import RunError, StorageError, UnreadableError
 from tlcore.home import HALF_WRITTEN, write_atomically
-from tlcore.storage.full_disk import Room
+from tlcore.storage.full_disk import DiskWait
 
 CHECKPOINT_FILE = "checkpoint.npz"
 FORMAT = 1
@@ -127,7 +127,7 @@ class Checkpoints:
         found: What a run that was ended has left; `None` when there is nothing to go on from.
     """
 
-    def __init__(self, path: Path, config: RunConfig, dataset: Dataset, room: Room | None = None) -> None:
+    def __init__(self, path: Path, config: RunConfig, dataset: Dataset, room: DiskWait | None = None) -> None:
         self._path = path
         self._room = room
         self._fingerprint = _fingerprint(config, dataset)

@@ -17,7 +17,7 @@ from tlcore.progress import CLOSING_PHASES, Phase, Progress, StopRequested
 from tlcore.results.evaluation import TRAIN_FILE_NAME, VALIDATION_FILE_NAME, Evaluation, save_evaluation
 from tlcore.results.export import save_export
 from tlcore.results.prediction import SUFFIX_FILE, PredictorSpec, save_predictor_spec
-from tlcore.storage.full_disk import Room
+from tlcore.storage.full_disk import DiskWait
 from tlcore.storage.runs import RunSummary
 from tlcore.training.loop import TrainingResult, predict_features
 from tlcore.training.split_features import SplitFeatures
@@ -31,7 +31,7 @@ def finish_run(
     result: TrainingResult,
     run_dir: Path,
     progress: Progress,
-    room: Room,
+    room: DiskWait,
 ) -> RunSummary:
     """Test the best epoch and write model, labels, evaluations and the compiled suffix.
 

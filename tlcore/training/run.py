@@ -20,7 +20,7 @@ from tlcore.model.architecture import check_phases
 from tlcore.model.cut import ModelPlan, plan_model
 from tlcore.progress import Phase, Progress, StopRequested, background, wait_for
 from tlcore.results.evaluation import Evaluation
-from tlcore.storage.full_disk import Room
+from tlcore.storage.full_disk import DiskWait
 from tlcore.storage.runs import RunSummary
 from tlcore.training.checkpoint import Checkpoints, TrainingState
 from tlcore.training.rate_search import RateSearch
@@ -58,7 +58,7 @@ def train_classifier(
     *,
     checkpoints: Checkpoints | None = None,
     only_keep: bool = False,
-    room: Room | None = None,
+    room: DiskWait | None = None,
 ) -> RunResult:
     """Train a classifier and leave its files in `run_dir`.
 
@@ -95,7 +95,7 @@ def train_classifier(
         if found is None:
             return RunResult(None, stopped=True)
         stopped = True
-    room = room or Room(home, progress, is_patient=False)
+    room = room or DiskWait(home, progress, is_patient=False)
     waited_before = room.waited_seconds
     run = _TrainingRun(dataset, config, progress, home, checkpoints, room)
     prepare_seconds = time.monotonic() - started
@@ -189,7 +189,7 @@ class _TrainingRun:
         progress: Progress,
         home: DataRoot,
         checkpoints: Checkpoints | None = None,
-        room: Room | None = None,
+        room: DiskWait | None = None,
     ) -> None:
         configure_tensorflow()
         check_trainable(dataset)
@@ -198,7 +198,7 @@ class _TrainingRun:
         self._progress = progress
         self._home = home
         self._checkpoints = checkpoints
-        self._room = room or Room(home, progress, is_patient=False)
+        self._room = room or DiskWait(home, progress, is_patient=False)
         self._startup: tuple[float, float] | None = None
         self._imported = False
         self._first_passes: tuple[FeaturePass, ...] | None = None
