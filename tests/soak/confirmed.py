@@ -11,6 +11,7 @@ from tlcore.errors import TransferLabError
 from tlcore.home import DataRoot
 from tlcore.storage.datasets import get_version, load_dataset
 from tlcore.storage.images import ImageStore, image_key
+from tlcore.storage.leftovers import UNDO_STEPS
 from tlcore.storage.projects import get_project
 
 Kind = Literal["name", "settings", "version", "picture"]
@@ -52,8 +53,12 @@ class Confirmed:
         return lost
 
     def lost_at_last(self) -> list[str]:
-        """Look at every version and every picture too, and at whether each is what it was."""
+        """Look at every version and every picture too, and at whether each is what it was.
+
+        A version that no undo reaches any more may be gone, but only whole: the list and its row.
+        """
         lost, store = self.lost(), ImageStore(self._home)
+        oldest_undo = (get_project(self._engine, self._project_id, OWNER).version or 0) - UNDO_STEPS
         for kind, step, key in self.read():
             try:
                 if kind == "version":
@@ -64,5 +69,12 @@ class Confirmed:
                 elif kind == "picture" and image_key(store.read(key)) != key:
                     lost.append(f"the picture of step {step}: it is another one")
             except TransferLabError as error:
-                lost.append(f"the {kind} of step {step}: {error}")
+                tidied = kind == "version" and int(key) < oldest_undo and not self._has_version(int(key))
+                if not tidied:
+                    lost.append(f"the {kind} of step {step}: {error}")
         return lost
+
+    def _has_version(self, number: int) -> bool:
+        query = sa.text("SELECT 1 FROM dataset_versions WHERE project_id = :id AND number = :number")
+        with self._engine.begin() as connection:
+            return connection.execute(query, {"id": self._project_id, "number": number}).first() is not None
