@@ -76,6 +76,8 @@ class DataRoot:
     """A folder for each job that trained simple heads."""
     predictions_dir = _Below("predictions")
     """A folder for each job that asked a model about many pictures: its answers."""
+    exports_dir = _Below("exports")
+    """A folder for each job that wrote a model in several formats: the files."""
     brought_weights_dir = _Below("backbones", "brought")
     """Weights that people brought, named by their content."""
     models_dir = _Below("models")

@@ -43,6 +43,7 @@ JobKind = Literal[
     "doctor",
     "map",
     "prediction",
+    "export",
 ]
 JobState = Literal["queued", "starting", "running", "finished", "stopped", "failed"]
 

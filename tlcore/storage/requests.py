@@ -11,6 +11,9 @@ from tlcore.intake.meaning.readings import Folder
 from tlcore.storage.model_settings import ModelSettings
 
 SimpleHeadKind = Literal["logistic_regression", "nearest_neighbours", "linear_svm"]
+FormatName = Literal[
+    "keras", "savedmodel", "litert", "litert-float16", "litert-dynamic", "litert-int8", "onnx"
+]  # `tlcore.export.formats` says what they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,3 +256,73 @@ class WeightsCheckResult:
     """The key of the weights that were kept, for `ModelConfig.weights`."""
 
     key: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRequest:
+    """Which model to write in which formats.
+
+    Attributes:
+        model_id: Id of a run, a group or a simple head of the project.
+        formats: The formats.
+        settings: How the model answers: its temperature goes into the files, its threshold beside them.
+    """
+
+    model_id: str
+    formats: tuple[FormatName, ...]
+    settings: ModelSettings = field(default_factory=ModelSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class FormatReport:
+    """The parity certificate of one exported file: it was loaded in a fresh process and asked about test pictures.
+
+    Attributes:
+        format: Which one.
+        size: Bytes of its file or folder; 0 when it could not be made.
+        total: Test pictures that it was asked about.
+        correct: Those that it answers right.
+        agreed: Those that it answers as the original does.
+        largest_difference: Between a probability of it and the original's, in `[0, 1]`.
+        milliseconds: For one picture on this machine, the median, without reading the picture's file.
+        problem: Why it could not be made or asked, in words; empty when it could.
+        warning: What its answers are not good enough for, in words; empty when the certificate holds.
+    """
+
+    format: FormatName
+    size: int = 0
+    total: int = 0
+    correct: int = 0
+    agreed: int = 0
+    largest_difference: float = 0.0
+    milliseconds: float = 0.0
+    problem: str = ""
+    warning: str = ""
+
+    @property
+    def is_made(self) -> bool:
+        """Whether there is a file."""
+        return not self.problem
+
+
+@dataclass(frozen=True, slots=True)
+class ExportResult:
+    """What came of an export; its files lie in the folder of the job.
+
+    Attributes:
+        model_id: Which model it was; empty outside of projects.
+        settings: As of the request.
+        correct: Test pictures of the certificates that the original answers right.
+        total: Test pictures of the certificates.
+        milliseconds: Of the original, as the app asks it, for one picture on this machine, the median.
+        processor: What this machine computes with, in words.
+        reports: One for each format that was asked for.
+    """
+
+    model_id: str
+    settings: ModelSettings
+    correct: int
+    total: int
+    milliseconds: float
+    processor: str
+    reports: tuple[FormatReport, ...]
