@@ -22,12 +22,14 @@ from tlcore.config import (
     TrainingConfig,
 )
 from tlcore.dataset import SPLITS, ClassLabel, Dataset, keep_images
+from tlcore.errors import ImageError
 from tlcore.export.source import ExportSource
 from tlcore.export.training_code import code_entries, notebook, picture_entries, script
 from tlcore.export.training_script import needs_backbone_file, script_cells
 from tlcore.home import DataRoot
 from tlcore.library import read_dataset, train
 from tlcore.simple_heads.run import train_simple_heads
+from tlcore.storage.images import ImageStore
 from tlcore.storage.model_settings import ModelSettings
 from tlcore.storage.requests import SimpleHeadKind
 from tlcore.storage.simple_heads import frozen_backbone
@@ -246,6 +248,16 @@ def test_no_name_breaks_the_script_the_list_or_the_zip(home: DataRoot) -> None:
         assert re.fullmatch(r"[\w \-+()]+", folder)
         assert folder.casefold() != "con"
         assert re.fullmatch(r"[\w \-+()]+\.png", file)
+
+
+def test_a_picture_that_is_missing_is_said(home: DataRoot) -> None:
+    dataset = coloured_dataset(home, 1)
+    ImageStore(home).path(dataset.items[0].image).unlink()
+    source = ExportSource("Run 1", (part_of(RunConfig(), dataset),), dataset, ModelSettings())
+    with pytest.raises(ImageError, match="missing"):
+        list(code_entries(source, home))
+    with pytest.raises(ImageError, match="missing"):
+        list(picture_entries(dataset, home))
 
 
 @pytest.mark.slow
