@@ -446,6 +446,8 @@ def _differences(setup: _Setup) -> list[str]:
     """Name what is not as in the app."""
     config, training = setup.config.augmentation, setup.training
     found = ["- The order of the pictures, the first weights of what is new, and dropout."]
+    if setup.plan.is_random:
+        found.append("- A backbone that begins with random weights comes out several points better or worse each time.")
     if setup.has_augmentation:
         if training.new_views_every_epoch:
             found.append("- Augmentation draws other views of each picture, and draws each step's change on its own.")
