@@ -152,7 +152,11 @@ def _html(piece: Piece) -> str:
     head = "".join(f'<th scope="col">{_marked(cell)}</th>' for cell in piece.columns)
     rows = "\n".join(_html_row(row) for row in piece.rows)
     caption = f"<caption>{_marked(piece.caption)}</caption>\n" if piece.caption else ""
-    return f'<div class="wide" tabindex="0"><table>\n{caption}<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table></div>'
+    # With a place in the order of the keys, so that one can scroll without a mouse.
+    return (
+        f'<div class="wide" tabindex="0"><table>\n{caption}<thead><tr>{head}</tr></thead>\n'
+        f"<tbody>\n{rows}\n</tbody>\n</table></div>"
+    )
 
 
 def _html_row(row: tuple[Text, ...]) -> str:
