@@ -188,7 +188,7 @@ def test_a_bundle_has_all_that_its_readme_names_and_nothing_else(
     named = {line.split()[0] for line in files.splitlines() if line.startswith("  ")}
     assert named == {name.partition("/")[0] + ("/" if "/" in name else "") for name in names}
     assert {f"examples/{number}.png" for number in range(1, 6)} | {"examples/expected.json"} <= set(names)
-    assert {"saved_model/saved_model.pb", "code/train.py", "code/train.ipynb"} <= set(names)
+    assert {"saved_model/saved_model.pb", "code/train.py", "code/train.ipynb", "web/index.html"} <= set(names)
     assert "Train it again" in text
     for part in ("pip install ai-edge-litert", "grey_range=(0, 4095)", "LiteRT, 8-bit weights could not be made: The"):
         assert part in text
@@ -346,5 +346,5 @@ def test_nothing_of_tensorflow_is_loaded_while_a_bundle_is_put_together(
     )
     assert done.returncode == 0, done.stderr.decode()
     count, _, modules = done.stdout.decode().strip().partition(" ")
-    assert int(count) == 20
+    assert int(count) > 20
     assert modules == "set()"

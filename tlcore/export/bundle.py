@@ -20,6 +20,7 @@ from tlcore.export.manifest import MANIFEST_FILE, manifest_of
 from tlcore.export.readme import SELF_TEST_FILE, bundle_readme
 from tlcore.export.source import ExportSource
 from tlcore.export.training_code import code_entries
+from tlcore.export.web import web_entries
 from tlcore.home import DataRoot
 from tlcore.intake.pictures import pixels
 from tlcore.results.prediction_code import LABELS_FILE, PIXELS_FILE, README_FILE, labels_text
@@ -50,6 +51,7 @@ def bundle_entries(
         *_models(result, folder),
         *_examples(source, result, home),
         *_code(source, home),
+        *web_entries(source, result),
         Entry(CARD_FILES[0], card.markdown.encode()),
         Entry(CARD_FILES[1], card.html.encode()),
     ]
