@@ -45,7 +45,7 @@ class Asking:
 
     Attributes:
         folder: Where it lies.
-        format: Which format it is.
+        name: Which format it is.
         images: Keys of the pictures in the data root.
         image_size: Side of the square for a format that takes only that, in pixels.
         resize_mode: How a picture becomes that square.
@@ -53,7 +53,7 @@ class Asking:
     """
 
     folder: str
-    format: FormatName
+    name: FormatName
     images: tuple[str, ...]
     image_size: int
     resize_mode: ResizeMode
@@ -151,9 +151,9 @@ def main(place: Path) -> None:
     """Do what the task in a folder asks for, and leave the answers there."""
     asking = read_document((place / TASK_FILE).read_bytes(), Asking)
     pictures = read_pictures(asking.images, DataRoot.configured())
-    if not FORMATS[asking.format].takes_any_size:
+    if not FORMATS[asking.name].takes_any_size:
         pictures = [resize_image(one, asking.image_size, asking.resize_mode) for one in pictures]
-    answers = ask(open_format(Path(asking.folder), asking.format, asking.threads), pictures)
+    answers = ask(open_format(Path(asking.folder), asking.name, asking.threads), pictures)
     np.savez(place / ANSWERS_FILE, probabilities=answers.probabilities, milliseconds=np.array(answers.milliseconds))
 
 
