@@ -23,7 +23,7 @@ from tlcore.documents import read_document, write_document
 from tlcore.errors import RunError
 from tlcore.export.formats import FORMATS
 from tlcore.export.readers import open_format
-from tlcore.home import DataRoot
+from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot
 from tlcore.images.resizing import decode_image, resize_image
 from tlcore.quiet import silence_tensorflow
 from tlcore.storage.images import ImageStore
@@ -73,12 +73,13 @@ class Answers:
     milliseconds: float
 
 
-def ask_afresh(asking: Asking, check: Callable[[], None]) -> Answers:
+def ask_afresh(asking: Asking, check: Callable[[], None], home: DataRoot) -> Answers:
     """Ask a file in a process of its own.
 
     Args:
         asking: What to ask.
         check: Called while it works; what it raises ends that process.
+        home: The data root.
 
     Raises:
         RunError: If the file cannot be loaded, or its process died or took too long.
@@ -91,7 +92,7 @@ def ask_afresh(asking: Asking, check: Callable[[], None]) -> Answers:
             process = subprocess.Popen(
                 [sys.executable, "-m", "tlcore.export.certifying", name],
                 cwd=_ROOT,
-                env={**os.environ, "PYTHONPATH": str(_ROOT)},
+                env={**os.environ, "PYTHONPATH": str(_ROOT), ENVIRONMENT_VARIABLE: str(home.path)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -161,7 +161,7 @@ def certify(
         progress.phase("certifying", number, len(reports) + 1, FORMATS[report.format].title)
         if report.is_made and images:
             asking = Asking(str(folder), report.format, images, size, mode, answering_threads())
-            asked = _asked(report, asking, original, labels, progress)
+            asked = _asked(report, asking, original, labels, progress, home)
             certified.append(replace(asked, warning=warning_of(asked, correct)))
         else:
             certified.append(report)
@@ -177,10 +177,15 @@ def certify(
 
 
 def _asked(
-    report: FormatReport, asking: Asking, original: Answers, labels: NDArray[np.int64], progress: Progress
+    report: FormatReport,
+    asking: Asking,
+    original: Answers,
+    labels: NDArray[np.int64],
+    progress: Progress,
+    home: DataRoot,
 ) -> FormatReport:
     try:
-        answers = ask_afresh(asking, progress.check)
+        answers = ask_afresh(asking, progress.check, home)
     except RunError as error:
         return replace(report, problem=str(error))
     said, meant = answers.probabilities.argmax(axis=1), original.probabilities.argmax(axis=1)
