@@ -23,6 +23,7 @@ class Manifest:
         resize_mode: How a picture becomes square; of a group whose members differ, that of the first.
         grey_range: How pictures of more than 8 bits become 8 bits; see `pixels.py`.
         result: The formats with their certificates.
+        one_square: Whether all parts of the model see that same square, so that it can be made before the model.
     """
 
     title: str
@@ -33,3 +34,4 @@ class Manifest:
     resize_mode: ResizeMode
     grey_range: tuple[float, float] | None
     result: ExportResult
+    one_square: bool = True
