@@ -154,6 +154,9 @@ class DamagedRoot:
         with writing(self.engine) as connection:
             settings = {"project_id": self.project_id, "model_id": self.run_id, "temperature": 1.2, "threshold": 0.3}
             connection.execute(sa.insert(tables["model_settings"]).values(**settings))
+            words = {"purpose": "To sort shapes", "limits": "Drawn ones only", "contact": "Room 7b"}
+            of_model = {"project_id": self.project_id, "model_id": self.run_id}
+            connection.execute(sa.insert(tables["card_words"]).values(**of_model, **words))
 
     def _add_job(
         self,

@@ -26,6 +26,7 @@ from tlcore.errors import ConflictError, NotFoundError, QuotaError, UnreadableEr
 from tlcore.home import DataRoot
 from tlcore.results.evaluation import FILE_NAME, VALIDATION_FILE_NAME, load_evaluation
 from tlcore.storage import copies
+from tlcore.storage.card_words import CardWords, change_card_words, read_card_words
 from tlcore.storage.copies import copy_project
 from tlcore.storage.database import jobs, metadata, metrics, projects, read_rows, read_value, run_notes, writing
 from tlcore.storage.datasets import commit_version, current_dataset, load_dataset
@@ -69,6 +70,7 @@ def whole(make_finished: Callable[..., Finished]) -> tuple[Finished, list[str], 
     for model in (runs[0], head, group):
         open_exam(engine, project_id, model, 1)
         change_model_settings(engine, project_id, model, lambda _: ModelSettings(1.5, 0.2))
+        change_card_words(engine, project_id, model, lambda _: CardWords("To sort colours", "", "Ann"))
     cross = CrossValidationRequest(runs[0], 5)
     job_id = create_job(engine, "cross_validation", project_id, cross, key=cross.key)
     job = claim_job(engine, "cross_validation")
@@ -101,6 +103,7 @@ def test_everything_that_ended_comes_along_under_new_ids(
     ids = {first.id, copied_head.id, copied_group.id}
     assert {exam.model_id for exam in list_exams(engine, copy.id)} == ids
     assert all(read_model_settings(engine, copy.id, model) == ModelSettings(1.5, 0.2) for model in ids)
+    assert all(read_card_words(engine, copy.id, model) == CardWords("To sort colours", "", "Ann") for model in ids)
     request = CrossValidationRequest(first.id, 5)
     cross = last_job(engine, copy.id, "cross_validation", request.key)
     assert cross is not None
@@ -360,7 +363,7 @@ def test_a_source_whose_pictures_change_meanwhile_is_not_copied(
 def test_what_is_damaged_is_copied_as_it_is(old_root: DamagedRoot, home: DataRoot) -> None:
     kept = {"id", "job_id", "project_id", "kind", "state", "owner", "model_id"}
     with ExitStack() as damage:
-        for table in ("runs", "jobs", "metrics", "ensembles", "exams", "model_settings"):
+        for table in ("runs", "jobs", "metrics", "ensembles", "exams", "model_settings", "card_words"):
             columns = [column.name for column in metadata.tables[table].columns if column.name not in kept]
             damage.enter_context(old_root.damaged_rows(table, columns, "garbage"))
         copy = copy_project(old_root.engine, old_root.project_id, OWNER, home, with_runs=True)

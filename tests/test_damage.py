@@ -64,7 +64,7 @@ def test_a_damaged_document_closes_no_page(root: DamagedRoot, tables: list[str])
         ["dataset_versions"],
         ["runs", "ensembles"],
         ["jobs"],
-        ["metrics", "exams", "model_settings", "shares"],
+        ["metrics", "exams", "model_settings", "card_words", "shares"],
     ],
     ids=" ".join,
 )

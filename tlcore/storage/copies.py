@@ -21,6 +21,7 @@ from tlcore.documents import to_json, write_document
 from tlcore.errors import ConflictError, NotFoundError, StorageError, UnreadableError
 from tlcore.home import HALF_WRITTEN, DataRoot, storage_error, write_atomically
 from tlcore.storage.database import (
+    card_words,
     dataset_versions,
     ensembles,
     exams,
@@ -256,7 +257,7 @@ def _copy_rows(
     for group in groups:
         values = {"id": renamed[group.id], "project_id": copy_id, "config": _renamed_text(group.config, renamed)}
         _copy_row(connection, ensembles, ensembles.c.id == group.id, values)
-    for table in (exams, model_settings) if with_runs else ():
+    for table in (exams, model_settings, card_words) if with_runs else ():
         of_project = table.c.project_id == project_id
         for model_id in list(connection.execute(sa.select(table.c.model_id).where(of_project)).scalars()):
             values = {"project_id": copy_id, "model_id": _renamed(model_id, renamed)}

@@ -220,6 +220,17 @@ model_settings = sa.Table(
     sa.Column("threshold", sa.Float, nullable=False),
 )
 
+card_words = sa.Table(
+    "card_words",
+    metadata,
+    sa.Column("project_id", sa.String, sa.ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("model_id", sa.String, primary_key=True),
+    sa.Column("purpose", sa.Text, nullable=False),
+    sa.Column("limits", sa.Text, nullable=False),
+    sa.Column("contact", sa.Text, nullable=False),
+)
+"""What people say of a model in its card."""
+
 brought = sa.Table(
     "brought",
     metadata,

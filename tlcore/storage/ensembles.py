@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from tlcore.documents import read_document, read_fields, write_document
 from tlcore.home import DataRoot
 from tlcore.storage.configs import Unreadable, read_all
-from tlcore.storage.database import ensembles, model_settings, now, project_version, writing
+from tlcore.storage.database import card_words, ensembles, model_settings, now, project_version, writing
 from tlcore.storage.projects import clean_name
 from tlcore.storage.reserve import with_reserve
 
@@ -140,4 +140,5 @@ def delete_ensemble(engine: sa.Engine, ensemble_id: str) -> None:
     """Remove a group; its runs stay."""
     with with_reserve(DataRoot.configured()), writing(engine) as connection:
         connection.execute(sa.delete(ensembles).where(ensembles.c.id == ensemble_id))
-        connection.execute(sa.delete(model_settings).where(model_settings.c.model_id == ensemble_id))
+        for table in (model_settings, card_words):
+            connection.execute(sa.delete(table).where(table.c.model_id == ensemble_id))
