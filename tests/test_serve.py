@@ -105,7 +105,7 @@ def test_the_pages_need_nobody_else(service: Service) -> None:
 def test_the_front_page_tries_a_picture(service: Service) -> None:
     status, _, body = service.ask("/", *form(RED))
     assert status == 200
-    assert f"red ({expected(PLAIN.mean((0, 1))).max():.1%})" in body.decode()
+    assert f"red ({100 * expected(PLAIN.mean((0, 1))).max():.1f} %)" in body.decode()
     grey = png(np.full((30, 30, 3), (130, 120, 110), np.uint8))
     assert "I don’t know. The best guess, red, has" in service.ask("/", *form(grey))[2].decode()
     status, headers, body = service.ask("/", *form(b"no picture"))

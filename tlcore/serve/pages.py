@@ -24,7 +24,8 @@ th, td { text-align: left; vertical-align: top; padding: .35rem .75rem .35rem 0;
   overflow-wrap: anywhere; }
 td.number { text-align: right; white-space: nowrap; width: 5rem; }
 meter { width: 100%; min-width: 4rem; }
-pre { overflow-x: auto; padding: .75rem; border: 1px solid #8886; border-radius: .4rem; }
+th code { white-space: nowrap; }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; padding: .75rem; border: 1px solid #8886; border-radius: .4rem; }
 .answer { font-size: 1.3rem; font-weight: 600; }
 .problem { border-left: .3rem solid #c33; padding-left: .75rem; }
 """
@@ -80,17 +81,21 @@ def front_page(
 def _answer(probabilities: Mapping[str, float], threshold: float, *, is_known: bool) -> str:
     best, value = next(iter(probabilities.items()))
     said = (
-        f"{escape(best)} ({value:.1%})"
+        f"{escape(best)} ({_percent(value)})"
         if is_known
-        else f"I don’t know. The best guess, {escape(best)}, has {value:.1%}; an answer needs {threshold:.0%}."
+        else f"I don’t know. The best guess, {escape(best)}, has {_percent(value)}; an answer needs {_percent(threshold)}."
     )
     rows = "\n".join(
         f'<tr><th scope="row">{escape(name)}</th>'
         f'<td><meter value="{share:.4f}" aria-label="{escape(name)}"></meter></td>'
-        f'<td class="number">{share:.1%}</td></tr>'
+        f'<td class="number">{_percent(share)}</td></tr>'
         for name, share in probabilities.items()
     )
     return f'<h2>Its answer</h2>\n<p class="answer" role="status">{said}</p>\n<table>\n{rows}\n</table>'
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.1f} %"
 
 
 def docs_page(description: Mapping[str, Any]) -> str:
@@ -109,7 +114,7 @@ def docs_page(description: Mapping[str, Any]) -> str:
     ]
     for path, methods in description["paths"].items():
         for method, one in methods.items():
-            parts.append(_operation(path, method, one, description))
+            parts.append(_operation(path, method, one))
     return _page(f"{description['info']['title']}: for programs", "\n".join(parts))
 
 
@@ -124,7 +129,7 @@ request = urllib.request.Request("http://ADDRESS/predict", data, {{"Content-Type
 print(json.load(urllib.request.urlopen(request)))"""
 
 
-def _operation(path: str, method: str, one: Mapping[str, Any], description: Mapping[str, Any]) -> str:
+def _operation(path: str, method: str, one: Mapping[str, Any]) -> str:
     parts = [
         f"<h2><code>{escape(method.upper())} {escape(path)}</code></h2>",
         f"<p>{escape(one.get('description', ''))}</p>",
@@ -138,9 +143,8 @@ def _operation(path: str, method: str, one: Mapping[str, Any], description: Mapp
     answered, problems = [], []
     for status, response in one["responses"].items():
         schema = response.get("content", {}).get("application/json", {}).get("schema", {})
-        fields = description["components"]["schemas"].get(schema.get("$ref", "").rpartition("/")[2], {})
         if status == "200":
-            answered = [(name, field.get("description", "")) for name, field in fields.get("properties", {}).items()]
+            answered = [(name, field.get("description", "")) for name, field in schema.get("properties", {}).items()]
         else:
             problems.append((status, response["description"]))
     if answered:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -11,7 +11,6 @@ from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
@@ -35,37 +34,45 @@ _BODY = {
 _UNFORESEEN = "Something unforeseen went wrong here. Whoever runs this service finds it in its terminal."
 
 
-class Answer(BaseModel):
-    """What the model says of a picture."""
-
-    class_name: str | None = Field(
-        serialization_alias="class", description="The most probable class; null when the model does not know."
-    )
-    probability: float = Field(description="Of the most probable class, from 0 to 1.")
-    known: bool = Field(description="Whether the probability reaches the threshold; otherwise the model does not know.")
-    threshold: float = Field(
-        description="The least probability of an answer, as chosen in the app; 0: it always answers."
-    )
-    probabilities: dict[str, float] = Field(description="The most probable classes, the best one first.")
+Schema = dict[str, Any]
 
 
-class Health(BaseModel):
-    """That the service answers, and by which model."""
-
-    status: str = Field(description="Always ok; without it there is no answer at all.")
-    model: str = Field(description="The model's title.")
-    format: str = Field(description="The file that answers.")
-    classes: list[str] = Field(description="What the model tells apart, in the order of its probabilities.")
-    threshold: float = Field(description="The least probability of an answer; below it the model does not know.")
+def _object(fields: Mapping[str, tuple[Schema, str]]) -> Schema:
+    """Return the schema of a JSON object from the schemas of its fields, each with what it means."""
+    properties = {name: {**schema, "description": words} for name, (schema, words) in fields.items()}
+    return {"type": "object", "required": list(fields), "properties": properties}
 
 
-class Problem(BaseModel):
-    """What went wrong, and what to do."""
-
-    problem: str
+def _answer_of(schema: Schema, words: str) -> Schema:
+    return {"description": words, "content": {"application/json": {"schema": schema}}}
 
 
-def _problems(limits: Limits) -> dict[int | str, dict[str, Any]]:
+_SHARE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
+_ANSWER = _object(
+    {
+        "class": ({"type": ["string", "null"]}, "The most probable class; null when the model does not know."),
+        "probability": (_SHARE, "Of the most probable class, from 0 to 1."),
+        "known": ({"type": "boolean"}, "Whether the probability reaches the threshold; else the model does not know."),
+        "threshold": (_SHARE, "The least probability of an answer, as chosen in the app; 0: it always answers."),
+        "probabilities": (
+            {"type": "object", "additionalProperties": _SHARE},
+            "The most probable classes, the best one first.",
+        ),
+    }
+)
+_HEALTH = _object(
+    {
+        "status": ({"type": "string"}, "Always ok; without it there is no answer at all."),
+        "model": ({"type": "string"}, "The model's title."),
+        "format": ({"type": "string"}, "The kind of file that answers."),
+        "classes": ({"type": "array", "items": {"type": "string"}}, "What the model tells apart, in its own order."),
+        "threshold": (_SHARE, "The least probability of an answer; below it the model does not know."),
+    }
+)
+_PROBLEM = _object({"problem": ({"type": "string"}, "What went wrong, and what to do.")})
+
+
+def _responses(limits: Limits) -> dict[int | str, Schema]:
     words = {
         408: f"The picture took longer than {limits.seconds:g} seconds to arrive.",
         413: f"The picture has more than {limits.megabytes:g} MB.",
@@ -73,7 +80,8 @@ def _problems(limits: Limits) -> dict[int | str, dict[str, Any]]:
         422: f"There is not one picture, it is damaged, or it has more than {MEGAPIXELS} megapixels.",
         503: f"{limits.at_once} pictures are there already: send it again in a second.",
     }
-    return {status: {"model": Problem, "description": text} for status, text in words.items()}
+    problems: dict[int | str, Schema] = {status: _answer_of(_PROBLEM, text) for status, text in words.items()}
+    return {200: _answer_of(_ANSWER, "What the model says."), **problems}
 
 
 def make_service(bundle: Bundle, limits: Limits, hosts: Collection[str] | None = None) -> FastAPI:
@@ -96,7 +104,7 @@ def make_service(bundle: Bundle, limits: Limits, hosts: Collection[str] | None =
     )
     app.add_middleware(Door, hosts=hosts)
 
-    async def answer_to(request: Request, top: int) -> Answer:
+    async def answer_to(request: Request, top: int) -> Schema:
         with places.taken():
             data = await receive_picture(request, limits)
             try:
@@ -105,22 +113,23 @@ def make_service(bundle: Bundle, limits: Limits, hosts: Collection[str] | None =
                 raise HTTPException(422, str(error)) from error
         return _answer(bundle, probabilities, top)
 
-    @app.post(PREDICT, summary="Ask about a picture", responses=_problems(limits), openapi_extra={"requestBody": _BODY})
+    @app.post(
+        PREDICT, summary="Ask about a picture", responses=_responses(limits), openapi_extra={"requestBody": _BODY}
+    )
     async def predict(
         request: Request,
         top: Annotated[
             int, Query(ge=1, le=100_000, description="For how many classes to say the probability.")
         ] = USUAL_TOP,
-    ) -> Answer:
+    ) -> JSONResponse:
         """Send one picture; the answer is its class and the probabilities of the likeliest ones."""
-        return await answer_to(request, top)
+        return JSONResponse(await answer_to(request, top))
 
-    @app.get("/health", summary="Ask whether the service is well")
-    async def health() -> Health:
+    @app.get("/health", summary="Ask whether the service is well", responses={200: _answer_of(_HEALTH, "It is well.")})
+    async def health() -> JSONResponse:
         """Answers as long as the service does."""
-        names = list(manifest.class_names)
-        title = FORMATS[bundle.format].title
-        return Health(status="ok", model=manifest.title, format=title, classes=names, threshold=manifest.threshold)
+        said = {"status": "ok", "model": manifest.title, "format": FORMATS[bundle.format].title}
+        return JSONResponse({**said, "classes": manifest.class_names, "threshold": manifest.threshold})
 
     @app.get("/", include_in_schema=False)
     async def front() -> HTMLResponse:
@@ -132,7 +141,7 @@ def make_service(bundle: Bundle, limits: Limits, hosts: Collection[str] | None =
             answer = await answer_to(request, USUAL_TOP)
         except HTTPException as error:
             return HTMLResponse(front_page(manifest, problem=error.detail), error.status_code, error.headers)
-        return HTMLResponse(front_page(manifest, answer.probabilities, is_known=answer.known))
+        return HTMLResponse(front_page(manifest, answer["probabilities"], is_known=answer["known"]))
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
@@ -142,18 +151,18 @@ def make_service(bundle: Bundle, limits: Limits, hosts: Collection[str] | None =
     return app
 
 
-def _answer(bundle: Bundle, probabilities: NDArray[np.float32], top: int) -> Answer:
+def _answer(bundle: Bundle, probabilities: NDArray[np.float32], top: int) -> Schema:
     names, threshold = bundle.manifest.class_names, bundle.manifest.threshold
     order = np.argsort(-probabilities, kind="stable")
     best = float(probabilities[order[0]])
     is_known = best >= threshold
-    return Answer(
-        class_name=names[order[0]] if is_known else None,
-        probability=best,
-        known=is_known,
-        threshold=threshold,
-        probabilities={names[place]: float(probabilities[place]) for place in order[:top]},
-    )
+    return {
+        "class": names[order[0]] if is_known else None,
+        "probability": best,
+        "known": is_known,
+        "threshold": threshold,
+        "probabilities": {names[place]: float(probabilities[place]) for place in order[:top]},
+    }
 
 
 def _say_problems(app: FastAPI) -> None:
