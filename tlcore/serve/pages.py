@@ -15,6 +15,7 @@ _STYLE = """
 :root { color-scheme: light dark; }
 body { font: 1rem/1.5 system-ui, sans-serif; max-width: 44rem; margin: 2rem auto; padding: 0 1rem; }
 h1, h2, h3 { line-height: 1.2; overflow-wrap: anywhere; }
+a { color: inherit; }
 h2 { margin-top: 2rem; }
 form { display: flex; flex-wrap: wrap; gap: .75rem; align-items: center; }
 input, button { font: inherit; max-width: 100%; }
@@ -83,7 +84,8 @@ def _answer(probabilities: Mapping[str, float], threshold: float, *, is_known: b
     said = (
         f"{escape(best)} ({_percent(value)})"
         if is_known
-        else f"I don’t know. The best guess, {escape(best)}, has {_percent(value)}; an answer needs {_percent(threshold)}."
+        else f"I don’t know. The best guess, {escape(best)}, has {_percent(value)}; "
+        f"an answer needs {_percent(threshold)}."
     )
     rows = "\n".join(
         f'<tr><th scope="row">{escape(name)}</th>'
