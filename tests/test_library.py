@@ -7,6 +7,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.coloured_pictures import COLOURS, RecordingProgress, picture, png
@@ -15,8 +16,18 @@ from tlcore.dataset import Dataset
 from tlcore.errors import DatasetError, ImageError, RunError
 from tlcore.home import DataRoot
 from tlcore.jobs.processes import ROOT_DIR
-from tlcore.library import load_model, read_dataset, train
+from tlcore.library import (
+    CONFIG_FILE,
+    DATASET_FILE,
+    TrainedModel,
+    export,
+    load_model,
+    open_bundle,
+    read_dataset,
+    train,
+)
 from tlcore.results.evaluation import VALIDATION_FILE_NAME
+from tlcore.results.prediction import Predictor
 from tlcore.storage.images import ImageStore
 
 README_PATH = ROOT_DIR / "README.md"
@@ -31,13 +42,15 @@ def write_pictures(folder: Path, per_class: int) -> Path:
     return folder
 
 
-@pytest.mark.slow
-def test_the_lines_of_the_readme_train_test_and_predict(home: DataRoot, tmp_path: Path) -> None:
+def blocks_of_the_readme() -> list[str]:
     if not README_PATH.exists():
         pytest.skip("there is no README.md")
-    block = re.search(r"```python\n(.+?)```", README_PATH.read_text("utf-8"), re.DOTALL)
-    assert block is not None
-    program = block[1]
+    return re.findall(r"```python\n(.+?)```", README_PATH.read_text("utf-8"), re.DOTALL)
+
+
+@pytest.mark.slow
+def test_the_lines_of_the_readme_train_test_and_predict(home: DataRoot, tmp_path: Path) -> None:
+    program, *_ = blocks_of_the_readme()
     assert len([line for line in program.splitlines() if line.strip()]) <= 12
     names = re.findall(r'"([\w.]+)"', program)
     (archive_name,) = [name for name in names if name.endswith(".zip")]
@@ -95,6 +108,48 @@ def test_a_folder_is_trained_and_its_model_loaded_again(ready_home: DataRoot, tm
     (tmp_path / "text.jpg").write_text("no picture")
     with pytest.raises(ImageError):
         model.predict(tmp_path / "text.jpg")
+
+
+@pytest.mark.slow
+def test_the_lines_of_the_readme_export_and_open(ready_home: DataRoot, tmp_path: Path) -> None:
+    (program,) = [block for block in blocks_of_the_readme() if "open_bundle" in block]
+    (picture_name,) = re.findall(r'"(\w+\.jpg)"', program)
+    (tmp_path / picture_name).write_bytes(png(picture("green", 77)))
+    dataset = read_dataset(write_pictures(tmp_path / "pictures", 8))
+    model = train(dataset, CONFIG, folder=tmp_path / "model", progress=RecordingProgress())
+
+    before = f"import sys; sys.path.insert(0, {str(ROOT_DIR)!r})\nfrom tlcore.library import load_model\n"
+    code = f"{before}model = load_model('model')\n{program}"
+    ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stderr
+    answer = {name: float(value) for name, value in re.findall(r"'(\w+)': ([\d.e-]+)", ended.stdout)}
+    assert answer == pytest.approx(model.predict(tmp_path / picture_name), abs=0.02)
+
+    bundle = open_bundle(tmp_path / "model.zip")
+    assert bundle.manifest.title == "model"
+    assert bundle.manifest.class_names == dataset.class_names
+    assert [report.format for report in bundle.manifest.result.reports] == ["litert", "litert-int8"]
+    assert all(report.is_made and report.total for report in bundle.manifest.result.reports)
+    with zipfile.ZipFile(tmp_path / "model.zip") as archive:
+        names = set(archive.namelist())
+    assert {"README.txt", "labels.txt", "model.json", "model.tflite", "model-int8.tflite", "self_test.py"} <= names
+
+    for name in (CONFIG_FILE, DATASET_FILE):  # as in the folder of an earlier version
+        (tmp_path / "model" / name).unlink()
+    with pytest.raises(RunError, match="train it again"):
+        export(load_model(tmp_path / "model"), path=tmp_path / "other.zip")
+    assert not (tmp_path / "other.zip").exists()
+
+
+def test_only_formats_that_there_are_can_be_exported(tmp_path: Path) -> None:
+    nobody = Predictor(("a", "b"), (0, 1), 64, lambda _images: np.zeros((0, 2), np.float32))
+    with pytest.raises(ValueError, match=r"litert-int8, onnx\. Received: 'tensorrt'"):
+        export(TrainedModel(tmp_path, nobody), "tensorrt")  # type: ignore[arg-type]
+    with pytest.raises(RunError, match="earlier version"):
+        export(TrainedModel(tmp_path, nobody))
+    (tmp_path / CONFIG_FILE).write_text("{damaged")
+    with pytest.raises(RunError, match="missing or damaged"):
+        export(TrainedModel(tmp_path, nobody))
 
 
 def test_files_that_cannot_be_used_are_printed(

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import tempfile
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tlcore.config import RunConfig
 from tlcore.dataset import Dataset
+from tlcore.documents import read_document, write_document
 from tlcore.errors import DatasetError, RunError
-from tlcore.home import DataRoot
+from tlcore.export.formats import FORMATS
+from tlcore.export.opening import Bundle, open_bundle
+from tlcore.export.source import ExportSource, part_of_run
+from tlcore.home import DataRoot, write_atomically
 from tlcore.intake.archives.archive import Refusal
 from tlcore.intake.brought import Brought, by_files, by_folders, read_as
 from tlcore.intake.collection import Gathered, gather
@@ -25,9 +30,26 @@ from tlcore.progress import Progress, TerminalProgress
 from tlcore.results.cross_validation import CrossValidation
 from tlcore.results.evaluation import VALIDATION_FILE_NAME, Evaluation, load_evaluation
 from tlcore.results.prediction import Predictor, load_predictor
+from tlcore.storage.card_words import CardWords
 from tlcore.storage.images import ImageStore
+from tlcore.storage.model_settings import ModelSettings
+from tlcore.storage.requests import FormatName
 from tlcore.training import cross_validation
 from tlcore.training.run import train_classifier
+
+__all__ = [
+    "Bundle",
+    "TrainedModel",
+    "cross_validate",
+    "export",
+    "load_model",
+    "open_bundle",
+    "read_dataset",
+    "train",
+]
+
+CONFIG_FILE, DATASET_FILE = "run.json", "dataset.json"
+"""What a model was trained with, kept beside it: its code, its card and its 8-bit files need that."""
 
 
 def read_dataset(
@@ -143,7 +165,8 @@ class TrainedModel:
     """A trained classifier and the folder with its files.
 
     Attributes:
-        folder: Holds `model.keras`, `labels.txt`, `pixels.py`, `README.txt` and its answers.
+        folder: Holds `model.keras`, `labels.txt`, `pixels.py`, `README.txt`, its answers, and in `run.json` and
+            `dataset.json` what it was trained with.
         predictor: Pictures to probabilities.
     """
 
@@ -201,12 +224,14 @@ def train(
     Raises:
         TransferLabError: With what is missing and what to do about it.
     """
-    progress = progress or TerminalProgress()
+    progress, config = progress or TerminalProgress(), config or RunConfig()
     folder = Path(folder) if folder is not None else _new_folder()
     folder.mkdir(parents=True, exist_ok=True)
     _keep_pictures(dataset)
+    for name in (CONFIG_FILE, DATASET_FILE):  # of an earlier model in the same folder
+        (folder / name).unlink(missing_ok=True)
     try:
-        result = train_classifier(dataset, config or RunConfig(), folder, progress, DataRoot.configured())
+        result = train_classifier(dataset, config, folder, progress, DataRoot.configured())
     finally:
         if isinstance(progress, TerminalProgress):
             progress.close()
@@ -216,6 +241,8 @@ def train(
         )
     if result.summary is None:
         raise RunError("Training ended before the first epoch was finished, so there is no model.")
+    _write_text(folder / CONFIG_FILE, write_document(config))
+    _write_text(folder / DATASET_FILE, write_document(dataset))
     return load_model(folder)
 
 
@@ -260,9 +287,91 @@ def load_model(folder: str | Path) -> TrainedModel:
     return TrainedModel(folder, load_predictor(folder, DataRoot.configured()))
 
 
+def export(
+    model: TrainedModel,
+    *formats: FormatName,
+    path: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Write a model into one ZIP file with all that somebody else needs: files, labels, card, self test, code.
+
+    Each file is loaded again in a fresh process and compared with the original on the test pictures. What cannot be
+    made, or answers otherwise than the original, is printed and stands in the bundle.
+
+    Args:
+        model: From `train`, or from `load_model` of a folder that `train` made.
+        formats: `"keras"`, `"savedmodel"`, `"litert"`, `"litert-float16"`, `"litert-dynamic"`, `"litert-int8"` or
+            `"onnx"`; `"litert"` when none is given.
+        path: Where the ZIP file goes; `model.zip` in the present folder when not given. What is there is
+            replaced. Its name without the ending is the model's title.
+        progress: Gets progress; a terminal when not given.
+
+    Returns:
+        The path of the ZIP file, for `open_bundle` and for `python3 -m tlcore.serve`.
+
+    Raises:
+        RunError: If files of the model are missing or damaged, it is of an earlier version, or no format can be made.
+        ValueError: If there is no format of such a name.
+        StorageError: If the disk is full.
+    """
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown:
+        raise ValueError(f"`formats` must be of {', '.join(FORMATS)}. Received: {unknown[0]!r}")
+    target, progress = Path("model.zip" if path is None else path), progress or TerminalProgress()
+    source, home = _source_of(model, target.stem), DataRoot.configured()
+    _keep_pictures(source.dataset)
+    from tlcore.export.bundle import bundle_entries
+    from tlcore.export.making import make_export
+
+    with tempfile.TemporaryDirectory(prefix="transfer-lab-export-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        try:
+            result = make_export(source, formats or ("litert",), folder, progress, home)
+        finally:
+            if isinstance(progress, TerminalProgress):
+                progress.close()
+        said = [(FORMATS[report.format].title, report.problem or report.warning) for report in result.reports]
+        if isinstance(progress, TerminalProgress):
+            for title, words in said:
+                if words:
+                    progress.line(f"{title}: {words}")
+        if not any(report.is_made for report in result.reports):
+            raise RunError("None of these formats could be made. " + " ".join(words for _, words in said))
+
+        def write(temporary: Path) -> None:
+            with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as bundle:
+                # The test result stays an exam: it is not in a file that one only wants to use.
+                for entry in bundle_entries(source, result, folder, CardWords(), home, exam_opened=False):
+                    if isinstance(entry.content, Path):
+                        bundle.write(entry.content, entry.name)
+                    else:
+                        bundle.writestr(entry.name, entry.content)
+
+        write_atomically(target, write)
+    return target
+
+
+def _source_of(model: TrainedModel, title: str) -> ExportSource:
+    try:
+        config = read_document((model.folder / CONFIG_FILE).read_bytes(), RunConfig)
+        dataset = read_document((model.folder / DATASET_FILE).read_bytes(), Dataset)
+    except FileNotFoundError as error:
+        raise RunError(
+            "This model is of an earlier version of Transfer Lab, which did not note what it was trained with. To "
+            "export it, train it again."
+        ) from error
+    except (OSError, ValueError) as error:
+        raise RunError("The files of this model are missing or damaged. Train again to make new ones.") from error
+    return ExportSource(title, (part_of_run(model.folder, config),), dataset, ModelSettings())
+
+
 def _keep_pictures(dataset: Dataset) -> None:
     """Keep the pictures for a week from now on: they may be in no project, and a server may tidy up meanwhile."""
     ImageStore(DataRoot.configured()).keep(item.image for item in dataset.items)
+
+
+def _write_text(path: Path, text: str) -> None:
+    write_atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))
 
 
 def _new_folder() -> Path:
