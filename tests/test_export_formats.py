@@ -24,6 +24,8 @@ from tlcore.library import train
 from tlcore.storage.model_settings import ModelSettings
 from tlcore.storage.requests import ExportResult
 
+pytestmark = pytest.mark.slow
+
 LITE0 = ModelConfig("efficientnet_lite0", 32, head=HeadConfig(dropout=0.0))
 
 
