@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench.export import PARTS as EXPORT_PARTS
 from tests.bench.figures import figure
 from tests.bench.measures import Measurement, interleaved, medians, percentile, rounded, table
 from tests.bench.speed import MEASUREMENTS, exit_code
@@ -132,9 +133,9 @@ def test_a_figure_says_what_is_asked_of_it_and_whether_that_is_reached():
     assert "reached" not in figure("seconds", 1.01, "one")
 
 
-@pytest.mark.parametrize("name", PARTS)
-def test_every_part_of_the_understand_benchmark_measures(name: str):
-    path = ROOT / f"tests/bench/understand_{name}.py"
+@pytest.mark.parametrize("name", [f"understand_{name}" for name in PARTS] + [f"export_{name}" for name in EXPORT_PARTS])
+def test_every_part_of_a_benchmark_measures(name: str):
+    path = ROOT / f"tests/bench/{name}.py"
     functions = [node.name for node in ast.parse(path.read_text("utf-8")).body if isinstance(node, ast.FunctionDef)]
     assert "measure" in functions
 

@@ -111,7 +111,6 @@ def test_a_model_with_other_weights_fails_its_certificate(
 ) -> None:
     other = replace(source, parts=(make_run(tmp_path / "other", SMALL, home, seed=5, sureness=-3),))
     found = making.certify(other, [report(made, "litert")], made[0], RecordingProgress(), home).reports[0]
-    assert found.agreed < found.total
     assert "in another way than the original" in found.warning or "points away" in found.warning
 
 
