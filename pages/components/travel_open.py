@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components.data.bring import STARTED_IMPORT
 from pages.components.errors import errors_shown
 from pages.components.frame import go_to
 from pages.components.state import Visit
 from pages.components.upload.file_drop import file_drop
+from pages.server.project_files import ENDING
 from pages.server.uploads import NEW_PROJECT, OPENS
 from tlcore.settings.locks import LOCKED
 from tlcore.storage.jobs import get_job
-from tlcore.travel.document import ENDING
 
 _STARTED = "opened-project-job"
 
@@ -53,4 +52,6 @@ def _open_dialog(visit: Visit) -> None:
 
 
 def _note_begun(job_id: str) -> None:
+    from pages.components.data.bring import STARTED_IMPORT  # with all ways to bring pictures
+
     st.session_state[_STARTED] = st.session_state[STARTED_IMPORT] = job_id

@@ -8,11 +8,9 @@ from pages.components.amounts import file_size
 from pages.components.errors import errors_shown
 from pages.components.state import Visit
 from pages.components.text import label
-from pages.server.project_files import project_file_url
+from pages.server.project_files import ENDING, project_file_url
 from tlcore.settings.locks import LOCKED
 from tlcore.storage.projects import Project
-from tlcore.travel.document import ENDING
-from tlcore.travel.leaving import departure
 
 
 def draw_take_project(visit: Visit, project: Project) -> None:
@@ -34,6 +32,8 @@ def draw_take_project(visit: Visit, project: Project) -> None:
 
 @st.dialog("Take the whole project")
 def _take_dialog(visit: Visit, project: Project) -> None:
+    from tlcore.travel.leaving import departure  # with all that a project is made of
+
     with errors_shown():
         with st.spinner("Looking how large it is"):
             found = departure(visit.engine, project.id, visit.home, looks_at_pictures=False)

@@ -16,8 +16,8 @@ from tlcore.home import DataRoot
 from tlcore.settings.locks import check_lock, unlocked
 from tlcore.storage.database import open_database
 from tlcore.storage.projects import get_project
-from tlcore.travel.document import ENDING
-from tlcore.travel.leaving import departure
+
+ENDING = ".transferlab.zip"
 
 
 def project_file_url(project_id: str) -> str:
@@ -51,6 +51,8 @@ def _leaving(project_id: str, owner: str, headers: Headers) -> tuple[Iterator[by
 
     A guest may look at a project and take a copy of it where the link allows one, but not carry all of it away.
     """
+    from tlcore.travel.leaving import departure  # with all that a project is made of
+
     home = DataRoot.configured()
     engine = open_database(home)
     try:

@@ -31,7 +31,6 @@ from tlcore.storage.requests import ImportRequest, PredictionRequest
 from tlcore.storage.room import check_coming
 from tlcore.storage.staging import remove_abandoned, remove_staging_dir
 from tlcore.storage.uploads import Announced, PieceWriter, begin_upload, finish_upload, give_up_upload
-from tlcore.travel.arriving import NO_PROJECT, arrival
 
 KEY_HEADER = "X-Lab-Key"
 """Carries the key. A page of another site may send no header of its own without asking first, and nobody answers."""
@@ -182,6 +181,8 @@ def _open_project(engine: sa.Engine, home: DataRoot, owner: str, folder: str) ->
 
     The file is checked before, so that of one that is no such file nothing comes, not even an empty project.
     """
+    from tlcore.travel.arriving import NO_PROJECT, arrival  # with all that a project is made of
+
     check_lock(engine, "pictures")
     brought = finish_upload(folder, home)
     if brought is None:

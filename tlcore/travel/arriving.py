@@ -48,7 +48,7 @@ from tlcore.storage.database import (
 )
 from tlcore.storage.datasets import write_list
 from tlcore.storage.deletion import remove_job_files, remove_unused_pictures
-from tlcore.storage.images import ImageStore
+from tlcore.storage.images import ImageStore, image_key
 from tlcore.storage.jobs import write_result
 from tlcore.storage.requests import ImportSummary
 from tlcore.storage.room import BoundedStore, Room, check_bytes
@@ -60,12 +60,12 @@ from tlcore.travel.document import (
     PROJECT_ID,
     VERSION,
     WEIGHTS_FILE,
-    TravellingFile,
     TravellingJob,
     TravellingProject,
     check_dataset,
     read_project,
 )
+from tlcore.travel.packing import TravellingFile
 from tlcore.travel.stored_pictures import stored_size
 
 NO_PROJECT = (
@@ -231,10 +231,9 @@ class _NotingStore(BoundedStore):
         self.added: set[str] = set()
 
     def add(self, data: bytes, thumbnail: bytes) -> str:
-        """Store a picture and note its key."""
-        key = super().add(data, thumbnail)
-        self.added.add(key)
-        return key
+        """Store a picture and note its key, before: on a full disk its thumbnail may be there alone."""
+        self.added.add(image_key(data))
+        return super().add(data, thumbnail)
 
 
 def _check_room(found: Arrival, engine: sa.Engine, project_id: str, home: DataRoot) -> None:

@@ -23,9 +23,9 @@ from tlcore.storage.model_settings import ModelSettings
 from tlcore.storage.projects import MAX_NAME_LENGTH
 from tlcore.storage.requests import CrossValidationRequest, DoctorRequest, SimpleHeadsRequest, SimpleHeadsResult
 from tlcore.storage.runs import RunSummary
+from tlcore.travel.packing import TravellingFile
 
 DOCUMENT_FILE = "project.json"
-ENDING = ".transferlab.zip"
 WEIGHTS_FILE = "model.weights.h5"
 """What a run's model has learned. The network around it is built anew by the program that opens the file."""
 
@@ -52,15 +52,6 @@ _RESULTS: Mapping[str, type] = {
     "cross_validation": CrossValidation,
     "doctor": DoctorReport,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class TravellingFile:
-    """A file beside the document: its name, its size and its SHA-256."""
-
-    name: str
-    size: int
-    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +219,7 @@ def check_job(job: TravellingJob) -> None:
     for document, kinds in ((job.request, _REQUESTS), (job.result, _RESULTS)):
         if document is not None and job.kind in kinds:
             _read(document, kinds[job.kind])
+        _require(document is None or job.kind in kinds, "a training run with what no run has")
     if job.run is not None:
         _check_counts(job.run.number, job.run.version)
         _check_texts(job.run.note or "")

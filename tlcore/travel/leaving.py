@@ -47,7 +47,6 @@ from tlcore.travel.document import (
     PROJECT_ID,
     WEIGHTS_FILE,
     TravellingExam,
-    TravellingFile,
     TravellingGroup,
     TravellingJob,
     TravellingProject,
@@ -58,7 +57,7 @@ from tlcore.travel.document import (
     read_project,
     write_project,
 )
-from tlcore.travel.packing import Outgoing, pack
+from tlcore.travel.packing import Outgoing, TravellingFile, pack
 
 BLOCK_BYTES = 1 << 20
 

@@ -8,10 +8,17 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from tlcore.travel.document import TravellingFile
-
 _DATE = (1980, 1, 1, 0, 0, 0)
 """Of every file: the same project makes the same bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class TravellingFile:
+    """A file that was packed: its name, its size and its SHA-256."""
+
+    name: str
+    size: int
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)
