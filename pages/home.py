@@ -201,7 +201,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
             project = create_project(visit.engine, visit.owner, "Surfaces")
             start_job(visit.engine, visit.home, "import", project.id, ImportRequest(sample=TRY_SAMPLE))
             go_to("data", project=project.id)
-    draw_open_project(visit)
+draw_open_project(visit)
 
 handed_out = shares_for(visit)
 if handed_out:

@@ -14,10 +14,11 @@ from tlcore.settings.locks import LOCKED
 from tlcore.storage.jobs import get_job
 
 _STARTED = "opened-project-job"
+_IS_SHOWN = "open-project-shown"
 
 
 def draw_open_project(visit: Visit) -> None:
-    """Draw the button that opens the file of a project."""
+    """Draw the way to open the file of a project; go to a project that is being opened."""
     begun = st.session_state.pop(_STARTED, None)
     if begun is not None:
         with errors_shown():
@@ -26,32 +27,33 @@ def draw_open_project(visit: Visit) -> None:
     if st.button(
         "Open a project file",
         key="open-project",
+        type="tertiary",
         icon=":material/drive_folder_upload:",
         disabled=is_locked,
-        help=LOCKED if is_locked else None,
+        help=LOCKED if is_locked else "A project that was taken along from another computer.",
     ):
-        _open_dialog(visit)
-
-
-@st.dialog("Open a project file")
-def _open_dialog(visit: Visit) -> None:
-    st.markdown(
-        "It becomes a project of yours, with everything that is in it. A project of the same name stays as it is."
-    )
-    file_drop(
-        visit,
-        NEW_PROJECT,
-        key="open-project",
-        title="Drop the file of a project here",
-        hint=f"Its name ends with {ENDING}.",
-        on_begun=_note_begun,
-        class_name="",
-        asked=OPENS,
-        then="The project is opened.",
-    )
+        st.session_state[_IS_SHOWN] = not st.session_state.get(_IS_SHOWN, False)
+    if st.session_state.get(_IS_SHOWN, False) and not is_locked:
+        # On the page itself: a dialog would be gone when the page is drawn anew while a large file comes.
+        with st.container(border=True):
+            st.markdown(
+                "It becomes a project of yours, with everything that is in it. One of the same name stays as it is."
+            )
+            file_drop(
+                visit,
+                NEW_PROJECT,
+                key="open-project",
+                title="Drop the file of a project here",
+                hint=f"Its name ends with {ENDING}.",
+                on_begun=_note_begun,
+                class_name="",
+                asked=OPENS,
+                then="The project is opened.",
+            )
 
 
 def _note_begun(job_id: str) -> None:
     from pages.components.data.bring import STARTED_IMPORT  # with all ways to bring pictures
 
+    st.session_state[_IS_SHOWN] = False
     st.session_state[_STARTED] = st.session_state[STARTED_IMPORT] = job_id
