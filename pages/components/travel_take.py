@@ -15,8 +15,8 @@ from tlcore.storage.projects import Project
 def draw_take_project(visit: Visit, project: Project) -> None:
     """Draw the way to the file of a project, below the links to it."""
     st.markdown(
-        "**The whole project as one file**  \nFor another computer, or to keep: pictures with their classes and splits, "
-        "trainings with curves, notes and models, groups, simple heads and exams that were opened."
+        "**The whole project as one file**  \nFor another computer, or to keep: pictures with their classes and "
+        "splits, trainings with curves, notes and models, groups, simple heads and exams that were opened."
     )
     is_locked = "download" in visit.locked
     if st.button(
@@ -26,8 +26,8 @@ def draw_take_project(visit: Visit, project: Project) -> None:
         disabled=is_locked,
         help=LOCKED if is_locked else None,
     ):
-        # Drawn where the button is: a dialog would lie behind the panel. Looking how large it is takes a moment, so it is
-        # done when somebody asks.
+        # Drawn where the button is: a dialog would lie behind the panel. To look how large it is takes a moment, so
+        # that is done when somebody asks.
         _draw_link(visit, project)
 
 

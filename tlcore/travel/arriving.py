@@ -69,8 +69,8 @@ from tlcore.travel.packing import TravellingFile
 from tlcore.travel.stored_pictures import stored_size
 
 NO_PROJECT = (
-    "This is no project file of Transfer Lab, or only a part of one, so nothing was opened. In the project on the other "
-    "computer, Share makes one: Take the whole project. Pictures in a ZIP file are brought on the Data page."
+    "This is no project file of Transfer Lab, or only a part of one, so nothing was opened. In the project on the "
+    "other computer, Share makes one: Take the whole project. Pictures in a ZIP file are brought on the Data page."
 )
 MAX_DOCUMENT_BYTES = 1 << 28
 MAX_LIST_BYTES = 1 << 28
