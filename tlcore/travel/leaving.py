@@ -219,7 +219,7 @@ class _Snapshot:
         for row in rows:
             if row.number == present:
                 keys = set(filter(self._is_whole, _keys(load_dataset(row.content, self._home))))
-        versions, lists = [], dict[str, bytes]()
+        versions, lists, cut = [], dict[str, bytes](), set[int]()
         for row in rows:
             try:
                 data = self._list(row.content, keys)
@@ -229,7 +229,11 @@ class _Snapshot:
                 continue  # nobody can open it here either
             content = hashlib.sha256(data).hexdigest()
             lists[content] = data
+            if content != row.content:
+                cut.add(row.number)
             versions.append(TravellingVersion(row.number, row.parent, row.note, content, row.created))
+        # What was deleted does not come back there, so there is nothing to take back to.
+        versions = [replace(one, parent=None) if one.parent in cut else one for one in versions]
         return versions, lists, tuple(sorted(keys))
 
     def _is_whole(self, key: str) -> bool:
