@@ -16,6 +16,7 @@ from pages.components.sharing import contents_words, look, shares_for, take, who
 from pages.components.shown_settings import leave_settings
 from pages.components.state import Visit, read_visit
 from pages.components.text import count, label
+from pages.components.travel_open import draw_open_project
 from pages.server.teacher import TEACHER_PAGE, has_login
 from tlcore.errors import TransferLabError
 from tlcore.jobs.control import start_job
@@ -200,6 +201,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
             project = create_project(visit.engine, visit.owner, "Surfaces")
             start_job(visit.engine, visit.home, "import", project.id, ImportRequest(sample=TRY_SAMPLE))
             go_to("data", project=project.id)
+draw_open_project(visit)
 
 handed_out = shares_for(visit)
 if handed_out:

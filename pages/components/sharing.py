@@ -12,6 +12,7 @@ from pages.components.errors import errors_kept
 from pages.components.project_words import data_summary, result_summary
 from pages.components.state import Context, Visit
 from pages.components.text import label
+from pages.components.travel_take import draw_take_project
 from pages.server.door import said_addresses
 from pages.server.private_streamlit import end_sessions
 from pages.server.teacher import is_teacher
@@ -103,6 +104,7 @@ def draw_share(context: Context) -> None:
             st.markdown("**A damaged link**  \nNobody can open it. End it, then make another one.")
             st.caption(label(damaged.reason))
             _draw_end(context, damaged.code)
+        draw_take_project(context, context.project)
 
 
 def _draw_link(context: Context, share: Share) -> None:

@@ -30,6 +30,7 @@ from pages.server.frontend_files import FrontendFiles
 from pages.server.identity import OwnMedia, UserCookie, owner_of, take_route
 from pages.server.keeper import keep, see_to_waiting_jobs
 from pages.server.plotly_script import plotly_route
+from pages.server.project_files import project_file_route
 from pages.server.shared import share_machine
 from pages.server.teacher_login import EndedLogins, come_in_route
 from pages.server.thumbnails import thumbnail_route
@@ -107,7 +108,7 @@ def inline_scripts() -> tuple[str, ...]:
 def routes() -> Sequence[BaseRoute]:
     """Return the addresses that are answered without a page."""
     answered_by_files = [plotly_route(), download_route(owner_of), answers_route(owner_of), thumbnail_route(owner_of)]
-    return [*answered_by_files, *upload_routes(owner_of), take_route(), come_in_route()]
+    return [*answered_by_files, project_file_route(owner_of), *upload_routes(owner_of), take_route(), come_in_route()]
 
 
 def middleware() -> Sequence[Middleware]:

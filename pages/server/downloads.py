@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
@@ -26,6 +25,7 @@ from tlcore.storage.jobs import get_job
 from tlcore.storage.predictions import Prediction, answers_path, read_predictions
 from tlcore.storage.projects import get_project
 from tlcore.storage.runs import get_run
+from tlcore.travel.packing import Outbox
 
 RUN_FILES = {
     MODEL_FILE: "application/octet-stream",
@@ -146,7 +146,7 @@ def zip_blocks(paths: Sequence[Path]) -> Iterator[bytes]:
 
     Nothing is compressed: weights do not get smaller.
     """
-    outbox = _Outbox()
+    outbox = Outbox()
     with zipfile.ZipFile(outbox, "w") as archive:
         for path in paths:
             with path.open("rb") as source, archive.open(zipfile.ZipInfo.from_file(path, path.name), "w") as target:
@@ -154,21 +154,3 @@ def zip_blocks(paths: Sequence[Path]) -> Iterator[bytes]:
                     target.write(block)
                     yield outbox.take()
     yield outbox.take()
-
-
-class _Outbox(io.RawIOBase):
-    """Keeps what was written until it is taken; has no position, which tells `zipfile` to write straight on."""
-
-    def __init__(self) -> None:
-        self._written: list[bytes] = []
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: bytes) -> int:  # type: ignore[override]
-        self._written.append(bytes(data))
-        return len(data)
-
-    def take(self) -> bytes:
-        taken, self._written = b"".join(self._written), []
-        return taken

@@ -7,6 +7,7 @@ import binascii
 import hmac
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import msgspec
@@ -18,13 +19,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from pages.server.teacher import is_teachers_request
-from tlcore.errors import NotFoundError, StorageError, TransferLabError
+from tlcore.errors import ArchiveError, NotFoundError, StorageError, TransferLabError
 from tlcore.home import DataRoot
 from tlcore.jobs.control import start_job
-from tlcore.settings.locks import unlocked
+from tlcore.settings.locks import check_lock, unlocked
 from tlcore.storage.database import open_database
+from tlcore.storage.deletion import delete_project
 from tlcore.storage.model_settings import read_model_settings
-from tlcore.storage.projects import get_project
+from tlcore.storage.projects import create_project, get_project
 from tlcore.storage.requests import ImportRequest, PredictionRequest
 from tlcore.storage.room import check_coming
 from tlcore.storage.staging import remove_abandoned, remove_staging_dir
@@ -38,6 +40,12 @@ MAX_LISTING_BYTES = 64 << 20
 
 BLOCK_BYTES = 1 << 20
 """What is held in memory of a piece; each block is written by a thread, so that pages do not wait for the disk."""
+
+NEW_PROJECT = "new"
+"""In the place of a project, where the files that come are the file of one."""
+
+OPENS: Mapping[str, str] = {"opens": "project"}
+"""What is asked for then."""
 
 _SECRET = secrets.token_bytes(32)
 """Keys are good until the server starts anew: whoever sends then begins again."""
@@ -149,9 +157,11 @@ def _finish(owner: str, asked: Mapping[str, str], project_id: str, folder: str, 
     home = DataRoot.configured()
     engine = open_database(home)
     try:
-        get_project(engine, project_id, owner)
         if by_teacher:
             engine = unlocked(engine)
+        if project_id == NEW_PROJECT:
+            return JSONResponse({"job": _open_project(engine, home, owner, folder)})
+        get_project(engine, project_id, owner)
         brought = finish_upload(folder, home, asked.get("class_name"))
         # None: the answer to the first time was lost on its way.
         job_id = None if brought is None else _start(engine, home, project_id, brought, asked)
@@ -164,6 +174,29 @@ def _finish(owner: str, asked: Mapping[str, str], project_id: str, folder: str, 
     finally:
         engine.dispose()
     return JSONResponse({"job": job_id})
+
+
+def _open_project(engine: sa.Engine, home: DataRoot, owner: str, folder: str) -> str | None:
+    """Make the project of a file that came, and put in line that it is filled; return the id of that job.
+
+    The file is checked before, so that of one that is no such file nothing comes, not even an empty project.
+    """
+    from tlcore.travel.arriving import NO_PROJECT, arrival  # with all that a project is made of
+
+    check_lock(engine, "pictures")
+    brought = finish_upload(folder, home)
+    if brought is None:
+        return None
+    if brought.refused or brought.files or len(brought.archives) != 1:
+        raise ArchiveError(brought.refused[0].reason if brought.refused else NO_PROJECT)
+    with arrival(home.imports_dir / folder / brought.archives[0].path) as found:
+        name = found.project.name
+    project = create_project(engine, owner, name)
+    try:
+        return start_job(engine, home, "import", project.id, replace(brought, is_project=True))
+    except TransferLabError:
+        delete_project(engine, project.id, home)
+        raise
 
 
 def _start(engine: sa.Engine, home: DataRoot, project_id: str, brought: ImportRequest, asked: Mapping[str, str]) -> str:

@@ -29,6 +29,7 @@ from tlcore.storage.jobs import read_result
 from tlcore.storage.requests import ImportRequest, ImportSummary
 from tlcore.storage.room import BoundedStore, Room
 from tlcore.storage.staging import remove_staging_dir
+from tlcore.travel.arriving import arrival, open_arrival
 
 TRIES = 100
 """Putting pictures into a changed data set takes milliseconds, so a person cannot keep this busy."""
@@ -54,6 +55,9 @@ def import_pictures(context: WorkerContext) -> None:
     if read_result(context.engine, context.job_id, ImportSummary) is not None:
         remove_staging_dir(request.staging, context.home)
         return  # an earlier worker died after its work and before it could say so
+    if request.is_project:
+        _open_project(context, request)
+        return
     decoders.warm()  # while the archive is opened and its list is read
     images = _NotingStore(context.home, Room(context.engine, context.project_id, context.home))
     try:
@@ -65,6 +69,24 @@ def import_pictures(context: WorkerContext) -> None:
         if images.added:  # nothing comes in, so nothing stays: a full disk would stay full
             remove_unused_pictures(context.engine, images.added, context.home, import_id=context.job_id)
         raise
+    finally:
+        remove_staging_dir(request.staging, context.home)
+
+
+def _open_project(context: WorkerContext, request: ImportRequest) -> None:
+    """Make the empty project the one of the file that came."""
+    [file] = request.archives
+    try:
+        with arrival(context.home.imports_dir / (request.staging or "") / file.path, context.progress) as found:
+            open_arrival(
+                found,
+                context.engine,
+                context.project_id,
+                context.home,
+                context.progress,
+                job_id=context.job_id,
+                attempt=context.attempt,
+            )
     finally:
         remove_staging_dir(request.staging, context.home)
 

@@ -255,7 +255,7 @@ def _copy_rows(
     renamed = {**given.deleted, **new_ids, **new_groups, project_id: copy_id}
     _copy_jobs(connection, copy_id, renamed, new_ids)
     for group in groups:
-        values = {"id": renamed[group.id], "project_id": copy_id, "config": _renamed_text(group.config, renamed)}
+        values = {"id": renamed[group.id], "project_id": copy_id, "config": renamed_text(group.config, renamed)}
         _copy_row(connection, ensembles, ensembles.c.id == group.id, values)
     for table in (exams, model_settings, card_words) if with_runs else ():
         of_project = table.c.project_id == project_id
@@ -294,8 +294,8 @@ def _copy_jobs(connection: sa.Connection, copy_id: str, renamed: Mapping[str, st
             "id": new,
             "project_id": copy_id,
             "key": None if job.key is None else _renamed(job.key, renamed),
-            "request": _renamed_text(job.request, renamed, _BROUGHT),
-            "result": _renamed_text(job.result, renamed),
+            "request": renamed_text(job.request, renamed, _BROUGHT),
+            "result": renamed_text(job.result, renamed),
             "pid": None,
             "process": None,
         }
@@ -373,7 +373,7 @@ def _version_of(request: str | None) -> object:
     return found if isinstance(found, int) else None
 
 
-def _renamed_text(
+def renamed_text(
     document: str | None, renamed: Mapping[str, str], others: Mapping[str, object] | None = None
 ) -> str | None:
     """Return a stored document with the new ids in place of the old ones; one that cannot be read stays as it is."""
@@ -385,6 +385,11 @@ def _renamed_text(
     if isinstance(changed, dict):
         changed.update({name: value for name, value in (others or {}).items() if name in changed})
     return to_json(changed)
+
+
+def renamed_id(text: str, renamed: Mapping[str, str]) -> str:
+    """Return an id, or one with something behind it such as the kind of a simple head, with the new id."""
+    return str(_renamed(text, renamed))
 
 
 def _renamed(value: Any, renamed: Mapping[str, str]) -> Any:

@@ -42,6 +42,7 @@ class ImportRequest:
         per_class: At most so many pictures of each class of the ready data set; `None` for all.
         classes: Names of the classes to take from the ready data set; all of them when there are none.
         refused: Files that were refused when they were brought; they are not in the staging folder.
+        is_project: Whether the one archive is the file of a whole project, which the empty project becomes.
     """
 
     staging: str | None = None
@@ -52,6 +53,7 @@ class ImportRequest:
     per_class: int | None = None
     classes: tuple[str, ...] = ()
     refused: tuple[Refusal, ...] = ()
+    is_project: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""A whole project in one file, and back again on another computer."""
+"""A project as one file, from one computer to another."""

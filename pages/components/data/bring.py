@@ -52,6 +52,7 @@ def _bring_folder(context: Context) -> None:
     _structure_help()
     file_drop(
         context,
+        context.project.id,
         key="folder",
         title="Drop a folder or ZIP files here",
         hint="A folder for each class; thousands of pictures are fine.",
@@ -64,6 +65,7 @@ def _bring_files(context: Context) -> None:
     name = _class_choice(context)
     file_drop(
         context,
+        context.project.id,
         key="files",
         title="Drop pictures here",
         hint="Choose the class first." if name is None else f"All of them become {plain(name)}.",

@@ -42,6 +42,8 @@ def many_pictures(context: Context, model: Model) -> Prediction | None:
         else:
             file_drop(
                 context,
+                context.project.id,
+                then="The answers begin.",
                 key="predict",
                 title="Drop a folder or ZIP files here",
                 hint="Thousands of pictures are fine. Call folders like your classes to see how often the model is "

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from pages.components.state import Context
+from pages.components.state import Visit
 from pages.components.styles import styles_of
 from pages.server.uploads import KEY_HEADER, upload_address, upload_key
 from tlcore.intake.names import PICTURE_SUFFIXES
@@ -41,7 +41,8 @@ _component = st.components.v2.component(
 
 
 def file_drop(
-    context: Context,
+    visit: Visit,
+    project_id: str,
     *,
     key: str,
     title: str,
@@ -50,13 +51,15 @@ def file_drop(
     folders: bool = False,
     class_name: str | None = None,
     asked: Mapping[str, str] | None = None,
+    then: str = "The import begins.",
 ) -> None:
     """Draw a place for files. When all of them are on the disk, their import begins, or what else is asked for.
 
     Sending goes on while the page is drawn anew or another page of this tab is open, and the job begins even then.
 
     Args:
-        context: What the page works on.
+        visit: Who brings the files, and to what data root.
+        project_id: The project that they are for; `NEW_PROJECT` of the route where there is none yet.
         key: Tells this place from others of the project.
         title: What can be dropped.
         hint: What else to know, in a few words.
@@ -64,8 +67,8 @@ def file_drop(
         folders: Whether whole folders can be chosen; otherwise a class is needed, and folders can be dropped anyway.
         class_name: The class of pictures that lie in no folder.
         asked: What is told to the upload route at the end: the `model` to ask; nothing for an import.
+        then: What comes when all files are here.
     """
-    project_id = context.project.id
     handled, widget = f"drop-{key}-handled", f"drop-{key}"
     st.session_state.setdefault(handled, 0)
 
@@ -80,13 +83,13 @@ def file_drop(
             "handled": st.session_state[handled],
             "address": upload_address(project_id),
             "key_header": KEY_HEADER,
-            "key": upload_key(context.owner, project_id),
+            "key": upload_key(visit.owner, project_id),
             "title": title,
             "hint": hint,
             "folders": folders,
             "class_name": class_name,
             "asked": urlencode({**({} if class_name is None else {"class_name": class_name}), **(asked or {})}),
-            "then": "The answers begin." if asked else "The import begins.",
+            "then": then,
             "disabled": not folders and class_name is None,
             "picture_endings": sorted(PICTURE_SUFFIXES),
             "head_bytes": HEAD_BYTES,

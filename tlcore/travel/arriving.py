@@ -1,0 +1,390 @@
+"""A project arrives: its file is checked as one from anybody, then becomes a project of this data root at once.
+
+Nothing of it is executed or interpreted: it holds documents, pictures and arrays. Pictures are decoded by programs of
+their own, the networks of its models are built by this program, and only what they have learned is read from it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import secrets
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from tlcore.dataset import Dataset
+from tlcore.documents import read_document
+from tlcore.errors import (
+    ArchiveError,
+    ConflictError,
+    ImageError,
+    NotFoundError,
+    UnreadableError,
+)
+from tlcore.home import DataRoot, write_atomically
+from tlcore.intake.archives.members import Member
+from tlcore.intake.archives.zip_files import zip_members
+from tlcore.intake.pictures import decoders
+from tlcore.intake.pictures.pixels import MAX_SIDE
+from tlcore.progress import Progress
+from tlcore.storage.copies import renamed_id, renamed_text
+from tlcore.storage.database import (
+    dataset_versions,
+    ensembles,
+    exams,
+    jobs,
+    metrics,
+    model_settings,
+    now,
+    projects,
+    run_notes,
+    runs,
+    writing,
+)
+from tlcore.storage.datasets import write_list
+from tlcore.storage.deletion import remove_job_files, remove_unused_pictures
+from tlcore.storage.images import ImageStore, image_key
+from tlcore.storage.jobs import write_result
+from tlcore.storage.requests import ImportSummary
+from tlcore.storage.room import BoundedStore, Room, check_bytes
+from tlcore.travel.arrays import check_arrays
+from tlcore.travel.document import (
+    DOCUMENT_FILE,
+    OF_JOB,
+    PICTURE,
+    PROJECT_ID,
+    VERSION,
+    WEIGHTS_FILE,
+    TravellingJob,
+    TravellingProject,
+    check_dataset,
+    read_project,
+)
+from tlcore.travel.packing import TravellingFile
+from tlcore.travel.stored_pictures import stored_size
+
+NO_PROJECT = (
+    "This is no project file of Transfer Lab, or only a part of one, so nothing was opened. In the project on the "
+    "other computer, Share makes one: Take the whole project. Pictures in a ZIP file are brought on the Data page."
+)
+MAX_DOCUMENT_BYTES = 1 << 28
+MAX_LIST_BYTES = 1 << 28
+MAX_PICTURE_BYTES = 4_000_000
+"""More than 512 x 512 pixels take in whichever way."""
+
+PICTURES_AT_A_TIME = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An opened file whose description and checksums are right.
+
+    Attributes:
+        project: What it says.
+        datasets: The lists of pictures of its versions, by their keys, as they were written.
+        members: Its files, by name.
+    """
+
+    project: TravellingProject
+    datasets: Mapping[str, bytes]
+    members: Mapping[str, Member]
+
+    def dataset(self, number: int) -> Dataset:
+        """Return a version of the data set."""
+        content = next(version.content for version in self.project.versions if version.number == number)
+        return read_document(self.datasets[content], Dataset)
+
+    def files(self, job_id: str) -> Iterator[TravellingFile]:
+        """Yield the files of a job."""
+        return (file for file in self.project.files if file.name.startswith(f"{job_id}/"))
+
+
+@contextmanager
+def arrival(path: Path, progress: Progress | None = None) -> Iterator[Arrival]:
+    """Open the file of a project and check it from one end to the other, for a `with` statement.
+
+    Args:
+        path: A file from anybody.
+        progress: Told how far it is.
+
+    Raises:
+        ArchiveError: If it is no file of a project, damaged, from a newer version, or contradicts itself.
+    """
+    try:
+        with path.open("rb") as file:
+            yield _checked(zip_members(file), progress)
+    except UnreadableError as error:
+        raise ArchiveError(f"This project file cannot be opened, so nothing of it was taken. {error}") from error
+    except ImageError as error:
+        raise ArchiveError(
+            "The project file is incomplete or damaged, so nothing of it was taken. Take it once more, or bring it "
+            "again."
+        ) from error
+
+
+def _checked(members: list[Member], progress: Progress | None) -> Arrival:
+    by_name = {
+        member.name.decode("cp437") if isinstance(member.name, bytes) else member.name: member for member in members
+    }
+    document = by_name.pop(DOCUMENT_FILE, None)
+    if document is None:
+        raise ArchiveError(NO_PROJECT)
+    refused = next((member.why_refused for member in members if member.why_refused), None)
+    if refused is not None or len(by_name) + 1 != len(members):
+        raise UnreadableError(f"A file in it cannot be read. {refused or 'There are two of one name.'}")
+    project = read_project(_read(document, MAX_DOCUMENT_BYTES))
+    if by_name.keys() != {file.name for file in project.files}:
+        raise UnreadableError("Some of its files are missing, or there are others than it says.")
+    datasets = {}
+    for number, file in enumerate(project.files):
+        if progress is not None:
+            progress.phase("checking_files", number, len(project.files))
+        if by_name[file.name].size != file.size:
+            raise UnreadableError("One of its files has another size than it says.")
+        is_list = VERSION.fullmatch(file.name)
+        if is_list:
+            datasets[is_list[1]] = _read(by_name[file.name], MAX_LIST_BYTES)
+        digest = hashlib.sha256()
+        for chunk in (datasets[is_list[1]],) if is_list else by_name[file.name].chunks():
+            digest.update(chunk)
+        if digest.hexdigest() != file.digest:
+            raise UnreadableError("One of its files is not the one that left: its checksum is another one.")
+    pictures = frozenset(file.digest for file in project.files if PICTURE.fullmatch(file.name))
+    for data in datasets.values():
+        try:
+            check_dataset(read_document(data, Dataset), pictures)
+        except RecursionError as error:
+            raise UnreadableError("A list of pictures is nested far too deeply.") from error
+    return Arrival(project, datasets, by_name)
+
+
+def _read(member: Member, max_bytes: int) -> bytes:
+    if member.size > max_bytes:
+        raise UnreadableError("A part of it is far too large.")
+    return b"".join(member.chunks())
+
+
+def open_arrival(
+    found: Arrival,
+    engine: sa.Engine,
+    project_id: str,
+    home: DataRoot,
+    progress: Progress,
+    *,
+    job_id: str,
+    attempt: int,
+) -> None:
+    """Make the present project, which is empty, the one of a file; all at once, or nothing of it.
+
+    Files come first and rows last, in one transaction. What a killed worker has left goes with the leftovers.
+
+    Args:
+        found: The file, open.
+        engine: The database.
+        project_id: The empty project.
+        home: The data root.
+        progress: Told what happens; may ask to stop.
+        job_id: The job that opens it.
+        attempt: Its claim.
+
+    Raises:
+        ArchiveError: If a picture or a model in the file is not what it seems.
+        ConflictError: If the project is not empty any more.
+        QuotaError: If its owner has no room for it.
+        StorageError: If the disk is full.
+        StopRequested: If the person asked to stop.
+    """
+    new_ids = {job.id: _new_id(f"{job_id} {attempt}", job.id) for job in found.project.jobs}
+    store = _NotingStore(home, Room(engine, project_id, home))
+    try:
+        _check_room(found, engine, project_id, home)
+        added = _take_pictures(found, store, progress)
+        for number, job in enumerate(found.project.jobs):
+            progress.phase("opening", number, len(found.project.jobs))
+            _take_files(found, job, new_ids[job.id], home)
+        with writing(engine) as connection:
+            _write_rows(connection, found, project_id, new_ids, home)
+            write_result(connection, job_id, attempt, ImportSummary(added, 0, (), ()))
+    except BaseException:
+        for new in new_ids.values():
+            remove_job_files(new, home)
+        if store.added:
+            remove_unused_pictures(engine, store.added, home, import_id=job_id)
+        raise
+
+
+def _new_id(opening: str, old: str) -> str:
+    """Return the id that a job gets, which nobody guesses; it is another one in each attempt to open the file."""
+    return hashlib.sha256(f"{opening} {old}".encode()).hexdigest()[:16]
+
+
+class _NotingStore(BoundedStore):
+    """A store of pictures that knows what was added through it."""
+
+    def __init__(self, home: DataRoot, room: Room) -> None:
+        super().__init__(home, room)
+        self.added: set[str] = set()
+
+    def add(self, data: bytes, thumbnail: bytes) -> str:
+        """Store a picture and note its key, before: on a full disk its thumbnail may be there alone."""
+        self.added.add(image_key(data))
+        return super().add(data, thumbnail)
+
+
+def _check_room(found: Arrival, engine: sa.Engine, project_id: str, home: DataRoot) -> None:
+    """Check that there is room for all but the pictures, which are counted one by one.
+
+    Raises:
+        QuotaError: If there is none for this person.
+    """
+    # A model is there twice: to take away, and as what answers.
+    needed = sum(
+        file.size * (2 if file.name.endswith(WEIGHTS_FILE) else 1)
+        for file in found.project.files
+        if not PICTURE.fullmatch(file.name)
+    )
+    with engine.connect() as connection:
+        owner = connection.execute(sa.select(projects.c.owner).where(projects.c.id == project_id)).scalar()
+    if owner is None:
+        raise NotFoundError("This project was deleted while it was opened.")
+    check_bytes(engine, owner, needed, home)
+
+
+def _take_pictures(found: Arrival, store: ImageStore, progress: Progress) -> int:
+    """Decode and store the pictures; return how many there are."""
+    names = [file.name for file in found.project.files if PICTURE.fullmatch(file.name)]
+    decoders.warm()
+
+    def take(name: str) -> None:
+        data = _read(found.members[name], MAX_PICTURE_BYTES)
+        store.add(data, _checked_thumbnail(data))
+
+    with ThreadPoolExecutor(decoders.number_of_decoders()) as pool:
+        for start in range(0, len(names), PICTURES_AT_A_TIME):
+            progress.phase("looking", start, len(names))
+            list(pool.map(take, names[start : start + PICTURES_AT_A_TIME]))
+    return len(names)
+
+
+def _checked_thumbnail(data: bytes) -> bytes:
+    """Return the thumbnail of a picture that is as the app stores them.
+
+    Raises:
+        ArchiveError: If it is another one.
+    """
+    try:
+        size = stored_size(data)
+        if size is None or max(size) > MAX_SIDE:
+            raise ImageError("It is no picture of Transfer Lab.")
+        clean = decoders.read_image(data)
+        if (clean.width, clean.height) != size:
+            raise ImageError("It is no picture of Transfer Lab.")
+    except ImageError as error:
+        raise ArchiveError(
+            "A picture in this project file is damaged, or none that Transfer Lab stores, so nothing was opened."
+        ) from error
+    return clean.thumbnail
+
+
+def _take_files(found: Arrival, job: TravellingJob, new_id: str, home: DataRoot) -> None:
+    """Write what a job has left into the folder of its new id."""
+    folder = home.run_dir(new_id) if job.run is not None else home.simple_heads_dir / new_id
+    for file in found.files(job.id):
+        matched = OF_JOB.fullmatch(file.name)
+        member = found.members[file.name]
+        if matched is None:  # it was refused before
+            continue
+        target = folder / file.name.removeprefix(f"{job.id}/")
+        if not file.name.endswith(WEIGHTS_FILE):
+            data = b"".join(member.chunks())
+            check_arrays(data)
+            write_atomically(target, lambda path, data=data: path.write_bytes(data))  # type: ignore[misc]
+            continue
+        write_atomically(target, lambda path, member=member: _spool(member, path))  # type: ignore[misc]
+        from tlcore.travel.rebuilding import rebuild_run  # with what builds networks
+
+        assert job.run is not None
+        try:
+            rebuild_run(job.run.config, found.dataset(job.run.version), target, folder, home)
+        finally:
+            target.unlink(missing_ok=True)
+    if job.kind == "simple_heads" and job.request is not None and folder.is_dir():
+        from tlcore.travel.rebuilding import describe_heads
+
+        describe_heads(job.request, found.dataset, folder)
+
+
+def _spool(member: Member, path: Path) -> None:
+    with path.open("wb") as target:
+        for chunk in member.chunks():
+            target.write(chunk)
+
+
+def _write_rows(
+    connection: sa.Connection, found: Arrival, project_id: str, new_ids: Mapping[str, str], home: DataRoot
+) -> None:
+    """Write all rows in the caller's transaction."""
+    project = found.project
+    of_project = projects.c.id == project_id
+    row = connection.execute(sa.select(projects.c.version).where(of_project)).one_or_none()
+    if row is None:
+        raise NotFoundError("This project was deleted while it was opened.")
+    if row.version is not None:
+        raise ConflictError("Pictures came into this project while it was opened. Open the file once more, on Home.")
+    groups = {group.id: f"group.{secrets.token_urlsafe(12)}" for group in project.groups}
+    renamed = {**new_ids, **groups, PROJECT_ID: project_id}
+    for version in project.versions:
+        write_list(found.datasets[version.content], home)
+        values: dict[str, object] = {"number": version.number, "parent": version.parent, "note": version.note}
+        values |= {"content": version.content, "created": version.created, "project_id": project_id}
+        connection.execute(sa.insert(dataset_versions).values(values))
+    for job in project.jobs:
+        _write_job(connection, job, project_id, renamed)
+    for group in project.groups:
+        values = {name: getattr(group, name) for name in _GROUP_COLUMNS}
+        values |= {"id": groups[group.id], "project_id": project_id, "config": renamed_text(group.config, renamed)}
+        connection.execute(sa.insert(ensembles).values(values))
+    for exam in project.exams:
+        values = {"project_id": project_id, "version": exam.version, "opened": exam.opened}
+        values["model_id"] = renamed_id(exam.model_id, renamed)
+        connection.execute(sa.insert(exams).values(values))
+    for one in project.settings:
+        values = {"project_id": project_id, "temperature": one.temperature, "threshold": one.threshold}
+        values["model_id"] = renamed_id(one.model_id, renamed)
+        connection.execute(sa.insert(model_settings).values(values))
+    values = {"version": project.version, "config": project.config, "visited": project.visited}
+    values |= {"created": project.created, "touched": now(), "name": project.name}
+    connection.execute(sa.update(projects).where(of_project).values(values))
+
+
+_GROUP_COLUMNS = (
+    *("name", "version", "test_correct", "test_total", "created", "validation_correct", "validation_total"),
+)
+_JOB_COLUMNS = (
+    *("kind", "state", "phase", "subject", "done", "total", "message", "attempt", "created", "started", "ended"),
+    *("stop_requested", "deaths"),
+)
+
+
+def _write_job(connection: sa.Connection, job: TravellingJob, project_id: str, renamed: Mapping[str, str]) -> None:
+    values = {name: getattr(job, name) for name in _JOB_COLUMNS}
+    values |= {"id": renamed[job.id], "project_id": project_id}
+    values["key"] = None if job.key is None else renamed_id(job.key, renamed)
+    values |= {"request": renamed_text(job.request, renamed), "result": renamed_text(job.result, renamed)}
+    connection.execute(sa.insert(jobs).values(values))
+    if job.run is not None:
+        run = {name: getattr(job.run, name) for name in ("number", "version", "config", "summary")}
+        connection.execute(sa.insert(runs).values(job_id=values["id"], **run))
+        if job.run.note is not None:
+            connection.execute(sa.insert(run_notes).values(job_id=values["id"], note=job.run.note))
+    if job.points:
+        points = [
+            {"job_id": values["id"], "epoch": epoch, "name": name, "value": math.inf if value is None else value}
+            for epoch, name, value in job.points
+        ]
+        connection.execute(sa.insert(metrics), points)

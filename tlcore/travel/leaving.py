@@ -1,0 +1,446 @@
+"""A project leaves: what it is in one moment, and its file, made while it is sent."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from tlcore.backbones.spec import HDF5_SIGNATURE
+from tlcore.damage import DAMAGE_ERRORS
+from tlcore.dataset import Dataset, keep_images
+from tlcore.documents import write_document
+from tlcore.errors import NotFoundError, StorageError, TransferLabError, UnreadableError
+from tlcore.home import DataRoot
+from tlcore.intake.limits import FILES, UPLOAD_GB
+from tlcore.results.prediction_code import MODEL_FILE
+from tlcore.storage.copies import COPIED_KINDS, renamed_id, renamed_text
+from tlcore.storage.database import (
+    dataset_versions,
+    ensembles,
+    exams,
+    jobs,
+    metrics,
+    model_settings,
+    projects,
+    read_rows,
+    run_notes,
+    runs,
+)
+from tlcore.storage.datasets import content_path, load_dataset
+from tlcore.storage.images import ImageStore
+from tlcore.storage.jobs import ENDED_STATES
+from tlcore.travel.arrays import check_arrays
+from tlcore.travel.document import (
+    DOCUMENT_FILE,
+    OF_JOB,
+    PROJECT_ID,
+    WEIGHTS_FILE,
+    TravellingExam,
+    TravellingGroup,
+    TravellingJob,
+    TravellingProject,
+    TravellingRun,
+    TravellingSettings,
+    TravellingVersion,
+    problem_of,
+    read_project,
+    write_project,
+)
+from tlcore.travel.packing import Outgoing, TravellingFile, pack
+
+BLOCK_BYTES = 1 << 20
+
+_NOTHING = "0" * 48
+"""How the key begins that stands for a picture that was deleted; no picture has such a one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """A project as it was in one moment, ready to be sent.
+
+    Attributes:
+        project: All that its document will say, but for the files.
+        images: Keys of the pictures of its present data set.
+        lists: What the lists of pictures of its versions hold, by their keys.
+        deleted: Keys of pictures that it had before, each with what stands for it in the file.
+        folders: Where the files of its jobs lie, by the names of these in the file.
+        home: The data root.
+    """
+
+    project: TravellingProject
+    images: tuple[str, ...]
+    lists: Mapping[str, bytes]
+    deleted: Mapping[str, str]
+    folders: Mapping[str, Path]
+    home: DataRoot
+
+    def blocks(self) -> Iterator[bytes]:
+        """Yield the file, block by block.
+
+        Raises:
+            TransferLabError: If something of it went away meanwhile; what was sent by then is no whole file.
+        """
+        yield from pack(self._files(), DOCUMENT_FILE, self._document)
+
+    @property
+    def num_bytes(self) -> int:
+        """About how large the file is."""
+        images = ImageStore(self.home)
+        sizes = [len(data) for data in self.lists.values()]
+        for path in (*(images.path(key) for key in self.images), *(path for _, path in self._of_jobs())):
+            with suppress(OSError):
+                sizes.append(path.stat().st_size)
+        return sum(sizes)
+
+    def check_opens(self) -> None:
+        """Check that another Transfer Lab with the limits of this one takes the file.
+
+        Raises:
+            StorageError: If not.
+        """
+        number = len(self.images) + len(self.lists) + len(list(self._of_jobs())) + 1
+        if self.num_bytes > UPLOAD_GB.value * 1e9 or number > FILES.value:
+            raise StorageError(
+                f"This project is too large for one file: at most {UPLOAD_GB} GB and {FILES} files can be opened "
+                "again. Free some room on the page Storage, such as models that you no longer need, then try again."
+            )
+
+    def _files(self) -> Iterator[Outgoing]:
+        images = ImageStore(self.home)
+        for key in self.images:
+            yield Outgoing(f"pictures/{key}", partial(_blocks, images.path(key)))
+        for content, data in self.lists.items():
+            yield _of_bytes(f"versions/{content}.json", data)
+        for name, path in self._of_jobs():
+            if name.endswith(".npz"):
+                arrays = _answers(path, self.deleted)
+                if arrays is not None:
+                    yield _of_bytes(name, arrays)
+            else:
+                yield Outgoing(name, partial(_weights, path))
+
+    def _of_jobs(self) -> Iterator[tuple[str, Path]]:
+        """Yield the name in the file and the place of everything that the jobs have left and that travels."""
+        for name, folder in self.folders.items():
+            for path in sorted([*folder.glob("*.npz"), *folder.glob("*/*.npz")]):
+                full = f"{name}/{path.relative_to(folder).as_posix()}"
+                if OF_JOB.fullmatch(full):
+                    yield full, path
+            if _has_weights(folder / MODEL_FILE):
+                yield f"{name}/{WEIGHTS_FILE}", folder / MODEL_FILE
+
+    def _document(self, files: tuple[TravellingFile, ...]) -> bytes:
+        data = write_project(replace(self.project, files=files))
+        read_project(data)  # what cannot be opened must not leave as if it could
+        return data
+
+
+def departure(engine: sa.Engine, project_id: str, home: DataRoot, *, looks_at_pictures: bool = True) -> Departure:
+    """Return a project as it is now, with everything but what is made again and what concerns nobody else.
+
+    Pictures that were deleted or damaged stay here, as do answers to pictures that are in no data set, and who may look
+    at it.
+
+    Args:
+        engine: The database.
+        project_id: The project.
+        home: The data root.
+        looks_at_pictures: Whether each picture is read once to see that it is whole; to tell the size alone it is not.
+
+    Raises:
+        NotFoundError: If it was deleted.
+        UnreadableError: If its settings or its present list of pictures cannot be read.
+        StorageError: If the database or a list cannot be read.
+    """
+    with engine.begin() as connection:  # one moment of all tables
+        return _Snapshot(connection, project_id, home, looks_at_pictures=looks_at_pictures).take()
+
+
+class _Snapshot:
+    """Reads the rows of a project."""
+
+    def __init__(self, connection: sa.Connection, project_id: str, home: DataRoot, *, looks_at_pictures: bool) -> None:
+        self._connection = connection
+        self._id = project_id
+        self._home = home
+        self._looks_at_pictures = looks_at_pictures
+        self._deleted: dict[str, str] = {}
+
+    def take(self) -> Departure:
+        row = next(iter(read_rows(self._connection, sa.select(projects).where(projects.c.id == self._id))), None)
+        if row is None:
+            raise NotFoundError("This project was deleted. Go to Home to see your projects.")
+        versions, lists, images = self._versions(row.version)
+        found = self._jobs({version.number for version in versions})
+        new_ids = {old.id: f"~job{number}~" for number, old in enumerate(found, 1)}
+        rows = self._group_rows()
+        renamed = {**new_ids, **{group.id: f"~group{number}~" for number, group in enumerate(rows, 1)}}
+        renamed[self._id] = PROJECT_ID
+        self._note_deleted(found, images)
+        project = TravellingProject(
+            name=row.name,
+            created=row.created,
+            version=row.version,
+            config=row.config,
+            visited=row.visited,
+            versions=tuple(versions),
+            jobs=tuple(self._renamed_job(job, {**renamed, **self._deleted}) for job in found),
+            groups=self._groups(rows, renamed, versions, set(new_ids.values())),
+            exams=self._exams(renamed),
+            settings=self._settings(renamed),
+            files=(),
+        )
+        read_project(write_project(replace(project, versions=(), version=None, jobs=(), groups=(), files=())))
+        folders = {
+            new_ids[job.id]: (self._home.run_dir(job.id) if job.run else self._home.simple_heads_dir / job.id)
+            for job in found
+            if job.kind in ("run", "simple_heads")
+        }
+        return Departure(project, images, lists, dict(self._deleted), folders, self._home)
+
+    def _versions(self, present: int | None) -> tuple[list[TravellingVersion], dict[str, bytes], tuple[str, ...]]:
+        """Return the versions, their lists without pictures that were deleted, and the pictures of the present one."""
+        table = dataset_versions.c
+        columns = (table.number, table.parent, table.note, table.content, table.created)
+        query = sa.select(*columns).where(table.project_id == self._id).order_by(table.number)
+        rows = read_rows(self._connection, query)
+        keys: set[str] = set()
+        for row in rows:
+            if row.number == present:
+                keys = set(filter(self._is_whole, _keys(load_dataset(row.content, self._home))))
+        versions, lists, cut = [], dict[str, bytes](), set[int]()
+        for row in rows:
+            try:
+                data = self._list(row.content, keys)
+            except TransferLabError:
+                if row.number == present:
+                    raise
+                continue  # nobody can open it here either
+            content = hashlib.sha256(data).hexdigest()
+            lists[content] = data
+            if content != row.content:
+                cut.add(row.number)
+            versions.append(TravellingVersion(row.number, row.parent, row.note, content, row.created))
+        # What was deleted does not come back there, so there is nothing to take back to.
+        versions = [replace(one, parent=None) if one.parent in cut else one for one in versions]
+        return versions, lists, tuple(sorted(keys))
+
+    def _is_whole(self, key: str) -> bool:
+        path = ImageStore(self._home).path(key)
+        if not self._looks_at_pictures:
+            return path.is_file()
+        try:
+            return hashlib.sha256(path.read_bytes()).hexdigest() == key
+        except OSError:
+            return False
+
+    def _list(self, content: str, keys: set[str]) -> bytes:
+        dataset = load_dataset(content, self._home)
+        gone = _keys(dataset) - keys
+        if not gone:
+            data = content_path(content, self._home).read_bytes()
+            if hashlib.sha256(data).hexdigest() == content:
+                return data
+        return write_document(keep_images(dataset, keys)).encode()
+
+    def _jobs(self, versions: set[int]) -> list[TravellingJob]:
+        """Return the jobs that have ended, under the ids that they have here; one that is damaged stays here."""
+        query = sa.select(jobs, runs.c.number, runs.c.version, runs.c.config, runs.c.summary, run_notes.c.note)
+        query = query.outerjoin(runs, runs.c.job_id == jobs.c.id).outerjoin(run_notes, run_notes.c.job_id == jobs.c.id)
+        query = query.where(jobs.c.project_id == self._id, jobs.c.kind.in_(COPIED_KINDS))
+        query = query.where(jobs.c.state.in_(ENDED_STATES)).order_by(jobs.c.created, jobs.c.kind, runs.c.number)
+        found = []
+        for row in read_rows(self._connection, query):
+            columns = {name: getattr(row, name) for name in _JOB_COLUMNS}
+            run = None
+            if row.kind == "run" and row.version in versions:
+                run = TravellingRun(row.number, row.version, row.config, row.summary, row.note)
+            try:
+                job = TravellingJob(**columns, run=run, points=self._points(row.id) if run else ())
+                if not problem_of(job) and isinstance(job.message, str):
+                    found.append(job)
+            except (TypeError, ValueError, AttributeError):
+                continue  # a value of a column is damaged
+        return found
+
+    def _points(self, job_id: str) -> tuple[tuple[float, str, float | None], ...]:
+        query = sa.select(metrics.c.epoch, metrics.c.name, metrics.c.value).where(metrics.c.job_id == job_id)
+        rows = read_rows(self._connection, query.order_by(metrics.c.id))
+        return tuple(
+            (float(row.epoch), str(row.name), float(row.value) if math.isfinite(row.value) else None) for row in rows
+        )
+
+    def _note_deleted(self, found: list[TravellingJob], images: tuple[str, ...]) -> None:
+        """Give each picture that was deleted, and that something still speaks of, what stands for it in the file.
+
+        Numbered by where it comes first, so that a project that travels on makes the same file.
+        """
+        known = set(images)
+        for job in found:
+            folder = self._home.run_dir(job.id) if job.run else self._home.simple_heads_dir / job.id
+            for path in sorted([*folder.glob("*.npz"), *folder.glob("*/*.npz")]):
+                for key in _image_names(path):
+                    self._stand_in(key, known)
+            for document in (job.request, job.result):
+                with suppress(ValueError, RecursionError):
+                    for key in _keys_in(json.loads(document or "null")):
+                        self._stand_in(key, known)
+
+    def _stand_in(self, key: str, known: set[str]) -> None:
+        if key not in known and not key.startswith(_NOTHING) and key not in self._deleted:
+            self._deleted[key] = f"{_NOTHING}{len(self._deleted) + 1:016x}"
+
+    @staticmethod
+    def _renamed_job(job: TravellingJob, renamed: Mapping[str, str]) -> TravellingJob:
+        return replace(
+            job,
+            id=renamed[job.id],
+            key=None if job.key is None else renamed_id(job.key, renamed),
+            request=renamed_text(job.request, renamed),
+            result=renamed_text(job.result, renamed),
+        )
+
+    def _group_rows(self) -> list[sa.Row[Any]]:
+        query = sa.select(ensembles).where(ensembles.c.project_id == self._id)
+        return list(read_rows(self._connection, query.order_by(ensembles.c.created, ensembles.c.name)))
+
+    def _groups(
+        self,
+        rows: list[sa.Row[Any]],
+        renamed: Mapping[str, str],
+        versions: list[TravellingVersion],
+        job_ids: set[str],
+    ) -> tuple[TravellingGroup, ...]:
+        numbers = {version.number for version in versions}
+        found = []
+        for row in rows:
+            config = renamed_text(row.config, renamed) or ""
+            with suppress(ValueError, TypeError, AttributeError):  # a damaged one stays here
+                if job_ids.issuperset(json.loads(config)["run_ids"]) and row.version in numbers:
+                    found.append(
+                        TravellingGroup(
+                            renamed[row.id],
+                            row.name,
+                            row.version,
+                            config,
+                            row.test_correct,
+                            row.test_total,
+                            row.created,
+                            row.validation_correct,
+                            row.validation_total,
+                        )
+                    )
+        return tuple(found)
+
+    def _exams(self, renamed: Mapping[str, str]) -> tuple[TravellingExam, ...]:
+        table = exams.c
+        query = sa.select(table.model_id, table.version, table.opened).where(table.project_id == self._id)
+        rows = [
+            TravellingExam(renamed_id(row.model_id, renamed), row.version, row.opened)
+            for row in read_rows(self._connection, query)
+        ]
+        return tuple(sorted(rows, key=lambda exam: (exam.opened, exam.model_id)))
+
+    def _settings(self, renamed: Mapping[str, str]) -> tuple[TravellingSettings, ...]:
+        table = model_settings.c
+        query = sa.select(table.model_id, table.temperature, table.threshold).where(table.project_id == self._id)
+        rows = [
+            TravellingSettings(renamed_id(row.model_id, renamed), row.temperature, row.threshold)
+            for row in read_rows(self._connection, query)
+        ]
+        return tuple(sorted(rows, key=lambda one: one.model_id))
+
+
+_JOB_COLUMNS = (
+    *("id", "kind", "state", "phase", "subject", "done", "total", "message", "attempt", "created", "started", "ended"),
+    *("stop_requested", "deaths", "key", "request", "result"),
+)
+
+
+def _keys(dataset: Dataset) -> set[str]:
+    return {item.image for item in dataset.items} | {one.image for one in dataset.unlabelled}
+
+
+def _keys_in(document: Any) -> Iterator[str]:
+    """Yield what can be the key of a picture in a stored document, in order."""
+    if isinstance(document, dict):
+        for name, value in document.items():
+            yield from _keys_in(name)
+            yield from _keys_in(value)
+    elif isinstance(document, list):
+        for value in document:
+            yield from _keys_in(value)
+    elif isinstance(document, str) and len(document) == 64 and not set(document) - set("0123456789abcdef"):
+        yield document
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as source:
+            while block := source.read(BLOCK_BYTES):
+                yield block
+    except OSError as error:
+        raise StorageError("A picture was deleted while the file was made. Take the project once more.") from error
+
+
+def _of_bytes(name: str, data: bytes) -> Outgoing:
+    return Outgoing(name, lambda: iter((data,)))
+
+
+def _image_names(path: Path) -> list[str]:
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return [str(key) for key in stored["images"].tolist()] if "images" in stored else []
+    except DAMAGE_ERRORS:
+        return []
+
+
+def _answers(path: Path, deleted: Mapping[str, str]) -> bytes | None:
+    """Return stored arrays, with other keys of pictures that were deleted; `None` where nobody can read them."""
+    import numpy as np
+
+    try:
+        data = path.read_bytes()
+        check_arrays(data)
+        names = _image_names(path)
+        if deleted.keys().isdisjoint(names):
+            return data
+        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
+            arrays = dict(stored)
+        arrays["images"] = np.array([deleted.get(name, name) for name in names], dtype=np.str_)
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **arrays)
+        return buffer.getvalue()
+    except (OSError, UnreadableError):
+        return None
+
+
+def _has_weights(path: Path) -> bool:
+    """Whether a model's file is there and holds weights that can be read elsewhere."""
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(WEIGHTS_FILE) as source:
+            return source.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
+    except DAMAGE_ERRORS:
+        return False
+
+
+def _weights(path: Path) -> Iterator[bytes]:
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(WEIGHTS_FILE) as source:
+            while block := source.read(BLOCK_BYTES):
+                yield block
+    except DAMAGE_ERRORS as error:
+        raise StorageError("A model was deleted while the file of the project was made. Take it once more.") from error
