@@ -126,7 +126,7 @@ def give_up(engine: sa.Engine, piece: Piece, home: DataRoot) -> None:
         delete_project(engine, piece.project_id, home)
     elif piece.kind == "history":
         remove_versions(engine, piece.project_id, home, undo_steps=0)
-    elif piece.kind in ("model", "checkpoint"):
+    elif piece.kind == "model" or piece.kind == "checkpoint":
         names = MODEL_FILES if piece.kind == "model" else CHECKPOINT_FILES
         remove_run_files(engine, piece.project_id, piece.id, home, names)
     else:
