@@ -24,8 +24,8 @@ from tlcore.documents import write_document
 from tlcore.export.formats import FORMATS
 from tlcore.home import DataRoot
 from tlcore.intake.pictures.decoding import clean_pixels
-from tlcore.results.evaluation import VALIDATION_FILE_NAME, Evaluation, save_evaluation
 from tlcore.model.cut import Prefix
+from tlcore.results.evaluation import VALIDATION_FILE_NAME, Evaluation, save_evaluation
 from tlcore.results.prediction import Predictor, PredictorSpec, save_predictor_spec
 from tlcore.storage.database import open_database, runs, writing
 from tlcore.storage.datasets import commit_version

@@ -164,7 +164,7 @@ def _opened(entry: Entry) -> BinaryIO:
 
 
 def _facts(entry: Entry) -> zipfile.ZipInfo:
-    """Return what a ZIP file says of a file: its size, by which `zipfile` knows whether it needs ZIP64, and its time."""
+    """Return what a ZIP file says of a file: its time, and its size, which tells whether it needs ZIP64."""
     if isinstance(entry.content, Path):
         return zipfile.ZipInfo.from_file(entry.content, entry.name, strict_timestamps=False)
     facts = zipfile.ZipInfo(entry.name, time.localtime()[:6])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import streamlit as st
+from tlcore.export.certificates import certificate_words, shows_accuracy
 
 from pages.components.amounts import accuracy_words, file_size
 from pages.components.colors import is_dark
@@ -10,7 +11,6 @@ from pages.components.export.made import made_files
 from pages.components.state import Context
 from pages.components.text import label
 from pages.server.export_files import export_url, file_name
-from tlcore.export.certificates import certificate_words, shows_accuracy
 from tlcore.export.formats import FORMATS
 from tlcore.export.source import ExportSource
 from tlcore.storage.exports import Export
