@@ -108,6 +108,7 @@ def test_a_backbone_is_a_row_named_in_the_registry(copy: Path, home: DataRoot) -
         CAFFE,
         _tf_kernels("vgg_mine", 58_889_256, ""),
         VGG_ENDS,
+        OXFORD,
         title="My VGG",
     ),
 """,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tlcore.dataset import Split
 from tlcore.results.evaluation import accuracy_interval
+from tlcore.settings.words import file_size as file_size
 
 SURE = 0.995
 """From here on a rounded percentage would claim certainty."""
@@ -73,19 +74,6 @@ def amount(number: int) -> str:
             value = number / unit
             return f"{value:.1f} {letter}" if value < 9.95 else f"{value:,.0f} {letter}"
     return str(number)
-
-
-def file_size(num_bytes: int) -> str:
-    """Return a size such as `14.2 MB`, with the units that file managers show."""
-    if num_bytes < 1000:
-        return f"{num_bytes} bytes"
-    if num_bytes < 1_000_000:
-        return f"{num_bytes / 1000:.0f} kB"
-    if num_bytes < 100_000_000:
-        return f"{num_bytes / 1_000_000:.1f} MB"
-    if num_bytes < 1_000_000_000:
-        return f"{num_bytes / 1_000_000:.0f} MB"
-    return f"{num_bytes / 1_000_000_000:,.1f} GB"
 
 
 def duration(seconds: float) -> str:

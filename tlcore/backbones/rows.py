@@ -48,6 +48,22 @@ CONVNEXT_TINY_BLOCKS = [
 IMAGENET_DEVIATIONS = (0.229, 0.224, 0.225)
 MOBILENET_V2_WIDTHS = "https://www.tensorflow.org/api_docs/python/tf/keras/applications/mobilenet_v2"
 
+# The first six as the documentation of Keras 2.2 said below each network; of the others the licence of the repository
+# from which Keras took the weights.
+KERAS_LICENCES = (
+    "https://github.com/keras-team/keras/blob/31599d801d73d2ca07d7ff0ecf62da0164456895/docs/templates/applications.md"
+)
+APACHE = ("Apache-2.0", KERAS_LICENCES)
+OXFORD = ("CC BY 4.0, Visual Geometry Group, University of Oxford", KERAS_LICENCES)
+RESNET = ("MIT, Kaiming He", KERAS_LICENCES)
+RESNET_V2 = ("BSD, Facebook", KERAS_LICENCES)
+DENSENET = ("BSD 3-clause, Zhuang Liu and Gao Huang", KERAS_LICENCES)
+XCEPTION = ("MIT", KERAS_LICENCES)
+TPU_MODELS = ("Apache-2.0", "https://github.com/tensorflow/tpu/blob/master/LICENSE")
+AUTOML = ("Apache-2.0", "https://github.com/google/automl/blob/master/LICENSE")
+TENSORFLOW_MODELS = ("Apache-2.0", "https://github.com/tensorflow/models/blob/master/LICENSE")
+CONVNEXT = ("MIT, Meta Platforms", "https://github.com/facebookresearch/ConvNeXt/blob/main/LICENSE")
+
 
 def _keras(
     name: str,
@@ -56,6 +72,7 @@ def _keras(
     preprocessing: PreprocessingSpec,
     weights: PublishedFile,
     block_ends: BlockEnds,
+    licence: tuple[str, str],
     *,
     title: str = "",
     size: int = 224,
@@ -75,6 +92,8 @@ def _keras(
         minimum_size=minimum_size,
         preprocessing=preprocessing,
         weights=weights,
+        licence=licence[0],
+        licence_source=licence[1],
         block_ends=block_ends,
         arguments=() if alpha is None else (("alpha", alpha),),
         imagenet_variance_factors=variance_factors,
@@ -95,7 +114,9 @@ def _mobilenet_v2(
     weights = keras_weights("mobilenet_v2", filename, size_bytes, size_is_exact=not width)
     name, title = f"mobilenet_v2{width}", f"MobileNetV2 {alpha}" if width else "MobileNetV2"
     ends = MOBILENET_V2_ENDS
-    return _keras(name, "MobileNetV2", top1, MINUS_ONE_TO_ONE, weights, ends, title=title, source=source, alpha=alpha)
+    return _keras(
+        name, "MobileNetV2", top1, MINUS_ONE_TO_ONE, weights, ends, APACHE, title=title, source=source, alpha=alpha
+    )
 
 
 def _mobilenet_v3(size: str, top1: float, size_bytes: int, md5: str) -> BackboneSpec:
@@ -103,29 +124,32 @@ def _mobilenet_v3(size: str, top1: float, size_bytes: int, md5: str) -> Backbone
     weights = keras_weights("mobilenet_v3", filename, size_bytes, md5)
     name, builder, title = f"mobilenet_v3_{size.lower()}", f"MobileNetV3{size}", f"MobileNetV3 {size}"
     source = f"{KERAS_APPLICATIONS}mobilenet/"
-    return _keras(name, builder, top1, RAW_PIXELS, weights, MOBILENET_V3_ENDS, title=title, source=source)
+    return _keras(
+        name, builder, top1, RAW_PIXELS, weights, MOBILENET_V3_ENDS, TENSORFLOW_MODELS, title=title, source=source
+    )
 
 
 def _efficientnet(number: int, size: int, top1: float, size_bytes: int, md5: str) -> BackboneSpec:
     weights = keras_weights(EFFICIENTNET_STORAGE, f"efficientnetb{number}_notop.h5", size_bytes, md5)
-    name, builder, factors = f"efficientnet_b{number}", f"EfficientNetB{number}", IMAGENET_DEVIATIONS
-    return _keras(name, builder, top1, RAW_PIXELS, weights, EFFICIENTNET_ENDS, size=size, variance_factors=factors)
+    name, builder, ends = f"efficientnet_b{number}", f"EfficientNetB{number}", EFFICIENTNET_ENDS
+    factors = IMAGENET_DEVIATIONS
+    return _keras(name, builder, top1, RAW_PIXELS, weights, ends, TPU_MODELS, size=size, variance_factors=factors)
 
 
 def _efficientnet_v2(number: int, size: int, top1: float, size_bytes: int, md5: str) -> BackboneSpec:
     weights = keras_weights("efficientnet_v2", f"efficientnetv2-b{number}_notop.h5", size_bytes, md5)
     name, builder = f"efficientnet_v2_b{number}", f"EfficientNetV2B{number}"
-    return _keras(name, builder, top1, RAW_PIXELS, weights, EFFICIENTNET_ENDS, size=size)
+    return _keras(name, builder, top1, RAW_PIXELS, weights, EFFICIENTNET_ENDS, AUTOML, size=size)
 
 
 def _vgg(layers: int, size_bytes: int, md5: str) -> BackboneSpec:
     name = f"vgg{layers}"
-    return _keras(name, name.upper(), 0.713, CAFFE, _tf_kernels(name, size_bytes, md5), VGG_ENDS)
+    return _keras(name, name.upper(), 0.713, CAFFE, _tf_kernels(name, size_bytes, md5), VGG_ENDS, OXFORD)
 
 
 def _resnet(layers: int, top1: float, size_bytes: int, md5: str) -> BackboneSpec:
     weights = _tf_kernels(f"resnet{layers}", size_bytes, md5, "resnet")
-    return _keras(f"resnet{layers}", f"ResNet{layers}", top1, CAFFE, weights, RESNET_ENDS)
+    return _keras(f"resnet{layers}", f"ResNet{layers}", top1, CAFFE, weights, RESNET_ENDS, RESNET)
 
 
 ROWS: tuple[BackboneSpec, ...] = (
@@ -139,6 +163,8 @@ ROWS: tuple[BackboneSpec, ...] = (
         minimum_size=32,
         preprocessing=EFFICIENTNET_LITE,
         weights=EmbeddedWeights("efficientnet_lite0.weights.h5"),
+        licence=TPU_MODELS[0],
+        licence_source=TPU_MODELS[1],
         block_ends=EFFICIENTNET_ENDS,
     ),
     _keras(
@@ -149,6 +175,7 @@ ROWS: tuple[BackboneSpec, ...] = (
         # As published: far more than 4 bytes for each number.
         keras_weights("mobilenet", "mobilenet_1_0_224_tf_no_top.h5", 17_225_924),
         (("conv1_relu", "conv1"), (r"conv_pw_(\d+)_relu", r"block_\1")),
+        APACHE,
     ),
     _mobilenet_v2("_035", 0.35, 0.603, 1_640_832),
     _mobilenet_v2("_050", 0.5, 0.654, 2_824_896),
@@ -170,6 +197,7 @@ ROWS: tuple[BackboneSpec, ...] = (
         _tf_kernels("resnet50v2", 94_668_760, "fac2f116257151a9d068a22e544a4917", "resnet"),
         # The normalization after the whole network is no block of its own: it has nothing to train.
         (*RESNET_ENDS, ("post_relu", "conv5_block3")),
+        RESNET_V2,
     ),
     _keras(
         "inception_v3",
@@ -178,6 +206,7 @@ ROWS: tuple[BackboneSpec, ...] = (
         MINUS_ONE_TO_ONE,
         _tf_kernels("inception_v3", 87_910_968, "bcbd6486424b2319ff4ef7d526e38f63"),
         (("max_pooling2d_1", "stem"), (r"(mixed\d+)", r"\1")),
+        APACHE,
         size=299,
         minimum_size=75,
     ),
@@ -194,6 +223,7 @@ ROWS: tuple[BackboneSpec, ...] = (
             ("custom_scale_layer_39", "block8_10"),
             ("conv_7b_ac", "conv_7b"),
         ),
+        APACHE,
         size=299,
         minimum_size=75,
     ),
@@ -209,6 +239,7 @@ ROWS: tuple[BackboneSpec, ...] = (
             *((f"add_{number}", f"block{number + 2}") for number in range(1, 12)),
             ("block14_sepconv2_act", "block14"),
         ),
+        XCEPTION,
         size=299,
         minimum_size=71,
     ),
@@ -224,6 +255,7 @@ ROWS: tuple[BackboneSpec, ...] = (
             (r"(pool\d)_pool", r"\1"),
             ("relu", "conv5"),
         ),
+        DENSENET,
     ),
     _efficientnet(0, 224, 0.771, 16_705_208, "50bc09e76180e00e4465e1a485ddc09d"),
     _efficientnet(1, 240, 0.791, 27_018_416, "74c4e6b3e1f6a1eea24c589628592432"),
@@ -246,6 +278,7 @@ ROWS: tuple[BackboneSpec, ...] = (
         ),
         # Each cell gets what the two cells before it hand over, so that there is no place to cut between them.
         (("stem_bn1", "stem"), ("activation_187", "cells")),
+        APACHE,
     ),
     _keras(
         "convnext_tiny",
@@ -264,6 +297,7 @@ ROWS: tuple[BackboneSpec, ...] = (
             *((f"add_{number}", name) for number, name in enumerate(CONVNEXT_TINY_BLOCKS[1:], start=1)),
             ("layer_normalization", CONVNEXT_TINY_BLOCKS[-1]),
         ),
+        CONVNEXT,
     ),
 )
 """In the order in which they are offered. A new one is a row here and one run of `measure_blocks`."""

@@ -162,6 +162,8 @@ class BackboneSpec:
         minimum_size: Smallest side that it works with, in pixels.
         preprocessing: From pixels to the network's input.
         weights: Its pre-trained weights; `None` when there are none and it starts from random ones.
+        licence: Under which these may be used; empty when there are none.
+        licence_source: Where that is published.
         block_ends: Where its blocks end; of several layers that end a block, the last one does.
         blocks: From the picture to the output.
         arguments: Keyword arguments for the builder.
@@ -178,6 +180,8 @@ class BackboneSpec:
     minimum_size: int
     preprocessing: PreprocessingSpec
     weights: PublishedFile | EmbeddedWeights | None
+    licence: str = ""
+    licence_source: str = ""
     block_ends: BlockEnds = ()
     blocks: tuple[BlockSpec, ...] = ()
     arguments: tuple[tuple[str, float | bool | str | tuple[int, ...]], ...] = ()

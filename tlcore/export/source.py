@@ -14,6 +14,7 @@ from tlcore.documents import read_document
 from tlcore.errors import RunError
 from tlcore.home import DataRoot
 from tlcore.results.prediction import SPEC_FILE, PredictorSpec
+from tlcore.simple_heads.training import find_simple_head_spec
 from tlcore.storage.datasets import get_version, load_dataset
 from tlcore.storage.ensembles import Ensemble
 from tlcore.storage.model_settings import ModelSettings
@@ -89,11 +90,12 @@ def find_source(
         pairs = zip(model.config.run_ids, model.config.weights, strict=True)
         runs = [(get_run(engine, run_id), weight) for run_id, weight in pairs if weight > 0]
         parts = tuple(_of_run(run, home, weight) for run, weight in runs)
-        return ExportSource(model.name, parts, dataset, settings, model.id)
+        return ExportSource(f"Group \u201c{model.name}\u201d", parts, dataset, settings, model.id)
     if isinstance(model, TrainedSimpleHead):
         folder = simple_head_dir(model.job_id, model.result.kind, home)
         part = Part(folder, "simple_head", _spec(folder), frozen_backbone(model.model))
-        return ExportSource(model.result.kind.replace("_", " "), (part,), dataset, settings, model.id)
+        title = find_simple_head_spec(model.result.kind).title
+        return ExportSource(title, (part,), dataset, settings, model.id)
     return ExportSource(f"Run {model.number}", (_of_run(model, home),), dataset, settings, model.id)
 
 

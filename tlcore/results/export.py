@@ -22,6 +22,7 @@ from tlcore.results.prediction_code import (
     PIXELS_FILE,
     README_FILE,
     VERSIONS,
+    labels_text,
     prediction_code,
 )
 from tlcore.settings.words import CHOICES
@@ -53,7 +54,7 @@ def save_export(model: keras.Model, config: ModelConfig, dataset: Dataset, run_d
     Raises:
         StorageError: If the disk is full.
     """
-    labels = "".join(f"{' '.join(name.split())}\n" for name in dataset.class_names)
+    labels = labels_text(dataset.class_names)
     write_atomically(run_dir / LABELS_FILE, lambda path: path.write_text(labels, "utf-8"))
     text = export_readme(config, dataset.class_names, dataset.grey_range)
     write_atomically(run_dir / README_FILE, lambda path: path.write_text(text, "utf-8"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tlcore.config import ModelConfig
 
 MODEL_FILE = "model.keras"
@@ -43,3 +45,8 @@ probabilities = model.predict(picture[None].astype("float32"), verbose=0)[0]
 for name, probability in sorted(zip(class_names, probabilities), key=lambda pair: -pair[1]):
     print(f"{{probability:6.1%}} {{name}}")
 """
+
+
+def labels_text(class_names: Sequence[str]) -> str:
+    """Return the names of the classes as `labels.txt` holds them: one on each line."""
+    return "".join(f"{' '.join(name.split())}\n" for name in class_names)

@@ -15,6 +15,7 @@ from tlcore.config import (
     FineTuningConfig,
     HeadConfig,
     ModelConfig,
+    RunConfig,
     TrainingConfig,
 )
 from tlcore.model.cut import plan_model
@@ -284,6 +285,52 @@ def fine_tuning_words(tuning: FineTuningConfig) -> str:
     return words if tuning.schedule == "constant" else f"{words}, {field_value('schedule', tuning.schedule)}"
 
 
+def config_rows(config: RunConfig) -> list[tuple[str, str]]:
+    """Return what was chosen for a run, as rows of what and value; settings that are off take no row."""
+    model, training = config.model, config.training
+    rows = [
+        *backbone_rows(model),
+        ("Trained", trained_words(model)),
+        ("Head", head_words(model.head)),
+        ("Augmentation", augmentation_words(config.augmentation)),
+        ("Optimizer", f"{field_value('optimizer', training.optimizer)}, {rate_words(training)}"),
+        ("Batch size", str(training.batch_size)),
+        ("Epochs", epoch_words(training)),
+    ]
+    if training.fine_tuning is not None:
+        rows.append(("Second phase", fine_tuning_words(training.fine_tuning)))
+    if training.label_smoothing:
+        rows.append(("Label smoothing", field_value("label_smoothing", training.label_smoothing)))
+    if training.balance != "none":
+        rows.append(("Uneven classes", field_value("balance", training.balance)))
+    return [*rows, ("Seed", str(training.seed))]
+
+
+def backbone_rows(model: ModelConfig) -> list[tuple[str, str]]:
+    """Return the rows of `config_rows` that a simple head has too: the backbone, and what it sees of a picture."""
+    size = model.image_size
+    pictures = f"{size} x {size} pixels; not square: {field_value('resize_mode', model.resize_mode)}"
+    if model.pixel_scaling != "backbone":
+        pictures += f"; pixel values {field_value('pixel_scaling', model.pixel_scaling)}"
+    return [
+        ("Backbone", f"{get_backbone(model.backbone).title}, first weights: {weights_words(model)}"),
+        ("Pictures", pictures),
+    ]
+
+
 def count(number: int, one: str, many: str | None = None) -> str:
     """Return a number with its noun: `1 picture`, `1,200 pictures`."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def file_size(num_bytes: int) -> str:
+    """Return a size such as `14.2 MB`, with the units that file managers show."""
+    if num_bytes < 1000:
+        return f"{num_bytes} bytes"
+    if num_bytes < 1_000_000:
+        return f"{num_bytes / 1000:.0f} kB"
+    if num_bytes < 100_000_000:
+        return f"{num_bytes / 1_000_000:.1f} MB"
+    if num_bytes < 1_000_000_000:
+        return f"{num_bytes / 1_000_000:.0f} MB"
+    return f"{num_bytes / 1_000_000_000:,.1f} GB"

@@ -1,0 +1,35 @@
+"""Models that leave in tests: a run that was trained in this process, with files made by the plain converters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from tests.coloured_pictures import RecordingProgress, coloured_dataset
+from tlcore.config import RANDOM, ModelConfig, RunConfig, TrainingConfig
+from tlcore.export.source import ExportSource, part_of_run
+from tlcore.home import DataRoot
+from tlcore.storage.model_settings import ModelSettings
+from tlcore.storage.requests import ExportResult, FormatReport
+
+SMALL_RUN = RunConfig(
+    model=ModelConfig("small_cnn-8-16", 64, weights=RANDOM, first_trainable="conv1"),
+    training=TrainingConfig(epochs=4, batch_size=8, learning_rate=0.01, patience=None),
+)
+"""All of it learns, so that nothing frozen has to be compiled."""
+
+
+def train_small(path: Path, per_class: int = 12) -> tuple[ExportSource, DataRoot]:
+    """Train a small network on coloured pictures, in a data root of its own below `path`."""
+    from tlcore.training.run import train_classifier
+
+    home = DataRoot(path / "home")
+    dataset = replace(coloured_dataset(home, per_class), grey_range=(0.0, 4095.0))
+    folder = home.run_dir("run")
+    train_classifier(dataset, SMALL_RUN, folder, RecordingProgress(), home)
+    return ExportSource("Run 1", (part_of_run(folder, SMALL_RUN),), dataset, ModelSettings()), home
+
+
+def result_of(*reports: FormatReport, correct: int = 5, total: int = 6) -> ExportResult:
+    """Return what an export says that has made these."""
+    return ExportResult("", ModelSettings(), correct, total, 2.0, "a processor of tests", reports)

@@ -1,0 +1,325 @@
+"""A bundle: all that its README names and nothing else, and a self test that runs and notices what is spoilt."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from numpy.typing import NDArray
+from PIL import Image
+
+from tests.exportable import result_of, train_small
+from tests.ready_heads import make_project_with_heads
+from tests.test_card import PLAIN, source_of
+from tlcore.documents import read_document
+from tlcore.export.bundle import bundle_entries
+from tlcore.export.examples import NUM_EXAMPLES, Example, choose_examples, expected_of, load_original
+from tlcore.export.graph import build_any_size, build_square
+from tlcore.export.manifest import Manifest
+from tlcore.export.source import ExportSource, find_source
+from tlcore.home import DataRoot
+from tlcore.images.resizing import decode_image
+from tlcore.results.calibration import calibrated_probabilities
+from tlcore.results.export import save_keras_file
+from tlcore.results.prediction import Predictor
+from tlcore.storage.card_words import CardWords
+from tlcore.storage.database import open_database
+from tlcore.storage.images import ImageStore
+from tlcore.storage.model_settings import ModelSettings
+from tlcore.storage.requests import ExportResult, FormatReport
+
+WORDS = CardWords("To tell colours apart")
+RUNTIMES = {"keras": "keras", "ai_edge_litert": "ai-edge-litert", "onnxruntime": "onnxruntime"}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[ExportSource, DataRoot]:
+    return train_small(tmp_path_factory.mktemp("bundle"))
+
+
+@pytest.fixture(scope="module")
+def made(trained: tuple[ExportSource, DataRoot], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with files of every runtime, by the converters alone."""
+    folder = tmp_path_factory.mktemp("files")
+    model = build_any_size(*trained)
+    model(np.zeros((1, 48, 64, 3), np.float32))
+    save_keras_file(model, folder / "model.keras")
+    model.export(folder / "model.onnx", format="onnx", verbose=False)
+    model.export(folder / "saved_model", format="tf_saved_model", verbose=False)
+
+    (folder / "model.tflite").write_bytes(litert_converter(model, (1, None, None, 3)).convert())
+    whole = litert_converter(build_square(*trained), (1, 64, 64, 3))
+    whole.optimizations = [tf.lite.Optimize.DEFAULT]
+    whole.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    whole.inference_input_type = whole.inference_output_type = tf.uint8
+    source, home = trained
+    squares = [decode_image(ImageStore(home).read(item.image)) for item in source.dataset.subset("train")]
+    whole.representative_dataset = lambda: ([tf.image.resize(one, (64, 64))[None].numpy()] for one in squares)
+    (folder / "model-int8.tflite").write_bytes(whole.convert())
+    yield folder
+    keras.utils.clear_session()
+
+
+def litert_converter(model: keras.Model, shape: tuple[int | None, ...]) -> tf.lite.TFLiteConverter:
+    """Return the converter of a model whose weights are constants: those of Keras it would not find."""
+    lists = model.trainable_variables, model.non_trainable_variables
+    trainable, others = ([variable.numpy() for variable in one] for one in lists)
+
+    @tf.function(input_signature=[tf.TensorSpec(shape)])
+    def predict(pixels: tf.Tensor) -> tf.Tensor:
+        return model.stateless_call(trainable, others, pixels, training=False)[0]
+
+    return tf.lite.TFLiteConverter.from_concrete_functions([predict.get_concrete_function()])
+
+
+def whole_result(*names: str) -> ExportResult:
+    """Certificates with which these formats were made, and one that could not be."""
+    reports = [FormatReport(name, 1_000_000, 6, 5, 6, 0.02, 1.5) for name in names]  # type: ignore[arg-type]
+    return result_of(*reports, FormatReport("litert-dynamic", problem="The converter gave up."))
+
+
+ALL = whole_result("keras", "savedmodel", "litert", "litert-int8", "onnx")
+LIGHT = whole_result("litert", "litert-int8", "onnx")
+
+
+def unpack(
+    trained: tuple[ExportSource, DataRoot],
+    result: ExportResult,
+    folder: Path,
+    target: Path,
+    *,
+    exam_opened: bool = True,
+) -> list[str]:
+    """Make a ZIP of the entries and unpack it; return the names in it."""
+    source, home = trained
+    with zipfile.ZipFile(target.with_suffix(".zip"), "w") as archive:
+        for entry in bundle_entries(source, result, folder, WORDS, home, exam_opened=exam_opened):
+            content = entry.content if isinstance(entry.content, bytes) else entry.content.read_bytes()
+            archive.writestr(entry.name, content)
+    with zipfile.ZipFile(target.with_suffix(".zip")) as archive:
+        archive.extractall(target)
+        return archive.namelist()
+
+
+def run_self_test(folder: Path, without: Sequence[str] = ()) -> tuple[int, str]:
+    """Run it as a person does who has only some of the runtimes; return its code and what it printed."""
+    for name in without:
+        (folder / f"{name}.py").write_text("raise ImportError", "utf-8")
+    done = subprocess.run(
+        [sys.executable, "self_test.py"], cwd=folder, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, done.stdout
+
+
+@pytest.mark.slow
+def test_the_self_test_runs_all_files_and_each_answers_as_the_original(
+    trained: tuple[ExportSource, DataRoot], made: Path, tmp_path: Path
+) -> None:
+    unpack(trained, ALL, made, tmp_path / "all")
+    code, printed = run_self_test(tmp_path / "all")
+    assert code == 0, printed
+    for name in ("model.keras", "saved_model/", "model.tflite", "model-int8.tflite", "model.onnx"):
+        assert re.search(
+            rf"^{re.escape(name)} +as expected: differs by 0\.0\d+, allowed 0\.0300$", printed, re.MULTILINE
+        )
+    assert "5 of 5 files were tried" in printed
+
+
+def test_the_self_test_says_what_to_install_and_wants_one_file_tried(
+    trained: tuple[ExportSource, DataRoot], made: Path, tmp_path: Path
+) -> None:
+    unpack(trained, ALL, made, tmp_path / "some")
+    code, printed = run_self_test(tmp_path / "some", without=["keras", "tensorflow", "onnxruntime"])
+    assert code == 0, printed
+    for needed in ("keras tensorflow", "tensorflow", "onnxruntime"):
+        assert f"not tried: pip install {needed}\n" in printed
+    assert "2 of 5 files were tried" in printed
+    code, printed = run_self_test(tmp_path / "some", without=["ai_edge_litert"])
+    assert code == 1
+    assert "not tried: pip install ai-edge-litert opencv-python-headless" in printed
+    assert "No file could be tried." in printed
+
+
+@pytest.mark.parametrize("fault", ["weights", "cut"])
+def test_the_self_test_fails_when_a_file_is_spoilt(
+    trained: tuple[ExportSource, DataRoot], made: Path, tmp_path: Path, fault: str
+) -> None:
+    unpack(trained, whole_result("litert", "onnx"), made, tmp_path / "spoilt")
+    path = tmp_path / "spoilt" / "model.onnx"
+    path.write_bytes(spoilt(path) if fault == "weights" else path.read_bytes()[:10_000])
+    code, printed = run_self_test(tmp_path / "spoilt")
+    assert code == 1
+    assert re.search(r"^model.onnx +FAILED", printed, re.MULTILINE)
+    assert re.search(r"^model.tflite +as expected", printed, re.MULTILINE)
+
+
+def spoilt(path: Path) -> bytes:
+    """An ONNX file in which the weights of one class are other ones."""
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.load(path)
+    head = next(one for one in model.graph.initializer if list(one.dims) == [16, 3])
+    values = numpy_helper.to_array(head).copy()
+    values[:, 0] += 5
+    head.CopyFrom(numpy_helper.from_array(values, head.name))
+    return bytes(model.SerializeToString())
+
+
+def test_a_bundle_has_all_that_its_readme_names_and_nothing_else(
+    trained: tuple[ExportSource, DataRoot], made: Path, tmp_path: Path
+) -> None:
+    names = unpack(trained, ALL, made, tmp_path / "all")
+    assert len(set(names)) == len(names)
+    text = (tmp_path / "all" / "README.txt").read_text("utf-8")
+    files = text.partition("The files")[2].partition("How to feed them")[0]
+    named = {line.split()[0] for line in files.splitlines() if line.startswith("  ")}
+    assert named == {name.partition("/")[0] + ("/" if "/" in name else "") for name in names}
+    assert {f"examples/{number}.png" for number in range(1, 6)} | {"examples/expected.json"} <= set(names)
+    assert "saved_model/saved_model.pb" in names
+    for part in ("pip install ai-edge-litert", "grey_range=(0, 4095)", "LiteRT, 8-bit weights could not be made: The"):
+        assert part in text
+    assert (tmp_path / "all" / "labels.txt").read_text("utf-8") == "blue\ngreen\nred\n"
+    assert "To tell colours apart" in (tmp_path / "all" / "MODEL_CARD.md").read_text("utf-8")
+    assert max(len(line) for line in text.splitlines()) < 140
+
+
+def test_an_exam_that_nobody_opened_is_in_no_file_of_the_bundle(
+    trained: tuple[ExportSource, DataRoot], made: Path, tmp_path: Path
+) -> None:
+    unpack(trained, LIGHT, made, tmp_path / "closed", exam_opened=False)
+    manifest = read_document((tmp_path / "closed" / "model.json").read_bytes(), Manifest)
+    assert not manifest.shows_accuracy
+    assert {manifest.result.correct, *(one.correct for one in manifest.result.reports)} == {0}
+    readme = (tmp_path / "closed" / "README.txt").read_text("utf-8")
+    assert "Right answers" not in readme
+    assert "was not opened yet" in " ".join(readme.split())
+    assert "6 of 6" in readme
+    unpack(trained, LIGHT, made, tmp_path / "open")
+    manifest = read_document((tmp_path / "open" / "model.json").read_bytes(), Manifest)
+    assert manifest.shows_accuracy
+    assert manifest.result == LIGHT
+    assert (manifest.image_size, manifest.resize_mode, manifest.class_names) == (64, "crop", ("blue", "green", "red"))
+    assert "Right answers" in (tmp_path / "open" / "README.txt").read_text("utf-8")
+
+
+def test_a_warning_stands_in_the_readme(trained: tuple[ExportSource, DataRoot], made: Path, tmp_path: Path) -> None:
+    result = result_of(FormatReport("litert", 1_000_000, 6, 5, 4, 0.4, 1.5, warning="It answers otherwise."))
+    unpack(trained, result, made, tmp_path / "warned")
+    assert "WARNING, model.tflite: It answers otherwise." in (tmp_path / "warned" / "README.txt").read_text("utf-8")
+
+
+def test_examples_are_test_pictures_of_all_classes_with_the_apps_own_calibrated_answers(
+    trained: tuple[ExportSource, DataRoot], made: Path, tmp_path: Path
+) -> None:
+    source, home = trained
+    source = replace(source, settings=ModelSettings(temperature=1.7))
+    unpack((source, home), LIGHT, made, tmp_path / "warm")
+    expected = json.loads((tmp_path / "warm" / "examples" / "expected.json").read_text("utf-8"))
+    tests = {
+        decode_image(ImageStore(home).read(item.image)).tobytes(): source.dataset.find_class(item.class_id).name
+        for item in source.dataset.subset("test")
+    }
+    shown, pixels = [], []
+    for one in expected["pictures"]:
+        with Image.open(tmp_path / "warm" / "examples" / one["file"]) as image:
+            pixels.append(np.array(image))
+        assert tests[pixels[-1].tobytes()] == one["class_name"]
+        shown.append(one["class_name"])
+    assert len({one.tobytes() for one in pixels}) == NUM_EXAMPLES
+    assert set(shown) == {"blue", "green", "red"}
+    ours = load_original(replace(source, settings=ModelSettings()), home).predict(pixels)
+    stored = np.array([one["probabilities"] for one in expected["pictures"]])
+    np.testing.assert_allclose(stored, calibrated_probabilities(ours, 1.7), atol=1e-5)
+
+
+def test_undecided_pictures_are_preferred_and_other_parts_stand_in(tmp_path: Path, ready_home: DataRoot) -> None:
+    from tests.coloured_pictures import coloured_dataset
+
+    dataset = coloured_dataset(ready_home, 20)
+    source = replace(source_of(tmp_path, PLAIN), dataset=dataset)
+    asked: list[NDArray[np.uint8]] = []
+
+    def predict(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        asked.extend(images)
+        sure = 0.4 + 0.05 * (len(asked) % 7)
+        return np.array([[sure, 1 - sure - 0.1, 0.1]], np.float32)
+
+    predictor = Predictor(PLAIN, (0, 1, 2), 64, predict)
+    examples = choose_examples(source, predictor, ready_home)
+    assert len(examples) == NUM_EXAMPLES
+    assert len(asked) <= 20
+    assert min(float(one.probabilities.max()) for one in examples) < 0.6
+    for part in ("validation", "train"):
+        items = tuple(item for item in dataset.items if item.split == part)
+        only = replace(source, dataset=replace(dataset, items=items))
+        assert len(choose_examples(only, predictor, ready_home)) == NUM_EXAMPLES
+
+
+def test_the_tolerance_follows_the_certificate() -> None:
+    example = Example(np.zeros((4, 4, 3), np.uint8), "cat", np.array([0.25, 0.75], np.float32))
+    expected = expected_of([example], result_of(FormatReport("litert", 1, 6, 5, 6, 0.2, 1.0)))
+    assert [(one.file, one.tolerance) for one in expected.formats] == [("model.tflite", 0.21)]
+
+
+def test_a_bundle_of_a_simple_head_leaves_too(ready_home: DataRoot, tmp_path: Path) -> None:
+    engine = open_database(ready_home)
+    project_id, model_id = make_project_with_heads(engine, ready_home, "ann")
+    source = find_source(engine, ready_home, project_id, model_id, ModelSettings())
+    names = unpack((source, ready_home), result_of(), tmp_path, tmp_path / "head")
+    assert "Logistic regression" in (tmp_path / "head" / "MODEL_CARD.md").read_text("utf-8")
+    assert "self_test.py" not in names, "there is no file to test"
+    answers = load_original(source, ready_home).predict([np.full((40, 60, 3), 90, np.uint8)])
+    assert answers.shape == (1, 3)
+
+
+def test_a_model_that_was_freed_leaves_without_a_self_test(
+    trained: tuple[ExportSource, DataRoot], made: Path, tmp_path: Path
+) -> None:
+    source, _ = trained
+    suffix = source.parts[0].folder / "suffix.tflite"
+    kept = suffix.read_bytes()
+    suffix.unlink()
+    try:
+        names = unpack(trained, LIGHT, made, tmp_path / "freed")
+    finally:
+        suffix.write_bytes(kept)
+    assert "model.tflite" in names
+    assert not any(name.startswith(("self_test", "examples")) for name in names)
+    assert "self_test" not in (tmp_path / "freed" / "README.txt").read_text("utf-8")
+
+
+def test_nothing_of_tensorflow_is_loaded_while_a_bundle_is_put_together(
+    trained: tuple[ExportSource, DataRoot], made: Path
+) -> None:
+    source, home = trained
+    program = (
+        "import sys, pickle\n"
+        "from pathlib import Path\n"
+        "from tlcore.export.bundle import bundle_entries\n"
+        "from tlcore.home import DataRoot\n"
+        "from tlcore.storage.card_words import CardWords\n"
+        "source, result = pickle.loads(sys.stdin.buffer.read())\n"
+        f"home, folder = DataRoot(Path({str(home.path)!r})), Path({str(made)!r})\n"
+        "entries = bundle_entries(source, result, folder, CardWords(), home, exam_opened=True)\n"
+        "print(len(list(entries)), {'tensorflow', 'keras', 'sklearn', 'pandas', 'streamlit'} & set(sys.modules))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], input=pickle.dumps((source, LIGHT)), capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    count, _, modules = done.stdout.decode().strip().partition(" ")
+    assert int(count) == 16
+    assert modules == "set()"

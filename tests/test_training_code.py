@@ -1,0 +1,226 @@
+"""The code of a bundle: it trains the same model again without the app, and says every setting."""
+
+import ast
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.training_scripts import lay_out, listed_dataset, part_of, run_script, source_of_run
+from tlcore.config import (
+    RANDOM,
+    AugmentationConfig,
+    FineTuningConfig,
+    HeadConfig,
+    ModelConfig,
+    RunConfig,
+    TrainingConfig,
+)
+from tlcore.dataset import keep_images
+from tlcore.export.training_code import notebook, script
+from tlcore.export.training_script import needs_backbone_file, script_cells
+from tlcore.home import DataRoot
+from tlcore.library import read_dataset, train
+from tlcore.progress import TerminalProgress
+from tlcore.storage.requests import SimpleHeadKind
+
+DATASET = listed_dataset()
+WARPED = AugmentationConfig(
+    rotation_range=21.0,
+    width_shift_range=0.11,
+    height_shift_range=0.12,
+    shear_range=7.0,
+    zoom_range=0.15,
+    brightness_range=(0.8, 1.3),
+    contrast_range=0.23,
+    channel_shift_range=9.0,
+    horizontal_flip=True,
+    vertical_flip=True,
+    fill_mode="constant",
+    cval=77.0,
+)
+
+
+def written(config: RunConfig) -> str:
+    """Return the script of some settings, after checking that it is a program that needs no app."""
+    text = script(script_cells(part_of(config), DATASET, "Run 7"))
+    tree = ast.parse(text)
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert imported <= {"csv", "io", "math", "zipfile", "keras", "numpy", "pixels"}
+    assert "tlcore" not in text
+    assert max(map(len, text.splitlines())) <= 120
+    return text
+
+
+def code_of(text: str) -> str:
+    """Return the lines of a script that do something."""
+    return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+
+
+def test_the_default_settings_make_a_short_script() -> None:
+    text = written(RunConfig())
+    assert len(code_of(text).splitlines()) < 90
+    for absent in ("Random", "thaw", "class_weight", "Warm", "Balanced", "L2", "math", "ImageDataGenerator"):
+        assert absent not in code_of(text)
+
+
+CASES: dict[str, tuple[RunConfig, tuple[str, ...]]] = {
+    "augmentation": (
+        RunConfig(augmentation=WARPED),
+        (
+            "RandomRotation(21.0 / 360",
+            "RandomTranslation(0.12, 0.11",
+            "RandomShear(float(np.sin(np.radians(7.0)))",
+            "RandomZoom(0.15, 0.15",
+            "RandomFactor(0.8, 1.3)",
+            "RandomContrast(0.23)",
+            "RandomBrightness(9.0 / 255)",
+            'RandomFlip("horizontal_and_vertical")',
+            'fill_mode="constant", fill_value=77.0',
+            "4 views",
+        ),
+    ),
+    "head": (
+        RunConfig(model=ModelConfig(head=HeadConfig("flatten", (96, 48), 0.35, 0.002))),
+        ("Flatten()", "Dense(96,", "Dense(48,", "Dropout(0.35)", "L2(0.002)", '"val_cross_entropy"'),
+    ),
+    "learning": (
+        RunConfig(
+            training=TrainingConfig(
+                epochs=11,
+                batch_size=24,
+                optimizer="sgd",
+                learning_rate=0.02,
+                patience=None,
+                seed=5,
+                schedule="step",
+                warmup_epochs=2,
+                label_smoothing=0.1,
+                balance="sampling",
+            )
+        ),
+        (
+            "set_random_seed(5)",
+            "BATCH = 24",
+            "epochs=11",
+            "SGD(rate, momentum=0.9)",
+            "PiecewiseConstantDecay",
+            "0.02",
+            "WarmUp(rate, 0.02, 2 * steps)",
+            "label_smoothing=0.1",
+            "Balanced(seen_train, y_train, hot_train)",
+            "patience=11",
+        ),
+    ),
+    "weights": (
+        RunConfig(training=TrainingConfig(balance="weights", optimizer="rmsprop", schedule="cosine", patience=3)),
+        ("class_weight=class_weight", "RMSprop(rate)", "CosineDecay(0.003, 30 * steps)", "patience=3"),
+    ),
+    "adamw": (RunConfig(training=TrainingConfig(optimizer="adamw")), ("AdamW(0.003)",)),
+    "freezing": (
+        RunConfig(model=ModelConfig("vgg16", 96, "pad", "divide_255", "block3", ("block4",))),
+        (
+            'keras.applications.VGG16(include_top=False, weights="imagenet"',
+            "thaw(('block2_pool', 'block3_pool'), ('block4_pool', 'block5_pool'))",
+            'read_square(file, SIZE, "pad")',
+            "SIZE = 96",
+            "Rescaling(1 / 255)",
+        ),
+    ),
+    "fine tuning": (
+        RunConfig(
+            model=ModelConfig("mobilenet_v2_050", 96, "stretch"),
+            training=TrainingConfig(fine_tuning=FineTuningConfig("block_14", 4, 2e-5, "cosine")),
+        ),
+        (
+            "MobileNetV2(include_top=False",
+            "alpha=0.5",
+            "Rescaling(1 / 127.5, offset=-1.0)",
+            "thaw(('block_13_project_BN', 'out_relu'))",
+            "CosineDecay(2e-05, 4 * steps)",
+            "epochs=4",
+            "baseline=before",
+            "isinstance(layer, keras.layers.BatchNormalization)",
+        ),
+    ),
+    "from scratch": (
+        RunConfig(model=ModelConfig("small_cnn-8-16", 64, first_trainable="conv1")),
+        ("[8, 16]", "MaxPooling2D", "model.fit("),
+    ),
+    "random": (
+        RunConfig(model=ModelConfig("mobilenet_v2", 64, weights=RANDOM, first_trainable="Conv1")),
+        ("weights=None", "momentum = 0.9"),
+    ),
+    "brought": (
+        RunConfig(model=ModelConfig("resnet50", 64, weights="a" * 64)),
+        ('load_model("backbone.keras"', "weights of your own"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_setting_is_in_the_script(name: str) -> None:
+    config, wanted = CASES[name]
+    text = written(config)
+    assert [part for part in wanted if part not in text] == []
+
+
+def test_what_differs_from_the_app_is_said() -> None:
+    text = written(RunConfig(augmentation=WARPED))
+    for said in ("4 views", "ImageDataGenerator", "shear", "darkest", "contrast"):
+        assert said in text
+    assert "view" not in written(RunConfig())
+
+
+def test_the_backbone_goes_along_where_keras_has_none_of_its_name() -> None:
+    def needs(**model: object) -> bool:
+        return needs_backbone_file(part_of(RunConfig(model=replace(ModelConfig(), **model))))  # type: ignore[arg-type]
+
+    assert needs()
+    assert not needs(backbone="mobilenet_v2")
+    assert needs(backbone="mobilenet_v2", weights="b" * 64)
+    assert needs(backbone="mobilenet_v2", weights=RANDOM)  # frozen ones are always the same
+    assert not needs(backbone="mobilenet_v2", weights=RANDOM, first_trainable="Conv1")
+    assert not needs(backbone="small_cnn-8-16", first_trainable="conv1")
+
+
+def test_the_notebook_is_the_script() -> None:
+    cells = script_cells(part_of(RunConfig(augmentation=WARPED)), DATASET, "Run 7")
+    document = json.loads(notebook(cells))
+    assert (document["nbformat"], document["nbformat_minor"]) == (4, 5)
+    assert len({cell["id"] for cell in document["cells"]}) == len(cells) > 5
+    assert "\n\n".join("".join(cell["source"]) for cell in document["cells"]) + "\n" == script(cells)
+    for cell in document["cells"]:
+        ast.parse("".join(cell["source"]))  # each of them is whole
+
+
+@pytest.mark.parametrize("kind", ["logistic_regression", "nearest_neighbours", "linear_svm"])
+def test_a_simple_head_has_a_script_with_scikit_learn(kind: SimpleHeadKind) -> None:
+    part = replace(part_of(RunConfig(), Path("heads") / kind), kind="simple_head", config=None)
+    text = script(script_cells(part, DATASET, kind))
+    ast.parse(text)
+    assert {
+        "logistic_regression": "LogisticRegression(\n    C=0.05",
+        "nearest_neighbours": "KNeighborsClassifier(\n    5,",
+        "linear_svm": "LinearSVC(C=0.001",
+    }[kind] in text
+
+
+@pytest.mark.slow
+def test_the_script_of_a_run_is_as_good_as_the_run(ready_home: DataRoot, tmp_path: Path, shared_data: Path) -> None:
+    dataset = read_dataset(shared_data / "cats_dogs.zip")
+    kept = [item.image for split in ("train", "validation", "test") for item in dataset.subset(split)[::4]]  # type: ignore[arg-type]
+    dataset = keep_images(dataset, set(kept))
+    config = RunConfig(
+        model=ModelConfig(image_size=64),
+        training=TrainingConfig(epochs=8, fine_tuning=FineTuningConfig("top", epochs=2)),
+    )
+    model = train(dataset, config, folder=tmp_path / "run", progress=TerminalProgress())
+    exam = model.open_exam()
+    folder = lay_out(source_of_run(tmp_path / "run", config, dataset), tmp_path, ready_home)
+    right, total = run_script(folder)
+    low, high = exam.accuracy_interval
+    assert total == len(dataset.subset("test"))
+    assert low <= right / total <= high

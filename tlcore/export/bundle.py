@@ -1,0 +1,83 @@
+"""The ZIP in which a model leaves: its files, all that goes with them, and a test of the whole.
+
+Nothing here needs TensorFlow: it is put together while it is sent.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+from tlcore.documents import to_json, write_document
+from tlcore.errors import TransferLabError
+from tlcore.export import self_test
+from tlcore.export.card import CARD_FILES, model_card
+from tlcore.export.entries import Entry
+from tlcore.export.examples import EXAMPLES_DIR, EXPECTED_FILE, as_png, choose_examples, expected_of, load_original
+from tlcore.export.formats import FORMATS
+from tlcore.export.manifest import MANIFEST_FILE, manifest_of
+from tlcore.export.readme import SELF_TEST_FILE, bundle_readme
+from tlcore.export.source import ExportSource
+from tlcore.home import DataRoot
+from tlcore.intake.pictures import pixels
+from tlcore.results.prediction_code import LABELS_FILE, PIXELS_FILE, README_FILE, labels_text
+from tlcore.storage.card_words import CardWords
+from tlcore.storage.requests import ExportResult
+
+logger = logging.getLogger(__name__)
+
+
+def bundle_entries(
+    source: ExportSource, result: ExportResult, folder: Path, words: CardWords, home: DataRoot, *, exam_opened: bool
+) -> Iterator[Entry]:
+    """Yield the files of a bundle, the README first.
+
+    Args:
+        source: The model.
+        result: Its certificates.
+        folder: Holds the files that were made, under their names of `FORMATS`.
+        words: What a person says of it.
+        home: The data root.
+        exam_opened: Whether its test result may be shown.
+    """
+    card = model_card(source, result, words, exam_opened=exam_opened)
+    entries = [
+        Entry(LABELS_FILE, labels_text(source.class_names).encode()),
+        Entry(PIXELS_FILE, Path(pixels.__file__)),
+        Entry(MANIFEST_FILE, write_document(manifest_of(source, result, exam_opened=exam_opened)).encode()),
+        *_models(result, folder),
+        *_examples(source, result, home),
+        Entry(CARD_FILES[0], card.markdown.encode()),
+        Entry(CARD_FILES[1], card.html.encode()),
+    ]
+    names = [README_FILE, *(entry.name for entry in entries)]
+    yield Entry(README_FILE, bundle_readme(source, result, names, exam_opened=exam_opened).encode())
+    yield from entries
+
+
+def _models(result: ExportResult, folder: Path) -> Iterator[Entry]:
+    for report in result.reports:
+        if report.is_made:
+            spec = FORMATS[report.format]
+            path = folder / spec.file.rstrip("/")
+            if not spec.file.endswith("/"):
+                yield Entry(spec.file, path)
+            for inside in sorted(path.rglob("*")) if spec.file.endswith("/") else ():
+                if inside.is_file():
+                    yield Entry(spec.file + inside.relative_to(path).as_posix(), inside)
+
+
+def _examples(source: ExportSource, result: ExportResult, home: DataRoot) -> Iterator[Entry]:
+    """Yield the examples and their test; nothing where the original cannot be asked any more."""
+    try:
+        examples = choose_examples(source, load_original(source, home), home)
+    except TransferLabError as error:
+        logger.warning("A bundle leaves without examples: %s", error)
+        return
+    if not examples or not any(report.is_made for report in result.reports):
+        return
+    yield Entry(SELF_TEST_FILE, Path(self_test.__file__))
+    for number, example in enumerate(examples, start=1):
+        yield Entry(f"{EXAMPLES_DIR}/{number}.png", as_png(example.pixels))
+    yield Entry(EXPECTED_FILE, to_json(expected_of(examples, result)).encode())
