@@ -85,6 +85,9 @@ def save_keras_file(model: keras.Model, path: Path) -> None:
 def _known_to_older_keras(config: Any) -> Any:
     if isinstance(config, dict):
         kept = {name: value for name, value in config.items() if name not in _UNKNOWN_TO_OLDER_KERAS}
+        if str(config.get("module", "")).startswith("keras.src.ops.") and isinstance(config.get("config"), dict):
+            # Plain operations had no name of their own; what they are called in a model stands beside.
+            kept["config"] = {name: value for name, value in config["config"].items() if name != "name"}
         return {name: _known_to_older_keras(value) for name, value in kept.items()}
     return [_known_to_older_keras(value) for value in config] if isinstance(config, list) else config
 
