@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import streamlit as st
-from tlcore.export.certificates import certificate_words, shows_accuracy
 
 from pages.components.amounts import accuracy_words, file_size
 from pages.components.colors import is_dark
@@ -11,10 +10,13 @@ from pages.components.export.made import made_files
 from pages.components.state import Context
 from pages.components.text import label
 from pages.server.export_files import export_url, file_name
+from tlcore.export.certificates import certificate_words, shows_accuracy
 from tlcore.export.formats import FORMATS
 from tlcore.export.source import ExportSource
 from tlcore.storage.exports import Export
 from tlcore.storage.requests import ExportResult
+
+NO_BREAK = "\u00a0"
 
 
 def draw_certificates(source: ExportSource, result: ExportResult, *, exam_opened: bool) -> None:
@@ -56,8 +58,7 @@ def _table(result: ExportResult, *, with_accuracy: bool) -> dict[str, list[str]]
     made = [report for report in result.reports if report.is_made]
     columns = {
         "Format": [FORMATS[report.format].title for report in made],
-        "For whom": [FORMATS[report.format].sentence for report in made],
-        "Size": [file_size(report.size) for report in made],
+        "Size": [file_size(report.size).replace(" ", NO_BREAK) for report in made],
         "Answers as the original": [f"{report.agreed:,} of {report.total:,}" for report in made],
         "Largest difference": [f"{100 * report.largest_difference:.2g} points" for report in made],
         "Milliseconds": [f"{report.milliseconds:.1f}" for report in made],
@@ -65,5 +66,6 @@ def _table(result: ExportResult, *, with_accuracy: bool) -> dict[str, list[str]]
     if with_accuracy:
         columns["Accuracy"] = [accuracy_words(report.correct, report.total) for report in made]
     if any(report.warning for report in made):
-        columns[""] = ["see below" if report.warning else "" for report in made]
+        columns["Certificate"] = ["see the warning" if report.warning else "holds" for report in made]
+    columns["For whom"] = [FORMATS[report.format].sentence for report in made]
     return columns

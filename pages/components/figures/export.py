@@ -20,6 +20,10 @@ SYMBOLS = ("circle", "square", "diamond", "pentagon", "hexagon", "triangle-up", 
 """Told apart without colours too, in the order of `FORMATS`."""
 
 FONT_SIZE = 15
+PLOT_PIXELS = 240
+AXIS_PIXELS = 64
+MARK_PIXELS = 26
+"""Of each mark below the axis: on a narrow screen their names stand below each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,19 +87,20 @@ def export_figure(result: ExportResult, *, with_accuracy: bool, dark: bool = Fal
     shares = [original, *(place.share for place in places)]
     low, high = min(shares), max(shares)
     room = max(0.01, 0.25 * (high - low))
-    quickest = max([result.milliseconds, *(place.report.milliseconds for place in places)])
+    slowest = max([result.milliseconds, *(place.report.milliseconds for place in places)])
+    legend_height = MARK_PIXELS * len(data)
     return {
         "data": data,
         "layout": {
-            "height": 340,
-            "margin": {"l": 8, "r": 24, "t": 16, "b": 8},
+            "height": PLOT_PIXELS + AXIS_PIXELS + legend_height,
+            "margin": {"l": 8, "r": 24, "t": 0, "b": AXIS_PIXELS + legend_height},
             "font": font,
             "showlegend": True,
             "legend": {
                 "orientation": "h",
                 "x": 0,
                 "xanchor": "left",
-                "y": -0.25,
+                "y": -AXIS_PIXELS / PLOT_PIXELS,
                 "yanchor": "top",
                 "font": font,
                 "itemsizing": "constant",
@@ -105,7 +110,7 @@ def export_figure(result: ExportResult, *, with_accuracy: bool, dark: bool = Fal
             "xaxis": {
                 "title": {"text": "milliseconds per picture", "font": font},
                 "tickfont": font,
-                "range": [0, 1.15 * quickest],
+                "range": [0, 1.15 * slowest],
                 "automargin": True,
                 "fixedrange": True,
             },
