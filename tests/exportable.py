@@ -19,15 +19,16 @@ SMALL_RUN = RunConfig(
 """All of it learns, so that nothing frozen has to be compiled."""
 
 
-def train_small(path: Path, per_class: int = 12) -> tuple[ExportSource, DataRoot]:
+def train_small(path: Path, per_class: int = 12, learning_rate: float = 0.01) -> tuple[ExportSource, DataRoot]:
     """Train a small network on coloured pictures, in a data root of its own below `path`."""
     from tlcore.training.run import train_classifier
 
     home = DataRoot(path / "home")
     dataset = replace(coloured_dataset(home, per_class), grey_range=(0.0, 4095.0))
     folder = home.run_dir("run")
-    train_classifier(dataset, SMALL_RUN, folder, RecordingProgress(), home)
-    return ExportSource("Run 1", (part_of_run(folder, SMALL_RUN),), dataset, ModelSettings()), home
+    config = replace(SMALL_RUN, training=replace(SMALL_RUN.training, learning_rate=learning_rate))
+    train_classifier(dataset, config, folder, RecordingProgress(), home)
+    return ExportSource("Run 1", (part_of_run(folder, config),), dataset, ModelSettings()), home
 
 
 def result_of(*reports: FormatReport, correct: int = 5, total: int = 6) -> ExportResult:

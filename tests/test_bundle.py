@@ -188,7 +188,8 @@ def test_a_bundle_has_all_that_its_readme_names_and_nothing_else(
     named = {line.split()[0] for line in files.splitlines() if line.startswith("  ")}
     assert named == {name.partition("/")[0] + ("/" if "/" in name else "") for name in names}
     assert {f"examples/{number}.png" for number in range(1, 6)} | {"examples/expected.json"} <= set(names)
-    assert "saved_model/saved_model.pb" in names
+    assert {"saved_model/saved_model.pb", "code/train.py", "code/train.ipynb"} <= set(names)
+    assert "Train it again" in text
     for part in ("pip install ai-edge-litert", "grey_range=(0, 4095)", "LiteRT, 8-bit weights could not be made: The"):
         assert part in text
     assert (tmp_path / "all" / "labels.txt").read_text("utf-8") == "blue\ngreen\nred\n"
@@ -274,15 +275,39 @@ def test_the_tolerance_follows_the_certificate() -> None:
     assert [(one.file, one.tolerance) for one in expected.formats] == [("model.tflite", 0.21)]
 
 
+def test_a_group_is_compared_with_the_average_of_its_members(
+    trained: tuple[ExportSource, DataRoot], tmp_path: Path
+) -> None:
+    source, home = trained
+    other = train_small(tmp_path / "other", learning_rate=0.001)[0].parts[0]
+    members = (replace(source.parts[0], weight=0.3), replace(other, weight=0.7))
+    group = replace(source, parts=members, settings=ModelSettings(temperature=2.0))
+    model = build_any_size(group, home)
+    (tmp_path / "model.tflite").write_bytes(litert_converter(model, (1, None, None, 3)).convert())
+    unpack((group, home), whole_result("litert"), tmp_path, tmp_path / "group")
+    code, printed = run_self_test(tmp_path / "group")
+    assert code == 0, printed
+    assert "a group of 2 models" in (tmp_path / "group" / "MODEL_CARD.md").read_text("utf-8")
+    expected = json.loads((tmp_path / "group" / "examples" / "expected.json").read_text("utf-8"))["pictures"][0]
+    with Image.open(tmp_path / "group" / "examples" / "1.png") as image:
+        pixels = np.array(image)
+    alone = [load_original(replace(source, parts=(part,)), home).predict([pixels]) for part in members]
+    average = (0.3 * alone[0] + 0.7 * alone[1]).astype(np.float32)
+    np.testing.assert_allclose(expected["probabilities"], calibrated_probabilities(average, 2.0)[0], atol=1e-5)
+    assert np.abs(alone[0] - alone[1]).max() > 0.05, "members that answer otherwise"
+
+
 def test_a_bundle_of_a_simple_head_leaves_too(ready_home: DataRoot, tmp_path: Path) -> None:
     engine = open_database(ready_home)
     project_id, model_id = make_project_with_heads(engine, ready_home, "ann")
     source = find_source(engine, ready_home, project_id, model_id, ModelSettings())
-    names = unpack((source, ready_home), result_of(), tmp_path, tmp_path / "head")
+    model = build_any_size(source, ready_home)
+    (tmp_path / "model.tflite").write_bytes(litert_converter(model, (1, None, None, 3)).convert())
+    unpack((source, ready_home), whole_result("litert"), tmp_path, tmp_path / "head")
+    code, printed = run_self_test(tmp_path / "head")
+    assert code == 0, printed
     assert "Logistic regression" in (tmp_path / "head" / "MODEL_CARD.md").read_text("utf-8")
-    assert "self_test.py" not in names, "there is no file to test"
-    answers = load_original(source, ready_home).predict([np.full((40, 60, 3), 90, np.uint8)])
-    assert answers.shape == (1, 3)
+    assert "self_test.py" not in unpack((source, ready_home), result_of(), tmp_path, tmp_path / "none")
 
 
 def test_a_model_that_was_freed_leaves_without_a_self_test(
@@ -321,5 +346,5 @@ def test_nothing_of_tensorflow_is_loaded_while_a_bundle_is_put_together(
     )
     assert done.returncode == 0, done.stderr.decode()
     count, _, modules = done.stdout.decode().strip().partition(" ")
-    assert int(count) == 16
+    assert int(count) == 20
     assert modules == "set()"

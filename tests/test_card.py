@@ -158,7 +158,18 @@ def test_nothing_that_people_typed_is_read_as_code(tmp_path: Path, names: tuple[
     card = card_of(source, words=words)
     page = Page(card.html)
     assert page.tags <= TAGS
-    assert page.attributes <= {"lang", "charset", "name", "content", "http-equiv", "class", "scope", "href", "rel"}
+    assert page.attributes <= {
+        "lang",
+        "charset",
+        "name",
+        "content",
+        "http-equiv",
+        "class",
+        "scope",
+        "href",
+        "rel",
+        "tabindex",
+    }
     assert page.addresses <= {spec.licence_source for spec in BACKBONES}
     assert all(name in page.text for name in names), "they show as they were typed"
     for name in names:
@@ -249,7 +260,7 @@ def test_groups_and_simple_heads_say_how_they_were_made(tmp_path: Path) -> None:
 def test_certificates_and_their_warnings_stand_in_the_card(tmp_path: Path) -> None:
     card = card_of(source_of(tmp_path)).markdown
     assert "| LiteRT | model.tflite | 2.0 MB | 29 of 30 | 1.2 points | 1.5 | 26 of 30 |" in card
-    assert "Warning for litert: Answers drift." in card
+    assert "Warning for LiteRT: Answers drift." in card
 
 
 def test_every_backbone_has_a_licence_with_its_source() -> None:

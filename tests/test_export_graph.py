@@ -11,6 +11,8 @@ import cv2
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
 from sklearn.datasets import load_sample_images
 
 from tests.coloured_pictures import RecordingProgress
@@ -223,6 +225,29 @@ def make_head(kind: str, folder: Path, home: DataRoot) -> Part:
 def test_a_simple_head_answers_as_predict(kind: str, temperature: float, home: DataRoot, tmp_path: Path) -> None:
     part = make_head(kind, tmp_path / kind, home)
     check_answers(source_of((part,), temperature), home, load_simple_head_predictor(part.folder, home))
+
+
+def test_a_simple_head_with_scores_can_be_made_of_8_bit_integers(home: DataRoot, tmp_path: Path) -> None:
+    """Even of a black picture, whose features have hardly any length, it says something."""
+    model = build_square(source_of((make_head("logistic_regression", tmp_path / "head", home),)), home)
+    shown = np.stack([square(one, 32, "pad") for one in PICTURES]).astype(np.float32)
+    learned, others = (
+        [variable.numpy() for variable in variables]
+        for variables in (model.trainable_variables, model.non_trainable_variables)
+    )
+    folded = tf.function(lambda pixels: model.stateless_call(learned, others, pixels, training=False)[0])
+    signature = tf.TensorSpec((1, 32, 32, 3), tf.float32)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([folded.get_concrete_function(signature)])
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([one[np.newaxis]] for one in shown)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    interpreter = Interpreter(model_content=converter.convert())
+    interpreter.allocate_tensors()
+    for picture in (*shown, np.zeros((32, 32, 3), np.float32)):
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], picture[np.newaxis])
+        interpreter.invoke()
+        answer = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0]
+        assert answer.sum() == pytest.approx(1, abs=0.02)
 
 
 def test_a_damaged_model_is_told_in_words(home: DataRoot, tmp_path: Path) -> None:

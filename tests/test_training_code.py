@@ -1,13 +1,17 @@
 """The code of a bundle: it trains the same model again without the app, and says every setting."""
 
 import ast
+import csv
+import io
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.training_scripts import lay_out, listed_dataset, part_of, run_script, source_of_run
+from tests.coloured_pictures import RecordingProgress, coloured_dataset
+from tests.training_scripts import lay_out, listed_dataset, part_of, run_script, simple_head_of, source_of_run
 from tlcore.config import (
     RANDOM,
     AugmentationConfig,
@@ -17,13 +21,18 @@ from tlcore.config import (
     RunConfig,
     TrainingConfig,
 )
-from tlcore.dataset import keep_images
-from tlcore.export.training_code import notebook, script
+from tlcore.dataset import SPLITS, ClassLabel, Dataset, keep_images
+from tlcore.errors import ImageError
+from tlcore.export.source import ExportSource
+from tlcore.export.training_code import code_entries, notebook, picture_entries, script
 from tlcore.export.training_script import needs_backbone_file, script_cells
 from tlcore.home import DataRoot
 from tlcore.library import read_dataset, train
-from tlcore.progress import TerminalProgress
+from tlcore.simple_heads.run import train_simple_heads
+from tlcore.storage.images import ImageStore
+from tlcore.storage.model_settings import ModelSettings
 from tlcore.storage.requests import SimpleHeadKind
+from tlcore.storage.simple_heads import frozen_backbone
 
 DATASET = listed_dataset()
 WARPED = AugmentationConfig(
@@ -44,7 +53,7 @@ WARPED = AugmentationConfig(
 
 def written(config: RunConfig) -> str:
     """Return the script of some settings, after checking that it is a program that needs no app."""
-    text = script(script_cells(part_of(config), DATASET, "Run 7"))
+    text = script(script_cells(part_of(config, DATASET), DATASET, "Run 7"))
     tree = ast.parse(text)
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
@@ -176,7 +185,8 @@ def test_what_differs_from_the_app_is_said() -> None:
 
 def test_the_backbone_goes_along_where_keras_has_none_of_its_name() -> None:
     def needs(**model: object) -> bool:
-        return needs_backbone_file(part_of(RunConfig(model=replace(ModelConfig(), **model))))  # type: ignore[arg-type]
+        config = RunConfig(model=replace(ModelConfig(), **model))  # type: ignore[arg-type]
+        return needs_backbone_file(part_of(config, DATASET))
 
     assert needs()
     assert not needs(backbone="mobilenet_v2")
@@ -187,7 +197,7 @@ def test_the_backbone_goes_along_where_keras_has_none_of_its_name() -> None:
 
 
 def test_the_notebook_is_the_script() -> None:
-    cells = script_cells(part_of(RunConfig(augmentation=WARPED)), DATASET, "Run 7")
+    cells = script_cells(part_of(RunConfig(augmentation=WARPED), DATASET), DATASET, "Run 7")
     document = json.loads(notebook(cells))
     assert (document["nbformat"], document["nbformat_minor"]) == (4, 5)
     assert len({cell["id"] for cell in document["cells"]}) == len(cells) > 5
@@ -198,8 +208,7 @@ def test_the_notebook_is_the_script() -> None:
 
 @pytest.mark.parametrize("kind", ["logistic_regression", "nearest_neighbours", "linear_svm"])
 def test_a_simple_head_has_a_script_with_scikit_learn(kind: SimpleHeadKind) -> None:
-    part = replace(part_of(RunConfig(), Path("heads") / kind), kind="simple_head", config=None)
-    text = script(script_cells(part, DATASET, kind))
+    text = script(script_cells(simple_head_of(kind, ModelConfig(), DATASET), DATASET, kind))
     ast.parse(text)
     assert {
         "logistic_regression": "LogisticRegression(\n    C=0.05",
@@ -208,19 +217,113 @@ def test_a_simple_head_has_a_script_with_scikit_learn(kind: SimpleHeadKind) -> N
     }[kind] in text
 
 
+def test_no_name_breaks_the_script_the_list_or_the_zip(home: DataRoot) -> None:
+    names = ('"); import os #', "a/b", "A:B", "a_b", "../..", "con", "=1+1", "Grün, 'rot'", "🐈")
+    dataset = coloured_dataset(home, 1)
+    labels = tuple(ClassLabel(f"id{number}", name, number) for number, name in enumerate(names))
+    items = tuple(
+        replace(dataset.items[number % 3], class_id=label.id, name=f"..\\x/{label.name}.jpg")
+        for number, label in enumerate(labels)
+    )
+    dataset = replace(dataset, classes=labels, items=items)
+    source = ExportSource("Mine\nprint(1)", (part_of(RunConfig(), dataset),), dataset, ModelSettings())
+    files = {entry.name: entry.content for entry in code_entries(source, home)}
+    text, listed = files["code/train.py"], files["code/pictures.csv"]
+    assert isinstance(text, bytes)
+    assert isinstance(listed, bytes)
+    (assigned,) = [
+        node.value
+        for node in ast.parse(text).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "class_names"
+    ]
+    assert ast.literal_eval(assigned) == list(names)
+    rows = list(csv.DictReader(io.StringIO(listed.decode())))
+    assert [row["class"] for row in rows] == list(names)
+    zipped = [entry.name for entry in picture_entries(dataset, home)]
+    assert [row["file"] for row in rows] == zipped
+    assert len({name.casefold().split("/")[1] for name in zipped}) == len(names)
+    for name in zipped:
+        split, folder, file = name.split("/")
+        assert split in SPLITS
+        assert re.fullmatch(r"[\w \-+()]+", folder)
+        assert folder.casefold() != "con"
+        assert re.fullmatch(r"[\w \-+()]+\.png", file)
+
+
+def test_a_picture_that_is_missing_is_said(home: DataRoot) -> None:
+    dataset = coloured_dataset(home, 1)
+    ImageStore(home).path(dataset.items[0].image).unlink()
+    source = ExportSource("Run 1", (part_of(RunConfig(), dataset),), dataset, ModelSettings())
+    with pytest.raises(ImageError, match="missing"):
+        list(code_entries(source, home))
+    with pytest.raises(ImageError, match="missing"):
+        list(picture_entries(dataset, home))
+
+
 @pytest.mark.slow
-def test_the_script_of_a_run_is_as_good_as_the_run(ready_home: DataRoot, tmp_path: Path, shared_data: Path) -> None:
+def test_members_are_trained_with_every_setting_and_answer_together(home: DataRoot, tmp_path: Path) -> None:
+    dataset = coloured_dataset(home, 16)
+    cnn = ModelConfig("small_cnn-8-16", 32, first_trainable="conv1")
+    augmented = RunConfig(WARPED, cnn, TrainingConfig(epochs=3, batch_size=8, balance="weights"))
+    tuned = RunConfig(
+        model=replace(cnn, first_trainable="conv2", resize_mode="pad", head=HeadConfig("flatten", (8,), 0.1, 0.001)),
+        training=TrainingConfig(
+            epochs=3,
+            batch_size=8,
+            optimizer="sgd",
+            learning_rate=0.01,
+            patience=None,
+            schedule="step",
+            warmup_epochs=1,
+            label_smoothing=0.1,
+            balance="sampling",
+            fine_tuning=FineTuningConfig("conv1", 2, 1e-3),
+        ),
+    )
+    parts = (part_of(augmented, dataset, 0.25), part_of(tuned, dataset, 0.75))
+    folder = lay_out(ExportSource("Both", parts, dataset, ModelSettings()), tmp_path, home)
+    total = len(dataset.subset("test"))
+    for member in ("member-1", "member-2"):
+        assert run_script(folder / member)[1] == total
+    right, asked = run_script(folder, "average.py")
+    assert asked == total
+    assert right > total / 2
+
+
+@pytest.fixture
+def cats_and_dogs(ready_home: DataRoot, shared_data: Path) -> Dataset:
+    """Every fifth picture of each split, for backbones that see 64 pixels."""
     dataset = read_dataset(shared_data / "cats_dogs.zip")
-    kept = [item.image for split in ("train", "validation", "test") for item in dataset.subset(split)[::4]]  # type: ignore[arg-type]
-    dataset = keep_images(dataset, set(kept))
+    return keep_images(dataset, {item.image for split in SPLITS for item in dataset.subset(split)[::5]})
+
+
+@pytest.mark.slow
+def test_the_script_of_a_run_is_as_good_as_the_run(
+    ready_home: DataRoot, tmp_path: Path, cats_and_dogs: Dataset
+) -> None:
     config = RunConfig(
         model=ModelConfig(image_size=64),
         training=TrainingConfig(epochs=8, fine_tuning=FineTuningConfig("top", epochs=2)),
     )
-    model = train(dataset, config, folder=tmp_path / "run", progress=TerminalProgress())
-    exam = model.open_exam()
-    folder = lay_out(source_of_run(tmp_path / "run", config, dataset), tmp_path, ready_home)
+    model = train(cats_and_dogs, config, folder=tmp_path / "run", progress=RecordingProgress())
+    folder = lay_out(source_of_run(tmp_path / "run", config, cats_and_dogs), tmp_path / "bundle", ready_home)
     right, total = run_script(folder)
-    low, high = exam.accuracy_interval
-    assert total == len(dataset.subset("test"))
+    low, high = model.open_exam().accuracy_interval
+    assert total == len(cats_and_dogs.subset("test"))
     assert low <= right / total <= high
+
+
+@pytest.mark.slow
+def test_the_script_of_a_simple_head_answers_as_it_does(
+    ready_home: DataRoot, tmp_path: Path, cats_and_dogs: Dataset
+) -> None:
+    model = frozen_backbone(ModelConfig(image_size=64))
+    heads = train_simple_heads(
+        cats_and_dogs, model, RecordingProgress(), folder=tmp_path / "heads", home=ready_home
+    ).heads
+    (ours,) = (head for head in heads if head.kind == "logistic_regression")
+    part = simple_head_of("logistic_regression", model, cats_and_dogs)
+    source = ExportSource("Logistic regression", (part,), cats_and_dogs, ModelSettings())
+    right, total = run_script(lay_out(source, tmp_path / "bundle", ready_home))
+    assert total == ours.test_total
+    assert abs(right - ours.test_correct) <= 1  # features in half precision there, in single here

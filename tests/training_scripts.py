@@ -9,12 +9,17 @@ import sys
 import zipfile
 from pathlib import Path
 
-from tlcore.config import RunConfig
+from tlcore.config import ModelConfig, RunConfig
 from tlcore.dataset import ClassLabel, Dataset, Item, Split
+from tlcore.export.entries import Entry
 from tlcore.export.source import ExportSource, Part, part_of_run
 from tlcore.export.training_code import PICTURES_FILE, code_entries, picture_entries, write_backbone
 from tlcore.home import DataRoot
+from tlcore.model.cut import plan_model
+from tlcore.results.prediction import PredictorSpec
 from tlcore.storage.model_settings import ModelSettings
+from tlcore.storage.requests import SimpleHeadKind
+from tlcore.storage.simple_heads import frozen_backbone
 
 SPLITS: tuple[Split, ...] = ("train", "train", "validation", "test")
 
@@ -27,21 +32,23 @@ def source_of_run(folder: Path, config: RunConfig, dataset: Dataset) -> ExportSo
 def lay_out(source: ExportSource, folder: Path, home: DataRoot) -> Path:
     """Unpack the code of a bundle, with the ZIP of pictures in each folder that has a list of them."""
     made = folder / "made"
-    made.mkdir()
+    made.mkdir(parents=True)
     write_backbone(source, made, home)
     for entry in code_entries(source, home, made):
         path = folder / entry.name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(entry.content if isinstance(entry.content, bytes) else entry.content.read_bytes())
+        path.write_bytes(_bytes(entry))
     for listed in folder.rglob("pictures.csv"):
         with zipfile.ZipFile(listed.with_name(PICTURES_FILE), "w") as archive:
             for entry in picture_entries(source.dataset, home):
-                archive.writestr(
-                    entry.name, entry.content if isinstance(entry.content, bytes) else entry.content.read_bytes()
-                )
+                archive.writestr(entry.name, _bytes(entry))
         with listed.open(encoding="utf-8", newline="") as file:
             assert len(list(csv.DictReader(file))) == len(source.dataset.items)
     return folder / "code"
+
+
+def _bytes(entry: Entry) -> bytes:
+    return entry.content if isinstance(entry.content, bytes) else entry.content.read_bytes()
 
 
 def run_script(folder: Path, name: str = "train.py") -> tuple[int, int]:
@@ -71,9 +78,13 @@ def listed_dataset(num_classes: int = 3, each: int = 8) -> Dataset:
     return Dataset(classes, items)
 
 
-def part_of(config: RunConfig, folder: Path = Path("nowhere")) -> Part:
-    """Return a network of some settings whose files are not needed."""
-    from tlcore.results.prediction import PredictorSpec
+def part_of(config: RunConfig, dataset: Dataset, weight: float = 1.0) -> Part:
+    """Return a network of some settings that nobody has trained: its script needs none of its files."""
+    plan = plan_model(config.phases[-1].model)
+    return Part(Path("nowhere"), "network", PredictorSpec.of(plan, dataset), plan.config, weight, config)
 
-    spec = PredictorSpec.__new__(PredictorSpec)
-    return Part(folder, "network", spec, config.phases[-1].model, 1.0, config)
+
+def simple_head_of(kind: SimpleHeadKind, model: ModelConfig, dataset: Dataset) -> Part:
+    """Return a simple head that nobody has trained."""
+    spec = PredictorSpec.of(plan_model(model), dataset)
+    return Part(Path("nowhere") / kind, "simple_head", spec, frozen_backbone(model))

@@ -19,6 +19,7 @@ from tlcore.export.formats import FORMATS
 from tlcore.export.manifest import MANIFEST_FILE, manifest_of
 from tlcore.export.readme import SELF_TEST_FILE, bundle_readme
 from tlcore.export.source import ExportSource
+from tlcore.export.training_code import code_entries
 from tlcore.home import DataRoot
 from tlcore.intake.pictures import pixels
 from tlcore.results.prediction_code import LABELS_FILE, PIXELS_FILE, README_FILE, labels_text
@@ -48,6 +49,7 @@ def bundle_entries(
         Entry(MANIFEST_FILE, write_document(manifest_of(source, result, exam_opened=exam_opened)).encode()),
         *_models(result, folder),
         *_examples(source, result, home),
+        *_code(source, home),
         Entry(CARD_FILES[0], card.markdown.encode()),
         Entry(CARD_FILES[1], card.html.encode()),
     ]
@@ -66,6 +68,16 @@ def _models(result: ExportResult, folder: Path) -> Iterator[Entry]:
             for inside in sorted(path.rglob("*")) if spec.file.endswith("/") else ():
                 if inside.is_file():
                     yield Entry(spec.file + inside.relative_to(path).as_posix(), inside)
+
+
+def _code(source: ExportSource, home: DataRoot) -> Iterator[Entry]:
+    """Yield the code that trains the model again; nothing where pictures of it are missing."""
+    try:
+        entries = tuple(code_entries(source, home))
+    except TransferLabError as error:
+        logger.warning("A bundle leaves without code: %s", error)
+        return
+    yield from entries
 
 
 def _examples(source: ExportSource, result: ExportResult, home: DataRoot) -> Iterator[Entry]:

@@ -20,6 +20,7 @@ from tlcore.damage import DAMAGE_ERRORS
 from tlcore.dataset import SPLITS, Dataset
 from tlcore.errors import RunError
 from tlcore.export.certificates import certificate_rows, certificate_words, shows_accuracy
+from tlcore.export.formats import FORMATS
 from tlcore.export.manifest import MANIFEST_FILE
 from tlcore.export.pieces import Heading, Items, Link, Paragraph, Piece, Table, Text, Typed, to_html, to_markdown
 from tlcore.export.source import ExportSource, Part
@@ -392,6 +393,6 @@ def _formats(source: ExportSource, result: ExportResult, *, exam_opened: bool) -
     yield Table(tuple(columns), tuple(tuple(row) for row in rows))
     for report in result.reports:
         if report.warning:
-            yield Paragraph(f"Warning for {report.format}: {report.warning}")
+            yield Paragraph(f"Warning for {FORMATS[report.format].title}: {report.warning}")
         if report.problem:
-            yield Paragraph(f"{report.format} could not be made: {report.problem}")
+            yield Paragraph(f"{FORMATS[report.format].title} could not be made: {report.problem}")

@@ -22,9 +22,8 @@ from tlcore.storage.requests import ExportResult, FormatName
 EXAMPLES_DIR = "examples"
 EXPECTED_FILE = f"{EXAMPLES_DIR}/expected.json"
 NUM_EXAMPLES = 5
-MOST_ASKED_OF_A_CLASS = 4
-"""So many pictures of a class are asked about to find one of which the model is not quite sure."""
-MOST_ASKED = 20
+MOST_ASKED = 4
+"""Among so many pictures of a class is the one of which the model is least sure."""
 OTHER_PROCESSORS = 0.01
 """Processors round otherwise, so a file may differ by this much more than on the computer that has certified it."""
 
@@ -127,27 +126,20 @@ def choose_examples(source: ExportSource, predictor: Predictor, home: DataRoot) 
     """
     names = {label.id: label.name for label in source.dataset.classes}
     by_class = _by_class(source)
-    rounds = [by_class[class_id] for class_id in by_class]
     found: list[Example] = []
     # Classes take turns, so that with two classes the five are shared out among both.
-    turns = [items[turn :: _turns(rounds)] for turn in range(_turns(rounds)) for items in rounds]
-    each = min(MOST_ASKED_OF_A_CLASS, max(1, MOST_ASKED // NUM_EXAMPLES))
-    for items in turns:
-        if len(found) == NUM_EXAMPLES:
-            break
-        asked = []
-        for item in items[:each]:
-            pixels = _pixels(item, home)
-            if pixels is not None:
-                asked.append(Example(pixels, names[item.class_id], predictor.predict([pixels])[0]))
-        if asked:
-            found.append(min(asked, key=lambda example: float(example.probabilities.max())))
+    for turn in range(NUM_EXAMPLES):
+        for items in by_class.values():
+            asked = [
+                Example(pixels, names[item.class_id], predictor.predict([pixels])[0])
+                for item in items[turn::NUM_EXAMPLES][:MOST_ASKED]
+                if (pixels := _pixels(item, home)) is not None
+            ]
+            if asked:
+                found.append(min(asked, key=lambda example: float(example.probabilities.max())))
+            if len(found) == NUM_EXAMPLES:
+                return tuple(found)
     return tuple(found)
-
-
-def _turns(rounds: Sequence[Sequence[Item]]) -> int:
-    """Return how often each class has its turn."""
-    return -(-NUM_EXAMPLES // max(1, len(rounds)))
 
 
 def _by_class(source: ExportSource) -> dict[str, list[Item]]:

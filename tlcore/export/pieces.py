@@ -71,6 +71,9 @@ class Table:
 
 Piece: TypeAlias = Heading | Paragraph | Items | Table
 
+LONGEST_UNBROKEN = 20
+"""Cells of so many characters, such as `49 to 94 %`, stay on one line."""
+
 _OWN_MARKDOWN = re.compile(r"([\\`*_<>\[\]|])")
 
 _STYLE = """
@@ -82,7 +85,9 @@ h2 { margin-top: 2.5rem; border-bottom: 1px solid #8888; }
 table { border-collapse: collapse; margin: 1rem 0; }
 caption { text-align: left; padding-bottom: .3rem; }
 th, td { border: 1px solid #8888; padding: .3rem .6rem; text-align: left; vertical-align: top; }
-td, th, p, li { overflow-wrap: anywhere; }
+p, li, tbody th { overflow-wrap: anywhere; }
+tbody th { min-width: 8rem; }
+.short { white-space: nowrap; }
 @media print {
   body { font-size: 10pt; margin: 0; max-width: none; }
   .wide { overflow: visible; }
@@ -147,15 +152,22 @@ def _html(piece: Piece) -> str:
     head = "".join(f'<th scope="col">{_marked(cell)}</th>' for cell in piece.columns)
     rows = "\n".join(_html_row(row) for row in piece.rows)
     caption = f"<caption>{_marked(piece.caption)}</caption>\n" if piece.caption else ""
+    # With a place in the order of the keys, so that one can scroll without a mouse.
     return (
-        f'<div class="wide"><table>\n{caption}<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table></div>'
+        f'<div class="wide" tabindex="0"><table>\n{caption}<thead><tr>{head}</tr></thead>\n'
+        f"<tbody>\n{rows}\n</tbody>\n</table></div>"
     )
 
 
 def _html_row(row: tuple[Text, ...]) -> str:
     first, *others = row
-    cells = "".join(f"<td>{_marked(cell)}</td>" for cell in others)
+    cells = "".join(_html_cell(cell) for cell in others)
     return f'<tr><th scope="row">{_marked(first)}</th>{cells}</tr>'
+
+
+def _html_cell(cell: Text) -> str:
+    kind = ' class="short"' if isinstance(cell, str) and len(cell) <= LONGEST_UNBROKEN else ""
+    return f"<td{kind}>{_marked(cell)}</td>"
 
 
 def _marked(text: Text) -> str:

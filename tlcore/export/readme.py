@@ -12,6 +12,7 @@ from tlcore.export.formats import FORMATS, FormatSpec
 from tlcore.export.manifest import MANIFEST_FILE
 from tlcore.export.self_test import PACKAGES
 from tlcore.export.source import ExportSource
+from tlcore.export.training_code import readme_lines
 from tlcore.results.prediction_code import LABELS_FILE, OLDEST_KERAS, PIXELS_FILE, README_FILE
 from tlcore.settings.escaping import plain
 from tlcore.settings.words import count
@@ -64,8 +65,15 @@ def bundle_readme(source: ExportSource, result: ExportResult, names: Sequence[st
         _table(columns),
         *(f"WARNING, {FORMATS[one.format].file}: {one.warning}" for one in result.reports if one.warning),
         *(f"{FORMATS[one.format].title} could not be made: {one.problem}" for one in result.reports if one.problem),
+        *_training(source, names),
     ]
     return "\n\n".join(part if "\n" in part else textwrap.fill(part, WIDTH) for part in parts if part) + "\n"
+
+
+def _training(source: ExportSource, names: Sequence[str]) -> list[str]:
+    if not any(name.startswith("code/") for name in names):
+        return []
+    return [_title("Train it again"), " ".join(readme_lines(source))]
 
 
 def _title(text: str) -> str:

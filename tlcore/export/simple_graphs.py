@@ -20,8 +20,8 @@ def head_answers(
     """Return the probabilities of a simple head, and what is left to do of a temperature.
 
     Weights lie in layers, never in the operations themselves: those would be written out as text in a `.keras` file.
-    The vote of neighbours needs the largest values and looks up their classes, which no chip for integers alone can:
-    rounded to a 256th, nearly all distances would be the same.
+    All formats know these operations, but the vote of neighbours cannot be made of 8-bit integers: rounded to a 256th,
+    the distances of the nearest pictures are 0, and a vote is one divided by a distance.
 
     Args:
         head: From `load_simple_head`.
@@ -40,8 +40,9 @@ def head_answers(
 
 
 def _unit_length(features: keras.KerasTensor) -> keras.KerasTensor:
-    lengths = ops.sqrt(ops.sum(features * features, axis=1, keepdims=True))
-    return features / ops.maximum(lengths, SMALLEST_LENGTH)
+    # Written so that LiteRT sees one operation in it, which divides by nothing when lengths are rounded to a 256th.
+    squared_lengths = ops.sum(ops.square(features), axis=-1, keepdims=True)
+    return features / ops.sqrt(ops.maximum(squared_lengths, SMALLEST_LENGTH**2))
 
 
 def _scores(rows: keras.KerasTensor, weights: NDArray[np.floating], bias: NDArray[np.floating]) -> keras.KerasTensor:

@@ -45,6 +45,9 @@ def code_entries(source: ExportSource, home: DataRoot, folder: Path | None = Non
         source: The model; each member of a group has a folder of its own.
         home: The data root.
         folder: Where `write_backbone` left the backbones; one that is not there is left out.
+
+    Raises:
+        ImageError: If a picture is missing.
     """
     for place, part in enumerate(source.parts):
         inside = _part_dir(source, place)
@@ -186,8 +189,12 @@ def _picture_names(dataset: Dataset, store: ImageStore) -> Iterator[str]:
 
 
 def _file_name(number: int, item: Item, store: ImageStore) -> str:
-    with store.path(item.image).open("rb") as file:
-        suffix = ".png" if file.read(len(_PNG_BEGINS)) == _PNG_BEGINS else ".jpg"
+    try:
+        with store.path(item.image).open("rb") as file:
+            begins = file.read(len(_PNG_BEGINS))
+    except OSError:
+        begins = store.read(item.image)  # it says what to do
+    suffix = ".png" if begins.startswith(_PNG_BEGINS) else ".jpg"
     stem = _safe(Path(item.name.replace("\\", "/")).stem)
     return f"{number:06} {stem}".strip() + suffix
 

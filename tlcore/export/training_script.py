@@ -157,6 +157,13 @@ def _network(part: Part, config: RunConfig, dataset: Dataset, title: str) -> Ite
     if config.training.fine_tuning is not None:
         yield _second_phase(setup)
     yield _test(dataset, "model.predict(x_test).argmax(axis=1)")
+    if config.training.warmup_epochs:
+        # A compiled model would take the class of the warm-up along, which no other program knows.
+        yield [
+            "# Only the network, without its optimizer: another program need not know `WarmUp`.",
+            f'keras.Model(model.inputs, model.outputs).save("{TRAINED_FILE}")',
+        ]
+        return
     yield [f'model.save("{TRAINED_FILE}")  # `keras.saving.load_model` opens it']
 
 
