@@ -15,14 +15,13 @@ import pytest
 import sqlalchemy as sa
 
 from tests.browser import PageWatch, open_context, sign_in
-from tests.ready_projects import ReadyProject, make_project, wait_for_phase
+from tests.ready_projects import ReadyProject, make_project
 from tests.server import AppServer, serving
 from tests.test_accessibility import violations, wait_until_still
 from tlcore.config import TrainingConfig
 from tlcore.home import DataRoot
 from tlcore.storage.database import open_database
 from tlcore.storage.exports import export_dir, read_exports
-from tlcore.storage.jobs import list_jobs
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -139,8 +138,6 @@ def test_a_stopped_export_leaves_nothing_and_the_files_of_before_stay(
     page.get_by_text(re.compile("^ONNX")).click()
     page.get_by_role("button", name="Make the files").click()
     page.get_by_role("button", name="Stop", exact=True).wait_for()
-    [job] = [one for one in list_jobs(own_engine, states=("queued", "starting", "running")) if one.kind == "export"]
-    wait_for_phase(own_engine, job.id, "opening", "converting", "checking")
     page.get_by_role("button", name="Stop", exact=True).click()
     page.get_by_text("Stopped, so no files were made.").wait_for(timeout=MAKING_MILLISECONDS)
     assert {path.name for path in app.home.exports_dir.glob("*")} == before
