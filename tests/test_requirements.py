@@ -10,7 +10,7 @@ import pytest
 from tlcore.setup.environment import pinned
 
 ROOT = Path(__file__).resolve().parents[1]
-KINDS = ("requirements", "requirements-dev", "requirements-bench")
+KINDS = ("requirements", "requirements-dev")
 
 
 def requirements(path: Path) -> list[str]:
@@ -55,15 +55,15 @@ def test_everything_locked_has_hashes_and_nothing_says_where_it_came_from(kind: 
 
 
 def test_an_environment_for_more_serves_those_who_need_less() -> None:
-    app, tests, bench = (pinned(ROOT / f"{kind}.lock") for kind in KINDS)
-    assert app < tests < bench
+    app, tests = (pinned(ROOT / f"{kind}.lock") for kind in KINDS)
+    assert app < tests
 
 
 def test_what_is_imported_is_a_requirement_of_its_own() -> None:
     spelled = {"PIL": "pillow", "cv2": "opencv-python-headless", "sklearn": "scikit-learn", "skimage": "scikit-image"}
     spelled |= {"tensorflow": "tensorflow-cpu", "ai_edge_litert": "ai-edge-litert", "cyclonedx": "cyclonedx-python-lib"}
     ours = {"tlcore", "pages", "app", "tests", "pixels"}  # the last one lies beside the self test of a bundle
-    for folders, kind in ((("tlcore", "pages"), "requirements"), (("tests",), "requirements-bench")):
+    for folders, kind in ((("tlcore", "pages"), "requirements"), (("tests",), "requirements-dev")):
         declared = {pin(line).split("==")[0] for line in requirements(ROOT / f"{kind}.txt")}
         files = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
         imported = {name for path in files for name in imports(path)} - ours - set(sys.stdlib_module_names)

@@ -176,6 +176,17 @@ def test_every_setting_is_in_the_script(name: str) -> None:
     assert [part for part in wanted if part not in text] == []
 
 
+def test_without_validation_and_test_pictures_the_training_loss_chooses() -> None:
+    dataset = replace(DATASET, items=tuple(replace(item, split="train") for item in DATASET.items))
+    config = RunConfig(training=TrainingConfig(fine_tuning=FineTuningConfig("block6a")))
+    text = script(script_cells(part_of(config, dataset), dataset, "Run 7"))
+    ast.parse(text)
+    assert 'EarlyStopping("loss"' in text
+    assert 'min(history.history["loss"])' in text
+    assert "x_validation" not in text
+    assert "x_test" not in text
+
+
 def test_what_differs_from_the_app_is_said() -> None:
     text = written(RunConfig(augmentation=WARPED))
     for said in ("4 views", "ImageDataGenerator", "shear", "darkest", "contrast"):

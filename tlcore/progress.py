@@ -52,6 +52,8 @@ Phase = Literal[
     "opening",
     "backing_up",
     "restoring",
+    "exporting",
+    "certifying",
 ]
 """What long work may be doing."""
 
@@ -87,6 +89,8 @@ PHASE_WORDS: dict[Phase, str] = {
     "opening": "Opening {subject}",
     "backing_up": "Saving",
     "restoring": "Restoring",
+    "exporting": "Writing the model: {subject}",
+    "certifying": "Asking test pictures of {subject}",
 }
 """The same for people."""
 

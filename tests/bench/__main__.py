@@ -1,4 +1,4 @@
-"""`python3 -m tests.bench accuracy`, `resume`, `speed` or `understand`: make the environment, then measure in it."""
+"""`python3 -m tests.bench NAME`: make the environment, then measure in it."""
 
 import argparse
 import os
@@ -7,13 +7,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-REQUIREMENTS = {
-    "accuracy": "requirements-dev.lock",
-    "resume": "requirements-dev.lock",
-    "speed": "requirements-bench.lock",
-    "understand": "requirements-dev.lock",
-}
-"""What each benchmark needs."""
+REQUIREMENTS = "requirements-dev.lock"
+BENCHMARKS = ("accuracy", "export", "resume", "speed", "understand")
 
 
 def main() -> None:
@@ -26,7 +21,7 @@ def main() -> None:
     from tlcore.setup.installing import clean_environment
 
     parser = argparse.ArgumentParser(prog="python3 -m tests.bench", description="Measure Transfer Lab on this machine.")
-    parser.add_argument("benchmark", choices=sorted(REQUIREMENTS))
+    parser.add_argument("benchmark", choices=BENCHMARKS)
     parser.add_argument("names", nargs="*", help="only these measurements")
     parser.add_argument("--quick", action="store_true", help="small sizes, to try `speed`; the figures mean little")
     options = parser.parse_args()
@@ -34,7 +29,7 @@ def main() -> None:
         parser.error("--quick goes with `speed` only")
     os.chdir(str(ROOT))
     try:
-        python = str(ensure_environment(ROOT, REQUIREMENTS[options.benchmark]))
+        python = str(ensure_environment(ROOT, REQUIREMENTS))
     except TransferLabError as error:
         sys.exit("\n" + str(error))
     command = [python, "-m", "tests.bench." + options.benchmark, *options.names]

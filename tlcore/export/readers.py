@@ -36,9 +36,13 @@ def open_format(folder: Path, name: FormatName, threads: int = 1) -> Ask:
 
 def _open_keras(path: Path, _spec: FormatSpec, _threads: int) -> Ask:
     import keras
+    import tensorflow as tf
 
     model = keras.saving.load_model(path, compile=False)
-    return lambda image: np.asarray(model(image[np.newaxis].astype(np.float32), training=False))[0]
+    # One graph for pictures of all sizes; layer by layer it would take ten times as long.
+    pixels = tf.TensorSpec((None, None, None, 3), tf.float32)
+    answer = tf.function(lambda values: model(values, training=False), input_signature=[pixels])
+    return lambda image: np.asarray(answer(tf.constant(image[np.newaxis], tf.float32)))[0]
 
 
 def _open_saved_model(path: Path, _spec: FormatSpec, _threads: int) -> Ask:

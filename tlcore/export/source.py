@@ -8,7 +8,7 @@ from typing import Literal
 
 import sqlalchemy as sa
 
-from tlcore.config import ModelConfig, RunConfig
+from tlcore.config import ModelConfig, ResizeMode, RunConfig
 from tlcore.dataset import Dataset
 from tlcore.documents import read_document
 from tlcore.errors import RunError
@@ -68,7 +68,7 @@ class ExportSource:
         return self.parts[0].spec.class_names
 
     @property
-    def square(self) -> tuple[int, str] | None:
+    def square(self) -> tuple[int, ResizeMode] | None:
         """Side and way of the square picture that all parts see; `None` where they see different ones."""
         squares = {(part.spec.prefix.image_size, part.spec.resize_mode) for part in self.parts}
         return squares.pop() if len(squares) == 1 else None

@@ -607,6 +607,11 @@ def _phase(setup: _Setup, training: TrainingConfig, network: str, data: str, num
     if setup.monitor == "val_cross_entropy":
         kind = "Categorical" if setup.is_one_hot else "SparseCategorical"
         metrics.append(f'keras.metrics.{kind}Crossentropy(name="cross_entropy")')
+    if not number:
+        lines += [
+            "# The learning rate says how large the steps are: too large, and the loss jumps about; too small, and it",
+            "# hardly falls. A new head can take larger steps than a network that knows something already.",
+        ]
     lines += [
         f"{network}.compile(",
         f"    optimizer=keras.optimizers.{_OPTIMIZERS[training.optimizer].format(rate)},",
@@ -614,19 +619,13 @@ def _phase(setup: _Setup, training: TrainingConfig, network: str, data: str, num
         f"    metrics=[{', '.join(metrics)}],",
         ")",
     ]
-    of = "validation" if setup.validates else "training"
-    lines.append(f"# The epoch with the smallest {of} loss is kept; later ones may have learned pictures by heart.")
-    if setup.monitor == "val_cross_entropy":
-        lines.append("# That loss is the plain cross-entropy, without what was added for training.")
-    if training.patience is None:
-        patience = training.epochs
-    else:
-        patience = training.patience
-        lines.append(f"# Training stops early after {patience} without a better one.")
-    baseline = f", baseline={number}" if number else ""
-    lines.append("best = keras.callbacks.EarlyStopping(")
-    lines.append(f'    "{setup.monitor}", patience={patience}, mode="min", restore_best_weights=True{baseline}')
-    lines.append(")")
+    patience = training.epochs if training.patience is None else training.patience
+    if not number:
+        lines += _about_best(setup, training)
+    stopping = f'"{setup.monitor}", patience={patience}, mode="min", restore_best_weights=True'
+    if number:
+        stopping += f", baseline={number}"
+    lines.append(f"best = keras.callbacks.EarlyStopping({stopping})")
     truth = setup.truth
     if training.balance == "sampling":
         data_lines = [f"    Balanced({data}_train, y_train, {truth}_train),"]
@@ -640,13 +639,28 @@ def _phase(setup: _Setup, training: TrainingConfig, network: str, data: str, num
     return [*lines, "    callbacks=[best],", ")"]
 
 
+def _about_best(setup: _Setup, training: TrainingConfig) -> list[str]:
+    """Return the comment on which epoch is kept."""
+    if setup.validates:
+        lines = [
+            "# The epoch with the smallest validation loss is kept; later ones may have learned pictures by heart."
+        ]
+    else:
+        lines = ["# There are no validation pictures, so the epoch with the smallest training loss is kept."]
+    if setup.monitor == "val_cross_entropy":
+        lines.append("# That loss is the plain cross-entropy, without what was added for training.")
+    if training.patience is not None:
+        lines.append(f"# Training stops early after {training.patience} epochs without a better one.")
+    return lines
+
+
 def _second_phase(setup: _Setup) -> list[str]:
     phase = setup.config.phases[1]
     plan = plan_model(phase.model)
     return [
         "# Fine-tuning: the head has learned, so its mistakes are small now. The last blocks of the backbone thaw",
-        f"# and adapt to these pictures, with a learning rate of {phase.training.learning_rate!r} after",
-        f"# {setup.training.learning_rate!r}: in large steps they would forget what they know.",
+        f"# and adapt to these pictures, with a learning rate of {phase.training.learning_rate!r} instead",
+        f"# of {setup.training.learning_rate!r}: in large steps they would forget what they know.",
         *_thawed(plan),
         f'before, weights = min(history.history["{setup.monitor}"]), model.get_weights()',
         *_phase(setup, phase.training, setup.whole, "x", "before"),
