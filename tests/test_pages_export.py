@@ -274,9 +274,13 @@ def test_single_files_and_folders_leave_and_nothing_else(make_finished, get: Get
         assert archive.testzip() is None
     for file in ("model.onnx", "saved_model", "..%2F..%2Flab.sqlite", "model-int8.tflite"):
         assert get(export_url(job_id, file)).status == 404
+    with zipfile.ZipFile(io.BytesIO(get(export_url(job_id, "pictures.zip")).content)) as archive:
+        assert archive.testzip() is None
+        assert sum(name.endswith((".png", ".jpg", ".jpeg")) for name in archive.namelist()) == 80
     missing = get(export_url("nothing", "model.tflite"))
     for cookie in (cookie_of("x" * 24), None):
         assert get(export_url(job_id, "model.tflite"), cookie) == missing
+        assert get(export_url(job_id, "pictures.zip"), cookie) == missing
         assert get(export_url(job_id, "model.zip"), cookie) == missing
 
 
@@ -299,6 +303,7 @@ def test_a_guest_downloads_and_makes_nothing(make_finished, get: Get) -> None:
     open_share(finished.engine, create_share(finished.engine, finished.project_id, "look").code, OWNER)
     assert get(export_url(job_id, "model.tflite")).status == 200
     assert get(export_url(job_id, "model.zip")).status == 200
+    assert get(export_url(job_id, "pictures.zip")).status == 404
     open_share(finished.engine, create_share(finished.engine, finished.project_id, "look").code, LOCAL_OWNER)
     page = open_step("export", finished.project_id)
     assert page.button(key="make-again").disabled

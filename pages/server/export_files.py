@@ -20,6 +20,7 @@ from tlcore.dataset import keep_images
 from tlcore.errors import NotFoundError, TransferLabError
 from tlcore.export.entries import Entry
 from tlcore.export.formats import FORMATS
+from tlcore.export.training_script import PICTURES_FILE
 from tlcore.home import DataRoot
 from tlcore.settings.locks import check_lock, unlocked
 from tlcore.storage.card_words import read_card_words
@@ -114,6 +115,11 @@ def _answer(seen: _Seen, file: str) -> Response:
     folder = export_dir(seen.export.job_id, seen.home)
     if file == ARCHIVE_NAME and made:
         return _zip_answer(_bundle(seen, folder), file)
+    if file == PICTURES_FILE and not seen.is_guest:
+        from tlcore.export.training_code import picture_entries
+
+        source = source_of_export(seen.engine, seen.home, seen.project.id, seen.export)
+        return _zip_answer(picture_entries(source.dataset, seen.home), file)
     if file not in made:
         raise NotFoundError(_NOT_FOUND)
     path = folder / FORMATS[made[file]].file.rstrip("/")

@@ -13,6 +13,7 @@ from pages.server.export_files import export_url, file_name
 from tlcore.export.certificates import certificate_words, shows_accuracy
 from tlcore.export.formats import FORMATS
 from tlcore.export.source import ExportSource
+from tlcore.export.training_script import PICTURES_FILE
 from tlcore.storage.exports import Export
 from tlcore.storage.requests import ExportResult
 
@@ -51,6 +52,14 @@ def draw_files(context: Context, export: Export) -> None:
                 export_url(export.job_id, file),
                 icon=":material/download:",
                 key=f"file-{name}",
+            )
+        if not context.is_guest:
+            st.link_button(
+                PICTURES_FILE,
+                export_url(export.job_id, PICTURES_FILE),
+                icon=":material/photo_library:",
+                key="file-pictures",
+                help="All pictures of the data set, for the program in the folder `code` that trains the model again.",
             )
 
 
