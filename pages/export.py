@@ -1,113 +1,140 @@
-"""Export page: take the model away, and see what was chosen to make it."""
+"""Export page: make files of a model for other programs, with a proof that they answer alike, and take them away."""
 
 import streamlit as st
 
-from pages.components.amounts import file_size, percent
-from pages.components.errors import errors_shown
-from pages.components.frame import next_step, open_page
-from pages.components.results.answers import DO_NOT_KNOW
-from pages.components.results.run_choice import choose_run
+from pages.components.amounts import file_size
+from pages.components.errors import errors_shown, one_part, show_error
+from pages.components.export.at_once import damage_words, draw_run_files
+from pages.components.export.certificates import draw_certificates, draw_files
+from pages.components.export.choice import USUAL, choose_formats
+from pages.components.export.made import is_stale, made_files, newest_export, request_for
+from pages.components.export.model_card import draw_model_card
+from pages.components.export.use_it import draw_snippets
+from pages.components.forms import work_state
+from pages.components.frame import next_step, open_page, primary_action
+from pages.components.job_view import request_of, watch_job
+from pages.components.results.exam import opened_models
+from pages.components.results.run_choice import choose_model
 from pages.components.results.trained_models import settings_of
-from pages.components.train.run_settings import run_settings
-from pages.server.downloads import ARCHIVE_NAME, RUN_FILES, download_url
-from tlcore.documents import to_json
-from tlcore.results.model_file import is_whole_model
-from tlcore.results.prediction_code import (
-    LABELS_FILE,
-    MODEL_FILE,
-    OLDEST_KERAS,
-    PACKAGES,
-    PIXELS_FILE,
-    README_FILE,
-    VERSIONS,
-    prediction_code,
-)
+from pages.server.downloads import ARCHIVE_NAME
+from pages.server.export_files import export_url
+from tlcore.errors import TransferLabError
+from tlcore.export.source import find_source
+from tlcore.jobs.control import start_job
 from tlcore.settings.locks import LOCKED
-
-FILE_WORDS = {
-    MODEL_FILE: f"the model itself, for Keras {OLDEST_KERAS} or newer",
-    LABELS_FILE: "the names of the classes, in the order of the answers",
-    PIXELS_FILE: "the app's own way from a file to pixels, for the program below",
-    README_FILE: "how to feed it",
-}
+from tlcore.storage.jobs import last_job
+from tlcore.storage.requests import ExportRequest, FormatName
+from tlcore.storage.runs import Run
 
 context = open_page("export")
-if not any(run.has_model for run in context.runs):
-    st.info(
-        "Simple heads have no file of their own to take away. Train a network: it comes with its file.",
-        icon=":material/info:",
-    )
-    next_step("Train a network", "train")
-    st.stop()
 if "download" in context.locked:
     st.info(f"{LOCKED} The model stays here; you can go on asking it on Predict.", icon=":material/lock:")
     next_step("Go to Predict", "predict")
     st.stop()
-run = choose_run(context)
-folder = context.home.run_dir(run.id)
-paths = {name: folder / name for name in RUN_FILES if (folder / name).is_file()}
-if not is_whole_model(folder / MODEL_FILE):
-    why = "is damaged, so it is not offered" if MODEL_FILE in paths else "was deleted"
-    st.error(
-        f"The model's file of run {run.number} {why}. Train again to make it anew: the same settings and pictures make "
-        "the same model.",
-        icon=":material/error:",
-    )
+model = choose_model(context, to_ask=True)
+damage = damage_words(context, model)
+if damage:
+    st.error(damage, icon=":material/error:")
     next_step("Train again", "train")
     st.stop()
-sizes = {name: path.stat().st_size for name, path in paths.items()}
+settings = settings_of(context, model)
+try:
+    source = find_source(context.engine, context.home, context.project.id, model.id, settings)
+except TransferLabError as error:
+    show_error(error)
+    if isinstance(model, Run):
+        draw_run_files(context, model)
+    next_step("Train again", "train")
+    st.stop()
 
-with st.bottom, st.container(horizontal=True, horizontal_alignment="right"):
-    st.link_button(
-        f"Download all (ZIP, {file_size(sum(sizes.values()))})",
-        download_url(run.id, ARCHIVE_NAME),
-        type="primary",
-        icon=":material/download:",
-    )
+export = newest_export(context, model)
+made = [] if export is None else made_files(export, context.home)
+exam_opened = model.id in opened_models(context)
+working = context.active_jobs("export")
+last = last_job(context.engine, context.project.id, "export")
 
-left, right = st.columns(2, gap="large")
-with left:
-    st.subheader("What you get", anchor=False)
-    for name in paths:
-        with st.container(horizontal=True, vertical_alignment="center"):
-            link = f"{name} ({file_size(sizes[name])})"
-            st.link_button(link, download_url(run.id, name), icon=":material/download:", key=name)
-            st.markdown(FILE_WORDS[name], width="content")
-    settings = settings_of(context, run)
-    if settings.temperature != 1:
-        st.caption(
-            "Predict uses calibrated probabilities of this model, the files give the original ones. To calibrate them "
-            f"too: `p ** (1 / {settings.temperature:.3f})`, divided by the sum over the classes."
-        )
-    if settings.threshold:
-        st.caption(
-            f"Predict says \u201c{DO_NOT_KNOW}\u201d below {percent(settings.threshold)}, the files always answer. In "
-            "your own program, leave out answers whose largest "
-            f"{'calibrated ' if settings.temperature != 1 else ''}probability is below {settings.threshold:g}."
-        )
-with right:
-    st.subheader("How it was made", anchor=False)
-    choices, values = zip(*run_settings(run), strict=True)
-    st.table({"Choice": choices, "Value": values}, hide_header=True, hide_index=True, border="horizontal")
-    st.download_button(
-        "All settings (JSON)",
-        to_json(run.config),
-        f"run-{run.number}.json",
-        "application/json",
-        icon=":material/data_object:",
-        on_click="ignore",
-        help="Everything that was chosen. The same settings on the same pictures make the same model again.",
-    )
 
-st.subheader("Use it in Python", anchor=False)
-if PIXELS_FILE in paths:
-    st.markdown(
-        f"Put the files beside a picture and run this. It needs `pip install {' '.join(PACKAGES)}` ({VERSIONS}). "
-        "The model scales the pixels itself, so it takes them as they are."
-    )
+def start(formats: list[FormatName]) -> None:
+    """Put the making of the files in line."""
+    request = request_for(context, model, formats)
     with errors_shown():
-        grey_range = context.dataset_of(context.project, run.version).grey_range
-        # Coloured words would be too pale to read.
-        st.code(prediction_code(run.config.model, grey_range), language=None)
+        start_job(context.engine, context.home, "export", context.project.id, request, key=request.key)
+        st.rerun()
+
+
+def why_not(formats: list[FormatName]) -> str | None:
+    """Return why these files cannot be made now, or need not be; `None` when they can."""
+    if working:
+        return "Files are being made."
+    if not formats:
+        return "Tick a format first."
+    if export is not None and not is_stale(export, context, model) and set(formats) <= set(made):
+        return "These files are here already."
+    return None
+
+
+st.subheader("Files for other programs", anchor=False)
+for job in working:
+    watch_job(context, job.id)
+if last is not None and not last.is_active and last.state != "finished":
+    asked = request_of(context, last, ExportRequest)
+    is_news = export is None or last.created > export.created
+    if asked is not None and asked.model_id == model.id and is_news:
+        if last.state == "failed":
+            show_error(last.message)
+        else:
+            st.info("Stopped, so no files were made.", icon=":material/stop_circle:")
+if export is not None and is_stale(export, context, model):
+    st.warning(
+        "You have calibrated this model since these files were made: they give other probabilities than Predict. "
+        "Make them again.",
+        icon=":material/update:",
+    )
+if export is not None and not made and any(report.is_made for report in export.result.reports):
+    st.info(
+        "The files that were made of this model are not here any more: they are in no backup. Make them again.",
+        icon=":material/inventory_2:",
+    )
+ticked = USUAL if export is None else [report.format for report in export.result.reports]
+if export is not None and made:
+    with one_part():
+        draw_certificates(source, export.result, exam_opened=exam_opened)
+        draw_files(context, export)
+    with st.expander("Other formats, or again", icon=":material/add_box:", key="other-formats"):
+        formats = choose_formats(context, source, ticked)
+        reason = why_not(formats)
+        state = work_state(context, "download", help=reason, disabled=reason is not None)
+        if st.button("Make the files", key="make-again", icon=":material/deployed_code:", **state):
+            start(formats)
+    total = sum(report.size for report in export.result.reports if report.format in made)
+    with st.bottom, st.container(horizontal=True, horizontal_alignment="right"):
+        st.link_button(
+            f"Download all (ZIP, {file_size(total)})",
+            export_url(export.job_id, ARCHIVE_NAME),
+            type="primary",
+            icon=":material/download:",
+            key="download-all",
+        )
 else:
-    st.markdown("This model is from an earlier version of the app. Its program is in `README.txt`.")
+    if export is not None:
+        with one_part():
+            draw_certificates(source, export.result, exam_opened=exam_opened)
+    st.markdown(
+        "Choose where the model shall go. Each file is loaded again in a program of its own and asked about your test "
+        "pictures, so you see whether it answers as the original does."
+    )
+    formats = choose_formats(context, source, ticked)
+    reason = why_not(formats)
+    state = work_state(context, "download", help=reason, disabled=reason is not None)
+    if primary_action("Make the files", key="make", icon=":material/deployed_code:", **state):
+        start(formats)
+result = export.result if export is not None and made else None
+if result is not None:
+    with one_part():
+        draw_snippets(source, result)
+st.subheader("Model card", anchor=False)
+with one_part():
+    draw_model_card(context, source, result, exam_opened=exam_opened)
+if isinstance(model, Run):
+    with one_part():
+        draw_run_files(context, model)

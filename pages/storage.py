@@ -33,6 +33,7 @@ HELP: dict[PieceKind, str] = {
     "checkpoint": "The run ended without a model. Without this file a new one with the same settings begins anew.",
     "simple_heads": "They go with their results.",
     "prediction": "The list of answers goes. The model stays.",
+    "export": "The files go; they can be made again.",
     "project": "It goes with its pictures, trained models and results.",
 }
 
@@ -46,6 +47,7 @@ def piece_title(piece: Piece) -> str:
         "checkpoint": f"Half-trained model of run {piece.number}, which ended early",
         "simple_heads": f"Simple heads{when}",
         "prediction": f"Answers to many pictures{when}",
+        "export": f"Files of a model{when}",
         "project": "The whole project",
     }
     return names[piece.kind]

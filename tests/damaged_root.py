@@ -27,6 +27,7 @@ from tlcore.intake.meaning.tree import read_tree
 from tlcore.storage.answers import StoredAnswer, writing_answers
 from tlcore.storage.brought import save_brought
 from tlcore.storage.database import metadata, open_database, read_rows, writing
+from tlcore.storage.exports import export_dir
 from tlcore.storage.jobs import JobKind, JobState
 from tlcore.storage.model_settings import ModelSettings
 from tlcore.storage.predictions import answers_path
@@ -34,6 +35,9 @@ from tlcore.storage.projects import read_projects
 from tlcore.storage.requests import (
     CrossValidationRequest,
     DoctorRequest,
+    ExportRequest,
+    ExportResult,
+    FormatReport,
     ImportRequest,
     ImportSummary,
     MapRequest,
@@ -71,6 +75,7 @@ FILES: Mapping[str, str] = {
     "texts beside models": "runs/*/*.txt",
     "simple heads": "simple_heads/*/*/*",
     "answers to many pictures": "predictions/*/*",
+    "files of models": "exports/*/*",
     "compiled parts": "compiled/*",
     "speeds": "speeds/*",
     "brought weights": "backbones/brought/*",
@@ -142,6 +147,11 @@ class DamagedRoot:
         path.parent.mkdir(parents=True)
         with writing_answers(path) as writer:
             writer.add(StoredAnswer("1.png", (0.5, 0.3, 0.2), 0, b"\xff\xd8 small \xff\xd9"))
+        report = FormatReport("litert", size=5, total=1, correct=1, agreed=1, milliseconds=2.0)
+        result = ExportResult(self.run_id, ModelSettings(), 1, 1, 3.0, "a processor", (report,))
+        export = self._add_job("export", ExportRequest(self.run_id, ("litert",)), result)
+        export_dir(export, self.home).mkdir(parents=True)
+        (export_dir(export, self.home) / "model.tflite").write_bytes(b"model")
         summary_of_import = ImportSummary(2, 0, (), (), "Two folders", ())
         imported = self._add_job("import", ImportRequest(sample="surfaces"), summary_of_import)
         paths = ("circle/1.png", "cross/2.png")

@@ -13,6 +13,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from pages.server.downloads import answers_route, download_route
+from pages.server.export_files import export_route
 from pages.server.identity import owner_of
 from tests.finished_runs import OWNER
 from tests.signing import cookie_of
@@ -33,7 +34,9 @@ def asking() -> Iterator[Get]:
     """Serve the routes of downloads, and yield what asks them with the address exactly as it is written."""
     server = uvicorn.Server(
         uvicorn.Config(
-            Starlette(routes=[download_route(owner_of), answers_route(owner_of)]), port=0, log_level="warning"
+            Starlette(routes=[download_route(owner_of), answers_route(owner_of), export_route(owner_of)]),
+            port=0,
+            log_level="warning",
         )
     )
     thread = threading.Thread(target=server.run, daemon=True)

@@ -21,18 +21,28 @@ from tests.queued_run import create_run
 from tlcore.config import ModelConfig, RunConfig
 from tlcore.dataset import ClassLabel, Dataset, Item, Split
 from tlcore.documents import write_document
+from tlcore.export.formats import FORMATS
 from tlcore.home import DataRoot
 from tlcore.intake.pictures.decoding import clean_pixels
+from tlcore.model.cut import Prefix
 from tlcore.results.evaluation import VALIDATION_FILE_NAME, Evaluation, save_evaluation
-from tlcore.results.prediction import Predictor
+from tlcore.results.prediction import Predictor, PredictorSpec, save_predictor_spec
 from tlcore.storage.database import open_database, runs, writing
 from tlcore.storage.datasets import commit_version
 from tlcore.storage.ensembles import list_ensembles
 from tlcore.storage.exams import open_exam
+from tlcore.storage.exports import export_dir
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import claim_job, create_job, end_job, write_result
 from tlcore.storage.projects import create_project
-from tlcore.storage.requests import SimpleHeadResult, SimpleHeadsRequest, SimpleHeadsResult
+from tlcore.storage.requests import (
+    ExportRequest,
+    ExportResult,
+    FormatReport,
+    SimpleHeadResult,
+    SimpleHeadsRequest,
+    SimpleHeadsResult,
+)
 from tlcore.storage.runs import RunSummary, write_summary
 from tlcore.storage.simple_heads import frozen_backbone, simple_head_dir
 
@@ -97,6 +107,7 @@ class Finished:
         (folder / "pixels.py").write_text("# from a file to pixels", "utf-8")
         (folder / "README.txt").write_text("Feed me.", "utf-8")
         (folder / "worker.log").write_text("secret", "utf-8")
+        self._describe(folder, names)
         summary = RunSummary(
             best_epoch=3,
             epochs=5,
@@ -113,6 +124,28 @@ class Finished:
             write_summary(connection, run_id, job.attempt, summary)
         end_job(self.engine, run_id, job.attempt, "finished")
         return run_id
+
+    def _describe(self, folder: Path, names: Sequence[str]) -> None:
+        prefix = Prefix("efficientnet_lite0", "imagenet", 224, "pooling", (1280,))
+        save_predictor_spec(PredictorSpec(prefix, "crop", tuple(names), tuple(range(len(names)))), folder)
+
+    def add_export(self, model_id: str, *reports: FormatReport, correct: int = 36) -> str:
+        """Make files of a model as a job leaves them, each of 1000 bytes; return the id of the job."""
+        request = ExportRequest(model_id, tuple(report.format for report in reports))
+        job_id = create_job(self.engine, "export", self.project_id, request, key=request.key)
+        job = claim_job(self.engine, "export")
+        folder = export_dir(job_id, self.home)
+        for report in reports:
+            if report.is_made:
+                file = FORMATS[report.format].file
+                path = folder / (f"{file}saved_model.pb" if file.endswith("/") else file)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(report.format.encode().ljust(1000, b"."))
+        result = ExportResult(model_id, request.settings, correct, 40, 6.0, "a processor of tests", tuple(reports))
+        with writing(self.engine) as connection:
+            write_result(connection, job_id, job.attempt, result)
+        end_job(self.engine, job_id, job.attempt, "finished")
+        return job_id
 
     def forget_validation(self, run_id: str) -> None:
         """Let a run be one of an earlier version, which kept no answers to the validation pictures."""
@@ -132,6 +165,7 @@ class Finished:
         folder = simple_head_dir(job_id, "linear_svm", self.home)
         save_evaluation(validated, folder, VALIDATION_FILE_NAME)
         save_evaluation(tested, folder)
+        self._describe(folder, NAMES)
         with writing(self.engine) as connection:
             counts = (tested.correct, tested.total, 100, 0.25, validated.correct, validated.total)
             result = SimpleHeadResult("linear_svm", *counts)

@@ -161,7 +161,8 @@ def test_every_kind_of_leftover_goes_and_what_is_needed_stays(
     end_run(engine, stopped.parent.name, "stopped")
     heads = [create_job(engine, "simple_heads", project_id, SimpleHeadsRequest(1, ModelConfig())) for _ in range(2)]
     predictions = [create_job(engine, "prediction", project_id) for _ in range(2)]
-    for kind in ("simple_heads", "prediction"):
+    exports = [create_job(engine, "export", project_id) for _ in range(2)]
+    for kind in ("simple_heads", "prediction", "export"):
         job = claim_job(engine, kind)  # type: ignore[arg-type]
         assert job is not None
         end_job(engine, job.id, job.attempt, "failed")
@@ -173,9 +174,11 @@ def test_every_kind_of_leftover_goes_and_what_is_needed_stays(
         stopped.with_name("model.keras"),
         made(home.simple_heads_dir / heads[0] / "linear_svm" / "x"),
         made(home.predictions_dir / predictions[0] / "answers.sqlite"),
+        made(home.exports_dir / exports[0] / "saved_model" / "saved_model.pb"),
         made(home.runs_dir / "of-nobody" / "model.keras", age=day),
         made(home.simple_heads_dir / "of-nobody" / "x", age=day),
         made(home.predictions_dir / "of-nobody" / "answers.sqlite", age=day),
+        made(home.exports_dir / "of-nobody" / "model.tflite", age=day),
         made(home.versions_dir / f"{'0' * 64}.json"),
         made(home.thumbnails_dir / "ee" / ("e" * 64), age=day),
         made(ready_file.partial_path, age=week),
@@ -192,6 +195,7 @@ def test_every_kind_of_leftover_goes_and_what_is_needed_stays(
         waiting.with_name("model.keras"),
         made(home.simple_heads_dir / heads[1] / "linear_svm" / "x", age=week),
         made(home.predictions_dir / predictions[1] / "answers.sqlite", age=week),
+        made(home.exports_dir / exports[1] / "model.tflite", age=week),
         made(home.runs_dir / "new" / "model.keras"),
         made(home.thumbnails_dir / "dd" / ("d" * 64)),
         made(now_coming.partial_path),

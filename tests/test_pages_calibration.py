@@ -285,7 +285,7 @@ def test_export_says_that_its_files_give_the_original_probabilities(make_finishe
     assert "calibrated" not in all_text(open_step("export", finished.project_id, run_id))
     choose(finished, run_id, temperature=1.5)
     calibrated = all_text(open_step("export", finished.project_id, run_id))
-    assert "the files give the original ones" in calibrated
+    assert "these files give the original ones" in calibrated
     assert DO_NOT_KNOW not in calibrated
 
 

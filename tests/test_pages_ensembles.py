@@ -118,5 +118,7 @@ def test_the_address_of_a_group_leads_to_no_error_on_train_and_export(make_finis
     finished.add_run()
     finished.add_run()
     group_id = make_group(finished, open_step("understand", finished.project_id))
-    assert "no file of its own" in open_step("export", finished.project_id, group_id).info[0].value
+    page = open_step("export", finished.project_id, group_id)
+    assert not page.button(key="make").disabled
+    assert [str(link.url) for link in page.get("link_button")] == []  # no run stands for the group
     assert not open_step("train", finished.project_id, group_id).error

@@ -1,21 +1,36 @@
-"""Export, and the route of its downloads, on a run made by the storage functions."""
+"""Export, and the routes of its downloads, on models made by the storage functions."""
 
 from __future__ import annotations
 
 import io
+import shutil
 import zipfile
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import pytest
 
 from pages.components.state import LOCAL_OWNER
-from pages.server.downloads import download_url
+from pages.server.downloads import BLOCK_BYTES, download_url, zip_blocks
+from pages.server.export_files import export_url
 from tests.download_server import Answered, Get
-from tests.finished_runs import MODEL_BYTES, OWNER, all_text, open_step
+from tests.finished_runs import MODEL_BYTES, OWNER, all_text, open_step, press, table_with
 from tests.signing import cookie_of
 from tlcore.config import ModelConfig
+from tlcore.errors import LockedError
+from tlcore.export.entries import Entry
 from tlcore.results.prediction_code import OLDEST_KERAS, prediction_code
+from tlcore.settings.locks import check_job
+from tlcore.storage.card_words import CardWords, read_card_words
+from tlcore.storage.class_settings import change_class_settings
 from tlcore.storage.datasets import commit_version
+from tlcore.storage.exams import open_exam
+from tlcore.storage.exports import export_dir
+from tlcore.storage.jobs import claim_job, create_job, end_job, list_jobs, read_request
+from tlcore.storage.model_settings import ModelSettings, change_model_settings
+from tlcore.storage.requests import ExportRequest, FormatReport
+from tlcore.storage.sharing import create_share, open_share
 
 
 def test_export_names_sizes_settings_and_code(make_finished) -> None:
@@ -24,7 +39,7 @@ def test_export_names_sizes_settings_and_code(make_finished) -> None:
     page = open_step("export", finished.project_id)
     links = {link.url: link.label for link in page.get("link_button")}
     assert links[download_url(run_id, "model.keras")] == "model.keras (3.0 MB)"
-    assert "Download all (ZIP, 3.0 MB)" in links.values()
+    assert links[download_url(run_id, "model.zip")] == "All of these (ZIP, 3.0 MB)"
     assert any("EfficientNet-Lite0" in value for value in page.table[0].value["Value"])
     assert page.code[0].value.strip() == prediction_code(ModelConfig()).strip()
     assert f"Keras {OLDEST_KERAS} or newer" in all_text(page)
@@ -120,3 +135,192 @@ def test_nothing_else_leaves_the_folder(make_finished, get: Get, file: str) -> N
 def test_a_run_id_is_never_a_path(make_finished, get: Get, prefix: str) -> None:
     run_id = make_finished(OWNER).add_run()
     assert get(f"/download/{prefix}{run_id}/model.keras").status == 404
+
+
+LITERT = FormatReport("litert", 13_000_000, 40, 36, 40, 0.0004, 6.1)
+INT8 = FormatReport("litert-int8", 3_600_000, 40, 35, 38, 0.12, 1.5, warning="It answers 2 of 40 otherwise.")
+SAVED = FormatReport("savedmodel", 14_000_000, 40, 36, 40, 0.0, 9.0)
+NO_ONNX = FormatReport("onnx", problem="The converter does not know a layer of this model.")
+
+
+def test_the_usual_formats_are_ticked_and_what_is_chosen_is_asked_for(make_finished, no_runner: None) -> None:
+    finished = make_finished()
+    run_id = finished.add_run()
+    page = open_step("export", finished.project_id)
+    assert {str(box.key).removeprefix(f"format-{run_id}-") for box in page.checkbox if box.value} == {
+        "keras",
+        "litert",
+        "litert-int8",
+    }
+    page.checkbox(key=f"format-{run_id}-onnx").check()
+    page.checkbox(key=f"format-{run_id}-keras").uncheck()
+    press(page, "make")
+    [job] = list_jobs(finished.engine, states=("queued",))
+    asked = read_request(finished.engine, job.id, ExportRequest)
+    assert (job.kind, asked.model_id, asked.formats) == ("export", run_id, ("litert", "litert-int8", "onnx"))
+    assert page.button(key="make").disabled  # it is made already
+    assert page.button(key=f"stop-{job.id}").label == "Stop"
+    for format_name in asked.formats:
+        page.checkbox(key=f"format-{run_id}-{format_name}").uncheck()
+    page.run()
+    assert page.button(key="make").disabled
+
+
+def test_certificates_warnings_and_what_could_not_be_made_stand_on_the_page(make_finished) -> None:
+    finished = make_finished()
+    run_id = finished.add_run()
+    job_id = finished.add_export(run_id, LITERT, INT8, SAVED, NO_ONNX)
+    page = open_step("export", finished.project_id)
+    rows = table_with(page.table, "Answers as the original")
+    assert list(rows["Format"]) == ["LiteRT", "LiteRT, 8-bit integers", "SavedModel"]
+    assert list(rows["Answers as the original"]) == ["40 of 40", "38 of 40", "40 of 40"]
+    assert list(rows["Largest difference"]) == ["0.04 points", "12 points", "0 points"]
+    assert list(rows["Milliseconds"]) == ["6.1", "1.5", "9.0"]
+    assert "Accuracy" not in rows  # the exam is closed
+    assert "It answers 2 of 40 otherwise" in page.warning[0].value
+    assert "**ONNX** could not be made" in page.error[0].value
+    links = {str(link.url): link.label for link in page.get("link_button")}
+    assert links[export_url(job_id, "model.zip")] == "Download all (ZIP, 30.6 MB)"
+    assert links[export_url(job_id, "model-int8.tflite")] == "model-int8.tflite (3.6 MB)"
+    assert export_url(job_id, "saved_model.zip") in links
+    assert export_url(job_id, "model.onnx") not in links
+    alt = str(page.get("plotly_chart")[0].proto.alt)
+    assert alt.startswith("Answers as the original against time per picture. LiteRT, 40 of 40 as the original")
+    assert "36 of 40" not in all_text(page) + alt
+    assert page.button(key="make-again").disabled is False  # ONNX is ticked and not there
+    page.checkbox(key=f"format-{run_id}-onnx").uncheck().run()
+    assert page.button(key="make-again").disabled
+
+
+def test_accuracy_is_shown_when_the_exam_is_open(make_finished) -> None:
+    finished = make_finished()
+    run_id = finished.add_run()
+    finished.add_export(run_id, LITERT, INT8)
+    open_exam(finished.engine, finished.project_id, run_id, finished.version)
+    page = open_step("export", finished.project_id)
+    assert list(table_with(page.table, "Accuracy")["Accuracy"]) == ["90 %", "88 %"]
+    assert "35 of 40 right (87.5 %)" in str(page.get("plotly_chart")[0].proto.alt)
+
+
+def test_a_calibration_makes_the_files_old_and_a_threshold_does_not(make_finished) -> None:
+    finished = make_finished()
+    run_id = finished.add_run()
+    finished.add_export(run_id, LITERT)
+    set_to = partial(change_model_settings, finished.engine, finished.project_id, run_id)
+    set_to(lambda _: ModelSettings(1.0, 0.5))
+    page = open_step("export", finished.project_id)
+    assert not page.warning
+    assert page.button(key="make-again").disabled
+    set_to(lambda _: ModelSettings(1.5, 0.5))
+    page = open_step("export", finished.project_id)
+    assert "You have calibrated this model since" in page.warning[0].value
+    assert not page.button(key="make-again").disabled
+
+
+def test_files_that_are_gone_can_be_made_again(make_finished) -> None:
+    finished = make_finished()
+    run_id = finished.add_run()
+    shutil.rmtree(export_dir(finished.add_export(run_id, LITERT, SAVED), finished.home))
+    page = open_step("export", finished.project_id)
+    assert "they are in no backup" in page.info[0].value
+    assert not page.button(key="make").disabled
+    assert page.checkbox(key=f"format-{run_id}-savedmodel").value  # as it was chosen before
+
+
+def test_a_job_that_failed_says_why(make_finished) -> None:
+    finished = make_finished()
+    run_id = finished.add_run()
+    job_id = create_job(finished.engine, "export", finished.project_id, ExportRequest(run_id, ("onnx",)))
+    job = claim_job(finished.engine, "export")
+    assert job is not None
+    end_job(finished.engine, job_id, job.attempt, "failed", "The disk is full. Make room, then start again.")
+    page = open_step("export", finished.project_id)
+    assert "The disk is full" in page.error[0].value
+    assert not page.button(key="make").disabled
+
+
+def test_what_is_typed_stands_in_the_card_as_it_was_typed(make_finished) -> None:
+    finished = make_finished()
+    run_id = finished.add_run()
+    page = open_step("export", finished.project_id)
+    typed = "For *our* garden <b>only</b>\n# not mushrooms"
+    page.text_area(key=f"card-{run_id}-purpose").input(typed).run()
+    assert read_card_words(finished.engine, finished.project_id, run_id) == CardWords(purpose=typed)
+    card = next(text.value for text in page.markdown if "Model card" in text.value)
+    assert "<b>" not in card
+    assert not [line for line in card.splitlines() if line.startswith("# ")]
+    page = open_step("export", finished.project_id)
+    assert page.text_area(key=f"card-{run_id}-purpose").value == typed
+
+
+def test_the_lock_of_downloads_holds_the_files_too(make_finished, get: Get) -> None:
+    finished = make_finished(OWNER)
+    run_id = finished.add_run()
+    job_id = finished.add_export(run_id, LITERT)
+    assert get(export_url(job_id, "model.tflite")).status == 200
+    change_class_settings(finished.engine, lambda settings: replace(settings, locked=("download",)))
+    assert get(export_url(job_id, "model.tflite")).status == 404
+    with pytest.raises(LockedError):
+        check_job(finished.engine, "export")
+
+
+def test_single_files_and_folders_leave_and_nothing_else(make_finished, get: Get) -> None:
+    finished = make_finished(OWNER)
+    job_id = finished.add_export(finished.add_run(), LITERT, SAVED, NO_ONNX)
+    content = b"litert".ljust(1000, b".")
+    assert get(export_url(job_id, "model.tflite")) == Answered(200, content, 'attachment; filename="model.tflite"')
+    with zipfile.ZipFile(io.BytesIO(get(export_url(job_id, "saved_model.zip")).content)) as archive:
+        assert archive.namelist() == ["saved_model/saved_model.pb"]
+        assert archive.testzip() is None
+    for file in ("model.onnx", "saved_model", "..%2F..%2Flab.sqlite", "model-int8.tflite"):
+        assert get(export_url(job_id, file)).status == 404
+    with zipfile.ZipFile(io.BytesIO(get(export_url(job_id, "pictures.zip")).content)) as archive:
+        assert archive.testzip() is None
+        assert sum(name.endswith((".png", ".jpg", ".jpeg")) for name in archive.namelist()) == 80
+    missing = get(export_url("nothing", "model.tflite"))
+    for cookie in (cookie_of("x" * 24), None):
+        assert get(export_url(job_id, "model.tflite"), cookie) == missing
+        assert get(export_url(job_id, "pictures.zip"), cookie) == missing
+        assert get(export_url(job_id, "model.zip"), cookie) == missing
+
+
+def test_the_bundle_is_streamed_with_card_and_readme(make_finished, get: Get) -> None:
+    finished = make_finished(OWNER)
+    job_id = finished.add_export(finished.add_run(), LITERT, SAVED)
+    answer = get(export_url(job_id, "model.zip"))
+    assert (answer.status, answer.disposition) == (200, 'attachment; filename="model.zip"')
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.testzip() is None
+        names = set(archive.namelist())
+        assert archive.read("model.tflite") == b"litert".ljust(1000, b".")
+    assert {"README.txt", "labels.txt", "model.json", "MODEL_CARD.md", "saved_model/saved_model.pb"} <= names
+
+
+def test_a_guest_downloads_and_makes_nothing(make_finished, get: Get) -> None:
+    finished = make_finished("f" * 24)
+    run_id = finished.add_run()
+    job_id = finished.add_export(run_id, LITERT)
+    open_share(finished.engine, create_share(finished.engine, finished.project_id, "look").code, OWNER)
+    assert get(export_url(job_id, "model.tflite")).status == 200
+    assert get(export_url(job_id, "model.zip")).status == 200
+    assert get(export_url(job_id, "pictures.zip")).status == 404
+    open_share(finished.engine, create_share(finished.engine, finished.project_id, "look").code, LOCAL_OWNER)
+    page = open_step("export", finished.project_id)
+    assert page.button(key="make-again").disabled
+    assert all(box.disabled for box in page.checkbox)
+    assert page.text_area(key=f"card-{run_id}-purpose").disabled
+
+
+def test_large_files_become_zip64_and_are_read_a_block_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 3_000_000)  # as if 4 GB were 3 MB
+    large = tmp_path / "large"
+    large.write_bytes(bytes(range(256)) * 20_000)
+    blocks = list(zip_blocks([Entry("a/large.bin", large), Entry("small.txt", b"text"), Entry("again.bin", large)]))
+    assert max(map(len, blocks)) < 2 * BLOCK_BYTES
+    with zipfile.ZipFile(io.BytesIO(b"".join(blocks))) as archive:
+        assert archive.testzip() is None
+        assert archive.read("a/large.bin") == large.read_bytes()
+        assert archive.read("small.txt") == b"text"
+        assert archive.getinfo("again.bin").extra  # the fields of ZIP64

@@ -86,4 +86,5 @@ def test_simple_heads_need_no_network_to_be_trained_first(make_finished, monkeyp
     page = open_step("understand", finished.project_id, head_id)
     assert accuracy_of(page).startswith("Validation accuracy 98 %")
     page = open_step("export", finished.project_id, head_id)
-    assert "Train a network" in page.info[0].value
+    assert page.checkbox(key=f"format-{head_id}-litert").value
+    assert not page.button(key="make").disabled

@@ -162,14 +162,24 @@ def test_simple_heads_answers_and_checkpoints_go(make_finished: Callable[..., Fi
     prediction = create_job(engine, "prediction", project_id)
     answering = claim_job(engine, "prediction")
     assert answering is not None
-    for path in (home.run_dir(failed) / CHECKPOINT_FILE, home.predictions_dir / prediction / "answers.sqlite"):
+    export = create_job(engine, "export", project_id)
+    exporting = claim_job(engine, "export")
+    assert exporting is not None
+    for path in (
+        home.run_dir(failed) / CHECKPOINT_FILE,
+        home.predictions_dir / prediction / "answers.sqlite",
+        home.exports_dir / export / "model.tflite",
+    ):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(bytes(5000))
     # What works is not offered.
-    assert [text for text in boxes(open_app("storage")) if "run 1" in text or "Answers" in text] == []
+    assert [
+        text for text in boxes(open_app("storage")) if "run 1" in text or "Answers" in text or "Files" in text
+    ] == []
     end_job(engine, failed, job.attempt, "failed")
     end_job(engine, prediction, answering.attempt, "stopped")
-    tick(open_app("storage"), "piece-checkpoint", "piece-simple_heads", "piece-prediction")
+    end_job(engine, export, exporting.attempt, "finished")
+    tick(open_app("storage"), "piece-checkpoint", "piece-simple_heads", "piece-prediction", "piece-export")
     assert list_simple_heads(engine, project_id) == []
     assert {name.split("/")[0] for name in files_of(home)} == {"images", "thumbnails", "datasets"}
     assert get_run(engine, failed).job.state == "failed"

@@ -175,7 +175,7 @@ def test_whoever_has_all_that_one_may_have_begins_nothing_more(
     (home.run_dir(run_id)).mkdir(parents=True)
     (home.run_dir(run_id) / "model.keras").write_bytes(bytes(2_000_000))
     monkeypatch.setenv(PERSON_GB.setting, "0.001")
-    kinds: tuple[JobKind, ...] = ("simple_heads", "prediction")
+    kinds: tuple[JobKind, ...] = ("simple_heads", "prediction", "export")
     for start in (
         lambda: create_run(engine, project, 1, config(2)),
         *(partial(create_job, engine, k, project) for k in kinds),

@@ -50,6 +50,7 @@ def test_each_kind_and_each_picture_once(engine: sa.Engine, home: DataRoot) -> N
         / create_job(engine, "simple_heads", mine, SimpleHeadsRequest(2, ModelConfig()))
         / "k": 200,
         home.predictions_dir / create_job(engine, "prediction", mine) / "answers.sqlite": 30,
+        home.exports_dir / create_job(engine, "export", mine) / "saved_model" / "saved_model.pb": 4,
         home.features_dir / "a" / "b.features": 7,
     }
     for path, size in files.items():
@@ -61,6 +62,7 @@ def test_each_kind_and_each_picture_once(engine: sa.Engine, home: DataRoot) -> N
         pictures = bytes_of(home, fewer) + list_bytes(engine, home, mine, 2)
         history = bytes_of(home, more) - bytes_of(home, fewer) + list_bytes(engine, home, mine, 1)
         parts = {"pictures": pictures, "history": history, "runs": 1000, "simple_heads": 200, "predictions": 30}
+        parts["exports"] = 4
         assert usage.projects[0].by_kind == parts
         assert usage.projects[1].by_kind == {"pictures": pictures, "history": 0}
         assert usage.total == sum(project.total for project in usage.projects) - bytes_of(home, fewer)

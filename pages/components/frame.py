@@ -55,6 +55,7 @@ JOB_NAMES: dict[JobKind, str] = {
     "doctor": "Check of your pictures",
     "map": "Map of the pictures",
     "prediction": "Answers to your pictures",
+    "export": "Files of your model",
 }
 
 
@@ -68,6 +69,7 @@ JOB_STEPS: dict[JobKind, tuple[Step, ...]] = {
     "doctor": ("data",),
     "map": ("understand",),
     "prediction": ("predict",),
+    "export": ("export",),
 }
 """On whose pages jobs are watched, the first choice first; the others on Train."""
 

@@ -26,6 +26,7 @@ import pages.components
 from pages.server import private_asyncio, private_streamlit
 from pages.server.door import Door, Hosts, said_addresses
 from pages.server.downloads import answers_route, download_route
+from pages.server.export_files import export_route
 from pages.server.frontend_files import FrontendFiles
 from pages.server.identity import OwnMedia, UserCookie, owner_of, take_route
 from pages.server.keeper import keep, see_to_waiting_jobs
@@ -108,7 +109,8 @@ def inline_scripts() -> tuple[str, ...]:
 def routes() -> Sequence[BaseRoute]:
     """Return the addresses that are answered without a page."""
     answered_by_files = [plotly_route(), download_route(owner_of), answers_route(owner_of), thumbnail_route(owner_of)]
-    return [*answered_by_files, project_file_route(owner_of), *upload_routes(owner_of), take_route(), come_in_route()]
+    files = [*answered_by_files, export_route(owner_of), project_file_route(owner_of)]
+    return [*files, *upload_routes(owner_of), take_route(), come_in_route()]
 
 
 def middleware() -> Sequence[Middleware]:

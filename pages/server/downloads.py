@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import time
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -15,6 +18,7 @@ from starlette.routing import Route
 from pages.components.results.prediction_table import Columns, answers_csv
 from pages.server.teacher import is_teachers_request
 from tlcore.errors import TransferLabError, UnreadableError
+from tlcore.export.entries import Entry
 from tlcore.home import DataRoot
 from tlcore.results.model_file import is_whole_model
 from tlcore.results.prediction_code import LABELS_FILE, MODEL_FILE, PIXELS_FILE, README_FILE
@@ -111,9 +115,9 @@ def _file_answer(folder: Path, file: str) -> Response:
     if file in (ARCHIVE_NAME, MODEL_FILE) and not is_whole_model(folder / MODEL_FILE):
         return _not_found()
     if file == ARCHIVE_NAME:
-        paths = [folder / name for name in RUN_FILES if (folder / name).is_file()]
+        entries = [Entry(name, folder / name) for name in RUN_FILES if (folder / name).is_file()]
         disposition = {"Content-Disposition": f'attachment; filename="{ARCHIVE_NAME}"'}
-        return StreamingResponse(zip_blocks(paths), media_type="application/zip", headers=disposition)
+        return StreamingResponse(zip_blocks(entries), media_type="application/zip", headers=disposition)
     if file in RUN_FILES and (folder / file).is_file():
         return FileResponse(folder / file, media_type=RUN_FILES[file], filename=file)
     return _not_found()
@@ -141,16 +145,30 @@ def _not_found() -> Response:
     )
 
 
-def zip_blocks(paths: Sequence[Path]) -> Iterator[bytes]:
+def zip_blocks(entries: Iterable[Entry]) -> Iterator[bytes]:
     """Yield a ZIP file of some files, block by block, so that a big model never lies in memory.
 
-    Nothing is compressed: weights do not get smaller.
+    Nothing is compressed: weights do not get smaller. Files of more than 4 GB, and more of them, become ZIP64.
     """
     outbox = Outbox()
     with zipfile.ZipFile(outbox, "w") as archive:
-        for path in paths:
-            with path.open("rb") as source, archive.open(zipfile.ZipInfo.from_file(path, path.name), "w") as target:
+        for entry in entries:
+            with _opened(entry) as source, archive.open(_facts(entry), "w") as target:
                 while block := source.read(BLOCK_BYTES):
                     target.write(block)
                     yield outbox.take()
     yield outbox.take()
+
+
+def _opened(entry: Entry) -> BinaryIO:
+    return io.BytesIO(entry.content) if isinstance(entry.content, bytes) else entry.content.open("rb")
+
+
+def _facts(entry: Entry) -> zipfile.ZipInfo:
+    """Return what a ZIP file says of a file: its time, and its size, which tells whether it needs ZIP64."""
+    if isinstance(entry.content, Path):
+        return zipfile.ZipInfo.from_file(entry.content, entry.name, strict_timestamps=False)
+    facts = zipfile.ZipInfo(entry.name, time.localtime()[:6])
+    facts.file_size = len(entry.content)
+    facts.external_attr = 0o644 << 16  # who may read it where it is unpacked
+    return facts

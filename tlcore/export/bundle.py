@@ -75,7 +75,7 @@ def _models(result: ExportResult, folder: Path) -> Iterator[Entry]:
 def _code(source: ExportSource, home: DataRoot) -> Iterator[Entry]:
     """Yield the code that trains the model again; nothing where pictures of it are missing."""
     try:
-        entries = tuple(code_entries(source, home))
+        entries = tuple(code_entries(source, home, folder))
     except TransferLabError as error:
         logger.warning("A bundle leaves without code: %s", error)
         return

@@ -101,6 +101,14 @@ JOBS: Mapping[JobKind, JobSpec] = {
             keeps_files=True,
             resumes=True,
         ),
+        JobSpec(
+            "export",
+            "tlcore.jobs.export_task:make_files",
+            program="export",
+            remedy="choose fewer formats at a time",
+            keeps_files=True,
+            resumes=True,
+        ),
         # All backbones take minutes, a price a few seconds: so this one gives way to prices too.
         JobSpec("backbones", "tlcore.jobs.tasks:measure_all_backbones", "all", program="measuring"),
         JobSpec("weights_download", "tlcore.jobs.weights_tasks:download", program="download", resumes=True),

@@ -112,7 +112,12 @@ LOCKS: Final[Sequence[LockSpec]] = (
     LockSpec("map", "Map of the pictures", "Nobody makes a new map.", jobs=("map",)),
     LockSpec("exam", "The exam", "Nobody opens an exam, the result on the test pictures."),
     LockSpec("predictions", "Many pictures at once", "Nobody asks a model about many pictures.", jobs=("prediction",)),
-    LockSpec("download", "Download of the model", "Nobody downloads a model on Export."),
+    LockSpec(
+        "download",
+        "Download of the model",
+        "Nobody downloads a model on Export, or makes files of it.",
+        jobs=("export",),
+    ),
 )
 """In the order of the pages."""
 

@@ -30,7 +30,7 @@ from tlcore.storage.database import (
 )
 from tlcore.storage.datasets import content_path, image_keys
 from tlcore.storage.images import ImageStore
-from tlcore.storage.jobs import ACTIVE_STATES, ENDED_STATES, JobKind
+from tlcore.storage.jobs import ACTIVE_STATES, ENDED_STATES, KINDS_WITH_FILES, JobKind
 from tlcore.storage.reserve import keep_reserve, with_reserve
 from tlcore.storage.staging import remove_staging_dir, staging_of
 
@@ -240,9 +240,19 @@ def has_model_files(run_id: str, home: DataRoot) -> bool:
     return any((home.run_dir(run_id) / name).is_file() for name in MODEL_FILES if name not in CHECKPOINT_FILES)
 
 
+def job_folder(kind: JobKind, job_id: str, home: DataRoot) -> Path:
+    """Return where a job of one of `KINDS_WITH_FILES` writes what comes of it."""
+    parents: dict[JobKind, Path] = {
+        "simple_heads": home.simple_heads_dir,
+        "prediction": home.predictions_dir,
+        "export": home.exports_dir,
+    }
+    return parents[kind] / job_id
+
+
 def remove_job_files(job_id: str, home: DataRoot) -> None:
-    """Remove what a run, a training of simple heads or a prediction has written."""
-    for folder in (home.run_dir(job_id), home.simple_heads_dir / job_id, home.predictions_dir / job_id):
+    """Remove what a run or another job has written."""
+    for folder in (home.run_dir(job_id), *(job_folder(kind, job_id, home) for kind in KINDS_WITH_FILES)):
         shutil.rmtree(folder, ignore_errors=True)
 
 

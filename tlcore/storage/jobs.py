@@ -49,7 +49,7 @@ JobState = Literal["queued", "starting", "running", "finished", "stopped", "fail
 
 ACTIVE_STATES: tuple[JobState, ...] = ("queued", "starting", "running")
 CLAIMED_STATES: tuple[JobState, ...] = ("starting", "running")
-KINDS_WITH_FILES: tuple[JobKind, ...] = ("simple_heads", "prediction")
+KINDS_WITH_FILES: tuple[JobKind, ...] = ("simple_heads", "prediction", "export")
 """Whose results lie in the data root and count for a person's room, besides those of runs and imported pictures."""
 
 GONE = "This job is not here any more; its project was deleted."

@@ -19,12 +19,13 @@ from tlcore.storage.database import jobs, projects, read_rows, runs
 from tlcore.storage.deletion import (
     CHECKPOINT_FILES,
     MODEL_FILES,
+    job_folder,
     remove_lists,
     remove_unused_pictures,
     remove_versions,
     unneeded_versions,
 )
-from tlcore.storage.jobs import ENDED_STATES
+from tlcore.storage.jobs import ENDED_STATES, KINDS_WITH_FILES
 from tlcore.storage.pieces import GIVEN_UP
 from tlcore.storage.server_days import old_before
 from tlcore.storage.staging import ABANDONED_SECONDS, remove_abandoned
@@ -130,16 +131,15 @@ def _remove_files_of_jobs(engine: sa.Engine, home: DataRoot) -> None:
         if row.has_model or row.state != "failed" or (isinstance(row.ended, int | float) and row.ended < since):
             for name in CHECKPOINT_FILES if row.has_model else MODEL_FILES:
                 _remove(home.run_dir(str(row.id)) / name)
-    without_result = query.where(jobs.c.kind.in_(("simple_heads", "prediction")), jobs.c.result.is_(None))
+    without_result = query.where(jobs.c.kind.in_(KINDS_WITH_FILES), jobs.c.result.is_(None))
     for row in read_rows(engine, without_result):
-        folder = home.simple_heads_dir if row.kind == "simple_heads" else home.predictions_dir
-        shutil.rmtree(folder / str(row.id), ignore_errors=True)
+        shutil.rmtree(job_folder(row.kind, str(row.id), home), ignore_errors=True)
 
 
 def _remove_stray_folders(engine: sa.Engine, home: DataRoot) -> None:
     """Remove folders of jobs that are not known any more: their programs were killed while they were deleted."""
     since = old_before(engine, ABANDONED_SECONDS)
-    parents = (home.runs_dir, home.simple_heads_dir, home.predictions_dir)
+    parents = (home.runs_dir, home.simple_heads_dir, home.predictions_dir, home.exports_dir)
     # In this order: a job that comes between the two has no folder among these.
     folders = [folder for parent in parents for folder in _folders(parent) if _is_before(since, folder)]
     known = {str(row.id) for row in read_rows(engine, sa.select(jobs.c.id))} if folders else set()

@@ -20,15 +20,16 @@ from tlcore.storage.deletion import (
     MODEL_FILES,
     delete_job,
     delete_project,
+    job_folder,
     remove_run_files,
     remove_versions,
     unneeded_versions,
 )
-from tlcore.storage.jobs import ACTIVE_STATES, ENDED_STATES, JobKind, list_jobs
+from tlcore.storage.jobs import ACTIVE_STATES, ENDED_STATES, KINDS_WITH_FILES, list_jobs
 from tlcore.storage.reserve import keep_reserve, with_reserve
 from tlcore.storage.usage import CacheKind, ProjectUsage, bytes_of_versions, cache_folders, file_bytes, folder_bytes
 
-PieceKind = Literal["history", "model", "checkpoint", "simple_heads", "prediction", "project"]
+PieceKind = Literal["history", "model", "checkpoint", "simple_heads", "prediction", "export", "project"]
 
 GIVEN_UP = ".given-up-"
 """How the name of a folder begins that is on its way out."""
@@ -76,14 +77,13 @@ def pieces_of(engine: sa.Engine, usage: ProjectUsage, home: DataRoot) -> list[Pi
     )
     of_project = of_project.outerjoin(runs, runs.c.job_id == jobs.c.id).where(jobs.c.project_id == usage.id)
     ended = of_project.where(jobs.c.state.in_(ENDED_STATES)).order_by(jobs.c.created.desc())
-    for row in read_rows(engine, ended.where(jobs.c.kind.in_(("run", "simple_heads", "prediction")))):
+    for row in read_rows(engine, ended.where(jobs.c.kind.in_(("run", *KINDS_WITH_FILES)))):
         kind: PieceKind = row.kind if row.kind != "run" else "model" if row.ok else "checkpoint"
         if row.kind == "run":
             folder = home.run_dir(str(row.id))
             num_bytes = sum(file_bytes(folder / name) for name in MODEL_FILES)
         else:
-            folder = home.simple_heads_dir if row.kind == "simple_heads" else home.predictions_dir
-            num_bytes = folder_bytes(folder / str(row.id))
+            num_bytes = folder_bytes(job_folder(row.kind, str(row.id), home))
         if num_bytes:
             created = float(row.created) if isinstance(row.created, int | float) else 0.0
             found.append(Piece(usage.id, kind, str(row.id), row.number or 0, created, num_bytes))
@@ -126,12 +126,11 @@ def give_up(engine: sa.Engine, piece: Piece, home: DataRoot) -> None:
         delete_project(engine, piece.project_id, home)
     elif piece.kind == "history":
         remove_versions(engine, piece.project_id, home, undo_steps=0)
-    elif piece.kind in ("model", "checkpoint"):
+    elif piece.kind == "model" or piece.kind == "checkpoint":
         names = MODEL_FILES if piece.kind == "model" else CHECKPOINT_FILES
         remove_run_files(engine, piece.project_id, piece.id, home, names)
     else:
-        kind: JobKind = "simple_heads" if piece.kind == "simple_heads" else "prediction"
-        delete_job(engine, piece.project_id, piece.id, kind, home)
+        delete_job(engine, piece.project_id, piece.id, piece.kind, home)
 
 
 def empty_cache(engine: sa.Engine, kind: CacheKind, home: DataRoot) -> None:

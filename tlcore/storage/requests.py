@@ -274,6 +274,11 @@ class ExportRequest:
     formats: tuple[FormatName, ...]
     settings: ModelSettings = field(default_factory=ModelSettings)
 
+    @property
+    def key(self) -> str:
+        """The key of its job: the same files are never made twice at a time, and found by it later."""
+        return " ".join([self.model_id, f"{self.settings.temperature:g}", *sorted(self.formats)])
+
 
 @dataclass(frozen=True, slots=True)
 class FormatReport:

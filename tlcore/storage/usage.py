@@ -21,10 +21,10 @@ from tlcore.storage.database import dataset_versions, jobs, projects, read_rows
 from tlcore.storage.datasets import content_path, image_keys
 from tlcore.storage.images import ImageStore
 
-UsageKind = Literal["pictures", "history", "runs", "simple_heads", "predictions"]
+UsageKind = Literal["pictures", "history", "runs", "simple_heads", "predictions", "exports"]
 CacheKind = Literal["features", "compiled", "maps", "speeds", "ready_sets", "weights"]
 
-USAGE_KINDS: tuple[UsageKind, ...] = ("pictures", "history", "runs", "simple_heads", "predictions")
+USAGE_KINDS: tuple[UsageKind, ...] = ("pictures", "history", "runs", "simple_heads", "predictions", "exports")
 CACHE_KINDS: tuple[CacheKind, ...] = ("features", "compiled", "maps", "speeds", "ready_sets", "weights")
 
 REMEMBERED_PROJECTS = 128
@@ -39,7 +39,8 @@ class ProjectUsage:
         id: The project.
         name: What the person called it.
         by_kind: Bytes: `pictures` of the data set as it is now with their list, `history` for what only earlier
-            versions of it have, `runs`, `simple_heads`, and `predictions` for the answers to many pictures.
+            versions of it have, `runs`, `simple_heads`, `predictions` for the answers to many pictures, and
+            `exports` for models written in several formats.
         pictures: Different pictures in all its versions.
     """
 
@@ -209,6 +210,7 @@ def _job_folders(engine: sa.Engine, owner: str, home: DataRoot) -> dict[str, dic
         "run": ("runs", home.runs_dir),
         "simple_heads": ("simple_heads", home.simple_heads_dir),
         "prediction": ("predictions", home.predictions_dir),
+        "export": ("exports", home.exports_dir),
     }
     query = sa.select(jobs.c.id, jobs.c.project_id, jobs.c.kind).join(projects, projects.c.id == jobs.c.project_id)
     found: dict[str, dict[UsageKind, int]] = {}

@@ -26,10 +26,18 @@ KIND_NAMES: dict[UsageKind, str] = {
     "runs": "runs",
     "simple_heads": "simple heads",
     "predictions": "answers",
+    "exports": "files of models",
 }
 
 # Told apart without colours too: neighbours in a bar have different fills.
-_PATTERNS: dict[UsageKind, str] = {"pictures": "", "history": "/", "runs": "", "simple_heads": ".", "predictions": "x"}
+_PATTERNS: dict[UsageKind, str] = {
+    "pictures": "",
+    "history": "/",
+    "runs": "",
+    "simple_heads": ".",
+    "predictions": "x",
+    "exports": "-",
+}
 
 
 def storage_words(projects: Sequence[ProjectUsage]) -> str:

@@ -12,12 +12,10 @@ from pages.components.results.trained_models import (
     Model,
     can_answer,
     freed_words,
-    is_run_id,
     list_models,
     model_title,
 )
 from pages.components.state import Context
-from tlcore.storage.runs import Run
 
 M = TypeVar("M", bound=Model)
 
@@ -44,18 +42,6 @@ def choose_model(context: Context, *, to_ask: bool = False) -> Model:
     if not can_answer(context, chosen):
         st.info(freed_words(context, chosen), icon=":material/inventory_2:")
     return chosen
-
-
-def choose_run(context: Context) -> Run:
-    """Return the run to show, for pages that need the files of one; otherwise as `choose_model`."""
-    if not is_run_id(st.query_params.get("run", "")):
-        st.info(
-            "A group or a simple head has no file of its own to take away; this page shows runs. "
-            "To take a group away, take each of its runs.",
-            icon=":material/info:",
-        )
-    runs = _without_freed(context, [run for run in context.runs if run.has_model])
-    return _choose(runs, "Which training run?", "Every time you train, a new run is kept. The newest one stands first.")
 
 
 def _without_freed(context: Context, models: Sequence[M]) -> list[M]:
