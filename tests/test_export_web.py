@@ -17,10 +17,10 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
-from tlcore.export.converting import convert
 
 from tests.browser import PageWatch, open_browser, open_context
 from tests.test_export_graph import PHOTOS, SMALL, make_run, source_of
+from tlcore.export.converting import convert
 from tlcore.export.entries import Entry
 from tlcore.export.formats import FORMATS
 from tlcore.export.graph import build_any_size, build_square

@@ -50,7 +50,7 @@ def bundle_entries(
         Entry(MANIFEST_FILE, write_document(manifest_of(source, result, exam_opened=exam_opened)).encode()),
         *_models(result, folder),
         *_examples(source, result, home),
-        *_code(source, home),
+        *_code(source, folder, home),
         *web_entries(source, result),
         Entry(CARD_FILES[0], card.markdown.encode()),
         Entry(CARD_FILES[1], card.html.encode()),
@@ -72,7 +72,7 @@ def _models(result: ExportResult, folder: Path) -> Iterator[Entry]:
                     yield Entry(spec.file + inside.relative_to(path).as_posix(), inside)
 
 
-def _code(source: ExportSource, home: DataRoot) -> Iterator[Entry]:
+def _code(source: ExportSource, folder: Path, home: DataRoot) -> Iterator[Entry]:
     """Yield the code that trains the model again; nothing where pictures of it are missing."""
     try:
         entries = tuple(code_entries(source, home, folder))

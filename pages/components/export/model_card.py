@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Literal
 
 import streamlit as st
-from tlcore.export.card import CARD_FILES, model_card
 
 from pages.components.errors import errors_kept, errors_shown
 from pages.components.forms import GUEST_CANNOT, show_stored
 from pages.components.state import Context
+from tlcore.export.card import CARD_FILES, model_card
 from tlcore.export.source import ExportSource
 from tlcore.storage.card_words import LONGEST, CardWords, change_card_words, read_card_words
 from tlcore.storage.requests import ExportResult
