@@ -120,7 +120,7 @@ def test_a_freed_model_is_offered_nowhere_and_the_others_are(
         validation_correct=1,
         validation_total=2,
     )
-    offered = {"predict": ["Run 3", "Run 2", "Run 1", "Group"], "export": ["Run 3", "Run 2", "Run 1"]}
+    offered = {step: ["Run 3", "Run 2", "Run 1", "Group"] for step in ("predict", "export")}
     for step, models in offered.items():
         assert model_choice(step, project_id) == models
     free_model(finished, third)
