@@ -30,7 +30,7 @@ from tlcore.storage.model_settings import ModelSettings
 from tlcore.storage.requests import FormatReport
 
 SETS = ("cats_dogs", "flowers17")
-SPLITS = range(3)
+SPLITS = range(5)
 MOST_LOST = 0.01
 LEAST_FASTER = 1.5
 TIMED = 200
