@@ -174,7 +174,7 @@ def test_certificates_warnings_and_what_could_not_be_made_stand_on_the_page(make
     rows = table_with(page.table, "Answers as the original")
     assert list(rows["Format"]) == ["LiteRT", "LiteRT, 8-bit integers", "SavedModel"]
     assert list(rows["Answers as the original"]) == ["40 of 40", "38 of 40", "40 of 40"]
-    assert list(rows["Largest difference"]) == ["0.04 points", "12 points", "0 points"]
+    assert list(rows["Largest difference"]) == ["below 0.1 points", "12.0 points", "below 0.1 points"]
     assert list(rows["Milliseconds"]) == ["6.1", "1.5", "9.0"]
     assert "Accuracy" not in rows  # the exam is closed
     assert "It answers 2 of 40 otherwise" in page.warning[0].value

@@ -18,6 +18,8 @@ from tlcore.storage.exports import Export
 from tlcore.storage.requests import ExportResult
 
 NO_BREAK = "\u00a0"
+LEAST_SHOWN = 0.001
+"""A smaller difference of probabilities is said to be below that."""
 
 
 def draw_certificates(source: ExportSource, result: ExportResult, *, exam_opened: bool) -> None:
@@ -69,12 +71,16 @@ def _table(result: ExportResult, *, with_accuracy: bool) -> dict[str, list[str]]
         "Format": [FORMATS[report.format].title for report in made],
         "Size": [file_size(report.size).replace(" ", NO_BREAK) for report in made],
         "Answers as the original": [f"{report.agreed:,} of {report.total:,}" for report in made],
-        "Largest difference": [f"{100 * report.largest_difference:.2g} points" for report in made],
+        "Largest difference": [_points(report.largest_difference) for report in made],
         "Milliseconds": [f"{report.milliseconds:.1f}" for report in made],
     }
     if with_accuracy:
         columns["Accuracy"] = [accuracy_words(report.correct, report.total) for report in made]
     if any(report.warning for report in made):
         columns["Certificate"] = ["see the warning" if report.warning else "holds" for report in made]
-    columns["For whom"] = [FORMATS[report.format].sentence for report in made]
     return columns
+
+
+def _points(difference: float) -> str:
+    """Return a difference of probabilities in words that do not promise digits which nobody can see."""
+    return f"{100 * difference:.1f} points" if difference >= LEAST_SHOWN else "below 0.1 points"
