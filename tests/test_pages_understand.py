@@ -26,6 +26,7 @@ from tests.finished_runs import (
 from tests.page_tests import modules_after
 from tlcore.dataset import Dataset, Split
 from tlcore.results.evaluation import FILE_NAME, VALIDATION_FILE_NAME, Evaluation, load_evaluation, save_evaluation
+from tlcore.results.prediction import SPEC_FILE
 from tlcore.storage.datasets import commit_version
 from tlcore.storage.ensembles import delete_ensemble
 
@@ -277,7 +278,8 @@ def test_damaged_results_are_explained(make_finished) -> None:
 
 def test_a_model_that_is_gone_is_explained(make_finished) -> None:
     finished = make_finished()
-    finished.add_run()  # it has no compiled model
+    run_id = finished.add_run()
+    (finished.home.run_dir(run_id) / SPEC_FILE).unlink()
     page = open_step("predict", finished.project_id)
     assert "Train again" in page.error[0].value
     assert "Train again" in [button.label for button in page.button]

@@ -18,7 +18,7 @@ from pages.components.results.why_panel import box_words, cover_words, map_words
 from tests.finished_runs import Finished, open_step
 from tests.page_tests import check, texts
 from tlcore.explaining.covering import Box, Coverings, boxes_of, cover_all
-from tlcore.results.prediction import Predictor
+from tlcore.results.prediction import SPEC_FILE, Predictor
 
 
 def by_corner(images: Sequence[np.ndarray]) -> np.ndarray:
@@ -103,7 +103,8 @@ def test_a_mistake_opens_its_why_with_the_right_class_to_choose(make_finished, c
 
 def test_a_model_that_is_gone_is_explained_in_the_dialog(make_finished) -> None:
     finished: Finished = make_finished()
-    finished.add_run(wrong=(3,))  # it has no compiled model
+    run_id = finished.add_run(wrong=(3,))
+    (finished.home.run_dir(run_id) / SPEC_FILE).unlink()
     page = open_step("understand", finished.project_id)
     [why] = [button for button in page.button if button.label == "Why?"]
     check(why.click().run())
