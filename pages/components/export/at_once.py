@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import streamlit as st
 
 from pages.components.amounts import file_size, percent
-from pages.components.errors import errors_shown
 from pages.components.results.answers import DO_NOT_KNOW
 from pages.components.results.trained_models import settings_of
 from pages.components.state import Context
 from pages.components.train.run_settings import run_settings
 from pages.server.downloads import ARCHIVE_NAME, RUN_FILES, download_url
 from tlcore.documents import to_json
+from tlcore.errors import TransferLabError
 from tlcore.results.model_file import is_whole_model
 from tlcore.results.prediction_code import (
     LABELS_FILE,
@@ -103,7 +105,7 @@ def _draw_program(context: Context, run: Run, *, has_pixels: bool) -> None:
         f"Put the files beside a picture and run this. It needs `pip install {' '.join(PACKAGES)}` ({VERSIONS}). "
         "The model scales the pixels itself, so it takes them as they are."
     )
-    with errors_shown():
+    with suppress(TransferLabError):  # a list of pictures that cannot be read was told above
         grey_range = context.dataset_of(context.project, run.version).grey_range
         # Coloured words would be too pale to read.
         st.code(prediction_code(run.config.model, grey_range), language=None)
