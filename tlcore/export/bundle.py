@@ -9,12 +9,12 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-from tlcore.documents import to_json, write_document
+from tlcore.documents import write_document
 from tlcore.errors import TransferLabError
 from tlcore.export import self_test
 from tlcore.export.card import CARD_FILES, model_card
 from tlcore.export.entries import Entry
-from tlcore.export.examples import EXAMPLES_DIR, EXPECTED_FILE, as_png, choose_examples, expected_of, load_original
+from tlcore.export.examples import example_entries
 from tlcore.export.formats import FORMATS
 from tlcore.export.manifest import MANIFEST_FILE, manifest_of
 from tlcore.export.readme import SELF_TEST_FILE, bundle_readme
@@ -49,7 +49,7 @@ def bundle_entries(
         Entry(PIXELS_FILE, Path(pixels.__file__)),
         Entry(MANIFEST_FILE, write_document(manifest_of(source, result, exam_opened=exam_opened)).encode()),
         *_models(result, folder),
-        *_examples(source, result, home),
+        *_examples(result, folder),
         *_code(source, folder, home),
         *web_entries(source, result),
         Entry(CARD_FILES[0], card.markdown.encode()),
@@ -82,16 +82,9 @@ def _code(source: ExportSource, folder: Path, home: DataRoot) -> Iterator[Entry]
     yield from entries
 
 
-def _examples(source: ExportSource, result: ExportResult, home: DataRoot) -> Iterator[Entry]:
-    """Yield the examples and their test; nothing where the original cannot be asked any more."""
-    try:
-        examples = choose_examples(source, load_original(source, home), home)
-    except TransferLabError as error:
-        logger.warning("A bundle leaves without examples: %s", error)
-        return
-    if not examples or not any(report.is_made for report in result.reports):
-        return
-    yield Entry(SELF_TEST_FILE, Path(self_test.__file__))
-    for number, example in enumerate(examples, start=1):
-        yield Entry(f"{EXAMPLES_DIR}/{number}.png", as_png(example.pixels))
-    yield Entry(EXPECTED_FILE, to_json(expected_of(examples, result)).encode())
+def _examples(result: ExportResult, folder: Path) -> Iterator[Entry]:
+    """Yield the examples that were kept when the files were made, and their test; nothing where there are none."""
+    entries = example_entries(folder, result)
+    if entries:
+        yield Entry(SELF_TEST_FILE, Path(self_test.__file__))
+        yield from entries
