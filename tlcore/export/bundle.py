@@ -6,9 +6,11 @@ Nothing here needs TensorFlow: it is put together while it is sent.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 
+from tlcore.dataset import keep_images
 from tlcore.documents import to_json, write_document
 from tlcore.errors import TransferLabError
 from tlcore.export import self_test
@@ -31,7 +33,14 @@ logger = logging.getLogger(__name__)
 
 
 def bundle_entries(
-    source: ExportSource, result: ExportResult, folder: Path, words: CardWords, home: DataRoot, *, exam_opened: bool
+    source: ExportSource,
+    result: ExportResult,
+    folder: Path,
+    words: CardWords,
+    home: DataRoot,
+    *,
+    exam_opened: bool,
+    present: Collection[str] | None = None,
 ) -> Iterator[Entry]:
     """Yield the files of a bundle, the README first.
 
@@ -42,15 +51,20 @@ def bundle_entries(
         words: What a person says of it.
         home: The data root.
         exam_opened: Whether its test result may be shown.
+        present: Keys of the pictures that may leave, themselves or by their names; all of them when not given. What is
+            told of the data set in numbers is of the whole of it.
     """
+    leaving = source
+    if present is not None:
+        leaving = replace(source, dataset=keep_images(source.dataset, present))
     card = model_card(source, result, words, exam_opened=exam_opened)
     entries = [
         Entry(LABELS_FILE, labels_text(source.class_names).encode()),
         Entry(PIXELS_FILE, Path(pixels.__file__)),
         Entry(MANIFEST_FILE, write_document(manifest_of(source, result, exam_opened=exam_opened)).encode()),
         *_models(result, folder),
-        *_examples(source, result, home),
-        *_code(source, folder, home),
+        *_examples(leaving, result, home),
+        *_code(leaving, folder, home),
         *web_entries(source, result),
         Entry(CARD_FILES[0], card.markdown.encode()),
         Entry(CARD_FILES[1], card.html.encode()),
