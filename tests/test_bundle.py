@@ -216,6 +216,19 @@ def test_an_exam_that_nobody_opened_is_in_no_file_of_the_bundle(
     assert "Right answers" in (tmp_path / "open" / "README.txt").read_text("utf-8")
 
 
+def test_one_threshold_holds_in_all_files_of_a_bundle(
+    trained: tuple[ExportSource, DataRoot], made: Path, tmp_path: Path
+) -> None:
+    source, home = trained
+    later = replace(source, settings=ModelSettings(threshold=0.7))
+    assert LIGHT.settings.threshold == 0, "what held when the files were made"
+    unpack((later, home), LIGHT, made, tmp_path / "later")
+    manifest = read_document((tmp_path / "later" / "model.json").read_bytes(), Manifest)
+    page = json.loads((tmp_path / "later" / "web" / "settings.json").read_text("utf-8"))
+    assert [manifest.threshold, manifest.result.settings.threshold, page["threshold"]] == [0.7] * 3
+    assert "Below a probability of 0.7 the app" in (tmp_path / "later" / "README.txt").read_text("utf-8")
+
+
 def test_a_warning_stands_in_the_readme(trained: tuple[ExportSource, DataRoot], made: Path, tmp_path: Path) -> None:
     result = result_of(FormatReport("litert", 1_000_000, 6, 5, 4, 0.4, 1.5, warning="It answers otherwise."))
     unpack(trained, result, made, tmp_path / "warned")

@@ -41,7 +41,7 @@ def snippets_for(source: ExportSource, result: ExportResult) -> tuple[Snippet, .
         result: What was made of it.
     """
     made = {report.format for report in result.reports if report.is_made}
-    threshold = result.settings.threshold
+    threshold = source.settings.threshold
     found: list[Snippet] = []
     if "keras" in made:
         found.append(Snippet("Python with Keras", "python", _python_keras(source, threshold)))

@@ -40,7 +40,7 @@ def web_entries(source: ExportSource, result: ExportResult) -> Iterator[Entry]:
         "title": source.title,
         "model": f"../{FORMATS[name].file}",
         "classes": source.class_names,
-        "threshold": result.settings.threshold,
+        "threshold": source.settings.threshold,
     }
     yield Entry(WEB_DIR + SETTINGS_FILE, json.dumps(settings, ensure_ascii=False, indent=2).encode())
     for file in PAGE_FILES:
