@@ -158,7 +158,7 @@ def test_the_page_takes_a_file_without_a_warning_and_is_not_there_without_one(bu
         }
         if not entries:
             return None
-        assert set(entries) == {"web/settings.json", *(f"web/{name}" for name in PAGE_FILES)}
+        assert set(entries) == {f"web/{name}" for name in ("settings.json", "README.txt", *PAGE_FILES)}
         content = entries["web/settings.json"]
         assert isinstance(content, bytes)
         return str(json.loads(content)["model"])
