@@ -16,6 +16,8 @@ from PIL import Image
 
 from tests.exportable import result_of
 from tests.test_card import source_of
+from tlcore.export.certificates import certificate_words, speed_words
+from tlcore.export.readme import bundle_readme
 from tlcore.export.snippets import snippets_for
 from tlcore.export.web import PAGE_FILES, web_entries
 from tlcore.storage.requests import FormatName, FormatReport
@@ -61,7 +63,7 @@ def test_the_web_page_says_its_warning(tmp_path: Path) -> None:
 
 
 def test_programs_that_read_eight_bits_say_so_to_a_model_of_deeper_pictures(tmp_path: Path) -> None:
-    reports = [replace(failed(name), warning="") for name in ("litert", "onnx")]  # type: ignore[arg-type]
+    reports = [replace(failed(name), warning="") for name in ("litert", "onnx")]
     deep, plain = source_of(tmp_path, grey_range=(0.0, 4095.0)), source_of(tmp_path)
     for snippet in snippets_for(deep, result_of(*reports)):
         said = "of which 0 became black and 4095 white" in snippet.code
@@ -95,3 +97,47 @@ def test_the_web_page_knows_the_files_that_a_browser_reads_otherwise(tmp_path: P
     (tmp_path / "ask.mjs").write_text(program, "utf-8")
     done = subprocess.run([node, "ask.mjs"], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
     assert json.loads(done.stdout) == [True, False, False, False]
+
+
+def timed(name: FormatName, milliseconds: float) -> FormatReport:
+    return FormatReport(name, 1000, 30, 28, 30, 0.01, milliseconds)
+
+
+@pytest.mark.parametrize(
+    ("reports", "words"),
+    [
+        ((timed("litert", 2.7), timed("litert-int8", 1.5)), "1.8 times as fast as LiteRT on this processor."),
+        ((timed("litert", 1.5), timed("litert-int8", 1.5)), "is not faster than LiteRT on this processor."),
+        ((timed("litert", 1.5), timed("litert-int8", 9.7)), "is not faster than LiteRT on this processor."),
+        ((timed("litert-float16", 3.0), timed("litert-int8", 1.5)), "2.0 times as fast as LiteRT, half precision"),
+        ((timed("litert-int8", 1.5), timed("onnx", 3.0)), ""),
+        ((timed("litert", 2.7), timed("litert-int8", 0.0)), ""),
+        ((timed("litert", 2.7), FormatReport("litert-int8", problem="none")), ""),
+    ],
+)
+def test_whether_whole_numbers_are_faster_is_said(
+    reports: tuple[FormatReport, ...], words: str, tmp_path: Path
+) -> None:
+    result = result_of(*reports)
+    assert words in speed_words(result)
+    assert bool(words) == bool(speed_words(result))
+    text = certificate_words(source_of(tmp_path), result, with_accuracy=False)
+    assert speed_words(result) in text
+    assert text == text.strip()
+
+
+def test_without_pictures_nothing_is_said_of_answers(tmp_path: Path) -> None:
+    result = result_of(FormatReport("litert", 1000), total=0, correct=0)
+    text = certificate_words(source_of(tmp_path), result, with_accuracy=True)
+    assert text == "There was no picture to ask about, so nothing is known of how the files answer."
+
+
+def test_a_readme_says_what_failed_and_what_is_missing_without_hidden_characters(tmp_path: Path) -> None:
+    result = result_of(failed("litert"), FormatReport("onnx", problem="No\u202e converter."))
+    text = bundle_readme(source_of(tmp_path), result, ["README.txt"], exam_opened=False, missing=["There is no code."])
+    assert "WARNING, model.tflite: Of" in text
+    assert "ONNX does not come along: No\ufffd converter." in text
+    assert "There is no code." in text
+    assert "Right answers" not in text
+    validation = bundle_readme(source_of(tmp_path), replace(result, split="validation"), [], exam_opened=False)
+    assert "Right answers" in validation

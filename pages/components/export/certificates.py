@@ -24,7 +24,7 @@ LEAST_SHOWN = 0.001
 
 def draw_certificates(source: ExportSource, result: ExportResult, *, exam_opened: bool) -> None:
     """Draw how each file answers, how large and how quick it is, and what could not be made."""
-    with_accuracy = shows_accuracy(source, exam_opened=exam_opened)
+    with_accuracy = shows_accuracy(result, exam_opened=exam_opened)
     if any(report.is_made for report in result.reports):
         st.table(_table(result, with_accuracy=with_accuracy), hide_index=True, border="horizontal")
     for report in result.reports:
