@@ -106,7 +106,7 @@ def _code(
 ) -> tuple[list[Entry], str]:
     """Return the code that trains the model again, or why there is none."""
     try:
-        return list(code_entries(_present(source, present), home, folder)), ""
+        return list(code_entries(source, home, folder, present)), ""
     except TransferLabError as error:
         logger.warning("A bundle leaves without code: %s", error)
         return [], f"There is no folder code, with which to train it again: {error}"
