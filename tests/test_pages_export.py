@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 from pages.components.state import LOCAL_OWNER
-from pages.server.downloads import BLOCK_BYTES, download_url, zip_blocks
+from pages.server.downloads import BLOCK_BYTES, download_url, held_zip_blocks, zip_blocks
 from pages.server.export_files import export_url
 from tests.download_server import Answered, Get
 from tests.finished_runs import MODEL_BYTES, OWNER, all_text, open_step, press, table_with
 from tests.signing import cookie_of
 from tlcore.config import ModelConfig
+from tlcore.dataset import keep_images
 from tlcore.errors import LockedError
 from tlcore.export.entries import Entry
 from tlcore.results.prediction_code import OLDEST_KERAS, prediction_code
@@ -27,6 +28,7 @@ from tlcore.storage.class_settings import change_class_settings
 from tlcore.storage.datasets import commit_version
 from tlcore.storage.exams import open_exam
 from tlcore.storage.exports import export_dir
+from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import claim_job, create_job, end_job, list_jobs, read_request
 from tlcore.storage.model_settings import ModelSettings, change_model_settings
 from tlcore.storage.requests import ExportRequest, FormatReport
@@ -294,6 +296,65 @@ def test_the_bundle_is_streamed_with_card_and_readme(make_finished, get: Get) ->
         names = set(archive.namelist())
         assert archive.read("model.tflite") == b"litert".ljust(1000, b".")
     assert {"README.txt", "labels.txt", "model.json", "MODEL_CARD.md", "saved_model/saved_model.pb"} <= names
+
+
+def test_a_picture_that_was_deleted_since_leaves_with_nobody_and_the_figures_stay(make_finished, get: Get) -> None:
+    finished = make_finished("f" * 24)
+    job_id = finished.add_export(finished.add_run(), LITERT)
+    open_share(finished.engine, create_share(finished.engine, finished.project_id, "look").code, OWNER)
+    owners = cookie_of("f" * 24)
+    whole = bundle_of(get(export_url(job_id, "model.zip")))
+    gone = [item.image for item in finished.dataset.items if item.split == "test"]
+    gone += [item.image for item in finished.dataset.subset("train")[:7]]
+    kept = keep_images(finished.dataset, {item.image for item in finished.dataset.items} - set(gone))
+    commit_version(finished.engine, finished.project_id, kept, "less", parent=finished.version, home=finished.home)
+    for cookie in (owners, None):
+        asked = (cookie,) if cookie else ()
+        bundle = bundle_of(get(export_url(job_id, "model.zip"), *asked))
+        listed = bundle["code/pictures.csv"].decode().splitlines()
+        assert len(listed) == 1 + len(kept.items)
+        # The exam is as closed as before, and the card tells what the model really learned from.
+        assert bundle["model.json"] == whole["model.json"]
+        [numbers] = [line for line in whole["MODEL_CARD.md"].splitlines() if line.startswith(b"| All |")]
+        assert numbers in bundle["MODEL_CARD.md"]
+        assert "is the exam, which was not opened yet" in bundle["MODEL_CARD.md"].decode()
+    pictures = bundle_of(get(export_url(job_id, "pictures.zip"), owners))
+    assert len(pictures) == len(kept.items)
+    assert not any(name.startswith("test/") for name in pictures)
+
+
+def test_pictures_that_cannot_be_read_are_told_before_the_first_byte(make_finished, get: Get) -> None:
+    finished = make_finished(OWNER)
+    job_id = finished.add_export(finished.add_run(), LITERT)
+    ImageStore(finished.home).path(finished.dataset.items[-1].image).unlink()
+    answer = get(export_url(job_id, "pictures.zip"))
+    if answer.status == 200:
+        assert len(bundle_of(answer)) == 79
+    else:
+        assert answer.status == 404
+
+
+def bundle_of(answer: Answered) -> dict[str, bytes]:
+    """Return what a ZIP file holds."""
+    assert answer.status == 200, answer.content
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.testzip() is None
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def test_a_download_goes_on_when_its_files_are_deleted(tmp_path: Path) -> None:
+    files = [tmp_path / "large.bin", tmp_path / "small.txt"]
+    for file, size in zip(files, (3 * BLOCK_BYTES, 10), strict=True):
+        file.write_bytes(b"x" * size)
+    blocks = held_zip_blocks([*(Entry(file.name, file) for file in files), Entry("text.txt", b"text")])
+    first = next(blocks)
+    for file in files:
+        file.unlink()
+    with zipfile.ZipFile(io.BytesIO(first + b"".join(blocks))) as archive:
+        assert archive.testzip() is None
+        assert [info.file_size for info in archive.infolist()] == [3 * BLOCK_BYTES, 10, 4]
+    with pytest.raises(FileNotFoundError):  # now, not with the first byte
+        held_zip_blocks([Entry("gone", files[0])])
 
 
 def test_a_guest_downloads_and_makes_nothing(make_finished, get: Get) -> None:

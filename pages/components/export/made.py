@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from pages.components.results.trained_models import settings_of
 from pages.components.state import Context
+from tlcore.dataset import Dataset
 from tlcore.export.source import ExportSource, find_source
 from tlcore.home import DataRoot
 from tlcore.storage.exports import Export, export_dir, read_exports
@@ -42,6 +43,15 @@ def source_of_export(engine: sa.Engine, home: DataRoot, project_id: str, export:
     model_id = export.result.model_id
     threshold = read_model_settings(engine, project_id, model_id).threshold
     return find_source(engine, home, project_id, model_id, replace(export.result.settings, threshold=threshold))
+
+
+def leaving_keys(present: Dataset) -> frozenset[str]:
+    """Return the keys of the pictures that may leave with a model, themselves or by their names.
+
+    Args:
+        present: The data set of the project as it is now, without what was deleted since the model learned.
+    """
+    return frozenset(item.image for item in present.items) | {one.image for one in present.unlabelled}
 
 
 def made_files(export: Export, home: DataRoot) -> list[FormatName]:
