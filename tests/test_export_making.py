@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,6 +19,7 @@ from tests.test_export_graph import SMALL, make_run
 from tlcore.dataset import ClassLabel, Dataset, Item
 from tlcore.errors import RunError
 from tlcore.export import converting, making
+from tlcore.export.certifying import hash_of
 from tlcore.export.formats import FORMATS
 from tlcore.export.making import MOST_ASKED, make_export, spread
 from tlcore.export.parity import unavailable, warning_of
@@ -79,8 +82,29 @@ def test_what_is_measured_is_the_model_and_this_machine(source: ExportSource, ma
     assert result.settings == source.settings
     assert result.processor
     assert result.milliseconds > 0
-    assert result.total == len(source.dataset.subset("test"))
+    assert (result.split, result.total) == ("test", len(source.dataset.subset("test")))
     assert not [path for path in made[0].rglob("*") if path.name.startswith(HALF_WRITTEN)]
+
+
+def test_a_certificate_is_bound_to_its_file(made: tuple[Path, ExportResult], tmp_path: Path) -> None:
+    data = (made[0] / FORMATS["litert"].file).read_bytes()
+    assert report(made, "litert").sha256 == hashlib.sha256(data).hexdigest()
+    folder = tmp_path / "saved"
+    shutil.copytree(made[0] / "saved_model", folder)
+    assert report(made, "savedmodel").sha256 == hash_of(folder)
+    inside = max((one for one in folder.rglob("*") if one.is_file()), key=lambda one: one.stat().st_size)
+    inside.rename(inside.with_name("other"))
+    assert report(made, "savedmodel").sha256 != hash_of(folder)
+
+
+def test_without_other_pictures_the_training_pictures_are_asked_about(
+    source: ExportSource, made: tuple[Path, ExportResult], home: DataRoot
+) -> None:
+    items = tuple(replace(item, split="train") for item in source.dataset.items)
+    only = replace(source, dataset=replace(source.dataset, items=items))
+    result = making.certify(only, [report(made, "litert")], made[0], RecordingProgress(), home)
+    assert (result.split, result.total) == ("train", len(items))
+    assert result.reports[0].agreed == len(items)
 
 
 def test_integers_are_integers_from_the_pixels_to_the_answer(made: tuple[Path, ExportResult]) -> None:

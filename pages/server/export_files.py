@@ -16,7 +16,6 @@ from starlette.routing import Route
 from pages.components.export.made import leaving_keys, made_files, source_of_export, whole_result
 from pages.server.downloads import ARCHIVE_NAME, held_zip_blocks, zip_blocks
 from pages.server.teacher import is_teachers_request
-from tlcore.dataset import keep_images
 from tlcore.errors import NotFoundError, TransferLabError
 from tlcore.export.entries import Entry
 from tlcore.export.formats import FORMATS
@@ -119,9 +118,9 @@ def _answer(seen: _Seen, file: str) -> Response:
         from tlcore.export.training_code import picture_entries
 
         source = source_of_export(seen.engine, seen.home, seen.project.id, seen.export)
-        dataset = keep_images(source.dataset, _present(seen))
-        # What cannot be read is said now, not in the middle of the ZIP file. They are too many to be held open.
-        return _zip_answer(zip_blocks(list(picture_entries(dataset, seen.home))), file)
+        # What cannot be read is left out now, not in the middle of the ZIP file. They are too many to be held open.
+        entries = list(picture_entries(source.dataset, seen.home, _present(seen)))
+        return _zip_answer(zip_blocks(entries), file)
     if file not in made:
         raise NotFoundError(_NOT_FOUND)
     path = folder / FORMATS[made[file]].file.rstrip("/")

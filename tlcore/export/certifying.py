@@ -5,6 +5,7 @@ It knows nothing of how the model was made: what it finds is what whoever takes 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import statistics
 import subprocess
@@ -136,6 +137,17 @@ def ask(answer: Callable[[NDArray[np.uint8]], NDArray[np.float32]], pictures: li
         answers.append(answer(picture))
         seconds.append(time.perf_counter() - started)
     return Answers(np.stack(answers), 1000 * statistics.median(seconds))
+
+
+def hash_of(path: Path) -> str:
+    """Return the SHA-256 of a file; of a folder over the names and the contents of its files, in the order of names."""
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    whole = hashlib.sha256()
+    for name in sorted(one.relative_to(path).as_posix() for one in path.rglob("*") if one.is_file()):
+        whole.update(f"{name}\0{hash_of(path / name)}\n".encode())
+    return whole.hexdigest()
 
 
 def read_pictures(images: tuple[str, ...], home: DataRoot) -> list[NDArray[np.uint8]]:

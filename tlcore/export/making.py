@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from tlcore.dataset import Dataset, Item
+from tlcore.dataset import Dataset, Item, Split
 from tlcore.errors import FrozenPartError, FullDiskError, RunError, TransferLabError
-from tlcore.export.certifying import Answers, Asking, ask, ask_afresh, read_pictures
+from tlcore.export.certifying import Answers, Asking, ask, ask_afresh, hash_of, read_pictures
 from tlcore.export.formats import FORMATS
 from tlcore.export.parity import unavailable, warning_of
 from tlcore.export.source import ExportSource, Part
@@ -51,7 +51,7 @@ def make_export(
     """Write a model in some formats, and certify each file.
 
     A format that cannot be made takes nothing from the others; its report says why. The pictures of the certificates
-    are the test pictures, or those for validation where there are none, as they are stored, of whatever size.
+    are the test pictures, or those for validation or training where there are none, as they are stored, of whatever size.
 
     Args:
         source: The model.
@@ -125,7 +125,8 @@ def _written(source: ExportSource, name: FormatName, folder: Path, models: _Mode
             raise FullDiskError(DISK_IS_FULL) from error
         _LOG.exception("A model could not be written as %s", name)
         return FormatReport(name, problem="The converter cannot write this model in this format. Use another format.")
-    return FormatReport(name, size=size_of(folder / spec.file.rstrip("/")))
+    path = folder / spec.file.rstrip("/")
+    return FormatReport(name, size=size_of(path), sha256=hash_of(path))
 
 
 def certify(
@@ -173,6 +174,7 @@ def certify(
         original.milliseconds,
         processor_name(),
         tuple(certified),
+        asked_split(source.dataset),
     )
 
 
@@ -200,8 +202,14 @@ def _asked(
 
 
 def asked_items(dataset: Dataset) -> tuple[Item, ...]:
-    """Return the pictures that certificates are about: for testing, or for validation where there are none."""
-    return spread(dataset.subset("test") or dataset.subset("validation"), MOST_ASKED)
+    """Return the pictures that certificates are about; of many, some."""
+    return spread(dataset.subset(asked_split(dataset)), MOST_ASKED)
+
+
+def asked_split(dataset: Dataset) -> Split:
+    """Return which pictures certificates are about: for testing; where there are none, for validation or training."""
+    order: tuple[Split, ...] = ("test", "validation", "train")
+    return next((split for split in order if dataset.subset(split)), "train")
 
 
 def spread(items: Sequence[Item], most: int) -> tuple[Item, ...]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tlcore.config import ModelConfig, RunConfig
+from tlcore.dataset import Split
 from tlcore.intake.archives.archive import Refusal
 from tlcore.intake.meaning.readings import Folder
 from tlcore.storage.model_settings import ModelSettings
@@ -294,6 +295,7 @@ class FormatReport:
         milliseconds: For one picture on this machine, the median, without reading the picture's file.
         problem: Why it could not be made or asked, in words; empty when it could.
         warning: What its answers are not good enough for, in words; empty when the certificate holds.
+        sha256: Of its file, of a folder over the names and the contents in order; empty where it was not kept.
     """
 
     format: FormatName
@@ -305,6 +307,7 @@ class FormatReport:
     milliseconds: float = 0.0
     problem: str = ""
     warning: str = ""
+    sha256: str = ""
 
     @property
     def is_made(self) -> bool:
@@ -324,6 +327,7 @@ class ExportResult:
         milliseconds: Of the original, as the app asks it, for one picture on this machine, the median.
         processor: What this machine computes with, in words.
         reports: One for each format that was asked for.
+        split: Which pictures these are: for testing, or others where there are none.
     """
 
     model_id: str
@@ -333,3 +337,4 @@ class ExportResult:
     milliseconds: float
     processor: str
     reports: tuple[FormatReport, ...]
+    split: Split = "test"
