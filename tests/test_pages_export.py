@@ -9,6 +9,7 @@ import zipfile
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -430,6 +431,19 @@ def test_a_download_goes_on_when_its_files_are_deleted(tmp_path: Path) -> None:
         assert [info.file_size for info in archive.infolist()] == [3 * BLOCK_BYTES, 10, 4]
     with pytest.raises(FileNotFoundError):  # now, not with the first byte
         held_zip_blocks([Entry("gone", files[0])])
+
+
+def test_files_that_cannot_be_opened_are_told_in_words(
+    make_finished, get: Get, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished = make_finished(OWNER)
+    job_id = finished.add_export(finished.add_run(), LITERT)
+    for error, status, words in ((OSError(24, "too many"), 503, b"Try again"), (FileNotFoundError(), 404, b"not here")):
+        with monkeypatch.context() as patch:
+            patch.setattr("pages.server.downloads._opened", Mock(side_effect=error))
+            answer = get(export_url(job_id, "model.zip"))
+        assert answer.status == status
+        assert words in answer.content
 
 
 def test_a_guest_downloads_and_makes_nothing(make_finished, get: Get) -> None:

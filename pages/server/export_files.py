@@ -33,6 +33,8 @@ from tlcore.storage.requests import FormatName
 
 _NOT_FOUND = "This file is not here. Open the Export page of your project and download it from there."
 
+_NOT_NOW = "The files cannot be opened just now. Try again in a minute."
+
 
 def export_url(job_id: str, file: str) -> str:
     """Return the address of a file of an export; `ARCHIVE_NAME` for all of them."""
@@ -64,6 +66,8 @@ def export_route(owner_of: Callable[[Headers], str | None]) -> Route:
             return _answer(seen, request.path_params["file"])
         except (NotFoundError, FileNotFoundError):  # deleted while they were being opened
             return PlainTextResponse(_NOT_FOUND, status_code=404)
+        except OSError:  # too many are open, or the disk does not answer
+            return PlainTextResponse(_NOT_NOW, status_code=503)
         except TransferLabError as error:
             return PlainTextResponse(str(error), status_code=404)
         finally:
