@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import zipfile
 from dataclasses import replace
@@ -180,10 +181,10 @@ def test_certificates_warnings_and_what_could_not_be_made_stand_on_the_page(make
     assert list(rows["Milliseconds"]) == ["6.1", "1.5", "9.0"]
     assert "Accuracy" not in rows  # the exam is closed
     assert "It answers 2 of 40 otherwise" in page.warning[0].value
-    assert "**ONNX** could not be made" in page.error[0].value
+    assert "**ONNX** is not among the files" in page.error[0].value
     links = {str(link.url): link.label for link in page.get("link_button")}
     assert links[export_url(job_id, "model.zip")] == "Download all (ZIP, 30.6 MB)"
-    assert links[export_url(job_id, "model-int8.tflite")] == "model-int8.tflite (3.6 MB)"
+    assert links[export_url(job_id, "model-int8.tflite")] == "model-int8.tflite (3.6 MB, see the warning)"
     assert export_url(job_id, "saved_model.zip") in links
     assert export_url(job_id, "model.onnx") not in links
     alt = str(page.get("plotly_chart")[0].proto.alt)
@@ -192,6 +193,82 @@ def test_certificates_warnings_and_what_could_not_be_made_stand_on_the_page(make
     assert page.button(key="make-again").disabled is False  # ONNX is ticked and not there
     page.checkbox(key=f"format-{run_id}-onnx").uncheck().run()
     assert page.button(key="make-again").disabled
+
+
+def test_files_that_were_made_earlier_stay_beside_newer_ones_and_each_format_stands_once(make_finished) -> None:
+    finished = make_finished()
+    run_id = finished.add_run()
+    first = finished.add_export(run_id, LITERT, SAVED)
+    second = finished.add_export(run_id, LITERT)
+    third = finished.add_export(run_id, NO_ONNX)
+    page = open_step("export", finished.project_id)
+    links = [str(link.url) for link in page.get("link_button")]
+    assert {url for url in links if url.startswith("/exports")} == {
+        export_url(second, "model.tflite"),
+        export_url(second, "pictures.zip"),
+        export_url(second, "model.zip"),
+        export_url(first, "saved_model.zip"),
+        export_url(first, "model.zip"),
+    }
+    assert not [url for url in links if third in url]
+    assert "**ONNX** is not among the files" in page.error[0].value
+    assert [list(table.value["Format"]) for table in page.table if "Format" in table.value] == [
+        ["LiteRT"],
+        ["SavedModel"],
+    ]
+    assert all(page.checkbox(key=f"format-{run_id}-{name}").value for name in ("litert", "savedmodel", "onnx"))
+
+
+def test_a_file_that_was_cut_is_not_offered(make_finished, get: Get) -> None:
+    finished = make_finished(OWNER)
+    run_id = finished.add_run()
+    job_id = finished.add_export(run_id, LITERT, SAVED)
+    os.truncate(export_dir(job_id, finished.home) / "model.tflite", 999)
+    assert get(export_url(job_id, "model.tflite")).status == 404
+    names = bundle_of(get(export_url(job_id, "model.zip")))
+    assert "saved_model/saved_model.pb" in names
+    assert "model.tflite" not in names
+    assert b"damaged or was deleted since" in b" ".join(names["README.txt"].split())
+
+
+def test_the_page_says_that_a_file_was_cut_and_makes_it_again(make_finished) -> None:
+    finished = make_finished()
+    run_id = finished.add_run()
+    job_id = finished.add_export(run_id, LITERT, SAVED)
+    os.truncate(export_dir(job_id, finished.home) / "model.tflite", 999)
+    page = open_step("export", finished.project_id)
+    assert "**LiteRT** is not among the files. Its file is damaged" in page.error[0].value
+    assert export_url(job_id, "model.tflite") not in {str(link.url) for link in page.get("link_button")}
+    assert not page.button(key="make-again").disabled
+
+
+def test_the_page_says_which_pictures_leave_and_how_large_all_of_it_is(make_finished) -> None:
+    finished = make_finished()
+    job_id = finished.add_export(finished.add_run(), LITERT)
+    (export_dir(job_id, finished.home) / "backbone.keras").write_bytes(bytes(2_000_000))
+    page = open_step("export", finished.project_id)
+    assert "takes up to 5 pictures of your data set along" in all_text(page)
+    assert "deleted since" not in all_text(page)
+    links = {str(link.url): link.label for link in page.get("link_button")}
+    assert links[export_url(job_id, "model.zip")] == "Download all (ZIP, 15.0 MB)"
+    kept = replace(finished.dataset, items=finished.dataset.items[3:])
+    commit_version(finished.engine, finished.project_id, kept, "less", parent=finished.version, home=finished.home)
+    page = open_step("export", finished.project_id)
+    assert "3 pictures of this model were deleted since" in all_text(page)
+
+
+def test_the_card_beside_older_files_tells_their_temperature(make_finished) -> None:
+    finished = make_finished()
+    run_id = finished.add_run()
+    finished.add_export(run_id, LITERT)
+
+    def card() -> str:
+        page = open_step("export", finished.project_id)
+        return next(text.value for text in page.markdown if "Model card" in text.value)
+
+    before = card()
+    change_model_settings(finished.engine, finished.project_id, run_id, lambda _: ModelSettings(2.5))
+    assert card() == before
 
 
 def test_accuracy_is_shown_when_the_exam_is_open(make_finished) -> None:
@@ -269,7 +346,7 @@ def test_the_lock_of_downloads_holds_the_files_too(make_finished, get: Get) -> N
 def test_single_files_and_folders_leave_and_nothing_else(make_finished, get: Get) -> None:
     finished = make_finished(OWNER)
     job_id = finished.add_export(finished.add_run(), LITERT, SAVED, NO_ONNX)
-    content = b"litert".ljust(1000, b".")
+    content = b"litert".ljust(1000, b".").ljust(LITERT.size, b"\0")
     assert get(export_url(job_id, "model.tflite")) == Answered(200, content, 'attachment; filename="model.tflite"')
     with zipfile.ZipFile(io.BytesIO(get(export_url(job_id, "saved_model.zip")).content)) as archive:
         assert archive.namelist() == ["saved_model/saved_model.pb"]
@@ -294,12 +371,19 @@ def test_the_bundle_is_streamed_with_card_and_readme(make_finished, get: Get) ->
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         assert archive.testzip() is None
         names = set(archive.namelist())
-        assert archive.read("model.tflite") == b"litert".ljust(1000, b".")
+        assert archive.read("model.tflite") == b"litert".ljust(1000, b".").ljust(LITERT.size, b"\0")
     assert {"README.txt", "labels.txt", "model.json", "MODEL_CARD.md", "saved_model/saved_model.pb"} <= names
 
 
 def test_a_picture_that_was_deleted_since_leaves_with_nobody_and_the_figures_stay(make_finished, get: Get) -> None:
     finished = make_finished("f" * 24)
+    learned = {item.image for item in finished.dataset.subset("validation")[:10]}
+    items = tuple(replace(one, split="train") if one.image in learned else one for one in finished.dataset.items)
+    dataset = replace(finished.dataset, items=items)
+    version = commit_version(
+        finished.engine, finished.project_id, dataset, "learned", parent=finished.version, home=finished.home
+    )
+    finished = replace(finished, dataset=dataset, version=version)
     job_id = finished.add_export(finished.add_run(), LITERT)
     open_share(finished.engine, create_share(finished.engine, finished.project_id, "look").code, OWNER)
     owners = cookie_of("f" * 24)
@@ -329,7 +413,7 @@ def test_pictures_that_cannot_be_read_are_told_before_the_first_byte(make_finish
     ImageStore(finished.home).path(finished.dataset.items[-1].image).unlink()
     answer = get(export_url(job_id, "pictures.zip"))
     if answer.status == 200:
-        assert len(bundle_of(answer)) == 79
+        assert len(bundle_of(answer).keys() - {"left out.txt"}) == 79
     else:
         assert answer.status == 404
 

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from pages.components.export.made import leaving_keys, made_files, source_of_export
+from pages.components.export.made import leaving_keys, made_files, source_of_export, whole_result
 from pages.server.downloads import ARCHIVE_NAME, held_zip_blocks, zip_blocks
 from pages.server.teacher import is_teachers_request
 from tlcore.dataset import keep_images
@@ -145,7 +145,7 @@ def _bundle(seen: _Seen, folder: Path) -> Iterator[Entry]:
     """Return all that leaves with the files; what cannot be made is said now, not in the middle of the ZIP file."""
     from tlcore.export.bundle import bundle_entries
 
-    result, project_id = seen.export.result, seen.project.id
+    result, project_id = whole_result(seen.export, seen.home), seen.project.id
     source = source_of_export(seen.engine, seen.home, project_id, seen.export)
     words = read_card_words(seen.engine, project_id, result.model_id)
     exam_opened = any(exam.model_id == result.model_id for exam in list_exams(seen.engine, project_id))
