@@ -108,6 +108,20 @@ def test_files_that_were_asked_for_later_stay(finished: Finished) -> None:
     assert replaced_by(later, exports, finished.home) == []  # its own files are not there
 
 
+def test_files_are_finished_even_when_earlier_ones_cannot_be_removed(
+    finished: Finished, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = begin(finished.engine, finished.home, finished.project_id, ExportRequest("any", ("keras",)))
+
+    def fail(context: WorkerContext) -> None:
+        assert get_job(context.engine, context.job_id).state == "finished"
+        raise OSError("in use")
+
+    monkeypatch.setattr("tlcore.jobs.export_task.remove_replaced", fail)
+    assert work(context.job_id, context.attempt, lambda _: None) == 0
+    assert get_job(finished.engine, context.job_id).state == "finished"
+
+
 def test_the_same_files_are_made_once_at_a_time(finished: Finished) -> None:
     run_id = finished.add_run()
     engine, project_id = finished.engine, finished.project_id

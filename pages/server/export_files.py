@@ -16,7 +16,6 @@ from starlette.routing import Route
 from pages.components.export.made import leaving_keys, made_files, source_of_export, whole_result
 from pages.server.downloads import ARCHIVE_NAME, held_zip_blocks, zip_blocks
 from pages.server.teacher import is_teachers_request
-from tlcore.dataset import keep_images
 from tlcore.errors import NotFoundError, TransferLabError
 from tlcore.export.entries import Entry
 from tlcore.export.formats import FORMATS
@@ -33,6 +32,8 @@ from tlcore.storage.projects import Project, get_project
 from tlcore.storage.requests import FormatName
 
 _NOT_FOUND = "This file is not here. Open the Export page of your project and download it from there."
+
+_NOT_NOW = "The files cannot be opened just now. Try again in a minute."
 
 
 def export_url(job_id: str, file: str) -> str:
@@ -65,6 +66,8 @@ def export_route(owner_of: Callable[[Headers], str | None]) -> Route:
             return _answer(seen, request.path_params["file"])
         except (NotFoundError, FileNotFoundError):  # deleted while they were being opened
             return PlainTextResponse(_NOT_FOUND, status_code=404)
+        except OSError:  # too many are open, or the disk does not answer
+            return PlainTextResponse(_NOT_NOW, status_code=503)
         except TransferLabError as error:
             return PlainTextResponse(str(error), status_code=404)
         finally:
@@ -119,9 +122,9 @@ def _answer(seen: _Seen, file: str) -> Response:
         from tlcore.export.training_code import picture_entries
 
         source = source_of_export(seen.engine, seen.home, seen.project.id, seen.export)
-        dataset = keep_images(source.dataset, _present(seen))
-        # What cannot be read is said now, not in the middle of the ZIP file. They are too many to be held open.
-        return _zip_answer(zip_blocks(list(picture_entries(dataset, seen.home))), file)
+        # What cannot be read is left out now, not in the middle of the ZIP file. They are too many to be held open.
+        entries = list(picture_entries(source.dataset, seen.home, _present(seen)))
+        return _zip_answer(zip_blocks(entries), file)
     if file not in made:
         raise NotFoundError(_NOT_FOUND)
     path = folder / FORMATS[made[file]].file.rstrip("/")

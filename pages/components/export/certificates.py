@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages.components.amounts import accuracy_words, file_size
 from pages.components.colors import is_dark
-from pages.components.export.made import Offer, bundle_bytes, leaving_keys
+from pages.components.export.made import Offer, bundle_bytes, count_deleted
 from pages.components.state import Context
 from pages.components.text import count, label
 from pages.server.downloads import ARCHIVE_NAME
@@ -105,8 +105,7 @@ def pictures_words(dataset: Dataset, present: Dataset) -> str:
     """
     from tlcore.export.examples import NUM_EXAMPLES
 
-    images = {item.image for item in dataset.items}
-    num_gone = len(images - leaving_keys(present))
+    num_gone = count_deleted(dataset, present)
     words = (
         f"The ZIP file takes up to {NUM_EXAMPLES} pictures of your data set along, with which it tests itself, and the "
         "file names of the others in a list."

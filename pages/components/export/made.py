@@ -100,6 +100,11 @@ def leaving_keys(present: Dataset) -> frozenset[str]:
     return frozenset(item.image for item in present.items) | {one.image for one in present.unlabelled}
 
 
+def count_deleted(dataset: Dataset, present: Dataset) -> int:
+    """Return how many pictures of a data set people have deleted since; `present` as of `leaving_keys`."""
+    return len({item.image for item in dataset.items} - leaving_keys(present))
+
+
 def made_files(export: Export, home: DataRoot) -> list[FormatName]:
     """Return the formats whose files were made and are still there, and whole."""
     return [report.format for report in whole_result(export, home).reports if report.is_made]
