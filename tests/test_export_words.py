@@ -123,6 +123,7 @@ def test_whether_whole_numbers_are_faster_is_said(
     assert bool(words) == bool(speed_words(result))
     text = certificate_words(source_of(tmp_path), result, with_accuracy=False)
     assert speed_words(result) in text
+    assert "for one picture of 64 × 64 pixels" in text
     assert text == text.strip()
 
 

@@ -49,10 +49,12 @@ def certificate_words(source: ExportSource, result: ExportResult, *, with_accura
             "How many of these it answers right is the exam, which was not opened yet; whether the files answer as the "
             "original does can be said without it. "
         )
+    # All files get the same square, so that none of them has more to do than another.
+    side = max(part.spec.prefix.image_size for part in source.parts)
     machine = f" ({result.processor})" if result.processor else ""
     return (
-        f"{words}Milliseconds are for one picture on the computer that made the files{machine}; the original took "
-        f"{result.milliseconds:.1f}. {speed_words(result)}"
+        f"{words}Milliseconds are for one picture of {side} × {side} pixels on the computer that made the "
+        f"files{machine}; the original took {result.milliseconds:.1f}. {speed_words(result)}"
     ).rstrip()
 
 
