@@ -5,9 +5,18 @@ import streamlit as st
 from pages.components.amounts import file_size
 from pages.components.errors import errors_shown, one_part, show_error
 from pages.components.export.at_once import damage_words, draw_run_files
-from pages.components.export.certificates import draw_certificates, draw_files
+from pages.components.export.certificates import draw_certificates, draw_files, draw_problems
 from pages.components.export.choice import USUAL, choose_formats
-from pages.components.export.made import is_stale, made_files, newest_export, request_for
+from pages.components.export.made import (
+    all_files,
+    as_exported,
+    bundle_bytes,
+    exports_of,
+    is_stale,
+    offers_of,
+    only,
+    request_for,
+)
 from pages.components.export.model_card import draw_model_card
 from pages.components.export.use_it import draw_snippets
 from pages.components.forms import work_state
@@ -47,8 +56,10 @@ except TransferLabError as error:
     next_step("Train again", "train")
     st.stop()
 
-export = newest_export(context, model)
-made = [] if export is None else made_files(export, context.home)
+exports = exports_of(context, model)
+export = exports[0] if exports else None
+offers = offers_of(exports, context.home)
+first = offers[0] if offers else None
 exam_opened = model.id in opened_models(context)
 working = context.active_jobs("export")
 last = last_job(context.engine, context.project.id, "export")
@@ -68,7 +79,8 @@ def why_not(formats: list[FormatName]) -> str | None:
         return "Files are being made."
     if not formats:
         return "Tick a format first."
-    if export is not None and not is_stale(export, context, model) and set(formats) <= set(made):
+    fresh = [offer for offer in offers if not is_stale(offer.export, context, model)]
+    if {*formats} <= {name for offer in fresh for name in offer.formats}:
         return "These files are here already."
     return None
 
@@ -84,33 +96,43 @@ if last is not None and not last.is_active and last.state != "finished":
             show_error(last.message)
         else:
             st.info("Stopped, so no files were made.", icon=":material/stop_circle:")
-if export is not None and is_stale(export, context, model):
+stale = [offer for offer in offers if is_stale(offer.export, context, model)]
+if stale:
+    stale_words = "these files" if len(stale) == len(offers) else "some of these files"
     st.warning(
-        "You have calibrated this model since these files were made: they give other probabilities than Predict. "
+        f"You have calibrated this model since {stale_words} were made: they give other probabilities than Predict. "
         "Make them again.",
         icon=":material/update:",
     )
-if export is not None and not made and any(report.is_made for report in export.result.reports):
+if export is not None and first is None and any(report.is_made for report in export.result.reports):
     st.info(
         "The files that were made of this model are not here any more: they are in no backup. Make them again.",
         icon=":material/inventory_2:",
     )
-ticked = USUAL if export is None else [report.format for report in export.result.reports]
-if export is not None and made:
-    with one_part():
-        draw_certificates(source, export.result, exam_opened=exam_opened)
-        draw_files(context, export)
+asked_before = () if export is None else [report.format for report in export.result.reports]
+ticked = {*asked_before, *(name for offer in offers for name in offer.formats)} or USUAL
+if export is not None and first is not None:
+    if export is not first.export:  # it has no file, and earlier ones stay
+        draw_problems(export.result)
+    for number, offer in enumerate(offers):
+        exported = as_exported(source, offer.export)
+        if number:
+            st.subheader("Made earlier", anchor=False)
+        with one_part():
+            certified = offer.result if number == 0 else only(offer.result, offer.formats)
+            draw_certificates(exported, certified, offer.export.job_id, exam_opened=exam_opened)
+            draw_files(context, exported, offer, is_first=number == 0)
     with st.expander("Other formats, or again", icon=":material/add_box:", key="other-formats"):
         formats = choose_formats(context, source, ticked)
         reason = why_not(formats)
         state = work_state(context, "download", help=reason, disabled=reason is not None)
         if st.button("Make the files", key="make-again", icon=":material/deployed_code:", **state):
             start(formats)
-    total = sum(report.size for report in export.result.reports if report.format in made)
+    total = bundle_bytes(first.export, source, context.home)
     with st.bottom, st.container(horizontal=True, horizontal_alignment="right"):
         st.link_button(
             f"Download all (ZIP, {file_size(total)})",
-            export_url(export.job_id, ARCHIVE_NAME),
+            export_url(first.export.job_id, ARCHIVE_NAME),
             type="primary",
             icon=":material/download:",
             key="download-all",
@@ -118,7 +140,7 @@ if export is not None and made:
 else:
     if export is not None:
         with one_part():
-            draw_certificates(source, export.result, exam_opened=exam_opened)
+            draw_certificates(as_exported(source, export), export.result, export.job_id, exam_opened=exam_opened)
     st.markdown(
         "Choose where the model shall go. Each file is loaded again in a program of its own and asked about your test "
         "pictures, so you see whether it answers as the original does."
@@ -128,13 +150,14 @@ else:
     state = work_state(context, "download", help=reason, disabled=reason is not None)
     if primary_action("Make the files", key="make", icon=":material/deployed_code:", **state):
         start(formats)
-result = export.result if export is not None and made else None
-if result is not None:
+if first is not None:
     with one_part():
-        draw_snippets(source, result)
+        draw_snippets(as_exported(source, first.export), all_files(offers))
 st.subheader("Model card", anchor=False)
 with one_part():
-    draw_model_card(context, source, result, exam_opened=exam_opened)
+    # It is the card that lies in the ZIP file, so it tells of the model as that was exported.
+    described = source if first is None else as_exported(source, first.export)
+    draw_model_card(context, described, None if first is None else first.result, exam_opened=exam_opened)
 if isinstance(model, Run):
     with one_part():
         draw_run_files(context, model)

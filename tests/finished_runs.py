@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import os
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -130,7 +131,7 @@ class Finished:
         save_predictor_spec(PredictorSpec(prefix, "crop", tuple(names), tuple(range(len(names)))), folder)
 
     def add_export(self, model_id: str, *reports: FormatReport, correct: int = 36) -> str:
-        """Make files of a model as a job leaves them, each of 1000 bytes; return the id of the job."""
+        """Make files of a model as a job leaves them, of the size that is said; return the id of the job."""
         request = ExportRequest(model_id, tuple(report.format for report in reports))
         job_id = create_job(self.engine, "export", self.project_id, request, key=request.key)
         job = claim_job(self.engine, "export")
@@ -140,7 +141,8 @@ class Finished:
                 file = FORMATS[report.format].file
                 path = folder / (f"{file}saved_model.pb" if file.endswith("/") else file)
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(report.format.encode().ljust(1000, b"."))
+                path.write_bytes(report.format.encode().ljust(min(1000, report.size), b"."))
+                os.truncate(path, report.size)
         result = ExportResult(model_id, request.settings, correct, 40, 6.0, "a processor of tests", tuple(reports))
         with writing(self.engine) as connection:
             write_result(connection, job_id, job.attempt, result)

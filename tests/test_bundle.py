@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,11 +100,12 @@ def unpack(
     target: Path,
     *,
     exam_opened: bool = True,
+    present: Collection[str] | None = None,
 ) -> list[str]:
     """Make a ZIP of the entries and unpack it; return the names in it."""
     source, home = trained
     with zipfile.ZipFile(target.with_suffix(".zip"), "w") as archive:
-        for entry in bundle_entries(source, result, folder, WORDS, home, exam_opened=exam_opened):
+        for entry in bundle_entries(source, result, folder, WORDS, home, exam_opened=exam_opened, present=present):
             content = entry.content if isinstance(entry.content, bytes) else entry.content.read_bytes()
             archive.writestr(entry.name, content)
     with zipfile.ZipFile(target.with_suffix(".zip")) as archive:
@@ -190,7 +191,11 @@ def test_a_bundle_has_all_that_its_readme_names_and_nothing_else(
     assert {f"examples/{number}.png" for number in range(1, 6)} | {"examples/expected.json"} <= set(names)
     assert {"saved_model/saved_model.pb", "code/train.py", "code/train.ipynb", "web/index.html"} <= set(names)
     assert "Train it again" in text
-    for part in ("pip install ai-edge-litert", "grey_range=(0, 4095)", "LiteRT, 8-bit weights could not be made: The"):
+    for part in (
+        "pip install ai-edge-litert",
+        "grey_range=(0, 4095)",
+        "LiteRT, 8-bit weights does not come along: The",
+    ):
         assert part in text
     assert (tmp_path / "all" / "labels.txt").read_text("utf-8") == "blue\ngreen\nred\n"
     assert "To tell colours apart" in (tmp_path / "all" / "MODEL_CARD.md").read_text("utf-8")
@@ -214,6 +219,45 @@ def test_an_exam_that_nobody_opened_is_in_no_file_of_the_bundle(
     assert manifest.result == LIGHT
     assert (manifest.image_size, manifest.resize_mode, manifest.class_names) == (64, "crop", ("blue", "green", "red"))
     assert "Right answers" in (tmp_path / "open" / "README.txt").read_text("utf-8")
+
+
+def test_one_threshold_holds_in_all_files_of_a_bundle(
+    trained: tuple[ExportSource, DataRoot], made: Path, tmp_path: Path
+) -> None:
+    source, home = trained
+    later = replace(source, settings=ModelSettings(threshold=0.7))
+    assert LIGHT.settings.threshold == 0, "what held when the files were made"
+    unpack((later, home), LIGHT, made, tmp_path / "later")
+    manifest = read_document((tmp_path / "later" / "model.json").read_bytes(), Manifest)
+    page = json.loads((tmp_path / "later" / "web" / "settings.json").read_text("utf-8"))
+    assert [manifest.threshold, manifest.result.settings.threshold, page["threshold"]] == [0.7] * 3
+    assert "Below a probability of 0.7 the app" in (tmp_path / "later" / "README.txt").read_text("utf-8")
+
+
+def test_pictures_that_were_deleted_since_do_not_leave_and_are_counted(
+    trained: tuple[ExportSource, DataRoot], made: Path, tmp_path: Path
+) -> None:
+    source, home = trained
+    gone = {item.image for item in source.dataset.items if item.split == "test"}
+    gone.add(source.dataset.subset("train")[0].image)
+    present = {item.image for item in source.dataset.items} - gone
+    unpack(trained, LIGHT, made, tmp_path / "less", exam_opened=False, present=present)
+    deleted = {decode_image(ImageStore(home).read(image)).tobytes() for image in gone}
+    for path in (tmp_path / "less" / "examples").glob("*.png"):
+        with Image.open(path) as image:
+            assert np.array(image).tobytes() not in deleted
+    listed = (tmp_path / "less" / "code" / "pictures.csv").read_text("utf-8").splitlines()
+    assert len(listed) == 1 + len(source.dataset.items) - len(gone)
+    readme = " ".join((tmp_path / "less" / "README.txt").read_text("utf-8").split())
+    num_all = len(source.dataset.items)
+    assert f"{len(gone)} of the {num_all} pictures of its data set were deleted since" in readme
+    assert "test pictures; the original" in readme
+    assert "Right answers" not in readme
+    card = (tmp_path / "less" / "MODEL_CARD.md").read_text("utf-8")
+    assert f"{len(gone)} of {num_all} pictures were deleted from the project since." in card
+    whole = [len(source.dataset.subset(split)) for split in ("train", "validation", "test")]
+    assert "| All | {} | {} | {} |".format(*whole) in card
+    assert not read_document((tmp_path / "less" / "model.json").read_bytes(), Manifest).shows_accuracy
 
 
 def test_a_warning_stands_in_the_readme(trained: tuple[ExportSource, DataRoot], made: Path, tmp_path: Path) -> None:
@@ -323,7 +367,9 @@ def test_a_model_that_was_freed_leaves_without_a_self_test(
         suffix.write_bytes(kept)
     assert "model.tflite" in names
     assert not any(name.startswith(("self_test", "examples")) for name in names)
-    assert "self_test" not in (tmp_path / "freed" / "README.txt").read_text("utf-8")
+    readme = (tmp_path / "freed" / "README.txt").read_text("utf-8")
+    assert "self_test" not in readme
+    assert "There are no examples and no self test:" in readme
 
 
 def test_nothing_of_tensorflow_is_loaded_while_a_bundle_is_put_together(

@@ -13,7 +13,7 @@ from sklearn.metrics import precision_recall_fscore_support
 from tests.exportable import result_of
 from tlcore.backbones.registry import BACKBONES
 from tlcore.config import RANDOM, ModelConfig, RunConfig
-from tlcore.dataset import ClassLabel, Dataset, Item
+from tlcore.dataset import ClassLabel, Dataset, Item, Split
 from tlcore.export.card import Card, model_card
 from tlcore.export.source import ExportSource, Part, part_of_run
 from tlcore.model.cut import plan_model
@@ -74,9 +74,11 @@ def source_of(path: Path, names: tuple[str, ...] = PLAIN, **changes: object) -> 
     return ExportSource("Run 7", (part_of(path / "run", dataset),), dataset, ModelSettings())
 
 
-def card_of(source: ExportSource, *, exam_opened: bool = True, words: CardWords = NOTHING) -> Card:
+def card_of(
+    source: ExportSource, *, exam_opened: bool = True, words: CardWords = NOTHING, split: Split = "test"
+) -> Card:
     result = result_of(FormatReport("litert", 2_000_000, 30, 26, 29, 0.012, 1.5, warning="Answers drift."))
-    return model_card(source, result, words, exam_opened=exam_opened)
+    return model_card(source, replace(result, split=split), words, exam_opened=exam_opened)
 
 
 class Page(HTMLParser):
@@ -145,10 +147,41 @@ def test_without_answers_the_card_says_so(tmp_path: Path) -> None:
 def test_without_test_pictures_validation_counts_and_certificates_tell_all(tmp_path: Path) -> None:
     whole = dataset_of(PLAIN)
     items = tuple(item for item in whole.items if item.split != "test")
-    card = card_of(source_of(tmp_path, items=items), exam_opened=False).markdown
+    card = card_of(source_of(tmp_path, items=items), exam_opened=False, split="validation").markdown
     assert "There were no test pictures." in card
     assert "validation pictures; the original" in card
     assert "26 of 30" in card
+
+
+def test_what_the_certificates_were_asked_about_is_not_guessed_from_the_pictures(tmp_path: Path) -> None:
+    items = tuple(item for item in dataset_of(PLAIN).items if item.split != "test")  # they were deleted since
+    card = card_of(source_of(tmp_path, items=items), exam_opened=False).markdown
+    assert "test pictures; the original" in card
+    assert "26 of 30" not in card
+    card = card_of(source_of(tmp_path), exam_opened=False, split="train").markdown
+    assert "training pictures; the original" in card
+    assert "it has seen them before" in card
+
+
+def test_deleted_pictures_are_counted_in_the_card(tmp_path: Path) -> None:
+    source = source_of(tmp_path)
+    card = model_card(source, None, NOTHING, exam_opened=False, num_deleted=3).markdown
+    assert "3 of 66 pictures were deleted from the project since." in card
+    assert "| All | 24 | 12 | 30 |" in card
+    assert "deleted" not in card_of(source).markdown
+
+
+def test_a_class_name_in_a_warning_is_not_read_as_code(tmp_path: Path) -> None:
+    reports = (
+        FormatReport("onnx", 1, 30, 26, 20, 0.5, 1.5, warning=f"Most of {HOSTILE[0]} changed."),
+        FormatReport("keras", problem=f"It has {HOSTILE[1]}"),
+    )
+    card = model_card(source_of(tmp_path), result_of(*reports), NOTHING, exam_opened=True)
+    page = Page(card.html)
+    assert page.tags <= TAGS
+    for name in HOSTILE[:2]:
+        assert name in page.text
+        assert name not in card.markdown
 
 
 @pytest.mark.parametrize("names", [HOSTILE])
@@ -258,9 +291,9 @@ def test_groups_and_simple_heads_say_how_they_were_made(tmp_path: Path) -> None:
 
 
 def test_certificates_and_their_warnings_stand_in_the_card(tmp_path: Path) -> None:
-    card = card_of(source_of(tmp_path)).markdown
-    assert "| LiteRT | model.tflite | 2.0 MB | 29 of 30 | 1.2 points | 1.5 | 26 of 30 |" in card
-    assert "Warning for LiteRT: Answers drift." in card
+    card = card_of(source_of(tmp_path))
+    assert "| LiteRT | model.tflite | 2.0 MB | 29 of 30 | 1.2 points | 1.5 | 26 of 30 |" in card.markdown
+    assert "Warning for LiteRT: Answers drift." in Page(card.html).text
 
 
 def test_every_backbone_has_a_licence_with_its_source() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,18 +16,19 @@ from tlcore.backup import restore_backup, save_backup
 from tlcore.errors import RunError
 from tlcore.export.formats import FORMATS
 from tlcore.home import DataRoot
-from tlcore.jobs.export_task import make_files
+from tlcore.jobs.export_task import make_files, remove_replaced
 from tlcore.jobs.specs import JOBS
 from tlcore.jobs.worker import WorkerContext, work
 from tlcore.progress import StopRequested
 from tlcore.storage.database import open_database
 from tlcore.storage.deletion import delete_project
-from tlcore.storage.exports import export_dir, has_files, read_exports
+from tlcore.storage.exports import export_dir, has_files, read_exports, replaced_by
 from tlcore.storage.jobs import claim_job, create_job, end_job, get_job
 from tlcore.storage.model_settings import ModelSettings
 from tlcore.storage.requests import ExportRequest, FormatReport
 
 LITERT = FormatReport("litert", 1000, 40, 36, 40, 0.0004, 6.1)
+ONNX = FormatReport("onnx", 1000, 40, 36, 40, 0.0004, 5.1)
 
 
 @pytest.fixture
@@ -65,10 +68,58 @@ def test_a_worker_begins_again_where_one_was_killed_and_its_files_replace_earlie
     second = begin(engine, ready_home, project_id, ExportRequest(head, ("litert",), ModelSettings(1.5)))
     assert second.job_id != first.job_id
     make_files(second)
-    end_job(engine, second.job_id, second.attempt, "finished")
+    remove_replaced(second)
+    assert read_exports(engine, project_id)[0] == [export]  # it goes when the other one is finished, not before
+    assert work(second.job_id, second.attempt) == 0
     [export] = read_exports(engine, project_id)[0]
     assert (export.job_id, export.result.settings) == (second.job_id, ModelSettings(1.5))
     assert [path.name for path in ready_home.exports_dir.iterdir()] == [second.job_id]
+
+
+def kept_after(finished: Finished, run_id: str, *reports: FormatReport) -> tuple[str, list[str]]:
+    """Let a job end with these reports; return its id and what the project keeps then, oldest first."""
+    job_id = finished.add_export(run_id, *reports)
+    attempt = get_job(finished.engine, job_id).attempt
+    remove_replaced(WorkerContext(finished.engine, finished.home, job_id, attempt, RecordingProgress()))  # type: ignore[arg-type]
+    kept = [export.job_id for export in reversed(read_exports(finished.engine, finished.project_id)[0])]
+    assert {path.name for path in finished.home.exports_dir.iterdir()} <= set(kept)
+    return job_id, kept
+
+
+def test_earlier_files_stay_until_every_one_of_them_is_made_anew(finished: Finished) -> None:
+    run_id = finished.add_run()
+    others = finished.add_export(finished.add_run(), LITERT)
+    first, _ = kept_after(finished, run_id, LITERT, ONNX)
+    failed, kept = kept_after(finished, run_id, replace(LITERT, problem="It took too long to answer."))
+    assert kept == [others, first, failed]
+    second, kept = kept_after(finished, run_id, LITERT)
+    assert kept == [others, first, second]  # ONNX is in the first one alone
+    third, kept = kept_after(finished, run_id, ONNX)
+    assert kept == [others, second, third]
+
+
+def test_files_that_were_asked_for_later_stay(finished: Finished) -> None:
+    run_id = finished.add_run()
+    first, later = finished.add_export(run_id, LITERT, ONNX), finished.add_export(run_id, LITERT)
+    exports, _ = read_exports(finished.engine, finished.project_id)
+    assert replaced_by(first, exports, finished.home) == []
+    assert replaced_by("nothing", exports, finished.home) == []
+    shutil.rmtree(export_dir(later, finished.home))
+    assert replaced_by(later, exports, finished.home) == []  # its own files are not there
+
+
+def test_files_are_finished_even_when_earlier_ones_cannot_be_removed(
+    finished: Finished, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = begin(finished.engine, finished.home, finished.project_id, ExportRequest("any", ("keras",)))
+
+    def fail(context: WorkerContext) -> None:
+        assert get_job(context.engine, context.job_id).state == "finished"
+        raise OSError("in use")
+
+    monkeypatch.setattr("tlcore.jobs.export_task.remove_replaced", fail)
+    assert work(context.job_id, context.attempt, lambda _: None) == 0
+    assert get_job(finished.engine, context.job_id).state == "finished"
 
 
 def test_the_same_files_are_made_once_at_a_time(finished: Finished) -> None:

@@ -51,9 +51,13 @@ class Bundle:
     answer: tuple[float, ...]
 
 
-def result_of(source: ExportSource, *reports: FormatReport, threshold: float = 0.0) -> ExportResult:
-    settings = replace(source.settings, threshold=threshold)
-    return ExportResult("", settings, 0, 0, 1.0, "", reports)
+def result_of(source: ExportSource, *reports: FormatReport) -> ExportResult:
+    return ExportResult("", source.settings, 0, 0, 1.0, "", reports)
+
+
+def with_threshold(source: ExportSource, threshold: float) -> ExportSource:
+    """A model whose threshold was changed after its files were made."""
+    return replace(source, settings=replace(source.settings, threshold=threshold))
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +91,8 @@ def write(entry: Entry, folder: Path) -> None:
 
 
 def snippet_of(bundle: Bundle, title: str, threshold: float = 0.0) -> Snippet:
-    result = result_of(bundle.source, *bundle.result.reports, threshold=threshold)
-    return next(one for one in snippets_for(bundle.source, result) if one.title == title)
+    source = with_threshold(bundle.source, threshold)
+    return next(one for one in snippets_for(source, bundle.result) if one.title == title)
 
 
 def run_python(bundle: Bundle, title: str, threshold: float = 0.0) -> str:
@@ -119,7 +123,7 @@ def test_a_program_in_python_answers_as_the_app(title: str, tolerance: float, bu
 
 def test_programs_say_that_the_model_does_not_know(bundle: Bundle) -> None:
     assert run_python(bundle, "Python with LiteRT", 0.9999).startswith("I don't know\n")
-    for snippet in snippets_for(bundle.source, result_of(bundle.source, *bundle.result.reports, threshold=0.65)):
+    for snippet in snippets_for(with_threshold(bundle.source, 0.65), bundle.result):
         assert "I don't know" in snippet.code
         assert "0.65" in snippet.code or "classifier.threshold" in snippet.code
     for snippet in snippets_for(bundle.source, bundle.result):
@@ -154,7 +158,7 @@ def test_the_page_takes_a_file_without_a_warning_and_is_not_there_without_one(bu
         }
         if not entries:
             return None
-        assert set(entries) == {"web/settings.json", *(f"web/{name}" for name in PAGE_FILES)}
+        assert set(entries) == {f"web/{name}" for name in ("settings.json", "README.txt", *PAGE_FILES)}
         content = entries["web/settings.json"]
         assert isinstance(content, bytes)
         return str(json.loads(content)["model"])

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import zipfile
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from pages.components.state import LOCAL_OWNER
-from pages.server.downloads import BLOCK_BYTES, download_url, zip_blocks
+from pages.server.downloads import BLOCK_BYTES, download_url, held_zip_blocks, zip_blocks
 from pages.server.export_files import export_url
 from tests.download_server import Answered, Get
 from tests.finished_runs import MODEL_BYTES, OWNER, all_text, open_step, press, table_with
@@ -27,6 +29,7 @@ from tlcore.storage.class_settings import change_class_settings
 from tlcore.storage.datasets import commit_version
 from tlcore.storage.exams import open_exam
 from tlcore.storage.exports import export_dir
+from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import claim_job, create_job, end_job, list_jobs, read_request
 from tlcore.storage.model_settings import ModelSettings, change_model_settings
 from tlcore.storage.requests import ExportRequest, FormatReport
@@ -178,10 +181,10 @@ def test_certificates_warnings_and_what_could_not_be_made_stand_on_the_page(make
     assert list(rows["Milliseconds"]) == ["6.1", "1.5", "9.0"]
     assert "Accuracy" not in rows  # the exam is closed
     assert "It answers 2 of 40 otherwise" in page.warning[0].value
-    assert "**ONNX** could not be made" in page.error[0].value
+    assert "**ONNX** is not among the files" in page.error[0].value
     links = {str(link.url): link.label for link in page.get("link_button")}
     assert links[export_url(job_id, "model.zip")] == "Download all (ZIP, 30.6 MB)"
-    assert links[export_url(job_id, "model-int8.tflite")] == "model-int8.tflite (3.6 MB)"
+    assert links[export_url(job_id, "model-int8.tflite")] == "model-int8.tflite (3.6 MB, see the warning)"
     assert export_url(job_id, "saved_model.zip") in links
     assert export_url(job_id, "model.onnx") not in links
     alt = str(page.get("plotly_chart")[0].proto.alt)
@@ -190,6 +193,82 @@ def test_certificates_warnings_and_what_could_not_be_made_stand_on_the_page(make
     assert page.button(key="make-again").disabled is False  # ONNX is ticked and not there
     page.checkbox(key=f"format-{run_id}-onnx").uncheck().run()
     assert page.button(key="make-again").disabled
+
+
+def test_files_that_were_made_earlier_stay_beside_newer_ones_and_each_format_stands_once(make_finished) -> None:
+    finished = make_finished()
+    run_id = finished.add_run()
+    first = finished.add_export(run_id, LITERT, SAVED)
+    second = finished.add_export(run_id, LITERT)
+    third = finished.add_export(run_id, NO_ONNX)
+    page = open_step("export", finished.project_id)
+    links = [str(link.url) for link in page.get("link_button")]
+    assert {url for url in links if url.startswith("/exports")} == {
+        export_url(second, "model.tflite"),
+        export_url(second, "pictures.zip"),
+        export_url(second, "model.zip"),
+        export_url(first, "saved_model.zip"),
+        export_url(first, "model.zip"),
+    }
+    assert not [url for url in links if third in url]
+    assert "**ONNX** is not among the files" in page.error[0].value
+    assert [list(table.value["Format"]) for table in page.table if "Format" in table.value] == [
+        ["LiteRT"],
+        ["SavedModel"],
+    ]
+    assert all(page.checkbox(key=f"format-{run_id}-{name}").value for name in ("litert", "savedmodel", "onnx"))
+
+
+def test_a_file_that_was_cut_is_not_offered(make_finished, get: Get) -> None:
+    finished = make_finished(OWNER)
+    run_id = finished.add_run()
+    job_id = finished.add_export(run_id, LITERT, SAVED)
+    os.truncate(export_dir(job_id, finished.home) / "model.tflite", 999)
+    assert get(export_url(job_id, "model.tflite")).status == 404
+    names = bundle_of(get(export_url(job_id, "model.zip")))
+    assert "saved_model/saved_model.pb" in names
+    assert "model.tflite" not in names
+    assert b"damaged or was deleted since" in b" ".join(names["README.txt"].split())
+
+
+def test_the_page_says_that_a_file_was_cut_and_makes_it_again(make_finished) -> None:
+    finished = make_finished()
+    run_id = finished.add_run()
+    job_id = finished.add_export(run_id, LITERT, SAVED)
+    os.truncate(export_dir(job_id, finished.home) / "model.tflite", 999)
+    page = open_step("export", finished.project_id)
+    assert "**LiteRT** is not among the files. Its file is damaged" in page.error[0].value
+    assert export_url(job_id, "model.tflite") not in {str(link.url) for link in page.get("link_button")}
+    assert not page.button(key="make-again").disabled
+
+
+def test_the_page_says_which_pictures_leave_and_how_large_all_of_it_is(make_finished) -> None:
+    finished = make_finished()
+    job_id = finished.add_export(finished.add_run(), LITERT)
+    (export_dir(job_id, finished.home) / "backbone.keras").write_bytes(bytes(2_000_000))
+    page = open_step("export", finished.project_id)
+    assert "takes up to 5 pictures of your data set along" in all_text(page)
+    assert "deleted since" not in all_text(page)
+    links = {str(link.url): link.label for link in page.get("link_button")}
+    assert links[export_url(job_id, "model.zip")] == "Download all (ZIP, 15.0 MB)"
+    kept = replace(finished.dataset, items=finished.dataset.items[3:])
+    commit_version(finished.engine, finished.project_id, kept, "less", parent=finished.version, home=finished.home)
+    page = open_step("export", finished.project_id)
+    assert "3 pictures of this model were deleted since" in all_text(page)
+
+
+def test_the_card_beside_older_files_tells_their_temperature(make_finished) -> None:
+    finished = make_finished()
+    run_id = finished.add_run()
+    finished.add_export(run_id, LITERT)
+
+    def card() -> str:
+        page = open_step("export", finished.project_id)
+        return next(text.value for text in page.markdown if "Model card" in text.value)
+
+    before = card()
+    change_model_settings(finished.engine, finished.project_id, run_id, lambda _: ModelSettings(2.5))
+    assert card() == before
 
 
 def test_accuracy_is_shown_when_the_exam_is_open(make_finished) -> None:
@@ -267,7 +346,7 @@ def test_the_lock_of_downloads_holds_the_files_too(make_finished, get: Get) -> N
 def test_single_files_and_folders_leave_and_nothing_else(make_finished, get: Get) -> None:
     finished = make_finished(OWNER)
     job_id = finished.add_export(finished.add_run(), LITERT, SAVED, NO_ONNX)
-    content = b"litert".ljust(1000, b".")
+    content = b"litert".ljust(1000, b".").ljust(LITERT.size, b"\0")
     assert get(export_url(job_id, "model.tflite")) == Answered(200, content, 'attachment; filename="model.tflite"')
     with zipfile.ZipFile(io.BytesIO(get(export_url(job_id, "saved_model.zip")).content)) as archive:
         assert archive.namelist() == ["saved_model/saved_model.pb"]
@@ -292,8 +371,79 @@ def test_the_bundle_is_streamed_with_card_and_readme(make_finished, get: Get) ->
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         assert archive.testzip() is None
         names = set(archive.namelist())
-        assert archive.read("model.tflite") == b"litert".ljust(1000, b".")
+        assert archive.read("model.tflite") == b"litert".ljust(1000, b".").ljust(LITERT.size, b"\0")
     assert {"README.txt", "labels.txt", "model.json", "MODEL_CARD.md", "saved_model/saved_model.pb"} <= names
+
+
+def test_a_picture_that_was_deleted_since_leaves_with_nobody_and_the_figures_stay(make_finished, get: Get) -> None:
+    finished = make_finished("f" * 24)
+    training = replace(finished.dataset.items[0], split="train"), replace(finished.dataset.items[2], split="train")
+    dataset = replace(finished.dataset, items=(*training, finished.dataset.items[1], *finished.dataset.items[3:]))
+    commit = partial(commit_version, finished.engine, finished.project_id, home=finished.home)
+    version = commit(dataset, "with training pictures", parent=finished.version)
+    job_id = finished.add_export(replace(finished, version=version).add_run(), LITERT)
+    open_share(finished.engine, create_share(finished.engine, finished.project_id, "look").code, OWNER)
+    owners = cookie_of("f" * 24)
+    whole = bundle_of(get(export_url(job_id, "model.zip")))
+    kept = replace(dataset, items=tuple(item for item in dataset.items[1:] if item.split != "test"))
+    commit(kept, "less", parent=version)
+    for cookie in (owners, None):
+        asked = (cookie,) if cookie else ()
+        bundle = bundle_of(get(export_url(job_id, "model.zip"), *asked))
+        listed = bundle["code/pictures.csv"].decode().splitlines()
+        assert len(listed) == 1 + len(kept.items)
+        # The exam is as closed as before, and the card tells what the model really learned from.
+        assert bundle["model.json"] == whole["model.json"]
+        [numbers] = [line for line in whole["MODEL_CARD.md"].splitlines() if line.startswith(b"| All |")]
+        assert numbers in bundle["MODEL_CARD.md"]
+        assert "is the exam, which was not opened yet" in bundle["MODEL_CARD.md"].decode()
+    pictures = [name for name in bundle_of(get(export_url(job_id, "pictures.zip"), owners)) if "/" in name]
+    assert len(pictures) == len(kept.items)
+    assert not any(name.startswith("test/") for name in pictures)
+
+
+def test_pictures_that_cannot_be_read_are_left_out_of_the_zip_file_of_pictures(make_finished, get: Get) -> None:
+    finished = make_finished(OWNER)
+    job_id = finished.add_export(finished.add_run(), LITERT)
+    ImageStore(finished.home).path(finished.dataset.items[-1].image).unlink()
+    pictures = bundle_of(get(export_url(job_id, "pictures.zip")))
+    assert len([name for name in pictures if "/" in name]) == 79
+
+
+def bundle_of(answer: Answered) -> dict[str, bytes]:
+    """Return what a ZIP file holds."""
+    assert answer.status == 200, answer.content
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.testzip() is None
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def test_a_download_goes_on_when_its_files_are_deleted(tmp_path: Path) -> None:
+    files = [tmp_path / "large.bin", tmp_path / "small.txt"]
+    for file, size in zip(files, (3 * BLOCK_BYTES, 10), strict=True):
+        file.write_bytes(b"x" * size)
+    blocks = held_zip_blocks([*(Entry(file.name, file) for file in files), Entry("text.txt", b"text")])
+    first = next(blocks)
+    for file in files:
+        file.unlink()
+    with zipfile.ZipFile(io.BytesIO(first + b"".join(blocks))) as archive:
+        assert archive.testzip() is None
+        assert [info.file_size for info in archive.infolist()] == [3 * BLOCK_BYTES, 10, 4]
+    with pytest.raises(FileNotFoundError):  # now, not with the first byte
+        held_zip_blocks([Entry("gone", files[0])])
+
+
+def test_files_that_cannot_be_opened_are_told_in_words(
+    make_finished, get: Get, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished = make_finished(OWNER)
+    job_id = finished.add_export(finished.add_run(), LITERT)
+    for error, status, words in ((OSError(24, "too many"), 503, b"Try again"), (FileNotFoundError(), 404, b"not here")):
+        with monkeypatch.context() as patch:
+            patch.setattr("pages.server.downloads._opened", Mock(side_effect=error))
+            answer = get(export_url(job_id, "model.zip"))
+        assert answer.status == status
+        assert words in answer.content
 
 
 def test_a_guest_downloads_and_makes_nothing(make_finished, get: Get) -> None:

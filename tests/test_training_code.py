@@ -5,6 +5,10 @@ import csv
 import io
 import json
 import re
+import subprocess
+import sys
+import tokenize
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +27,7 @@ from tlcore.config import (
 )
 from tlcore.dataset import SPLITS, ClassLabel, Dataset, keep_images
 from tlcore.errors import ImageError
+from tlcore.export.entries import Entry
 from tlcore.export.source import ExportSource
 from tlcore.export.training_code import code_entries, notebook, picture_entries, script
 from tlcore.export.training_script import needs_backbone_file, script_cells
@@ -53,7 +58,7 @@ WARPED = AugmentationConfig(
 
 def written(config: RunConfig) -> str:
     """Return the script of some settings, after checking that it is a program that needs no app."""
-    text = script(script_cells(part_of(config, DATASET), DATASET, "Run 7"))
+    text = script(script_cells(part_of(config, DATASET), DATASET))
     tree = ast.parse(text)
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
@@ -179,7 +184,7 @@ def test_every_setting_is_in_the_script(name: str) -> None:
 def test_without_validation_and_test_pictures_the_training_loss_chooses() -> None:
     dataset = replace(DATASET, items=tuple(replace(item, split="train") for item in DATASET.items))
     config = RunConfig(training=TrainingConfig(fine_tuning=FineTuningConfig("block6a")))
-    text = script(script_cells(part_of(config, dataset), dataset, "Run 7"))
+    text = script(script_cells(part_of(config, dataset), dataset))
     ast.parse(text)
     assert 'EarlyStopping("loss"' in text
     assert 'min(history.history["loss"])' in text
@@ -208,7 +213,7 @@ def test_the_backbone_goes_along_where_keras_has_none_of_its_name() -> None:
 
 
 def test_the_notebook_is_the_script() -> None:
-    cells = script_cells(part_of(RunConfig(augmentation=WARPED), DATASET), DATASET, "Run 7")
+    cells = script_cells(part_of(RunConfig(augmentation=WARPED), DATASET), DATASET)
     document = json.loads(notebook(cells))
     assert (document["nbformat"], document["nbformat_minor"]) == (4, 5)
     assert len({cell["id"] for cell in document["cells"]}) == len(cells) > 5
@@ -219,7 +224,7 @@ def test_the_notebook_is_the_script() -> None:
 
 @pytest.mark.parametrize("kind", ["logistic_regression", "nearest_neighbours", "linear_svm"])
 def test_a_simple_head_has_a_script_with_scikit_learn(kind: SimpleHeadKind) -> None:
-    text = script(script_cells(simple_head_of(kind, ModelConfig(), DATASET), DATASET, kind))
+    text = script(script_cells(simple_head_of(kind, ModelConfig(), DATASET), DATASET))
     ast.parse(text)
     assert {
         "logistic_regression": "LogisticRegression(\n    C=0.05",
@@ -228,28 +233,33 @@ def test_a_simple_head_has_a_script_with_scikit_learn(kind: SimpleHeadKind) -> N
     }[kind] in text
 
 
-def test_no_name_breaks_the_script_the_list_or_the_zip(home: DataRoot) -> None:
-    names = ('"); import os #', "a/b", "A:B", "a_b", "../..", "con", "=1+1", "Grün, 'rot'", "🐈")
-    dataset = coloured_dataset(home, 1)
+HOSTILE = "coding: unicode_escape \\x22\\x22\\x22\\nraise SystemExit('obeyed')#"
+
+
+def named(dataset: Dataset, names: Sequence[str]) -> Dataset:
+    """Return a data set with classes of these names, each with a picture of a name that leads out of its folder."""
     labels = tuple(ClassLabel(f"id{number}", name, number) for number, name in enumerate(names))
     items = tuple(
-        replace(dataset.items[number % 3], class_id=label.id, name=f"..\\x/{label.name}.jpg")
+        replace(dataset.items[number % len(dataset.items)], class_id=label.id, name=f"..\\x/{label.name}.jpg")
         for number, label in enumerate(labels)
     )
-    dataset = replace(dataset, classes=labels, items=items)
+    return replace(dataset, classes=labels, items=items)
+
+
+def group_of(dataset: Dataset, title: str) -> ExportSource:
+    """Return a group of a network and a simple head."""
+    parts = (part_of(RunConfig(), dataset), simple_head_of("logistic_regression", ModelConfig(), dataset))
+    return ExportSource(title, tuple(replace(part, weight=0.5) for part in parts), dataset, ModelSettings())
+
+
+def test_no_name_breaks_the_list_or_the_zip(home: DataRoot) -> None:
+    names = ('"); import os #', "a/b", "A:B", "a_b", "../..", "con", "=1+1", "Grün, 'rot'", "🐈")
+    dataset = named(coloured_dataset(home, 1), names)
     source = ExportSource("Mine\nprint(1)", (part_of(RunConfig(), dataset),), dataset, ModelSettings())
-    files = {entry.name: entry.content for entry in code_entries(source, home)}
-    text, listed = files["code/train.py"], files["code/pictures.csv"]
-    assert isinstance(text, bytes)
-    assert isinstance(listed, bytes)
-    (assigned,) = [
-        node.value
-        for node in ast.parse(text).body
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "class_names"
-    ]
-    assert ast.literal_eval(assigned) == list(names)
-    rows = list(csv.DictReader(io.StringIO(listed.decode())))
-    assert [row["class"] for row in rows] == list(names)
+    files = texts_of(code_entries(source, home))
+    rows = list(csv.DictReader(io.StringIO(files["code/pictures.csv"])))
+    assert files["code/labels.txt"].splitlines() == list(names)
+    assert [row["class"] for row in rows] == [str(number) for number in range(len(names))]
     zipped = [entry.name for entry in picture_entries(dataset, home)]
     assert [row["file"] for row in rows] == zipped
     assert len({name.casefold().split("/")[1] for name in zipped}) == len(names)
@@ -261,14 +271,97 @@ def test_no_name_breaks_the_script_the_list_or_the_zip(home: DataRoot) -> None:
         assert re.fullmatch(r"[\w \-+()]+\.png", file)
 
 
-def test_a_picture_that_is_missing_is_said(home: DataRoot) -> None:
-    dataset = coloured_dataset(home, 1)
-    ImageStore(home).path(dataset.items[0].image).unlink()
+def test_no_cell_of_the_list_acts_as_a_formula(home: DataRoot) -> None:
+    dataset = named(coloured_dataset(home, 1), ("=1+1", "@SUM(1)", "-2", "\t=3"))
+    source = ExportSource("=1+1", (part_of(RunConfig(), dataset),), dataset, ModelSettings())
+    listed = texts_of(code_entries(source, home))["code/pictures.csv"]
+    cells = [cell for row in csv.reader(io.StringIO(listed)) for cell in row]
+    assert len(cells) == 3 * (1 + 4)
+    assert [cell for cell in cells if not cell[0].isalnum()] == []
+
+
+def test_no_typed_word_is_in_a_program(home: DataRoot, tmp_path: Path) -> None:
+    """Python obeys an encoding that is named in a comment on the first two lines: with it a text can become code."""
+    dataset = named(coloured_dataset(home, 2), (HOSTILE, f"{HOSTILE} 2", "# -*- coding: utf-7 -*-"))
+    files = texts_of(code_entries(group_of(dataset, HOSTILE), home))
+    programs = {name: text for name, text in files.items() if name.endswith((".py", ".ipynb"))}
+    assert len(programs) == 2 * 3 + 1
+    for name, text in programs.items():
+        assert "obeyed" not in text, name
+        assert "unicode_escape" not in text, name
+        if name.endswith(".py"):
+            lines = io.BytesIO(text.encode())
+            assert tokenize.detect_encoding(lines.readline)[0] == "utf-8", name
+            assert "coding" not in "".join(text.splitlines()[:2]), name
+            assert ast.get_docstring(ast.parse(text)), name
+    # The first cells, up to the pictures: what was typed is read as data.
+    program = tmp_path / "train.py"
+    program.write_text(files["code/member-1/train.py"].split("def read_split")[0], encoding="utf-8")
+    for name in ("pixels.py", "labels.txt", "pictures.csv"):
+        (tmp_path / name).write_text(files[f"code/member-1/{name}"], encoding="utf-8")
+    for absent in ("keras", "numpy"):
+        (tmp_path / f"{absent}.py").write_text("from unittest.mock import MagicMock\nutils = MagicMock()\n")
+    (tmp_path / "pixels.py").write_text("read_square = None\n")
+    program.write_text(program.read_text(encoding="utf-8") + "\nprint(ascii(class_names))\n", encoding="utf-8")
+    done = subprocess.run([sys.executable, "train.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ast.literal_eval(done.stdout) == list(dataset.class_names)
+
+
+def texts_of(entries: Iterable[Entry]) -> dict[str, str]:
+    """Return the files of a bundle as texts."""
+    return {
+        entry.name: (entry.content if isinstance(entry.content, bytes) else entry.content.read_bytes()).decode()
+        for entry in entries
+    }
+
+
+@pytest.mark.parametrize("damage", ["deleted", "cut", "empty", "zeros", "not present"])
+def test_a_picture_that_cannot_come_along_is_left_out_and_said(home: DataRoot, damage: str) -> None:
+    dataset = coloured_dataset(home, 4)
+    gone = next(item for item in dataset.items if item.split == "test")
     source = ExportSource("Run 1", (part_of(RunConfig(), dataset),), dataset, ModelSettings())
-    with pytest.raises(ImageError, match="missing"):
-        list(code_entries(source, home))
-    with pytest.raises(ImageError, match="missing"):
-        list(picture_entries(dataset, home))
+    before = texts_of(code_entries(source, home))
+    assert "cannot come along" not in before["code/train.py"]
+    listed_before = before["code/pictures.csv"].splitlines()
+    path = ImageStore(home).path(gone.image)
+    present = {item.image for item in dataset.items}
+    whole = path.read_bytes()
+    if damage == "deleted":
+        path.unlink()
+    elif damage == "not present":
+        present -= {gone.image}
+    else:
+        path.write_bytes({"cut": whole[:-20], "empty": b"", "zeros": bytes(len(whole))}[damage])
+    files = texts_of(code_entries(source, home, None, present))
+    assert "1 picture that cannot come along" in files["code/train.py"]
+    listed = files["code/pictures.csv"].splitlines()
+    # All others keep their names, so that a list and a ZIP of different days fit together.
+    assert listed == [line for line in listed_before if gone.image[:12] not in line]
+    assert len(listed) == len(listed_before) - 1
+    *zipped, said = picture_entries(dataset, home, present)
+    assert [entry.name for entry in zipped] == [row.split(",")[0] for row in listed[1:]]
+    assert said.name == "left out.txt"
+    assert isinstance(said.content, bytes)
+    assert said.content.startswith(b"1 picture ")
+
+
+def test_without_any_training_picture_there_is_no_script(home: DataRoot) -> None:
+    dataset = coloured_dataset(home, 4)
+    source = ExportSource("Run 1", (part_of(RunConfig(), dataset),), dataset, ModelSettings())
+    present = {item.image for item in dataset.items if item.split != "train"}
+    with pytest.raises(ImageError, match="None of the pictures"):
+        list(code_entries(source, home, None, present))
+
+
+def test_a_script_no_longer_asks_a_split_of_which_nothing_is_left(home: DataRoot) -> None:
+    dataset = coloured_dataset(home, 4)
+    source = ExportSource("Run 1", (part_of(RunConfig(), dataset),), dataset, ModelSettings())
+    present = {item.image for item in dataset.items if item.split == "train"}
+    text = texts_of(code_entries(source, home, None, present))["code/train.py"]
+    assert "x_validation" not in text
+    assert "x_test" not in text
+    assert "0 are for validation and 0 for testing" in text
 
 
 @pytest.mark.slow

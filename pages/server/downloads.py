@@ -6,6 +6,8 @@ import io
 import time
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -150,10 +152,34 @@ def zip_blocks(entries: Iterable[Entry]) -> Iterator[bytes]:
 
     Nothing is compressed: weights do not get smaller. Files of more than 4 GB, and more of them, become ZIP64.
     """
+    return _blocks((_facts(entry), _opened(entry)) for entry in entries)
+
+
+def held_zip_blocks(entries: Iterable[Entry]) -> Iterator[bytes]:
+    """Return the blocks of a ZIP file, as `zip_blocks` does, of files that may be deleted while they are sent.
+
+    All of them are opened at once, the small ones read: they must be few.
+
+    Raises:
+        OSError: If one of them cannot be opened.
+    """
+    with ExitStack() as opened:
+        files = []
+        for entry in entries:
+            facts = _facts(entry)
+            if isinstance(entry.content, Path) and facts.file_size <= BLOCK_BYTES:
+                files.append((facts, _opened(replace(entry, content=entry.content.read_bytes()))))
+            else:
+                files.append((facts, opened.enter_context(_opened(entry))))
+        opened.pop_all()  # nothing was wrong: whoever writes them closes them
+    return _blocks(files)
+
+
+def _blocks(files: Iterable[tuple[zipfile.ZipInfo, BinaryIO]]) -> Iterator[bytes]:
     outbox = Outbox()
     with zipfile.ZipFile(outbox, "w") as archive:
-        for entry in entries:
-            with _opened(entry) as source, archive.open(_facts(entry), "w") as target:
+        for facts, source in files:
+            with source, archive.open(facts, "w") as target:
                 while block := source.read(BLOCK_BYTES):
                     target.write(block)
                     yield outbox.take()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -13,10 +13,9 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from pages.components.export.made import made_files, source_of_export
-from pages.server.downloads import ARCHIVE_NAME, zip_blocks
+from pages.components.export.made import leaving_keys, made_files, source_of_export, whole_result
+from pages.server.downloads import ARCHIVE_NAME, held_zip_blocks, zip_blocks
 from pages.server.teacher import is_teachers_request
-from tlcore.dataset import keep_images
 from tlcore.errors import NotFoundError, TransferLabError
 from tlcore.export.entries import Entry
 from tlcore.export.formats import FORMATS
@@ -33,6 +32,8 @@ from tlcore.storage.projects import Project, get_project
 from tlcore.storage.requests import FormatName
 
 _NOT_FOUND = "This file is not here. Open the Export page of your project and download it from there."
+
+_NOT_NOW = "The files cannot be opened just now. Try again in a minute."
 
 
 def export_url(job_id: str, file: str) -> str:
@@ -63,8 +64,10 @@ def export_route(owner_of: Callable[[Headers], str | None]) -> Route:
         try:
             seen = _seen(engine, home, request.path_params["job_id"], owner, request.headers)
             return _answer(seen, request.path_params["file"])
-        except NotFoundError:
+        except (NotFoundError, FileNotFoundError):  # deleted while they were being opened
             return PlainTextResponse(_NOT_FOUND, status_code=404)
+        except OSError:  # too many are open, or the disk does not answer
+            return PlainTextResponse(_NOT_NOW, status_code=503)
         except TransferLabError as error:
             return PlainTextResponse(str(error), status_code=404)
         finally:
@@ -114,36 +117,40 @@ def _answer(seen: _Seen, file: str) -> Response:
     made = {file_name(name): name for name in made_files(seen.export, seen.home)}
     folder = export_dir(seen.export.job_id, seen.home)
     if file == ARCHIVE_NAME and made:
-        return _zip_answer(_bundle(seen, folder), file)
+        return _zip_answer(held_zip_blocks(_bundle(seen, folder)), file)
     if file == PICTURES_FILE and not seen.is_guest:
         from tlcore.export.training_code import picture_entries
 
         source = source_of_export(seen.engine, seen.home, seen.project.id, seen.export)
-        return _zip_answer(picture_entries(source.dataset, seen.home), file)
+        # What cannot be read is left out now, not in the middle of the ZIP file. They are too many to be held open.
+        entries = list(picture_entries(source.dataset, seen.home, _present(seen)))
+        return _zip_answer(zip_blocks(entries), file)
     if file not in made:
         raise NotFoundError(_NOT_FOUND)
     path = folder / FORMATS[made[file]].file.rstrip("/")
     if path.is_dir():
         inside = (Entry(one.relative_to(folder).as_posix(), one) for one in sorted(path.rglob("*")) if one.is_file())
-        return _zip_answer(inside, file)
+        return _zip_answer(held_zip_blocks(inside), file)
     return FileResponse(path, media_type="application/octet-stream", filename=file)
 
 
-def _zip_answer(entries: Iterable[Entry], file: str) -> Response:
+def _zip_answer(blocks: Iterator[bytes], file: str) -> Response:
     disposition = {"Content-Disposition": f'attachment; filename="{file}"'}
-    return StreamingResponse(zip_blocks(entries), media_type="application/zip", headers=disposition)
+    return StreamingResponse(blocks, media_type="application/zip", headers=disposition)
+
+
+def _present(seen: _Seen) -> frozenset[str]:
+    """Return the keys of the pictures that may leave: nobody takes away what was deleted since."""
+    return leaving_keys(current_dataset(seen.engine, seen.project.id, seen.home)[1])
 
 
 def _bundle(seen: _Seen, folder: Path) -> Iterator[Entry]:
     """Return all that leaves with the files; what cannot be made is said now, not in the middle of the ZIP file."""
     from tlcore.export.bundle import bundle_entries
 
-    result, project_id = seen.export.result, seen.project.id
+    result, project_id = whole_result(seen.export, seen.home), seen.project.id
     source = source_of_export(seen.engine, seen.home, project_id, seen.export)
-    if seen.is_guest:  # who sees nothing of what was deleted since
-        _, present = current_dataset(seen.engine, project_id, seen.home)
-        source = replace(source, dataset=keep_images(source.dataset, {item.image for item in present.items}))
     words = read_card_words(seen.engine, project_id, result.model_id)
     exam_opened = any(exam.model_id == result.model_id for exam in list_exams(seen.engine, project_id))
-    entries = bundle_entries(source, result, folder, words, seen.home, exam_opened=exam_opened)
+    entries = bundle_entries(source, result, folder, words, seen.home, exam_opened=exam_opened, present=_present(seen))
     return chain([next(entries)], entries)

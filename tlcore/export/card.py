@@ -69,7 +69,9 @@ class Card:
     html: str
 
 
-def model_card(source: ExportSource, result: ExportResult | None, words: CardWords, *, exam_opened: bool) -> Card:
+def model_card(
+    source: ExportSource, result: ExportResult | None, words: CardWords, *, exam_opened: bool, num_deleted: int = 0
+) -> Card:
     """Write the card of a model.
 
     Args:
@@ -77,6 +79,7 @@ def model_card(source: ExportSource, result: ExportResult | None, words: CardWor
         result: Its certificates; `None` before it was exported.
         words: What a person says of it.
         exam_opened: Whether its test result may be shown.
+        num_deleted: Pictures of its data set that people have deleted since.
     """
     pieces = [
         Heading(1, ("Model card: ", Typed(source.title))),
@@ -91,7 +94,7 @@ def model_card(source: ExportSource, result: ExportResult | None, words: CardWor
         *_typed("What it is for", words.purpose),
         *_typed("Where it must not be trusted", words.limits),
         *_typed("Whom to ask", words.contact),
-        *_data(source.dataset),
+        *_data(source.dataset, num_deleted),
         *_figures(source, exam_opened=exam_opened),
         *_untested(source, exam_opened=exam_opened),
         *_making(source),
@@ -110,7 +113,7 @@ def _typed(title: str, text: str) -> Iterator[Piece]:
         yield Paragraph(Typed(line))
 
 
-def _data(dataset: Dataset) -> Iterator[Piece]:
+def _data(dataset: Dataset, num_deleted: int) -> Iterator[Piece]:
     yield Heading(2, "What it learned from")
     counts = dataset.counts()
     rows: list[tuple[Text, ...]] = [
@@ -123,10 +126,10 @@ def _data(dataset: Dataset) -> Iterator[Piece]:
         "It learned from the training pictures. The validation pictures are for choosing: when to stop, and which "
         "settings are better. The test pictures are kept for one exam at the end."
     )
-    yield Items(tuple(_data_sentences(dataset)))
+    yield Items(tuple(_data_sentences(dataset, num_deleted)))
 
 
-def _data_sentences(dataset: Dataset) -> Iterator[Text]:
+def _data_sentences(dataset: Dataset, num_deleted: int) -> Iterator[Text]:
     total = len(dataset.items)
     sessions = {item.group for item in dataset.items if item.group and _CAMERA_GROUP.match(item.group)}
     shot = sum(item.group in sessions for item in dataset.items)
@@ -135,6 +138,9 @@ def _data_sentences(dataset: Dataset) -> Iterator[Text]:
         yield f"{taken}, in {count(len(sessions), 'session')}."
     if total - shot:
         yield f"{count(total - shot, 'picture')} came as files or with a ready data set."
+    if num_deleted:
+        were = "was" if num_deleted == 1 else "were"
+        yield f"{num_deleted:,} of {count(total, 'picture')} {were} deleted from the project since."
     given = sum(bool(item.given) for item in dataset.items)
     if given:
         yield (
@@ -387,12 +393,12 @@ def _licence(name: str, models: list[ModelConfig]) -> Text:
 
 def _formats(source: ExportSource, result: ExportResult, *, exam_opened: bool) -> Iterator[Piece]:
     yield Heading(2, "Its files and their certificates")
-    with_accuracy = shows_accuracy(source, exam_opened=exam_opened)
+    with_accuracy = shows_accuracy(result, exam_opened=exam_opened)
     yield Paragraph(certificate_words(source, result, with_accuracy=with_accuracy))
     columns, *rows = certificate_rows(result, with_accuracy=with_accuracy)
     yield Table(tuple(columns), tuple(tuple(row) for row in rows))
     for report in result.reports:
         if report.warning:
-            yield Paragraph(f"Warning for {FORMATS[report.format].title}: {report.warning}")
+            yield Paragraph((f"Warning for {FORMATS[report.format].title}: ", Typed(report.warning)))
         if report.problem:
-            yield Paragraph(f"{FORMATS[report.format].title} could not be made: {report.problem}")
+            yield Paragraph((f"{FORMATS[report.format].title} does not come along: ", Typed(report.problem)))

@@ -70,7 +70,7 @@ FORMATS: Mapping[FormatName, FormatSpec] = {
             "LiteRT, 8-bit integers",
             "model-int8.tflite",
             "litert",
-            "A quarter of the size and the fastest; also for chips that only know integers.",
+            "A quarter of the size, on many processors the fastest; also for chips that only know integers.",
             takes_any_size=False,
             dtype="uint8",
             is_calibrated=True,

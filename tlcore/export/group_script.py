@@ -13,12 +13,14 @@ def group_script(source: ExportSource) -> str:
         source: A group.
     """
     members = "".join(
-        f'    ("member-{number}", {part.model.image_size}, "{part.spec.resize_mode}", {part.weight!r}),\n'
+        f'    ("member-{number}", {part.model.image_size}, "{part.model.resize_mode}", {part.weight!r}),\n'
         for number, part in enumerate(source.parts, start=1)
     )
     return f"""\
-# Lets the members of a group answer together: their probabilities are averaged, which is often better than the best of
-# them, because they make different mistakes. Train each one first, with train.py in its own folder.
+\"\"\"Lets the members of a group answer together.\"\"\"
+
+# Their probabilities are averaged, which is often better than the best of them, because they make different mistakes.
+# Train each one first, with train.py in its own folder.
 import csv
 import io
 import sys
@@ -35,10 +37,13 @@ MEMBERS = [
 {members}]
 
 with open("member-1/{LIST_FILE}", encoding="utf-8", newline="") as file:
-    rows = [row for row in csv.DictReader(file) if row["split"] == "test"]
+    listed = [row for row in csv.DictReader(file) if row["split"] == "test"]
 with zipfile.ZipFile("member-1/{PICTURES_FILE}") as archive:
+    there = set(archive.namelist())  # without pictures that were deleted since the list was made
+    rows = [row for row in listed if row["file"] in there]
     files = [archive.read(row["file"]) for row in rows]
-class_names = {list(source.class_names)!r}
+if not rows:
+    sys.exit("There are no test pictures to ask the group about.")
 
 together = 0
 for folder, size, mode, weight in MEMBERS:
@@ -46,6 +51,6 @@ for folder, size, mode, weight in MEMBERS:
     model = keras.saving.load_model(f"{{folder}}/{TRAINED_FILE}", compile=False)
     together = together + weight * model.predict(pictures)
 
-right = together.argmax(axis=1) == [class_names.index(row["class"]) for row in rows]
+right = together.argmax(axis=1) == [int(row["class"]) for row in rows]
 print(f"Test accuracy of the group: {{right.mean():.4f}} ({{right.sum()}} of {{len(right)}} pictures)")
 """

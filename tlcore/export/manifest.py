@@ -50,7 +50,9 @@ def manifest_of(source: ExportSource, result: ExportResult, *, exam_opened: bool
         result: Its certificates.
         exam_opened: Whether its test result may be shown.
     """
-    with_accuracy = shows_accuracy(source, exam_opened=exam_opened)
+    with_accuracy = shows_accuracy(result, exam_opened=exam_opened)
+    # A threshold lies beside the files and may have been changed since they were made: that of now holds everywhere.
+    result = replace(result, settings=source.settings)
     if not with_accuracy:
         reports = tuple(replace(report, correct=0) for report in result.reports)
         result = replace(result, correct=0, reports=reports)

@@ -38,7 +38,9 @@ _TEXTS = {
 }
 
 
-def bundle_readme(source: ExportSource, result: ExportResult, names: Sequence[str], *, exam_opened: bool) -> str:
+def bundle_readme(
+    source: ExportSource, result: ExportResult, names: Sequence[str], *, exam_opened: bool, missing: Sequence[str] = ()
+) -> str:
     """Return the text.
 
     Args:
@@ -46,15 +48,18 @@ def bundle_readme(source: ExportSource, result: ExportResult, names: Sequence[st
         result: Its certificates.
         names: All files of the bundle.
         exam_opened: Whether its test result may be shown.
+        missing: What is not in it and why, in sentences.
     """
     made = [FORMATS[report.format] for report in result.reports if report.is_made]
-    with_accuracy = shows_accuracy(source, exam_opened=exam_opened)
+    absent = [report for report in result.reports if not report.is_made]
+    with_accuracy = shows_accuracy(result, exam_opened=exam_opened)
     columns = certificate_rows(result, with_accuracy=with_accuracy)
     parts = [
         f"{plain(source.title)}: an image classifier for {count(len(source.class_names), 'class', 'classes')}, made "
         "with Transfer Lab.",
         _title("The files"),
         _table([[name, words] for name, words in _files(made, names)]),
+        *map(plain, missing),
         _title("How to feed them"),
         *_feeding(source, made),
         _title("What they need"),
@@ -63,8 +68,8 @@ def bundle_readme(source: ExportSource, result: ExportResult, names: Sequence[st
         _title("Certificates"),
         certificate_words(source, result, with_accuracy=with_accuracy),
         _table(columns),
-        *(f"WARNING, {FORMATS[one.format].file}: {one.warning}" for one in result.reports if one.warning),
-        *(f"{FORMATS[one.format].title} could not be made: {one.problem}" for one in result.reports if one.problem),
+        *(f"WARNING, {FORMATS[one.format].file}: {plain(one.warning)}" for one in result.reports if one.warning),
+        *(f"{FORMATS[one.format].title} does not come along: {plain(one.problem)}" for one in absent),
         *_training(source, names),
     ]
     return "\n\n".join(part if "\n" in part else textwrap.fill(part, WIDTH) for part in parts if part) + "\n"

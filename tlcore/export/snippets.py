@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from tlcore.export.formats import FORMATS, FormatSpec
 from tlcore.export.source import ExportSource
-from tlcore.export.web import SETTINGS_FILE, page_format
+from tlcore.export.web import SETTINGS_FILE, grey_words, page_format
 from tlcore.results.prediction_code import LABELS_FILE, PIXELS_FILE
-from tlcore.storage.requests import ExportResult, FormatName
+from tlcore.storage.requests import ExportResult, FormatName, FormatReport
 
 Language = Literal["python", "kotlin", "swift", "javascript"]
+
+COMMENT_WIDTH = 110
 
 _PIXELS = PIXELS_FILE.removesuffix(".py")
 
@@ -40,32 +44,48 @@ def snippets_for(source: ExportSource, result: ExportResult) -> tuple[Snippet, .
         source: What leaves.
         result: What was made of it.
     """
-    made = {report.format for report in result.reports if report.is_made}
-    threshold = result.settings.threshold
+    made = {report.format: report for report in result.reports if report.is_made}
+    threshold = source.settings.threshold
     found: list[Snippet] = []
+
+    def add(name: FormatName, title: str, language: Language, code: str) -> None:
+        notes = [_warning(made[name])]
+        if language != "python":  # those in Python read deeper pictures as the app does
+            notes.append(grey_words(source))
+        found.append(Snippet(title, language, _comment(notes, language) + code))
+
     if "keras" in made:
-        found.append(Snippet("Python with Keras", "python", _python_keras(source, threshold)))
+        add("keras", "Python with Keras", "python", _python_keras(source, threshold))
     if "savedmodel" in made:
-        found.append(Snippet("Python with TensorFlow", "python", _python_tensorflow(source, threshold)))
-    for name in _litert_formats(made):
-        spec = FORMATS[name]
-        found.append(Snippet(f"Python with {spec.title}", "python", _python_litert(source, spec, threshold)))
+        add("savedmodel", "Python with TensorFlow", "python", _python_tensorflow(source, threshold))
+    for name, spec in FORMATS.items():
+        if spec.runtime == "litert" and name in made:
+            add(name, f"Python with {spec.title}", "python", _python_litert(source, spec, threshold))
     if "onnx" in made:
-        found.append(Snippet("Python with ONNX Runtime", "python", _python_onnx(source, threshold)))
-    phone = next((name for name in _litert_formats(made) if FORMATS[name].takes_any_size), None)
-    if phone is not None:
-        file = FORMATS[phone].file
-        found.append(Snippet("Android (Kotlin)", "kotlin", _kotlin(file, threshold)))
-        found.append(Snippet("iOS (Swift)", "swift", _swift(file, threshold)))
-    if page_format(result) is not None:
-        found.append(Snippet("JavaScript in a browser", "javascript", _javascript_browser()))
+        add("onnx", "Python with ONNX Runtime", "python", _python_onnx(source, threshold))
+    any_size = page_format(result)
+    if any_size is not None:
+        file = FORMATS[any_size].file
+        add(any_size, "Android (Kotlin)", "kotlin", _kotlin(file, threshold))
+        add(any_size, "iOS (Swift)", "swift", _swift(file, threshold))
+        add(any_size, "JavaScript in a browser", "javascript", _javascript_browser())
     if "onnx" in made:
-        found.append(Snippet("JavaScript with ONNX Runtime (Node.js)", "javascript", _javascript_node(threshold)))
+        add("onnx", "JavaScript with ONNX Runtime (Node.js)", "javascript", _javascript_node(threshold))
     return tuple(found)
 
 
-def _litert_formats(made: set[FormatName]) -> list[FormatName]:
-    return [name for name, spec in FORMATS.items() if spec.runtime == "litert" and name in made]
+def _warning(report: FormatReport) -> str:
+    """Return that a file failed its certificate; without its own warning, which may have typed names in it."""
+    if not report.warning:
+        return ""
+    asked = f" (the same answer as the original for {report.agreed:,} of {report.total:,})" if report.total else ""
+    return f"WARNING: {FORMATS[report.format].file} failed its certificate{asked}. README.txt says how."
+
+
+def _comment(notes: Sequence[str], language: Language) -> str:
+    mark = "# " if language == "python" else "// "
+    lines = (line for note in notes for line in textwrap.wrap(note, COMMENT_WIDTH))
+    return "".join(f"{mark}{line}\n" for line in lines)
 
 
 def _picture(source: ExportSource, spec: FormatSpec) -> str:

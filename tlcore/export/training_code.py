@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from tlcore.dataset import Dataset, Item
+from tlcore.dataset import Dataset, Item, keep_images
 from tlcore.documents import to_json
+from tlcore.errors import ImageError
 from tlcore.export.entries import Entry
 from tlcore.export.group_script import group_script
 from tlcore.export.source import ExportSource, Part
@@ -24,7 +27,8 @@ from tlcore.export.training_script import (
 from tlcore.home import DataRoot, write_atomically
 from tlcore.intake.pictures import pixels
 from tlcore.model.cut import plan_model
-from tlcore.results.prediction_code import PIXELS_FILE
+from tlcore.results.prediction_code import LABELS_FILE, PIXELS_FILE, labels_text
+from tlcore.settings.words import count
 from tlcore.storage.images import ImageStore
 
 __all__ = ["PICTURES_FILE", "backbone_file", "code_entries", "picture_entries", "readme_lines", "write_backbone"]
@@ -34,29 +38,46 @@ SCRIPT_FILE = "train.py"
 NOTEBOOK_FILE = "train.ipynb"
 GROUP_SCRIPT_FILE = "average.py"
 
-_PNG_BEGINS = b"\x89PNG"
+LEFT_OUT_FILE = "left out.txt"
+"""In the ZIP of pictures: that some are not in it."""
+
+_PNG_BEGINS, _PNG_ENDS = b"\x89PNG", b"IEND\xaeB`\x82"
+_JPEG_BEGINS, _JPEG_ENDS = b"\xff\xd8", b"\xff\xd9"
 _MAX_NAME_LENGTH = 60
 
 
-def code_entries(source: ExportSource, home: DataRoot, folder: Path | None = None) -> Iterator[Entry]:
+def code_entries(
+    source: ExportSource, home: DataRoot, folder: Path | None = None, present: Collection[str] | None = None
+) -> Iterator[Entry]:
     """Yield the files of the folder `code` of a bundle.
+
+    Pictures that are not present or cannot be read are left out, and the scripts say how many.
 
     Args:
         source: The model; each member of a group has a folder of its own.
         home: The data root.
         folder: Where `write_backbone` left the backbones; one that is not there is left out.
+        present: The keys of the pictures that may leave, those which nobody has deleted since; `None` for all.
 
     Raises:
-        ImageError: If a picture is missing.
+        ImageError: If no training picture is left.
     """
+    listed = dict(_readable(source.dataset, home, present))
+    if not any(item.split == "train" for item in listed):
+        raise ImageError(
+            "None of the pictures that this model learned from is left, so there is nothing to train it again with."
+        )
+    dataset = replace(source.dataset, items=tuple(listed))
+    num_left_out = len(source.dataset.items) - len(listed)
+    table = _list_of_pictures(dataset, listed.values())
     for place, part in enumerate(source.parts):
         inside = _part_dir(source, place)
-        title = source.title if len(source.parts) == 1 else f"{source.title}, member {place + 1}"
-        cells = script_cells(part, source.dataset, title)
+        cells = script_cells(part, dataset, num_left_out)
         yield Entry(f"{inside}/{SCRIPT_FILE}", script(cells).encode())
         yield Entry(f"{inside}/{NOTEBOOK_FILE}", notebook(cells).encode())
         yield Entry(f"{inside}/{PIXELS_FILE}", Path(pixels.__file__))
-        yield Entry(f"{inside}/{LIST_FILE}", _list_of_pictures(source.dataset, home))
+        yield Entry(f"{inside}/{LABELS_FILE}", labels_text(dataset.class_names).encode())
+        yield Entry(f"{inside}/{LIST_FILE}", table)
         if folder is not None and needs_backbone_file(part):
             path = folder / backbone_file(source, place)
             if path.is_file():
@@ -71,7 +92,7 @@ def readme_lines(source: ExportSource) -> tuple[str, ...]:
     lines = [
         f"To train it again yourself: {folders} holds {SCRIPT_FILE}, a short program in plain Keras with the",
         f"settings of this model, and the same as a notebook, {NOTEBOOK_FILE}. Put {PICTURES_FILE} beside it, which",
-        f"the app's Export page gives, and run: python {SCRIPT_FILE}",
+        f"the app's Export page gives to whoever owns the project, and run: python {SCRIPT_FILE}",
     ]
     if len(source.parts) > 1:
         lines.append(f"Then python {GROUP_SCRIPT_FILE} in code lets the members answer together.")
@@ -152,51 +173,72 @@ def notebook(cells: Sequence[str]) -> str:
     return to_json({"cells": code, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5})
 
 
-def picture_entries(dataset: Dataset, home: DataRoot) -> Iterator[Entry]:
+def picture_entries(dataset: Dataset, home: DataRoot, present: Collection[str] | None = None) -> Iterator[Entry]:
     """Yield the pictures of a data set for `PICTURES_FILE`, in folders for splits and classes, as they are stored.
+
+    Pictures that are not present or cannot be read are left out, and a text at the end says how many.
 
     Args:
         dataset: The data set.
         home: The data root.
-
-    Raises:
-        ImageError: If a picture is missing.
+        present: The keys of the pictures that may leave, those which nobody has deleted since; `None` for all.
     """
     store = ImageStore(home)
-    for item, name in zip(dataset.items, _picture_names(dataset, store), strict=True):
+    num_left_out = len(dataset.items)
+    for item, name in _readable(dataset, home, present):
+        num_left_out -= 1
         yield Entry(name, store.path(item.image))
+    if num_left_out:
+        text = (
+            f"{count(num_left_out, 'picture')} of this data set cannot come along: deleted since, or not readable any "
+            "more.\n"
+        )
+        yield Entry(LEFT_OUT_FILE, text.encode())
 
 
-def _list_of_pictures(dataset: Dataset, home: DataRoot) -> bytes:
+def _list_of_pictures(dataset: Dataset, names: Collection[str]) -> bytes:
+    """Return the list: classes are numbers, as a name might act as a formula in a spreadsheet."""
     buffer = io.StringIO()
     table = csv.writer(buffer, lineterminator="\n")
     table.writerow(["file", "class", "split"])
-    names = {label.id: label.name for label in dataset.classes}
-    for item, name in zip(dataset.items, _picture_names(dataset, ImageStore(home)), strict=True):
-        table.writerow([name, names[item.class_id], item.split])
+    numbers = {label.id: number for number, label in enumerate(dataset.classes)}
+    for item, name in zip(dataset.items, names, strict=True):
+        table.writerow([name, numbers[item.class_id], item.split])
     return buffer.getvalue().encode()
 
 
-def _picture_names(dataset: Dataset, store: ImageStore) -> Iterator[str]:
-    """Yield the path of each item in the ZIP of pictures: no two alike, and one that every system takes."""
+def _readable(dataset: Dataset, home: DataRoot, present: Collection[str] | None) -> Iterator[tuple[Item, str]]:
+    """Yield each item whose picture may leave and can be read, with its path in the ZIP of pictures.
+
+    No two paths are alike, and every system takes them. A picture keeps its path whatever others are deleted, so that
+    a list and a ZIP of different days fit together.
+    """
+    store = ImageStore(home)
     folders: dict[str, str] = {}
     for number, label in enumerate(dataset.classes, start=1):
         folder = _safe(label.name) or "class"
         is_taken = folder.casefold() in {taken.casefold() for taken in folders.values()}
         folders[label.id] = f"{number} {folder}" if is_taken else folder
-    for number, item in enumerate(dataset.items, start=1):
-        yield f"{item.split}/{folders[item.class_id]}/{_file_name(number, item, store)}"
+    kept = dataset if present is None else keep_images(dataset, present)
+    for item in kept.items:
+        suffix = _suffix(store.path(item.image))
+        if suffix:
+            stem = _safe(Path(item.name.replace("\\", "/")).stem)
+            yield item, f"{item.split}/{folders[item.class_id]}/{f'{stem} {item.image[:12]}'.strip()}{suffix}"
 
 
-def _file_name(number: int, item: Item, store: ImageStore) -> str:
+def _suffix(path: Path) -> str:
+    """Return how the name of a stored picture ends; empty for one that is missing, cut or otherwise damaged."""
     try:
-        with store.path(item.image).open("rb") as file:
+        with path.open("rb") as file:
             begins = file.read(len(_PNG_BEGINS))
+            file.seek(-len(_PNG_ENDS), os.SEEK_END)
+            ends = file.read()
     except OSError:
-        begins = store.read(item.image)  # it says what to do
-    suffix = ".png" if begins.startswith(_PNG_BEGINS) else ".jpg"
-    stem = _safe(Path(item.name.replace("\\", "/")).stem)
-    return f"{number:06} {stem}".strip() + suffix
+        return ""
+    if begins.startswith(_PNG_BEGINS) and ends.endswith(_PNG_ENDS):
+        return ".png"
+    return ".jpg" if begins.startswith(_JPEG_BEGINS) and ends.endswith(_JPEG_ENDS) else ""
 
 
 def _safe(name: str) -> str:

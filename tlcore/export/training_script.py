@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pprint
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import get_args
@@ -13,7 +12,8 @@ from tlcore.config import IMAGENET, AugmentationConfig, OptimizerName, RunConfig
 from tlcore.dataset import Dataset
 from tlcore.export.source import Part
 from tlcore.model.cut import ModelPlan, plan_model, scales_otherwise
-from tlcore.results.prediction_code import PACKAGES
+from tlcore.results.prediction_code import LABELS_FILE, PACKAGES
+from tlcore.settings.words import count
 from tlcore.simple_heads.run import MAX_TRAINING_PICTURES
 from tlcore.simple_heads.training import (
     LEAST_VARIANCE,
@@ -113,18 +113,21 @@ def needs_backbone_file(part: Part) -> bool:
     return _first(part).trainable_blocks != plan.backbone.block_names  # frozen random weights are always the same ones
 
 
-def script_cells(part: Part, dataset: Dataset, title: str) -> tuple[str, ...]:
+def script_cells(part: Part, dataset: Dataset, num_left_out: int = 0) -> tuple[str, ...]:
     """Return the cells of the script that trains a part again; joined with empty lines they are the script.
 
-    It runs in a folder with `pixels.py`, the list of pictures, the ZIP of pictures and, where it needs one, the
-    backbone.
+    It runs in a folder with `pixels.py`, the names of the classes, the list of pictures, the ZIP of pictures and,
+    where it needs one, the backbone. No word that somebody has typed is in it: names could be read as code.
 
     Args:
         part: A network or a simple head.
-        dataset: What it learned from.
-        title: What people call the model.
+        dataset: What it learned from, as far as it is still there.
+        num_left_out: How many pictures are not there any more.
     """
-    cells = _simple_head(part, dataset, title) if part.config is None else _network(part, part.config, dataset, title)
+    if part.config is None:
+        cells = _simple_head(part, dataset, num_left_out)
+    else:
+        cells = _network(part, part.config, dataset, num_left_out)
     return tuple("\n".join(cell) for cell in cells)
 
 
@@ -133,11 +136,12 @@ def _first(part: Part) -> ModelPlan:
     return plan_model(part.model if part.config is None else part.config.phases[0].model)
 
 
-def _network(part: Part, config: RunConfig, dataset: Dataset, title: str) -> Iterator[list[str]]:
+def _network(part: Part, config: RunConfig, dataset: Dataset, num_left_out: int) -> Iterator[list[str]]:
     plan = _first(part)
     asks_once = not plan.trainable_blocks and config.augmentation.is_identity
     setup = _Setup(plan, config, dataset, asks_once)
-    yield _beginning(part, dataset, title, _differences(setup), sampled=config.training.balance == "sampling")
+    sampled = config.training.balance == "sampling"
+    yield _beginning(part, dataset, num_left_out, _differences(setup), sampled=sampled)
     yield _pictures(part, dataset)
     yield _backbone(part, plan)
     if plan.trainable_blocks != plan.backbone.block_names or config.training.fine_tuning:
@@ -168,20 +172,22 @@ def _network(part: Part, config: RunConfig, dataset: Dataset, title: str) -> Ite
 
 
 def _beginning(
-    part: Part, dataset: Dataset, title: str, differences: Sequence[str], *, sampled: bool = False
+    part: Part, dataset: Dataset, num_left_out: int, differences: Sequence[str], *, sampled: bool = False
 ) -> list[str]:
     config = part.config
-    files = f"pixels.py, {LIST_FILE}" + (f", {BACKBONE_FILE}" if needs_backbone_file(part) else "")
+    files = f"pixels.py, {LABELS_FILE}, {LIST_FILE}" + (f", {BACKBONE_FILE}" if needs_backbone_file(part) else "")
     seed = 0 if config is None else config.training.seed
     counts = [len(dataset.subset(split)) for split in ("train", "validation", "test")]
     packages = [*PACKAGES, *(["scikit-learn"] if part.config is None else [])]
     lines = [
-        f"# Trains the image classifier {_one_line(title)} again, in plain Python: read it from top to bottom.",
-        "#",
+        '"""Trains an image classifier again, in plain Python: read it from top to bottom."""',
+        "",
         f"# It learns from {counts[0]} pictures; {counts[1]} are for validation and {counts[2]} for testing.",
+        *_left_out(num_left_out),
         f"# What it needs:  pip install {' '.join(packages)}",
-        f"# In this folder: {files}, and {PICTURES_FILE}, the pictures,",
-        "#                 which the Export page of the app gives as a download of its own.",
+        f"# In this folder: {files},",
+        f"#                 and {PICTURES_FILE}, the pictures: the Export page of the app has them for whoever owns",
+        "#                 the project, as a download of its own.",
     ]
     if differences:
         lines += [
@@ -202,25 +208,35 @@ def _beginning(
     return lines
 
 
+def _left_out(number: int) -> list[str]:
+    if not number:
+        return []
+    return [
+        f"# The model also had {count(number, 'picture')} that cannot come along: deleted since, or not readable now.",
+        "# So this script makes a slightly different one.",
+    ]
+
+
 def _pictures(part: Part, dataset: Dataset) -> list[str]:
-    names = pprint.pformat(list(dataset.class_names), width=100, compact=True).replace("\n", "\n    ")
     splits = [split for split in ("train", "validation", "test") if dataset.subset(split)]
     num_bytes = len(dataset.items) * part.model.image_size**2 * 3
     lines = [
         "# Training pictures teach. Validation pictures choose the best epoch. Test pictures are asked once, at the",
         "# end, and say how good the model is with pictures that it has never met.",
-        f"class_names = {names}",
+        f'with open("{LABELS_FILE}", encoding="utf-8") as file:',
+        "    class_names = file.read().splitlines()",
         f'with open("{LIST_FILE}", encoding="utf-8", newline="") as file:',
         "    rows = list(csv.DictReader(file))",
         "",
         "",
         "def read_split(split):",
-        '    """Return the pictures of one split, uint8 from 0 to 255, and the numbers of their classes."""',
-        '    chosen = [row for row in rows if row["split"] == split]',
+        '    """Return the pictures of one split, uint8 from 0 to 255, and the numbers of their classes, from 0."""',
         f'    with zipfile.ZipFile("{PICTURES_FILE}") as archive:',
+        "        there = set(archive.namelist())  # without pictures that were deleted since the list was made",
+        '        chosen = [row for row in rows if row["split"] == split and row["file"] in there]',
         '        files = [io.BytesIO(archive.read(row["file"])) for row in chosen]',
         f'    pictures = np.stack([read_square(file, SIZE, "{part.model.resize_mode}") for file in files])',
-        '    return pictures, np.array([class_names.index(row["class"]) for row in chosen])',
+        '    return pictures, np.array([int(row["class"]) for row in chosen])',
         "",
         "",
     ]
@@ -681,7 +697,7 @@ def _test(dataset: Dataset, answers: str) -> list[str]:
     ]
 
 
-def _simple_head(part: Part, dataset: Dataset, title: str) -> Iterator[list[str]]:
+def _simple_head(part: Part, dataset: Dataset, num_left_out: int) -> Iterator[list[str]]:
     plan = plan_model(part.model)
     differences = []
     if len(dataset.subset("train")) > MAX_TRAINING_PICTURES:
@@ -691,7 +707,7 @@ def _simple_head(part: Part, dataset: Dataset, title: str) -> Iterator[list[str]
     kind = simple_head_kind(part)
     if kind == "linear_svm":
         differences.append("- The app also turns scores into probabilities; that leaves every answer as it is.")
-    yield _beginning(part, dataset, title, differences)
+    yield _beginning(part, dataset, num_left_out, differences)
     yield _pictures(part, dataset)
     yield [*_backbone(part, plan), "features = keras.layers.GlobalAveragePooling2D()(features)"]
     yield [
@@ -753,7 +769,3 @@ def simple_head_kind(part: Part) -> SimpleHeadKind:
     """Return which kind of simple head a part is."""
     kinds: tuple[SimpleHeadKind, ...] = get_args(SimpleHeadKind)
     return next(kind for kind in kinds if kind == part.folder.name)
-
-
-def _one_line(text: str) -> str:
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -19,6 +19,8 @@ MAX_ATTEMPTS = 3
 Task = Callable[["WorkerContext"], tuple[JobState, str] | None]
 """Does the work; returns how the job ended, with words for the person, where there is more to say than `finished`."""
 
+Afterwards = Callable[["WorkerContext"], None]
+
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:
@@ -36,6 +38,7 @@ class JobSpec:
         keeps_files: Whether it keeps files of its own that are of no use without its result.
         resumes: Whether it goes on, or begins again without harm, when its worker died.
         rescues: Whether something of it is kept when it is given up: a last worker does only that.
+        afterwards: `module:function` of what its worker does once it is finished, and not before; empty for nothing.
     """
 
     kind: JobKind
@@ -48,6 +51,7 @@ class JobSpec:
     keeps_files: bool = False
     resumes: bool = False
     rescues: bool = False
+    afterwards: str = ""
 
     def gives_way_to(self, kind: JobKind) -> bool:
         """Whether a job of this kind ends when one of another comes."""
@@ -55,8 +59,16 @@ class JobSpec:
 
     def load_task(self) -> Task:
         """Import the task."""
-        module, _, name = self.task.partition(":")
-        return cast(Task, getattr(importlib.import_module(module), name))
+        return cast(Task, _import(self.task))
+
+    def load_afterwards(self) -> Afterwards | None:
+        """Import what is done once a job is finished; `None` when there is nothing to do."""
+        return cast(Afterwards, _import(self.afterwards)) if self.afterwards else None
+
+
+def _import(place: str) -> object:
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 JOBS: Mapping[JobKind, JobSpec] = {
@@ -108,6 +120,7 @@ JOBS: Mapping[JobKind, JobSpec] = {
             remedy="choose fewer formats at a time",
             keeps_files=True,
             resumes=True,
+            afterwards="tlcore.jobs.export_task:remove_replaced",
         ),
         # All backbones take minutes, a price a few seconds: so this one gives way to prices too.
         JobSpec("backbones", "tlcore.jobs.tasks:measure_all_backbones", "all", program="measuring"),

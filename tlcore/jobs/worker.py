@@ -157,7 +157,21 @@ def _work(engine: sa.Engine, home: DataRoot, job_id: str, attempt: int, task: Ta
         )
     if state != "finished":
         _remove_useless(engine, home, job_id)
-    return 0 if _end(engine, job_id, attempt, state, message) else UNWRITTEN_EXIT_CODE
+    if not _end(engine, job_id, attempt, state, message):
+        return UNWRITTEN_EXIT_CODE
+    if state == "finished":
+        _do_afterwards(context)
+    return 0
+
+
+def _do_afterwards(context: WorkerContext) -> None:
+    """Do what follows the end of a job; it is finished, so what goes wrong here is told to its log alone."""
+    try:
+        afterwards = JOBS[get_job(context.engine, context.job_id).kind].load_afterwards()
+        if afterwards is not None:
+            afterwards(context)
+    except Exception:  # noqa: BLE001 - as above
+        traceback.print_exc()
 
 
 def _remove_useless(engine: sa.Engine, home: DataRoot, job_id: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from tlcore.home import DataRoot
 from tlcore.storage.configs import Unreadable, read_all
 from tlcore.storage.database import is_time, jobs
 from tlcore.storage.deletion import delete_job
-from tlcore.storage.requests import ExportResult
+from tlcore.storage.requests import ExportResult, FormatName
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,38 @@ def read_exports(engine: sa.Engine, project_id: str) -> tuple[list[Export], list
 def _export(row: sa.Row[tuple[str, float, str, str]]) -> Export:
     fields = {"job_id": row.id, "created": row.created, "message": row.message}
     return read_fields({**fields, "result": read_document(row.result, ExportResult)}, Export)
+
+
+def replaced_by(job_id: str, exports: Sequence[Export], home: DataRoot) -> list[str]:
+    """Return the exports of the same model whose every file an export, or one newer than they, has made anew.
+
+    Whoever makes one more format, or makes files again in vain, keeps those that there were.
+
+    Args:
+        job_id: The export; older ones alone can be replaced, and none when it is not among `exports`.
+        exports: Those of its project, newest first.
+        home: The data root.
+
+    Returns:
+        The ids of their jobs.
+    """
+    own = next((one for one in exports if one.job_id == job_id), None)
+    if own is None:
+        return []
+    replaced: list[str] = []
+    newer: set[FormatName] = set()
+    is_older = False
+    for export in exports:
+        if export.result.model_id != own.result.model_id:
+            continue
+        made = {report.format for report in export.result.reports if report.is_made}
+        if not has_files(export, home):
+            made = set()
+        if is_older and made <= newer:
+            replaced.append(export.job_id)
+        newer |= made
+        is_older = is_older or export is own
+    return replaced
 
 
 def delete_exports(engine: sa.Engine, project_id: str, job_ids: Iterable[str], home: DataRoot) -> None:

@@ -10,6 +10,7 @@ from typing import Literal
 import streamlit as st
 
 from pages.components.errors import errors_kept, errors_shown
+from pages.components.export.made import count_deleted
 from pages.components.forms import GUEST_CANNOT, show_stored
 from pages.components.state import Context
 from tlcore.export.card import CARD_FILES, model_card
@@ -63,7 +64,8 @@ def draw_model_card(
             help=GUEST_CANNOT if context.is_guest else None,
         )
     with errors_shown():
-        card = model_card(source, result, words, exam_opened=exam_opened)
+        num_deleted = count_deleted(source.dataset, context.dataset)
+        card = model_card(source, result, words, exam_opened=exam_opened, num_deleted=num_deleted)
         with st.expander("Read the card", icon=":material/description:", key="read-card"):
             # Below the headings of the page.
             st.markdown(re.sub(r"^(#+) ", r"##\1 ", card.markdown, flags=re.MULTILINE))

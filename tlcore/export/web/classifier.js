@@ -25,6 +25,7 @@ class Classifier {
     this.title = settings.title;
     this.classes = settings.classes;
     this.threshold = settings.threshold;
+    this.notes = settings.notes ?? [];
     this.bytes = bytes;
     this.size = "";
     this.last = Promise.resolve();

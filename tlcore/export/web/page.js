@@ -1,5 +1,6 @@
 // The page: pictures and the camera go into the classifier, its answers become bars.
 import { openClassifier } from "./classifier.js";
+import { isDeepGrey } from "./depth.js";
 
 const part = (id) => document.getElementById(id);
 const say = (words) => { part("words").textContent = words; };
@@ -10,6 +11,7 @@ try {
   classifier = await openClassifier();
   document.title = classifier.title;
   part("title").textContent = classifier.title;
+  drawNotes();
   drawRows();
   part("file").disabled = part("camera").disabled = false;
   say("Choose a picture or start the camera. Pictures stay in this browser.");
@@ -32,6 +34,10 @@ part("camera").addEventListener("click", () => (stream ? stopCamera() : startCam
 
 async function showFile(file) {
   stopCamera();
+  if (await isDeepGrey(file)) {
+    say("This picture has more than 8 bits, which browsers read otherwise than the model learned it. Ask about it in Python: README.txt beside the model shows how.");
+    return;
+  }
   let picture;
   try {
     picture = await createImageBitmap(file, { imageOrientation: "from-image" });
@@ -86,6 +92,15 @@ function stopCamera() {
   stream = undefined;
   part("video").hidden = true;
   part("camera").textContent = "Start the camera";
+}
+
+/** Says what is the matter with this model. */
+function drawNotes() {
+  for (const words of classifier.notes) {
+    const note = document.createElement("p");
+    note.textContent = words;
+    part("notes").append(note);
+  }
 }
 
 /** Makes a row for each class. Names are put in as text, so nothing in them can act as part of the page. */
