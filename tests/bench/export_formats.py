@@ -103,7 +103,7 @@ def float_and_integer_milliseconds(
     """Time both on pictures that are square already; the float one has no resizing inside, like the other."""
     assert source.square is not None
     keys = tuple(item.image for item in asked_items(dataset)[:TIMED])
-    squares = [resize_image(one, *source.square) for one in read_pictures(keys, home)]
+    squares = [resize_image(one, *source.square) for one in read_pictures(keys, home).values()]
     plain = folder / "square"
     plain.mkdir()
     convert(build_square(source, home), "litert", plain)

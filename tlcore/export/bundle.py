@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator
-from dataclasses import replace
 from pathlib import Path
 
-from tlcore.dataset import keep_images
-from tlcore.documents import to_json, write_document
+from tlcore.documents import write_document
 from tlcore.errors import TransferLabError
 from tlcore.export import self_test
 from tlcore.export.card import CARD_FILES, model_card
 from tlcore.export.entries import Entry
-from tlcore.export.examples import EXAMPLES_DIR, EXPECTED_FILE, as_png, choose_examples, expected_of, load_original
+from tlcore.export.examples import example_entries, read_examples
 from tlcore.export.formats import FORMATS
 from tlcore.export.manifest import MANIFEST_FILE, manifest_of
 from tlcore.export.readme import SELF_TEST_FILE, bundle_readme
@@ -64,7 +62,7 @@ def bundle_entries(
             f"{num_deleted:,} of the {count(len(images), 'picture')} of its data set {were} deleted since, and not "
             "one of them comes along."
         )
-    examples, why_no_examples = _examples(source, result, home, present)
+    examples, why_no_examples = _examples(result, folder, present)
     code, why_no_code = _code(source, folder, home, present)
     missing += [why for why in (why_no_examples, why_no_code) if why]
     card = model_card(source, result, words, exam_opened=exam_opened, num_deleted=num_deleted)
@@ -97,10 +95,6 @@ def _models(result: ExportResult, folder: Path) -> Iterator[Entry]:
                     yield Entry(spec.file + inside.relative_to(path).as_posix(), inside)
 
 
-def _present(source: ExportSource, present: Collection[str] | None) -> ExportSource:
-    return source if present is None else replace(source, dataset=keep_images(source.dataset, present))
-
-
 def _code(
     source: ExportSource, folder: Path, home: DataRoot, present: Collection[str] | None
 ) -> tuple[list[Entry], str]:
@@ -112,21 +106,18 @@ def _code(
         return [], f"There is no folder code, with which to train it again: {error}"
 
 
-def _examples(
-    source: ExportSource, result: ExportResult, home: DataRoot, present: Collection[str] | None
-) -> tuple[list[Entry], str]:
-    """Return the examples and their test, or why there are none."""
+def _examples(result: ExportResult, folder: Path, present: Collection[str] | None) -> tuple[list[Entry], str]:
+    """Return the examples that were kept when the files were made, and their test, or why there are none."""
     if not any(report.is_made for report in result.reports):
         return [], ""
-    try:
-        examples = choose_examples(_present(source, present), load_original(source, home), home)
-    except TransferLabError as error:
-        logger.warning("A bundle leaves without examples: %s", error)
-        return [], f"There are no examples and no self test: {error}"
-    if not examples:
-        return [], "There are no examples and no self test: none of its pictures is left."
-    entries = [Entry(SELF_TEST_FILE, Path(self_test.__file__))]
-    for number, example in enumerate(examples, start=1):
-        entries.append(Entry(f"{EXAMPLES_DIR}/{number}.png", as_png(example.pixels)))
-    entries.append(Entry(EXPECTED_FILE, to_json(expected_of(examples, result)).encode()))
-    return entries, ""
+    entries = example_entries(folder, result, present)
+    if entries:
+        return [Entry(SELF_TEST_FILE, Path(self_test.__file__)), *entries], ""
+    kept = read_examples(folder)
+    if kept is None:
+        why = "none were kept when the files were made. Make them again on Export."
+    elif present is not None and not any(one.image in present for one in kept.pictures):
+        why = "their pictures were deleted since. Make the files again on Export to have others."
+    else:
+        why = "none of these files was asked about them. Make them again on Export."
+    return [], f"There are no examples and no self test: {why}"

@@ -12,7 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,10 +22,10 @@ from numpy.typing import NDArray
 
 from tlcore.config import ResizeMode
 from tlcore.documents import read_document, write_document
-from tlcore.errors import RunError
+from tlcore.errors import FullDiskError, ImageError, RunError
 from tlcore.export.formats import FORMATS
 from tlcore.export.readers import open_format
-from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot
+from tlcore.home import DISK_IS_FULL, ENVIRONMENT_VARIABLE, DataRoot, is_for_want_of_room
 from tlcore.images.resizing import decode_image, resize_image
 from tlcore.quiet import silence_tensorflow
 from tlcore.storage.images import ImageStore
@@ -36,6 +37,10 @@ START_SECONDS, PICTURE_SECONDS = 180.0, 2.0
 LOOK_SECONDS = 0.1
 WARM_UP = 3
 """So many pictures are asked about beforehand: the first answers prepare what the others use."""
+MOST_TIMED = 100
+"""The time is taken of so many pictures: the median of more is the same."""
+NO_ROOM = 28
+"""With this code a process ends that finds the disk full: the file that it was to ask may be a good one."""
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -48,7 +53,8 @@ class Asking:
         folder: Where it lies.
         name: Which format it is.
         images: Keys of the pictures in the data root.
-        image_size: Side of the square for a format that takes only that, in pixels.
+        examples: Keys of those that leave with it, which it is asked about as well.
+        image_size: Side of the square for a format that takes only that, and for taking the time, in pixels.
         resize_mode: How a picture becomes that square.
         threads: How many threads one answer may use.
     """
@@ -56,6 +62,7 @@ class Asking:
     folder: str
     name: FormatName
     images: tuple[str, ...]
+    examples: tuple[str, ...]
     image_size: int
     resize_mode: ResizeMode
     threads: int
@@ -67,11 +74,13 @@ class Answers:
 
     Attributes:
         probabilities: float32 of shape `(pictures, classes)`.
-        milliseconds: For one picture, the median, without reading it.
+        milliseconds: For one square picture of the size that the model sees, the median, without reading it.
+        of_examples: float32 of shape `(examples, classes)`.
     """
 
     probabilities: NDArray[np.float32]
     milliseconds: float
+    of_examples: NDArray[np.float32]
 
 
 def ask_afresh(asking: Asking, check: Callable[[], None], home: DataRoot) -> Answers:
@@ -84,7 +93,17 @@ def ask_afresh(asking: Asking, check: Callable[[], None], home: DataRoot) -> Ans
 
     Raises:
         RunError: If the file cannot be loaded, or its process died or took too long.
+        FullDiskError: If the disk is full, which says nothing of the file.
     """
+    try:
+        return _ask_afresh(asking, check, home)
+    except OSError as error:
+        if is_for_want_of_room(error):
+            raise FullDiskError(DISK_IS_FULL) from error
+        raise
+
+
+def _ask_afresh(asking: Asking, check: Callable[[], None], home: DataRoot) -> Answers:
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         (place / TASK_FILE).write_text(write_document(asking), "utf-8")
@@ -99,18 +118,20 @@ def ask_afresh(asking: Asking, check: Callable[[], None], home: DataRoot) -> Ans
                 stderr=subprocess.STDOUT,
             )
             try:
-                _wait(process, START_SECONDS + PICTURE_SECONDS * len(asking.images), check)
+                _wait(process, START_SECONDS + PICTURE_SECONDS * (len(asking.images) + len(asking.examples)), check)
             finally:
                 if process.poll() is None:
                     process.kill()
                     process.wait()
             log.seek(0)
             said = log.read().decode(errors="replace")
+        if process.returncode == NO_ROOM:
+            raise FullDiskError(DISK_IS_FULL)
         if process.returncode != 0:
             print(said, file=sys.stderr)
-            raise RunError("The file was made, but it cannot be loaded or asked. Use another format.")
+            raise RunError("What the converter wrote cannot be loaded or asked. Use another format.")
         with np.load(place / ANSWERS_FILE, allow_pickle=False) as file:
-            return Answers(file["probabilities"], float(file["milliseconds"]))
+            return Answers(file["probabilities"], float(file["milliseconds"]), file["of_examples"])
 
 
 def _wait(process: subprocess.Popen[bytes], seconds: float, check: Callable[[], None]) -> None:
@@ -118,25 +139,45 @@ def _wait(process: subprocess.Popen[bytes], seconds: float, check: Callable[[], 
     while process.poll() is None:
         check()
         if time.monotonic() > until:
-            raise RunError("The file was made, but it took too long to answer. Use another format.")
+            raise RunError("What the converter wrote took too long to answer. Use another format.")
         time.sleep(LOOK_SECONDS)
 
 
-def ask(answer: Callable[[NDArray[np.uint8]], NDArray[np.float32]], pictures: list[NDArray[np.uint8]]) -> Answers:
+def ask(
+    answer: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+    pictures: Sequence[NDArray[np.uint8]],
+    squares: Sequence[NDArray[np.uint8]] | None = None,
+    examples: Sequence[NDArray[np.uint8]] = (),
+) -> Answers:
     """Ask about one picture after the other, and take the time.
 
     Args:
         answer: Takes one picture, uint8 of shape `(height, width, 3)`; returns float32 of shape `(classes,)`.
-        pictures: At least one.
+        pictures: What its answers are compared about.
+        squares: What the time is taken of, at least one: squares of the size that the model sees, so that formats which
+            make the square themselves do no more work than the others. `None`: the pictures.
+        examples: More pictures to answer.
     """
-    for picture in pictures[:WARM_UP]:
-        answer(picture)
-    answers, seconds = [], []
-    for picture in pictures:
+    timed = (pictures if squares is None else squares)[:MOST_TIMED]
+    for square in timed[:WARM_UP]:
+        answer(square)
+    seconds = []
+    for square in timed:
         started = time.perf_counter()
-        answers.append(answer(picture))
+        last = answer(square)
         seconds.append(time.perf_counter() - started)
-    return Answers(np.stack(answers), 1000 * statistics.median(seconds))
+    said, of_examples = (
+        np.stack([answer(one) for one in some]) if some else np.zeros((0, len(last)), np.float32)
+        for some in (pictures, examples)
+    )
+    return Answers(said, 1000 * statistics.median(seconds), of_examples)
+
+
+def squares_of(
+    pictures: Sequence[NDArray[np.uint8]], size: int, mode: ResizeMode, most: int = MOST_TIMED
+) -> list[NDArray[np.uint8]]:
+    """Return pictures as the model sees them, at most so many; a grey one where there are none."""
+    return [resize_image(one, size, mode) for one in pictures[:most]] or [np.full((size, size, 3), 128, np.uint8)]
 
 
 def hash_of(path: Path) -> str:
@@ -150,26 +191,41 @@ def hash_of(path: Path) -> str:
     return whole.hexdigest()
 
 
-def read_pictures(images: tuple[str, ...], home: DataRoot) -> list[NDArray[np.uint8]]:
-    """Return pictures of the data root as they are stored.
-
-    Raises:
-        ImageError: If one of them is missing or damaged.
-    """
+def read_pictures(images: Sequence[str], home: DataRoot) -> dict[str, NDArray[np.uint8]]:
+    """Return pictures of the data root as they are stored, by key; those that cannot be read are left out."""
     store = ImageStore(home)
-    return [decode_image(store.read(key)) for key in images]
+    found = {}
+    for key in images:
+        with suppress(ImageError):
+            found[key] = decode_image(store.read(key))
+    return found
 
 
 def main(place: Path) -> None:
     """Do what the task in a folder asks for, and leave the answers there."""
     asking = read_document((place / TASK_FILE).read_bytes(), Asking)
-    pictures = read_pictures(asking.images, DataRoot.configured())
+    home = DataRoot.configured()
+    found = read_pictures((*asking.images, *asking.examples), home)
+    pictures, examples = ([found[key] for key in keys] for keys in (asking.images, asking.examples))
+    squares = squares_of(pictures, asking.image_size, asking.resize_mode)
     if not FORMATS[asking.name].takes_any_size:
-        pictures = [resize_image(one, asking.image_size, asking.resize_mode) for one in pictures]
-    answers = ask(open_format(Path(asking.folder), asking.name, asking.threads), pictures)
-    np.savez(place / ANSWERS_FILE, probabilities=answers.probabilities, milliseconds=np.array(answers.milliseconds))
+        pictures, examples = (
+            [resize_image(one, asking.image_size, asking.resize_mode) for one in some] for some in (pictures, examples)
+        )
+    answers = ask(open_format(Path(asking.folder), asking.name, asking.threads), pictures, squares, examples)
+    np.savez(
+        place / ANSWERS_FILE,
+        probabilities=answers.probabilities,
+        milliseconds=np.array(answers.milliseconds),
+        of_examples=answers.of_examples,
+    )
 
 
 if __name__ == "__main__":
     silence_tensorflow()
-    main(Path(sys.argv[1]))
+    try:
+        main(Path(sys.argv[1]))
+    except Exception as error:
+        if is_for_want_of_room(error):
+            sys.exit(NO_ROOM)
+        raise

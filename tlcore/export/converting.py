@@ -84,15 +84,16 @@ def _write_whole(path: Path, write: Callable[[Path], object]) -> None:
     temporary = path.with_name(f"{HALF_WRITTEN}{path.name}")
     try:
         write(temporary)
-        _remove(path)
+        remove(path)
         temporary.replace(path)
     except OSError as error:
         raise storage_error(error, path) from error
     finally:
-        _remove(temporary)
+        remove(temporary)
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove a file or a folder; one that is not there is no matter."""
     if path.is_dir():
         shutil.rmtree(path)
     else:

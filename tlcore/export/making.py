@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from tlcore.config import ResizeMode
 from tlcore.dataset import Dataset, Item, Split
-from tlcore.errors import FrozenPartError, FullDiskError, RunError, TransferLabError
-from tlcore.export.certifying import Answers, Asking, ask, ask_afresh, hash_of, read_pictures
+from tlcore.errors import FrozenPartError, FullDiskError, RunError, StorageError, TransferLabError
+from tlcore.export.certifying import Answers, Asking, ask, ask_afresh, hash_of, read_pictures, squares_of
+from tlcore.export.examples import choose_examples, write_examples
 from tlcore.export.formats import FORMATS
 from tlcore.export.parity import unavailable, warning_of
 from tlcore.export.source import ExportSource, Part
@@ -42,6 +44,10 @@ MOST_ASKED = 500
 MOST_CALIBRATING = 200
 """So many training pictures say how large the numbers inside become; more change nothing that can be measured."""
 
+NOT_CALIBRATED = (
+    "Training pictures decide how its numbers are rounded, and none of them can be read. Use another format."
+)
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -51,7 +57,8 @@ def make_export(
     """Write a model in some formats, and certify each file.
 
     A format that cannot be made takes nothing from the others; its report says why. The pictures of the certificates
-    are the test pictures, or those for validation or training where there are none, as they are stored, of whatever size.
+    are the test pictures, or those for validation or training where there are none, as they are stored, of whatever
+    size; one that cannot be read is left out and counted. A file that cannot be asked is deleted.
 
     Args:
         source: The model.
@@ -64,7 +71,7 @@ def make_export(
         StopRequested: If the person asked to stop.
         RunError: If the files of the model are missing or damaged.
         StorageError: If the disk is full.
-        TransferLabError: If its pictures or weights are not there any more.
+        TransferLabError: If its weights are not there any more.
     """
     configure_tensorflow()
     progress.phase("loading")
@@ -74,7 +81,12 @@ def make_export(
         progress.check()
         progress.phase("exporting", number, len(formats), FORMATS[name].title)
         reports.append(_written(source, name, folder, models))
-    write_backbone(source, folder, home)
+    try:
+        write_backbone(source, folder, home)
+    except StorageError:
+        raise
+    except TransferLabError as error:  # the script that trains anew goes without; the files are none the worse for it
+        _LOG.warning("The backbone of a script could not be written: %s", error)
     return certify(source, reports, folder, progress, home)
 
 
@@ -103,8 +115,8 @@ class _Models:
         assert self._source.square is not None
         size, mode = self._source.square
         items = spread(self._source.dataset.subset("train"), MOST_CALIBRATING)
-        pictures = read_pictures(tuple(item.image for item in items), self._home)
-        return [resize_image(one, size, mode) for one in pictures]
+        pictures = read_pictures([item.image for item in items], self._home)
+        return [resize_image(one, size, mode) for one in pictures.values()]
 
 
 def _written(source: ExportSource, name: FormatName, folder: Path, models: _Models) -> FormatReport:
@@ -117,6 +129,8 @@ def _written(source: ExportSource, name: FormatName, folder: Path, models: _Mode
         return FormatReport(name, problem=problem)
     try:
         squares = models.calibrating if spec.is_calibrated else []
+        if spec.is_calibrated and not squares:
+            return FormatReport(name, problem=NOT_CALIBRATED)
         convert(models.any_size if spec.takes_any_size else models.square, name, folder, squares)
     except TransferLabError:
         raise
@@ -132,7 +146,7 @@ def _written(source: ExportSource, name: FormatName, folder: Path, models: _Mode
 def certify(
     source: ExportSource, reports: Sequence[FormatReport], folder: Path, progress: Progress, home: DataRoot
 ) -> ExportResult:
-    """Ask the original and each file about the same pictures, one after the other.
+    """Ask the original and each file about the same pictures, one after the other; keep the examples beside them.
 
     Args:
         source: The model.
@@ -143,62 +157,88 @@ def certify(
 
     Raises:
         StopRequested: If the person asked to stop.
-        TransferLabError: If the original cannot be asked, or the pictures are not there any more.
+        StorageError: If the disk is full.
+        TransferLabError: If the original cannot be asked.
     """
-    items = asked_items(source.dataset)
-    images = tuple(item.image for item in items)
+    from tlcore.export.converting import remove
+
+    drawn = asked_items(source.dataset)
+    found = read_pictures([item.image for item in drawn], home)
+    items = tuple(item for item in drawn if item.image in found)
     class_ids = [label.id for label in source.dataset.classes]
     labels = np.array([class_ids.index(item.class_id) for item in items], np.int64)
+    size, mode = source.square or _largest_square(source)
     progress.phase("certifying", 0, len(reports) + 1, "the original")
-    original = Answers(np.zeros((0, len(class_ids)), np.float32), 0.0)
-    if images:
-        predictor = original_predictor(source, progress, home)
-        original = ask(lambda picture: predictor.predict([picture])[0], read_pictures(images, home))
-    correct = int((original.probabilities.argmax(axis=1) == labels).sum()) if images else 0
-    size, mode = source.square or (1, "stretch")  # what takes only squares was not made then
+    predictor = original_predictor(source, progress, home)
+    examples = choose_examples(source, predictor, home)
+    pictures = [found[item.image] for item in items]
+    original = ask(lambda one: predictor.predict([one])[0], pictures, squares_of(pictures, size, mode))
+    of_examples = [one.probabilities for one in examples]
+    if not all(np.isfinite(one).all() for one in (original.probabilities, *of_examples)):
+        raise RunError(
+            "This model answers with no numbers: its training went astray. Train again with a smaller learning rate."
+        )
+    answered: dict[FormatName, NDArray[np.float32]] = {}
     certified = []
     for number, report in enumerate(reports, start=1):
         progress.check()
         progress.phase("certifying", number, len(reports) + 1, FORMATS[report.format].title)
-        if report.is_made and images:
-            asking = Asking(str(folder), report.format, images, size, mode, answering_threads())
-            asked = _asked(report, asking, original, labels, progress, home)
-            certified.append(replace(asked, warning=warning_of(asked, correct)))
-        else:
+        if not report.is_made:
             certified.append(report)
+            continue
+        images, shown = tuple(item.image for item in items), tuple(one.image for one in examples)
+        asking = Asking(str(folder), report.format, images, shown, size, mode, answering_threads())
+        try:
+            answers = ask_afresh(asking, progress.check, home)
+            if not (np.isfinite(answers.probabilities).all() and np.isfinite(answers.of_examples).all()):
+                raise RunError("What the converter wrote answers with no numbers. Use another format.")
+        except RunError as error:
+            remove(folder / FORMATS[report.format].file.rstrip("/"))  # nobody can use it
+            certified.append(FormatReport(report.format, problem=str(error)))
+            continue
+        answered[report.format] = answers.of_examples
+        certified.append(_certificate(report, answers, original, labels, source.dataset.class_names))
+    write_examples(examples, answered, folder)
     return ExportResult(
         source.model_id,
         source.settings,
-        correct,
-        len(images),
+        int((original.probabilities.argmax(axis=1) == labels).sum()),
+        len(items),
         original.milliseconds,
         processor_name(),
         tuple(certified),
         asked_split(source.dataset),
+        len(drawn) - len(items),
     )
 
 
-def _asked(
+def _largest_square(source: ExportSource) -> tuple[int, ResizeMode]:
+    """Return the largest square that a member of a group sees: for taking the time only."""
+    largest = max((part.spec for part in source.parts), key=lambda spec: spec.prefix.image_size)
+    return largest.prefix.image_size, largest.resize_mode
+
+
+def _certificate(
     report: FormatReport,
-    asking: Asking,
+    answers: Answers,
     original: Answers,
     labels: NDArray[np.int64],
-    progress: Progress,
-    home: DataRoot,
+    class_names: Sequence[str],
 ) -> FormatReport:
-    try:
-        answers = ask_afresh(asking, progress.check, home)
-    except RunError as error:
-        return replace(report, problem=str(error))
     said, meant = answers.probabilities.argmax(axis=1), original.probabilities.argmax(axis=1)
-    return replace(
+    report = replace(
         report,
         total=len(labels),
         correct=int((said == labels).sum()),
         agreed=int((said == meant).sum()),
-        largest_difference=float(np.abs(answers.probabilities - original.probabilities).max()),
+        largest_difference=float(np.abs(answers.probabilities - original.probabilities).max(initial=0)),
         milliseconds=answers.milliseconds,
     )
+    changed_of = {
+        name: (int((said[meant == index] != index).sum()), int((meant == index).sum()))
+        for index, name in enumerate(class_names)
+    }
+    return replace(report, warning=warning_of(report, changed_of))
 
 
 def asked_items(dataset: Dataset) -> tuple[Item, ...]:

@@ -283,7 +283,7 @@ class ExportRequest:
 
 @dataclass(frozen=True, slots=True)
 class FormatReport:
-    """The parity certificate of one exported file: it was loaded in a fresh process and asked about test pictures.
+    """The parity certificate of one exported file: it was loaded in a fresh process and asked about pictures.
 
     Attributes:
         format: Which one.
@@ -292,7 +292,8 @@ class FormatReport:
         correct: Those that it answers right.
         agreed: Those that it answers as the original does.
         largest_difference: Between a probability of it and the original's, in `[0, 1]`.
-        milliseconds: For one picture on this machine, the median, without reading the picture's file.
+        milliseconds: For one square picture of the size that the model sees, on this machine, the median, without
+            reading the picture's file.
         problem: Why it could not be made or asked, in words; empty when it could.
         warning: What its answers are not good enough for, in words; empty when the certificate holds.
         sha256: Of its file, of a folder over the names and the contents in order; empty where it was not kept.
@@ -324,10 +325,11 @@ class ExportResult:
         settings: As of the request.
         correct: Test pictures of the certificates that the original answers right.
         total: Test pictures of the certificates.
-        milliseconds: Of the original, as the app asks it, for one picture on this machine, the median.
+        milliseconds: Of the original, as the app asks it, for one such square on this machine, the median.
         processor: What this machine computes with, in words.
         reports: One for each format that was asked for.
         split: Which pictures these are: for testing, or others where there are none.
+        unreadable: Those that could not be read and were left out.
     """
 
     model_id: str
@@ -338,3 +340,4 @@ class ExportResult:
     processor: str
     reports: tuple[FormatReport, ...]
     split: Split = "test"
+    unreadable: int = 0
