@@ -14,7 +14,7 @@ from tlcore.errors import TransferLabError
 from tlcore.export import self_test
 from tlcore.export.card import CARD_FILES, model_card
 from tlcore.export.entries import Entry
-from tlcore.export.examples import example_entries
+from tlcore.export.examples import example_entries, read_examples
 from tlcore.export.formats import FORMATS
 from tlcore.export.manifest import MANIFEST_FILE, manifest_of
 from tlcore.export.readme import SELF_TEST_FILE, bundle_readme
@@ -111,6 +111,13 @@ def _examples(result: ExportResult, folder: Path, present: Collection[str] | Non
     if not any(report.is_made for report in result.reports):
         return [], ""
     entries = example_entries(folder, result, present)
-    if not entries:
-        return [], "There are no examples and no self test: none of its pictures is left."
-    return [Entry(SELF_TEST_FILE, Path(self_test.__file__)), *entries], ""
+    if entries:
+        return [Entry(SELF_TEST_FILE, Path(self_test.__file__)), *entries], ""
+    kept = read_examples(folder)
+    if kept is None:
+        why = "none were kept when the files were made. Make them again on Export."
+    elif present is not None and not any(one.image in present for one in kept.pictures):
+        why = "their pictures were deleted since. Make the files again on Export to have others."
+    else:
+        why = "none of these files was asked about them. Make them again on Export."
+    return [], f"There are no examples and no self test: {why}"
