@@ -8,15 +8,21 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
+import tensorflow as tf
 
 from tests.coloured_pictures import RecordingProgress, coloured_dataset, picture
 from tests.test_export_graph import SMALL, make_head, make_run
 from tlcore.config import HeadConfig, ModelConfig, RunConfig, TrainingConfig
 from tlcore.dataset import Dataset
+from tlcore.export.converting import convert
 from tlcore.export.formats import FORMATS
+from tlcore.export.graph import INPUT_NAME
 from tlcore.export.making import make_export
 from tlcore.export.readers import open_format
+from tlcore.export.resampling import square_of
 from tlcore.export.source import ExportSource, Part, part_of_run
 from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot
 from tlcore.images.resizing import resize_image
@@ -76,6 +82,35 @@ def test_each_format_answers_alike_about_pictures_of_other_sizes(made: tuple[Exp
             given = one if spec.takes_any_size else resize_image(one, LITE0.image_size, LITE0.resize_mode)
             most = 0.15 if name in ("litert-int8", "litert-dynamic") else 0.01
             np.testing.assert_allclose(answer(given), right, atol=most, err_msg=name)
+
+
+@pytest.mark.parametrize("last", ["convnext_tiny_stage_0_block_0_layer_scale", "block1a_project_bn"])
+def test_gelu_depthwise_layers_and_normalization_leave_as_onnx(last: str, tmp_path: Path) -> None:
+    """The first block of ConvNeXt and of EfficientNet: the rest of them repeats it, and takes a minute to convert."""
+    family = keras.applications.ConvNeXtTiny if "convnext" in last else keras.applications.EfficientNetB0
+    whole = family(weights=None, include_top=False, input_shape=(32, 32, 3))
+    block = keras.Model(whole.input, whole.get_layer(last).output)
+    pixels = keras.Input((None, None, 3), name=INPUT_NAME)
+    values = keras.layers.GlobalAveragePooling2D()(block(square_of(pixels, 32, "stretch")))
+    model = keras.Model(pixels, keras.layers.Dense(3, "softmax")(values))
+    random = np.random.default_rng(0)
+    model.set_weights([np.abs(random.normal(0.3, 0.2, one.shape)) for one in model.get_weights()])
+    convert(model, "onnx", tmp_path)
+    answer = open_format(tmp_path, "onnx")
+    for one in (picture("red", 99, width=131, height=77), picture("blue", 98, width=20, height=41)):
+        expected = model(one[np.newaxis].astype(np.float32)).numpy()[0]
+        np.testing.assert_allclose(answer(one), expected, atol=1e-4)
+    session = onnxruntime.InferenceSession(tmp_path / FORMATS["onnx"].file)
+    assert [(one.name, one.shape[3]) for one in session.get_inputs()] == [(INPUT_NAME, 3)]
+
+
+def test_an_operation_that_onnx_does_not_know_is_no_file(tmp_path: Path) -> None:
+    pixels = keras.Input((None, None, 3), name=INPUT_NAME)
+    values = keras.layers.GlobalAveragePooling2D()(pixels)
+    model = keras.Model(pixels, keras.layers.Lambda(lambda one: tf.math.digamma(one), (3,))(values))
+    with pytest.raises(onnx.checker.ValidationError, match="Digamma"):
+        convert(model, "onnx", tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def _group(home: DataRoot, folder: Path) -> tuple[Part, ...]:

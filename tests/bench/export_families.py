@@ -58,6 +58,8 @@ def of_model(title: str, part: Part, dataset: Dataset, home: DataRoot) -> Line:
         f"random weights, {part.spec.prefix.image_size} pixels, asked about {result.total} pictures",
         more={
             "not": {name: words for name, words in without.items() if words},
+            # Of networks that learned nothing: what rounding changes in them says nothing about a trained one.
+            "agreed": {one.format: one.agreed for one in result.reports},
             "largest difference": {one.format: round(one.largest_difference, 4) for one in result.reports},
         },
     )

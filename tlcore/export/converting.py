@@ -6,6 +6,7 @@ import contextlib
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +46,86 @@ def convert(model: keras.Model, name: FormatName, folder: Path, squares: Sequenc
             _write_whole(path, lambda temporary: model.export(str(temporary), format="tf_saved_model", verbose=False))
         elif name == "onnx":
             model(np.zeros((1, *(side or 32 for side in model.input.shape[1:])), np.float32))  # or it will not export
-            _write_whole(path, lambda temporary: model.export(str(temporary), format="onnx", verbose=False))
+            _write_whole(path, lambda temporary: _write_onnx(model, temporary))
         else:
             content = seal(_litert(model, name, squares))
             write_atomically(path, lambda temporary: temporary.write_bytes(content))
+
+
+def _write_onnx(model: keras.Model, path: Path) -> None:
+    """Write a model as ONNX.
+
+    Raises:
+        onnx.checker.ValidationError: If it has an operation that ONNX does not know: tf2onnx leaves such a one in the
+            file, which then nothing can load.
+        ValueError: If it asks for more than the pixels.
+    """
+    import onnx
+
+    _teach_tf2onnx()
+    with _inlined(), _plain_constants(model):
+        model.export(str(path), format="onnx", verbose=False)
+    onnx.checker.check_model(str(path))
+    inputs = [one.name for one in onnx.load(str(path), load_external_data=False).graph.input]
+    if len(inputs) != 1:
+        raise ValueError(f"the file must have one input, the pixels. Received: {', '.join(inputs)}")
+
+
+@cache
+def _teach_tf2onnx() -> None:
+    """Teach tf2onnx the operation of TensorFlow that it does not know, and that `gelu` is made of."""
+    from tf2onnx.handler import tf_op
+
+    @tf_op("Erfc")
+    class _Erfc:
+        @classmethod
+        def version_9(cls, ctx: Any, node: Any, **_options: Any) -> None:
+            """Write `erfc(x)` as `1 - erf(x)`: ONNX has `Erf` since its ninth version."""
+            shapes, dtypes = node.output_shapes, node.output_dtypes
+            erf = ctx.make_node("Erf", [node.input[0]], shapes=shapes, dtypes=dtypes)
+            one = ctx.make_const(f"{node.name}/one", np.array(1, np.float32))
+            ctx.remove_node(node.name)
+            ctx.make_node(
+                "Sub", [one.output[0], erf.output[0]], name=node.name, outputs=node.output, shapes=shapes, dtypes=dtypes
+            )
+
+
+@contextlib.contextmanager
+def _inlined() -> Iterator[None]:
+    """Let the operations of an inner `tf.function` stand in the graph itself.
+
+    Keras calls a convolution in groups, such as a depthwise one of class `Conv2D`, as a function of its own that XLA
+    compiles, and TensorFlow then never puts it in the place of the call, which ONNX has no operation for.
+    """
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(before)
+
+
+@contextlib.contextmanager
+def _plain_constants(model: keras.Model) -> Iterator[None]:
+    """Let the means and variances of `Normalization` layers be NumPy's while a model is written.
+
+    As tensors of TensorFlow they count as inputs of the graph, and whoever asks the file would have to know them.
+    """
+    layers = [layer for layer in _layers_of(model) if isinstance(layer, keras.layers.Normalization)]
+    before = [(layer.mean, layer.variance) for layer in layers]
+    for layer in layers:
+        layer.mean, layer.variance = np.asarray(layer.mean), np.asarray(layer.variance)
+    try:
+        yield
+    finally:
+        for layer, (mean, variance) in zip(layers, before, strict=True):
+            layer.mean, layer.variance = mean, variance
+
+
+def _layers_of(model: keras.Model) -> Iterator[keras.Layer]:
+    """Yield the layers of a model and of the models inside of it."""
+    for layer in model.layers:
+        yield from _layers_of(layer) if isinstance(layer, keras.Model) else (layer,)
 
 
 def _litert(model: keras.Model, name: FormatName, squares: Sequence[NDArray[np.uint8]]) -> bytes:
