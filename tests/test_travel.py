@@ -10,7 +10,7 @@ import random
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from tlcore.results.prediction import Predictor, load_predictor
 from tlcore.simple_heads.prediction import load_simple_head_predictor
 from tlcore.storage.copies import COPIED_KINDS
 from tlcore.storage.database import metadata, open_database, read_rows, run_notes, writing
-from tlcore.storage.datasets import commit_version, current_dataset
+from tlcore.storage.datasets import NO_WAY_BACK, can_undo, commit_version, current_dataset, undo_version
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import claim_job, create_job, end_job
@@ -44,7 +44,7 @@ from tlcore.storage.runs import list_runs
 from tlcore.storage.simple_heads import list_simple_heads, simple_head_dir
 from tlcore.travel import arriving
 from tlcore.travel.arriving import arrival, open_arrival
-from tlcore.travel.document import DOCUMENT_FILE
+from tlcore.travel.document import DOCUMENT_FILE, read_project
 from tlcore.travel.leaving import departure
 
 EARLIER = Path(__file__).resolve().parent / "fixtures" / "project_1.transferlab.zip"
@@ -143,7 +143,7 @@ def test_a_project_arrives_as_it_left(root: DamagedRoot, elsewhere: Elsewhere, t
     assert contents[0][4] == contents[1][4]  # of the present one; earlier ones held pictures that were deleted
     for number, one in enumerate(before["dataset_versions"], 1):
         if contents[0].get(one["parent"]) != contents[1].get(one["parent"]):
-            one["parent"] = None  # what was deleted does not come back
+            one["parent"] = NO_WAY_BACK  # what was deleted does not come back
         assert one["number"] == number
     assert after == before
     assert (
@@ -219,6 +219,27 @@ def test_deleted_pictures_stay_behind(root: DamagedRoot, elsewhere: Elsewhere, t
     assert again.read_bytes() == path.read_bytes()
 
 
+def test_what_was_deleted_does_not_come_back_and_nothing_is_emptied_by_undo(
+    root: DamagedRoot, elsewhere: Elsewhere, tmp_path: Path
+) -> None:
+    version, dataset = current_dataset(root.engine, root.project_id, root.home)
+    item = dataset.items[0]
+    fewer = delete_images(dataset, item.class_id, [item.image])
+    version = commit_version(root.engine, root.project_id, fewer, "deleted one", parent=version, home=root.home)
+    assert can_undo(root.engine, root.project_id, version)
+    arrived = elsewhere.open(leave(root.engine, root.project_id, root.home, tmp_path / "one.zip"))
+    assert not can_undo(elsewhere.engine, arrived, version)
+    with pytest.raises(ConflictError, match="cannot be taken back"):
+        undo_version(elsewhere.engine, arrived, current=version)
+    assert current_dataset(elsewhere.engine, arrived, elsewhere.home) == (version, fewer)
+    # What was only moved can be taken back there as well.
+    moved = replace(fewer, items=fewer.items[::-1])
+    newest = commit_version(elsewhere.engine, arrived, moved, "moved", parent=version, home=elsewhere.home)
+    again = elsewhere.open(leave(elsewhere.engine, arrived, elsewhere.home, tmp_path / "two.zip"))
+    undo_version(elsewhere.engine, again, current=newest)
+    assert current_dataset(elsewhere.engine, again, elsewhere.home) == (version, fewer)
+
+
 def unpacked(data: bytes) -> bytes:
     """The bytes of a file, or of all that is in it where it is a ZIP file, as that of arrays is."""
     if not data.startswith(b"PK"):
@@ -244,7 +265,7 @@ def test_a_file_of_the_first_version_opens(elsewhere: Elsewhere, tmp_path: Path)
     assert [run.has_model for run in list_runs(elsewhere.engine, arrived)] == [False, True, True, True]
     assert len(list_simple_heads(elsewhere.engine, arrived)) == 3
     again = leave(elsewhere.engine, arrived, elsewhere.home, tmp_path / "again.zip")
-    assert document_of(again) == document_of(EARLIER)
+    assert read_project(document_of(again)) == read_project(document_of(EARLIER))
 
 
 def test_the_same_project_twice_is_two(elsewhere: Elsewhere, tmp_path: Path) -> None:

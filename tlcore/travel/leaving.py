@@ -37,7 +37,7 @@ from tlcore.storage.database import (
     run_notes,
     runs,
 )
-from tlcore.storage.datasets import content_path, load_dataset
+from tlcore.storage.datasets import NO_WAY_BACK, content_path, load_dataset
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import ENDED_STATES
 from tlcore.travel.arrays import check_arrays
@@ -233,7 +233,7 @@ class _Snapshot:
                 cut.add(row.number)
             versions.append(TravellingVersion(row.number, row.parent, row.note, content, row.created))
         # What was deleted does not come back there, so there is nothing to take back to.
-        versions = [replace(one, parent=None) if one.parent in cut else one for one in versions]
+        versions = [replace(one, parent=NO_WAY_BACK) if one.parent in cut else one for one in versions]
         return versions, lists, tuple(sorted(keys))
 
     def _is_whole(self, key: str) -> bool:
