@@ -29,7 +29,7 @@ from tlcore.storage import copies
 from tlcore.storage.card_words import CardWords, change_card_words, read_card_words
 from tlcore.storage.copies import copy_project
 from tlcore.storage.database import jobs, metadata, metrics, projects, read_rows, read_value, run_notes, writing
-from tlcore.storage.datasets import commit_version, current_dataset, load_dataset
+from tlcore.storage.datasets import can_undo, commit_version, current_dataset, load_dataset, undo_version
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.ensembles import EnsembleConfig, create_ensemble, list_ensembles
 from tlcore.storage.exams import list_exams, open_exam
@@ -116,6 +116,19 @@ def test_everything_that_ended_comes_along_under_new_ids(
                 assert not any(one in str(value) for one in old for value in row), name
     assert load_evaluation(home.run_dir(first.id)).total == first.summary.test_total
     assert (simple_head_dir(copied_head.job_id, "linear_svm", home) / "evaluation.npz").is_file()
+
+
+@pytest.mark.parametrize("with_runs", [True, False])
+def test_an_undo_does_not_empty_a_copy(
+    whole: tuple[Finished, list[str], str, str], home: DataRoot, with_runs: bool
+) -> None:
+    finished = whole[0]
+    copy = copy_project(finished.engine, finished.project_id, BEN, home, with_runs=with_runs)
+    assert copy.version is not None
+    assert not can_undo(finished.engine, copy.id, copy.version)
+    with pytest.raises(ConflictError, match="cannot be taken back"):
+        undo_version(finished.engine, copy.id, current=copy.version)
+    assert current_dataset(finished.engine, copy.id, home) == (copy.version, finished.dataset)
 
 
 def test_a_copy_takes_no_room_for_pictures_or_models(

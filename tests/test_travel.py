@@ -10,7 +10,7 @@ import random
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,18 +34,18 @@ from tlcore.results.prediction import Predictor, load_predictor
 from tlcore.simple_heads.prediction import load_simple_head_predictor
 from tlcore.storage.copies import COPIED_KINDS
 from tlcore.storage.database import metadata, open_database, read_rows, run_notes, writing
-from tlcore.storage.datasets import commit_version, current_dataset
+from tlcore.storage.datasets import NO_WAY_BACK, can_undo, commit_version, current_dataset, undo_version
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.images import ImageStore
-from tlcore.storage.jobs import claim_job, create_job, end_job
+from tlcore.storage.jobs import ENDED_STATES, claim_job, create_job, end_job
 from tlcore.storage.projects import create_project, get_project
 from tlcore.storage.requests import ImportRequest, StagedFile
 from tlcore.storage.runs import list_runs
 from tlcore.storage.simple_heads import list_simple_heads, simple_head_dir
 from tlcore.travel import arriving
 from tlcore.travel.arriving import arrival, open_arrival
-from tlcore.travel.document import DOCUMENT_FILE
-from tlcore.travel.leaving import departure
+from tlcore.travel.document import DOCUMENT_FILE, read_project
+from tlcore.travel.leaving import STAYS, departure
 
 EARLIER = Path(__file__).resolve().parent / "fixtures" / "project_1.transferlab.zip"
 """The file of a project as the first version that made such files made it; documents in it are older still."""
@@ -143,7 +143,7 @@ def test_a_project_arrives_as_it_left(root: DamagedRoot, elsewhere: Elsewhere, t
     assert contents[0][4] == contents[1][4]  # of the present one; earlier ones held pictures that were deleted
     for number, one in enumerate(before["dataset_versions"], 1):
         if contents[0].get(one["parent"]) != contents[1].get(one["parent"]):
-            one["parent"] = None  # what was deleted does not come back
+            one["parent"] = NO_WAY_BACK  # what was deleted does not come back
         assert one["number"] == number
     assert after == before
     assert (
@@ -158,6 +158,34 @@ def test_a_project_arrives_as_it_left(root: DamagedRoot, elsewhere: Elsewhere, t
     assert again.read_bytes() == path.read_bytes()
     names = {run.id for run in list_runs(root.engine, root.project_id)} | {root.project_id}
     assert not any(name in document_of(path).decode() for name in names)
+
+
+def test_of_each_table_all_rows_travel_or_there_is_a_reason_why_not(root: DamagedRoot, tmp_path: Path) -> None:
+    project = read_project(document_of(leave(root.engine, root.project_id, root.home, tmp_path / "one.zip")))
+    travels: dict[str, int] = {
+        "dataset_versions": len(project.versions),
+        "jobs": len(project.jobs),
+        "runs": sum(job.run is not None for job in project.jobs),
+        "run_notes": sum(job.run is not None and job.run.note is not None for job in project.jobs),
+        "metrics": sum(len(job.points) for job in project.jobs),
+        "ensembles": len(project.groups),
+        "exams": len(project.exams),
+        "model_settings": len(project.settings),
+        "card_words": len(project.card_words),
+    }
+    of_project = {name for name, table in metadata.tables.items() if {"project_id", "job_id"} & set(table.c.keys())}
+    assert of_project == travels.keys() | STAYS.keys(), "a new table travels, or STAYS says why not"
+    assert not travels.keys() & STAYS.keys()
+    for name, number in travels.items():
+        table = metadata.tables[name]
+        query = sa.select(table)
+        if name != "jobs" and "job_id" in table.c:
+            query = query.join(metadata.tables["jobs"], metadata.tables["jobs"].c.id == table.c.job_id)
+        columns = metadata.tables["jobs"].c if name == "jobs" or "job_id" in table.c else table.c
+        query = query.where(columns.project_id == root.project_id)
+        if columns is not table.c or name == "jobs":
+            query = query.where(columns.kind.in_(COPIED_KINDS), columns.state.in_(ENDED_STATES))
+        assert number == len(read_rows(root.engine, query)) > 0, name
 
 
 def test_models_that_arrived_answer_as_before(root: DamagedRoot, elsewhere: Elsewhere, tmp_path: Path) -> None:
@@ -219,6 +247,27 @@ def test_deleted_pictures_stay_behind(root: DamagedRoot, elsewhere: Elsewhere, t
     assert again.read_bytes() == path.read_bytes()
 
 
+def test_what_was_deleted_does_not_come_back_and_nothing_is_emptied_by_undo(
+    root: DamagedRoot, elsewhere: Elsewhere, tmp_path: Path
+) -> None:
+    version, dataset = current_dataset(root.engine, root.project_id, root.home)
+    item = dataset.items[0]
+    fewer = delete_images(dataset, item.class_id, [item.image])
+    version = commit_version(root.engine, root.project_id, fewer, "deleted one", parent=version, home=root.home)
+    assert can_undo(root.engine, root.project_id, version)
+    arrived = elsewhere.open(leave(root.engine, root.project_id, root.home, tmp_path / "one.zip"))
+    assert not can_undo(elsewhere.engine, arrived, version)
+    with pytest.raises(ConflictError, match="cannot be taken back"):
+        undo_version(elsewhere.engine, arrived, current=version)
+    assert current_dataset(elsewhere.engine, arrived, elsewhere.home) == (version, fewer)
+    # What was only moved can be taken back there as well.
+    moved = replace(fewer, items=fewer.items[::-1])
+    newest = commit_version(elsewhere.engine, arrived, moved, "moved", parent=version, home=elsewhere.home)
+    again = elsewhere.open(leave(elsewhere.engine, arrived, elsewhere.home, tmp_path / "two.zip"))
+    undo_version(elsewhere.engine, again, current=newest)
+    assert current_dataset(elsewhere.engine, again, elsewhere.home) == (version, fewer)
+
+
 def unpacked(data: bytes) -> bytes:
     """The bytes of a file, or of all that is in it where it is a ZIP file, as that of arrays is."""
     if not data.startswith(b"PK"):
@@ -244,7 +293,7 @@ def test_a_file_of_the_first_version_opens(elsewhere: Elsewhere, tmp_path: Path)
     assert [run.has_model for run in list_runs(elsewhere.engine, arrived)] == [False, True, True, True]
     assert len(list_simple_heads(elsewhere.engine, arrived)) == 3
     again = leave(elsewhere.engine, arrived, elsewhere.home, tmp_path / "again.zip")
-    assert document_of(again) == document_of(EARLIER)
+    assert read_project(document_of(again)) == read_project(document_of(EARLIER))
 
 
 def test_the_same_project_twice_is_two(elsewhere: Elsewhere, tmp_path: Path) -> None:

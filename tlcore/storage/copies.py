@@ -36,7 +36,7 @@ from tlcore.storage.database import (
     runs,
     writing,
 )
-from tlcore.storage.datasets import image_keys, load_dataset, write_list
+from tlcore.storage.datasets import NO_WAY_BACK, image_keys, load_dataset, write_list
 from tlcore.storage.deletion import remove_job_files
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import ENDED_STATES, JobKind
@@ -316,7 +316,7 @@ def _copy_versions(
     **others: object,
 ) -> None:
     """Write the rows of the data set versions that a copy needs."""
-    others |= {"project_id": copy_id, "parent": None, "note": note, "created": now()}
+    others |= {"project_id": copy_id, "parent": NO_WAY_BACK, "note": note, "created": now()}
     table = dataset_versions.c
     for number in list(connection.execute(sa.select(table.number).where(table.project_id == project_id)).scalars()):
         if number in needed:

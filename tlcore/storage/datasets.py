@@ -19,12 +19,19 @@ from tlcore.storage.database import dataset_versions, now, project_version, proj
 
 _IMAGE_KEY = re.compile(rb'"([0-9a-f]{64})"')
 
+NO_WAY_BACK = 0
+"""As the parent of a version: it was made from one that is not here. No version has this number; a first one has no
+parent at all, and taking it back leaves the project empty."""
+
 CHANGED = "The data set was changed in another tab meanwhile. Look at it again and repeat your edit."
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One version: its number, the one it was made from, what changed, and the key of its content."""
+    """One version: its number, the one it was made from, what changed, and the key of its content.
+
+    The parent is `None` of the first one, and `NO_WAY_BACK` where what came before belongs to another project.
+    """
 
     number: int
     parent: int | None

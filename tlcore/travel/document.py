@@ -14,6 +14,7 @@ from tlcore.doctor.findings import DoctorReport
 from tlcore.documents import read_document, write_document
 from tlcore.errors import UnreadableError
 from tlcore.results.cross_validation import CrossValidation
+from tlcore.storage.card_words import CardWords
 from tlcore.storage.configs import read_config
 from tlcore.storage.copies import COPIED_KINDS
 from tlcore.storage.database import is_time
@@ -144,6 +145,16 @@ class TravellingSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TravellingWords:
+    """What people say of a model in its card, as of `tlcore.storage.card_words.CardWords`."""
+
+    model_id: str
+    purpose: str
+    limits: str
+    contact: str
+
+
+@dataclass(frozen=True, slots=True)
 class TravellingProject:
     """A project that travels.
 
@@ -159,6 +170,7 @@ class TravellingProject:
         exams: Exams that were opened.
         settings: Of models that do not answer as they were trained.
         files: All files beside this document.
+        card_words: Of models that somebody has described.
     """
 
     name: str
@@ -172,6 +184,7 @@ class TravellingProject:
     exams: tuple[TravellingExam, ...]
     settings: tuple[TravellingSettings, ...]
     files: tuple[TravellingFile, ...]
+    card_words: tuple[TravellingWords, ...] = ()
 
 
 def write_project(project: TravellingProject) -> bytes:
@@ -286,7 +299,7 @@ def _check_models(project: TravellingProject, numbers: set[int]) -> None:
         _require(run_ids.issuperset(config.run_ids) and group.version in numbers, "a group whose runs are missing")
         _check_counts(group.test_correct, group.test_total, group.validation_correct, group.validation_total)
         _check_times(group.created)
-    for of_model in (project.exams, project.settings):
+    for of_model in (project.exams, project.settings, project.card_words):
         names = [one.model_id for one in of_model]
         _require(len(set(names)) == len(names), "a model that is there twice")
         _check_texts(*names)
@@ -295,6 +308,9 @@ def _check_models(project: TravellingProject, numbers: set[int]) -> None:
         _check_times(exam.opened)
     for one in project.settings:
         _guarded(lambda one=one: ModelSettings(one.temperature, one.threshold))  # type: ignore[misc]
+    for said in project.card_words:
+        _check_texts(said.purpose, said.limits, said.contact)
+        _guarded(lambda said=said: CardWords(said.purpose, said.limits, said.contact))  # type: ignore[misc]
 
 
 def _check_files(project: TravellingProject) -> None:
