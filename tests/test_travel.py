@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import random
+import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -478,6 +479,56 @@ def test_a_missing_or_changed_file_is_refused(elsewhere: Elsewhere, tmp_path: Pa
 
         refused(elsewhere, forged(path, without, keeps_digests=True), "missing")
         refused(elsewhere, forged(path, changed, keeps_digests=True), "checksum")
+
+
+def zipped(target: Path, files: Iterator[tuple[str, bytes]], document: dict[str, Any] | bytes) -> Path:
+    """Write a file of a project with files that are packed as well as they can be."""
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name, data in files:
+            archive.writestr(name, data)
+        archive.writestr(DOCUMENT_FILE, document if isinstance(document, bytes) else json.dumps(document))
+    return target
+
+
+def test_many_lists_that_unpack_to_much_are_refused_before_one_is_read(
+    elsewhere: Elsewhere, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lists = ((f"versions/{hashlib.sha256(data).hexdigest()}.json", data) for data in (bytes(9) + b"1", bytes(9) + b"2"))
+    path = zipped(tmp_path / "bomb.zip", lists, b"{}")
+    for name, value in (("MAX_LISTS", 1), ("MAX_LISTS_BYTES", 19)):
+        with monkeypatch.context() as patched:
+            patched.setattr(arriving, name, value)
+            refused(elsewhere, path, "far more lists")
+    with monkeypatch.context() as patched:
+        patched.setenv("TRANSFER_LAB_UPLOAD_GB", "1e-8")
+        refused(elsewhere, path, "unpacks to more than")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system holds no such limit")
+def test_a_description_that_fills_the_memory_is_refused(
+    elsewhere: Elsewhere, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arriving, "CHECKING_BYTES", 200_000_000)
+    noise = b",".join(b"[%d]" % number for number in range(1_500_000))
+    path = zipped(
+        tmp_path / "bomb.zip", iter(()), b'{"format":1,"jobs":[' + noise + b"," + b"[]," * 4_000_000 + b"[]]}"
+    )
+    refused(elsewhere, path, "far more memory")
+    elsewhere.open(EARLIER)
+
+
+def test_a_list_is_read_once_for_many_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    with arrival(EARLIER) as found:
+        read: list[str] = []
+        unpack = arriving.Arrival.list_of
+
+        def noted(self: arriving.Arrival, content: str) -> bytes:
+            read.append(content)
+            return unpack(self, content)
+
+        monkeypatch.setattr(arriving.Arrival, "list_of", noted)
+        assert [len(found.dataset(number).items) for number in (4, 4, 4)] == [35] * 3
+        assert len(read) == 1
 
 
 def test_markup_in_names_is_a_name(elsewhere: Elsewhere, tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import math
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -28,7 +28,8 @@ from tlcore.errors import (
 )
 from tlcore.home import DataRoot, write_atomically
 from tlcore.intake.archives.members import Member
-from tlcore.intake.archives.zip_files import zip_members
+from tlcore.intake.archives.zip_files import check_whole, zip_members
+from tlcore.intake.limits import UPLOAD_GB
 from tlcore.intake.pictures import decoders
 from tlcore.intake.pictures.pixels import MAX_SIDE
 from tlcore.progress import Progress
@@ -65,6 +66,7 @@ from tlcore.travel.document import (
     check_dataset,
     read_project,
 )
+from tlcore.travel.memory import limited_memory
 from tlcore.travel.packing import TravellingFile
 from tlcore.travel.stored_pictures import stored_size
 
@@ -72,12 +74,24 @@ NO_PROJECT = (
     "This is no project file of Transfer Lab, or only a part of one, so nothing was opened. In the project on the "
     "other computer, Share makes one: Take the whole project. Pictures in a ZIP file are brought on the Data page."
 )
-MAX_DOCUMENT_BYTES = 1 << 28
-MAX_LIST_BYTES = 1 << 28
+MAX_DOCUMENT_BYTES = 1 << 26
+MAX_LIST_BYTES = 1 << 26
+"""Of one list: that of a hundred thousand pictures has less."""
+
+MAX_LISTS_BYTES = 1 << 31
+MAX_LISTS = 2000
+"""Of all versions together: an undo goes back 30 steps, and each run keeps one."""
+
+CHECKING_BYTES = 1_000_000_000
+"""What checking a file may take of the memory, besides what the program has before."""
+
 MAX_PICTURE_BYTES = 4_000_000
 """More than 512 x 512 pixels take in whichever way."""
 
 PICTURES_AT_A_TIME = 64
+
+_DIRECTORY_BYTES = 20_100_000
+"""As much as the directory of a ZIP file of pictures may have, with what lies behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,27 +100,52 @@ class Arrival:
 
     Attributes:
         project: What it says.
-        datasets: The lists of pictures of its versions, by their keys, as they were written.
         members: Its files, by name.
+        of_jobs: The files of each job, by its id in the file.
     """
 
     project: TravellingProject
-    datasets: Mapping[str, bytes]
     members: Mapping[str, Member]
+    of_jobs: Mapping[str, Sequence[TravellingFile]]
+    _kept: dict[str, Dataset] = field(default_factory=dict)
+
+    def list_of(self, content: str) -> bytes:
+        """Return a list of pictures, by its key, as it was written; it is unpacked anew, as all together are large."""
+        return _read(self.members[f"versions/{content}.json"], MAX_LIST_BYTES)
 
     def dataset(self, number: int) -> Dataset:
-        """Return a version of the data set."""
+        """Return a version of the data set; the last one is kept, as many runs have the same."""
         content = next(version.content for version in self.project.versions if version.number == number)
-        return read_document(self.datasets[content], Dataset)
+        if content not in self._kept:
+            self._kept.clear()
+            self._kept[content] = read_document(self.list_of(content), Dataset)
+        return self._kept[content]
 
-    def files(self, job_id: str) -> Iterator[TravellingFile]:
-        """Yield the files of a job."""
-        return (file for file in self.project.files if file.name.startswith(f"{job_id}/"))
+
+def check_looks_like_one(path: Path) -> None:
+    """Check that a file can be that of a project: a whole ZIP file whose directory names its description.
+
+    Nothing is unpacked and next to no memory is taken, whatever the file is, so a server can do it for anybody.
+
+    Raises:
+        ArchiveError: If it is no such file.
+    """
+    with path.open("rb") as file:
+        check_whole(file)
+        file.seek(max(0, file.seek(0, 2) - _DIRECTORY_BYTES))
+        before = b""
+        while block := file.read(1 << 20):
+            if DOCUMENT_FILE.encode() in before + block:
+                return
+            before = block[-len(DOCUMENT_FILE) :]
+    raise ArchiveError(NO_PROJECT)
 
 
 @contextmanager
 def arrival(path: Path, progress: Progress | None = None) -> Iterator[Arrival]:
     """Open the file of a project and check it from one end to the other, for a `with` statement.
+
+    Only a process of its own does this, never one that serves others: a hostile file keeps it busy.
 
     Args:
         path: A file from anybody.
@@ -117,7 +156,9 @@ def arrival(path: Path, progress: Progress | None = None) -> Iterator[Arrival]:
     """
     try:
         with path.open("rb") as file:
-            yield _checked(zip_members(file), progress)
+            with limited_memory(CHECKING_BYTES):
+                found = _checked(zip_members(file), progress)
+            yield found
     except UnreadableError as error:
         raise ArchiveError(f"This project file cannot be opened, so nothing of it was taken. {error}") from error
     except ImageError as error:
@@ -128,6 +169,14 @@ def arrival(path: Path, progress: Progress | None = None) -> Iterator[Arrival]:
 
 
 def _checked(members: list[Member], progress: Progress | None) -> Arrival:
+    try:
+        return _looked_through(members, progress)
+    except MemoryError:
+        pass  # told below, where what filled the memory is gone
+    raise UnreadableError("Reading it takes far more memory than a project does.")
+
+
+def _looked_through(members: list[Member], progress: Progress | None) -> Arrival:
     by_name = {
         member.name.decode("cp437") if isinstance(member.name, bytes) else member.name: member for member in members
     }
@@ -137,30 +186,46 @@ def _checked(members: list[Member], progress: Progress | None) -> Arrival:
     refused = next((member.why_refused for member in members if member.why_refused), None)
     if refused is not None or len(by_name) + 1 != len(members):
         raise UnreadableError(f"A file in it cannot be read. {refused or 'There are two of one name.'}")
+    # Many small files that unpack to much are a bomb as well as a large one.
+    if sum(member.size for member in by_name.values()) > UPLOAD_GB.value * 1e9:
+        raise UnreadableError(f"It unpacks to more than {UPLOAD_GB} GB, the most that can be opened.")
+    lists = [member.size for name, member in by_name.items() if VERSION.fullmatch(name)]
+    if len(lists) > MAX_LISTS or sum(lists) > MAX_LISTS_BYTES:
+        raise UnreadableError("It holds far more lists of pictures than a project does.")
     project = read_project(_read(document, MAX_DOCUMENT_BYTES))
     if by_name.keys() != {file.name for file in project.files}:
         raise UnreadableError("Some of its files are missing, or there are others than it says.")
-    datasets = {}
+    pictures = frozenset(file.digest for file in project.files if PICTURE.fullmatch(file.name))
+    of_jobs: dict[str, list[TravellingFile]] = {}
     for number, file in enumerate(project.files):
         if progress is not None:
             progress.phase("checking_files", number, len(project.files))
         if by_name[file.name].size != file.size:
             raise UnreadableError("One of its files has another size than it says.")
-        is_list = VERSION.fullmatch(file.name)
-        if is_list:
-            datasets[is_list[1]] = _read(by_name[file.name], MAX_LIST_BYTES)
-        digest = hashlib.sha256()
-        for chunk in (datasets[is_list[1]],) if is_list else by_name[file.name].chunks():
-            digest.update(chunk)
-        if digest.hexdigest() != file.digest:
-            raise UnreadableError("One of its files is not the one that left: its checksum is another one.")
-    pictures = frozenset(file.digest for file in project.files if PICTURE.fullmatch(file.name))
-    for data in datasets.values():
-        try:
-            check_dataset(read_document(data, Dataset), pictures)
-        except RecursionError as error:
-            raise UnreadableError("A list of pictures is nested far too deeply.") from error
-    return Arrival(project, datasets, by_name)
+        if VERSION.fullmatch(file.name):
+            data = _read(by_name[file.name], MAX_LIST_BYTES)
+            _check_digest(file, (data,))
+            _check_list(data, pictures)
+            continue
+        _check_digest(file, by_name[file.name].chunks())
+        if not PICTURE.fullmatch(file.name):
+            of_jobs.setdefault(file.name.partition("/")[0], []).append(file)
+    return Arrival(project, by_name, of_jobs)
+
+
+def _check_digest(file: TravellingFile, chunks: Iterable[bytes]) -> None:
+    digest = hashlib.sha256()
+    for chunk in chunks:
+        digest.update(chunk)
+    if digest.hexdigest() != file.digest:
+        raise UnreadableError("One of its files is not the one that left: its checksum is another one.")
+
+
+def _check_list(data: bytes, pictures: frozenset[str]) -> None:
+    try:
+        check_dataset(read_document(data, Dataset), pictures)
+    except RecursionError as error:
+        raise UnreadableError("A list of pictures is nested far too deeply.") from error
 
 
 def _read(member: Member, max_bytes: int) -> bytes:
@@ -294,7 +359,7 @@ def _checked_thumbnail(data: bytes) -> bytes:
 def _take_files(found: Arrival, job: TravellingJob, new_id: str, home: DataRoot) -> None:
     """Write what a job has left into the folder of its new id."""
     folder = home.run_dir(new_id) if job.run is not None else home.simple_heads_dir / new_id
-    for file in found.files(job.id):
+    for file in found.of_jobs.get(job.id, ()):
         matched = OF_JOB.fullmatch(file.name)
         member = found.members[file.name]
         if matched is None:  # it was refused before
@@ -339,7 +404,7 @@ def _write_rows(
     groups = {group.id: f"group.{secrets.token_urlsafe(12)}" for group in project.groups}
     renamed = {**new_ids, **groups, PROJECT_ID: project_id}
     for version in project.versions:
-        write_list(found.datasets[version.content], home)
+        write_list(found.list_of(version.content), home)
         values: dict[str, object] = {"number": version.number, "parent": version.parent, "note": version.note}
         values |= {"content": version.content, "created": version.created, "project_id": project_id}
         connection.execute(sa.insert(dataset_versions).values(values))
