@@ -38,7 +38,7 @@ from tlcore.storage.database import metadata, open_database, read_rows, run_note
 from tlcore.storage.datasets import NO_WAY_BACK, can_undo, commit_version, current_dataset, undo_version
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.images import ImageStore
-from tlcore.storage.jobs import claim_job, create_job, end_job
+from tlcore.storage.jobs import ENDED_STATES, claim_job, create_job, end_job
 from tlcore.storage.projects import create_project, get_project
 from tlcore.storage.requests import ImportRequest, StagedFile
 from tlcore.storage.runs import list_runs
@@ -46,7 +46,7 @@ from tlcore.storage.simple_heads import list_simple_heads, simple_head_dir
 from tlcore.travel import arriving
 from tlcore.travel.arriving import arrival, open_arrival
 from tlcore.travel.document import DOCUMENT_FILE, read_project
-from tlcore.travel.leaving import departure
+from tlcore.travel.leaving import STAYS, departure
 
 EARLIER = Path(__file__).resolve().parent / "fixtures" / "project_1.transferlab.zip"
 """The file of a project as the first version that made such files made it; documents in it are older still."""
@@ -159,6 +159,34 @@ def test_a_project_arrives_as_it_left(root: DamagedRoot, elsewhere: Elsewhere, t
     assert again.read_bytes() == path.read_bytes()
     names = {run.id for run in list_runs(root.engine, root.project_id)} | {root.project_id}
     assert not any(name in document_of(path).decode() for name in names)
+
+
+def test_of_each_table_all_rows_travel_or_there_is_a_reason_why_not(root: DamagedRoot, tmp_path: Path) -> None:
+    project = read_project(document_of(leave(root.engine, root.project_id, root.home, tmp_path / "one.zip")))
+    travels: dict[str, int] = {
+        "dataset_versions": len(project.versions),
+        "jobs": len(project.jobs),
+        "runs": sum(job.run is not None for job in project.jobs),
+        "run_notes": sum(job.run is not None and job.run.note is not None for job in project.jobs),
+        "metrics": sum(len(job.points) for job in project.jobs),
+        "ensembles": len(project.groups),
+        "exams": len(project.exams),
+        "model_settings": len(project.settings),
+        "card_words": len(project.card_words),
+    }
+    of_project = {name for name, table in metadata.tables.items() if {"project_id", "job_id"} & set(table.c.keys())}
+    assert of_project == travels.keys() | STAYS.keys(), "a new table travels, or STAYS says why not"
+    assert not travels.keys() & STAYS.keys()
+    for name, number in travels.items():
+        table = metadata.tables[name]
+        query = sa.select(table)
+        if name != "jobs" and "job_id" in table.c:
+            query = query.join(metadata.tables["jobs"], metadata.tables["jobs"].c.id == table.c.job_id)
+        columns = metadata.tables["jobs"].c if name == "jobs" or "job_id" in table.c else table.c
+        query = query.where(columns.project_id == root.project_id)
+        if columns is not table.c or name == "jobs":
+            query = query.where(columns.kind.in_(COPIED_KINDS), columns.state.in_(ENDED_STATES))
+        assert number == len(read_rows(root.engine, query)) > 0, name
 
 
 def test_models_that_arrived_answer_as_before(root: DamagedRoot, elsewhere: Elsewhere, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from tlcore.intake.limits import FILES, UPLOAD_GB
 from tlcore.results.prediction_code import MODEL_FILE
 from tlcore.storage.copies import COPIED_KINDS, renamed_id, renamed_text
 from tlcore.storage.database import (
+    card_words,
     dataset_versions,
     ensembles,
     exams,
@@ -53,6 +54,7 @@ from tlcore.travel.document import (
     TravellingRun,
     TravellingSettings,
     TravellingVersion,
+    TravellingWords,
     problem_of,
     read_project,
     write_project,
@@ -60,6 +62,14 @@ from tlcore.travel.document import (
 from tlcore.travel.packing import Outgoing, TravellingFile, pack
 
 BLOCK_BYTES = 1 << 20
+
+STAYS: Mapping[str, str] = {
+    "shares": "a link belongs to this Transfer Lab",
+    "guests": "who may look at a project here is of no meaning elsewhere",
+    "leavings": "whether nobody opens the project is seen on each computer anew",
+    "brought": "pictures that wait for an answer are in no data set, and concern nobody else",
+}
+"""The tables of a project whose rows do not travel, and why; those of all others do."""
 
 _NOTHING = "0" * 48
 """How the key begins that stands for a picture that was deleted; no picture has such a one."""
@@ -200,6 +210,7 @@ class _Snapshot:
             exams=self._exams(renamed),
             settings=self._settings(renamed),
             files=(),
+            card_words=self._card_words(renamed),
         )
         read_project(write_project(replace(project, versions=(), version=None, jobs=(), groups=(), files=())))
         folders = {
@@ -358,6 +369,15 @@ class _Snapshot:
         rows = [
             TravellingSettings(renamed_id(row.model_id, renamed), row.temperature, row.threshold)
             for row in read_rows(self._connection, query)
+        ]
+        return tuple(sorted(rows, key=lambda one: one.model_id))
+
+    def _card_words(self, renamed: Mapping[str, str]) -> tuple[TravellingWords, ...]:
+        table = card_words.c
+        query = sa.select(table.model_id, table.purpose, table.limits, table.contact)
+        rows = [
+            TravellingWords(renamed_id(row.model_id, renamed), row.purpose, row.limits, row.contact)
+            for row in read_rows(self._connection, query.where(table.project_id == self._id))
         ]
         return tuple(sorted(rows, key=lambda one: one.model_id))
 
