@@ -107,7 +107,9 @@ def document_of(path: Path) -> bytes:
 
 IDS = {"id", "job_id", "project_id", "model_id", "owner", "key", "request", "result", "config", "touched"}
 OF_THE_MACHINE = {"pid", "heartbeat", "process"}
-OF_PROJECT = ("projects", "dataset_versions", "jobs", "runs", "run_notes", "metrics", "ensembles", "exams")
+OF_PROJECT = (
+    *("projects", "dataset_versions", "jobs", "runs", "run_notes", "metrics", "ensembles", "exams"),
+)
 
 
 def comparable(engine: sa.Engine, project_id: str) -> dict[str, list[dict[str, Any]]]:
@@ -386,6 +388,52 @@ def huge_arrays(_data: bytes) -> bytes:
     return buffer.getvalue()
 
 
+def arrays_of(**changed: Any) -> Callable[[bytes], bytes]:
+    """What puts other arrays into a file of them; one that is bytes is put there as it is."""
+
+    def change(data: bytes) -> bytes:
+        with np.load(io.BytesIO(data)) as stored:
+            arrays = {**stored, **changed}
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, array in arrays.items():
+                if not isinstance(array, bytes):
+                    one = io.BytesIO()
+                    np.save(one, array)
+                    array = one.getvalue()
+                archive.writestr(f"{name}.npy", array)
+        return buffer.getvalue()
+
+    return change
+
+
+def np_bytes() -> bytes:
+    """A file of arrays of nothing that a project has."""
+    buffer = io.BytesIO()
+    np.savez(buffer, numbers=np.arange(3))
+    return buffer.getvalue()
+
+
+def header(shape: tuple[int, ...], dtype: str) -> bytes:
+    """The beginning of an array, which may be all of it."""
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": dtype, "fortran_order": False, "shape": shape})
+    return buffer.getvalue()
+
+
+def packed_by(method: int) -> Callable[[bytes], bytes]:
+    """What packs arrays in another way than NumPy does."""
+
+    def pack(data: bytes) -> bytes:
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(io.BytesIO(data)) as source, zipfile.ZipFile(buffer, "w", method) as target:
+            for name in source.namelist():
+                target.writestr(name, source.read(name))
+        return buffer.getvalue()
+
+    return pack
+
+
 def linked_weights(data: bytes) -> bytes:
     """Weights of which one array is a link to another file."""
     import h5py
@@ -443,6 +491,23 @@ def set_in(*path: Any) -> Change:
     return change
 
 
+def findings_about(image: str) -> Change:
+    """What adds a check of the pictures that found fault with one."""
+
+    def add(_files: dict[str, bytes], document: dict[str, Any]) -> None:
+        heads = next(job for job in document["jobs"] if job["kind"] == "simple_heads")
+        asked = json.loads(heads["request"])
+        suspect = {"image": image, "class_id": "a", "to_class": None, "other": None}
+        report = {"findings": [{"kind": "blank", "suspects": [suspect]}], "pictures": 1, "judged": 1, "agreed": 1}
+        request = json.dumps({"version": asked["version"], "model": asked["model"]})
+        # As JSON can spell a letter in many ways.
+        result = json.dumps(report).replace('"image": "a', '"image": "\\u0061')
+        job = {**heads, "id": "~job99~", "kind": "doctor", "key": None, "request": request, "result": result}
+        document["jobs"].append(job)
+
+    return add
+
+
 def add_file(name: str, data: bytes = b"x") -> Change:
     return lambda files, _document: files.update({name: data})
 
@@ -481,6 +546,44 @@ FORGERIES: dict[str, tuple[Change, str]] = {
     "pickled arrays": (replaced("evaluation.npz", pickled_arrays), "no arrays of numbers"),
     "huge arrays": (replaced("evaluation.npz", huge_arrays), "no arrays of numbers"),
     "damaged arrays": (replaced("probe.npz", lambda data: data[:99]), "no arrays of numbers"),
+    "arrays packed by bzip2": (replaced("evaluation.npz", packed_by(zipfile.ZIP_BZIP2)), "no arrays of numbers"),
+    "arrays packed by LZMA": (replaced("evaluation.npz", packed_by(zipfile.ZIP_LZMA)), "no arrays of numbers"),
+    "a bomb of zeros": (
+        replaced("evaluation.npz", arrays_of(more=np.zeros(20_000_000, np.uint8))),
+        "no arrays of numbers",
+    ),
+    "a billion names of no length": (
+        replaced("evaluation.npz", arrays_of(images=header((10**9,), "<U0"))),
+        "no arrays of numbers",
+    ),
+    "negative sizes": (
+        replaced("evaluation.npz", arrays_of(images=header((-1, -1), "|u1") + b"1")),
+        "no arrays of numbers",
+    ),
+    "answers that are no numbers": (
+        replaced("evaluation.npz", arrays_of(probabilities=np.full((5, 3), np.nan, np.float32))),
+        "cannot be",
+    ),
+    "answers to other pictures": (
+        replaced("evaluation.npz", arrays_of(images=np.array(["a" * 64] * 5))),
+        "cannot be",
+    ),
+    "names of no pictures": (replaced("evaluation.npz", arrays_of(images=np.arange(5))), "cannot be"),
+    "classes that are numbers": (replaced("evaluation.npz", arrays_of(class_names=np.arange(3))), "cannot be"),
+    "a head of no numbers": (
+        replaced("linear_svm/probe.npz", arrays_of(bias=np.full(3, np.inf, np.float32))),
+        "cannot be",
+    ),
+    "a head of a billion classes": (
+        replaced("nearest_neighbours/probe.npz", arrays_of(sizes=np.array([10**9, 5]))),
+        "cannot be",
+    ),
+    "a head of other labels": (
+        replaced("nearest_neighbours/probe.npz", arrays_of(labels=np.full(24, 7))),
+        "cannot be",
+    ),
+    "findings about another picture": (findings_about("a" * 64), "speaks of a picture that is missing"),
+    "arrays of no known name": (add_file("~job1~/other.npz", np_bytes()), "cannot be"),
     "weights that are a link": (replaced("~job2~/model.weights.h5", linked_weights), "does not fit"),
     "weights that are a pickle": (replaced("~job2~/model.weights.h5", lambda _: b"\x80\x04."), "does not fit"),
     "cut weights": (replaced("~job2~/model.weights.h5", lambda data: data[: len(data) // 2]), "does not fit"),
@@ -557,6 +660,10 @@ def test_a_list_is_read_once_for_many_runs(monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setattr(arriving.Arrival, "list_of", noted)
         assert [len(found.dataset(number).items) for number in (4, 4, 4)] == [35] * 3
         assert len(read) == 1
+
+
+def test_findings_about_a_picture_that_was_deleted_are_opened(elsewhere: Elsewhere, tmp_path: Path) -> None:
+    elsewhere.open(forged(tmp_path / "one.zip", findings_about("0" * 63 + "1")))
 
 
 def test_markup_in_names_is_a_name(elsewhere: Elsewhere, tmp_path: Path) -> None:

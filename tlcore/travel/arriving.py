@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,10 +16,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 import sqlalchemy as sa
 
 from tlcore.dataset import Dataset
-from tlcore.documents import read_document
+from tlcore.documents import read_document, to_json
 from tlcore.errors import (
     ArchiveError,
     ConflictError,
@@ -53,6 +55,7 @@ from tlcore.storage.images import ImageStore, image_key
 from tlcore.storage.jobs import write_result
 from tlcore.storage.requests import ImportSummary
 from tlcore.storage.room import BoundedStore, Room, check_bytes
+from tlcore.travel.answers import check_stored_arrays, is_known
 from tlcore.travel.arrays import check_arrays
 from tlcore.travel.document import (
     DOCUMENT_FILE,
@@ -88,7 +91,10 @@ CHECKING_BYTES = 1_000_000_000
 MAX_PICTURE_BYTES = 4_000_000
 """More than 512 x 512 pixels take in whichever way."""
 
+MAX_ARRAYS_BYTES = 1 << 28
 PICTURES_AT_A_TIME = 64
+
+_KEY = re.compile('"([0-9a-f]{64})"')
 
 _DIRECTORY_BYTES = 20_100_000
 """As much as the directory of a ZIP file of pictures may have, with what lies behind it."""
@@ -102,11 +108,13 @@ class Arrival:
         project: What it says.
         members: Its files, by name.
         of_jobs: The files of each job, by its id in the file.
+        pictures: Keys of the pictures that came.
     """
 
     project: TravellingProject
     members: Mapping[str, Member]
     of_jobs: Mapping[str, Sequence[TravellingFile]]
+    pictures: frozenset[str]
     _kept: dict[str, Dataset] = field(default_factory=dict)
 
     def list_of(self, content: str) -> bytes:
@@ -196,6 +204,9 @@ def _looked_through(members: list[Member], progress: Progress | None) -> Arrival
     if by_name.keys() != {file.name for file in project.files}:
         raise UnreadableError("Some of its files are missing, or there are others than it says.")
     pictures = frozenset(file.digest for file in project.files if PICTURE.fullmatch(file.name))
+    for job in project.jobs:
+        if not all(is_known(key, pictures) for key in _keys_in(job.request, job.result)):
+            raise UnreadableError("Some work in it speaks of a picture that is missing.")
     of_jobs: dict[str, list[TravellingFile]] = {}
     for number, file in enumerate(project.files):
         if progress is not None:
@@ -210,7 +221,14 @@ def _looked_through(members: list[Member], progress: Progress | None) -> Arrival
         _check_digest(file, by_name[file.name].chunks())
         if not PICTURE.fullmatch(file.name):
             of_jobs.setdefault(file.name.partition("/")[0], []).append(file)
-    return Arrival(project, by_name, of_jobs)
+    return Arrival(project, by_name, of_jobs, pictures)
+
+
+def _keys_in(*documents: str | None) -> Iterator[str]:
+    """Yield all that can be keys of pictures in stored documents that can be read."""
+    for document in documents:
+        # Written anew, so that no letter is spelt in another way.
+        yield from _KEY.findall(to_json(msgspec.json.decode(document or "null")))
 
 
 def _check_digest(file: TravellingFile, chunks: Iterable[bytes]) -> None:
@@ -366,9 +384,10 @@ def _take_files(found: Arrival, job: TravellingJob, new_id: str, home: DataRoot)
             continue
         target = folder / file.name.removeprefix(f"{job.id}/")
         if not file.name.endswith(WEIGHTS_FILE):
-            data = b"".join(member.chunks())
+            data = _read(member, MAX_ARRAYS_BYTES)
             check_arrays(data)
             write_atomically(target, lambda path, data=data: path.write_bytes(data))  # type: ignore[misc]
+            check_stored_arrays(target, found.pictures)
             continue
         write_atomically(target, lambda path, member=member: _spool(member, path))  # type: ignore[misc]
         from tlcore.travel.rebuilding import rebuild_run  # with what builds networks
