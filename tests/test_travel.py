@@ -108,7 +108,7 @@ def document_of(path: Path) -> bytes:
 IDS = {"id", "job_id", "project_id", "model_id", "owner", "key", "request", "result", "config", "touched"}
 OF_THE_MACHINE = {"pid", "heartbeat", "process"}
 OF_PROJECT = (
-    *("projects", "dataset_versions", "jobs", "runs", "run_notes", "metrics", "ensembles", "exams"),
+    *("projects", "dataset_versions", "jobs", "runs", "run_notes", "metrics", "ensembles", "exams", "card_words"),
 )
 
 

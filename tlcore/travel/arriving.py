@@ -37,6 +37,7 @@ from tlcore.intake.pictures.pixels import MAX_SIDE
 from tlcore.progress import Progress
 from tlcore.storage.copies import renamed_id, renamed_text
 from tlcore.storage.database import (
+    card_words,
     dataset_versions,
     ensembles,
     exams,
@@ -441,6 +442,10 @@ def _write_rows(
         values = {"project_id": project_id, "temperature": one.temperature, "threshold": one.threshold}
         values["model_id"] = renamed_id(one.model_id, renamed)
         connection.execute(sa.insert(model_settings).values(values))
+    for said in project.card_words:
+        values = {"project_id": project_id, "purpose": said.purpose, "limits": said.limits, "contact": said.contact}
+        values["model_id"] = renamed_id(said.model_id, renamed)
+        connection.execute(sa.insert(card_words).values(values))
     values = {"version": project.version, "config": project.config, "visited": project.visited}
     values |= {"created": project.created, "touched": now(), "name": project.name}
     connection.execute(sa.update(projects).where(of_project).values(values))
