@@ -743,6 +743,26 @@ def test_begun_again_after_a_worker_died(elsewhere: Elsewhere, monkeypatch: pyte
     assert len(current_dataset(elsewhere.engine, arrived, elsewhere.home)[1].items) == 35
 
 
+def test_lists_are_written_while_others_can_write_too(elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_list, written = arriving.write_list, list[str]()
+
+    def write(data: bytes, home: DataRoot) -> str:
+        with writing(elsewhere.engine) as connection:  # which waits, and gives up, within the transaction of another
+            connection.execute(sa.update(metadata.tables["projects"]).values(visited=""))
+        written.append(write_list(data, home))
+        return written[-1]
+
+    def fail(*_: object) -> None:
+        raise ArchiveError("in the last moment")
+
+    monkeypatch.setattr(arriving, "write_list", write)
+    with monkeypatch.context() as patched:
+        patched.setattr(arriving, "_write_rows", fail)
+        refused(elsewhere, EARLIER, "in the last moment")
+    assert written
+    elsewhere.open(EARLIER)
+
+
 def test_a_project_that_is_not_empty_is_not_written_over(elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch) -> None:
     check = arriving._check_room
 

@@ -12,7 +12,7 @@ import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from tlcore.errors import (
     ConflictError,
     ImageError,
     NotFoundError,
+    TransferLabError,
     UnreadableError,
 )
 from tlcore.home import DataRoot, write_atomically
@@ -50,8 +51,8 @@ from tlcore.storage.database import (
     runs,
     writing,
 )
-from tlcore.storage.datasets import write_list
-from tlcore.storage.deletion import remove_job_files, remove_unused_pictures
+from tlcore.storage.datasets import content_path, write_list
+from tlcore.storage.deletion import remove_job_files, remove_lists, remove_unused_pictures
 from tlcore.storage.images import ImageStore, image_key
 from tlcore.storage.jobs import write_result
 from tlcore.storage.requests import ImportSummary
@@ -284,6 +285,7 @@ def open_arrival(
         StopRequested: If the person asked to stop.
     """
     new_ids = {job.id: _new_id(f"{job_id} {attempt}", job.id) for job in found.project.jobs}
+    contents = {version.content for version in found.project.versions}
     store = _NotingStore(home, Room(engine, project_id, home))
     try:
         _check_room(found, engine, project_id, home)
@@ -291,12 +293,16 @@ def open_arrival(
         for number, job in enumerate(found.project.jobs):
             progress.phase("opening", number, len(found.project.jobs))
             _take_files(found, job, new_ids[job.id], home)
+        for content in contents:
+            write_list(found.list_of(content), home)
         with writing(engine) as connection:
             _write_rows(connection, found, project_id, new_ids, home)
             write_result(connection, job_id, attempt, ImportSummary(added, 0, (), ()))
     except BaseException:
         for new in new_ids.values():
             remove_job_files(new, home)
+        with suppress(TransferLabError):  # what is left goes with the leftovers
+            remove_lists(engine, contents, home)
         if store.added:
             remove_unused_pictures(engine, store.added, home, import_id=job_id)
         raise
@@ -424,7 +430,9 @@ def _write_rows(
     groups = {group.id: f"group.{secrets.token_urlsafe(12)}" for group in project.groups}
     renamed = {**new_ids, **groups, PROJECT_ID: project_id}
     for version in project.versions:
-        write_list(found.list_of(version.content), home)
+        if not content_path(version.content, home).exists():
+            # Written before, as nobody else can write meanwhile; another project that had the same was deleted since.
+            write_list(found.list_of(version.content), home)
         values: dict[str, object] = {"number": version.number, "parent": version.parent, "note": version.note}
         values |= {"content": version.content, "created": version.created, "project_id": project_id}
         connection.execute(sa.insert(dataset_versions).values(values))
