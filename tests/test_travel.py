@@ -539,6 +539,25 @@ FORGERIES: dict[str, tuple[Change, str]] = {
     "a class that is not there": (in_list(lambda listed: listed["items"][0].update(class_id="7")), "not there"),
     "a picture that is not there": (in_list(lambda listed: listed["items"][0].update(image="b" * 64)), "missing"),
     "a picture with a bad key": (in_list(lambda listed: listed["items"][0].update(image="../../x")), "missing"),
+    "two classes of one name": (
+        in_list(lambda listed: listed["classes"][0].update(name=listed["classes"][1]["name"])),
+        "one name",
+    ),
+    "a class on two lines": (in_list(lambda listed: listed["classes"][0].update(name="a\nb")), "no class can have"),
+    "a class that is written backwards": (
+        in_list(lambda listed: listed["classes"][0].update(name="a\u202eb")),
+        "no class can have",
+    ),
+    "a class of spaces": (in_list(lambda listed: listed["classes"][0].update(name=" ")), "no class can have"),
+    "a picture on both sides of the split": (
+        in_list(lambda listed: listed["items"].append({**listed["items"][0], "split": "test"})),
+        "twice in a class",
+    ),
+    "a name of a picture with a NUL": (
+        in_list(lambda listed: listed["items"][0].update(name="a\0.png")),
+        "cannot be shown",
+    ),
+    "a range that ends before it begins": (in_list(lambda listed: listed.update(grey_range=[5, 1])), "ends before"),
     "a picture of another name": (renamed_picture, "not its checksum"),
     "a large picture": (strange_picture(drawn((4000, 20), "PNG")), "none that Transfer Lab stores"),
     "a picture of another kind": (strange_picture(drawn((40, 40), "TIFF")), "none that Transfer Lab stores"),

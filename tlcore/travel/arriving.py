@@ -19,11 +19,12 @@ from pathlib import Path
 import msgspec
 import sqlalchemy as sa
 
-from tlcore.dataset import Dataset
+from tlcore.dataset import Dataset, clean_class_name, unique_items
 from tlcore.documents import read_document, to_json
 from tlcore.errors import (
     ArchiveError,
     ConflictError,
+    DatasetError,
     ImageError,
     NotFoundError,
     TransferLabError,
@@ -243,9 +244,31 @@ def _check_digest(file: TravellingFile, chunks: Iterable[bytes]) -> None:
 
 def _check_list(data: bytes, pictures: frozenset[str]) -> None:
     try:
-        check_dataset(read_document(data, Dataset), pictures)
+        dataset = read_document(data, Dataset)
+        check_dataset(dataset, pictures)
+        _check_rules(dataset)
     except RecursionError as error:
         raise UnreadableError("A list of pictures is nested far too deeply.") from error
+
+
+def _check_rules(dataset: Dataset) -> None:
+    """Check what edits and imports see to, as a list from anybody has passed none of them.
+
+    Raises:
+        UnreadableError: If no edit and no import could have made the list.
+    """
+    try:
+        usable = all(label.id and clean_class_name(label.name) == label.name for label in dataset.classes)
+    except DatasetError:
+        usable = False
+    if not usable or len(set(dataset.class_names)) != dataset.num_classes:
+        raise UnreadableError("It holds classes of one name, or of a name that no class can have.")
+    if len(unique_items(dataset.items)) != len(dataset.items):
+        raise UnreadableError("It holds a picture that is twice in a class.")
+    if not all(one.name.isprintable() for one in (*dataset.items, *dataset.unlabelled)):
+        raise UnreadableError("It holds a picture of a name that cannot be shown.")
+    if dataset.grey_range is not None and not dataset.grey_range[0] <= dataset.grey_range[1]:
+        raise UnreadableError("It holds a range of grey values that ends before it begins.")
 
 
 def _read(member: Member, max_bytes: int) -> bytes:
