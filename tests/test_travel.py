@@ -35,7 +35,7 @@ from tlcore.results.prediction import Predictor, load_predictor
 from tlcore.simple_heads.prediction import load_simple_head_predictor
 from tlcore.storage.copies import COPIED_KINDS
 from tlcore.storage.database import metadata, open_database, read_rows, run_notes, writing
-from tlcore.storage.datasets import NO_WAY_BACK, can_undo, commit_version, current_dataset, undo_version
+from tlcore.storage.datasets import NO_WAY_BACK, can_undo, commit_version, current_dataset, undo_version, write_list
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import ENDED_STATES, claim_job, create_job, end_job
@@ -685,6 +685,36 @@ def test_findings_about_a_picture_that_was_deleted_are_opened(elsewhere: Elsewhe
     elsewhere.open(forged(tmp_path / "one.zip", findings_about("0" * 63 + "1")))
 
 
+def test_letters_of_a_newer_python_are_letters(elsewhere: Elsewhere, tmp_path: Path) -> None:
+    newer = "\U0001fbff"  # nothing has this number yet
+
+    def name_newly(listed: dict[str, Any]) -> None:
+        listed["classes"][0].update(name=newer)
+        listed["items"][0].update(name=newer)
+
+    arrived = elsewhere.open(forged(tmp_path / "one.zip", in_list(name_newly)))
+    assert current_dataset(elsewhere.engine, arrived, elsewhere.home)[1].class_names[0] == newer
+
+
+def test_small_files_that_make_much_work_are_refused(
+    elsewhere: Elsewhere, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value, says in (
+        ("MAX_JOBS", 5, "far more versions, runs or groups"),
+        ("MAX_POINTS", 5, "far more points"),
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(arriving, name, value)
+            refused(elsewhere, EARLIER, says)
+
+    def repeat_version(_files: dict[str, bytes], document: dict[str, Any]) -> None:
+        last = max(document["versions"], key=lambda version: version["number"])
+        document["versions"] += [{**last, "number": last["number"] + more} for more in range(1, 9)]
+
+    monkeypatch.setattr(arriving, "MAX_LISTS", 8)
+    refused(elsewhere, forged(tmp_path / "one.zip", repeat_version), "far more versions")
+
+
 def test_markup_in_names_is_a_name(elsewhere: Elsewhere, tmp_path: Path) -> None:
     name = "<img src=x onerror=alert(1)> [a](http://a.example)"
     arrived = elsewhere.open(forged(tmp_path / "one.zip", set_in("name", name)))
@@ -763,7 +793,7 @@ def test_begun_again_after_a_worker_died(elsewhere: Elsewhere, monkeypatch: pyte
 
 
 def test_lists_are_written_while_others_can_write_too(elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_list, written = arriving.write_list, list[str]()
+    written = list[str]()
 
     def write(data: bytes, home: DataRoot) -> str:
         with writing(elsewhere.engine) as connection:  # which waits, and gives up, within the transaction of another

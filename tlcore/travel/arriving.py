@@ -10,6 +10,7 @@ import hashlib
 import math
 import re
 import secrets
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -87,6 +88,12 @@ MAX_LIST_BYTES = 1 << 26
 MAX_LISTS_BYTES = 1 << 31
 MAX_LISTS = 2000
 """Of all versions together: an undo goes back 30 steps, and each run keeps one."""
+
+MAX_JOBS = 5000
+"""Runs and other work, and groups: each has rows, and a model is built for a run."""
+
+MAX_POINTS = 2_000_000
+"""Of all curves together: a thousand runs of a hundred epochs have less."""
 
 CHECKING_BYTES = 1_000_000_000
 """What checking a file may take of the memory, besides what the program has before."""
@@ -204,6 +211,10 @@ def _looked_through(members: list[Member], progress: Progress | None) -> Arrival
     if len(lists) > MAX_LISTS or sum(lists) > MAX_LISTS_BYTES:
         raise UnreadableError("It holds far more lists of pictures than a project does.")
     project = read_project(_read(document, MAX_DOCUMENT_BYTES))
+    if len(project.versions) > MAX_LISTS or len(project.jobs) + len(project.groups) > MAX_JOBS:
+        raise UnreadableError("It holds far more versions, runs or groups than a project does.")
+    if sum(len(job.points) for job in project.jobs) > MAX_POINTS:
+        raise UnreadableError("Its curves have far more points than training leaves.")
     if by_name.keys() != {file.name for file in project.files}:
         raise UnreadableError("Some of its files are missing, or there are others than it says.")
     pictures = frozenset(file.digest for file in project.files if PICTURE.fullmatch(file.name))
@@ -258,17 +269,25 @@ def _check_rules(dataset: Dataset) -> None:
         UnreadableError: If no edit and no import could have made the list.
     """
     try:
-        usable = all(label.id and clean_class_name(label.name) == label.name for label in dataset.classes)
+        usable = all(
+            label.id and clean_class_name(_known(label.name)) == _known(label.name) for label in dataset.classes
+        )
     except DatasetError:
         usable = False
     if not usable or len(set(dataset.class_names)) != dataset.num_classes:
         raise UnreadableError("It holds classes of one name, or of a name that no class can have.")
     if len(unique_items(dataset.items)) != len(dataset.items):
         raise UnreadableError("It holds a picture that is twice in a class.")
-    if not all(one.name.isprintable() for one in (*dataset.items, *dataset.unlabelled)):
+    names = [item.name for item in dataset.items] + [one.name for one in dataset.unlabelled]
+    if not all(_known(name).isprintable() for name in names):
         raise UnreadableError("It holds a picture of a name that cannot be shown.")
     if dataset.grey_range is not None and not dataset.grey_range[0] <= dataset.grey_range[1]:
         raise UnreadableError("It holds a range of grey values that ends before it begins.")
+
+
+def _known(text: str) -> str:
+    """Return a text with another letter for each that this Python does not know: a newer one may have let it in."""
+    return "".join("x" if unicodedata.category(letter) == "Cn" else letter for letter in text)
 
 
 def _read(member: Member, max_bytes: int) -> bytes:
