@@ -189,28 +189,6 @@ def test_one_that_sends_too_slowly_is_not_waited_for(service: Service) -> None:
     assert time.monotonic() - started < 9
 
 
-def test_too_many_at_once_are_told_to_come_again(service: Service) -> None:
-    waiting = [socket.create_connection(("127.0.0.1", service.port), timeout=10) for _ in range(4)]
-    try:
-        for client in waiting:  # each has a place, and sends nothing for a second
-            client.sendall(
-                b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: 9\r\n"
-                b"Expect: 100-continue\r\n\r\n"
-            )
-            assert client.recv(65536).startswith(b"HTTP/1.1 100")  # it is being received now
-        answered = service.ask("/predict", RED)
-        assert answered[0] == 503
-        assert answered[1]["retry-after"] == "1"
-        assert "Too many pictures at once" in problem(answered)
-        assert service.ask("/health")[0] == 200
-        for client in waiting:
-            assert everything(client).startswith(b"HTTP/1.1 408")
-    finally:
-        for client in waiting:
-            client.close()
-    assert service.predict(RED)[0] == 200
-
-
 def test_many_threads_get_their_own_answers(service: Service) -> None:
     wrong: list[object] = []
 

@@ -47,8 +47,10 @@ def _options(arguments: list[str]) -> argparse.Namespace:
         "--format", help="litert, litert-float16, litert-dynamic, litert-int8 or onnx (default: litert)"
     )
     parser.add_argument("--max-mb", type=float, default=16.0, help="megabytes of one picture's file (default: 16)")
-    parser.add_argument("--max-at-once", type=int, default=32, help="pictures at the same time (default: 32)")
-    parser.add_argument("--max-seconds", type=float, default=30.0, help="for sending a picture (default: 30)")
+    parser.add_argument("--max-at-once", type=int, default=32, help="pictures answered at the same time (default: 32)")
+    parser.add_argument(
+        "--max-seconds", type=float, default=30.0, help="for sending a picture, or reading an answer (default: 30)"
+    )
     options = parser.parse_args(arguments)
     if not 0 <= options.port < 65_536:
         parser.error("--port must be from 0 to 65535")

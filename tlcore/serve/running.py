@@ -17,6 +17,7 @@ from tlcore.intake.limits import MEGAPIXELS
 from tlcore.intake.names import printable
 from tlcore.intake.pictures.decoders import warm
 from tlcore.network import LOOPBACK_HOSTS, added_hosts, canonical_host, own_addresses
+from tlcore.serve.connections import connections_with
 from tlcore.serve.receiving import Limits
 from tlcore.serve.service import make_service
 
@@ -55,6 +56,7 @@ def serve(options: argparse.Namespace) -> None:
             print(f"  Note: {note}", flush=True)
         config = uvicorn.Config(
             service,
+            http=connections_with(limits),
             log_level="warning",
             access_log=False,
             server_header=False,
