@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -51,11 +52,20 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--max-seconds", type=float, default=30.0, help="for sending a picture, or reading an answer (default: 30)"
     )
+    parser.add_argument(
+        "--max-gb",
+        type=float,
+        default=4.0,
+        help="gigabytes of memory for the model and the pictures (default: 4); Windows and macOS set no such limit, so "
+        "serve models there only from people you trust",
+    )
     options = parser.parse_args(arguments)
     if not 0 <= options.port < 65_536:
         parser.error("--port must be from 0 to 65535")
-    if not (options.max_mb > 0 and options.max_at_once > 0 and options.max_seconds > 0):
-        parser.error("--max-mb, --max-at-once and --max-seconds must be above 0")
+    if not all(
+        0 < value < math.inf for value in (options.max_mb, options.max_at_once, options.max_seconds, options.max_gb)
+    ):
+        parser.error("--max-mb, --max-at-once, --max-seconds and --max-gb must be above 0")
     return options
 
 
