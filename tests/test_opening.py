@@ -112,24 +112,25 @@ def test_a_damaged_or_foreign_model_is_refused(name: FormatName, files: dict[For
 
 def test_what_a_manifest_may_not_say_is_refused(files: dict[FormatName, Path], tmp_path: Path) -> None:
     good = json.loads(write_document(manifest()))
-    changes: tuple[dict[str, object], ...] = (
-        {"class_names": []},
-        {"class_names": ["a", "a", "b"]},
-        {"class_colors": [1]},
-        {"threshold": 2},
-        {"image_size": 10**9},
-        {"image_size": 0},
-        {"resize_mode": "other"},
-        {"grey_range": [5, 5]},
-        {"title": None},
-        {"result": {}},
-        {"unknown": 1},
+    damaged = "Transfer Lab has exported"
+    changes: tuple[tuple[dict[str, object], str], ...] = (
+        ({"class_names": []}, "names no class"),
+        ({"class_names": ["a", "b\n", "b\n"]}, "two of its classes have the same name, b"),
+        ({"class_colors": [1]}, "3 classes, and colours for 1"),
+        ({"threshold": 2}, "its threshold is 2, and must be from 0 to 1"),
+        ({"image_size": 10**9}, "1,000,000,000 pixels wide, and must be from 1 to 4,096"),
+        ({"image_size": 0}, "0 pixels wide"),
+        ({"grey_range": [5, 5]}, "its darkest grey, 5, must be below its brightest, 5"),
+        ({"resize_mode": "other"}, damaged),
+        ({"title": None}, damaged),
+        ({"result": {}}, damaged),
+        ({"unknown": 1}, damaged),
     )
-    for change in changes:
+    for change, words in changes:
         with zipfile.ZipFile(tmp_path / "changed.zip", "w") as archive:
             archive.writestr(MANIFEST_FILE, json.dumps(good | change))
             archive.write(files["litert"], "model.tflite")
-        with pytest.raises(ArchiveError, match="Transfer Lab has exported"):
+        with pytest.raises(ArchiveError, match=words):
             open_bundle(tmp_path / "changed.zip")
     with zipfile.ZipFile(tmp_path / "newer.zip", "w") as archive:
         archive.writestr(MANIFEST_FILE, json.dumps(good | {"format": 99}))

@@ -28,6 +28,7 @@ ANSWERS = 30
         ("pages/server/private_asyncio.py", "Streamlit"),
         ("pages/server/private_asyncio.py", "uvicorn"),
         ("tlcore/private_keras.py", "Keras"),
+        ("tlcore/serve/connections.py", "uvicorn"),
     ],
 )
 def test_the_versions_that_were_tried_are_those_that_are_installed(file: str, library: str) -> None:

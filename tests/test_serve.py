@@ -6,6 +6,7 @@ import json
 import re
 import signal
 import socket
+import sys
 import tempfile
 import threading
 import time
@@ -17,7 +18,7 @@ import pytest
 
 from tests.awkward_pictures import shared
 from tests.coloured_pictures import picture, png
-from tests.ready_bundle import NAMES, TITLE, expected, manifest, model_files, write_bundle
+from tests.ready_bundle import NAMES, SIDE, TITLE, expected, manifest, model_files, write_bundle
 from tests.service import Service, form, refused, serving_model
 from tlcore.jobs.processes import ROOT_DIR
 from tlcore.storage.requests import FormatName
@@ -189,28 +190,6 @@ def test_one_that_sends_too_slowly_is_not_waited_for(service: Service) -> None:
     assert time.monotonic() - started < 9
 
 
-def test_too_many_at_once_are_told_to_come_again(service: Service) -> None:
-    waiting = [socket.create_connection(("127.0.0.1", service.port), timeout=10) for _ in range(4)]
-    try:
-        for client in waiting:  # each has a place, and sends nothing for a second
-            client.sendall(
-                b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: 9\r\n"
-                b"Expect: 100-continue\r\n\r\n"
-            )
-            assert client.recv(65536).startswith(b"HTTP/1.1 100")  # it is being received now
-        answered = service.ask("/predict", RED)
-        assert answered[0] == 503
-        assert answered[1]["retry-after"] == "1"
-        assert "Too many pictures at once" in problem(answered)
-        assert service.ask("/health")[0] == 200
-        for client in waiting:
-            assert everything(client).startswith(b"HTTP/1.1 408")
-    finally:
-        for client in waiting:
-            client.close()
-    assert service.predict(RED)[0] == 200
-
-
 def test_many_threads_get_their_own_answers(service: Service) -> None:
     wrong: list[object] = []
 
@@ -251,6 +230,42 @@ def test_another_format_answers_and_nothing_is_left_when_it_is_stopped(
         assert ("It errs more often." in shown) == bool(note)
         assert "Traceback" not in shown
         assert list(place.iterdir()) == []
+
+
+def greedy_model(path: Path) -> Path:
+    """Write an ONNX model that makes a row of 40 GB of the sides of any picture."""
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    def constant(name: str, values: object, kind: type[np.generic]) -> TensorProto:
+        return numpy_helper.from_array(np.array(values, kind), name)
+
+    nodes = [
+        helper.make_node("Shape", ["pixels"], ["sides"]),
+        helper.make_node("ReduceSum", ["sides"], ["sum"], keepdims=1),
+        helper.make_node("Mul", ["sum", "many"], ["length"]),
+        helper.make_node("ConstantOfShape", ["length"], ["row"]),
+        helper.make_node("ReduceMax", ["row"], ["zero"], keepdims=1),
+        helper.make_node("Add", ["zero", "third"], ["thirds"]),
+        helper.make_node("Unsqueeze", ["thirds", "first"], ["answer"]),
+    ]
+    known = [
+        constant("many", [10_000_000_000 // (1 + SIDE + SIDE + 3)], np.int64),
+        constant("third", [1 / 3] * 3, np.float32),
+        constant("first", [0], np.int64),
+    ]
+    pixels = helper.make_tensor_value_info("pixels", TensorProto.FLOAT, [1, "height", "width", 3])
+    answer = helper.make_tensor_value_info("answer", TensorProto.FLOAT, [1, 3])
+    graph = helper.make_graph(nodes, "greedy", [pixels], [answer], known)
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems set no such limit")
+def test_a_model_that_takes_all_memory_is_stopped(tmp_path: Path) -> None:
+    greedy = write_bundle(tmp_path / "greedy.zip", {"onnx": greedy_model(tmp_path / "greedy.onnx")})
+    said = refused(greedy, "--max-gb", "1")
+    assert "needs more than 1 GB of memory" in said
+    assert "Traceback" not in said
 
 
 def test_what_cannot_be_served_is_said(bundle: Path, tmp_path: Path, service: Service) -> None:

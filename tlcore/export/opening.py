@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import queue
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,21 +178,31 @@ def _read_manifest(members: Mapping[tuple[str, ...], Member]) -> Manifest:
         raise ArchiveError(NO_BUNDLE) from error
     except ImageError as error:
         raise ArchiveError(NO_BUNDLE) from error
-    if not _makes_sense(manifest):
-        raise ArchiveError(NO_BUNDLE)
+    problem = _problem_of(manifest)
+    if problem:
+        raise ArchiveError(
+            f"This bundle cannot be used: {problem} Somebody may have changed its {MANIFEST_FILE}. Export it anew."
+        )
     return manifest
 
 
-def _makes_sense(manifest: Manifest) -> bool:
-    """Whether the values are in their ranges: somebody may have written them by hand."""
+def _problem_of(manifest: Manifest) -> str:
+    """Return what is wrong with the values, if anything: somebody may have written them by hand."""
     names, grey = manifest.class_names, manifest.grey_range
-    return (
-        len(names) > 0
-        and len(set(names)) == len(names) == len(manifest.class_colors)
-        and 0 <= manifest.threshold <= 1
-        and 1 <= manifest.image_size <= MOST_SIDE
-        and (grey is None or (all(map(math.isfinite, grey)) and grey[0] < grey[1]))
-    )
+    if not names:
+        return "it names no class."
+    twice = next((name for name, number in Counter(names).items() if number > 1), None)
+    if twice is not None:
+        return f"two of its classes have the same name, {printable(twice)}."
+    if len(manifest.class_colors) != len(names):
+        return f"it has {len(names):,} classes, and colours for {len(manifest.class_colors):,}."
+    if not 0 <= manifest.threshold <= 1:
+        return f"its threshold is {manifest.threshold:g}, and must be from 0 to 1."
+    if not 1 <= manifest.image_size <= MOST_SIDE:
+        return f"its pictures are {manifest.image_size:,} pixels wide, and must be from 1 to {MOST_SIDE:,}."
+    if grey is not None and not (all(map(math.isfinite, grey)) and grey[0] < grey[1]):
+        return f"its darkest grey, {grey[0]:g}, must be below its brightest, {grey[1]:g}."
+    return ""
 
 
 def _choose(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -47,13 +48,24 @@ def _options(arguments: list[str]) -> argparse.Namespace:
         "--format", help="litert, litert-float16, litert-dynamic, litert-int8 or onnx (default: litert)"
     )
     parser.add_argument("--max-mb", type=float, default=16.0, help="megabytes of one picture's file (default: 16)")
-    parser.add_argument("--max-at-once", type=int, default=32, help="pictures at the same time (default: 32)")
-    parser.add_argument("--max-seconds", type=float, default=30.0, help="for sending a picture (default: 30)")
+    parser.add_argument("--max-at-once", type=int, default=32, help="pictures answered at the same time (default: 32)")
+    parser.add_argument(
+        "--max-seconds", type=float, default=30.0, help="for sending a picture, or reading an answer (default: 30)"
+    )
+    parser.add_argument(
+        "--max-gb",
+        type=float,
+        default=4.0,
+        help="gigabytes of memory for the model and the pictures (default: 4); Windows and macOS set no such limit, so "
+        "serve models there only from people you trust",
+    )
     options = parser.parse_args(arguments)
     if not 0 <= options.port < 65_536:
         parser.error("--port must be from 0 to 65535")
-    if not (options.max_mb > 0 and options.max_at_once > 0 and options.max_seconds > 0):
-        parser.error("--max-mb, --max-at-once and --max-seconds must be above 0")
+    if not all(
+        0 < value < math.inf for value in (options.max_mb, options.max_at_once, options.max_seconds, options.max_gb)
+    ):
+        parser.error("--max-mb, --max-at-once, --max-seconds and --max-gb must be above 0")
     return options
 
 

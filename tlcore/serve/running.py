@@ -10,13 +10,15 @@ import sys
 
 import uvicorn
 
-from tlcore.errors import TransferLabError
+from tlcore.errors import RunError, TransferLabError
 from tlcore.export.formats import FORMATS
-from tlcore.export.opening import open_bundle
+from tlcore.export.opening import Bundle, open_bundle
 from tlcore.intake.limits import MEGAPIXELS
 from tlcore.intake.names import printable
 from tlcore.intake.pictures.decoders import warm
 from tlcore.network import LOOPBACK_HOSTS, added_hosts, canonical_host, own_addresses
+from tlcore.serve.connections import connections_with
+from tlcore.serve.memory import limit_memory
 from tlcore.serve.receiving import Limits
 from tlcore.serve.service import make_service
 
@@ -42,7 +44,7 @@ def serve(options: argparse.Namespace) -> None:
     _ = MEGAPIXELS.value  # a setting that is no number is said now
     # One copy of the model for each processor: several threads in one answer would wait for each other.
     processors = min(os.cpu_count() or 1, 8)
-    bundle = open_bundle(options.model, options.format, at_once=processors)
+    bundle = _opened(options, processors)
     is_local = canonical_host(options.host) in LOOPBACK_HOSTS
     service = make_service(bundle, limits, {*LOOPBACK_HOSTS, *added_hosts()} if is_local else None)
     with _listening(options.host, options.port) as listening:
@@ -55,6 +57,7 @@ def serve(options: argparse.Namespace) -> None:
             print(f"  Note: {note}", flush=True)
         config = uvicorn.Config(
             service,
+            http=connections_with(limits),
             log_level="warning",
             access_log=False,
             server_header=False,
@@ -66,6 +69,19 @@ def serve(options: argparse.Namespace) -> None:
         # By default the signal that comes again after the end would leave no time to tidy up.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         uvicorn.Server(config).run(sockets=[listening])
+
+
+def _opened(options: argparse.Namespace, processors: int) -> Bundle:
+    """Open the bundle with a limit of memory, which holds from now on."""
+    is_limited = limit_memory(options.max_gb)
+    try:
+        return open_bundle(options.model, options.format, at_once=processors)
+    except RunError as error:
+        if not is_limited or error.__cause__ is None:  # which is what the library says of a model that does not run
+            raise
+        raise RunError(
+            f"{error} Or it needs more than {options.max_gb:g} GB of memory: if you know who made it, raise --max-gb."
+        ) from error
 
 
 def _listening(host: str, port: int) -> socket.socket:

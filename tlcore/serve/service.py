@@ -78,7 +78,7 @@ def _responses(limits: Limits) -> dict[int | str, Schema]:
         413: f"The picture has more than {limits.megabytes:g} MB.",
         415: "This is neither a picture nor a form with one.",
         422: f"There is not one picture, it is damaged, or it has more than {MEGAPIXELS} megapixels.",
-        503: f"{limits.at_once} pictures are there already: send it again in a second.",
+        503: "Too many pictures are there already: send it again in a second.",
     }
     problems: dict[int | str, Schema] = {status: _answer_of(_PROBLEM, text) for status, text in words.items()}
     return {200: _answer_of(_ANSWER, "What the model says."), **problems}
@@ -92,7 +92,7 @@ def make_service(bundle: Bundle, limits: Limits, hosts: Collection[str] | None =
         limits: What it takes.
         hosts: By which names it may be called; `None` for any.
     """
-    manifest, places = bundle.manifest, Places(limits.at_once)
+    manifest, places = bundle.manifest, Places(limits)
     # The pages of FastAPI itself load their scripts from a foreign server.
     app = FastAPI(
         title=manifest.title,
@@ -105,8 +105,8 @@ def make_service(bundle: Bundle, limits: Limits, hosts: Collection[str] | None =
     app.add_middleware(Door, hosts=hosts)
 
     async def answer_to(request: Request, top: int) -> Schema:
-        with places.taken():
-            data = await receive_picture(request, limits)
+        data = await receive_picture(request, limits, places)
+        with places.answered():
             try:
                 probabilities = await run_in_threadpool(bundle.predict_bytes, data)
             except ImageError as error:
