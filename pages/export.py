@@ -40,6 +40,17 @@ if "download" in context.locked:
     st.info(f"{LOCKED} The model stays here; you can go on asking it on Predict.", icon=":material/lock:")
     next_step("Go to Predict", "predict")
     st.stop()
+
+
+def is_told(error: TransferLabError) -> bool:
+    """Whether the top of the page has said it: the list of pictures cannot be read."""
+    try:
+        context.dataset  # noqa: B018 - read again, for its error
+    except TransferLabError as damage:
+        return str(damage) == str(error)
+    return False
+
+
 model = choose_model(context, to_ask=True)
 damage = damage_words(context, model)
 if damage:
@@ -50,10 +61,13 @@ settings = settings_of(context, model)
 try:
     source = find_source(context.engine, context.home, context.project.id, model.id, settings)
 except TransferLabError as error:
-    show_error(error)
     if isinstance(model, Run):
         draw_run_files(context, model)
-    next_step("Train again", "train")
+    if is_told(error):
+        next_step("Go to Data", "data")
+    else:
+        show_error(error)
+        next_step("Train again", "train")
     st.stop()
 
 exports = exports_of(context, model)

@@ -50,7 +50,7 @@ def test_home_and_every_page_open(app: AppServer, browser: Browser) -> None:
         page.locator('[data-testid="stStatusWidget"]').wait_for(state="detached")
         watch.check()
         assert page.get_by_role("alert").filter(has_text=re.compile("cannot be read|damaged|missing")).count() == 0
-    page.get_by_text("How it was made").wait_for()
+    page.get_by_role("button", name="Make the files").wait_for()
     assert [cookie["value"] for cookie in context.cookies() if cookie["name"] == COOKIE] == [signed(OWNER, app.home)]
     context.close()
     # Whoever brings the cookie of before from now on is somebody else.
