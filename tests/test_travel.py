@@ -652,6 +652,8 @@ def test_many_lists_that_unpack_to_much_are_refused_before_one_is_read(
     with monkeypatch.context() as patched:
         patched.setenv("TRANSFER_LAB_UPLOAD_GB", "1e-8")
         refused(elsewhere, path, "unpacks to more than")
+    spaces = ((f"versions/{number:064x}.json", b" " * 900_000) for number in range(10))
+    refused(elsewhere, zipped(path, spaces, b"{}"), "far more than a project would")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the system holds no such limit")

@@ -34,7 +34,7 @@ from tlcore.errors import (
 from tlcore.home import DataRoot, write_atomically
 from tlcore.intake.archives.members import Member
 from tlcore.intake.archives.zip_files import check_whole, zip_members
-from tlcore.intake.limits import UPLOAD_GB
+from tlcore.intake.limits import RATIO, UPLOAD_GB
 from tlcore.intake.pictures import decoders
 from tlcore.intake.pictures.pixels import MAX_SIDE
 from tlcore.progress import Progress
@@ -60,7 +60,7 @@ from tlcore.storage.jobs import write_result
 from tlcore.storage.requests import ImportSummary
 from tlcore.storage.room import BoundedStore, Room, check_bytes
 from tlcore.travel.answers import check_stored_arrays, is_known
-from tlcore.travel.arrays import check_arrays
+from tlcore.travel.arrays import RATIO_FLOOR_BYTES, check_arrays
 from tlcore.travel.document import (
     DOCUMENT_FILE,
     OF_JOB,
@@ -175,7 +175,7 @@ def arrival(path: Path, progress: Progress | None = None) -> Iterator[Arrival]:
     try:
         with path.open("rb") as file:
             with limited_memory(CHECKING_BYTES):
-                found = _checked(zip_members(file), progress)
+                found = _checked(zip_members(file), path.stat().st_size, progress)
             yield found
     except UnreadableError as error:
         raise ArchiveError(f"This project file cannot be opened, so nothing of it was taken. {error}") from error
@@ -186,15 +186,15 @@ def arrival(path: Path, progress: Progress | None = None) -> Iterator[Arrival]:
         ) from error
 
 
-def _checked(members: list[Member], progress: Progress | None) -> Arrival:
+def _checked(members: list[Member], packed_bytes: int, progress: Progress | None) -> Arrival:
     try:
-        return _looked_through(members, progress)
+        return _looked_through(members, packed_bytes, progress)
     except MemoryError:
         pass  # told below, where what filled the memory is gone
     raise UnreadableError("Reading it takes far more memory than a project does.")
 
 
-def _looked_through(members: list[Member], progress: Progress | None) -> Arrival:
+def _looked_through(members: list[Member], packed_bytes: int, progress: Progress | None) -> Arrival:
     by_name = {
         member.name.decode("cp437") if isinstance(member.name, bytes) else member.name: member for member in members
     }
@@ -205,8 +205,11 @@ def _looked_through(members: list[Member], progress: Progress | None) -> Arrival
     if refused is not None or len(by_name) + 1 != len(members):
         raise UnreadableError(f"A file in it cannot be read. {refused or 'There are two of one name.'}")
     # Many small files that unpack to much are a bomb as well as a large one.
-    if sum(member.size for member in by_name.values()) > UPLOAD_GB.value * 1e9:
+    total = sum(member.size for member in by_name.values())
+    if total > UPLOAD_GB.value * 1e9:
         raise UnreadableError(f"It unpacks to more than {UPLOAD_GB} GB, the most that can be opened.")
+    if total > RATIO_FLOOR_BYTES and total > RATIO.value * packed_bytes:
+        raise UnreadableError("It unpacks to far more than a project would, as harmful ZIP files do.")
     lists = [member.size for name, member in by_name.items() if VERSION.fullmatch(name)]
     if len(lists) > MAX_LISTS or sum(lists) > MAX_LISTS_BYTES:
         raise UnreadableError("It holds far more lists of pictures than a project does.")
