@@ -34,7 +34,7 @@ from tlcore.results.prediction import Predictor, load_predictor
 from tlcore.simple_heads.prediction import load_simple_head_predictor
 from tlcore.storage.copies import COPIED_KINDS
 from tlcore.storage.database import metadata, open_database, read_rows, run_notes, writing
-from tlcore.storage.datasets import NO_WAY_BACK, can_undo, commit_version, current_dataset, undo_version
+from tlcore.storage.datasets import NO_WAY_BACK, can_undo, commit_version, current_dataset, load_dataset, undo_version
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import ENDED_STATES, claim_job, create_job, end_job
@@ -42,7 +42,7 @@ from tlcore.storage.projects import create_project, get_project
 from tlcore.storage.requests import ImportRequest, StagedFile
 from tlcore.storage.runs import list_runs
 from tlcore.storage.simple_heads import list_simple_heads, simple_head_dir
-from tlcore.travel import arriving
+from tlcore.travel import arriving, leaving
 from tlcore.travel.arriving import arrival, open_arrival
 from tlcore.travel.document import DOCUMENT_FILE, read_project
 from tlcore.travel.leaving import STAYS, departure
@@ -266,6 +266,33 @@ def test_what_was_deleted_does_not_come_back_and_nothing_is_emptied_by_undo(
     again = elsewhere.open(leave(elsewhere.engine, arrived, elsewhere.home, tmp_path / "two.zip"))
     undo_version(elsewhere.engine, again, current=newest)
     assert current_dataset(elsewhere.engine, again, elsewhere.home) == (version, fewer)
+
+
+def test_lists_of_pictures_are_packed_and_made_one_after_the_other(
+    root: DamagedRoot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version, dataset = current_dataset(root.engine, root.project_id, root.home)
+    for _ in range(30):
+        dataset = replace(dataset, items=(*dataset.items[1:], dataset.items[0]))
+        version = commit_version(root.engine, root.project_id, dataset, "moved", parent=version, home=root.home)
+    decoded: list[str] = []
+
+    def counted(content: str, home: DataRoot) -> Dataset:
+        decoded.append(content)
+        return load_dataset(content, home)
+
+    monkeypatch.setattr(leaving, "load_dataset", counted)
+    found = departure(root.engine, root.project_id, root.home, looks_at_pictures=False)
+    size = found.num_bytes
+    assert len(decoded) == 1, "to tell the size only the present list is decoded"
+    path = leave(root.engine, root.project_id, root.home, tmp_path / "one.zip")
+    with zipfile.ZipFile(path) as archive:
+        lists = [info for info in archive.infolist() if info.filename.startswith("versions/")]
+        assert len(lists) > 10
+        assert all(info.compress_size < info.file_size * 0.8 for info in lists)
+        others = [info for info in archive.infolist() if info.filename.startswith("pictures/")]
+        assert all(info.compress_type == zipfile.ZIP_STORED for info in others)
+    assert path.stat().st_size < size
 
 
 def unpacked(data: bytes) -> bytes:

@@ -11,16 +11,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from tlcore.backbones.spec import HDF5_SIGNATURE
 from tlcore.damage import DAMAGE_ERRORS
 from tlcore.dataset import Dataset, keep_images
-from tlcore.documents import write_document
-from tlcore.errors import NotFoundError, StorageError, TransferLabError, UnreadableError
+from tlcore.documents import format_of, write_document
+from tlcore.errors import NotFoundError, StorageError, UnreadableError
 from tlcore.home import DataRoot
 from tlcore.intake.limits import FILES, UPLOAD_GB
 from tlcore.results.prediction_code import MODEL_FILE
@@ -38,7 +40,7 @@ from tlcore.storage.database import (
     run_notes,
     runs,
 )
-from tlcore.storage.datasets import NO_WAY_BACK, content_path, load_dataset
+from tlcore.storage.datasets import NO_WAY_BACK, content_path, image_keys, load_dataset
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import ENDED_STATES
 from tlcore.travel.arrays import check_arrays
@@ -80,9 +82,8 @@ class Departure:
     """A project as it was in one moment, ready to be sent.
 
     Attributes:
-        project: All that its document will say, but for the files.
+        project: All that its document will say, but for the files; its versions are as they are here.
         images: Keys of the pictures of its present data set.
-        lists: What the lists of pictures of its versions hold, by their keys.
         deleted: Keys of pictures that it had before, each with what stands for it in the file.
         folders: Where the files of its jobs lie, by the names of these in the file.
         home: The data root.
@@ -90,7 +91,6 @@ class Departure:
 
     project: TravellingProject
     images: tuple[str, ...]
-    lists: Mapping[str, bytes]
     deleted: Mapping[str, str]
     folders: Mapping[str, Path]
     home: DataRoot
@@ -101,17 +101,19 @@ class Departure:
         Raises:
             TransferLabError: If something of it went away meanwhile; what was sent by then is no whole file.
         """
-        yield from pack(self._files(), DOCUMENT_FILE, self._document)
+        sent: dict[str, str] = {}
+        yield from pack(self._files(sent), DOCUMENT_FILE, lambda files: self._document(files, sent))
 
     @property
     def num_bytes(self) -> int:
         """About how large the file is."""
-        images = ImageStore(self.home)
-        sizes = [len(data) for data in self.lists.values()]
-        for path in (*(images.path(key) for key in self.images), *(path for _, path in self._of_jobs())):
+        images, total = ImageStore(self.home), 0
+        of_jobs = (path for _, path in self._of_jobs())
+        lists = (content_path(content, self.home) for content in self._lists())
+        for path in chain((images.path(key) for key in self.images), lists, of_jobs):
             with suppress(OSError):
-                sizes.append(path.stat().st_size)
-        return sum(sizes)
+                total += path.stat().st_size
+        return total
 
     def check_opens(self) -> None:
         """Check that another Transfer Lab with the limits of this one takes the file.
@@ -119,19 +121,28 @@ class Departure:
         Raises:
             StorageError: If not.
         """
-        number = len(self.images) + len(self.lists) + len(list(self._of_jobs())) + 1
+        number = len(self.images) + len(self._lists()) + len(list(self._of_jobs())) + 1
         if self.num_bytes > UPLOAD_GB.value * 1e9 or number > FILES.value:
             raise StorageError(
                 f"This project is too large for one file: at most {UPLOAD_GB} GB and {FILES} files can be opened "
                 "again. Free some room on the page Storage, such as models that you no longer need, then try again."
             )
 
-    def _files(self) -> Iterator[Outgoing]:
-        images = ImageStore(self.home)
+    def _lists(self) -> tuple[str, ...]:
+        """Return the keys of the lists of pictures of the versions, each once."""
+        return tuple(dict.fromkeys(version.content for version in self.project.versions))
+
+    def _files(self, sent: dict[str, str]) -> Iterator[Outgoing]:
+        """Yield the files; note in `sent` which key each list has in the file, by the one that it has here."""
+        images, known = ImageStore(self.home), frozenset(self.images)
         for key in self.images:
             yield Outgoing(f"pictures/{key}", partial(_blocks, images.path(key)))
-        for content, data in self.lists.items():
-            yield _of_bytes(f"versions/{content}.json", data)
+        for content in self._lists():  # one after the other: all of them can be far more than the memory holds
+            data = _list(content, known, self.home)
+            key = hashlib.sha256(data).hexdigest()
+            if key not in sent.values():
+                yield _of_bytes(f"versions/{key}.json", data, shrinks=True)
+            sent[content] = key
         for name, path in self._of_jobs():
             if name.endswith(".npz"):
                 arrays = _answers(path, self.deleted)
@@ -150,8 +161,14 @@ class Departure:
             if _has_weights(folder / MODEL_FILE):
                 yield f"{name}/{WEIGHTS_FILE}", folder / MODEL_FILE
 
-    def _document(self, files: tuple[TravellingFile, ...]) -> bytes:
-        data = write_project(replace(self.project, files=files))
+    def _document(self, files: tuple[TravellingFile, ...], sent: Mapping[str, str]) -> bytes:
+        cut = {version.number for version in self.project.versions if sent[version.content] != version.content}
+        versions = tuple(
+            # What was deleted does not come back there, so there is nothing to take back to.
+            replace(one, content=sent[one.content], parent=NO_WAY_BACK if one.parent in cut else one.parent)
+            for one in self.project.versions
+        )
+        data = write_project(replace(self.project, versions=versions, files=files))
         read_project(data)  # what cannot be opened must not leave as if it could
         return data
 
@@ -166,7 +183,8 @@ def departure(engine: sa.Engine, project_id: str, home: DataRoot, *, looks_at_pi
         engine: The database.
         project_id: The project.
         home: The data root.
-        looks_at_pictures: Whether each picture is read once to see that it is whole; to tell the size alone it is not.
+        looks_at_pictures: Whether each picture is read once to see that it is whole, and the results for which pictures
+            they name; to tell the size alone they are not.
 
     Raises:
         NotFoundError: If it was deleted.
@@ -191,13 +209,14 @@ class _Snapshot:
         row = next(iter(read_rows(self._connection, sa.select(projects).where(projects.c.id == self._id))), None)
         if row is None:
             raise NotFoundError("This project was deleted. Go to Home to see your projects.")
-        versions, lists, images = self._versions(row.version)
+        versions, images = self._versions(row.version)
         found = self._jobs({version.number for version in versions})
         new_ids = {old.id: f"~job{number}~" for number, old in enumerate(found, 1)}
         rows = self._group_rows()
         renamed = {**new_ids, **{group.id: f"~group{number}~" for number, group in enumerate(rows, 1)}}
         renamed[self._id] = PROJECT_ID
-        self._note_deleted(found, images)
+        if self._looks_at_pictures:
+            self._note_deleted(found, images)
         project = TravellingProject(
             name=row.name,
             created=row.created,
@@ -218,34 +237,21 @@ class _Snapshot:
             for job in found
             if job.kind in ("run", "simple_heads")
         }
-        return Departure(project, images, lists, dict(self._deleted), folders, self._home)
+        return Departure(project, images, dict(self._deleted), folders, self._home)
 
-    def _versions(self, present: int | None) -> tuple[list[TravellingVersion], dict[str, bytes], tuple[str, ...]]:
-        """Return the versions, their lists without pictures that were deleted, and the pictures of the present one."""
+    def _versions(self, present: int | None) -> tuple[list[TravellingVersion], tuple[str, ...]]:
+        """Return the versions whose lists can be read, and the pictures of the present one that are whole."""
         table = dataset_versions.c
         columns = (table.number, table.parent, table.note, table.content, table.created)
         query = sa.select(*columns).where(table.project_id == self._id).order_by(table.number)
-        rows = read_rows(self._connection, query)
-        keys: set[str] = set()
-        for row in rows:
+        versions, keys = list[TravellingVersion](), set[str]()
+        for row in read_rows(self._connection, query):
             if row.number == present:
                 keys = set(filter(self._is_whole, _keys(load_dataset(row.content, self._home))))
-        versions, lists, cut = [], dict[str, bytes](), set[int]()
-        for row in rows:
-            try:
-                data = self._list(row.content, keys)
-            except TransferLabError:
-                if row.number == present:
-                    raise
+            elif not _is_readable(content_path(row.content, self._home), row.content):
                 continue  # nobody can open it here either
-            content = hashlib.sha256(data).hexdigest()
-            lists[content] = data
-            if content != row.content:
-                cut.add(row.number)
-            versions.append(TravellingVersion(row.number, row.parent, row.note, content, row.created))
-        # What was deleted does not come back there, so there is nothing to take back to.
-        versions = [replace(one, parent=NO_WAY_BACK) if one.parent in cut else one for one in versions]
-        return versions, lists, tuple(sorted(keys))
+            versions.append(TravellingVersion(row.number, row.parent, row.note, row.content, row.created))
+        return versions, tuple(sorted(keys))
 
     def _is_whole(self, key: str) -> bool:
         path = ImageStore(self._home).path(key)
@@ -255,15 +261,6 @@ class _Snapshot:
             return hashlib.sha256(path.read_bytes()).hexdigest() == key
         except OSError:
             return False
-
-    def _list(self, content: str, keys: set[str]) -> bytes:
-        dataset = load_dataset(content, self._home)
-        gone = _keys(dataset) - keys
-        if not gone:
-            data = content_path(content, self._home).read_bytes()
-            if hashlib.sha256(data).hexdigest() == content:
-                return data
-        return write_document(keep_images(dataset, keys)).encode()
 
     def _jobs(self, versions: set[int]) -> list[TravellingJob]:
         """Return the jobs that have ended, under the ids that they have here; one that is damaged stays here."""
@@ -392,6 +389,33 @@ def _keys(dataset: Dataset) -> set[str]:
     return {item.image for item in dataset.items} | {one.image for one in dataset.unlabelled}
 
 
+class _Numbered(msgspec.Struct):
+    """The number of the format of a stored document; all else is looked over, but not kept."""
+
+    format: int = 1
+
+
+def _is_readable(path: Path, content: str) -> bool:
+    """Whether a list of pictures is as it was written, by this version or an earlier one."""
+    try:
+        data = path.read_bytes()
+        is_known = msgspec.json.decode(data, type=_Numbered).format <= format_of(Dataset)
+    except (OSError, ValueError, RecursionError):
+        return False
+    return is_known and hashlib.sha256(data).hexdigest() == content
+
+
+def _list(content: str, known: frozenset[str], home: DataRoot) -> bytes:
+    """Return a list of pictures without those that do not travel; as it lies here when all of them do."""
+    with suppress(OSError):
+        if image_keys((content,), home) <= known:
+            data = content_path(content, home).read_bytes()
+            if hashlib.sha256(data).hexdigest() == content:
+                return data
+    dataset = load_dataset(content, home)
+    return write_document(keep_images(dataset, known & _keys(dataset))).encode()
+
+
 def _keys_in(document: Any) -> Iterator[str]:
     """Yield what can be the key of a picture in a stored document, in order."""
     if isinstance(document, dict):
@@ -414,8 +438,8 @@ def _blocks(path: Path) -> Iterator[bytes]:
         raise StorageError("A picture was deleted while the file was made. Take the project once more.") from error
 
 
-def _of_bytes(name: str, data: bytes) -> Outgoing:
-    return Outgoing(name, lambda: iter((data,)))
+def _of_bytes(name: str, data: bytes, *, shrinks: bool = False) -> Outgoing:
+    return Outgoing(name, lambda: iter((data,)), shrinks)
 
 
 def _image_names(path: Path) -> list[str]:
