@@ -313,6 +313,44 @@ def test_a_damaged_picture_does_not_keep_the_project_here(
     assert current_dataset(elsewhere.engine, arrived, elsewhere.home)[1].items == dataset.items[2:]
 
 
+DAMAGE = [
+    ("model_settings", ["temperature"], -1.0),
+    ("model_settings", ["temperature", "threshold"], "garbage"),
+    ("exams", ["opened", "version"], "garbage"),
+    ("card_words", ["limits"], b"\xff\x00"),
+    ("ensembles", ["config"], '{"run_ids": ["a", "b"], "weights": [0.9, 0.9]}'),
+    ("ensembles", ["test_total", "name"], b"\xff"),
+    ("metrics", ["value"], "garbage"),
+    ("jobs", ["created"], "garbage"),
+    ("runs", ["config"], "garbage"),
+]
+
+
+@pytest.mark.parametrize(("table", "columns", "value"), DAMAGE)
+def test_a_damaged_row_does_not_keep_the_project_here(
+    root: DamagedRoot, tmp_path: Path, table: str, columns: list[str], value: object
+) -> None:
+    with root.damaged_rows(table, columns, value):
+        project = read_project(document_of(leave(root.engine, root.project_id, root.home, tmp_path / "one.zip")))
+    assert project.version is not None
+    rows_of = {"model_settings": project.settings, "exams": project.exams, "card_words": project.card_words}
+    assert not {**rows_of, "ensembles": project.groups}.get(table)
+    assert project.jobs or table == "jobs"
+
+
+def test_a_group_whose_weights_are_damaged_stays_here_alone(root: DamagedRoot, tmp_path: Path) -> None:
+    path = tmp_path / "one.zip"
+    before = read_project(document_of(leave(root.engine, root.project_id, root.home, path)))
+    table = metadata.tables["ensembles"]
+    [config] = [row.config for row in read_rows(root.engine, sa.select(table.c.config))]
+    damaged = json.dumps({**json.loads(config), "weights": [0.9, 0.9]})
+    with root.damaged_rows("ensembles", ["config"], damaged):
+        found = departure(root.engine, root.project_id, root.home)
+        assert found.project.groups == ()
+        after = read_project(document_of(leave(root.engine, root.project_id, root.home, path)))
+    assert (after.jobs, after.versions) == (before.jobs, before.versions)
+
+
 def test_a_file_of_the_first_version_opens(elsewhere: Elsewhere, tmp_path: Path) -> None:
     arrived = elsewhere.open(EARLIER)
     project = get_project(elsewhere.engine, arrived, OWNER)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import sqlalchemy as sa
@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from tlcore.backbones.spec import HDF5_SIGNATURE
 from tlcore.damage import DAMAGE_ERRORS
 from tlcore.dataset import Dataset, keep_images
-from tlcore.documents import format_of, write_document
+from tlcore.documents import format_of, read_fields, write_document
 from tlcore.errors import NotFoundError, StorageError, UnreadableError
 from tlcore.home import DataRoot
 from tlcore.intake.limits import FILES, UPLOAD_GB
@@ -57,6 +57,8 @@ from tlcore.travel.document import (
     TravellingSettings,
     TravellingVersion,
     TravellingWords,
+    check_group,
+    check_row,
     problem_of,
     read_project,
     write_project,
@@ -64,6 +66,8 @@ from tlcore.travel.document import (
 from tlcore.travel.packing import Outgoing, TravellingFile, pack
 
 BLOCK_BYTES = 1 << 20
+
+R = TypeVar("R", TravellingExam, TravellingSettings, TravellingWords)
 
 STAYS: Mapping[str, str] = {
     "shares": "a link belongs to this Transfer Lab",
@@ -127,6 +131,18 @@ class Departure:
                 f"This project is too large for one file: at most {UPLOAD_GB} GB and {FILES} files can be opened "
                 "again. Free some room on the page Storage, such as models that you no longer need, then try again."
             )
+
+    def check_document(self) -> None:
+        """Check that the whole document can be read again, before anything is sent.
+
+        Raises:
+            UnreadableError: If not.
+        """
+        names = [(f"pictures/{key}", key) for key in self.images]
+        names += [(f"versions/{key}.json", key) for key in self._lists()]
+        names += [(name, "0" * 64) for name, _ in self._of_jobs()]  # which have their checksums only when they are sent
+        files = tuple(TravellingFile(name, 0, digest) for name, digest in names)
+        read_project(write_project(replace(self.project, files=files)))
 
     def _lists(self) -> tuple[str, ...]:
         """Return the keys of the lists of pictures of the versions, each once."""
@@ -231,13 +247,14 @@ class _Snapshot:
             files=(),
             card_words=self._card_words(renamed),
         )
-        read_project(write_project(replace(project, versions=(), version=None, jobs=(), groups=(), files=())))
         folders = {
             new_ids[job.id]: (self._home.run_dir(job.id) if job.run else self._home.simple_heads_dir / job.id)
             for job in found
             if job.kind in ("run", "simple_heads")
         }
-        return Departure(project, images, dict(self._deleted), folders, self._home)
+        found_project = Departure(project, images, dict(self._deleted), folders, self._home)
+        found_project.check_document()
+        return found_project
 
     def _versions(self, present: int | None) -> tuple[list[TravellingVersion], tuple[str, ...]]:
         """Return the versions whose lists can be read, and the pictures of the present one that are whole."""
@@ -250,7 +267,14 @@ class _Snapshot:
                 keys = set(filter(self._is_whole, _keys(load_dataset(row.content, self._home))))
             elif not _is_readable(content_path(row.content, self._home), row.content):
                 continue  # nobody can open it here either
-            versions.append(TravellingVersion(row.number, row.parent, row.note, row.content, row.created))
+            try:
+                version = read_fields(row._mapping, TravellingVersion)
+                check_row(version)
+            except UnreadableError:
+                if row.number == present:
+                    raise
+                continue
+            versions.append(version)
         return versions, tuple(sorted(keys))
 
     def _is_whole(self, key: str) -> bool:
@@ -285,9 +309,13 @@ class _Snapshot:
     def _points(self, job_id: str) -> tuple[tuple[float, str, float | None], ...]:
         query = sa.select(metrics.c.epoch, metrics.c.name, metrics.c.value).where(metrics.c.job_id == job_id)
         rows = read_rows(self._connection, query.order_by(metrics.c.id))
-        return tuple(
-            (float(row.epoch), str(row.name), float(row.value) if math.isfinite(row.value) else None) for row in rows
-        )
+        points = []
+        for row in rows:
+            with suppress(TypeError, ValueError, OverflowError):  # a damaged one stays here
+                value = float(row.value)
+                if isinstance(row.name, str) and math.isfinite(float(row.epoch)):
+                    points.append((float(row.epoch), row.name, value if math.isfinite(value) else None))
+        return tuple(points)
 
     def _note_deleted(self, found: list[TravellingJob], images: tuple[str, ...]) -> None:
         """Give each picture that was deleted, and that something still speaks of, what stands for it in the file.
@@ -333,50 +361,32 @@ class _Snapshot:
         numbers = {version.number for version in versions}
         found = []
         for row in rows:
-            config = renamed_text(row.config, renamed) or ""
-            with suppress(ValueError, TypeError, AttributeError):  # a damaged one stays here
-                if job_ids.issuperset(json.loads(config)["run_ids"]) and row.version in numbers:
-                    found.append(
-                        TravellingGroup(
-                            renamed[row.id],
-                            row.name,
-                            row.version,
-                            config,
-                            row.test_correct,
-                            row.test_total,
-                            row.created,
-                            row.validation_correct,
-                            row.validation_total,
-                        )
-                    )
+            with suppress(UnreadableError, ValueError, TypeError, AttributeError):  # a damaged one stays here
+                values = {name: value for name, value in row._mapping.items() if name != "project_id"}
+                values |= {"id": renamed[row.id], "config": renamed_text(row.config, renamed) or ""}
+                group = read_fields(values, TravellingGroup)
+                check_group(group, job_ids, numbers)
+                found.append(group)
         return tuple(found)
 
     def _exams(self, renamed: Mapping[str, str]) -> tuple[TravellingExam, ...]:
-        table = exams.c
-        query = sa.select(table.model_id, table.version, table.opened).where(table.project_id == self._id)
-        rows = [
-            TravellingExam(renamed_id(row.model_id, renamed), row.version, row.opened)
-            for row in read_rows(self._connection, query)
-        ]
-        return tuple(sorted(rows, key=lambda exam: (exam.opened, exam.model_id)))
+        found = self._of_models(exams, TravellingExam, renamed)
+        return tuple(sorted(found, key=lambda exam: (exam.opened, exam.model_id)))
 
     def _settings(self, renamed: Mapping[str, str]) -> tuple[TravellingSettings, ...]:
-        table = model_settings.c
-        query = sa.select(table.model_id, table.temperature, table.threshold).where(table.project_id == self._id)
-        rows = [
-            TravellingSettings(renamed_id(row.model_id, renamed), row.temperature, row.threshold)
-            for row in read_rows(self._connection, query)
-        ]
-        return tuple(sorted(rows, key=lambda one: one.model_id))
+        return tuple(sorted(self._of_models(model_settings, TravellingSettings, renamed), key=lambda one: one.model_id))
 
     def _card_words(self, renamed: Mapping[str, str]) -> tuple[TravellingWords, ...]:
-        table = card_words.c
-        query = sa.select(table.model_id, table.purpose, table.limits, table.contact)
-        rows = [
-            TravellingWords(renamed_id(row.model_id, renamed), row.purpose, row.limits, row.contact)
-            for row in read_rows(self._connection, query.where(table.project_id == self._id))
-        ]
-        return tuple(sorted(rows, key=lambda one: one.model_id))
+        return tuple(sorted(self._of_models(card_words, TravellingWords, renamed), key=lambda one: one.model_id))
+
+    def _of_models(self, table: sa.Table, kind: type[R], renamed: Mapping[str, str]) -> Iterator[R]:
+        """Yield what the rows of a table say of models; one that is damaged stays here."""
+        for row in read_rows(self._connection, sa.select(table).where(table.c.project_id == self._id)):
+            with suppress(UnreadableError, ValueError, TypeError, AttributeError):
+                values = {name: value for name, value in row._mapping.items() if name != "project_id"}
+                one = read_fields({**values, "model_id": renamed_id(row.model_id, renamed)}, kind)
+                check_row(one)
+                yield one
 
 
 _JOB_COLUMNS = (
