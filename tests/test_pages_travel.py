@@ -153,6 +153,13 @@ def test_the_panel_says_what_leaves(make_finished: Callable[..., Finished]) -> N
     page.button(key="take-project").click().run()
     assert not page.exception
     assert "Pictures that you have deleted stay here" in texts(page)
+    assert "These stay here too" not in texts(page)
+    folder = made.home.run_dir(made.add_run())
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model.keras").write_bytes(b"garbage")
+    page = open_app("data", project=made.project_id)
+    page.button(key="take-project").click().run()
+    assert "These stay here too: 1 model whose weights cannot be read" in texts(page)
     lock(made.engine, "download")
     button = open_app("data", project=made.project_id).button(key="take-project")
     assert (button.disabled, button.help) == (True, LOCKED)

@@ -351,6 +351,23 @@ def test_a_group_whose_weights_are_damaged_stays_here_alone(root: DamagedRoot, t
     assert (after.jobs, after.versions) == (before.jobs, before.versions)
 
 
+def test_what_stays_behind_is_told(root: DamagedRoot) -> None:
+    whole = departure(root.engine, root.project_id, root.home).left_behind
+    assert "1 answer to many pictures" in whole
+    assert not any("damaged" in words or "cannot be read" in words for words in whole)
+    _, dataset = current_dataset(root.engine, root.project_id, root.home)
+    ImageStore(root.home).path(dataset.items[0].image).unlink()
+    (root.home.run_dir(root.run_id) / "model.keras").write_bytes(b"garbage")
+    create_job(root.engine, "doctor", root.project_id)
+    with root.damaged_rows("model_settings", ["temperature"], -1.0), root.damaged_rows("ensembles", ["config"], "x"):
+        found = departure(root.engine, root.project_id, root.home, looks_at_pictures=False).left_behind
+    assert "1 group that is damaged or missing" in found
+    for words in ("1 picture that is damaged or missing", "1 model whose weights cannot be read"):
+        assert words in found
+    assert any("that has not ended" in words or "that have not ended" in words for words in found)
+    assert any("about a model" in words or "about models" in words or "notes about" in words for words in found)
+
+
 def test_a_file_of_the_first_version_opens(elsewhere: Elsewhere, tmp_path: Path) -> None:
     arrived = elsewhere.open(EARLIER)
     project = get_project(elsewhere.engine, arrived, OWNER)

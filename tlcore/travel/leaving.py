@@ -7,6 +7,7 @@ import io
 import json
 import math
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ from tlcore.errors import NotFoundError, StorageError, UnreadableError
 from tlcore.home import DataRoot
 from tlcore.intake.limits import FILES, UPLOAD_GB
 from tlcore.results.prediction_code import MODEL_FILE
+from tlcore.settings.words import count
 from tlcore.storage.copies import COPIED_KINDS, renamed_id, renamed_text
 from tlcore.storage.database import (
     card_words,
@@ -91,6 +93,7 @@ class Departure:
         deleted: Keys of pictures that it had before, each with what stands for it in the file.
         folders: Where the files of its jobs lie, by the names of these in the file.
         home: The data root.
+        left_behind: What does not travel though it belongs to the project, in words, each with how many there are.
     """
 
     project: TravellingProject
@@ -98,6 +101,7 @@ class Departure:
     deleted: Mapping[str, str]
     folders: Mapping[str, Path]
     home: DataRoot
+    left_behind: tuple[str, ...] = ()
 
     def blocks(self) -> Iterator[bytes]:
         """Yield the file, block by block.
@@ -220,6 +224,7 @@ class _Snapshot:
         self._home = home
         self._looks_at_pictures = looks_at_pictures
         self._deleted: dict[str, str] = {}
+        self._damaged: Counter[str] = Counter()
 
     def take(self) -> Departure:
         row = next(iter(read_rows(self._connection, sa.select(projects).where(projects.c.id == self._id))), None)
@@ -252,7 +257,9 @@ class _Snapshot:
             for job in found
             if job.kind in ("run", "simple_heads")
         }
-        found_project = Departure(project, images, dict(self._deleted), folders, self._home)
+        found_project = Departure(
+            project, images, dict(self._deleted), folders, self._home, self._left_behind(found, folders)
+        )
         found_project.check_document()
         return found_project
 
@@ -264,8 +271,11 @@ class _Snapshot:
         versions, keys = list[TravellingVersion](), set[str]()
         for row in read_rows(self._connection, query):
             if row.number == present:
-                keys = set(filter(self._is_whole, _keys(load_dataset(row.content, self._home))))
+                listed = _keys(load_dataset(row.content, self._home))
+                keys = set(filter(self._is_whole, listed))
+                self._damaged["picture"] += len(listed) - len(keys)
             elif not _is_readable(content_path(row.content, self._home), row.content):
+                self._damaged["earlier version of the data set"] += 1
                 continue  # nobody can open it here either
             try:
                 version = read_fields(row._mapping, TravellingVersion)
@@ -273,9 +283,31 @@ class _Snapshot:
             except UnreadableError:
                 if row.number == present:
                     raise
+                self._damaged["earlier version of the data set"] += 1
                 continue
             versions.append(version)
         return versions, tuple(sorted(keys))
+
+    def _left_behind(self, found: list[TravellingJob], folders: Mapping[str, Path]) -> tuple[str, ...]:
+        """Return in words what does not travel: short, only what there is."""
+        query = sa.select(jobs.c.kind, jobs.c.state).where(jobs.c.project_id == self._id)
+        rows = read_rows(self._connection, query)
+        ended = [row.kind for row in rows if row.state in ENDED_STATES]
+        copied = sum(kind in COPIED_KINDS for kind in ended)
+        said = [
+            (len(rows) - len(ended), "piece of work that has not ended", "pieces of work that have not ended"),
+            (copied - len(found), "training or finding that is damaged", "trainings or findings that are damaged"),
+        ]
+        for noun, number in self._damaged.items():
+            said.append((number, f"{noun} that is damaged or missing", f"{_many(noun)} that are damaged or missing"))
+        weights = [folder / MODEL_FILE for folder in folders.values() if (folder / MODEL_FILE).exists()]
+        lost = sum(not _has_weights(path) for path in weights)
+        said.append((lost, "model whose weights cannot be read", "models whose weights cannot be read"))
+        waiting = sum((folder / "checkpoint.npz").exists() for folder in folders.values())
+        said.append((waiting, "checkpoint of a training", "checkpoints of trainings"))
+        for kind, noun in _MADE_AGAIN.items():
+            said.append((ended.count(kind), noun, _many(noun)))
+        return tuple(count(number, one, many) for number, one, many in said if number > 0)
 
     def _is_whole(self, key: str) -> bool:
         path = ImageStore(self._home).path(key)
@@ -367,6 +399,7 @@ class _Snapshot:
                 group = read_fields(values, TravellingGroup)
                 check_group(group, job_ids, numbers)
                 found.append(group)
+        self._damaged["group"] += len(rows) - len(found)
         return tuple(found)
 
     def _exams(self, renamed: Mapping[str, str]) -> tuple[TravellingExam, ...]:
@@ -382,17 +415,36 @@ class _Snapshot:
     def _of_models(self, table: sa.Table, kind: type[R], renamed: Mapping[str, str]) -> Iterator[R]:
         """Yield what the rows of a table say of models; one that is damaged stays here."""
         for row in read_rows(self._connection, sa.select(table).where(table.c.project_id == self._id)):
-            with suppress(UnreadableError, ValueError, TypeError, AttributeError):
+            try:
                 values = {name: value for name, value in row._mapping.items() if name != "project_id"}
                 one = read_fields({**values, "model_id": renamed_id(row.model_id, renamed)}, kind)
                 check_row(one)
-                yield one
+            except (UnreadableError, ValueError, TypeError, AttributeError):
+                self._damaged["note about a model"] += 1
+                continue
+            yield one
 
 
 _JOB_COLUMNS = (
     *("id", "kind", "state", "phase", "subject", "done", "total", "message", "attempt", "created", "started", "ended"),
     *("stop_requested", "deaths", "key", "request", "result"),
 )
+
+
+_MADE_AGAIN: Mapping[str, str] = {
+    "search": "search for settings",
+    "map": "map of the pictures",
+    "prediction": "answer to many pictures",
+    "export": "set of files of a model",
+}
+"""Kinds of jobs of which nothing travels, and what each has made."""
+
+
+def _many(noun: str) -> str:
+    first, space, rest = noun.partition(" ")
+    if noun.startswith("earlier version"):
+        return noun.replace("version", "versions", 1)
+    return f"{first}es{space}{rest}" if first.endswith("ch") else f"{first}s{space}{rest}"
 
 
 def _keys(dataset: Dataset) -> set[str]:
