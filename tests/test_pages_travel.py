@@ -27,10 +27,11 @@ from tlcore.settings.locks import LOCKED
 from tlcore.storage.class_settings import change_class_settings
 from tlcore.storage.database import open_database
 from tlcore.storage.datasets import content_path, get_version
-from tlcore.storage.jobs import list_jobs, read_request
-from tlcore.storage.projects import read_projects
+from tlcore.storage.jobs import JobState, claim_job, create_job, end_job, list_jobs, read_request
+from tlcore.storage.projects import create_project, read_projects
 from tlcore.storage.requests import ImportRequest
 from tlcore.storage.sharing import create_share, open_share
+from tlcore.storage.unopened import take_unopened
 
 ANN, BEN, CEM = "a" * 24, "b" * 24, "c" * 24
 
@@ -106,6 +107,8 @@ def send(home: DataRoot, data: bytes, name: str = "one.transferlab.zip") -> tupl
         return status, begun
     assert ask("PUT", begun["folder"], begun["key"], piece_of([(0, 0, data)]))[0] == 204
     status, answer = ask("POST", begun["folder"], begun["key"], b"")
+    if status == 200:  # whoever did not get the answer asks again
+        assert ask("POST", begun["folder"], begun["key"], b"") == (200, answer)
     return status, json.loads(answer)
 
 
@@ -115,8 +118,47 @@ def test_a_file_that_came_begins_a_project(home: DataRoot, no_runner: None) -> N
     engine = open_database(home)
     [project] = read_projects(engine, CEM)[0]
     [job] = list_jobs(engine, states=("queued",), project_id=project.id)
-    assert (job.id, job.kind, project.name) == (answer["job"], "import", "Drawn shapes")
+    assert (job.id, job.kind, project.name) == (answer["job"], "import", "one")
     assert read_request(engine, job.id, ImportRequest).is_project
+
+
+def test_a_server_reads_nothing_of_a_file_of_a_project(
+    home: DataRoot, no_runner: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*_: object) -> None:
+        raise AssertionError("the web process unpacks what anybody has sent")
+
+    monkeypatch.setattr("tlcore.travel.arriving.arrival", read)
+    monkeypatch.setattr("tlcore.intake.archives.members.Member.chunks", read)
+    monkeypatch.setattr("zipfile.ZipFile.__init__", read)
+    assert send(home, EARLIER.read_bytes(), "My pets.transferlab.zip")[0] == 200
+    assert [project.name for project in read_projects(open_database(home), CEM)[0]] == ["My pets"]
+
+
+@pytest.mark.parametrize("state", ["failed", "stopped"])
+def test_a_file_that_was_refused_leaves_no_project_and_home_says_why(
+    home: DataRoot, no_runner: None, state: JobState
+) -> None:
+    engine = open_database(home)
+    empty, mine = (create_project(engine, OWNER, name).id for name in ("Pets *2*", "Mine"))
+    other = create_project(engine, BEN, "Of somebody else").id
+    for project_id in (empty, other):
+        create_job(engine, "import", project_id, ImportRequest("import-x", is_project=True))
+    create_job(engine, "import", mine, ImportRequest("import-y"))
+    assert take_unopened(engine, OWNER, home) == ()  # they wait
+    for _ in range(3):
+        job = claim_job(engine, "import")
+        assert job is not None
+        end_job(engine, job.id, job.attempt, state, "A model does not fit.")
+    page = open_app("home")
+    assert not page.exception
+    assert [one.value for one in page.warning] == [
+        "**Pets \\*2\\*** was not opened, and nothing of it is here. A model does not fit\\."
+    ]
+    assert [project.id for project in read_projects(engine, OWNER)[0]] == [mine]
+    assert [project.id for project in read_projects(engine, BEN)[0]] == [other]
+    page.button(key="unopened-read").click().run()
+    assert not page.warning
 
 
 @pytest.mark.parametrize(

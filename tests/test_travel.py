@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import random
+import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -34,7 +35,15 @@ from tlcore.results.prediction import Predictor, load_predictor
 from tlcore.simple_heads.prediction import load_simple_head_predictor
 from tlcore.storage.copies import COPIED_KINDS
 from tlcore.storage.database import metadata, open_database, read_rows, run_notes, writing
-from tlcore.storage.datasets import NO_WAY_BACK, can_undo, commit_version, current_dataset, load_dataset, undo_version
+from tlcore.storage.datasets import (
+    NO_WAY_BACK,
+    can_undo,
+    commit_version,
+    current_dataset,
+    load_dataset,
+    undo_version,
+    write_list,
+)
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import ENDED_STATES, claim_job, create_job, end_job
@@ -106,7 +115,9 @@ def document_of(path: Path) -> bytes:
 
 IDS = {"id", "job_id", "project_id", "model_id", "owner", "key", "request", "result", "config", "touched"}
 OF_THE_MACHINE = {"pid", "heartbeat", "process"}
-OF_PROJECT = ("projects", "dataset_versions", "jobs", "runs", "run_notes", "metrics", "ensembles", "exams")
+OF_PROJECT = (
+    *("projects", "dataset_versions", "jobs", "runs", "run_notes", "metrics", "ensembles", "exams", "card_words"),
+)
 
 
 def comparable(engine: sa.Engine, project_id: str) -> dict[str, list[dict[str, Any]]]:
@@ -467,6 +478,52 @@ def huge_arrays(_data: bytes) -> bytes:
     return buffer.getvalue()
 
 
+def arrays_of(**changed: Any) -> Callable[[bytes], bytes]:
+    """What puts other arrays into a file of them; one that is bytes is put there as it is."""
+
+    def change(data: bytes) -> bytes:
+        with np.load(io.BytesIO(data)) as stored:
+            arrays = {**stored, **changed}
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, array in arrays.items():
+                if not isinstance(array, bytes):
+                    one = io.BytesIO()
+                    np.save(one, array)
+                    array = one.getvalue()
+                archive.writestr(f"{name}.npy", array)
+        return buffer.getvalue()
+
+    return change
+
+
+def np_bytes() -> bytes:
+    """A file of arrays of nothing that a project has."""
+    buffer = io.BytesIO()
+    np.savez(buffer, numbers=np.arange(3))
+    return buffer.getvalue()
+
+
+def header(shape: tuple[int, ...], dtype: str) -> bytes:
+    """The beginning of an array, which may be all of it."""
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": dtype, "fortran_order": False, "shape": shape})
+    return buffer.getvalue()
+
+
+def packed_by(method: int) -> Callable[[bytes], bytes]:
+    """What packs arrays in another way than NumPy does."""
+
+    def pack(data: bytes) -> bytes:
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(io.BytesIO(data)) as source, zipfile.ZipFile(buffer, "w", method) as target:
+            for name in source.namelist():
+                target.writestr(name, source.read(name))
+        return buffer.getvalue()
+
+    return pack
+
+
 def linked_weights(data: bytes) -> bytes:
     """Weights of which one array is a link to another file."""
     import h5py
@@ -524,6 +581,23 @@ def set_in(*path: Any) -> Change:
     return change
 
 
+def findings_about(image: str) -> Change:
+    """What adds a check of the pictures that found fault with one."""
+
+    def add(_files: dict[str, bytes], document: dict[str, Any]) -> None:
+        heads = next(job for job in document["jobs"] if job["kind"] == "simple_heads")
+        asked = json.loads(heads["request"])
+        suspect = {"image": image, "class_id": "a", "to_class": None, "other": None}
+        report = {"findings": [{"kind": "blank", "suspects": [suspect]}], "pictures": 1, "judged": 1, "agreed": 1}
+        request = json.dumps({"version": asked["version"], "model": asked["model"]})
+        # As JSON can spell a letter in many ways.
+        result = json.dumps(report).replace('"image": "a', '"image": "\\u0061')
+        job = {**heads, "id": "~job99~", "kind": "doctor", "key": None, "request": request, "result": result}
+        document["jobs"].append(job)
+
+    return add
+
+
 def add_file(name: str, data: bytes = b"x") -> Change:
     return lambda files, _document: files.update({name: data})
 
@@ -555,6 +629,25 @@ FORGERIES: dict[str, tuple[Change, str]] = {
     "a class that is not there": (in_list(lambda listed: listed["items"][0].update(class_id="7")), "not there"),
     "a picture that is not there": (in_list(lambda listed: listed["items"][0].update(image="b" * 64)), "missing"),
     "a picture with a bad key": (in_list(lambda listed: listed["items"][0].update(image="../../x")), "missing"),
+    "two classes of one name": (
+        in_list(lambda listed: listed["classes"][0].update(name=listed["classes"][1]["name"])),
+        "one name",
+    ),
+    "a class on two lines": (in_list(lambda listed: listed["classes"][0].update(name="a\nb")), "no class can have"),
+    "a class that is written backwards": (
+        in_list(lambda listed: listed["classes"][0].update(name="a\u202eb")),
+        "no class can have",
+    ),
+    "a class of spaces": (in_list(lambda listed: listed["classes"][0].update(name=" ")), "no class can have"),
+    "a picture on both sides of the split": (
+        in_list(lambda listed: listed["items"].append({**listed["items"][0], "split": "test"})),
+        "twice in a class",
+    ),
+    "a name of a picture with a NUL": (
+        in_list(lambda listed: listed["items"][0].update(name="a\0.png")),
+        "cannot be shown",
+    ),
+    "a range that ends before it begins": (in_list(lambda listed: listed.update(grey_range=[5, 1])), "ends before"),
     "a picture of another name": (renamed_picture, "not its checksum"),
     "a large picture": (strange_picture(drawn((4000, 20), "PNG")), "none that Transfer Lab stores"),
     "a picture of another kind": (strange_picture(drawn((40, 40), "TIFF")), "none that Transfer Lab stores"),
@@ -562,6 +655,44 @@ FORGERIES: dict[str, tuple[Change, str]] = {
     "pickled arrays": (replaced("evaluation.npz", pickled_arrays), "no arrays of numbers"),
     "huge arrays": (replaced("evaluation.npz", huge_arrays), "no arrays of numbers"),
     "damaged arrays": (replaced("probe.npz", lambda data: data[:99]), "no arrays of numbers"),
+    "arrays packed by bzip2": (replaced("evaluation.npz", packed_by(zipfile.ZIP_BZIP2)), "no arrays of numbers"),
+    "arrays packed by LZMA": (replaced("evaluation.npz", packed_by(zipfile.ZIP_LZMA)), "no arrays of numbers"),
+    "a bomb of zeros": (
+        replaced("evaluation.npz", arrays_of(more=np.zeros(20_000_000, np.uint8))),
+        "no arrays of numbers",
+    ),
+    "a billion names of no length": (
+        replaced("evaluation.npz", arrays_of(images=header((10**9,), "<U0"))),
+        "no arrays of numbers",
+    ),
+    "negative sizes": (
+        replaced("evaluation.npz", arrays_of(images=header((-1, -1), "|u1") + b"1")),
+        "no arrays of numbers",
+    ),
+    "answers that are no numbers": (
+        replaced("evaluation.npz", arrays_of(probabilities=np.full((5, 3), np.nan, np.float32))),
+        "cannot be",
+    ),
+    "answers to other pictures": (
+        replaced("evaluation.npz", arrays_of(images=np.array(["a" * 64] * 5))),
+        "cannot be",
+    ),
+    "names of no pictures": (replaced("evaluation.npz", arrays_of(images=np.arange(5))), "cannot be"),
+    "classes that are numbers": (replaced("evaluation.npz", arrays_of(class_names=np.arange(3))), "cannot be"),
+    "a head of no numbers": (
+        replaced("linear_svm/probe.npz", arrays_of(bias=np.full(3, np.inf, np.float32))),
+        "cannot be",
+    ),
+    "a head of a billion classes": (
+        replaced("nearest_neighbours/probe.npz", arrays_of(sizes=np.array([10**9, 5]))),
+        "cannot be",
+    ),
+    "a head of other labels": (
+        replaced("nearest_neighbours/probe.npz", arrays_of(labels=np.full(24, 7))),
+        "cannot be",
+    ),
+    "findings about another picture": (findings_about("a" * 64), "speaks of a picture that is missing"),
+    "arrays of no known name": (add_file("~job1~/other.npz", np_bytes()), "cannot be"),
     "weights that are a link": (replaced("~job2~/model.weights.h5", linked_weights), "does not fit"),
     "weights that are a pickle": (replaced("~job2~/model.weights.h5", lambda _: b"\x80\x04."), "does not fit"),
     "cut weights": (replaced("~job2~/model.weights.h5", lambda data: data[: len(data) // 2]), "does not fit"),
@@ -588,6 +719,92 @@ def test_a_missing_or_changed_file_is_refused(elsewhere: Elsewhere, tmp_path: Pa
 
         refused(elsewhere, forged(path, without, keeps_digests=True), "missing")
         refused(elsewhere, forged(path, changed, keeps_digests=True), "checksum")
+
+
+def zipped(target: Path, files: Iterator[tuple[str, bytes]], document: dict[str, Any] | bytes) -> Path:
+    """Write a file of a project with files that are packed as well as they can be."""
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name, data in files:
+            archive.writestr(name, data)
+        archive.writestr(DOCUMENT_FILE, document if isinstance(document, bytes) else json.dumps(document))
+    return target
+
+
+def test_many_lists_that_unpack_to_much_are_refused_before_one_is_read(
+    elsewhere: Elsewhere, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lists = ((f"versions/{hashlib.sha256(data).hexdigest()}.json", data) for data in (bytes(9) + b"1", bytes(9) + b"2"))
+    path = zipped(tmp_path / "bomb.zip", lists, b"{}")
+    for name, value in (("MAX_LISTS", 1), ("MAX_LISTS_BYTES", 19)):
+        with monkeypatch.context() as patched:
+            patched.setattr(arriving, name, value)
+            refused(elsewhere, path, "far more lists")
+    with monkeypatch.context() as patched:
+        patched.setenv("TRANSFER_LAB_UPLOAD_GB", "1e-8")
+        refused(elsewhere, path, "unpacks to more than")
+    spaces = ((f"versions/{number:064x}.json", b" " * 900_000) for number in range(10))
+    refused(elsewhere, zipped(path, spaces, b"{}"), "far more than a project would")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system holds no such limit")
+def test_a_description_that_fills_the_memory_is_refused(
+    elsewhere: Elsewhere, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arriving, "CHECKING_BYTES", 200_000_000)
+    noise = b",".join(b"[%d]" % number for number in range(1_500_000))
+    path = zipped(
+        tmp_path / "bomb.zip", iter(()), b'{"format":1,"jobs":[' + noise + b"," + b"[]," * 4_000_000 + b"[]]}"
+    )
+    refused(elsewhere, path, "far more memory")
+    elsewhere.open(EARLIER)
+
+
+def test_a_list_is_read_once_for_many_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    with arrival(EARLIER) as found:
+        read: list[str] = []
+        unpack = arriving.Arrival.list_of
+
+        def noted(self: arriving.Arrival, content: str) -> bytes:
+            read.append(content)
+            return unpack(self, content)
+
+        monkeypatch.setattr(arriving.Arrival, "list_of", noted)
+        assert [len(found.dataset(number).items) for number in (4, 4, 4)] == [35] * 3
+        assert len(read) == 1
+
+
+def test_findings_about_a_picture_that_was_deleted_are_opened(elsewhere: Elsewhere, tmp_path: Path) -> None:
+    elsewhere.open(forged(tmp_path / "one.zip", findings_about("0" * 63 + "1")))
+
+
+def test_letters_of_a_newer_python_are_letters(elsewhere: Elsewhere, tmp_path: Path) -> None:
+    newer = "\U0001fbff"  # nothing has this number yet
+
+    def name_newly(listed: dict[str, Any]) -> None:
+        listed["classes"][0].update(name=newer)
+        listed["items"][0].update(name=newer)
+
+    arrived = elsewhere.open(forged(tmp_path / "one.zip", in_list(name_newly)))
+    assert current_dataset(elsewhere.engine, arrived, elsewhere.home)[1].class_names[0] == newer
+
+
+def test_small_files_that_make_much_work_are_refused(
+    elsewhere: Elsewhere, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value, says in (
+        ("MAX_JOBS", 5, "far more versions, runs or groups"),
+        ("MAX_POINTS", 5, "far more points"),
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(arriving, name, value)
+            refused(elsewhere, EARLIER, says)
+
+    def repeat_version(_files: dict[str, bytes], document: dict[str, Any]) -> None:
+        last = max(document["versions"], key=lambda version: version["number"])
+        document["versions"] += [{**last, "number": last["number"] + more} for more in range(1, 9)]
+
+    monkeypatch.setattr(arriving, "MAX_LISTS", 8)
+    refused(elsewhere, forged(tmp_path / "one.zip", repeat_version), "far more versions")
 
 
 def test_markup_in_names_is_a_name(elsewhere: Elsewhere, tmp_path: Path) -> None:
@@ -665,6 +882,26 @@ def test_begun_again_after_a_worker_died(elsewhere: Elsewhere, monkeypatch: pyte
             elsewhere.open(EARLIER)
     arrived = elsewhere.open(EARLIER)
     assert len(current_dataset(elsewhere.engine, arrived, elsewhere.home)[1].items) == 35
+
+
+def test_lists_are_written_while_others_can_write_too(elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = list[str]()
+
+    def write(data: bytes, home: DataRoot) -> str:
+        with writing(elsewhere.engine) as connection:  # which waits, and gives up, within the transaction of another
+            connection.execute(sa.update(metadata.tables["projects"]).values(visited=""))
+        written.append(write_list(data, home))
+        return written[-1]
+
+    def fail(*_: object) -> None:
+        raise ArchiveError("in the last moment")
+
+    monkeypatch.setattr(arriving, "write_list", write)
+    with monkeypatch.context() as patched:
+        patched.setattr(arriving, "_write_rows", fail)
+        refused(elsewhere, EARLIER, "in the last moment")
+    assert written
+    elsewhere.open(EARLIER)
 
 
 def test_a_project_that_is_not_empty_is_not_written_over(elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch) -> None:

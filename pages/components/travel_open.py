@@ -7,14 +7,17 @@ import streamlit as st
 from pages.components.errors import errors_shown
 from pages.components.frame import go_to
 from pages.components.state import Visit
+from pages.components.text import label
 from pages.components.upload.file_drop import file_drop
 from pages.server.project_files import ENDING
 from pages.server.uploads import NEW_PROJECT, OPENS
 from tlcore.settings.locks import LOCKED
 from tlcore.storage.jobs import get_job
+from tlcore.storage.unopened import take_unopened
 
 _STARTED = "opened-project-job"
 _IS_SHOWN = "open-project-shown"
+_UNOPENED = "unopened-projects"
 
 
 def draw_open_project(visit: Visit) -> None:
@@ -23,6 +26,7 @@ def draw_open_project(visit: Visit) -> None:
     if begun is not None:
         with errors_shown():
             go_to("data", project=get_job(visit.engine, begun).project_id)
+    _tell_unopened(visit)
     is_locked = "pictures" in visit.locked
     if st.button(
         "Open a project file",
@@ -50,6 +54,19 @@ def draw_open_project(visit: Visit) -> None:
                 asked=OPENS,
                 then="The project is opened.",
             )
+
+
+def _tell_unopened(visit: Visit) -> None:
+    """Say of which files nothing came, and why; the empty projects that they left go."""
+    with errors_shown():
+        if unopened := take_unopened(visit.engine, visit.owner, visit.home):
+            st.session_state[_UNOPENED] = unopened
+            st.rerun()  # the list of projects was read before
+    for one in st.session_state.get(_UNOPENED, ()):
+        st.warning(f"**{label(one.name)}** was not opened, and nothing of it is here. {label(one.reason)}")
+    if st.session_state.get(_UNOPENED) and st.button("I have read it", key="unopened-read", type="tertiary"):
+        del st.session_state[_UNOPENED]
+        st.rerun()
 
 
 def _note_begun(job_id: str) -> None:

@@ -84,3 +84,9 @@ def file_name(name: str) -> str:
     """Return the name of the file of a project, made of what every system takes."""
     kept = "".join(letter if letter.isalnum() or letter in "-_ ()" else "_" for letter in name).strip()
     return f"{kept or 'project'}{ENDING}"
+
+
+def project_name(file: str) -> str:
+    """Return what to call a project whose file has this name, until it is read."""
+    name = file.rpartition("/")[2]
+    return name[: -len(ENDING)] if name.lower().endswith(ENDING) else name.partition(".")[0]

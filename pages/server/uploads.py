@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from pages.server.project_files import project_name
 from pages.server.teacher import is_teachers_request
 from tlcore.errors import ArchiveError, NotFoundError, StorageError, TransferLabError
 from tlcore.home import DataRoot
@@ -29,7 +30,7 @@ from tlcore.storage.model_settings import read_model_settings
 from tlcore.storage.projects import create_project, get_project
 from tlcore.storage.requests import ImportRequest, PredictionRequest
 from tlcore.storage.room import check_coming
-from tlcore.storage.staging import remove_abandoned, remove_staging_dir
+from tlcore.storage.staging import job_waiting_with, remove_abandoned, remove_staging_dir
 from tlcore.storage.uploads import Announced, PieceWriter, begin_upload, finish_upload, give_up_upload
 
 KEY_HEADER = "X-Lab-Key"
@@ -159,42 +160,49 @@ def _finish(owner: str, asked: Mapping[str, str], project_id: str, folder: str, 
     try:
         if by_teacher:
             engine = unlocked(engine)
-        if project_id == NEW_PROJECT:
-            return JSONResponse({"job": _open_project(engine, home, owner, folder)})
-        get_project(engine, project_id, owner)
+        if project_id != NEW_PROJECT:
+            get_project(engine, project_id, owner)
+        begun = job_waiting_with(engine, folder)
+        if begun is not None:  # the answer to the first time was lost on its way
+            return JSONResponse({"job": begun})
         brought = finish_upload(folder, home, asked.get("class_name"))
-        # None: the answer to the first time was lost on its way.
-        job_id = None if brought is None else _start(engine, home, project_id, brought, asked)
+        if brought is None:
+            job_id = None  # the first time is not done yet
+        elif project_id == NEW_PROJECT:
+            job_id = _open_project(engine, home, owner, brought)
+        else:
+            job_id = _start(engine, home, project_id, brought, asked)
     except TransferLabError as error:
         remove_staging_dir(folder, home)
         return _message(507 if isinstance(error, StorageError) else 404, str(error))
     except ValueError:
         remove_staging_dir(folder, home)
         return _message(400, "What shall be done with these files could not be read. Reload the page and try again.")
+    except BaseException:
+        remove_staging_dir(folder, home)
+        raise
     finally:
         engine.dispose()
     return JSONResponse({"job": job_id})
 
 
-def _open_project(engine: sa.Engine, home: DataRoot, owner: str, folder: str) -> str | None:
+def _open_project(engine: sa.Engine, home: DataRoot, owner: str, brought: ImportRequest) -> str:
     """Make the project of a file that came, and put in line that it is filled; return the id of that job.
 
-    The file is checked before, so that of one that is no such file nothing comes, not even an empty project.
+    Here it is only looked whether it can be such a file: the job reads it, in a process that serves nobody.
     """
-    from tlcore.travel.arriving import NO_PROJECT, arrival  # with all that a project is made of
+    from tlcore.travel.arriving import NO_PROJECT, check_looks_like_one  # with all that a project is made of
 
     check_lock(engine, "pictures")
-    brought = finish_upload(folder, home)
-    if brought is None:
-        return None
     if brought.refused or brought.files or len(brought.archives) != 1:
         raise ArchiveError(brought.refused[0].reason if brought.refused else NO_PROJECT)
-    with arrival(home.imports_dir / folder / brought.archives[0].path) as found:
-        name = found.project.name
-    project = create_project(engine, owner, name)
+    [file] = brought.archives
+    check_looks_like_one(home.imports_dir / (brought.staging or "") / file.path)
+    # The file says how it is called; until it is read, its own name does.
+    project = create_project(engine, owner, project_name(file.name))
     try:
         return start_job(engine, home, "import", project.id, replace(brought, is_project=True))
-    except TransferLabError:
+    except BaseException:
         delete_project(engine, project.id, home)
         raise
 

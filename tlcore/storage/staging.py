@@ -12,7 +12,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from tlcore.home import DataRoot, storage_error
-from tlcore.storage.database import jobs, read_value
+from tlcore.storage.database import jobs, read_rows, read_value
 from tlcore.storage.jobs import ACTIVE_STATES
 from tlcore.storage.server_days import old_before
 
@@ -56,6 +56,12 @@ def staging_of(request: str) -> str | None:
     except (ValueError, AttributeError):
         return None
     return name if isinstance(name, str) else None
+
+
+def job_waiting_with(engine: sa.Engine, name: str) -> str | None:
+    """Return the job that was asked for with what came into a folder, whether it has ended or not; `None` for none."""
+    query = sa.select(jobs.c.id, jobs.c.request).where(jobs.c.request.contains(name, autoescape=True))
+    return next((row.id for row in read_rows(engine, query) if staging_of(row.request) == name), None)
 
 
 def remove_staging_dir(name: str | None, home: DataRoot) -> None:

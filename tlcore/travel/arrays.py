@@ -8,13 +8,20 @@ import zipfile
 
 from tlcore.damage import DAMAGE_ERRORS
 from tlcore.errors import UnreadableError
+from tlcore.intake.limits import RATIO
 
 MAX_BYTES = 500_000_000
-"""Of one array: the answers to half a million pictures of 200 classes have less."""
+"""Of all arrays of a file: the answers to half a million pictures of 200 classes have less."""
 
 MAX_ARRAYS = 20
 MAX_DIMENSIONS = 4
 HEADER_BYTES = 10_000
+
+RATIO_FLOOR_BYTES = 8_000_000
+"""What is smaller than this may have been packed however well, as in the archives of pictures."""
+
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""What NumPy writes. The readers of others unpack a whole block at once, however large."""
 
 
 def check_arrays(data: bytes) -> None:
@@ -31,15 +38,21 @@ def check_arrays(data: bytes) -> None:
             infos = archive.infolist()
             if len(infos) > MAX_ARRAYS or len({info.filename for info in infos}) != len(infos):
                 raise ValueError("too many arrays")
+            total = sum(info.file_size for info in infos)
+            if total > MAX_BYTES or (total > RATIO_FLOOR_BYTES and total > RATIO.value * len(data)):
+                raise ValueError("too large arrays")
             for info in infos:
-                if not info.filename.endswith(".npy") or info.file_size > MAX_BYTES:
-                    raise ValueError("no array, or too large a one")
+                if not info.filename.endswith(".npy") or info.compress_type not in _METHODS:
+                    raise ValueError("no array, or packed in another way")
                 with archive.open(info) as source:
                     head = io.BytesIO(source.read(HEADER_BYTES))
                 read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[npy.read_magic(head)]
                 shape, _, dtype = read(head)
-                if dtype.hasobject or dtype.kind not in "biufUS" or len(shape) > MAX_DIMENSIONS:
+                if dtype.hasobject or dtype.kind not in "biufUS" or not dtype.itemsize or len(shape) > MAX_DIMENSIONS:
                     raise ValueError("no numbers")
+                # Sizes of which one is 0 say nothing of the others, and negative ones cancel each other out.
+                if any(size < 0 or size > MAX_BYTES for size in shape):
+                    raise ValueError("no shape")
                 if head.tell() + math.prod(shape) * dtype.itemsize != info.file_size:
                     raise ValueError("another size")
     except DAMAGE_ERRORS as error:

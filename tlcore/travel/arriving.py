@@ -8,32 +8,39 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import secrets
-from collections.abc import Iterator, Mapping
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 import sqlalchemy as sa
 
-from tlcore.dataset import Dataset
-from tlcore.documents import read_document
+from tlcore.dataset import Dataset, clean_class_name, unique_items
+from tlcore.documents import read_document, to_json
 from tlcore.errors import (
     ArchiveError,
     ConflictError,
+    DatasetError,
     ImageError,
     NotFoundError,
+    TransferLabError,
     UnreadableError,
 )
 from tlcore.home import DataRoot, write_atomically
 from tlcore.intake.archives.members import Member
-from tlcore.intake.archives.zip_files import zip_members
+from tlcore.intake.archives.zip_files import check_whole, zip_members
+from tlcore.intake.limits import RATIO, UPLOAD_GB
 from tlcore.intake.pictures import decoders
 from tlcore.intake.pictures.pixels import MAX_SIDE
 from tlcore.progress import Progress
 from tlcore.storage.copies import renamed_id, renamed_text
 from tlcore.storage.database import (
+    card_words,
     dataset_versions,
     ensembles,
     exams,
@@ -46,13 +53,14 @@ from tlcore.storage.database import (
     runs,
     writing,
 )
-from tlcore.storage.datasets import write_list
-from tlcore.storage.deletion import remove_job_files, remove_unused_pictures
+from tlcore.storage.datasets import content_path, write_list
+from tlcore.storage.deletion import remove_job_files, remove_lists, remove_unused_pictures
 from tlcore.storage.images import ImageStore, image_key
 from tlcore.storage.jobs import write_result
 from tlcore.storage.requests import ImportSummary
 from tlcore.storage.room import BoundedStore, Room, check_bytes
-from tlcore.travel.arrays import check_arrays
+from tlcore.travel.answers import check_stored_arrays, is_known
+from tlcore.travel.arrays import RATIO_FLOOR_BYTES, check_arrays
 from tlcore.travel.document import (
     DOCUMENT_FILE,
     OF_JOB,
@@ -65,6 +73,7 @@ from tlcore.travel.document import (
     check_dataset,
     read_project,
 )
+from tlcore.travel.memory import limited_memory
 from tlcore.travel.packing import TravellingFile
 from tlcore.travel.stored_pictures import stored_size
 
@@ -72,12 +81,33 @@ NO_PROJECT = (
     "This is no project file of Transfer Lab, or only a part of one, so nothing was opened. In the project on the "
     "other computer, Share makes one: Take the whole project. Pictures in a ZIP file are brought on the Data page."
 )
-MAX_DOCUMENT_BYTES = 1 << 28
-MAX_LIST_BYTES = 1 << 28
+MAX_DOCUMENT_BYTES = 1 << 26
+MAX_LIST_BYTES = 1 << 26
+"""Of one list: that of a hundred thousand pictures has less."""
+
+MAX_LISTS_BYTES = 1 << 31
+MAX_LISTS = 2000
+"""Of all versions together: an undo goes back 30 steps, and each run keeps one."""
+
+MAX_JOBS = 5000
+"""Runs and other work, and groups: each has rows, and a model is built for a run."""
+
+MAX_POINTS = 2_000_000
+"""Of all curves together: a thousand runs of a hundred epochs have less."""
+
+CHECKING_BYTES = 1_000_000_000
+"""What checking a file may take of the memory, besides what the program has before."""
+
 MAX_PICTURE_BYTES = 4_000_000
 """More than 512 x 512 pixels take in whichever way."""
 
+MAX_ARRAYS_BYTES = 1 << 28
 PICTURES_AT_A_TIME = 64
+
+_KEY = re.compile('"([0-9a-f]{64})"')
+
+_DIRECTORY_BYTES = 20_100_000
+"""As much as the directory of a ZIP file of pictures may have, with what lies behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,27 +116,54 @@ class Arrival:
 
     Attributes:
         project: What it says.
-        datasets: The lists of pictures of its versions, by their keys, as they were written.
         members: Its files, by name.
+        of_jobs: The files of each job, by its id in the file.
+        pictures: Keys of the pictures that came.
     """
 
     project: TravellingProject
-    datasets: Mapping[str, bytes]
     members: Mapping[str, Member]
+    of_jobs: Mapping[str, Sequence[TravellingFile]]
+    pictures: frozenset[str]
+    _kept: dict[str, Dataset] = field(default_factory=dict)
+
+    def list_of(self, content: str) -> bytes:
+        """Return a list of pictures, by its key, as it was written; it is unpacked anew, as all together are large."""
+        return _read(self.members[f"versions/{content}.json"], MAX_LIST_BYTES)
 
     def dataset(self, number: int) -> Dataset:
-        """Return a version of the data set."""
+        """Return a version of the data set; the last one is kept, as many runs have the same."""
         content = next(version.content for version in self.project.versions if version.number == number)
-        return read_document(self.datasets[content], Dataset)
+        if content not in self._kept:
+            self._kept.clear()
+            self._kept[content] = read_document(self.list_of(content), Dataset)
+        return self._kept[content]
 
-    def files(self, job_id: str) -> Iterator[TravellingFile]:
-        """Yield the files of a job."""
-        return (file for file in self.project.files if file.name.startswith(f"{job_id}/"))
+
+def check_looks_like_one(path: Path) -> None:
+    """Check that a file can be that of a project: a whole ZIP file whose directory names its description.
+
+    Nothing is unpacked and next to no memory is taken, whatever the file is, so a server can do it for anybody.
+
+    Raises:
+        ArchiveError: If it is no such file.
+    """
+    with path.open("rb") as file:
+        check_whole(file)
+        file.seek(max(0, file.seek(0, 2) - _DIRECTORY_BYTES))
+        before = b""
+        while block := file.read(1 << 20):
+            if DOCUMENT_FILE.encode() in before + block:
+                return
+            before = block[-len(DOCUMENT_FILE) :]
+    raise ArchiveError(NO_PROJECT)
 
 
 @contextmanager
 def arrival(path: Path, progress: Progress | None = None) -> Iterator[Arrival]:
     """Open the file of a project and check it from one end to the other, for a `with` statement.
+
+    Only a process of its own does this, never one that serves others: a hostile file keeps it busy.
 
     Args:
         path: A file from anybody.
@@ -117,7 +174,9 @@ def arrival(path: Path, progress: Progress | None = None) -> Iterator[Arrival]:
     """
     try:
         with path.open("rb") as file:
-            yield _checked(zip_members(file), progress)
+            with limited_memory(CHECKING_BYTES):
+                found = _checked(zip_members(file), path.stat().st_size, progress)
+            yield found
     except UnreadableError as error:
         raise ArchiveError(f"This project file cannot be opened, so nothing of it was taken. {error}") from error
     except ImageError as error:
@@ -127,7 +186,15 @@ def arrival(path: Path, progress: Progress | None = None) -> Iterator[Arrival]:
         ) from error
 
 
-def _checked(members: list[Member], progress: Progress | None) -> Arrival:
+def _checked(members: list[Member], packed_bytes: int, progress: Progress | None) -> Arrival:
+    try:
+        return _looked_through(members, packed_bytes, progress)
+    except MemoryError:
+        pass  # told below, where what filled the memory is gone
+    raise UnreadableError("Reading it takes far more memory than a project does.")
+
+
+def _looked_through(members: list[Member], packed_bytes: int, progress: Progress | None) -> Arrival:
     by_name = {
         member.name.decode("cp437") if isinstance(member.name, bytes) else member.name: member for member in members
     }
@@ -137,30 +204,93 @@ def _checked(members: list[Member], progress: Progress | None) -> Arrival:
     refused = next((member.why_refused for member in members if member.why_refused), None)
     if refused is not None or len(by_name) + 1 != len(members):
         raise UnreadableError(f"A file in it cannot be read. {refused or 'There are two of one name.'}")
+    # Many small files that unpack to much are a bomb as well as a large one.
+    total = sum(member.size for member in by_name.values())
+    if total > UPLOAD_GB.value * 1e9:
+        raise UnreadableError(f"It unpacks to more than {UPLOAD_GB} GB, the most that can be opened.")
+    if total > RATIO_FLOOR_BYTES and total > RATIO.value * packed_bytes:
+        raise UnreadableError("It unpacks to far more than a project would, as harmful ZIP files do.")
+    lists = [member.size for name, member in by_name.items() if VERSION.fullmatch(name)]
+    if len(lists) > MAX_LISTS or sum(lists) > MAX_LISTS_BYTES:
+        raise UnreadableError("It holds far more lists of pictures than a project does.")
     project = read_project(_read(document, MAX_DOCUMENT_BYTES))
+    if len(project.versions) > MAX_LISTS or len(project.jobs) + len(project.groups) > MAX_JOBS:
+        raise UnreadableError("It holds far more versions, runs or groups than a project does.")
+    if sum(len(job.points) for job in project.jobs) > MAX_POINTS:
+        raise UnreadableError("Its curves have far more points than training leaves.")
     if by_name.keys() != {file.name for file in project.files}:
         raise UnreadableError("Some of its files are missing, or there are others than it says.")
-    datasets = {}
+    pictures = frozenset(file.digest for file in project.files if PICTURE.fullmatch(file.name))
+    for job in project.jobs:
+        if not all(is_known(key, pictures) for key in _keys_in(job.request, job.result)):
+            raise UnreadableError("Some work in it speaks of a picture that is missing.")
+    of_jobs: dict[str, list[TravellingFile]] = {}
     for number, file in enumerate(project.files):
         if progress is not None:
             progress.phase("checking_files", number, len(project.files))
         if by_name[file.name].size != file.size:
             raise UnreadableError("One of its files has another size than it says.")
-        is_list = VERSION.fullmatch(file.name)
-        if is_list:
-            datasets[is_list[1]] = _read(by_name[file.name], MAX_LIST_BYTES)
-        digest = hashlib.sha256()
-        for chunk in (datasets[is_list[1]],) if is_list else by_name[file.name].chunks():
-            digest.update(chunk)
-        if digest.hexdigest() != file.digest:
-            raise UnreadableError("One of its files is not the one that left: its checksum is another one.")
-    pictures = frozenset(file.digest for file in project.files if PICTURE.fullmatch(file.name))
-    for data in datasets.values():
-        try:
-            check_dataset(read_document(data, Dataset), pictures)
-        except RecursionError as error:
-            raise UnreadableError("A list of pictures is nested far too deeply.") from error
-    return Arrival(project, datasets, by_name)
+        if VERSION.fullmatch(file.name):
+            data = _read(by_name[file.name], MAX_LIST_BYTES)
+            _check_digest(file, (data,))
+            _check_list(data, pictures)
+            continue
+        _check_digest(file, by_name[file.name].chunks())
+        if not PICTURE.fullmatch(file.name):
+            of_jobs.setdefault(file.name.partition("/")[0], []).append(file)
+    return Arrival(project, by_name, of_jobs, pictures)
+
+
+def _keys_in(*documents: str | None) -> Iterator[str]:
+    """Yield all that can be keys of pictures in stored documents that can be read."""
+    for document in documents:
+        # Written anew, so that no letter is spelt in another way.
+        yield from _KEY.findall(to_json(msgspec.json.decode(document or "null")))
+
+
+def _check_digest(file: TravellingFile, chunks: Iterable[bytes]) -> None:
+    digest = hashlib.sha256()
+    for chunk in chunks:
+        digest.update(chunk)
+    if digest.hexdigest() != file.digest:
+        raise UnreadableError("One of its files is not the one that left: its checksum is another one.")
+
+
+def _check_list(data: bytes, pictures: frozenset[str]) -> None:
+    try:
+        dataset = read_document(data, Dataset)
+        check_dataset(dataset, pictures)
+        _check_rules(dataset)
+    except RecursionError as error:
+        raise UnreadableError("A list of pictures is nested far too deeply.") from error
+
+
+def _check_rules(dataset: Dataset) -> None:
+    """Check what edits and imports see to, as a list from anybody has passed none of them.
+
+    Raises:
+        UnreadableError: If no edit and no import could have made the list.
+    """
+    try:
+        usable = all(
+            label.id and clean_class_name(_known(label.name)) == _known(label.name) for label in dataset.classes
+        )
+    except DatasetError:
+        usable = False
+    if not usable or len(set(dataset.class_names)) != dataset.num_classes:
+        raise UnreadableError("It holds classes of one name, or of a name that no class can have.")
+    if len(unique_items(dataset.items)) != len(dataset.items):
+        raise UnreadableError("It holds a picture that is twice in a class.")
+    names = [item.name for item in dataset.items] + [one.name for one in dataset.unlabelled]
+    if not all(_known(name).isprintable() for name in names):
+        raise UnreadableError("It holds a picture of a name that cannot be shown.")
+    if dataset.grey_range is not None and not dataset.grey_range[0] <= dataset.grey_range[1]:
+        raise UnreadableError("It holds a range of grey values that ends before it begins.")
+
+
+def _known(text: str) -> str:
+    """Return a text with another letter for each that this Python does not know: a newer one may have let it in."""
+    return "".join("x" if unicodedata.category(letter) == "Cn" else letter for letter in text)
 
 
 def _read(member: Member, max_bytes: int) -> bytes:
@@ -200,6 +330,7 @@ def open_arrival(
         StopRequested: If the person asked to stop.
     """
     new_ids = {job.id: _new_id(f"{job_id} {attempt}", job.id) for job in found.project.jobs}
+    contents = {version.content for version in found.project.versions}
     store = _NotingStore(home, Room(engine, project_id, home))
     try:
         _check_room(found, engine, project_id, home)
@@ -207,12 +338,16 @@ def open_arrival(
         for number, job in enumerate(found.project.jobs):
             progress.phase("opening", number, len(found.project.jobs))
             _take_files(found, job, new_ids[job.id], home)
+        for content in contents:
+            write_list(found.list_of(content), home)
         with writing(engine) as connection:
             _write_rows(connection, found, project_id, new_ids, home)
             write_result(connection, job_id, attempt, ImportSummary(added, 0, (), ()))
     except BaseException:
         for new in new_ids.values():
             remove_job_files(new, home)
+        with suppress(TransferLabError):  # what is left goes with the leftovers
+            remove_lists(engine, contents, home)
         if store.added:
             remove_unused_pictures(engine, store.added, home, import_id=job_id)
         raise
@@ -294,16 +429,17 @@ def _checked_thumbnail(data: bytes) -> bytes:
 def _take_files(found: Arrival, job: TravellingJob, new_id: str, home: DataRoot) -> None:
     """Write what a job has left into the folder of its new id."""
     folder = home.run_dir(new_id) if job.run is not None else home.simple_heads_dir / new_id
-    for file in found.files(job.id):
+    for file in found.of_jobs.get(job.id, ()):
         matched = OF_JOB.fullmatch(file.name)
         member = found.members[file.name]
         if matched is None:  # it was refused before
             continue
         target = folder / file.name.removeprefix(f"{job.id}/")
         if not file.name.endswith(WEIGHTS_FILE):
-            data = b"".join(member.chunks())
+            data = _read(member, MAX_ARRAYS_BYTES)
             check_arrays(data)
             write_atomically(target, lambda path, data=data: path.write_bytes(data))  # type: ignore[misc]
+            check_stored_arrays(target, found.pictures)
             continue
         write_atomically(target, lambda path, member=member: _spool(member, path))  # type: ignore[misc]
         from tlcore.travel.rebuilding import rebuild_run  # with what builds networks
@@ -339,7 +475,9 @@ def _write_rows(
     groups = {group.id: f"group.{secrets.token_urlsafe(12)}" for group in project.groups}
     renamed = {**new_ids, **groups, PROJECT_ID: project_id}
     for version in project.versions:
-        write_list(found.datasets[version.content], home)
+        if not content_path(version.content, home).exists():
+            # Written before, as nobody else can write meanwhile; another project that had the same was deleted since.
+            write_list(found.list_of(version.content), home)
         values: dict[str, object] = {"number": version.number, "parent": version.parent, "note": version.note}
         values |= {"content": version.content, "created": version.created, "project_id": project_id}
         connection.execute(sa.insert(dataset_versions).values(values))
@@ -357,6 +495,10 @@ def _write_rows(
         values = {"project_id": project_id, "temperature": one.temperature, "threshold": one.threshold}
         values["model_id"] = renamed_id(one.model_id, renamed)
         connection.execute(sa.insert(model_settings).values(values))
+    for said in project.card_words:
+        values = {"project_id": project_id, "purpose": said.purpose, "limits": said.limits, "contact": said.contact}
+        values["model_id"] = renamed_id(said.model_id, renamed)
+        connection.execute(sa.insert(card_words).values(values))
     values = {"version": project.version, "config": project.config, "visited": project.visited}
     values |= {"created": project.created, "touched": now(), "name": project.name}
     connection.execute(sa.update(projects).where(of_project).values(values))

@@ -40,7 +40,7 @@ def zip_members(file: IO[bytes]) -> list[Member]:
     Raises:
         ArchiveError: If it is no ZIP, cut off, one of several parts, or has too many entries.
     """
-    _check_whole(file)
+    check_whole(file)
     directory = zipfile.ZipFile(file)
     shared = SharedFile(file)
     infos = directory.infolist()
@@ -62,8 +62,12 @@ def _packing_reason(method: int) -> str:
     return f"Packed {how}, which is not read here: unpack it and make the ZIP again with the normal method (Deflate)."
 
 
-def _check_whole(file: IO[bytes]) -> None:
-    """Judge a file by its beginning and its end, before its directory is read into memory."""
+def check_whole(file: IO[bytes]) -> None:
+    """Judge a file by its beginning and its end, before its directory is read into memory.
+
+    Raises:
+        ArchiveError: If it is no ZIP, cut off, one of several parts, or has too many entries.
+    """
     head = file.read(4)
     size = file.seek(0, 2)
     file.seek(max(0, size - 65_536 - 22 - 20))
