@@ -26,6 +26,7 @@ from tlcore.home import DataRoot
 from tlcore.settings.locks import LOCKED
 from tlcore.storage.class_settings import change_class_settings
 from tlcore.storage.database import open_database
+from tlcore.storage.datasets import content_path, get_version
 from tlcore.storage.jobs import JobState, claim_job, create_job, end_job, list_jobs, read_request
 from tlcore.storage.projects import create_project, read_projects
 from tlcore.storage.requests import ImportRequest
@@ -62,8 +63,11 @@ def test_a_project_leaves_with_its_owner_alone(finished: Finished, home: DataRoo
         assert json.loads(archive.read("project.json"))["name"] == "Colours"
     open_share(finished.engine, create_share(finished.engine, finished.project_id, "project").code, BEN)
     assert take(BEN)[0] == 404  # who may look, and even make a copy here, does not carry all of it away
+    assert b"not here" in take(BEN)[1]
     lock(finished.engine, "download")
-    assert take(ANN)[0] == 404
+    status, words = take(ANN)
+    assert (status, b"locked" in words, b"not here" in words) == (403, True, False)
+    assert take(BEN)[0] == 404  # who is no owner hears nothing of locks
 
 
 def test_what_cannot_leave_says_why(finished: Finished, home: DataRoot, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,8 +75,12 @@ def test_what_cannot_leave_says_why(finished: Finished, home: DataRoot, monkeypa
     monkeypatch.setenv("TRANSFER_LAB_MAX_FILES", "3")
     address, cookie = project_file_url(finished.project_id), [(b"cookie", cookie_of(ANN, home).encode())]
     status, _, answer = request(app, address, cookie)
-    assert status == 404
+    assert status == 507
     assert b"too large for one file" in answer
+    content = get_version(finished.engine, finished.project_id, finished.version).content
+    content_path(content, home).unlink()
+    status, _, answer = request(app, address, cookie)
+    assert (status, b"missing or damaged" in answer) == (507, True)
 
 
 @pytest.mark.parametrize(
@@ -187,6 +195,13 @@ def test_the_panel_says_what_leaves(make_finished: Callable[..., Finished]) -> N
     page.button(key="take-project").click().run()
     assert not page.exception
     assert "Pictures that you have deleted stay here" in texts(page)
+    assert "These stay here too" not in texts(page)
+    folder = made.home.run_dir(made.add_run())
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model.keras").write_bytes(b"garbage")
+    page = open_app("data", project=made.project_id)
+    page.button(key="take-project").click().run()
+    assert "These stay here too: 1 model whose weights cannot be read" in texts(page)
     lock(made.engine, "download")
     button = open_app("data", project=made.project_id).button(key="take-project")
     assert (button.disabled, button.help) == (True, LOCKED)

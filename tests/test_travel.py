@@ -35,7 +35,15 @@ from tlcore.results.prediction import Predictor, load_predictor
 from tlcore.simple_heads.prediction import load_simple_head_predictor
 from tlcore.storage.copies import COPIED_KINDS
 from tlcore.storage.database import metadata, open_database, read_rows, run_notes, writing
-from tlcore.storage.datasets import NO_WAY_BACK, can_undo, commit_version, current_dataset, undo_version, write_list
+from tlcore.storage.datasets import (
+    NO_WAY_BACK,
+    can_undo,
+    commit_version,
+    current_dataset,
+    load_dataset,
+    undo_version,
+    write_list,
+)
 from tlcore.storage.deletion import delete_project
 from tlcore.storage.images import ImageStore
 from tlcore.storage.jobs import ENDED_STATES, claim_job, create_job, end_job
@@ -43,7 +51,7 @@ from tlcore.storage.projects import create_project, get_project
 from tlcore.storage.requests import ImportRequest, StagedFile
 from tlcore.storage.runs import list_runs
 from tlcore.storage.simple_heads import list_simple_heads, simple_head_dir
-from tlcore.travel import arriving
+from tlcore.travel import arriving, leaving
 from tlcore.travel.arriving import arrival, open_arrival
 from tlcore.travel.document import DOCUMENT_FILE, read_project
 from tlcore.travel.leaving import STAYS, departure
@@ -271,6 +279,33 @@ def test_what_was_deleted_does_not_come_back_and_nothing_is_emptied_by_undo(
     assert current_dataset(elsewhere.engine, again, elsewhere.home) == (version, fewer)
 
 
+def test_lists_of_pictures_are_packed_and_made_one_after_the_other(
+    root: DamagedRoot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version, dataset = current_dataset(root.engine, root.project_id, root.home)
+    for _ in range(30):
+        dataset = replace(dataset, items=(*dataset.items[1:], dataset.items[0]))
+        version = commit_version(root.engine, root.project_id, dataset, "moved", parent=version, home=root.home)
+    decoded: list[str] = []
+
+    def counted(content: str, home: DataRoot) -> Dataset:
+        decoded.append(content)
+        return load_dataset(content, home)
+
+    monkeypatch.setattr(leaving, "load_dataset", counted)
+    found = departure(root.engine, root.project_id, root.home, looks_at_pictures=False)
+    size = found.num_bytes
+    assert len(decoded) == 1, "to tell the size only the present list is decoded"
+    path = leave(root.engine, root.project_id, root.home, tmp_path / "one.zip")
+    with zipfile.ZipFile(path) as archive:
+        lists = [info for info in archive.infolist() if info.filename.startswith("versions/")]
+        assert len(lists) > 10
+        assert all(info.compress_size < info.file_size * 0.8 for info in lists)
+        others = [info for info in archive.infolist() if info.filename.startswith("pictures/")]
+        assert all(info.compress_type == zipfile.ZIP_STORED for info in others)
+    assert path.stat().st_size < size
+
+
 def unpacked(data: bytes) -> bytes:
     """The bytes of a file, or of all that is in it where it is a ZIP file, as that of arrays is."""
     if not data.startswith(b"PK"):
@@ -287,6 +322,61 @@ def test_a_damaged_picture_does_not_keep_the_project_here(
     ImageStore(root.home).path(dataset.items[1].image).unlink()
     arrived = elsewhere.open(leave(root.engine, root.project_id, root.home, tmp_path / "one.zip"))
     assert current_dataset(elsewhere.engine, arrived, elsewhere.home)[1].items == dataset.items[2:]
+
+
+DAMAGE = [
+    ("model_settings", ["temperature"], -1.0),
+    ("model_settings", ["temperature", "threshold"], "garbage"),
+    ("exams", ["opened", "version"], "garbage"),
+    ("card_words", ["limits"], b"\xff\x00"),
+    ("ensembles", ["config"], '{"run_ids": ["a", "b"], "weights": [0.9, 0.9]}'),
+    ("ensembles", ["test_total", "name"], b"\xff"),
+    ("metrics", ["value"], "garbage"),
+    ("jobs", ["created"], "garbage"),
+    ("runs", ["config"], "garbage"),
+]
+
+
+@pytest.mark.parametrize(("table", "columns", "value"), DAMAGE)
+def test_a_damaged_row_does_not_keep_the_project_here(
+    root: DamagedRoot, tmp_path: Path, table: str, columns: list[str], value: object
+) -> None:
+    with root.damaged_rows(table, columns, value):
+        project = read_project(document_of(leave(root.engine, root.project_id, root.home, tmp_path / "one.zip")))
+    assert project.version is not None
+    rows_of = {"model_settings": project.settings, "exams": project.exams, "card_words": project.card_words}
+    assert not {**rows_of, "ensembles": project.groups}.get(table)
+    assert project.jobs or table == "jobs"
+
+
+def test_a_group_whose_weights_are_damaged_stays_here_alone(root: DamagedRoot, tmp_path: Path) -> None:
+    path = tmp_path / "one.zip"
+    before = read_project(document_of(leave(root.engine, root.project_id, root.home, path)))
+    table = metadata.tables["ensembles"]
+    [config] = [row.config for row in read_rows(root.engine, sa.select(table.c.config))]
+    damaged = json.dumps({**json.loads(config), "weights": [0.9, 0.9]})
+    with root.damaged_rows("ensembles", ["config"], damaged):
+        found = departure(root.engine, root.project_id, root.home)
+        assert found.project.groups == ()
+        after = read_project(document_of(leave(root.engine, root.project_id, root.home, path)))
+    assert (after.jobs, after.versions) == (before.jobs, before.versions)
+
+
+def test_what_stays_behind_is_told(root: DamagedRoot) -> None:
+    whole = departure(root.engine, root.project_id, root.home).left_behind
+    assert "1 answer to many pictures" in whole
+    assert not any("damaged" in words or "cannot be read" in words for words in whole)
+    _, dataset = current_dataset(root.engine, root.project_id, root.home)
+    ImageStore(root.home).path(dataset.items[0].image).unlink()
+    (root.home.run_dir(root.run_id) / "model.keras").write_bytes(b"garbage")
+    create_job(root.engine, "doctor", root.project_id)
+    with root.damaged_rows("model_settings", ["temperature"], -1.0), root.damaged_rows("ensembles", ["config"], "x"):
+        found = departure(root.engine, root.project_id, root.home, looks_at_pictures=False).left_behind
+    assert "1 group that is damaged or missing" in found
+    for words in ("1 picture that is damaged or missing", "1 model whose weights cannot be read"):
+        assert words in found
+    assert any("that has not ended" in words or "that have not ended" in words for words in found)
+    assert any("about a model" in words or "about models" in words or "notes about" in words for words in found)
 
 
 def test_a_file_of_the_first_version_opens(elsewhere: Elsewhere, tmp_path: Path) -> None:

@@ -42,6 +42,8 @@ def _draw_link(visit: Visit, project: Project) -> None:
             "Pictures that you have deleted stay here, as do pictures that you only asked a model about, and the links "
             "to this project. Whoever has the file has all that is in it: think of that where people can be seen."
         )
+        if found.left_behind:
+            st.markdown(f"These stay here too: {', '.join(found.left_behind)}.")
         st.link_button(
             f"Download ({file_size(found.num_bytes)})",
             project_file_url(project.id),

@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from pages.server.teacher import is_teachers_request
-from tlcore.errors import TransferLabError
+from tlcore.errors import LockedError, NotFoundError, StorageError, TransferLabError
 from tlcore.home import DataRoot
 from tlcore.settings.locks import check_lock, unlocked
 from tlcore.storage.database import open_database
@@ -35,10 +35,19 @@ def project_file_route(owner_of: Callable[[Headers], str | None]) -> Route:
     # Not `async`: Starlette then runs it in a thread, where the database may wait.
     def download(request: Request) -> Response:
         owner = owner_of(request.headers)
-        found = None if owner is None else _leaving(request.path_params["project_id"], owner, request.headers)
-        if found is None or isinstance(found, str):
-            gone = "This project is not here. Open it in the browser that made it, and take it from there with Share."
-            return PlainTextResponse(found or gone, status_code=404)
+        gone = "This project is not here. Open it in the browser that made it, and take it from there with Share."
+        if owner is None:
+            return PlainTextResponse(gone, status_code=404)
+        try:
+            found = _leaving(request.path_params["project_id"], owner, request.headers)
+        except NotFoundError:
+            return PlainTextResponse(gone, status_code=404)
+        except LockedError as error:
+            return PlainTextResponse(str(error), status_code=403)
+        except StorageError as error:
+            return PlainTextResponse(str(error), status_code=507)
+        except TransferLabError as error:
+            return PlainTextResponse(str(error), status_code=500)
         blocks, name = found
         disposition = f"attachment; filename*=UTF-8''{quote(name)}"
         return StreamingResponse(blocks, media_type="application/zip", headers={"Content-Disposition": disposition})
@@ -46,26 +55,26 @@ def project_file_route(owner_of: Callable[[Headers], str | None]) -> Route:
     return Route(project_file_url("{project_id}"), download)
 
 
-def _leaving(project_id: str, owner: str, headers: Headers) -> tuple[Iterator[bytes], str] | str | None:
-    """Return the file of a project and its name; words where it cannot leave, and nothing for whoever is no owner.
+def _leaving(project_id: str, owner: str, headers: Headers) -> tuple[Iterator[bytes], str]:
+    """Return the file of a project and its name.
 
     A guest may look at a project and take a copy of it where the link allows one, but not carry all of it away.
+
+    Raises:
+        NotFoundError: For whoever is no owner.
+        LockedError: If the teacher has locked taking things along.
+        StorageError: If something of it cannot be read, or it is too large.
+        UnreadableError: If this version cannot read it.
     """
     from tlcore.travel.leaving import departure  # with all that a project is made of
 
     home = DataRoot.configured()
     engine = open_database(home)
     try:
-        try:
-            project = get_project(engine, project_id, owner)
-            check_lock(unlocked(engine) if is_teachers_request(owner, headers) else engine, "download")
-        except TransferLabError:
-            return None
-        try:
-            found = departure(engine, project_id, home)
-            found.check_opens()
-        except TransferLabError as error:
-            return str(error)
+        project = get_project(engine, project_id, owner)
+        check_lock(unlocked(engine) if is_teachers_request(owner, headers) else engine, "download")
+        found = departure(engine, project_id, home)
+        found.check_opens()
     finally:
         engine.dispose()
     return found.blocks(), file_name(project.name)

@@ -241,6 +241,41 @@ def check_job(job: TravellingJob) -> None:
             _read(job.run.summary, RunSummary)
 
 
+def check_row(row: TravellingExam | TravellingSettings | TravellingWords | TravellingVersion) -> None:
+    """Check what is said of a model or of a version.
+
+    Raises:
+        UnreadableError: If it says something that cannot be.
+    """
+    if isinstance(row, TravellingVersion):
+        _check_counts(row.number, row.parent)
+        _check_times(row.created)
+        _check_texts(row.note, row.content)
+        return
+    _check_texts(row.model_id)
+    if isinstance(row, TravellingExam):
+        _check_counts(row.version)
+        _check_times(row.opened)
+    elif isinstance(row, TravellingSettings):
+        _guarded(lambda: ModelSettings(row.temperature, row.threshold))
+    else:
+        _check_texts(row.purpose, row.limits, row.contact)
+        _guarded(lambda: CardWords(row.purpose, row.limits, row.contact))
+
+
+def check_group(group: TravellingGroup, run_ids: Collection[str], numbers: Collection[int]) -> None:
+    """Check a group, and that its runs and its version of the data set are there.
+
+    Raises:
+        UnreadableError: If not.
+    """
+    _require(0 < len(group.name) <= MAX_NAME_LENGTH, "a group without a usable name")
+    config = _read(group.config, EnsembleConfig)
+    _require(set(run_ids).issuperset(config.run_ids) and group.version in numbers, "a group whose runs are missing")
+    _check_counts(group.test_correct, group.test_total, group.validation_correct, group.validation_total)
+    _check_times(group.created)
+
+
 def check_dataset(dataset: Dataset, pictures: Collection[str]) -> None:
     """Check that a list of pictures agrees with itself, and names none but those that came with it.
 
@@ -274,9 +309,7 @@ def _check_project(project: TravellingProject) -> None:
     _require(len(numbers) == len(project.versions), "a version that is there twice")
     _require(project.version is None or project.version in numbers, "no present data set")
     for version in project.versions:
-        _check_counts(version.number, version.parent)
-        _check_times(version.created)
-        _check_texts(version.note, version.content)
+        check_row(version)
     ids = [job.id for job in project.jobs]
     _require(len(set(ids)) == len(ids), "a job that is there twice")
     for job in project.jobs:
@@ -294,23 +327,14 @@ def _check_models(project: TravellingProject, numbers: set[int]) -> None:
     _require(len(groups) == len(project.groups), "a group that is there twice")
     for group in project.groups:
         _require(re.fullmatch(r"~group\d{1,9}~", group.id) is not None, "a group with an unusable name")
-        _require(0 < len(group.name) <= MAX_NAME_LENGTH, "a group without a usable name")
-        config = _read(group.config, EnsembleConfig)
-        _require(run_ids.issuperset(config.run_ids) and group.version in numbers, "a group whose runs are missing")
-        _check_counts(group.test_correct, group.test_total, group.validation_correct, group.validation_total)
-        _check_times(group.created)
-    for of_model in (project.exams, project.settings, project.card_words):
+        check_group(group, run_ids, numbers)
+    rows: tuple[tuple[TravellingExam | TravellingSettings | TravellingWords, ...], ...]
+    rows = (project.exams, project.settings, project.card_words)
+    for of_model in rows:
         names = [one.model_id for one in of_model]
         _require(len(set(names)) == len(names), "a model that is there twice")
-        _check_texts(*names)
-    for exam in project.exams:
-        _check_counts(exam.version)
-        _check_times(exam.opened)
-    for one in project.settings:
-        _guarded(lambda one=one: ModelSettings(one.temperature, one.threshold))  # type: ignore[misc]
-    for said in project.card_words:
-        _check_texts(said.purpose, said.limits, said.contact)
-        _guarded(lambda said=said: CardWords(said.purpose, said.limits, said.contact))  # type: ignore[misc]
+        for one in of_model:
+            check_row(one)
 
 
 def _check_files(project: TravellingProject) -> None:

@@ -28,10 +28,12 @@ class Outgoing:
     Attributes:
         name: Its path in there.
         blocks: Yields its bytes.
+        shrinks: Whether it gets smaller by being compressed, which pictures and weights do not.
     """
 
     name: str
     blocks: Callable[[], Iterator[bytes]]
+    shrinks: bool = False
 
 
 def pack(
@@ -39,18 +41,18 @@ def pack(
 ) -> Iterator[bytes]:
     """Yield a ZIP file, block by block.
 
-    Pictures and weights do not get smaller, so only the last file is compressed.
-
     Args:
         files: What goes in.
-        last_name: Name of one more file.
+        last_name: Name of one more file, which is compressed.
         last: Makes it of what went in, as its sizes and checksums are known by then.
     """
     outbox, packed = Outbox(), list[TravellingFile]()
     with zipfile.ZipFile(outbox, "w") as archive:
         for file in files:
             digest, size = hashlib.sha256(), 0
-            with archive.open(zipfile.ZipInfo(file.name, _DATE), "w", force_zip64=True) as target:
+            info = zipfile.ZipInfo(file.name, _DATE)
+            info.compress_type = zipfile.ZIP_DEFLATED if file.shrinks else zipfile.ZIP_STORED
+            with archive.open(info, "w", force_zip64=True) as target:
                 for block in file.blocks():
                     target.write(block)
                     digest.update(block)
