@@ -26,10 +26,20 @@ SMALL = ModelConfig(image_size=96)
 TURNED = AugmentationConfig(
     rotation_range=20, width_shift_range=0.2, height_shift_range=0.2, zoom_range=0.2, horizontal_flip=True
 )
+WARPED = replace(
+    TURNED,
+    shear_range=7.0,
+    brightness_range=(0.8, 1.3),
+    contrast_range=0.2,
+    channel_shift_range=9.0,
+    fill_mode="constant",
+    cval=77.0,
+)
 CASES: tuple[tuple[str, str, RunConfig], ...] = (
     ("default settings", "cats_dogs", RunConfig(model=SMALL)),
     ("17 classes", "flowers17", RunConfig(model=SMALL)),
     ("augmentation", "cats_dogs", RunConfig(TURNED, SMALL, TrainingConfig(epochs=6))),
+    ("every augmentation", "cats_dogs", RunConfig(WARPED, SMALL, TrainingConfig(epochs=6, balance="weights"))),
     (
         "fine-tuning",
         "flowers17",
