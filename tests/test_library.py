@@ -112,7 +112,7 @@ def test_a_folder_is_trained_and_its_model_loaded_again(ready_home: DataRoot, tm
 
 
 @pytest.mark.slow
-def test_the_lines_of_the_readme_export_and_open(ready_home: DataRoot, tmp_path: Path) -> None:
+def test_the_lines_of_the_readme_export_and_open(home: DataRoot, tmp_path: Path) -> None:
     (program,) = [block for block in blocks_of_the_readme() if "open_bundle" in block]
     (picture_name,) = re.findall(r'"(\w+\.jpg)"', program)
     (tmp_path / picture_name).write_bytes(png(picture("green", 77)))
