@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.coloured_pictures import COLOURS, RecordingProgress, picture, png
+from tests.exportable import SMALL_RUN
 from tlcore.config import ModelConfig, RunConfig, TrainingConfig
 from tlcore.dataset import Dataset
 from tlcore.errors import DatasetError, ImageError, RunError
@@ -111,12 +112,12 @@ def test_a_folder_is_trained_and_its_model_loaded_again(ready_home: DataRoot, tm
 
 
 @pytest.mark.slow
-def test_the_lines_of_the_readme_export_and_open(ready_home: DataRoot, tmp_path: Path) -> None:
+def test_the_lines_of_the_readme_export_and_open(home: DataRoot, tmp_path: Path) -> None:
     (program,) = [block for block in blocks_of_the_readme() if "open_bundle" in block]
     (picture_name,) = re.findall(r'"(\w+\.jpg)"', program)
     (tmp_path / picture_name).write_bytes(png(picture("green", 77)))
     dataset = read_dataset(write_pictures(tmp_path / "pictures", 8))
-    model = train(dataset, CONFIG, folder=tmp_path / "model", progress=RecordingProgress())
+    model = train(dataset, SMALL_RUN, folder=tmp_path / "model", progress=RecordingProgress())
 
     before = f"import sys; sys.path.insert(0, {str(ROOT_DIR)!r})\nfrom tlcore.library import load_model\n"
     code = f"{before}model = load_model('model')\n{program}"
