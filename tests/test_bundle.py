@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -19,13 +20,26 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.exportable import result_of, train_small
+from tests.coloured_pictures import RecordingProgress
+from tests.exportable import keep_examples, result_of, train_small
 from tests.ready_heads import make_project_with_heads
 from tests.test_card import PLAIN, source_of
 from tlcore.documents import read_document
+from tlcore.export import self_test
 from tlcore.export.bundle import bundle_entries
-from tlcore.export.examples import NUM_EXAMPLES, Example, choose_examples, expected_of, load_original
+from tlcore.export.certifying import hash_of
+from tlcore.export.examples import (
+    NUM_EXAMPLES,
+    KeptAnswers,
+    KeptExamples,
+    KeptPicture,
+    choose_examples,
+    expected_of,
+    read_examples,
+)
+from tlcore.export.formats import FORMATS
 from tlcore.export.graph import build_any_size, build_square
+from tlcore.export.making import original_predictor
 from tlcore.export.manifest import Manifest
 from tlcore.export.source import ExportSource, find_source
 from tlcore.home import DataRoot
@@ -67,6 +81,7 @@ def made(trained: tuple[ExportSource, DataRoot], tmp_path_factory: pytest.TempPa
     squares = [decode_image(ImageStore(home).read(item.image)) for item in source.dataset.subset("train")]
     whole.representative_dataset = lambda: ([tf.image.resize(one, (64, 64))[None].numpy()] for one in squares)
     (folder / "model-int8.tflite").write_bytes(whole.convert())
+    keep_examples(source, home, folder, "keras", "savedmodel", "litert", "litert-int8", "onnx")
     yield folder
     keras.utils.clear_session()
 
@@ -133,8 +148,12 @@ def test_the_self_test_runs_all_files_and_each_answers_as_the_original(
     assert code == 0, printed
     for name in ("model.keras", "saved_model/", "model.tflite", "model-int8.tflite", "model.onnx"):
         assert re.search(
-            rf"^{re.escape(name)} +as expected: differs by 0\.0\d+, allowed 0\.0300$", printed, re.MULTILINE
+            rf"^{re.escape(name)} +as certified: differs by 0\.00\d\d, allowed 0\.0[15]00$", printed, re.MULTILINE
         )
+    away = re.findall(
+        r"from the original: 0\.\d+ at most; the same answer to \d of 5 pictures here, to 6 of 6", printed
+    )
+    assert len(away) == 5
     assert "5 of 5 files were tried" in printed
 
 
@@ -163,7 +182,30 @@ def test_the_self_test_fails_when_a_file_is_spoilt(
     code, printed = run_self_test(tmp_path / "spoilt")
     assert code == 1
     assert re.search(r"^model.onnx +FAILED", printed, re.MULTILINE)
-    assert re.search(r"^model.tflite +as expected", printed, re.MULTILINE)
+    assert re.search(r"^model.tflite +as certified", printed, re.MULTILINE)
+
+
+def test_the_self_test_knows_the_certified_file_and_says_its_warning_beside_it(
+    trained: tuple[ExportSource, DataRoot], made: Path, tmp_path: Path
+) -> None:
+    warned = FormatReport("litert", 1_000_000, 60, 5, 4, 0.99, 1.5, warning="It takes r\u00e4re for something else.")
+    result = result_of(replace(warned, sha256=hash_of(made / "model.tflite")))
+    unpack(trained, result, made, tmp_path / "warned")
+    code, printed = run_self_test(tmp_path / "warned")
+    assert code == 0, printed
+    assert re.search(r"^model.tflite +as certified: differs by 0\.0000, allowed 0\.0100$", printed, re.MULTILINE)
+    assert "to 4 of 60 in the certificate" in printed
+    assert "WARNING: It takes r\\xe4re for something else." in printed
+    with (tmp_path / "warned" / "model.tflite").open("ab") as file:
+        file.write(b"\0")
+    code, printed = run_self_test(tmp_path / "warned")
+    assert code == 1
+    assert "FAILED: it is not the file that was certified" in printed
+
+
+def test_the_self_test_reckons_the_hash_of_a_folder_as_the_certificate_does(made: Path) -> None:
+    for name in ("saved_model", "model.onnx"):
+        assert self_test.hash_of(made / name) == hash_of(made / name)
 
 
 def spoilt(path: Path) -> bytes:
@@ -266,26 +308,28 @@ def test_a_warning_stands_in_the_readme(trained: tuple[ExportSource, DataRoot], 
     assert "WARNING, model.tflite: It answers otherwise." in (tmp_path / "warned" / "README.txt").read_text("utf-8")
 
 
-def test_examples_are_test_pictures_of_all_classes_with_the_apps_own_calibrated_answers(
+def test_examples_are_validation_pictures_of_all_classes_with_the_apps_own_calibrated_answers(
     trained: tuple[ExportSource, DataRoot], made: Path, tmp_path: Path
 ) -> None:
     source, home = trained
-    source = replace(source, settings=ModelSettings(temperature=1.7))
-    unpack((source, home), LIGHT, made, tmp_path / "warm")
+    warm = tmp_path / "made"
+    shutil.copytree(made, warm)
+    keep_examples(replace(source, settings=ModelSettings(temperature=1.7)), home, warm, "litert")
+    unpack(trained, whole_result("litert"), warm, tmp_path / "warm")
     expected = json.loads((tmp_path / "warm" / "examples" / "expected.json").read_text("utf-8"))
-    tests = {
+    shown_by = {
         decode_image(ImageStore(home).read(item.image)).tobytes(): source.dataset.find_class(item.class_id).name
-        for item in source.dataset.subset("test")
+        for item in source.dataset.subset("validation")
     }
     shown, pixels = [], []
     for one in expected["pictures"]:
         with Image.open(tmp_path / "warm" / "examples" / one["file"]) as image:
             pixels.append(np.array(image))
-        assert tests[pixels[-1].tobytes()] == one["class_name"]
+        assert shown_by[pixels[-1].tobytes()] == one["class_name"]
         shown.append(one["class_name"])
     assert len({one.tobytes() for one in pixels}) == NUM_EXAMPLES
     assert set(shown) == {"blue", "green", "red"}
-    ours = load_original(replace(source, settings=ModelSettings()), home).predict(pixels)
+    ours = original_predictor(source, RecordingProgress(), home).predict(pixels)
     stored = np.array([one["probabilities"] for one in expected["pictures"]])
     np.testing.assert_allclose(stored, calibrated_probabilities(ours, 1.7), atol=1e-5)
 
@@ -307,16 +351,35 @@ def test_undecided_pictures_are_preferred_and_other_parts_stand_in(tmp_path: Pat
     assert len(examples) == NUM_EXAMPLES
     assert len(asked) <= 20
     assert min(float(one.probabilities.max()) for one in examples) < 0.6
-    for part in ("validation", "train"):
+    assert all(one.class_name for one in examples)
+    for part in ("test", "train"):
         items = tuple(item for item in dataset.items if item.split == part)
         only = replace(source, dataset=replace(dataset, items=items))
-        assert len(choose_examples(only, predictor, ready_home)) == NUM_EXAMPLES
+        found = choose_examples(only, predictor, ready_home)
+        assert len(found) == NUM_EXAMPLES
+        assert {bool(one.class_name) for one in found} == {part != "test"}, "what test pictures show is the exam"
 
 
-def test_the_tolerance_follows_the_certificate() -> None:
-    example = Example(np.zeros((4, 4, 3), np.uint8), "cat", np.array([0.25, 0.75], np.float32))
-    expected = expected_of([example], result_of(FormatReport("litert", 1, 6, 5, 6, 0.2, 1.0)))
-    assert [(one.file, one.tolerance) for one in expected.formats] == [("model.tflite", 0.21)]
+def test_the_tolerance_does_not_follow_a_certificate_that_failed() -> None:
+    kept = KeptExamples(
+        tuple(KeptPicture(key, f"{key}.png", "cat", (0.25, 0.75)) for key in "ab"),
+        tuple(KeptAnswers(name, ((0.1, 0.9), (0.2, 0.8))) for name in FORMATS),
+    )
+    result = result_of(*(FormatReport(name, 1, 6, 5, 1, 0.99, 1.0) for name in FORMATS))
+    expected, chosen = expected_of(kept, result, present={"b"})
+    assert {one.tolerance for one in expected.formats} == {0.01, 0.05}
+    assert {one.answers for one in expected.formats} == {((0.2, 0.8),)}
+    assert [one.file for one in expected.pictures] == [one.file for one in chosen] == ["b.png"]
+
+
+def test_examples_that_are_damaged_are_none(made: Path, tmp_path: Path) -> None:
+    assert read_examples(tmp_path) is None
+    shutil.copy(made / "examples.json", tmp_path)
+    assert read_examples(tmp_path) is None, "its pictures are gone"
+    shutil.copytree(made / "examples", tmp_path / "examples")
+    assert read_examples(tmp_path) == read_examples(made) is not None
+    (tmp_path / "examples.json").write_text("{", "utf-8")
+    assert read_examples(tmp_path) is None
 
 
 def test_a_group_is_compared_with_the_average_of_its_members(
@@ -328,6 +391,7 @@ def test_a_group_is_compared_with_the_average_of_its_members(
     group = replace(source, parts=members, settings=ModelSettings(temperature=2.0))
     model = build_any_size(group, home)
     (tmp_path / "model.tflite").write_bytes(litert_converter(model, (1, None, None, 3)).convert())
+    keep_examples(group, home, tmp_path, "litert")
     unpack((group, home), whole_result("litert"), tmp_path, tmp_path / "group")
     code, printed = run_self_test(tmp_path / "group")
     assert code == 0, printed
@@ -335,7 +399,10 @@ def test_a_group_is_compared_with_the_average_of_its_members(
     expected = json.loads((tmp_path / "group" / "examples" / "expected.json").read_text("utf-8"))["pictures"][0]
     with Image.open(tmp_path / "group" / "examples" / "1.png") as image:
         pixels = np.array(image)
-    alone = [load_original(replace(source, parts=(part,)), home).predict([pixels]) for part in members]
+    alone = [
+        original_predictor(replace(source, parts=(part,)), RecordingProgress(), home).predict([pixels])
+        for part in members
+    ]
     average = (0.3 * alone[0] + 0.7 * alone[1]).astype(np.float32)
     np.testing.assert_allclose(expected["probabilities"], calibrated_probabilities(average, 2.0)[0], atol=1e-5)
     assert np.abs(alone[0] - alone[1]).max() > 0.05, "members that answer otherwise"
@@ -347,6 +414,7 @@ def test_a_bundle_of_a_simple_head_leaves_too(ready_home: DataRoot, tmp_path: Pa
     source = find_source(engine, ready_home, project_id, model_id, ModelSettings())
     model = build_any_size(source, ready_home)
     (tmp_path / "model.tflite").write_bytes(litert_converter(model, (1, None, None, 3)).convert())
+    keep_examples(source, ready_home, tmp_path, "litert")
     unpack((source, ready_home), whole_result("litert"), tmp_path, tmp_path / "head")
     code, printed = run_self_test(tmp_path / "head")
     assert code == 0, printed
@@ -354,17 +422,12 @@ def test_a_bundle_of_a_simple_head_leaves_too(ready_home: DataRoot, tmp_path: Pa
     assert "self_test.py" not in unpack((source, ready_home), result_of(), tmp_path, tmp_path / "none")
 
 
-def test_a_model_that_was_freed_leaves_without_a_self_test(
+def test_files_without_examples_leave_without_a_self_test(
     trained: tuple[ExportSource, DataRoot], made: Path, tmp_path: Path
 ) -> None:
-    source, _ = trained
-    suffix = source.parts[0].folder / "suffix.tflite"
-    kept = suffix.read_bytes()
-    suffix.unlink()
-    try:
-        names = unpack(trained, LIGHT, made, tmp_path / "freed")
-    finally:
-        suffix.write_bytes(kept)
+    shutil.copytree(made, tmp_path / "made")
+    (tmp_path / "made" / "examples.json").unlink()
+    names = unpack(trained, LIGHT, tmp_path / "made", tmp_path / "freed")
     assert "model.tflite" in names
     assert not any(name.startswith(("self_test", "examples")) for name in names)
     readme = (tmp_path / "freed" / "README.txt").read_text("utf-8")

@@ -243,7 +243,7 @@ def test_pictures_that_cannot_be_read_are_left_out_and_counted(
     source: ExportSource, made: tuple[Path, ExportResult], home: DataRoot, tmp_path: Path
 ) -> None:
     shutil.copytree(made[0], tmp_path / "made")
-    gone = [source.dataset.subset(split)[0] for split in ("test", "train", "validation")]  # type: ignore[arg-type]
+    gone = [source.dataset.subset(split)[0] for split in ("test", "train", "validation")]
     paths = [ImageStore(home).path(item.image) for item in gone]
     kept = [path.read_bytes() for path in paths]
     try:
@@ -292,14 +292,14 @@ def test_a_full_disk_is_not_told_as_a_bad_file(
     program = tmp_path / "python"
     program.write_text(f"#!/bin/sh\nexit {certifying.NO_ROOM}\n")
     program.chmod(0o755)
-    monkeypatch.setattr(certifying.sys, "executable", str(program))
+    monkeypatch.setattr("tlcore.export.certifying.sys.executable", str(program))
     with pytest.raises(FullDiskError):
         certifying.ask_afresh(asking, lambda: None, home)
 
     def full(*_arguments: object, **_named: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(certifying.tempfile, "TemporaryDirectory", full)
+    monkeypatch.setattr("tlcore.export.certifying.tempfile.TemporaryDirectory", full)
     with pytest.raises(FullDiskError):
         certifying.ask_afresh(asking, lambda: None, home)
 

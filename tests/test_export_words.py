@@ -16,10 +16,14 @@ from PIL import Image
 
 from tests.exportable import result_of
 from tests.test_card import source_of
+from tlcore.export.bundle import bundle_entries
 from tlcore.export.certificates import certificate_words, speed_words
+from tlcore.export.examples import Example, write_examples
 from tlcore.export.readme import bundle_readme
 from tlcore.export.snippets import snippets_for
 from tlcore.export.web import PAGE_FILES, web_entries
+from tlcore.home import DataRoot
+from tlcore.storage.card_words import CardWords
 from tlcore.storage.requests import FormatName, FormatReport
 
 HOSTILE = 'Of "coding: unicode_escape" it answers\nall in another way.'
@@ -142,3 +146,32 @@ def test_a_readme_says_what_failed_and_what_is_missing_without_hidden_characters
     assert "Right answers" not in text
     validation = bundle_readme(source_of(tmp_path), replace(result, split="validation"), [], exam_opened=False)
     assert "Right answers" in validation
+
+
+def test_pictures_that_could_not_be_read_are_counted(tmp_path: Path) -> None:
+    result = replace(result_of(timed("litert", 1.5)), unreadable=2)
+    assert "2 more pictures could not be read." in certificate_words(source_of(tmp_path), result, with_accuracy=False)
+
+
+def test_a_bundle_says_why_it_has_no_examples_and_no_code(tmp_path: Path) -> None:
+    def readme(present: set[str] | None = None) -> str:
+        entries = bundle_entries(
+            source_of(tmp_path),
+            result_of(timed("litert", 1.5)),
+            tmp_path,
+            CardWords(),
+            DataRoot(tmp_path / "home"),
+            exam_opened=False,
+            present=present,
+        )
+        text = next(entries).content
+        assert isinstance(text, bytes)
+        return " ".join(text.decode().split())
+
+    assert "There are no examples and no self test: none were kept" in readme()
+    assert "There is no folder code, with which to train it again: None of the pictures" in readme()
+    example = Example("a" * 64, np.zeros((4, 4, 3), np.uint8), "cat", np.array([0.2, 0.5, 0.3], np.float32))
+    write_examples([example], {"litert": example.probabilities[None]}, tmp_path)
+    assert "no self test" not in readme()
+    assert "no self test: their pictures were deleted since" in readme(set())
+    assert "66 of the 66 pictures of its data set were deleted since" in readme(set())

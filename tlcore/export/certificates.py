@@ -37,6 +37,8 @@ def certificate_words(source: ExportSource, result: ExportResult, *, with_accura
         f"Each file was loaded in a fresh process and asked about {count(result.total, _PICTURES[result.split])}; "
         "the original is the model as the app asks it. "
     )
+    if result.unreadable:
+        words += f"{count(result.unreadable, 'more picture')} could not be read. "
     if result.split == "train":
         words += (
             "There were no others. Whether the files answer as the original does can be said with them, and not how "
