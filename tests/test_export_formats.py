@@ -26,6 +26,7 @@ from tlcore.export.resampling import square_of
 from tlcore.export.source import ExportSource, Part, part_of_run
 from tlcore.home import ENVIRONMENT_VARIABLE, DataRoot
 from tlcore.images.resizing import resize_image
+from tlcore.intake.splitting import resplit
 from tlcore.library import train
 from tlcore.storage.model_settings import ModelSettings
 from tlcore.storage.requests import ExportResult
@@ -47,7 +48,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DataRoot]:
 
 @pytest.fixture(scope="module")
 def dataset(home: DataRoot) -> Dataset:
-    return coloured_dataset(home, per_class=20)
+    # Enough test pictures that certificates of rounded formats can hold.
+    return resplit(coloured_dataset(home, per_class=20), test=0.4)
 
 
 @pytest.fixture(scope="module")
